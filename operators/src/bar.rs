@@ -1,0 +1,236 @@
+//! A finished bar, and the one being gathered.
+
+use serde::{Deserialize, Serialize};
+
+use crate::trade::Trade;
+
+/// Why a bar closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CloseReason {
+    /// The threshold (or the fixed size) was reached.
+    Threshold,
+    /// The cap on ticks was reached first.
+    MaxTicks,
+    /// The cap on duration was reached first.
+    MaxDuration,
+    /// A UTC day ended under `reset = "utc_day"`.
+    Session,
+    /// The interval of a time bar ended.
+    Interval,
+}
+
+impl CloseReason {
+    /// The name used in every output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Threshold => "threshold",
+            Self::MaxTicks => "max_ticks",
+            Self::MaxDuration => "max_duration",
+            Self::Session => "session",
+            Self::Interval => "interval",
+        }
+    }
+}
+
+/// A finished bar of one instrument and specification.
+///
+/// Volumes are in units of base currency, quote volumes in quote currency, θ and thresholds in the
+/// bar's measure (ticks, base or quote), times in ns since the Unix epoch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bar {
+    /// 0, 1, 2 … per specification and instrument.
+    pub seq: u64,
+    /// Event time of the first trade.
+    pub open_time: i64,
+    /// Event time of the last trade.
+    pub close_time: i64,
+    /// Id of the first trade.
+    pub first_trade_id: u64,
+    /// Id of the last trade.
+    pub last_trade_id: u64,
+    /// Price of the first trade.
+    pub open: f64,
+    /// Highest price.
+    pub high: f64,
+    /// Lowest price.
+    pub low: f64,
+    /// Price of the last trade.
+    pub close: f64,
+    /// `quote_volume / volume`.
+    pub vwap: f64,
+    /// Σ qty.
+    pub volume: f64,
+    /// Σ quote value.
+    pub quote_volume: f64,
+    /// Σ qty over trades with sign +1.
+    pub buy_volume: f64,
+    /// Σ quote value over trades with sign +1.
+    pub buy_quote_volume: f64,
+    /// Rows of the input in the bar.
+    pub ticks: u64,
+    /// Rows with sign +1.
+    pub buy_ticks: u64,
+    /// Trades underlying the rows; equals `ticks` for raw trades.
+    pub trade_count: u64,
+    /// θ = Σ b·v.
+    pub theta: f64,
+    /// θ⁺ = Σ v over buys (runs bars only).
+    pub theta_buy: Option<f64>,
+    /// θ⁻ = Σ v over sells (runs bars only).
+    pub theta_sell: Option<f64>,
+    /// Least θ after any trade of the bar.
+    pub theta_min: f64,
+    /// Greatest θ after any trade of the bar.
+    pub theta_max: f64,
+    /// What θ (or the size) had to reach at the closing trade; none for time bars.
+    pub threshold: Option<f64>,
+    /// E\[T\] in the closing trade's test (adaptive bars only).
+    pub expected_ticks: Option<f64>,
+    /// E\[x\] per tick in the closing trade's test (adaptive bars only).
+    pub expected_imbalance: Option<f64>,
+    /// Long-run standard deviation of x per tick (`wald` only).
+    pub sigma: Option<f64>,
+    /// Why the bar closed.
+    pub close_reason: CloseReason,
+    /// Hash of everything that can influence a later bar, taken after the close.
+    pub state_digest: u64,
+    /// 0 for a bar as first made; higher for a corrected one.
+    pub revision: u32,
+}
+
+/// What a rule reports of its expectations when a bar closes: those of the closing trade's test.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Levels {
+    /// See [`Bar::threshold`].
+    pub threshold: Option<f64>,
+    /// See [`Bar::expected_ticks`].
+    pub expected_ticks: Option<f64>,
+    /// See [`Bar::expected_imbalance`].
+    pub expected_imbalance: Option<f64>,
+    /// See [`Bar::sigma`].
+    pub sigma: Option<f64>,
+    /// See [`Bar::theta_buy`].
+    pub theta_buy: Option<f64>,
+    /// See [`Bar::theta_sell`].
+    pub theta_sell: Option<f64>,
+}
+
+/// The bar being gathered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OpenBar {
+    /// Rows so far; 0 when no bar is open, and then nothing else here means anything.
+    pub ticks: u64,
+    /// Rows with sign +1.
+    pub buy_ticks: u64,
+    /// Trades underlying the rows.
+    pub trade_count: u64,
+    /// Event time of the first trade, ns.
+    pub open_time: i64,
+    /// Event time of the last trade, ns.
+    pub close_time: i64,
+    /// Id of the first trade.
+    pub first_trade_id: u64,
+    /// Id of the last trade.
+    pub last_trade_id: u64,
+    /// Price of the first trade.
+    pub open: f64,
+    /// Highest price.
+    pub high: f64,
+    /// Lowest price.
+    pub low: f64,
+    /// Price of the last trade.
+    pub close: f64,
+    /// Σ qty.
+    pub volume: f64,
+    /// Σ quote value.
+    pub quote_volume: f64,
+    /// Σ qty over buys.
+    pub buy_volume: f64,
+    /// Σ quote value over buys.
+    pub buy_quote_volume: f64,
+    /// θ = Σ b·v.
+    pub theta: f64,
+    /// Least θ so far.
+    pub theta_min: f64,
+    /// Greatest θ so far.
+    pub theta_max: f64,
+}
+
+impl OpenBar {
+    /// Notes what only the first trade of a bar sets; call before [`add`](Self::add).
+    #[inline]
+    pub fn begin(&mut self, trade: &Trade) {
+        *self = Self {
+            open_time: trade.event_time,
+            first_trade_id: trade.trade_id,
+            open: trade.price,
+            high: trade.price,
+            low: trade.price,
+            theta_min: f64::INFINITY,
+            theta_max: f64::NEG_INFINITY,
+            ..Self::default()
+        };
+    }
+
+    /// Adds what every trade changes, in the order in which every implementation must sum.
+    /// The last price, time and id are set by the caller: only the latest one matters.
+    #[inline(always)]
+    pub fn add(&mut self, price: f64, qty: f64, quote: f64, sign: i8, x: f64) {
+        let bought = sign > 0;
+        self.ticks += 1;
+        self.buy_ticks += u64::from(bought);
+        self.high = if price > self.high { price } else { self.high };
+        self.low = if price < self.low { price } else { self.low };
+        self.volume += qty;
+        self.quote_volume += quote;
+        self.buy_volume += if bought { qty } else { 0.0 };
+        self.buy_quote_volume += if bought { quote } else { 0.0 };
+        self.theta += x;
+        self.theta_min = if self.theta < self.theta_min { self.theta } else { self.theta_min };
+        self.theta_max = if self.theta > self.theta_max { self.theta } else { self.theta_max };
+    }
+
+    /// Notes the latest trade.
+    #[inline]
+    pub fn end(&mut self, trade: &Trade) {
+        self.close = trade.price;
+        self.close_time = trade.event_time;
+        self.last_trade_id = trade.trade_id;
+    }
+
+    /// The finished bar.
+    pub fn finish(&self, seq: u64, levels: &Levels, reason: CloseReason, digest: u64) -> Bar {
+        Bar {
+            seq,
+            open_time: self.open_time,
+            close_time: self.close_time,
+            first_trade_id: self.first_trade_id,
+            last_trade_id: self.last_trade_id,
+            open: self.open,
+            high: self.high,
+            low: self.low,
+            close: self.close,
+            vwap: self.quote_volume / self.volume,
+            volume: self.volume,
+            quote_volume: self.quote_volume,
+            buy_volume: self.buy_volume,
+            buy_quote_volume: self.buy_quote_volume,
+            ticks: self.ticks,
+            buy_ticks: self.buy_ticks,
+            trade_count: self.trade_count,
+            theta: self.theta,
+            theta_buy: levels.theta_buy,
+            theta_sell: levels.theta_sell,
+            theta_min: self.theta_min,
+            theta_max: self.theta_max,
+            threshold: levels.threshold,
+            expected_ticks: levels.expected_ticks,
+            expected_imbalance: levels.expected_imbalance,
+            sigma: levels.sigma,
+            close_reason: reason,
+            state_digest: digest,
+            revision: 0,
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Every bar builder behind one type: what the graph drives and what checkpoints hold.
+
+use serde::{Deserialize, Serialize};
+
+use super::boundary::Boundary;
+use super::builder::{Builder, Caps};
+use super::expected_ticks::ExpectedTicks;
+use super::fixed::{FixedImbalance, FixedRuns};
+use super::flow_moments::FlowMoments;
+use super::product::Product;
+use super::runs::Runs;
+use super::size::{Never, Size};
+use super::wald::Wald;
+use crate::bar::Bar;
+use crate::batch::TradeBatch;
+use crate::measure::Measure;
+use crate::sign::Signer;
+use crate::spec::{AdaptiveSpec, BarSpec, ExpectedTicksSpec, RuleSpec, ThresholdSpec};
+use crate::trade::Trade;
+
+/// A bar builder for one instrument and specification.
+///
+/// # Contract
+/// That of [`Builder`]. The variant is part of the saved state, so restoring under another
+/// specification is noticed by whoever compares configurations, not here.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum BarMachine {
+    Time(Builder<Never>),
+    Size(Builder<Size>),
+    Wald(Builder<Wald>),
+    Product(Builder<Product>),
+    FixedImbalance(Builder<FixedImbalance>),
+    Runs(Builder<Runs>),
+    FixedRuns(Builder<FixedRuns>),
+}
+
+macro_rules! each {
+    ($self:expr, $machine:ident => $then:expr) => {
+        match $self {
+            BarMachine::Time($machine) => $then,
+            BarMachine::Size($machine) => $then,
+            BarMachine::Wald($machine) => $then,
+            BarMachine::Product($machine) => $then,
+            BarMachine::FixedImbalance($machine) => $then,
+            BarMachine::Runs($machine) => $then,
+            BarMachine::FixedRuns($machine) => $then,
+        }
+    };
+}
+
+impl BarMachine {
+    /// The builder that a specification describes.
+    pub fn new(spec: &BarSpec) -> Self {
+        let limits = spec.limits();
+        let caps = Caps {
+            max_ticks: limits.max_ticks.unwrap_or(u64::MAX),
+            max_duration: limits.max_duration.unwrap_or(i64::MAX),
+        };
+        let boundary = if limits.utc_day { Boundary::UTC_DAY } else { Boundary::NONE };
+        let signer = Signer::new(spec.sign());
+        let frame = Frame { signer, boundary, caps };
+        match *spec.rule() {
+            RuleSpec::Time { every } => Self::Time(Builder::new(
+                Never,
+                // Time bars have no measure of their own; θ is the signed quote flow.
+                Measure::Dollar,
+                signer,
+                Boundary::interval(every),
+                caps,
+            )),
+            RuleSpec::Size { measure, size } => Self::Size(frame.holding(Size::new(size), measure)),
+            RuleSpec::Imbalance { measure, threshold } => frame.imbalance(measure, threshold),
+            RuleSpec::Runs { measure, threshold } => frame.runs(measure, threshold),
+            _ => unimplemented!("compatibility modes"),
+        }
+    }
+
+    /// Takes one trade; appends the bars it closes.
+    pub fn on_trade(&mut self, trade: &Trade, has_aggressor: bool, bars: &mut Vec<Bar>) {
+        each!(self, machine => machine.on_trade(trade, has_aggressor, bars));
+    }
+
+    /// Takes all trades of a batch; appends the bars they close.
+    pub fn on_batch(&mut self, batch: &TradeBatch, bars: &mut Vec<Bar>) {
+        each!(self, machine => machine.on_batch(batch, bars));
+    }
+
+    /// Whether the next trade belongs to the warm-up.
+    pub fn is_warming(&self) -> bool {
+        each!(self, machine => machine.is_warming())
+    }
+}
+
+/// What surrounds a rule.
+struct Frame {
+    signer: Signer,
+    boundary: Boundary,
+    caps: Caps,
+}
+
+impl Frame {
+    fn holding<R: super::rule::Rule>(&self, rule: R, measure: Measure) -> Builder<R> {
+        Builder::new(rule, measure, self.signer, self.boundary, self.caps)
+    }
+
+    fn imbalance(&self, measure: Measure, threshold: ThresholdSpec) -> BarMachine {
+        match threshold {
+            ThresholdSpec::Wald(a) => {
+                let rule = Wald::new(moments(&a), a.memory, ticks(&a.expected_ticks), a.round_bits);
+                BarMachine::Wald(self.holding(rule, measure))
+            }
+            ThresholdSpec::Product(a) => {
+                let ticks = ticks(&a.expected_ticks);
+                let rule = Product::new(moments(&a), ticks, a.round_bits, a.expectations);
+                BarMachine::Product(self.holding(rule, measure))
+            }
+            ThresholdSpec::Fixed { size } => {
+                BarMachine::FixedImbalance(self.holding(FixedImbalance::new(size), measure))
+            }
+        }
+    }
+
+    fn runs(&self, measure: Measure, threshold: ThresholdSpec) -> BarMachine {
+        match threshold {
+            ThresholdSpec::Wald(a) | ThresholdSpec::Product(a) => {
+                let ticks = ticks(&a.expected_ticks);
+                let rule = Runs::new(a.alpha, a.warmup, ticks, a.round_bits, a.expectations);
+                BarMachine::Runs(self.holding(rule, measure))
+            }
+            ThresholdSpec::Fixed { size } => {
+                BarMachine::FixedRuns(self.holding(FixedRuns::new(size), measure))
+            }
+        }
+    }
+}
+
+fn moments(spec: &AdaptiveSpec) -> FlowMoments {
+    FlowMoments::new(spec.alpha, spec.memory, spec.warmup)
+}
+
+fn ticks(spec: &ExpectedTicksSpec) -> ExpectedTicks {
+    match spec.alpha {
+        None => ExpectedTicks::constant(spec.target),
+        Some(alpha) => ExpectedTicks::ewma(spec.target, alpha, spec.min, spec.max),
+    }
+}

@@ -1,0 +1,103 @@
+//! AFML's imbalance bars: |θ| ≥ E[T]·|E[x]| (AFML §2.3.2.1–2, spec-compat §1).
+
+use serde::{Deserialize, Serialize};
+
+use super::expected_ticks::ExpectedTicks;
+use super::flow_moments::FlowMoments;
+use super::rule::{Flow, Rule};
+use crate::bar::{Levels, OpenBar};
+use crate::digest::Digest;
+
+/// When the expectations behind a threshold are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExpectationsAt {
+    /// Before each trade.
+    Tick,
+    /// At the bar's first trade: the book's E₀.
+    BarOpen,
+}
+
+/// Closes when |θ| ≥ E\[T\]·|mu|. It has no stable fixed point (spec-compat §6): bars run away to
+/// one tick or to for ever. Kept because the book defines it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Product {
+    moments: FlowMoments,
+    expected_ticks: ExpectedTicks,
+    round_bits: u32,
+    at: ExpectationsAt,
+    /// mu as the open bar's tests use it.
+    tested_mu: f64,
+}
+
+impl Product {
+    /// `round_bits` 0 turns rounding off.
+    pub fn new(
+        moments: FlowMoments,
+        expected_ticks: ExpectedTicks,
+        round_bits: u32,
+        at: ExpectationsAt,
+    ) -> Self {
+        Self { moments, expected_ticks, round_bits, at, tested_mu: 0.0 }
+    }
+
+    fn threshold(&self) -> f64 {
+        self.expected_ticks.value() * self.tested_mu.abs()
+    }
+}
+
+impl Rule for Product {
+    const MACHINE: &'static str = "imbalance/product";
+
+    #[inline(always)]
+    fn is_warming(&self) -> bool {
+        self.moments.is_warming()
+    }
+
+    fn warm(&mut self, flow: Flow) {
+        self.moments.warm(flow.x);
+    }
+
+    #[inline(always)]
+    fn observe(&mut self, _flow: Flow, open: &OpenBar) {
+        if self.at == ExpectationsAt::Tick || open.ticks == 1 {
+            self.tested_mu = self.moments.mu;
+        }
+    }
+
+    #[inline(always)]
+    fn closes(&self, open: &OpenBar) -> bool {
+        open.theta.abs() >= self.threshold()
+    }
+
+    fn levels(&self) -> Levels {
+        Levels {
+            threshold: Some(self.threshold()),
+            expected_ticks: Some(self.expected_ticks.value()),
+            expected_imbalance: Some(self.tested_mu),
+            ..Levels::default()
+        }
+    }
+
+    #[inline(always)]
+    fn learn(&mut self, flow: Flow) {
+        self.moments.learn(flow.x);
+    }
+
+    fn settle(&mut self, closed: &OpenBar) {
+        self.expected_ticks.settle(closed.ticks, self.round_bits);
+        self.moments.round(self.round_bits);
+        self.tested_mu = 0.0;
+    }
+
+    fn restart(&mut self) {
+        self.moments.restart();
+        self.expected_ticks.restart();
+        self.tested_mu = 0.0;
+    }
+
+    fn digest(&self, digest: &mut Digest) {
+        self.moments.digest(digest);
+        self.expected_ticks.digest(digest);
+    }
+}

@@ -1,0 +1,44 @@
+//! What an input hands to the graph: typed trades, and what could not be typed.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::batch::TradeBatch;
+use crate::position::Position;
+
+/// A row (or message) that is no lawful trade, with everything a person needs to find it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Reject {
+    /// How many trades of the same intake stood before it.
+    pub row: u32,
+    /// File, `archive.zip/member.csv`, or feed.
+    pub source: Arc<str>,
+    /// Line, from 1.
+    pub line: u64,
+    /// Which field is wrong.
+    pub field: String,
+    /// Its text.
+    pub value: String,
+    /// What is wrong with it.
+    pub reason: String,
+    /// The whole row as it stood there, without its line end.
+    pub raw: String,
+}
+
+/// One piece of one instrument's ordered input.
+///
+/// # Contract
+/// Pieces of an instrument come from one source, one after the other; every lawful row of the
+/// input is in `trades`, every other one in `rejects`, in the order of the input.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Intake {
+    /// Rows that are lawful trades one by one; their sequence is not yet checked.
+    pub trades: TradeBatch,
+    /// Rows that are not.
+    pub rejects: Vec<Reject>,
+    /// Where the first row of this piece starts.
+    pub start: Position,
+    /// Where the row after the last one starts.
+    pub end: Position,
+}

@@ -1,0 +1,24 @@
+//! Bars as pure state machines, and the dataflow operators that drive them.
+//!
+//! ```text
+//! trade ─► validation ─► bars ─► bar
+//!            (plain machines)      dataflow: one thin timely operator each
+//! ```
+//!
+//! **Invariant:** no network, no files, no Kafka, no clock, no randomness, no hash order. The same
+//! trades make the same bytes on every computer.
+
+pub mod bar;
+pub mod bars;
+pub mod batch;
+pub mod digest;
+pub mod instrument;
+pub mod intake;
+pub mod measure;
+pub mod pool;
+pub mod position;
+pub mod published;
+pub mod sign;
+pub mod spec;
+pub mod trade;
+pub mod validation;

@@ -1,0 +1,57 @@
+//! A bar with its identity: what leaves the graph.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::bar::Bar;
+use crate::batch::Feed;
+
+/// A bar, of which specification, from which feed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PublishedBar {
+    /// Name of the bar specification.
+    pub spec: Arc<str>,
+    /// Instrument and kind of input.
+    pub feed: Arc<Feed>,
+    /// The bar.
+    pub bar: Bar,
+}
+
+impl PublishedBar {
+    /// What tells two updates apart. The digest and the trades cover every other field: equal
+    /// keys with different contents cannot come out of one run.
+    fn key(&self) -> (&Feed, &str, u64, u32, u64, u64, u64) {
+        let bar = &self.bar;
+        (
+            &self.feed,
+            &self.spec,
+            bar.seq,
+            bar.revision,
+            bar.first_trade_id,
+            bar.last_trade_id,
+            bar.state_digest,
+        )
+    }
+}
+
+impl PartialEq for PublishedBar {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for PublishedBar {}
+
+impl PartialOrd for PublishedBar {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for PublishedBar {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+}

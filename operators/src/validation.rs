@@ -1,0 +1,61 @@
+//! What makes a row a lawful trade by itself; its place in the sequence is judged later.
+
+/// First event time believed: 2009-01-03, the first Bitcoin block, in ns.
+pub const EARLIEST_NS: i64 = 1_230_940_800_000_000_000;
+/// First event time no longer believed: 2100-01-01, in ns.
+pub const LATEST_NS: i64 = 4_102_444_800_000_000_000;
+
+/// Why a row is no lawful trade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Defect {
+    /// Which field.
+    pub field: &'static str,
+    /// What is wrong.
+    pub reason: &'static str,
+}
+
+/// Judges a trade's values. One pass of comparisons, no allocation: it runs for every row.
+///
+/// # Errors
+/// The first field that is impossible. Comparisons are written so that NaN fails them.
+#[inline]
+pub fn check(price: f64, qty: f64, quote: f64, event_time: i64) -> Result<(), Defect> {
+    let wrong = |field, reason| Err(Defect { field, reason });
+    if !(price > 0.0 && price < f64::INFINITY) {
+        return wrong("price", "not a finite number greater than 0");
+    }
+    if !(qty > 0.0 && qty < f64::INFINITY) {
+        return wrong("qty", "not a finite number greater than 0");
+    }
+    if !(quote >= 0.0 && quote < f64::INFINITY) {
+        return wrong("quote", "price times quantity is not a finite number");
+    }
+    if !(EARLIEST_NS..LATEST_NS).contains(&event_time) {
+        return wrong("time", "not between 2009-01-03 and 2100-01-01 in the file's unit of time");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_positive_finite_values_at_a_believable_time_pass() {
+        let now = 1_700_000_000_000_000_000;
+        assert_eq!(check(1.0, 2.0, 2.0, now), Ok(()));
+        for (price, qty, quote, time, field) in [
+            (f64::NAN, 1.0, 1.0, now, "price"),
+            (0.0, 1.0, 0.0, now, "price"),
+            (-1.0, 1.0, -1.0, now, "price"),
+            (f64::INFINITY, 1.0, 1.0, now, "price"),
+            (1.0, 0.0, 0.0, now, "qty"),
+            (1.0, f64::NAN, f64::NAN, now, "qty"),
+            (1e300, 1e300, f64::INFINITY, now, "quote"),
+            (1.0, 1.0, 1.0, 0, "time"),
+            (1.0, 1.0, 1.0, i64::MAX, "time"),
+        ] {
+            assert_eq!(check(price, qty, quote, time).map_err(|d| d.field), Err(field));
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! barflow: a streaming dataflow engine for information-driven bars.
+//!
+//! ```text
+//! venue websocket ─ feeds ──┐                                  ┌─ sinks::kafka
+//!                           ├─► trade ─► validation ─► bars ─►─┤
+//! files, archives ─ replay ─┘   └──────── graph ───────┘       └─ sinks::{parquet, jsonl}
+//! ```
+
+pub mod sinks;

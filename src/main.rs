@@ -1,0 +1,3 @@
+//! The `barflow` command.
+
+fn main() {}

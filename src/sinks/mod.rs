@@ -1,0 +1,61 @@
+//! Where bars go: encode, hand over, report.
+//!
+//! A sink is given whole commits: all bars of the epochs that the frontier has closed, and how far
+//! each instrument's input has got with them. It runs on a thread of its own, behind a bounded
+//! channel, so a slow sink slows the source.
+
+use barflow_operators::instrument::InstrumentId;
+use barflow_operators::position::Position;
+use barflow_operators::published::PublishedBar;
+
+pub mod record;
+
+/// Everything that became complete when the frontier passed.
+#[derive(Clone, Debug, Default)]
+pub struct Commit {
+    /// First epoch that is not yet complete.
+    pub frontier: u64,
+    /// Bars as differential updates: +1 stands, −1 no longer stands. In order per instrument and
+    /// specification.
+    pub bars: Vec<(PublishedBar, isize)>,
+    /// How far each instrument's input is applied, the last one per instrument.
+    pub positions: Vec<(InstrumentId, Position)>,
+}
+
+/// Why a sink could not do its work. Prints itself and, as its source, what the system said.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// The outside world is not there: broker unreachable, topic unknown, not authorised.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The output refuses: disk full, permission, message too large.
+    #[error("{0}")]
+    Refused(String),
+    /// The reader of our standard output has gone away, which is no failure of ours.
+    #[error("the reader closed the pipe")]
+    ClosedPipe,
+}
+
+/// What a sink says at the end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SinkReport {
+    /// Bars that are safely where they belong.
+    pub bars: u64,
+    /// Where that is, for a person: a path, a topic at a broker.
+    pub places: Vec<String>,
+}
+
+/// An output for bars.
+pub trait BarSink: Send {
+    /// Takes one commit.
+    ///
+    /// # Errors
+    /// When a bar could not be delivered, or an earlier one turned out undelivered.
+    fn commit(&mut self, commit: &Commit) -> Result<(), SinkError>;
+
+    /// Makes everything durable and visible.
+    ///
+    /// # Errors
+    /// When that fails; then nothing half-made stands under a final name.
+    fn finish(&mut self) -> Result<SinkReport, SinkError>;
+}

@@ -1,0 +1,105 @@
+//! A bar as it stands in every output: flat, snake_case, units in the schema's docs.
+
+use barflow_operators::published::PublishedBar;
+use serde::{Serialize, Serializer};
+
+/// Version of the record's fields; raised when a field changes its meaning or goes.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// The fields of spec §6, in the order in which all encodings list them.
+///
+/// Times are ns since the Unix epoch, prices in quote currency, `volume` in base and
+/// `quote_volume` in quote currency, θ and thresholds in the bar's measure. `state_digest` is 16
+/// hexadecimal digits, because JSON readers lose integers beyond 2^53.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct BarRecord<'a> {
+    pub spec: &'a str,
+    pub instrument: &'a str,
+    pub venue: &'a str,
+    pub market: &'a str,
+    pub symbol: &'a str,
+    pub input: &'a str,
+    pub seq: u64,
+    pub open_time: i64,
+    pub close_time: i64,
+    pub first_trade_id: u64,
+    pub last_trade_id: u64,
+    pub open: f64,
+    pub high: f64,
+    pub low: f64,
+    pub close: f64,
+    pub vwap: f64,
+    pub volume: f64,
+    pub quote_volume: f64,
+    pub buy_volume: f64,
+    pub buy_quote_volume: f64,
+    pub ticks: u64,
+    pub buy_ticks: u64,
+    pub trade_count: u64,
+    pub theta: f64,
+    pub theta_buy: Option<f64>,
+    pub theta_sell: Option<f64>,
+    pub theta_min: f64,
+    pub theta_max: f64,
+    pub threshold: Option<f64>,
+    pub expected_ticks: Option<f64>,
+    pub expected_imbalance: Option<f64>,
+    pub sigma: Option<f64>,
+    pub close_reason: &'a str,
+    #[serde(serialize_with = "hex")]
+    pub state_digest: u64,
+    pub revision: u32,
+}
+
+impl<'a> From<&'a PublishedBar> for BarRecord<'a> {
+    fn from(published: &'a PublishedBar) -> Self {
+        let PublishedBar { spec, feed, bar } = published;
+        Self {
+            spec,
+            instrument: feed.instrument.as_str(),
+            venue: feed.instrument.venue(),
+            market: feed.instrument.market(),
+            symbol: feed.instrument.symbol(),
+            input: feed.input.as_str(),
+            seq: bar.seq,
+            open_time: bar.open_time,
+            close_time: bar.close_time,
+            first_trade_id: bar.first_trade_id,
+            last_trade_id: bar.last_trade_id,
+            open: bar.open,
+            high: bar.high,
+            low: bar.low,
+            close: bar.close,
+            vwap: bar.vwap,
+            volume: bar.volume,
+            quote_volume: bar.quote_volume,
+            buy_volume: bar.buy_volume,
+            buy_quote_volume: bar.buy_quote_volume,
+            ticks: bar.ticks,
+            buy_ticks: bar.buy_ticks,
+            trade_count: bar.trade_count,
+            theta: bar.theta,
+            theta_buy: bar.theta_buy,
+            theta_sell: bar.theta_sell,
+            theta_min: bar.theta_min,
+            theta_max: bar.theta_max,
+            threshold: bar.threshold,
+            expected_ticks: bar.expected_ticks,
+            expected_imbalance: bar.expected_imbalance,
+            sigma: bar.sigma,
+            close_reason: bar.close_reason.as_str(),
+            state_digest: bar.state_digest,
+            revision: bar.revision,
+        }
+    }
+}
+
+/// A digest as 16 hexadecimal digits.
+pub fn hex_digest(digest: u64) -> String {
+    format!("{digest:016x}")
+}
+
+fn hex<S: Serializer>(digest: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{digest:016x}"))
+}
