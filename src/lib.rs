@@ -6,4 +6,5 @@
 //! files, archives ─ replay ─┘   └──────── graph ───────┘       └─ sinks::{parquet, jsonl}
 //! ```
 
+pub mod graph;
 pub mod sinks;

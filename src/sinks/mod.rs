@@ -8,6 +8,10 @@ use barflow_operators::instrument::InstrumentId;
 use barflow_operators::position::Position;
 use barflow_operators::published::PublishedBar;
 
+pub mod atomic_file;
+pub mod jsonl;
+pub mod none;
+pub mod parquet;
 pub mod record;
 
 /// Everything that became complete when the frontier passed.
