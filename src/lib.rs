@@ -6,5 +6,8 @@
 //! files, archives ─ replay ─┘   └──────── graph ───────┘       └─ sinks::{parquet, jsonl}
 //! ```
 
+//pub mod cli;
+pub mod config;
 pub mod graph;
+pub mod quarantine;
 pub mod sinks;

@@ -1,3 +1,2 @@
-//! The `barflow` command.
-
-fn main() {}
+//! .
+fn main(){}
