@@ -40,7 +40,8 @@ fn batches() -> Vec<TradeBatch> {
                 side = if random & 64 == 0 { Aggressor::Buyer } else { Aggressor::Seller };
             }
             price += 0.01 * f64::from(side.sign()) * f64::from((random >> 8) as u8 & 1);
-            let qty = 0.0001 * (1 + (random >> 20) % 1000) as f64 * (1 + (random >> 40) % 20) as f64;
+            let qty =
+                0.0001 * (1 + (random >> 20) % 1000) as f64 * (1 + (random >> 40) % 20) as f64;
             Trade {
                 trade_id: row as u64 + 1,
                 event_time: 1_700_000_000_000_000_000 + row as i64 * 1_000_000,
@@ -114,8 +115,15 @@ fn bare_loop(batches: &[TradeBatch]) -> (u64, f64) {
                 && size * libm::tanh(size * (mu.abs() / variance)) >= product
             {
                 bars += 1;
-                kept += high + low + volume + quote_volume + buy + buy_quote + theta_min
-                    + theta_max + (ticks + buy_ticks) as f64;
+                kept += high
+                    + low
+                    + volume
+                    + quote_volume
+                    + buy
+                    + buy_quote
+                    + theta_min
+                    + theta_max
+                    + (ticks + buy_ticks) as f64;
                 theta = 0.0;
                 (theta_min, theta_max) = (f64::INFINITY, f64::NEG_INFINITY);
                 (high, low) = (f64::NEG_INFINITY, f64::INFINITY);
