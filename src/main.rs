@@ -1,2 +1,7 @@
-//! .
-fn main() {}
+//! The `barflow` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    barflow::cli::main(std::env::args_os())
+}

@@ -73,8 +73,13 @@ pub fn assemble(scope: Scope<'_, Epoch>, intakes: Intakes, options: &GraphOption
         }
     });
 
-    let commits =
-        outlet::commits(built.bars, built.progress, options.commits.clone(), options.stop.clone());
+    let commits = outlet::commits(
+        built.bars,
+        built.progress,
+        options.commits.clone(),
+        options.tally.clone(),
+        options.stop.clone(),
+    );
     commits.probe_with(&handed_over);
 }
 

@@ -14,6 +14,7 @@ use timely::dataflow::operators::generic::Operator;
 use timely::progress::frontier::MutableAntichain;
 
 use super::stop::Stop;
+use super::tally::Tally;
 use crate::sinks::Commit;
 
 /// What belongs to epochs that are still open.
@@ -31,6 +32,7 @@ pub fn commits<'scope>(
     bars: StreamVec<'scope, Epoch, BarUpdate>,
     progress: StreamVec<'scope, Epoch, (InstrumentId, Position)>,
     to: Sender<Commit>,
+    tally: Tally,
     stop: Stop,
 ) -> StreamVec<'scope, Epoch, ()> {
     bars.binary_frontier::<_, timely::container::CapacityContainerBuilder<Vec<()>>, _, _, _, _>(
@@ -67,6 +69,7 @@ pub fn commits<'scope>(
                     return;
                 }
                 let commit = merge(closed, frontier.unwrap_or(Epoch::MAX));
+                tally.advance(&commit.positions);
                 if to.send(commit).is_err() {
                     // The sink is gone; it has said why, or will.
                     stop.raise();

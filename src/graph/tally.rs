@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use barflow_operators::dataflow::ledger::Fact;
 use barflow_operators::instrument::InstrumentId;
+use barflow_operators::position::Position;
 use barflow_operators::published::PublishedBar;
 use hdrhistogram::Histogram;
 
@@ -20,6 +21,7 @@ pub struct BarLengths {
 pub struct Tally {
     totals: Arc<Mutex<BTreeMap<Fact, isize>>>,
     lengths: Arc<Mutex<BTreeMap<(InstrumentId, Arc<str>), BarLengths>>>,
+    positions: Arc<Mutex<BTreeMap<InstrumentId, Position>>>,
 }
 
 impl Tally {
@@ -47,7 +49,19 @@ impl Tally {
             // Three digits are always lawful; the constructor fails only for more than five.
             ticks: Histogram::new(3).unwrap_or_else(|_| unreachable!("3 digits are lawful")),
         });
-        entry.ticks.saturating_record(bar.bar.ticks);
+        // Fails only beyond what a u64 histogram can grow to; the count of such a bar is no loss.
+        let _ = entry.ticks.record(bar.bar.ticks);
+    }
+
+    /// Notes how far instruments are handed over.
+    pub fn advance(&self, positions: &[(InstrumentId, Position)]) {
+        let mut at = self.positions.lock().unwrap_or_else(PoisonError::into_inner);
+        at.extend(positions.iter().cloned());
+    }
+
+    /// How far instruments are handed over.
+    pub fn positions(&self) -> BTreeMap<InstrumentId, Position> {
+        self.positions.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The totals as they stand.
