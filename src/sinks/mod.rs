@@ -10,7 +10,7 @@ use barflow_operators::published::PublishedBar;
 
 pub mod atomic_file;
 pub mod jsonl;
-pub mod kafka;
+
 pub mod none;
 pub mod parquet;
 pub mod record;
