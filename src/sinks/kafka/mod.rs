@@ -156,10 +156,11 @@ impl KafkaSink {
             ("close_reason", record.close_reason),
             ("content_type", self.encoder.encoding().content_type()),
         ];
-        let headers = headers.into_iter().fold(
-            OwnedHeaders::new_with_capacity(headers.len()),
-            |headers, (key, value)| headers.insert(Header { key, value: Some(value) }),
-        );
+        let headers = headers
+            .into_iter()
+            .fold(OwnedHeaders::new_with_capacity(headers.len()), |headers, (key, value)| {
+                headers.insert(Header { key, value: Some(value) })
+            });
         let value = self.encoder.encode(&record).map_err(|error| {
             SinkError::Refused(format!(
                 "bar {} of \"{}\", \"{}\": {error}",

@@ -134,12 +134,13 @@ impl Producer {
         patience: Duration,
     ) -> Result<Self, SinkError> {
         let seen = Arc::new(Seen::default());
-        let client = config.create_with_context(Reports(Arc::clone(&seen))).map_err(|error| {
-            SinkError::Settings(vec![secrets.remove_from(&format!(
-                "librdkafka refused the configuration: {}",
-                cause(&error)
-            ))])
-        })?;
+        let client =
+            config.create_with_context(Reports(Arc::clone(&seen))).map_err(|error| {
+                SinkError::Settings(vec![secrets.remove_from(&format!(
+                    "librdkafka refused the configuration: {}",
+                    cause(&error)
+                ))])
+            })?;
         let progress = Progress { delivered: 0, since: Instant::now() };
         let brokers = brokers.to_owned();
         Ok(Self { client, seen, brokers, secrets, patience, sent: 0, progress })
@@ -175,10 +176,8 @@ impl Producer {
                     _ => None,
                 };
                 if let Some(what) = hopeless {
-                    return Err(self.unavailable(&format!(
-                        "kafka at \"{}\" {what}: {reason}",
-                        self.brokers
-                    )));
+                    return Err(self
+                        .unavailable(&format!("kafka at \"{}\" {what}: {reason}", self.brokers)));
                 }
             }
             if left.is_zero() {
@@ -243,9 +242,7 @@ impl Producer {
                 let connection = self.seen.troubles().connection.clone();
                 let reason = connection.map_or_else(|| "no reason known".to_owned(), |(_, r)| r);
                 let waiting = self.sent - self.delivered();
-                return Err(
-                    self.silence(&format!("{reason}; {waiting} bars are not confirmed"))
-                );
+                return Err(self.silence(&format!("{reason}; {waiting} bars are not confirmed")));
             }
         }
         Ok(())

@@ -146,9 +146,8 @@ pub(super) fn create(
             .set("message.timestamp.type", "CreateTime")
     };
     let new: Vec<NewTopic<'_>> = topics.iter().map(|name| new(name)).collect();
-    let options = AdminOptions::new()
-        .request_timeout(Some(patience))
-        .operation_timeout(Some(patience));
+    let options =
+        AdminOptions::new().request_timeout(Some(patience)).operation_timeout(Some(patience));
     let results = futures_executor::block_on(admin.create_topics(&new, &options))
         .map_err(|error| error.to_string())?;
     let mut refused = String::new();
