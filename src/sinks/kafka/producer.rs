@@ -242,7 +242,7 @@ impl Producer {
                 let connection = self.seen.troubles().connection.clone();
                 let reason = connection.map_or_else(|| "no reason known".to_owned(), |(_, r)| r);
                 let waiting = self.sent - self.delivered();
-                return Err(self.silence(&format!("{reason}; {waiting} bars are not confirmed")));
+                return Err(self.silence(&format!("{reason}; bars not confirmed: {waiting}")));
             }
         }
         Ok(())
@@ -299,10 +299,16 @@ impl Producer {
             }
             _ => "",
         };
-        SinkError::Refused(self.secrets.remove_from(&format!(
+        let text = format!(
             "kafka at \"{}\" did not take a bar of \"{key}\" into topic \"{topic}\": {cause}{hint}",
             self.brokers
-        )))
+        );
+        match code {
+            Some(RDKafkaErrorCode::MessageTimedOut | RDKafkaErrorCode::BrokerTransportFailure) => {
+                self.unavailable(&text)
+            }
+            _ => SinkError::Refused(self.secrets.remove_from(&text)),
+        }
     }
 
     /// An error without secrets.
