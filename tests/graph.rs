@@ -13,7 +13,7 @@ use barflow_operators::measure::Measure;
 use barflow_operators::sign::SignRule;
 use barflow_operators::spec::{BarSpec, LimitSpec, RuleSpec, ThresholdSpec};
 use proptest::prelude::*;
-use support::{Setup, bare, feed, intakes, run_graph, tape};
+use support::graph_runs::{Setup, bare, feed, intakes, run_graph, tape};
 
 fn specs() -> Vec<BarSpec> {
     let limits = LimitSpec::default();

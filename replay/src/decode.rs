@@ -1,13 +1,14 @@
 //! From files on disk to blocks of whole lines.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use flate2::bufread::DeflateDecoder;
 use flate2::read::MultiGzDecoder;
-use zip::ZipArchive;
 use zip::result::ZipError;
+use zip::{CompressionMethod, ZipArchive};
 
 use crate::error::ReplayError;
 use crate::progress::Progress;
@@ -96,7 +97,7 @@ pub fn decode(
             .map(drop)
             .map_err(|e| line_error(path, e, "could not be read")),
         Container::Gzip => blocks(
-            MultiGzDecoder::new(io::BufReader::with_capacity(1 << 16, file)),
+            MultiGzDecoder::new(BufReader::with_capacity(1 << 16, file)),
             &whole,
             skip,
             buffers,
@@ -123,7 +124,7 @@ fn members(
     let mut archive = ZipArchive::new(file).map_err(|e| zip_error(path, &e))?;
     let mut waiting_for = from;
     for index in 0..archive.len() {
-        let member = archive.by_index(index).map_err(|e| zip_error(path, &e))?;
+        let member = archive.by_index_raw(index).map_err(|e| zip_error(path, &e))?;
         if !member.is_file() {
             continue;
         }
@@ -136,12 +137,32 @@ fn members(
             Some(_) => continue,
             None => 0,
         };
-        let crc = member.crc32();
-        let size = member.size();
-        let name: Arc<str> = name.into();
-        let more = blocks(member, &name, skip, buffers, take).map_err(|error| {
+        if member.encrypted() {
             let what = format!("member \"{name}\"");
-            let expected = format!("{size} bytes with CRC-32 {crc:08x}");
+            return Err(ReplayError::corrupt(path, what, "plain data", "encrypted data"));
+        }
+        let promised = Promised { crc: member.crc32(), size: member.size() };
+        let compression = member.compression();
+        let name: Arc<str> = name.into();
+        // The member's raw bytes and our own inflate: the archive crate's reader takes a quarter
+        // longer, and the first thing to be overlapped is this thread.
+        let raw = BufReader::with_capacity(1 << 17, member);
+        let read = match compression {
+            CompressionMethod::Deflated => {
+                blocks(Promise::new(DeflateDecoder::new(raw), promised), &name, skip, buffers, take)
+            }
+            CompressionMethod::Stored => {
+                blocks(Promise::new(raw, promised), &name, skip, buffers, take)
+            }
+            other => {
+                let what = format!("member \"{name}\"");
+                let found = format!("compression {other}");
+                return Err(ReplayError::corrupt(path, what, "deflated or stored data", found));
+            }
+        };
+        let more = read.map_err(|error| {
+            let what = format!("member \"{name}\"");
+            let expected = format!("{} bytes with CRC-32 {:08x}", promised.size, promised.crc);
             ReplayError::corrupt(path, what, expected, error.to_string())
         })?;
         if !more {
@@ -234,6 +255,43 @@ fn blocks(
         if at_end {
             return Ok(true);
         }
+    }
+}
+
+/// What the archive's directory says of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Promised {
+    crc: u32,
+    size: u64,
+}
+
+/// Reads a member and, at its end, holds it against what was promised.
+struct Promise<R> {
+    inner: R,
+    promised: Promised,
+    crc: crc32fast::Hasher,
+    size: u64,
+}
+
+impl<R> Promise<R> {
+    fn new(inner: R, promised: Promised) -> Self {
+        Self { inner, promised, crc: crc32fast::Hasher::new(), size: 0 }
+    }
+}
+
+impl<R: Read> Read for Promise<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.crc.update(&buffer[..read]);
+        self.size += read as u64;
+        if read == 0 && !buffer.is_empty() {
+            let found = Promised { crc: self.crc.clone().finalize(), size: self.size };
+            if found != self.promised {
+                let text = format!("{} bytes with CRC-32 {:08x}", found.size, found.crc);
+                return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+            }
+        }
+        Ok(read)
     }
 }
 

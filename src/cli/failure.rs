@@ -66,6 +66,9 @@ impl From<Problems> for Failure {
 
 impl From<SinkError> for Failure {
     fn from(error: SinkError) -> Self {
-        Self::outside(error)
+        match error {
+            SinkError::Settings(_) => Self::usage(error),
+            _ => Self::outside(error),
+        }
     }
 }

@@ -238,13 +238,12 @@ fn open_sink(settings: &ReplaySettings, plan: &Plan) -> Result<Box<dyn BarSink>,
             Box::new(ParquetBars::new(&folder)?)
         }
         SinkKind::Kafka => {
-            let mut pairs = Vec::new();
-            for instrument in &plan.instruments {
-                for spec in settings.bars.for_feed(&instrument.feed) {
-                    pairs.push((Arc::clone(spec.name()), instrument.feed.instrument.clone()));
-                }
-            }
-            Box::new(KafkaSink::open(&settings.kafka, &pairs)?)
+            let mut kafka = settings.kafka.settings();
+            let orders = settings.bars.orders().iter();
+            kafka.specs = orders.map(|order| order.spec.name().to_string()).collect();
+            kafka.instruments =
+                plan.instruments.iter().map(|i| i.feed.instrument.clone()).collect();
+            Box::new(KafkaSink::open(kafka)?)
         }
     })
 }

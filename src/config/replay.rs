@@ -162,10 +162,14 @@ impl ReplaySettings {
         {
             problems.add("[replay]", "from must lie before to");
         }
-        if self.sink == SinkKind::Kafka && self.kafka.brokers.is_none() {
-            let message = "the kafka sink needs brokers: --brokers HOST:PORT, BARFLOW_BROKERS, or \
-                           brokers under [kafka]";
-            problems.add("[kafka]", message);
+        if self.sink == SinkKind::Kafka {
+            if self.kafka.brokers.is_some() {
+                self.kafka.check(problems);
+            } else {
+                let message = "the kafka sink needs brokers: --brokers HOST:PORT, \
+                               BARFLOW_BROKERS, or brokers under [kafka]";
+                problems.add("[kafka]", message);
+            }
         }
     }
 }

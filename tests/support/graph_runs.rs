@@ -1,5 +1,5 @@
 //! What several tests need: made-up tapes, and runs of the graph over them.
-#![allow(dead_code, clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, missing_docs)]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
