@@ -48,6 +48,8 @@ pub struct Block {
     /// Where the lines end in `bytes`; the last one ends with a newline, added if the file has
     /// none.
     pub end: usize,
+    /// Bytes of the member in the lines: one less than they have if a newline was added.
+    pub length: u64,
 }
 
 /// Buffers to be used again: a fresh one costs a page fault every 4 KiB.
@@ -245,7 +247,7 @@ fn blocks(
                 bytes[end] = b'\n';
                 end += 1;
             }
-            let block = Block { member: Arc::clone(member), first, offset, bytes, end };
+            let block = Block { member: Arc::clone(member), first, offset, bytes, end, length };
             first = false;
             offset += length;
             if !take(block) {

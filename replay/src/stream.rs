@@ -267,7 +267,7 @@ impl RowsOfFile {
             *at = read_rows(&self.rules, &block.bytes, *at, block.end, &mut out);
             let full = out.is_full();
             self.line = out.line;
-            self.at.byte = block.offset + (*at - MARGIN) as u64;
+            self.at.byte = block.offset + block.length.min((*at - MARGIN) as u64);
             self.at.line = self.line;
             if *at >= block.end
                 && let Some((block, _)) = self.block.take()
@@ -302,7 +302,7 @@ impl RowsOfFile {
             }
         }
         self.at.member = Arc::clone(&block.member);
-        self.at.byte = block.offset + (at - MARGIN) as u64;
+        self.at.byte = block.offset + block.length.min((at - MARGIN) as u64);
         self.at.line = self.line;
         self.block = Some((block, at));
     }

@@ -1,0 +1,447 @@
+//! Real files and every spelling of a row.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use barflow_operators::batch::{IdKind, InputKind};
+use barflow_operators::intake::Intake;
+use barflow_operators::trade::{Aggressor, Trade};
+use barflow_replay::decode::MARGIN;
+use barflow_replay::error::ReplayError;
+use barflow_replay::plan::{InstrumentPlan, Plan, PlanOptions, plan};
+use barflow_replay::rows::{Layout, Output, Quote, RowRules, careful, read_rows};
+use barflow_replay::stream::{InstrumentStream, ReadOptions};
+use barflow_replay::trades_parquet::write::TradeWriter;
+use proptest::prelude::*;
+
+fn data(path: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data").join(path);
+    if !path.exists() {
+        println!("skipped: {} is not there", path.display());
+        return None;
+    }
+    Some(path)
+}
+
+fn planned(paths: &[&Path], options: &PlanOptions) -> Result<Plan, ReplayError> {
+    let inputs: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    plan(&inputs, options)
+}
+
+fn intakes(history: &InstrumentPlan, options: ReadOptions) -> Result<Vec<Intake>, ReplayError> {
+    InstrumentStream::open(history.clone(), options)?.collect()
+}
+
+fn trades(history: &InstrumentPlan, rows: usize) -> Vec<Trade> {
+    let intakes = intakes(history, ReadOptions::new(rows)).unwrap();
+    for intake in &intakes {
+        assert_eq!(intake.rejects, []);
+        assert!(intake.trades.len() <= rows);
+    }
+    intakes.iter().flat_map(|intake| intake.trades.iter()).collect()
+}
+
+fn only(plan: Plan) -> InstrumentPlan {
+    assert_eq!(plan.instruments.len(), 1);
+    plan.instruments[0].clone()
+}
+
+#[test]
+fn the_three_bitmex_days_are_read_whole_and_in_order() {
+    let Some(folder) = data("binance-layout") else { return };
+    let history = only(planned(&[&folder], &PlanOptions::default()).unwrap());
+    assert_eq!(history.feed.instrument.as_str(), "binance:spot:XBTUSD");
+    assert_eq!(history.feed.ids, IdKind::Venue);
+    assert_eq!(history.files.len(), 3);
+    for (file, rows) in history.files.iter().zip([232_934, 268_891, 238_572]) {
+        let one = InstrumentPlan { files: vec![file.clone()], ..history.clone() };
+        assert_eq!(trades(&one, 8192).len(), rows);
+    }
+    let all = trades(&history, 10_000);
+    assert!(all.iter().zip(1..).all(|(trade, id)| trade.trade_id == id));
+    assert_eq!(all[0].event_time, 1_514_764_802_610_000_000);
+    assert_eq!(all[0].quote, 13873.0 * 0.00072082);
+    let from_source = PlanOptions { quote_from_source: true, ..PlanOptions::default() };
+    let sourced = trades(&only(planned(&[&folder], &from_source).unwrap()), 8192);
+    assert_eq!(sourced[0].quote, 10.0);
+    assert_eq!(sourced.iter().map(|t| t.quote).sum::<f64>().fract(), 0.0);
+}
+
+#[test]
+fn lean_days_have_new_york_times_and_no_aggressor() {
+    let Some(folder) = data("lean/spy") else { return };
+    let history = only(planned(&[&folder], &PlanOptions::default()).unwrap());
+    assert_eq!(history.feed.instrument.as_str(), "lean:equity:SPY");
+    assert!(!history.feed.has_aggressor);
+    assert_eq!(history.feed.ids, IdKind::Ordinal);
+    let all = trades(&history, 65_536);
+    assert_eq!(all.len(), 250_601 + 451_545 + 439_677 + 460_032);
+    // 2013-10-07 04:00:00.… in New York is 08:00 UTC: daylight saving time.
+    let first = jiff::Timestamp::from_nanosecond(i128::from(all[0].event_time)).unwrap();
+    assert!(first.to_string().starts_with("2013-10-07T08:0"), "{first}");
+    assert!((100.0..200.0).contains(&all[0].price));
+    assert!(all.iter().zip(1..).all(|(trade, ordinal)| trade.trade_id == ordinal));
+}
+
+#[test]
+fn kraken_time_and_sales_are_read_without_aggressor() {
+    let Some(file) = data("freqtrade/kraken/trades_csv/BCHEUR.csv") else { return };
+    let history = only(planned(&[&file], &PlanOptions::default()).unwrap());
+    assert_eq!(history.feed.instrument.as_str(), "kraken:spot:BCHEUR");
+    let all = trades(&history, 100);
+    assert_eq!(all.len(), 148);
+    assert_eq!(all[0].event_time, 1_672_531_436_000_000_000);
+    assert_eq!(
+        (all[0].price, all[0].qty, all[0].aggressor),
+        (90.54, 1.1044842, Aggressor::Unknown)
+    );
+}
+
+const ROWS: [&str; 3] = [
+    "3340296447,42283.58000000,0.00236000,99.78924880,1704067200000,True,True",
+    "3340296448,42283.57000000,0.10000000,4228.35700000,1704067200001,False,True",
+    "3340296449,42283.58000000,12345.67890123,99.78924880,1704067200001,True,True",
+];
+
+fn write(path: &Path, text: &[u8]) {
+    let name = path.to_str().unwrap();
+    if name.ends_with(".gz") {
+        let mut out = flate2::write::GzEncoder::new(vec![], flate2::Compression::fast());
+        out.write_all(text).unwrap();
+        fs::write(path, out.finish().unwrap()).unwrap();
+    } else if name.ends_with(".zst") {
+        fs::write(path, zstd::encode_all(text, 3).unwrap()).unwrap();
+    } else if name.ends_with(".zip") {
+        let mut zip = zip::ZipWriter::new(fs::File::create(path).unwrap());
+        zip.start_file("inner.csv", zip::write::SimpleFileOptions::default()).unwrap();
+        zip.write_all(text).unwrap();
+        zip.finish().unwrap();
+    } else {
+        fs::write(path, text).unwrap();
+    }
+}
+
+fn read_text(name: &str, text: &str) -> Vec<Trade> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    write(&path, text.as_bytes());
+    trades(&only(planned(&[&path], &PlanOptions::default()).unwrap()), 8192)
+}
+
+#[test]
+fn packing_line_ends_headers_and_marks_change_no_trade() {
+    let plain = read_text("BTCUSDT-trades-2024-01-01.csv", &(ROWS.join("\n") + "\n"));
+    assert_eq!(plain.len(), 3);
+    assert_eq!(plain[0].aggressor, Aggressor::Seller);
+    assert_eq!(plain[1].price.to_bits(), 42283.57f64.to_bits());
+    assert_eq!(plain[2].qty.to_bits(), 12345.67890123f64.to_bits());
+    let header = "id,price,qty,quote_qty,time,is_buyer_maker,is_best_match";
+    for ending in ["csv", "csv.gz", "csv.zst", "zip"] {
+        for text in [
+            ROWS.join("\n"),
+            ROWS.join("\r\n") + "\r\n",
+            format!("{header}\n{}\n", ROWS.join("\n")),
+            format!("\u{feff}{header}\r\n{}", ROWS.join("\r\n")),
+            format!("{}\n\n", ROWS.join("\n")),
+            ROWS.join("\n").replace("True", "true").replace("False", "0"),
+        ] {
+            let read = read_text(&format!("BTCUSDT-trades-2024-01-01.{ending}"), &text);
+            assert_eq!(read, plain, "{ending}: {text:?}");
+        }
+    }
+}
+
+#[test]
+fn units_of_time_are_told_per_file() {
+    let text =
+        "1,10.0,1.0,10.0,1735689600000001,true,true\n2,10.0,1.0,10.0,1735689600000,true,true";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("BTCUSDT-trades-2025-01-01.csv");
+    fs::write(&path, text).unwrap();
+    let history = only(planned(&[&path], &PlanOptions::default()).unwrap());
+    let read = intakes(&history, ReadOptions::new(10)).unwrap();
+    assert_eq!(read[0].trades.event_time, [1_735_689_600_000_001_000]);
+    assert_eq!((read[0].rejects[0].line, &*read[0].rejects[0].field), (2, "time"));
+}
+
+#[test]
+fn aggregates_count_their_trades_and_layouts_are_told_apart() {
+    let futures = read_text(
+        "BTCUSDT-aggTrades-2024-01-01.csv",
+        "agg_trade_id,price,quantity,first_trade_id,last_trade_id,transact_time,is_buyer_maker\n\
+         7,42000.5,1.25,100,104,1704067200000,true\n8,42000.5,1,105,105,1704067200000,false\n",
+    );
+    assert_eq!(futures.iter().map(|t| t.count).collect::<Vec<_>>(), [5, 1]);
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text, instrument, input) in [
+        (
+            "A-aggTrades-2024-01-01.csv",
+            "7,4.5,1.2,1,4,1704067200000,true",
+            "binance:um:A",
+            InputKind::AggTrades,
+        ),
+        (
+            "A-aggTrades-2024-01-02.csv",
+            "7,4.5,1.2,1,4,1704067200000,true,true",
+            "binance:spot:A",
+            InputKind::AggTrades,
+        ),
+        (
+            "A-trades-2024-01-03.csv",
+            "7,4.5,1.2,5.4,1704067200000,true",
+            "binance:um:A",
+            InputKind::Trades,
+        ),
+        (
+            "A-trades-2024-01-04.csv",
+            "7,4.5,1.2,5.4,1704067200000,true,True",
+            "binance:spot:A",
+            InputKind::Trades,
+        ),
+        (
+            "AUSD_PERP-trades-2024-01-05.csv",
+            "7,4.5,1,2.2,1704067200000,true",
+            "binance:cm:AUSD_PERP",
+            InputKind::Trades,
+        ),
+    ] {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        let history = only(planned(&[&path], &PlanOptions::default()).unwrap());
+        assert_eq!(history.feed.instrument.as_str(), instrument, "{name}");
+        assert_eq!(history.feed.input, input, "{name}");
+    }
+}
+
+#[test]
+fn coin_margined_contracts_are_worth_their_size() {
+    let read =
+        read_text("BTCUSD_PERP-trades-2024-01-01.csv", "7,40000.0,3,0.0075,1704067200000,true");
+    assert_eq!((read[0].quote, read[0].qty), (300.0, 300.0 / 40000.0));
+    let read =
+        read_text("ETHUSD_PERP-trades-2024-01-01.csv", "7,2000.0,3,0.015,1704067200000,true");
+    assert_eq!((read[0].quote, read[0].qty), (30.0, 30.0 / 2000.0));
+}
+
+#[test]
+fn every_bad_row_is_named_and_no_good_one_is_lost() {
+    let good = |id: u64| format!("{id},10.5,1.0,10.5,1704067200000,true,true");
+    let bad = [
+        ("2,10.5,1.0,10.5,1704067200000,true", "row", "too few fields"),
+        ("2,10.5,1.0,10.5,1704067200000,true,true,true", "row", "too many fields"),
+        ("x,10.5,1.0,10.5,1704067200000,true,true", "trade_id", "not a whole number"),
+        ("2,6l250.1,1.0,10.5,1704067200000,true,true", "price", "not a decimal number"),
+        ("2,NaN,1.0,10.5,1704067200000,true,true", "price", "not a decimal number"),
+        ("2,inf,1.0,10.5,1704067200000,true,true", "price", "not a decimal number"),
+        ("2,0,1.0,10.5,1704067200000,true,true", "price", "greater than 0"),
+        ("2,-1.5,1.0,10.5,1704067200000,true,true", "price", "greater than 0"),
+        ("2,10.5,0.00000000,10.5,1704067200000,true,true", "qty", "greater than 0"),
+        ("2,10.5,,10.5,1704067200000,true,true", "qty", "not a decimal number"),
+        ("2,10.5,1.0,10.5,12,true,true", "time", "not between"),
+        ("2,10.5,1.0,10.5,99999999999999999999,true,true", "time", "not a whole number"),
+        ("2,10.5,1.0,10.5,1704067200000,maybe,true", "is_buyer_maker", "not True or False"),
+        ("2,10.5,1.0,10.5,1704067200000,true,x", "is_best_match", "not True or False"),
+        ("\u{fffd}garbage", "row", "too few fields"),
+    ];
+    let mut text = good(1) + "\n";
+    for (row, _, _) in &bad {
+        text += &format!("{row}\n{}\n", good(3));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("A-trades-2024-01-01.csv");
+    fs::write(&path, text).unwrap();
+    let history = only(planned(&[&path], &PlanOptions::default()).unwrap());
+    let read = intakes(&history, ReadOptions::new(8192)).unwrap();
+    assert_eq!(read[0].trades.len(), 1 + bad.len());
+    assert_eq!(read[0].rejects.len(), bad.len());
+    for (place, (reject, (row, field, reason))) in read[0].rejects.iter().zip(bad).enumerate() {
+        assert_eq!(reject.line, 2 + 2 * place as u64, "{row}");
+        assert_eq!(reject.field, field, "{row}");
+        assert!(reject.reason.contains(reason), "{row}: {}", reject.reason);
+        assert_eq!(reject.raw, row);
+        assert_eq!(reject.row as usize, place + 1);
+        assert!(reject.source.ends_with("A-trades-2024-01-01.csv"));
+    }
+}
+
+#[test]
+fn only_the_wanted_times_are_taken() {
+    let Some(folder) = data("binance-layout") else { return };
+    let (from, to) = (1_514_851_200_000_000_000, 1_514_937_600_000_000_000);
+    let options = PlanOptions { from: Some(from), to: Some(to), ..PlanOptions::default() };
+    let history = only(planned(&[&folder], &options).unwrap());
+    let read = ReadOptions { from: Some(from), to: Some(to), ..ReadOptions::new(8192) };
+    let all: Vec<Trade> =
+        intakes(&history, read).unwrap().iter().flat_map(|i| i.trades.iter()).collect();
+    assert_eq!(all.len(), 268_891);
+}
+
+#[test]
+fn reading_resumes_at_every_intake() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut paths = Vec::new();
+    for (day, ending) in ["zip", "csv.gz", "csv", "csv.zst"].iter().enumerate() {
+        let rows: Vec<String> = (0..40)
+            .map(|row| {
+                let id = day * 40 + row + 1;
+                format!("{id},10.{row:02},1.5,1.0,{},true,true", 1_704_067_200_000u64 + id as u64)
+            })
+            .collect();
+        let path = folder.path().join(format!("A-trades-2024-01-0{}.{ending}", day + 1));
+        write(&path, rows.join("\r\n").as_bytes());
+        paths.push(path);
+    }
+    let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
+    let history = only(planned(&paths, &PlanOptions::default()).unwrap());
+    let all = intakes(&history, ReadOptions::new(7)).unwrap();
+    let tape: Vec<Trade> = all.iter().flat_map(|intake| intake.trades.iter()).collect();
+    assert_eq!(tape.len(), 160);
+    let mut done = 0;
+    for intake in &all {
+        for (position, done) in [(&intake.start, done), (&intake.end, done + intake.trades.len())] {
+            let resumed = ReadOptions { resume: Some(position.clone()), ..ReadOptions::new(11) };
+            let rest: Vec<Trade> = intakes(&history, resumed)
+                .unwrap()
+                .iter()
+                .flat_map(|intake| intake.trades.iter())
+                .collect();
+            assert_eq!(rest, tape[done..], "{position:?}");
+        }
+        done += intake.trades.len();
+    }
+    let nowhere = barflow_operators::position::Position {
+        source: "other.zip".into(),
+        ..all[0].start.clone()
+    };
+    let options = ReadOptions { resume: Some(nowhere), ..ReadOptions::new(7) };
+    assert!(matches!(InstrumentStream::open(history, options), Err(ReplayError::Resume(_))));
+}
+
+#[test]
+fn trades_parquet_gives_back_what_was_written() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text, quote) in [
+        ("A-trades-2024-01-01.csv", ROWS.join("\n"), false),
+        (
+            "B-aggTrades-2024-01-01.csv",
+            "7,4.5,1.2,1,4,1704067200000,true\n8,4.5,1.2,5,5,1704067200001,false".into(),
+            false,
+        ),
+        ("BTCUSD_PERP-trades-2024-01-01.csv", "7,40000.1,3,0.0075,1704067200000,true".into(), true),
+    ] {
+        let csv = folder.path().join(name);
+        fs::write(&csv, text).unwrap();
+        let history = only(planned(&[&csv], &PlanOptions::default()).unwrap());
+        let read = intakes(&history, ReadOptions::new(2)).unwrap();
+        let path = folder.path().join(name.replace("csv", "parquet"));
+        let mut writer = TradeWriter::create(&path, &history.feed, quote).unwrap();
+        read.iter().for_each(|intake| writer.write(&intake.trades).unwrap());
+        assert!(!path.exists(), "nothing stands under the name before it is whole");
+        writer.finish().unwrap();
+        let back = only(planned(&[&path], &PlanOptions::default()).unwrap());
+        assert_eq!(back.feed, history.feed);
+        assert_eq!(back.files[0].first_time, history.files[0].first_time);
+        assert_eq!(trades(&back, 2), trades(&history, 2));
+        let pieces = intakes(&back, ReadOptions::new(2)).unwrap();
+        let resumed = ReadOptions { resume: Some(pieces[0].end.clone()), ..ReadOptions::new(2) };
+        let rest: usize = intakes(&back, resumed).unwrap().iter().map(|i| i.trades.len()).sum();
+        assert_eq!(rest, trades(&back, 2).len() - pieces[0].trades.len());
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 6, "no unfinished file stays");
+}
+
+#[test]
+fn a_quote_value_of_its_own_is_never_dropped_silently() {
+    let folder = tempfile::tempdir().unwrap();
+    let csv = folder.path().join("BTCUSD_PERP-trades-2024-01-01.csv");
+    fs::write(&csv, "7,40000.1,3,0.0075,1704067200000,true").unwrap();
+    let history = only(planned(&[&csv], &PlanOptions::default()).unwrap());
+    let mut read = intakes(&history, ReadOptions::new(2)).unwrap();
+    read[0].trades.quote[0] = 123.0;
+    let mut writer =
+        TradeWriter::create(&folder.path().join("x.parquet"), &history.feed, false).unwrap();
+    let error = writer.write(&read[0].trades).unwrap_err();
+    assert!(error.to_string().contains("quote value"), "{error}");
+}
+
+/// Rows through the fast path and, one by one, through the careful one.
+fn both_ways(columns: usize, agg: bool, text: &str) -> ((Vec<Trade>, usize), (Vec<Trade>, usize)) {
+    let feed = Arc::new(barflow_operators::batch::Feed {
+        instrument: "a:b:C".parse().unwrap(),
+        input: InputKind::Trades,
+        ids: IdKind::Venue,
+        has_aggressor: true,
+    });
+    let layout = if agg { Layout::AggTrades { columns } } else { Layout::Trades { columns } };
+    let rules =
+        RowRules { layout, unit: 1_000_000, quote: Quote::Product, from: i64::MIN, to: i64::MAX };
+    let mut bytes = vec![b'7'; MARGIN];
+    bytes.extend_from_slice(text.as_bytes());
+    let end = bytes.len();
+    bytes.resize(end + 2 * MARGIN, b',');
+    let run = |fast: bool| {
+        let mut batch = barflow_operators::batch::TradeBatch::with_capacity(Arc::clone(&feed), 8);
+        let (mut rejects, mut ordinal) = (Vec::new(), 1);
+        let source: Arc<str> = "t".into();
+        let mut out = Output {
+            batch: &mut batch,
+            rejects: &mut rejects,
+            source: &source,
+            line: 1,
+            ordinal: &mut ordinal,
+            rows: usize::MAX,
+        };
+        let mut at = MARGIN;
+        if fast {
+            at = read_rows(&rules, &bytes, at, end, &mut out);
+        } else {
+            while at < end {
+                at = careful::read_line(&rules, &bytes, at, end, &mut out);
+            }
+        }
+        assert_eq!(at, end);
+        (batch.iter().collect(), rejects.len())
+    };
+    (run(true), run(false))
+}
+
+proptest! {
+    #[test]
+    fn fast_and_careful_agree_on_every_row(
+        rows in proptest::collection::vec(
+            (
+                "[0-9]{1,18}",
+                "([0-9]{1,9}(\\.[0-9]{0,9})?|[-+.eE0-9]{0,6})",
+                "[0-9]{0,6}\\.?[0-9]{1,9}",
+                "([0-9]{12,14}|[0-9]{0,20}|x)",
+                "(True|False|true|false|TRUE|FALSE|0|1|yes|)",
+                "(\n|\r\n|\n\n|,\n| \n)",
+            ),
+            1..12,
+        ),
+        spot in any::<bool>(),
+        agg in any::<bool>(),
+    ) {
+        let mut text = String::new();
+        for (id, price, qty, time, side, end) in rows {
+            let middle = if agg { format!("{id},{id}") } else { qty.clone() };
+            let best = if spot { ",True" } else { "" };
+            text += &format!("{id},{price},{qty},{middle},{time},{side}{best}{end}");
+        }
+        let columns = if agg { 7 } else { 6 } + usize::from(spot);
+        let (fast, careful) = both_ways(columns, agg, &text);
+        prop_assert_eq!(fast, careful);
+    }
+
+    #[test]
+    fn whatever_the_bytes_nothing_panics_and_every_line_is_accounted_for(
+        bytes in proptest::collection::vec(any::<u8>(), 0..400),
+    ) {
+        let text = String::from_utf8_lossy(&bytes).replace('\u{feff}', "?") + "\n";
+        let (fast, careful) = both_ways(7, false, &text);
+        prop_assert_eq!(fast, careful);
+    }
+}
