@@ -1,5 +1,6 @@
 //! What several test binaries share. Each uses a part of it.
 #![allow(dead_code, unused_imports)]
 
+pub mod avro;
 pub mod bars;
 pub mod kafka;
