@@ -18,7 +18,6 @@ pub const SCHEMA: &str = include_str!("bar.avsc");
 pub fn schema() -> &'static Schema {
     static PARSED: LazyLock<Schema> = LazyLock::new(|| {
         // The text is part of the program, and a test encodes with it: it parses.
-        #[allow(clippy::expect_used)]
         SCHEMA.parse().expect("bar.avsc is a valid Avro schema")
     });
     &PARSED
