@@ -141,7 +141,7 @@ pub struct NautilusSpec {
     pub step: u64,
     /// Decimal places of the instrument's prices.
     pub price_precision: u32,
-    /// Decimal places of the instrument's sizes.
+    /// Decimal places of the instrument's sizes; at most 18 together with those of prices.
     pub size_precision: u32,
 }
 
@@ -208,8 +208,8 @@ pub enum RuleSpec {
         /// α of the expected relative imbalance.
         alpha_imbalance: f64,
     },
-    /// finmlkit's tick, volume and dollar bars: the first trade is in no bar, and what a dollar
-    /// bar has too much counts towards the next.
+    /// finmlkit's tick, volume and dollar bars: the first trade counts but is in no bar, and what a
+    /// dollar bar has too much counts towards the next.
     Finmlkit {
         /// What is summed.
         measure: Measure,

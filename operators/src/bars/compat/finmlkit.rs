@@ -6,8 +6,9 @@ use super::super::rule::{Flow, Rule};
 use crate::bar::{Levels, OpenBar};
 use crate::digest::Digest;
 
-/// Closes when Σ v ≥ `size`. The first trade of the tape belongs to no bar: it only opens. What a
-/// dollar bar has too much counts towards the next one, though its trades do not.
+/// Closes when Σ v ≥ `size`. The first trade of the tape counts towards the first close, but it is
+/// in no bar: it only opens. What a dollar bar has too much counts towards the next one, though
+/// its trades do not.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finmlkit {
     size: f64,
@@ -31,8 +32,9 @@ impl Rule for Finmlkit {
         !self.opened
     }
 
-    fn warm(&mut self, _flow: Flow) {
+    fn warm(&mut self, flow: Flow) {
         self.opened = true;
+        self.sum = flow.v;
     }
 
     #[inline(always)]

@@ -2,6 +2,7 @@
 
 use super::super::machine::BarMachine;
 use crate::bar::Bar;
+use crate::measure::Measure;
 use crate::sign::SignRule;
 use crate::spec::{BarSpec, CompatFlavour, CompatTicks, LimitSpec, MlfinlabSpec, RuleSpec};
 use crate::trade::{Aggressor, Trade};
@@ -87,8 +88,9 @@ fn finmlkit_leaves_the_first_trade_out_and_carries_dollars_over() {
     let ticks = |measure| -> Vec<u64> {
         closes(rule(measure), &tape).iter().map(|bar| bar.ticks).collect()
     };
-    assert_eq!(ticks(crate::measure::Measure::Tick), [10]);
-    // 7, 14 | 4 over, 11 | 1, 8, 15 | 5, 12 | 2, 9, 16 | 6, 13 | 3, 10 | 0, 7
-    assert_eq!(ticks(crate::measure::Measure::Dollar), [2, 1, 2, 1, 2, 1, 1]);
-    assert_eq!(closes(rule(crate::measure::Measure::Tick), &tape)[0].first_trade_id, 2);
+    // The first trade counts, but only the other nine are in the bar.
+    assert_eq!(ticks(Measure::Tick), [9]);
+    // (7), 14 | 4 over, 11 | 1, 8, 15 | 5, 12 | 2, 9, 16 | 6, 13 | 3, 10 | 0, 7, 14
+    assert_eq!(ticks(Measure::Dollar), [1, 1, 2, 1, 2, 1, 1, 2]);
+    assert_eq!(closes(rule(Measure::Tick), &tape)[0].first_trade_id, 2);
 }
