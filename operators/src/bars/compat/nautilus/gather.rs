@@ -32,6 +32,11 @@ impl<'a> Slices<'a> {
         self.side.sign()
     }
 
+    /// Whether there is something to split by value. What is worth nothing goes in whole.
+    pub fn has_value(&self) -> bool {
+        self.price > 0 && self.size > 0
+    }
+
     /// Price times size, in units of both.
     pub fn value(&self) -> i128 {
         self.price * self.size

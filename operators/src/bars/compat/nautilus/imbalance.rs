@@ -72,8 +72,7 @@ impl ValueImbalance {
     pub fn take(&mut self, slices: Slices<'_>, gather: &mut Gather, bars: &mut Vec<Bar>) {
         let price = slices.trade.price;
         let mut rest = slices.scale.qty(slices.size);
-        // Whatever has no value cannot move θ.
-        if price <= 0.0 || rest <= 0.0 || slices.price == 0 {
+        if !slices.has_value() {
             return gather.add_whole(&slices);
         }
         while rest > 0.0 {

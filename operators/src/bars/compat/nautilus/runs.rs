@@ -108,12 +108,10 @@ impl ValueRuns {
         if self.side.turns(slices.side, gather) {
             self.run = 0;
         }
-        let mut rest = slices.value();
-        if rest <= 0 {
-            return if slices.size > 0 {
-                gather.add_whole(&slices)
-            };
+        if !slices.has_value() {
+            return gather.add_whole(&slices);
         }
+        let mut rest = slices.value();
         while rest > 0 {
             let Some(slice) = next_slice(rest, self.step - self.run, self.step, &slices) else {
                 return;

@@ -68,12 +68,10 @@ impl Value {
     }
 
     pub fn take(&mut self, slices: Slices<'_>, gather: &mut Gather, bars: &mut Vec<Bar>) {
-        let mut rest = slices.value();
-        if rest <= 0 {
-            return if slices.size > 0 {
-                gather.add_whole(&slices)
-            };
+        if !slices.has_value() {
+            return gather.add_whole(&slices);
         }
+        let mut rest = slices.value();
         while rest > 0 {
             let Some(slice) = next_slice(rest, self.step - self.sum, self.step, &slices) else {
                 return;
