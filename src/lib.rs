@@ -6,4 +6,10 @@
 //! files, archives ─ replay ─┘   └──────── graph ───────┘       └─ sinks::{parquet, jsonl}
 //! ```
 
+pub mod cli;
+pub mod config;
+pub mod graph;
+pub mod history;
+pub mod quarantine;
 pub mod sinks;
+pub mod trade_store;

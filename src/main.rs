@@ -1,3 +1,7 @@
 //! The `barflow` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    barflow::cli::main(std::env::args_os())
+}

@@ -151,6 +151,18 @@ impl TradeBatch {
         self.aggressor.push(trade.aggressor);
     }
 
+    /// The first `rows` trades.
+    pub fn head(mut self, rows: usize) -> Self {
+        self.trade_id.truncate(rows);
+        self.event_time.truncate(rows);
+        self.price.truncate(rows);
+        self.qty.truncate(rows);
+        self.quote.truncate(rows);
+        self.aggressor.truncate(rows);
+        self.count.truncate(rows);
+        self
+    }
+
     /// Keeps the room, drops the trades, and takes another feed.
     pub fn reset(&mut self, feed: Arc<Feed>) {
         self.feed = feed;

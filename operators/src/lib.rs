@@ -11,6 +11,7 @@
 pub mod bar;
 pub mod bars;
 pub mod batch;
+pub mod dataflow;
 pub mod digest;
 pub mod instrument;
 pub mod intake;
@@ -18,6 +19,7 @@ pub mod measure;
 pub mod pool;
 pub mod position;
 pub mod published;
+pub mod sequence;
 pub mod sign;
 pub mod spec;
 pub mod trade;

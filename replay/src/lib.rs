@@ -1,1 +1,26 @@
-//! .
+//! Historical trade files in, trades out.
+//!
+//! ```text
+//! names, folders, patterns ─► plan ─► per instrument: verify ─► decode ─► rows ─► intakes
+//!                                        (next file)  (own thread)  (columns)
+//! ```
+//!
+//! A [`plan::Plan`] says which files make up each instrument's history, in which order; an
+//! [`stream::InstrumentStream`] reads them. Every lawful row becomes a trade in a column batch,
+//! every other row a reject with its line; nothing is lost and nothing panics.
+//!
+//! **Invariant:** no dataflow, no Kafka, no thresholds. Repeats and gaps of ids are judged later,
+//! where live feeds are judged too.
+
+pub mod binance;
+pub mod checksum;
+pub mod decode;
+pub mod error;
+pub mod naming;
+pub mod plan;
+pub mod progress;
+pub mod rows;
+pub mod sniff;
+pub mod stream;
+pub mod synth;
+pub mod trades_parquet;

@@ -8,6 +8,12 @@ use barflow_operators::instrument::InstrumentId;
 use barflow_operators::position::Position;
 use barflow_operators::published::PublishedBar;
 
+pub mod atomic_file;
+pub mod encode;
+pub mod jsonl;
+pub mod kafka;
+pub mod none;
+pub mod parquet;
 pub mod record;
 
 /// Everything that became complete when the frontier passed.
@@ -25,6 +31,9 @@ pub struct Commit {
 /// Why a sink could not do its work. Prints itself and, as its source, what the system said.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
+    /// The settings are wrong: all problems, each a line. Nothing was attempted.
+    #[error("{}", .0.join("\n"))]
+    Settings(Vec<String>),
     /// The outside world is not there: broker unreachable, topic unknown, not authorised.
     #[error("{0}")]
     Unavailable(String),

@@ -46,6 +46,8 @@ pub struct Builder<R: Rule> {
     boundary: Boundary,
     caps: Caps,
     open: OpenBar,
+    /// b of the latest trade.
+    last_sign: i8,
     next_seq: u64,
 }
 
@@ -55,7 +57,16 @@ const CHUNK: usize = 1024;
 impl<R: Rule> Builder<R> {
     /// A builder that has seen nothing.
     pub fn new(rule: R, measure: Measure, signer: Signer, boundary: Boundary, caps: Caps) -> Self {
-        Self { rule, measure, signer, boundary, caps, open: OpenBar::default(), next_seq: 0 }
+        Self {
+            rule,
+            measure,
+            signer,
+            boundary,
+            caps,
+            open: OpenBar::default(),
+            last_sign: 0,
+            next_seq: 0,
+        }
     }
 
     /// The rule and its expectations.
@@ -144,6 +155,7 @@ impl<R: Rule> Builder<R> {
         if self.boundary.crosses(trade.event_time) {
             self.end_period(bars);
         }
+        self.last_sign = sign;
         let v = self.measure.of(trade.qty, trade.quote);
         let flow = Flow { sign, v, x: f64::from(sign) * v };
         if self.rule.is_warming() {
@@ -194,6 +206,7 @@ impl<R: Rule> Builder<R> {
         }
         self.open = open;
         let taken = last.map_or(signs.len(), |(done, _)| done + 1);
+        self.last_sign = signs[taken - 1];
         self.open.end(&batch.trade(row + taken - 1));
         self.open.trade_count += match batch.count.get(row..row + taken) {
             Some(counts) => counts.iter().copied().map(u64::from).sum(),
@@ -241,7 +254,7 @@ impl<R: Rule> Builder<R> {
     fn emit(&mut self, levels: &Levels, reason: CloseReason, bars: &mut Vec<Bar>) {
         let mut digest = Digest::of(R::MACHINE);
         self.rule.digest(&mut digest);
-        self.signer.digest(&mut digest);
+        self.signer.digest_after(self.last_sign, self.open.close, &mut digest);
         let digest = digest.finish();
         bars.push(self.open.finish(self.next_seq, levels, reason, digest));
         self.next_seq += 1;

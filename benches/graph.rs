@@ -1,0 +1,158 @@
+//! What the dataflow costs: the same batches through a bare machine and through the whole graph
+//! (source, validation, bars, ledger, commits) with one worker, in one run.
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use barflow::config::bars::{BarBook, cut};
+use barflow::graph::assemble::GraphOptions;
+use barflow::graph::run::{Feeder, Workers, commit_channel, run};
+use barflow::graph::stop::Stop;
+use barflow::graph::tally::Tally;
+use barflow::sinks::none::NoSink;
+use barflow_operators::bars::machine::BarMachine;
+use barflow_operators::batch::{Feed, IdKind, InputKind, TradeBatch};
+use barflow_operators::dataflow::validate::{RejectPolicy, ValidateOptions};
+use barflow_operators::intake::Intake;
+use barflow_operators::pool::BatchPool;
+use barflow_operators::position::Position;
+use barflow_operators::trade::{Aggressor, Trade};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+
+const TRADES: usize = 1 << 22;
+
+fn book(specs: &[&str]) -> BarBook {
+    let mut problems = Default::default();
+    let sections = specs.iter().filter_map(|spec| cut(spec, &mut problems)).collect();
+    let book = BarBook::understand(sections, &mut problems);
+    assert!(problems.0.is_empty(), "{problems}");
+    book
+}
+
+fn intakes(rows: usize) -> Vec<Intake> {
+    let feed = Arc::new(Feed {
+        instrument: "binance:spot:BTCUSDT".parse().expect("a lawful id"),
+        input: InputKind::Trades,
+        ids: IdKind::Venue,
+        has_aggressor: true,
+    });
+    let position =
+        Position { source: "bench".into(), member: "bench".into(), byte: 0, line: 1, trade_id: 0 };
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    let mut next = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let (mut price, mut side) = (42_000.0f64, Aggressor::Buyer);
+    let mut trade = |row: usize| {
+        let random = next();
+        if random % 5 == 0 {
+            side = if random & 64 == 0 { Aggressor::Buyer } else { Aggressor::Seller };
+        }
+        price += 0.01 * f64::from(side.sign()) * f64::from((random >> 8) as u8 & 1);
+        let qty = 0.0001 * (1 + (random >> 20) % 1000) as f64;
+        Trade {
+            trade_id: row as u64 + 1,
+            event_time: 1_700_000_000_000_000_000 + row as i64 * 1_000_000,
+            price,
+            qty,
+            quote: price * qty,
+            aggressor: side,
+            count: 1,
+        }
+    };
+    (0..TRADES / rows)
+        .map(|piece| {
+            let trades: Vec<Trade> = (0..rows).map(|row| trade(piece * rows + row)).collect();
+            Intake {
+                trades: TradeBatch::from_trades(Arc::clone(&feed), &trades),
+                rejects: Vec::new(),
+                start: position.clone(),
+                end: position.clone(),
+            }
+        })
+        .collect()
+}
+
+fn bare(book: &BarBook, intakes: &[Intake]) -> usize {
+    let specs = book.for_feed(&intakes[0].trades.feed);
+    let mut machines: Vec<BarMachine> = specs.iter().map(BarMachine::new).collect();
+    let mut bars = Vec::new();
+    for intake in intakes {
+        for machine in &mut machines {
+            machine.on_batch(&intake.trades, &mut bars);
+        }
+    }
+    bars.len()
+}
+
+fn through_graph(book: &BarBook, intakes: Vec<Intake>) -> u64 {
+    let (commits, committed) = commit_channel();
+    let book = book.clone();
+    let options = GraphOptions {
+        specs_of: Arc::new(move |feed| book.for_feed(feed)),
+        validate: ValidateOptions {
+            policy: RejectPolicy::Stop,
+            reorder_window: 1024,
+            pool: BatchPool::new(8192, 0),
+            resume_after: BTreeMap::new(),
+        },
+        on_reject: Arc::new(|_| ()),
+        commits,
+        trades: None,
+        tally: Tally::default(),
+        stop: Stop::new(),
+        clock: Default::default(),
+    };
+    let feeder: Feeder = Box::new(move |inlet, _stop| {
+        for intake in intakes {
+            inlet.send(intake)?;
+        }
+        Ok(())
+    });
+    let workers = Workers::Threads(1);
+    let sink = Box::new(NoSink::default());
+    let report = run(&workers, Duration::ZERO, options, committed, vec![feeder], sink);
+    report.expect("the graph runs").bars
+}
+
+fn graph(criterion: &mut Criterion) {
+    let one = book(&["dib=imbalance,target=1000"]);
+    let ten: Vec<String> =
+        (0..10).map(|i| format!("b{i}=imbalance,target={}", 500 + 100 * i)).collect();
+    let ten = book(&ten.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut group = criterion.benchmark_group("graph");
+    group.throughput(Throughput::Elements(TRADES as u64)).sample_size(15);
+    for rows in [1024, 8192, 65536] {
+        let intakes = intakes(rows);
+        for (name, book) in [("one spec", &one), ("ten specs", &ten)] {
+            if rows != 8192 && name == "ten specs" {
+                continue;
+            }
+            group.bench_function(BenchmarkId::new(format!("bare, {name}"), rows), |b| {
+                b.iter(|| bare(book, black_box(&intakes)));
+            });
+            group.bench_function(BenchmarkId::new(format!("graph, {name}"), rows), |b| {
+                b.iter_custom(|times| {
+                    let mut total = Duration::ZERO;
+                    for _ in 0..times {
+                        // Copies are made before and freed by the graph: it pays for the latter.
+                        let copies = intakes.clone();
+                        let start = Instant::now();
+                        black_box(through_graph(book, copies));
+                        total += start.elapsed();
+                    }
+                    total
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, graph);
+criterion_main!(benches);

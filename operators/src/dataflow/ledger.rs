@@ -1,0 +1,80 @@
+//! Order-free knowledge about the input, kept by differential operators.
+//!
+//! Counts, gaps and rejects do not depend on the order of trades, and later corrections take some
+//! of them back: they are collections of updates, and differential maintains their totals.
+
+use differential_dataflow::AsCollection;
+use differential_dataflow::operators::CountTotal;
+use serde::{Deserialize, Serialize};
+use timely::dataflow::StreamVec;
+
+use super::Epoch;
+use crate::instrument::InstrumentId;
+use crate::sequence::{Findings, Gap};
+
+/// What can be counted about an instrument's input.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum FactKind {
+    /// Trades let through to the bars.
+    Trades,
+    /// Trades dropped because their id was seen before.
+    Duplicates,
+    /// Trades put back into the order of their ids.
+    Reordered,
+    /// Trades whose event time lies before that of the trade before them.
+    TimeReversals,
+    /// Rows that are no lawful trades.
+    Rejected,
+    /// This gap in the ids.
+    Gap(Gap),
+    /// Bars made by this specification.
+    Bars(String),
+}
+
+/// A fact about an instrument; its multiplicity is the count.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Fact {
+    /// Which instrument.
+    pub instrument: InstrumentId,
+    /// What.
+    pub kind: FactKind,
+}
+
+/// A differential update of a fact.
+pub type FactUpdate = (Fact, Epoch, isize);
+
+impl Fact {
+    /// A fact.
+    pub fn new(instrument: &InstrumentId, kind: FactKind) -> Self {
+        Self { instrument: instrument.clone(), kind }
+    }
+
+    /// What a sequencer found, with counts; nothing for what did not occur.
+    pub fn of(instrument: &InstrumentId, findings: &Findings) -> Vec<(Self, isize)> {
+        let counts = [
+            (FactKind::Trades, findings.released),
+            (FactKind::Duplicates, findings.duplicates),
+            (FactKind::Reordered, findings.reordered),
+            (FactKind::TimeReversals, findings.time_reversals),
+        ];
+        let gaps = findings.gaps.iter().map(|gap| (FactKind::Gap(*gap), 1));
+        (counts.into_iter().chain(gaps).filter(|(_, n)| *n > 0))
+            .map(|(kind, n)| (Self::new(instrument, kind), n as isize))
+            .collect()
+    }
+}
+
+/// Updates of totals wait for the end of a stretch of this many epochs, so that maintaining them
+/// costs nothing per trade. Bars never wait for them.
+const STRETCH: u64 = 1024;
+
+/// Maintains the multiplicity of every fact: a stream of `((fact, count), epoch, ±1)`.
+pub fn totals<'scope>(
+    facts: StreamVec<'scope, Epoch, FactUpdate>,
+) -> StreamVec<'scope, Epoch, ((Fact, isize), Epoch, isize)> {
+    facts
+        .as_collection()
+        .delay(|epoch| epoch.saturating_add(STRETCH - 1) / STRETCH * STRETCH)
+        .count_total()
+        .inner
+}

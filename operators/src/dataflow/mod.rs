@@ -1,0 +1,19 @@
+//! The dataflow operators: one thin driver per idea, no rule of its own in any of them.
+//!
+//! ```text
+//! intake ─► validate ─► sequenced trades ─► bars ─► ±bars (differential)
+//!              ├─► rejects                   └────► progress: how far each instrument is
+//!              └─► facts ─► ledger (differential counts)
+//! ```
+//!
+//! **Invariant:** here and in the root package's `graph` are the only uses of timely and
+//! differential. Logical time is an [`Epoch`], the ordinal of an intake; event time is data.
+//! What depends on order (sequence, bars) is a timely operator over one ordered source per
+//! instrument; what does not (counts, gaps) is a differential collection.
+
+pub mod bars;
+pub mod ledger;
+pub mod validate;
+
+/// Logical time: the ordinal of an intake, over all sources of a process.
+pub type Epoch = u64;

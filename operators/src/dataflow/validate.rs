@@ -1,0 +1,246 @@
+//! From what inputs say to trades in order: drives one [`Sequencer`] per instrument.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+
+use super::Epoch;
+use super::ledger::{Fact, FactKind, FactUpdate};
+use crate::batch::{Feed, TradeBatch};
+use crate::instrument::InstrumentId;
+use crate::intake::{Intake, Reject};
+use crate::pool::BatchPool;
+use crate::position::Position;
+use crate::sequence::{Findings, Sequencer};
+use crate::trade::Trade;
+
+/// What to do with a row that is no lawful trade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RejectPolicy {
+    /// Let nothing of that instrument through from the first such row on.
+    Stop,
+    /// Set it aside and go on.
+    SetAside,
+}
+
+/// How the operator behaves.
+#[derive(Clone, Debug)]
+pub struct ValidateOptions {
+    /// What to do with bad rows.
+    pub policy: RejectPolicy,
+    /// Trades that may wait for a missing id, see [`Sequencer`].
+    pub reorder_window: usize,
+    /// Where batches come from and go to.
+    pub pool: BatchPool,
+    /// Last trade applied in an earlier run, per instrument.
+    pub resume_after: BTreeMap<InstrumentId, u64>,
+}
+
+/// Trades of one instrument in venue order, and the position that they complete.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Sequenced {
+    /// The trades; may be empty when only the position moved.
+    pub trades: Arc<TradeBatch>,
+    /// Everything before it is in this or an earlier batch.
+    pub position: Position,
+}
+
+/// The three ways on.
+pub struct Validated<'scope> {
+    /// Trades in order, still on the worker that read them.
+    pub trades: StreamVec<'scope, Epoch, Sequenced>,
+    /// Rows set aside (or the one that stopped its instrument).
+    pub rejects: StreamVec<'scope, Epoch, Reject>,
+    /// What was counted on the way, as differential updates.
+    pub facts: StreamVec<'scope, Epoch, FactUpdate>,
+}
+
+type Caps = (Capability<Epoch>, Capability<Epoch>, Capability<Epoch>);
+
+/// Sequence of one instrument on its way through this operator.
+struct Lane {
+    feed: Arc<Feed>,
+    sequencer: Sequencer,
+    stopped: bool,
+    /// Where reading would have to resume while trades wait, and the right to release them later.
+    /// The held capability keeps the frontier from passing a position that is not complete.
+    waiting: Option<(Position, Caps)>,
+}
+
+/// Checks the sequence of each instrument's intakes and splits off what is wrong.
+///
+/// # Contract
+/// Intakes of an instrument arrive from one source, in order, on this worker. Trades leave in the
+/// order of their ids; every row ends in exactly one of the three outputs or in a count.
+pub fn validate<'scope>(
+    intakes: StreamVec<'scope, Epoch, Intake>,
+    options: ValidateOptions,
+) -> Validated<'scope> {
+    let mut builder = OperatorBuilder::new("Validate".to_owned(), intakes.scope());
+    let mut input = builder.new_input(intakes, Pipeline);
+    let (trades_out, trades) = builder.new_output();
+    let (rejects_out, rejects) = builder.new_output();
+    let (facts_out, facts) = builder.new_output();
+    let mut trades_out =
+        OutputBuilder::<_, CapacityContainerBuilder<Vec<Sequenced>>>::from(trades_out);
+    let mut rejects_out =
+        OutputBuilder::<_, CapacityContainerBuilder<Vec<Reject>>>::from(rejects_out);
+    let mut facts_out =
+        OutputBuilder::<_, CapacityContainerBuilder<Vec<FactUpdate>>>::from(facts_out);
+
+    builder.build(move |_initial| {
+        let mut lanes: BTreeMap<InstrumentId, Lane> = BTreeMap::new();
+        move |frontiers| {
+            let mut trades_out = trades_out.activate();
+            let mut rejects_out = rejects_out.activate();
+            let mut facts_out = facts_out.activate();
+            let mut send = |caps: &Caps, result: LaneResult| {
+                let epoch = *caps.0.time();
+                trades_out.session(&caps.0).give(result.sequenced);
+                if !result.rejects.is_empty() {
+                    rejects_out.session(&caps.1).give_iterator(result.rejects.into_iter());
+                }
+                let facts = result.facts.into_iter().map(|(fact, n)| (fact, epoch, n));
+                facts_out.session(&caps.2).give_iterator(facts);
+            };
+            // `for_each` keeps arrival order, which is the order of the source.
+            input.for_each(|cap, intakes| {
+                for intake in intakes.drain(..) {
+                    let (Some(a), Some(b), Some(c)) =
+                        (cap.retain_least(0), cap.retain_least(1), cap.retain_least(2))
+                    else {
+                        // Only a message without any time has none; our sources send none such.
+                        continue;
+                    };
+                    let caps = (a, b, c);
+                    let instrument = &intake.trades.feed.instrument;
+                    let lane = lanes.entry(instrument.clone()).or_insert_with(|| {
+                        let mut sequencer = Sequencer::new(options.reorder_window);
+                        if let Some(id) = options.resume_after.get(instrument) {
+                            sequencer.resume_after(*id);
+                        }
+                        let feed = Arc::clone(&intake.trades.feed);
+                        Lane { feed, sequencer, stopped: false, waiting: None }
+                    });
+                    if let Some(result) = lane.take(intake, &caps, &options) {
+                        send(&caps, result);
+                    }
+                }
+            });
+            if frontiers[0].is_empty() {
+                for lane in lanes.values_mut() {
+                    if let Some((result, caps)) = lane.finish() {
+                        send(&caps, result);
+                    }
+                }
+            }
+        }
+    });
+    Validated { trades, rejects, facts }
+}
+
+/// What one intake came to.
+struct LaneResult {
+    sequenced: Sequenced,
+    rejects: Vec<Reject>,
+    facts: Vec<(Fact, isize)>,
+}
+
+impl Lane {
+    fn take(
+        &mut self,
+        mut intake: Intake,
+        caps: &Caps,
+        options: &ValidateOptions,
+    ) -> Option<LaneResult> {
+        if self.stopped {
+            options.pool.give_back(Arc::new(intake.trades));
+            return None;
+        }
+        let feed = Arc::clone(&intake.trades.feed);
+        let stops = options.policy == RejectPolicy::Stop;
+        if stops && let Some(first) = intake.rejects.first() {
+            self.stopped = true;
+            intake.trades = intake.trades.head(first.row as usize);
+            intake.rejects.truncate(1);
+        }
+        let mut findings = Findings::default();
+        let mut trades = self.sequencer.on_batch(intake.trades, &options.pool, &mut findings);
+        let mut rejects = intake.rejects;
+        for (row, late) in findings.late.drain(..) {
+            rejects.push(late_reject(row, &late, &intake.start, options.reorder_window));
+        }
+        if stops && !rejects.is_empty() && !self.stopped {
+            // A late trade: those released after it was due are out already, so only stop here.
+            self.stopped = true;
+            rejects.truncate(1);
+        }
+        if self.stopped && self.sequencer.is_waiting() {
+            let mut rest = TradeBatch::clone(&trades);
+            self.sequencer.flush(&mut rest, &mut findings);
+            findings.released = rest.len() as u64;
+            trades = Arc::new(rest);
+        }
+        let mut position = intake.end;
+        if self.sequencer.is_waiting() {
+            let held = self.waiting.get_or_insert_with(|| {
+                (intake.start.clone(), (caps.0.clone(), caps.1.clone(), caps.2.clone()))
+            });
+            position = held.0.clone();
+        } else {
+            self.waiting = None;
+        }
+        if let Some(last) = self.sequencer.last_id() {
+            position.trade_id = last;
+        }
+        let mut facts = Fact::of(&feed.instrument, &findings);
+        if !rejects.is_empty() {
+            facts.push((Fact::new(&feed.instrument, FactKind::Rejected), rejects.len() as isize));
+        }
+        Some(LaneResult { sequenced: Sequenced { trades, position }, rejects, facts })
+    }
+
+    /// The input has ended: releases what still waits.
+    fn finish(&mut self) -> Option<(LaneResult, Caps)> {
+        let (mut position, caps) = self.waiting.take()?;
+        let mut findings = Findings::default();
+        let mut rest = TradeBatch::with_capacity(Arc::clone(&self.feed), 0);
+        self.sequencer.flush(&mut rest, &mut findings);
+        if let Some(last) = self.sequencer.last_id() {
+            position.trade_id = last;
+        }
+        let facts = Fact::of(&rest.feed.instrument, &findings);
+        let sequenced = Sequenced { trades: Arc::new(rest), position };
+        Some((LaneResult { sequenced, rejects: Vec::new(), facts }, caps))
+    }
+}
+
+fn late_reject(row: usize, trade: &Trade, start: &Position, window: usize) -> Reject {
+    Reject {
+        row: row as u32,
+        source: if start.member == start.source {
+            Arc::clone(&start.source)
+        } else {
+            format!("{}/{}", start.source, start.member).into()
+        },
+        line: start.line + row as u64,
+        field: "trade_id".to_owned(),
+        value: trade.trade_id.to_string(),
+        reason: format!("comes more than {window} trades after its place in the order of ids"),
+        raw: format!(
+            "{},{},{},{},{}",
+            trade.trade_id,
+            trade.price,
+            trade.qty,
+            trade.event_time,
+            trade.aggressor.sign()
+        ),
+    }
+}

@@ -1,0 +1,327 @@
+//! The venue's order of trades: repeats dropped, gaps noted, disorder mended within a window.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::batch::{IdKind, TradeBatch};
+use crate::pool::BatchPool;
+use crate::trade::Trade;
+
+/// Ids that never came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Gap {
+    /// First missing id.
+    pub first_missing: u64,
+    /// Last missing id.
+    pub last_missing: u64,
+}
+
+impl Gap {
+    /// How many ids are missing.
+    pub fn len(&self) -> u64 {
+        self.last_missing - self.first_missing + 1
+    }
+
+    /// Never: a gap has at least one id.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+}
+
+/// What was noticed about the sequence while taking one batch.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Findings {
+    /// Trades let through.
+    pub released: u64,
+    /// Trades dropped because their id was already seen.
+    pub duplicates: u64,
+    /// Trades let through whose event time is before that of the trade before them.
+    pub time_reversals: u64,
+    /// Trades that came after one with a higher id and were put back in their place.
+    pub reordered: u64,
+    /// Ids that never came.
+    pub gaps: Vec<Gap>,
+    /// Trades that came so late that their id had already been given up as missing, with the row
+    /// they stood in. Letting them through would break the order, so the caller sets them aside.
+    pub late: Vec<(usize, Trade)>,
+}
+
+/// Puts the trades of one instrument into the order of their ids.
+///
+/// When an id is missing, later trades wait for it until `window` of them wait; then the gap is
+/// noted and the order goes on. Decisions depend on the sequence of rows alone, never on how it
+/// was cut into batches.
+///
+/// # Contract
+/// Ids of released trades strictly increase, and every trade taken is released, counted as a
+/// duplicate, returned as late, or still waiting. Sources without ids pass through as they are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sequencer {
+    window: usize,
+    last_id: Option<u64>,
+    last_time: i64,
+    /// Trades waiting for a missing id, by id; all beyond `last_id + 1`.
+    waiting: VecDeque<Trade>,
+    /// The latest gaps, to tell a late trade from a repeated one.
+    recent_gaps: VecDeque<Gap>,
+}
+
+/// Gaps remembered per instrument. A trade older than the oldest of them counts as a duplicate.
+const GAPS_REMEMBERED: usize = 4096;
+
+impl Sequencer {
+    /// Trades wait for missing ids until `window` of them do; 0 never waits.
+    pub fn new(window: usize) -> Self {
+        Self {
+            window,
+            last_id: None,
+            last_time: i64::MIN,
+            waiting: VecDeque::new(),
+            recent_gaps: VecDeque::new(),
+        }
+    }
+
+    /// Goes on after a trade that was applied in an earlier run: rows up to it are skipped as
+    /// duplicates.
+    pub fn resume_after(&mut self, trade_id: u64) {
+        self.last_id = Some(trade_id);
+    }
+
+    /// Id of the last trade released.
+    pub fn last_id(&self) -> Option<u64> {
+        self.last_id
+    }
+
+    /// Whether trades wait for a missing id.
+    pub fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Takes a batch; returns the trades that are now in order, the same allocation where all of
+    /// them are.
+    pub fn on_batch(
+        &mut self,
+        batch: TradeBatch,
+        pool: &BatchPool,
+        findings: &mut Findings,
+    ) -> Arc<TradeBatch> {
+        if batch.feed.ids == IdKind::Ordinal || self.continues(&batch.trade_id) {
+            if let Some(last) = batch.trade_id.last() {
+                self.last_id = Some(*last);
+            }
+            self.note_release(&batch, findings);
+            return Arc::new(batch);
+        }
+        let mut ordered = pool.take(&batch.feed);
+        for row in 0..batch.len() {
+            self.on_trade(row, batch.trade(row), &mut ordered, findings);
+        }
+        self.note_release(&ordered, findings);
+        pool.give_back(Arc::new(batch));
+        Arc::new(ordered)
+    }
+
+    /// Stops waiting: no more trades will come. Appends those that waited, noting their gaps.
+    pub fn flush(&mut self, ordered: &mut TradeBatch, findings: &mut Findings) {
+        while self.is_waiting() {
+            self.give_up_gap(ordered, findings);
+        }
+        self.note_release(ordered, findings);
+    }
+
+    /// Whether these ids are exactly the next ones. At the very start any run of consecutive ids
+    /// longer than the window is.
+    fn continues(&self, ids: &[u64]) -> bool {
+        let Some(first) = ids.first() else { return true };
+        let begins = match self.last_id {
+            Some(last) => last.checked_add(1) == Some(*first),
+            None => ids.len() > self.window,
+        };
+        // Written without an early exit so that it vectorises: it runs over every batch.
+        begins
+            && self.waiting.is_empty()
+            && ids
+                .windows(2)
+                .fold(true, |so_far, pair| so_far & (pair[0].wrapping_add(1) == pair[1]))
+    }
+
+    fn on_trade(&mut self, row: usize, trade: Trade, out: &mut TradeBatch, found: &mut Findings) {
+        let id = trade.trade_id;
+        match self.last_id {
+            Some(last) if id <= last => {
+                if self.recent_gaps.iter().any(|g| g.first_missing <= id && id <= g.last_missing) {
+                    found.late.push((row, trade));
+                } else {
+                    found.duplicates += 1;
+                }
+            }
+            Some(last) if id == last + 1 => {
+                found.reordered += u64::from(self.is_waiting());
+                self.last_id = Some(id);
+                out.push(&trade);
+                self.release_waiting(out);
+            }
+            _ => {
+                self.wait(trade, found);
+                if self.waiting.len() > self.window {
+                    self.give_up_gap(out, found);
+                }
+            }
+        }
+    }
+
+    fn wait(&mut self, trade: Trade, found: &mut Findings) {
+        let id = trade.trade_id;
+        if self.waiting.back().is_none_or(|last| last.trade_id < id) {
+            self.waiting.push_back(trade);
+            return;
+        }
+        match self.waiting.binary_search_by_key(&id, |waiting| waiting.trade_id) {
+            Ok(_) => found.duplicates += 1,
+            Err(place) => {
+                found.reordered += 1;
+                self.waiting.insert(place, trade);
+            }
+        }
+    }
+
+    /// Gives up the ids before the first waiting trade and releases what follows them.
+    fn give_up_gap(&mut self, out: &mut TradeBatch, found: &mut Findings) {
+        let Some(first) = self.waiting.pop_front() else { return };
+        if let Some(last) = self.last_id {
+            let gap = Gap { first_missing: last + 1, last_missing: first.trade_id - 1 };
+            found.gaps.push(gap);
+            if self.recent_gaps.len() == GAPS_REMEMBERED {
+                self.recent_gaps.pop_front();
+            }
+            self.recent_gaps.push_back(gap);
+        }
+        self.last_id = Some(first.trade_id);
+        out.push(&first);
+        self.release_waiting(out);
+    }
+
+    fn release_waiting(&mut self, out: &mut TradeBatch) {
+        while let (Some(next), Some(last)) = (self.waiting.front(), self.last_id) {
+            if next.trade_id != last + 1 {
+                break;
+            }
+            self.last_id = Some(next.trade_id);
+            out.push(next);
+            self.waiting.pop_front();
+        }
+    }
+
+    fn note_release(&mut self, batch: &TradeBatch, findings: &mut Findings) {
+        let times = &batch.event_time;
+        let (Some(first), Some(last)) = (times.first(), times.last()) else { return };
+        findings.released += times.len() as u64;
+        findings.time_reversals += u64::from(*first < self.last_time);
+        findings.time_reversals += times.windows(2).map(|p| u64::from(p[1] < p[0])).sum::<u64>();
+        self.last_time = *last;
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::batch::{Feed, InputKind};
+    use crate::trade::Aggressor;
+
+    fn feed() -> Arc<Feed> {
+        Arc::new(Feed {
+            instrument: "a:b:C".parse().unwrap(),
+            input: InputKind::Trades,
+            ids: IdKind::Venue,
+            has_aggressor: true,
+        })
+    }
+
+    fn trade(trade_id: u64) -> Trade {
+        let event_time = trade_id as i64 * 1000;
+        let aggressor = Aggressor::Buyer;
+        Trade { trade_id, event_time, price: 1.0, qty: 1.0, quote: 1.0, aggressor, count: 1 }
+    }
+
+    /// Feeds the ids in batches of these lengths; returns released ids and findings.
+    fn run(window: usize, ids: &[u64], cuts: &[usize]) -> (Vec<u64>, Findings) {
+        let pool = BatchPool::new(8, 2);
+        let mut sequencer = Sequencer::new(window);
+        let mut findings = Findings::default();
+        let mut released = Vec::new();
+        let mut rest = ids;
+        let mut cuts = cuts.iter().cycle();
+        let mut offset = 0;
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(rest.len().min(*cuts.next().unwrap()));
+            let trades: Vec<Trade> = now.iter().copied().map(trade).collect();
+            let before = findings.late.len();
+            let batch = TradeBatch::from_trades(feed(), &trades);
+            released.extend(&sequencer.on_batch(batch, &pool, &mut findings).trade_id);
+            findings.late[before..].iter_mut().for_each(|late| late.0 += offset);
+            offset += now.len();
+            rest = later;
+        }
+        let mut last = TradeBatch::with_capacity(feed(), 1);
+        sequencer.flush(&mut last, &mut findings);
+        released.extend(last.trade_id);
+        (released, findings)
+    }
+
+    #[test]
+    fn consecutive_ids_pass_untouched() {
+        let (released, findings) = run(2, &[5, 6, 7, 8, 9], &[4]);
+        assert_eq!(released, [5, 6, 7, 8, 9]);
+        assert_eq!(findings, Findings { released: 5, ..Findings::default() });
+    }
+
+    #[test]
+    fn repeats_are_dropped_and_gaps_noted() {
+        let (released, findings) = run(2, &[1, 2, 2, 3, 6, 7, 7, 8, 1, 9], &[3]);
+        assert_eq!(released, [1, 2, 3, 6, 7, 8, 9]);
+        assert_eq!(findings.duplicates, 3);
+        assert_eq!(findings.gaps, [Gap { first_missing: 4, last_missing: 5 }]);
+    }
+
+    #[test]
+    fn disorder_within_the_window_is_mended_and_beyond_it_is_late() {
+        let (released, findings) = run(3, &[2, 1, 3, 6, 5, 4, 7, 10, 11, 12, 13, 14, 8], &[2]);
+        assert_eq!(released, [1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13, 14]);
+        assert_eq!(findings.gaps, [Gap { first_missing: 8, last_missing: 9 }]);
+        assert_eq!(
+            findings.late.iter().map(|(row, t)| (*row, t.trade_id)).collect::<Vec<_>>(),
+            [(12, 8)]
+        );
+        assert_eq!(findings.reordered, 3);
+    }
+
+    #[test]
+    fn the_last_id_of_all_does_not_overflow() {
+        let (released, _) = run(2, &[u64::MAX - 1, u64::MAX, 3, u64::MAX], &[1]);
+        assert_eq!(released, [3, u64::MAX - 1, u64::MAX]);
+    }
+
+    proptest! {
+        #[test]
+        fn batching_changes_nothing_and_nothing_is_lost(
+            ids in proptest::collection::vec(1u64..60, 1..200),
+            window in 0usize..12,
+            cuts in proptest::collection::vec(1usize..40, 1..5),
+        ) {
+            let whole = run(window, &ids, &[ids.len()]);
+            let cut = run(window, &ids, &cuts);
+            prop_assert_eq!(&whole, &cut);
+            let (released, findings) = cut;
+            prop_assert!(released.windows(2).all(|pair| pair[0] < pair[1]));
+            let accounted = released.len() as u64 + findings.duplicates + findings.late.len() as u64;
+            prop_assert_eq!(accounted, ids.len() as u64);
+            let missing: u64 = findings.gaps.iter().map(Gap::len).sum();
+            prop_assert_eq!(missing, released[released.len() - 1] - released[0] + 1 - released.len() as u64);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Is a file what was published? Judged before anything of it is used.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::decode::{Buffers, Container, decode};
+use crate::error::ReplayError;
+use crate::progress::Progress;
+
+/// `FILE.CHECKSUM`, as Binance publishes it beside each archive.
+pub fn checksum_file(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".CHECKSUM");
+    name.into()
+}
+
+/// Verifies a file: by the checksum beside it; without one, by decoding all of it once, which
+/// checks every CRC that the container has.
+///
+/// # Errors
+/// When it is not whole.
+pub fn verify(path: &Path, container: Container) -> Result<(), ReplayError> {
+    let beside = checksum_file(path);
+    if beside.exists() {
+        return verify_sum(path, &beside);
+    }
+    match container {
+        // Plain text has nothing to check, and Parquet checks its own footer and pages.
+        Container::Plain | Container::Parquet => Ok(()),
+        _ => {
+            let buffers = Buffers::default();
+            decode(path, container, None, &Progress::default(), &buffers, &mut |block| {
+                buffers.give_back(block.bytes);
+                true
+            })
+        }
+    }
+}
+
+fn verify_sum(path: &Path, beside: &Path) -> Result<(), ReplayError> {
+    let text = fs::read_to_string(beside).map_err(|e| ReplayError::io("read", beside, e))?;
+    let expected = text.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
+    if expected.len() != 64 || !expected.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        let expected = "a SHA-256 of 64 hexadecimal digits, two spaces and the file's name";
+        let found = text.lines().next().unwrap_or("nothing");
+        return Err(ReplayError::corrupt(beside, "checksum file", expected, found));
+    }
+    let found = sha256(path).map_err(|e| ReplayError::io("read", path, e))?;
+    if found == expected {
+        Ok(())
+    } else {
+        let (path, checksum_file) = (path.to_owned(), beside.to_owned());
+        Err(ReplayError::Checksum { path, checksum_file, expected, found })
+    }
+}
+
+/// The SHA-256 of a file, in hexadecimal.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn sha256(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 17];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hex::encode(hasher.finalize())),
+            read => hasher.update(&buffer[..read]),
+        }
+    }
+}

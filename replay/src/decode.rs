@@ -1,0 +1,316 @@
+//! From files on disk to blocks of whole lines.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use flate2::bufread::DeflateDecoder;
+use flate2::read::MultiGzDecoder;
+use zip::result::ZipError;
+use zip::{CompressionMethod, ZipArchive};
+
+use crate::error::ReplayError;
+use crate::progress::Progress;
+
+/// How a file's rows are packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Container {
+    /// Rows as they are.
+    Plain,
+    /// gzip.
+    Gzip,
+    /// Zstandard.
+    Zstd,
+    /// zip; its members are read one after the other, in the archive's order.
+    Zip,
+    /// barflow's own trades (or anything of that schema).
+    Parquet,
+}
+
+/// Bytes decoded at a time: large enough to make hand-over free, small enough for the cache.
+pub const BLOCK: usize = 1 << 18;
+
+/// Room before and after a block's lines, so that eight bytes can be loaded around any field.
+pub const MARGIN: usize = 64;
+
+/// Whole lines of one member.
+#[derive(Debug)]
+pub struct Block {
+    /// The member (the file itself where there are none).
+    pub member: Arc<str>,
+    /// Whether this is the member's first block.
+    pub first: bool,
+    /// Offset of the first line in the decoded member.
+    pub offset: u64,
+    /// [`MARGIN`] bytes of anything, the lines, at least [`MARGIN`] bytes of anything.
+    pub bytes: Vec<u8>,
+    /// Where the lines end in `bytes`; the last one ends with a newline, added if the file has
+    /// none.
+    pub end: usize,
+}
+
+/// Buffers to be used again: a fresh one costs a page fault every 4 KiB.
+#[derive(Clone, Debug, Default)]
+pub struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl Buffers {
+    const LENGTH: usize = MARGIN + BLOCK + 2 * MARGIN;
+
+    fn take(&self) -> Vec<u8> {
+        // A poisoned lock only means that another thread panicked; the stock is whole.
+        let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        spare.unwrap_or_else(|| vec![0; Self::LENGTH])
+    }
+
+    /// Takes a buffer back.
+    pub fn give_back(&self, buffer: Vec<u8>) {
+        let mut stock = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if stock.len() < 8 && buffer.len() == Self::LENGTH {
+            stock.push(buffer);
+        }
+    }
+}
+
+/// Decodes a file, giving each block to `take`, which may say that it has enough by returning
+/// false. Starts at `from` (a member and an offset in it) if given.
+///
+/// # Errors
+/// When the file cannot be read or is damaged, naming what was expected and found.
+pub fn decode(
+    path: &Path,
+    container: Container,
+    from: Option<(&str, u64)>,
+    progress: &Progress,
+    buffers: &Buffers,
+    take: &mut dyn FnMut(Block) -> bool,
+) -> Result<(), ReplayError> {
+    let file = File::open(path).map_err(|e| ReplayError::io("open", path, e))?;
+    let file = Counted { inner: file, progress: progress.clone() };
+    let whole: Arc<str> = path.display().to_string().into();
+    let skip = from.map_or(0, |(_, offset)| offset);
+    let damaged = |what: &str, expected: &str, error: io::Error| {
+        ReplayError::corrupt(path, what, expected, error.to_string())
+    };
+    match container {
+        Container::Plain => blocks(file, &whole, skip, buffers, take)
+            .map(drop)
+            .map_err(|e| line_error(path, e, "could not be read")),
+        Container::Gzip => blocks(
+            MultiGzDecoder::new(BufReader::with_capacity(1 << 16, file)),
+            &whole,
+            skip,
+            buffers,
+            take,
+        )
+        .map(drop)
+        .map_err(|e| damaged("gzip data", "a whole gzip stream with a matching CRC", e)),
+        Container::Zstd => zstd::Decoder::new(file)
+            .and_then(|decoder| blocks(decoder, &whole, skip, buffers, take))
+            .map(drop)
+            .map_err(|e| damaged("zstd data", "a whole zstd stream", e)),
+        Container::Zip => members(path, file, from, buffers, take),
+        Container::Parquet => Err(ReplayError::layout(path, "Parquet has no lines")),
+    }
+}
+
+fn members(
+    path: &Path,
+    file: Counted<File>,
+    from: Option<(&str, u64)>,
+    buffers: &Buffers,
+    take: &mut dyn FnMut(Block) -> bool,
+) -> Result<(), ReplayError> {
+    let mut archive = ZipArchive::new(file).map_err(|e| zip_error(path, &e))?;
+    let mut waiting_for = from;
+    for index in 0..archive.len() {
+        let member = archive.by_index_raw(index).map_err(|e| zip_error(path, &e))?;
+        if !member.is_file() {
+            continue;
+        }
+        let name = member.name().map_err(|e| zip_error(path, &e))?.into_owned();
+        let skip = match waiting_for {
+            Some((wanted, offset)) if wanted == name => {
+                waiting_for = None;
+                offset
+            }
+            Some(_) => continue,
+            None => 0,
+        };
+        if member.encrypted() {
+            let what = format!("member \"{name}\"");
+            return Err(ReplayError::corrupt(path, what, "plain data", "encrypted data"));
+        }
+        let promised = Promised { crc: member.crc32(), size: member.size() };
+        let compression = member.compression();
+        let name: Arc<str> = name.into();
+        // The member's raw bytes and our own inflate: the archive crate's reader takes a quarter
+        // longer, and the first thing to be overlapped is this thread.
+        let raw = BufReader::with_capacity(1 << 17, member);
+        let read = match compression {
+            CompressionMethod::Deflated => {
+                blocks(Promise::new(DeflateDecoder::new(raw), promised), &name, skip, buffers, take)
+            }
+            CompressionMethod::Stored => {
+                blocks(Promise::new(raw, promised), &name, skip, buffers, take)
+            }
+            other => {
+                let what = format!("member \"{name}\"");
+                let found = format!("compression {other}");
+                return Err(ReplayError::corrupt(path, what, "deflated or stored data", found));
+            }
+        };
+        let more = read.map_err(|error| {
+            let what = format!("member \"{name}\"");
+            let expected = format!("{} bytes with CRC-32 {:08x}", promised.size, promised.crc);
+            ReplayError::corrupt(path, what, expected, error.to_string())
+        })?;
+        if !more {
+            return Ok(());
+        }
+    }
+    match waiting_for {
+        Some((wanted, _)) => {
+            let text = format!("{} has no member \"{wanted}\"", path.display());
+            Err(ReplayError::Resume(text))
+        }
+        None => Ok(()),
+    }
+}
+
+fn zip_error(path: &Path, error: &ZipError) -> ReplayError {
+    let expected = "a whole zip archive (its directory stands at the end)";
+    ReplayError::corrupt(path, "not a usable zip", expected, error.to_string())
+}
+
+fn line_error(path: &Path, error: io::Error, what: &str) -> ReplayError {
+    if error.kind() == io::ErrorKind::InvalidData {
+        ReplayError::corrupt(path, what, "lines of text", error.to_string())
+    } else {
+        ReplayError::io("read", path, error)
+    }
+}
+
+/// Cuts a stream into blocks of whole lines. Returns whether `take` wants more.
+fn blocks(
+    mut from: impl Read,
+    member: &Arc<str>,
+    skip: u64,
+    buffers: &Buffers,
+    take: &mut dyn FnMut(Block) -> bool,
+) -> io::Result<bool> {
+    let skipped = io::copy(&mut from.by_ref().take(skip), &mut io::sink())?;
+    if skipped < skip {
+        let text = format!("it ends after {skipped} bytes, before the position to resume at");
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
+    }
+    let mut offset = skip;
+    let mut first = skip == 0;
+    let mut rest: Vec<u8> = Vec::new();
+    loop {
+        let mut bytes = buffers.take();
+        bytes[MARGIN..MARGIN + rest.len()].copy_from_slice(&rest);
+        let mut filled = MARGIN + rest.len();
+        let mut at_end = false;
+        while filled < MARGIN + BLOCK {
+            match from.read(&mut bytes[filled..MARGIN + BLOCK]) {
+                Ok(0) => {
+                    at_end = true;
+                    break;
+                }
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let end = if at_end {
+            filled
+        } else {
+            match memchr::memrchr(b'\n', &bytes[MARGIN..filled]) {
+                Some(newline) => MARGIN + newline + 1,
+                None => {
+                    let text = format!("a line longer than {BLOCK} bytes at offset {offset}");
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+                }
+            }
+        };
+        rest.clear();
+        rest.extend_from_slice(&bytes[end..filled]);
+        let length = (end - MARGIN) as u64;
+        if length == 0 {
+            buffers.give_back(bytes);
+        } else {
+            let mut end = end;
+            if bytes[end - 1] != b'\n' {
+                bytes[end] = b'\n';
+                end += 1;
+            }
+            let block = Block { member: Arc::clone(member), first, offset, bytes, end };
+            first = false;
+            offset += length;
+            if !take(block) {
+                return Ok(false);
+            }
+        }
+        if at_end {
+            return Ok(true);
+        }
+    }
+}
+
+/// What the archive's directory says of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Promised {
+    crc: u32,
+    size: u64,
+}
+
+/// Reads a member and, at its end, holds it against what was promised.
+struct Promise<R> {
+    inner: R,
+    promised: Promised,
+    crc: crc32fast::Hasher,
+    size: u64,
+}
+
+impl<R> Promise<R> {
+    fn new(inner: R, promised: Promised) -> Self {
+        Self { inner, promised, crc: crc32fast::Hasher::new(), size: 0 }
+    }
+}
+
+impl<R: Read> Read for Promise<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.crc.update(&buffer[..read]);
+        self.size += read as u64;
+        if read == 0 && !buffer.is_empty() {
+            let found = Promised { crc: self.crc.clone().finalize(), size: self.size };
+            if found != self.promised {
+                let text = format!("{} bytes with CRC-32 {:08x}", found.size, found.crc);
+                return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+            }
+        }
+        Ok(read)
+    }
+}
+
+/// Counts what is read from disk.
+struct Counted<R> {
+    inner: R,
+    progress: Progress,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.progress.add_bytes(read as u64);
+        Ok(read)
+    }
+}
+
+impl<R: io::Seek> io::Seek for Counted<R> {
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        self.inner.seek(to)
+    }
+}

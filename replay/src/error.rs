@@ -1,0 +1,90 @@
+//! What can go wrong with files.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A file (or a set of them) that cannot be replayed. Every text names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// Nothing to read.
+    #[error("{0}")]
+    NothingToRead(String),
+    /// The system refuses.
+    #[error("could not {action} \"{}\": {source}", path.display())]
+    Io {
+        /// What was being attempted.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The checksum beside the file does not match.
+    #[error(
+        "{}: its SHA-256 differs from {}: expected {expected}, found {found}",
+        path.display(), checksum_file.display()
+    )]
+    Checksum {
+        /// The archive.
+        path: PathBuf,
+        /// The file that holds the expected sum.
+        checksum_file: PathBuf,
+        /// The sum that was expected.
+        expected: String,
+        /// The sum that was found.
+        found: String,
+    },
+    /// Not what its name says, truncated, or damaged.
+    #[error("{}: {what}: expected {expected}, found {found}", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// Which part of it, in a few words.
+        what: String,
+        /// What should be there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// A layout that nobody here knows.
+    #[error("{}: {reason}", path.display())]
+    Layout {
+        /// The file.
+        path: PathBuf,
+        /// What was seen, and what is known.
+        reason: String,
+    },
+    /// Files that cannot be one history.
+    #[error("{0}")]
+    Mixed(String),
+    /// A position that does not fit the files.
+    #[error("cannot resume: {0}")]
+    Resume(String),
+}
+
+impl ReplayError {
+    /// An I/O error.
+    pub fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io { action, path: path.to_owned(), source }
+    }
+
+    /// A damaged file.
+    pub fn corrupt(
+        path: &Path,
+        what: impl Into<String>,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
+        Self::Corrupt {
+            path: path.to_owned(),
+            what: what.into(),
+            expected: expected.into(),
+            found: found.into(),
+        }
+    }
+
+    /// An unknown layout.
+    pub fn layout(path: &Path, reason: impl Into<String>) -> Self {
+        Self::Layout { path: path.to_owned(), reason: reason.into() }
+    }
+}

@@ -1,0 +1,282 @@
+//! Which files make up each instrument's history, and in which order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use barflow_operators::batch::{Feed, IdKind};
+use barflow_operators::instrument::InstrumentId;
+
+use crate::decode::Container;
+use crate::error::ReplayError;
+use crate::naming::{self, Naming};
+use crate::rows::careful::is_ordinal;
+use crate::rows::{Layout, Quote};
+use crate::sniff;
+use crate::{binance, trades_parquet};
+
+/// What the user says about the files.
+#[derive(Clone, Debug, Default)]
+pub struct PlanOptions {
+    /// The instrument of all files, whatever their names say.
+    pub instrument: Option<InstrumentId>,
+    /// First event time wanted, ns.
+    pub from: Option<i64>,
+    /// First event time no longer wanted, ns.
+    pub to: Option<i64>,
+    /// Take the quote column of files that have one.
+    pub quote_from_source: bool,
+    /// Quote value of one contract of inverse instruments; the venue's rule if not given.
+    pub contract_size: Option<f64>,
+}
+
+/// How a file's rows are read.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FileKind {
+    /// Lines of text.
+    Rows {
+        /// Which columns.
+        layout: Layout,
+        /// Ns per unit of time.
+        unit: i64,
+        /// How quote values are formed.
+        quote: Quote,
+    },
+    /// barflow's own trades.
+    Parquet,
+}
+
+/// One file of a plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// How it is packed.
+    pub container: Container,
+    /// How its rows are read.
+    pub kind: FileKind,
+    /// Event time of its first row, ns.
+    pub first_time: i64,
+    /// Bytes on disk.
+    pub bytes: u64,
+}
+
+/// One instrument's history.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InstrumentPlan {
+    /// What its trades have in common.
+    pub feed: Arc<Feed>,
+    /// Its files, by the time of their first row.
+    pub files: Vec<PlannedFile>,
+}
+
+/// All histories, by instrument.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// One per instrument.
+    pub instruments: Vec<InstrumentPlan>,
+}
+
+impl Plan {
+    /// How many files there are.
+    pub fn files(&self) -> usize {
+        self.instruments.iter().map(|instrument| instrument.files.len()).sum()
+    }
+
+    /// Bytes of all files on disk.
+    pub fn bytes(&self) -> u64 {
+        self.instruments.iter().flat_map(|i| &i.files).map(|file| file.bytes).sum()
+    }
+}
+
+/// Finds, recognises and orders files.
+///
+/// # Errors
+/// The first input that is missing, empty, unreadable or unknown, and files that cannot be one
+/// history.
+pub fn plan(inputs: &[String], options: &PlanOptions) -> Result<Plan, ReplayError> {
+    let mut histories: BTreeMap<InstrumentId, InstrumentPlan> = BTreeMap::new();
+    for path in find(inputs)? {
+        let Some((feed, file)) = recognise(&path, options)? else { continue };
+        let history = histories
+            .entry(feed.instrument.clone())
+            .or_insert_with(|| InstrumentPlan { feed: Arc::new(feed.clone()), files: Vec::new() });
+        if *history.feed != feed {
+            let other = history.files.first().map(|file| file.path.display().to_string());
+            return Err(ReplayError::Mixed(format!(
+                "{} holds {} and {} holds {} of {}: they make different bars; replay them apart",
+                path.display(),
+                describe(&feed),
+                other.unwrap_or_default(),
+                describe(&history.feed),
+                feed.instrument
+            )));
+        }
+        history.files.push(file);
+    }
+    if histories.is_empty() {
+        let text = "no file holds trades in the wanted range of times".to_owned();
+        return Err(ReplayError::NothingToRead(text));
+    }
+    let mut instruments: Vec<_> = histories.into_values().collect();
+    for instrument in &mut instruments {
+        instrument.files.sort_by(|a, b| (a.first_time, &a.path).cmp(&(b.first_time, &b.path)));
+    }
+    Ok(Plan { instruments })
+}
+
+fn describe(feed: &Feed) -> String {
+    let side = if feed.has_aggressor { "with" } else { "without" };
+    format!("{} {side} aggressor side", feed.input.as_str())
+}
+
+/// Every file that the inputs name, once.
+fn find(inputs: &[String]) -> Result<BTreeSet<PathBuf>, ReplayError> {
+    let mut found = BTreeSet::new();
+    for input in inputs {
+        let path = Path::new(input);
+        let before = found.len();
+        if path.is_dir() {
+            walk(path, &mut found)?;
+            if found.len() == before {
+                let text = format!("{input} is a folder without files to replay");
+                return Err(ReplayError::NothingToRead(text));
+            }
+        } else if path.exists() {
+            found.insert(path.to_owned());
+        } else if input.contains(['*', '?', '[']) {
+            let matches = glob::glob(input).map_err(|error| {
+                ReplayError::NothingToRead(format!("\"{input}\" is not a pattern: {error}"))
+            })?;
+            for path in matches.filter_map(Result::ok).filter(|path| is_input(path)) {
+                found.insert(path);
+            }
+            if found.len() == before {
+                let text = format!("no file matches \"{input}\"");
+                return Err(ReplayError::NothingToRead(text));
+            }
+        } else {
+            let text = format!("there is no file \"{input}\"");
+            return Err(ReplayError::NothingToRead(text));
+        }
+    }
+    if inputs.is_empty() {
+        return Err(ReplayError::NothingToRead("no files were named".to_owned()));
+    }
+    Ok(found)
+}
+
+/// Takes every input below a folder, as the archive's own layout nests them.
+fn walk(folder: &Path, found: &mut BTreeSet<PathBuf>) -> Result<(), ReplayError> {
+    let entries = fs::read_dir(folder).map_err(|e| ReplayError::io("list", folder, e))?;
+    for entry in entries {
+        let path = entry.map_err(|e| ReplayError::io("list", folder, e))?.path();
+        if path.is_dir() {
+            walk(&path, found)?;
+        } else if is_input(&path) {
+            found.insert(path);
+        }
+    }
+    Ok(())
+}
+
+/// Files in folders are taken by their ending; a file that is named is always taken.
+fn is_input(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let endings = [".zip", ".csv", ".csv.gz", ".csv.zst", ".parquet"];
+    !name.starts_with('.') && endings.iter().any(|ending| name.ends_with(ending))
+}
+
+/// What a file is; None if its name says that none of its trades are wanted.
+fn recognise(
+    path: &Path,
+    options: &PlanOptions,
+) -> Result<Option<(Feed, PlannedFile)>, ReplayError> {
+    let naming = naming::read(path);
+    if is_outside(&naming, options) {
+        return Ok(None);
+    }
+    let container = sniff::container(path)?;
+    let bytes = fs::metadata(path).map_err(|e| ReplayError::io("open", path, e))?.len();
+    if container == Container::Parquet {
+        let head = trades_parquet::read::head(path)?;
+        let instrument = options.instrument.clone().unwrap_or(head.feed.instrument);
+        let feed = Feed { instrument, ..head.feed };
+        let kind = FileKind::Parquet;
+        let first_time = head.first_time;
+        let path = path.to_owned();
+        return Ok(Some((feed, PlannedFile { path, container, kind, first_time, bytes })));
+    }
+    let sniffed = sniff::rows(path, container, &naming)?;
+    let instrument = match &options.instrument {
+        Some(instrument) => instrument.clone(),
+        None => name_instrument(path, &naming, sniffed.layout)?,
+    };
+    let ordinal = is_ordinal(sniffed.layout);
+    let quote = if instrument.venue() == "binance" && instrument.market() == "cm" {
+        let rule = || binance::contract_size(instrument.symbol());
+        Quote::Inverse { contract: options.contract_size.unwrap_or_else(rule) }
+    } else if options.quote_from_source && matches!(sniffed.layout, Layout::Trades { .. }) {
+        Quote::Source
+    } else {
+        Quote::Product
+    };
+    let feed = Feed {
+        instrument,
+        input: sniffed.layout.input(),
+        ids: if ordinal { IdKind::Ordinal } else { IdKind::Venue },
+        has_aggressor: !ordinal,
+    };
+    let kind = FileKind::Rows { layout: sniffed.layout, unit: sniffed.unit, quote };
+    let (path, first_time) = (path.to_owned(), sniffed.first_time);
+    Ok(Some((feed, PlannedFile { path, container, kind, first_time, bytes })))
+}
+
+fn name_instrument(
+    path: &Path,
+    naming: &Naming,
+    layout: Layout,
+) -> Result<InstrumentId, ReplayError> {
+    let stem = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let stem = stem.split('.').next().unwrap_or_default();
+    let symbol = naming.symbol.clone();
+    let text = match layout {
+        Layout::Kraken => Some(format!("kraken:spot:{stem}")),
+        Layout::Lean { .. } => symbol.map(|symbol| format!("lean:equity:{symbol}")),
+        Layout::Trades { .. } | Layout::AggTrades { .. } => symbol.map(|symbol| {
+            let futures =
+                matches!(layout, Layout::Trades { columns: 6 } | Layout::AggTrades { columns: 7 });
+            let market = naming.market.unwrap_or(if naming::is_coin_margined(&symbol) {
+                "cm"
+            } else if futures {
+                "um"
+            } else {
+                "spot"
+            });
+            format!("binance:{market}:{symbol}")
+        }),
+    };
+    text.and_then(|text| text.parse().ok()).ok_or_else(|| {
+        let reason = "its name does not tell the instrument (SYMBOL-trades-DATE…); say it with \
+                      --instrument venue:market:SYMBOL";
+        ReplayError::layout(path, reason)
+    })
+}
+
+/// Whether a file's name puts it wholly outside the wanted times. An hour's grace on both sides:
+/// recorders cut days by their own clocks.
+fn is_outside(naming: &Naming, options: &PlanOptions) -> bool {
+    const GRACE_NS: i64 = 3_600_000_000_000;
+    const DAY_NS: i64 = 24 * GRACE_NS;
+    let Some((first, last)) = naming.days else { return false };
+    // LEAN's days are New York's; a day of grace covers any zone.
+    let start = |day: jiff::civil::Date| {
+        let zoned = day.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+        i64::try_from(zoned.timestamp().as_nanosecond()).ok()
+    };
+    let (Some(first), Some(last)) = (start(first), start(last)) else { return false };
+    let before = options.from.is_some_and(|from| last.saturating_add(2 * DAY_NS + GRACE_NS) < from);
+    let after = options.to.is_some_and(|to| first.saturating_sub(DAY_NS + GRACE_NS) >= to);
+    before || after
+}

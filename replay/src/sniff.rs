@@ -1,0 +1,174 @@
+//! What a file is, told from its first bytes and rows rather than from its name alone.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use barflow_operators::batch::InputKind;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use crate::binance::unit_ns;
+use crate::decode::{Block, Buffers, Container, MARGIN, decode};
+use crate::error::ReplayError;
+use crate::naming::Naming;
+use crate::progress::Progress;
+use crate::rows::Layout;
+
+/// What a text file's beginning shows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sniffed {
+    /// Which columns.
+    pub layout: Layout,
+    /// Ns per unit of time.
+    pub unit: i64,
+    /// Event time of the first row, ns.
+    pub first_time: i64,
+}
+
+/// Tells the container by its first bytes.
+///
+/// # Errors
+/// When the file cannot be read, is empty, or is not what its name promises.
+pub fn container(path: &Path) -> Result<Container, ReplayError> {
+    let mut file = File::open(path).map_err(|e| ReplayError::io("open", path, e))?;
+    let mut head = [0u8; 4];
+    let mut filled = 0;
+    while filled < head.len() {
+        match file.read(&mut head[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) => return Err(ReplayError::io("read", path, error)),
+        }
+    }
+    if filled == 0 {
+        return Err(ReplayError::NothingToRead(format!("{} is empty", path.display())));
+    }
+    let told = match &head[..filled] {
+        [b'P', b'K', 3, 4] | [b'P', b'K', 5, 6] => Container::Zip,
+        [0x1f, 0x8b, ..] => Container::Gzip,
+        [0x28, 0xb5, 0x2f, 0xfd] => Container::Zstd,
+        [b'P', b'A', b'R', b'1'] => Container::Parquet,
+        _ => Container::Plain,
+    };
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let promised = match name.rsplit('.').next() {
+        Some("zip") => Some((Container::Zip, "a zip archive (it starts with PK)")),
+        Some("gz") => Some((Container::Gzip, "gzip data (it starts with 1f 8b)")),
+        Some("zst") => Some((Container::Zstd, "zstd data (it starts with 28 b5 2f fd)")),
+        Some("parquet") => Some((Container::Parquet, "a Parquet file (it starts with PAR1)")),
+        _ => None,
+    };
+    match promised {
+        Some((container, expected)) if container != told => {
+            let found = format!("a file that starts with {}", hex::encode(&head[..filled]));
+            Err(ReplayError::corrupt(path, "not what its name says", expected, found))
+        }
+        _ => Ok(told),
+    }
+}
+
+/// Looks at the first rows of a text file in a container.
+///
+/// # Errors
+/// When it cannot be read, has no rows, or has a layout that nobody here knows.
+pub fn rows(path: &Path, container: Container, naming: &Naming) -> Result<Sniffed, ReplayError> {
+    let mut first: Option<Result<Sniffed, ReplayError>> = None;
+    let mut header = None;
+    let look = &mut |block: Block| {
+        let lines = &block.bytes[MARGIN..block.end];
+        for line in lines.split(|byte| *byte == b'\n') {
+            let line = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line));
+            let line = line.trim_start_matches('\u{feff}').trim();
+            if line.is_empty() {
+                continue;
+            }
+            if is_header(line) && header.is_none() {
+                header = Some(line.to_owned());
+                continue;
+            }
+            first = Some(tell(path, line, header.as_deref(), naming));
+            return false;
+        }
+        true
+    };
+    decode(path, container, None, &Progress::default(), &Buffers::default(), look)?;
+    first.unwrap_or_else(|| {
+        let what = if header.is_some() { "only a header, no trades" } else { "no trades" };
+        Err(ReplayError::NothingToRead(format!("{} has {what}", path.display())))
+    })
+}
+
+/// A header starts with a letter; a row starts with a number.
+pub fn is_header(line: &str) -> bool {
+    line.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '"')
+}
+
+fn tell(
+    path: &Path,
+    line: &str,
+    header: Option<&str>,
+    naming: &Naming,
+) -> Result<Sniffed, ReplayError> {
+    let fields: Vec<&str> = line.split(',').collect();
+    let is_bool = |at: usize| {
+        let text = fields.get(at).map(|text| text.trim().to_ascii_lowercase());
+        text.is_some_and(|text| matches!(text.as_str(), "true" | "false" | "1" | "0"))
+    };
+    let time = |at: usize| fields.get(at).and_then(|text| text.trim().parse::<u64>().ok());
+    let dated = |at: usize| time(at).and_then(unit_ns).is_some();
+    let aggregated = naming.input == Some(InputKind::AggTrades)
+        || header
+            .is_some_and(|header| header.contains("agg_trade") || header.contains("first_trade"));
+    let (layout, time_at) = match fields.len() {
+        3 => (Layout::Kraken, 0),
+        6 if fields[3].trim().parse::<f64>().is_err() => {
+            let midnight = midnight(path, naming)?;
+            (Layout::Lean { midnight }, 0)
+        }
+        6 => (Layout::Trades { columns: 6 }, 4),
+        // Seven columns are spot trades or futures aggregates; where the time stands tells.
+        7 if is_bool(5) && !aggregated => (Layout::Trades { columns: 7 }, 4),
+        7 if is_bool(6) && dated(5) => (Layout::AggTrades { columns: 7 }, 5),
+        7 if aggregated => (Layout::AggTrades { columns: 7 }, 5),
+        7 => (Layout::Trades { columns: 7 }, 4),
+        8 => (Layout::AggTrades { columns: 8 }, 5),
+        n => {
+            let reason = format!(
+                "its rows have {n} fields, and no layout that is known does: Binance trades (6 or \
+                 7), Binance aggTrades (7 or 8), Kraken time & sales (3), LEAN ticks (6)"
+            );
+            return Err(ReplayError::layout(path, reason));
+        }
+    };
+    let text = fields[time_at].trim();
+    let (unit, first_time) = match layout {
+        Layout::Kraken => (1, text.parse::<f64>().map_or(0, |s| (s * 1e9) as i64)),
+        Layout::Lean { midnight } => {
+            (1_000_000, text.parse::<i64>().map_or(midnight, |ms| midnight + ms * 1_000_000))
+        }
+        _ => {
+            // A first row whose time cannot be is a bad row, not an unknown file: ms it is, and
+            // the row is refused when it is read.
+            let unit = time(time_at).and_then(unit_ns).unwrap_or(1_000_000);
+            let ns = time(time_at).and_then(|t| i64::try_from(t).ok()?.checked_mul(unit));
+            (unit, ns.unwrap_or(0))
+        }
+    };
+    Ok(Sniffed { layout, unit, first_time })
+}
+
+/// Midnight in New York on the day that a LEAN file is named for, in ns since the Unix epoch.
+fn midnight(path: &Path, naming: &Naming) -> Result<i64, ReplayError> {
+    let day: Option<Date> = naming.days.map(|(first, _)| first);
+    let zone = TimeZone::get("America/New_York").ok();
+    let midnight = day.zip(zone).and_then(|(day, zone)| {
+        let zoned = day.at(0, 0, 0, 0).to_zoned(zone).ok()?;
+        i64::try_from(zoned.timestamp().as_nanosecond()).ok()
+    });
+    midnight.ok_or_else(|| {
+        let reason = "it looks like LEAN ticks, whose times count from midnight in New York, but \
+                      its name does not begin with the day (YYYYMMDD_trade.zip)";
+        ReplayError::layout(path, reason)
+    })
+}

@@ -1,0 +1,344 @@
+//! Reads one instrument's history, file after file.
+//!
+//! Decoding runs on a thread of its own, a few blocks ahead of the rows; the next file is verified
+//! on another while the current one is read. Dropping the stream ends both.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use barflow_operators::batch::Feed;
+use barflow_operators::intake::Intake;
+use barflow_operators::pool::BatchPool;
+use barflow_operators::position::Position;
+use crossbeam::channel::{Receiver, bounded};
+
+use crate::checksum::verify;
+use crate::decode::{Block, Buffers, Container, MARGIN, decode};
+use crate::error::ReplayError;
+use crate::plan::{FileKind, InstrumentPlan, PlannedFile};
+use crate::progress::Progress;
+use crate::rows::{Layout, Output, Quote, RowRules, read_rows};
+use crate::sniff::is_header;
+use crate::trades_parquet::read::ParquetTrades;
+
+/// Blocks decoded ahead of the rows: enough to ride out hiccups, 1 MiB.
+const BLOCKS_AHEAD: usize = 4;
+
+/// How a history is read.
+#[derive(Clone, Debug)]
+pub struct ReadOptions {
+    /// Trades per intake.
+    pub batch_rows: usize,
+    /// Where batches come from.
+    pub pool: BatchPool,
+    /// Verify each file before anything of it is used.
+    pub verify: bool,
+    /// First event time wanted, ns.
+    pub from: Option<i64>,
+    /// First event time no longer wanted, ns.
+    pub to: Option<i64>,
+    /// Go on from here.
+    pub resume: Option<Position>,
+    /// How far reading has got.
+    pub progress: Progress,
+}
+
+impl ReadOptions {
+    /// Everything, verified, in batches of `batch_rows`.
+    pub fn new(batch_rows: usize) -> Self {
+        Self {
+            batch_rows,
+            pool: BatchPool::new(batch_rows, 64),
+            verify: true,
+            from: None,
+            to: None,
+            resume: None,
+            progress: Progress::default(),
+        }
+    }
+}
+
+/// An iterator over one instrument's intakes. After an error it ends.
+pub struct InstrumentStream {
+    feed: Arc<Feed>,
+    files: VecDeque<PlannedFile>,
+    options: ReadOptions,
+    verifying: Option<JoinHandle<Result<(), ReplayError>>>,
+    current: Option<Reading>,
+    ordinal: u64,
+    failed: bool,
+}
+
+enum Reading {
+    Rows(Box<RowsOfFile>),
+    Parquet(Box<ParquetTrades>),
+}
+
+impl InstrumentStream {
+    /// Prepares to read; nothing is opened yet.
+    ///
+    /// # Errors
+    /// When the position to resume at is in none of the files.
+    pub fn open(plan: InstrumentPlan, options: ReadOptions) -> Result<Self, ReplayError> {
+        let mut files: VecDeque<PlannedFile> = plan.files.into();
+        if let Some(resume) = &options.resume {
+            let here = |file: &PlannedFile| file.path.display().to_string() == *resume.source;
+            let Some(place) = files.iter().position(here) else {
+                let text = format!("no file is called \"{}\"", resume.source);
+                return Err(ReplayError::Resume(text));
+            };
+            files.drain(..place);
+        }
+        let ordinal = options.resume.as_ref().map_or(1, |resume| resume.trade_id + 1);
+        Ok(Self {
+            feed: plan.feed,
+            files,
+            options,
+            verifying: None,
+            current: None,
+            ordinal,
+            failed: false,
+        })
+    }
+
+    /// Verifies the next file (if nobody has begun to), opens it, and begins to verify the one
+    /// after it.
+    fn advance(&mut self) -> Result<bool, ReplayError> {
+        let Some(file) = self.files.pop_front() else { return Ok(false) };
+        let verifying = self.verifying.take().or_else(|| self.begin_to_verify(&file));
+        if let Some(verifying) = verifying {
+            let verdict = verifying.join();
+            verdict.unwrap_or_else(|_| {
+                Err(ReplayError::corrupt(&file.path, "verification", "an answer", "a panic"))
+            })?;
+        }
+        if let Some(next) = self.files.front() {
+            self.verifying = self.begin_to_verify(next);
+        }
+        let resume = self.options.resume.take();
+        self.current = Some(match &file.kind {
+            FileKind::Parquet => {
+                let from = resume.map_or(0, |resume| resume.byte);
+                let trades =
+                    ParquetTrades::open(&file.path, Arc::clone(&self.feed), from, &self.options)?;
+                Reading::Parquet(Box::new(trades))
+            }
+            FileKind::Rows { layout, unit, quote } => {
+                let rules = RowRules {
+                    layout: *layout,
+                    unit: *unit,
+                    quote: *quote,
+                    from: self.options.from.unwrap_or(i64::MIN),
+                    to: self.options.to.unwrap_or(i64::MAX),
+                };
+                let reading = RowsOfFile::open(&file, rules, resume, &self.options)?;
+                Reading::Rows(Box::new(reading))
+            }
+        });
+        Ok(true)
+    }
+
+    fn begin_to_verify(&self, file: &PlannedFile) -> Option<JoinHandle<Result<(), ReplayError>>> {
+        let (path, container) = (file.path.clone(), file.container);
+        self.options.verify.then(|| thread::spawn(move || verify(&path, container)))
+    }
+
+    fn read(&mut self) -> Result<Option<Intake>, ReplayError> {
+        loop {
+            let intake = match &mut self.current {
+                Some(Reading::Rows(rows)) => {
+                    rows.next_intake(&self.feed, &self.options, &mut self.ordinal)?
+                }
+                Some(Reading::Parquet(trades)) => trades.next_intake()?,
+                None => {
+                    if self.advance()? {
+                        continue;
+                    }
+                    return Ok(None);
+                }
+            };
+            match intake {
+                Some(intake) => {
+                    self.options.progress.add_rows(intake.trades.len() as u64);
+                    return Ok(Some(intake));
+                }
+                None => self.current = None,
+            }
+        }
+    }
+}
+
+impl Iterator for InstrumentStream {
+    type Item = Result<Intake, ReplayError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let next = self.read().transpose();
+        self.failed = matches!(next, Some(Err(_)));
+        next
+    }
+}
+
+/// Rows of one text file.
+struct RowsOfFile {
+    blocks: Receiver<Result<Block, ReplayError>>,
+    decoding: Option<JoinHandle<()>>,
+    buffers: Buffers,
+    rules: RowRules,
+    source: Arc<str>,
+    /// Names the place in rejects: the file, or archive and member.
+    place: Arc<str>,
+    block: Option<(Block, usize)>,
+    line: u64,
+    /// Where the next intake starts.
+    at: Position,
+}
+
+impl RowsOfFile {
+    fn open(
+        file: &PlannedFile,
+        rules: RowRules,
+        resume: Option<Position>,
+        options: &ReadOptions,
+    ) -> Result<Self, ReplayError> {
+        let (send, blocks) = bounded(BLOCKS_AHEAD);
+        let (path, container) = (file.path.clone(), file.container);
+        let progress = options.progress.clone();
+        let buffers = Buffers::default();
+        let spare = buffers.clone();
+        let from = resume.clone();
+        let decoding = thread::Builder::new()
+            .name("decode".to_owned())
+            .spawn(move || {
+                let from = from.as_ref().map(|from| (&*from.member, from.byte));
+                let take = &mut |block| send.send(Ok(block)).is_ok();
+                if let Err(error) = decode(&path, container, from, &progress, &spare, take) {
+                    // Nobody listens any more if the stream was dropped.
+                    let _ = send.send(Err(error));
+                }
+            })
+            .map_err(|e| ReplayError::io("start a thread to decode", &file.path, e))?;
+        let source: Arc<str> = file.path.display().to_string().into();
+        let start = Position {
+            source: Arc::clone(&source),
+            member: Arc::clone(&source),
+            byte: 0,
+            line: 1,
+            trade_id: 0,
+        };
+        let at = resume.unwrap_or(start);
+        let place = place(&source, &at.member, file.container);
+        let (decoding, line) = (Some(decoding), at.line);
+        Ok(Self { blocks, decoding, buffers, rules, source, place, block: None, line, at })
+    }
+
+    /// The next intake; None at the file's end. The last rows of a file are an intake of their
+    /// own, so that an intake never spans two files.
+    fn next_intake(
+        &mut self,
+        feed: &Arc<Feed>,
+        options: &ReadOptions,
+        ordinal: &mut u64,
+    ) -> Result<Option<Intake>, ReplayError> {
+        let mut trades = options.pool.take(feed);
+        let mut rejects = Vec::new();
+        let mut start = None;
+        loop {
+            let Some((block, at)) = &mut self.block else {
+                match self.blocks.recv() {
+                    Ok(Ok(block)) => self.enter(block),
+                    Ok(Err(error)) => return Err(error),
+                    Err(_) => break,
+                }
+                continue;
+            };
+            start.get_or_insert_with(|| self.at.clone());
+            let mut out = Output {
+                batch: &mut trades,
+                rejects: &mut rejects,
+                source: &self.place,
+                line: self.line,
+                ordinal,
+                rows: options.batch_rows,
+            };
+            *at = read_rows(&self.rules, &block.bytes, *at, block.end, &mut out);
+            let full = out.is_full();
+            self.line = out.line;
+            self.at.byte = block.offset + (*at - MARGIN) as u64;
+            self.at.line = self.line;
+            if *at >= block.end
+                && let Some((block, _)) = self.block.take()
+            {
+                self.buffers.give_back(block.bytes);
+            }
+            if full {
+                break;
+            }
+        }
+        if let Some(last) = trades.trade_id.last() {
+            self.at.trade_id = *last;
+        }
+        let Some(start) = start else { return Ok(None) };
+        Ok(Some(Intake { trades, rejects, start, end: self.at.clone() }))
+    }
+
+    /// Steps to a block; at a member's start passes over byte order mark and header.
+    fn enter(&mut self, block: Block) {
+        let mut at = MARGIN;
+        if block.first {
+            self.line = 1;
+            self.place = place(&self.source, &block.member, Container::Zip);
+            if block.bytes[at..block.end].starts_with(b"\xef\xbb\xbf") {
+                at += 3;
+            }
+            let rest = &block.bytes[at..block.end];
+            let line_end = memchr::memchr(b'\n', rest).map_or(rest.len(), |place| place + 1);
+            if is_header(&String::from_utf8_lossy(&rest[..line_end])) {
+                at += line_end;
+                self.line = 2;
+            }
+        }
+        self.at.member = Arc::clone(&block.member);
+        self.at.byte = block.offset + (at - MARGIN) as u64;
+        self.at.line = self.line;
+        self.block = Some((block, at));
+    }
+}
+
+impl Drop for RowsOfFile {
+    fn drop(&mut self) {
+        // Closing the channel is what ends the decoder; wait for it so that no thread outlives us.
+        let (_, closed) = bounded(0);
+        self.blocks = closed;
+        if let Some(decoding) = self.decoding.take() {
+            // It never panics on its own account; if it did, there is nothing left to lose here.
+            let _ = decoding.join();
+        }
+    }
+}
+
+fn place(source: &Arc<str>, member: &Arc<str>, container: Container) -> Arc<str> {
+    if source == member || container != Container::Zip {
+        Arc::clone(source)
+    } else {
+        format!("{source}/{member}").into()
+    }
+}
+
+/// Whether an instrument's quote value has to be stored beside price and quantity.
+pub fn stores_quote(files: &[PlannedFile]) -> bool {
+    files.iter().any(|file| match file.kind {
+        FileKind::Rows { quote, .. } => quote != Quote::Product,
+        FileKind::Parquet => false,
+    })
+}
+
+/// Whether the layout of any file lacks the aggressor.
+pub fn lacks_aggressor(files: &[PlannedFile]) -> bool {
+    files.iter().any(|file| {
+        matches!(file.kind, FileKind::Rows { layout: Layout::Kraken | Layout::Lean { .. }, .. })
+    })
+}

@@ -1,0 +1,199 @@
+//! Made-up day files that look like the real thing: for benchmarks, demonstrations, and machines
+//! without data.
+//!
+//! Not a market model, but with the stylised facts that decide how bars behave: sides with a long
+//! memory (orders of Pareto length are split into many trades), heavy-tailed sizes, bursts in
+//! which many trades share an instant, prices that follow the flow. The same options make the
+//! same bytes on every computer.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use barflow_operators::batch::InputKind;
+use barflow_operators::instrument::InstrumentId;
+use jiff::civil::Date;
+use jiff::{Span, tz::TimeZone};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipWriter};
+
+use crate::checksum::{checksum_file, sha256};
+use crate::error::ReplayError;
+use crate::naming::is_coin_margined;
+
+mod market;
+mod rows;
+
+use market::Market;
+use rows::RowWriter;
+
+/// What to make.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SynthOptions {
+    /// Folder for the files.
+    pub out: PathBuf,
+    /// Instrument; its market decides the layout.
+    pub instrument: InstrumentId,
+    /// First day.
+    pub date: Date,
+    /// Days.
+    pub days: u32,
+    /// Trades (rows) per day.
+    pub trades: u64,
+    /// Decides everything random.
+    pub seed: u64,
+    /// Trades or aggregates.
+    pub input: InputKind,
+}
+
+/// Writes the days, each as `SYMBOL-{trades|aggTrades}-DATE.zip` with its `.CHECKSUM`. Ids run on
+/// from day to day. Returns the archives.
+///
+/// # Errors
+/// When a date does not exist or the disk refuses.
+pub fn write_days(options: &SynthOptions) -> Result<Vec<PathBuf>, ReplayError> {
+    let out = &options.out;
+    fs::create_dir_all(out).map_err(|e| ReplayError::io("make the folder", out, e))?;
+    let mut market = Market::new(options.seed);
+    let mut paths = Vec::new();
+    for day in 0..options.days {
+        let date = options.date.checked_add(Span::new().days(i64::from(day)));
+        let midnight = date.as_ref().ok().and_then(|date| midnight_us(*date));
+        let (Ok(date), Some(midnight)) = (date, midnight) else {
+            let text = format!("there is no day {day} days after {}", options.date);
+            return Err(ReplayError::NothingToRead(text));
+        };
+        paths.push(write_day(options, date, midnight, &mut market)?);
+    }
+    Ok(paths)
+}
+
+fn midnight_us(date: Date) -> Option<i64> {
+    Some(date.to_zoned(TimeZone::UTC).ok()?.timestamp().as_microsecond())
+}
+
+fn write_day(
+    options: &SynthOptions,
+    date: Date,
+    midnight_us: i64,
+    market: &mut Market,
+) -> Result<PathBuf, ReplayError> {
+    let kind = match options.input {
+        InputKind::Trades => "trades",
+        InputKind::AggTrades => "aggTrades",
+    };
+    let stem = format!("{}-{kind}-{date}", options.instrument.symbol());
+    let path = options.out.join(format!("{stem}.zip"));
+    let unfinished = options.out.join(format!("{stem}.zip.unfinished-{}", std::process::id()));
+    let made = fill(&unfinished, &stem, options, date, midnight_us, market)
+        .and_then(|()| fs::rename(&unfinished, &path));
+    if let Err(error) = made {
+        let _ = fs::remove_file(&unfinished);
+        return Err(ReplayError::io("write", &path, error));
+    }
+    let sum = sha256(&path).map_err(|e| ReplayError::io("read", &path, e))?;
+    let beside = checksum_file(&path);
+    let line = format!("{sum}  {stem}.zip\n");
+    fs::write(&beside, line).map_err(|e| ReplayError::io("write", &beside, e))?;
+    Ok(path)
+}
+
+fn fill(
+    path: &Path,
+    stem: &str,
+    options: &SynthOptions,
+    date: Date,
+    midnight_us: i64,
+    market: &mut Market,
+) -> io::Result<()> {
+    let mut zip = ZipWriter::new(BufWriter::new(File::create(path)?));
+    // A fixed time of writing: the bytes depend on the options alone.
+    let file = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Deflated)
+        .last_modified_time(DateTime::default())
+        .large_file(options.trades > 20_000_000);
+    zip.start_file(format!("{stem}.csv"), file)?;
+    let spot = options.instrument.market() == "spot";
+    let coin = options.instrument.market() == "cm" || is_coin_margined(options.instrument.symbol());
+    // Binance's spot archives print microseconds from this day on.
+    let micros = spot && date >= Date::constant(2025, 1, 1);
+    let mut rows = RowWriter::new(options.input, spot, coin, micros);
+    rows.header();
+    market.begin_day(midnight_us, options.trades);
+    for _ in 0..options.trades {
+        rows.write(&market.next());
+        if rows.text().len() > 1 << 16 {
+            zip.write_all(rows.text())?;
+            rows.clear();
+        }
+    }
+    zip.write_all(rows.text())?;
+    zip.finish()?.into_inner().map_err(|error| error.into_error())?.sync_all()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::plan::{PlanOptions, plan};
+    use crate::stream::{InstrumentStream, ReadOptions};
+
+    fn options(out: &Path, instrument: &str, input: InputKind) -> SynthOptions {
+        SynthOptions {
+            out: out.to_owned(),
+            instrument: instrument.parse().unwrap(),
+            date: Date::constant(2024, 12, 31),
+            days: 2,
+            trades: 5000,
+            seed: 3,
+            input,
+        }
+    }
+
+    #[test]
+    fn every_layout_is_read_back_whole_in_order_and_without_gaps() {
+        for (instrument, input) in [
+            ("binance:spot:BTCUSDT", InputKind::Trades),
+            ("binance:spot:BTCUSDT", InputKind::AggTrades),
+            ("binance:um:BTCUSDT", InputKind::Trades),
+            ("binance:um:BTCUSDT", InputKind::AggTrades),
+            ("binance:cm:BTCUSD_PERP", InputKind::Trades),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            write_days(&options(folder.path(), instrument, input)).unwrap();
+            let inputs = [folder.path().display().to_string()];
+            let plan = plan(&inputs, &PlanOptions::default()).unwrap();
+            assert_eq!(plan.instruments.len(), 1, "{instrument}");
+            let history = plan.instruments[0].clone();
+            assert_eq!(history.feed.instrument.as_str(), instrument);
+            assert_eq!(history.feed.input, input);
+            let mut expected = 1;
+            let mut last_time = 0;
+            for intake in InstrumentStream::open(history, ReadOptions::new(1000)).unwrap() {
+                let intake = intake.unwrap();
+                assert_eq!(intake.rejects, []);
+                for trade in intake.trades.iter() {
+                    assert_eq!(trade.trade_id, expected);
+                    assert!(trade.event_time >= last_time);
+                    last_time = trade.event_time;
+                    expected += 1;
+                }
+            }
+            assert_eq!(expected, 10_001, "{instrument} {input:?}");
+        }
+    }
+
+    #[test]
+    fn the_seed_decides_every_byte() {
+        let bytes = |seed| {
+            let folder = tempfile::tempdir().unwrap();
+            let options = SynthOptions {
+                seed,
+                ..options(folder.path(), "binance:spot:BTCUSDT", InputKind::Trades)
+            };
+            fs::read(&write_days(&options).unwrap()[1]).unwrap()
+        };
+        assert_eq!(bytes(3), bytes(3));
+        assert_ne!(bytes(3), bytes(4));
+    }
+}

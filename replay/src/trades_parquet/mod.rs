@@ -1,0 +1,15 @@
+//! barflow's own trades as Parquet: written by `--sink-trades`, read back faster than any text.
+//!
+//! Columns: `trade_id` (u64), `event_time` (timestamp\[ns, UTC\]), `price`, `qty` (f64), `aggressor`
+//! (i8: +1 buyer, −1 seller, 0 unknown), `count` (u32, aggregates only), `quote` (f64, only where
+//! it is not `price * qty`). File metadata under `barflow.*` says what the trades have in common.
+
+pub mod read;
+pub mod write;
+
+/// Key of the feed, as JSON, in the file's metadata.
+const FEED_KEY: &str = "barflow.feed";
+/// Key of the layout's version.
+const VERSION_KEY: &str = "barflow.trades_version";
+/// Version of the layout.
+const VERSION: &str = "1";

@@ -1,0 +1,261 @@
+//! Reading trades back.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{Float64Type, Int8Type, TimestampNanosecondType, UInt32Type, UInt64Type};
+use barflow_operators::batch::{Feed, TradeBatch};
+use barflow_operators::intake::Intake;
+use barflow_operators::pool::BatchPool;
+use barflow_operators::position::Position;
+use barflow_operators::trade::Aggressor;
+use barflow_operators::validation;
+use crossbeam::channel::{Receiver, bounded};
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReaderBuilder, RowSelection, RowSelector};
+
+use super::{FEED_KEY, VERSION, VERSION_KEY};
+use crate::error::ReplayError;
+use crate::stream::ReadOptions;
+
+/// What a file says of itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Head {
+    /// What its trades have in common.
+    pub feed: Feed,
+    /// Event time of its first trade, ns.
+    pub first_time: i64,
+}
+
+/// Batches decoded ahead.
+const AHEAD: usize = 4;
+
+/// Reads a file's metadata.
+///
+/// # Errors
+/// When it is no trades file of ours, or empty.
+pub fn head(path: &Path) -> Result<Head, ReplayError> {
+    let builder = open(path)?;
+    let metadata = builder.metadata().file_metadata();
+    let find = |key: &str| {
+        let pairs = metadata.key_value_metadata()?;
+        pairs.iter().find(|pair| pair.key == key)?.value.clone()
+    };
+    match find(VERSION_KEY) {
+        Some(version) if version == VERSION => {}
+        Some(version) => {
+            let reason = format!("it has trades layout {version}; this barflow reads {VERSION}");
+            return Err(ReplayError::layout(path, reason));
+        }
+        None => {
+            let reason = "it is a Parquet file, but not one of barflow's trades (write those with \
+                          --sink-trades)";
+            return Err(ReplayError::layout(path, reason));
+        }
+    }
+    let feed = find(FEED_KEY).and_then(|text| serde_json::from_str(&text).ok());
+    let Some(feed) = feed else {
+        let found = find(FEED_KEY).unwrap_or_else(|| "none".to_owned());
+        return Err(ReplayError::corrupt(path, FEED_KEY, "the feed as JSON", found));
+    };
+    let first_time = find("barflow.first_event_time").and_then(|text| text.parse().ok());
+    match first_time {
+        Some(first_time) => Ok(Head { feed, first_time }),
+        None => Err(ReplayError::NothingToRead(format!("{} has no trades", path.display()))),
+    }
+}
+
+type Builder = ParquetRecordBatchReaderBuilder<File>;
+
+fn open(path: &Path) -> Result<Builder, ReplayError> {
+    let file = File::open(path).map_err(|e| ReplayError::io("open", path, e))?;
+    Builder::try_new(file).map_err(|e| {
+        ReplayError::corrupt(path, "Parquet footer", "a whole Parquet file", e.to_string())
+    })
+}
+
+/// Trades of one file, decoded on a thread of their own.
+pub struct ParquetTrades {
+    path: PathBuf,
+    batches: Receiver<Result<RecordBatch, String>>,
+    decoding: Option<JoinHandle<()>>,
+    feed: Arc<Feed>,
+    pool: BatchPool,
+    from: i64,
+    to: i64,
+    at: Position,
+}
+
+impl ParquetTrades {
+    /// Starts to decode at row `from_row`.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn open(
+        path: &Path,
+        feed: Arc<Feed>,
+        from_row: u64,
+        options: &ReadOptions,
+    ) -> Result<Self, ReplayError> {
+        let builder = open(path)?;
+        let rows = builder.metadata().file_metadata().num_rows().max(0) as u64;
+        let skip = from_row.min(rows) as usize;
+        let selection = RowSelection::from(vec![
+            RowSelector::skip(skip),
+            RowSelector::select(rows as usize - skip),
+        ]);
+        let mut builder = builder.with_batch_size(options.batch_rows);
+        if skip > 0 {
+            builder = builder.with_row_selection(selection);
+        }
+        let reader = builder.build().map_err(|e| damaged(path, &e.to_string()))?;
+        let (send, batches) = bounded(AHEAD);
+        let bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        let progress = options.progress.clone();
+        let decoding = thread::Builder::new()
+            .name("decode".to_owned())
+            .spawn(move || {
+                let mut done = 0;
+                for batch in reader {
+                    let batch = batch.map_err(|error| error.to_string());
+                    if let Ok(batch) = &batch {
+                        let share = bytes * batch.num_rows() as u64 / rows.max(1);
+                        progress.add_bytes(share);
+                        done += share;
+                    }
+                    if send.send(batch).is_err() {
+                        return;
+                    }
+                }
+                progress.add_bytes(bytes.saturating_sub(done));
+            })
+            .map_err(|e| ReplayError::io("start a thread to decode", path, e))?;
+        let source: Arc<str> = path.display().to_string().into();
+        Ok(Self {
+            path: path.to_owned(),
+            batches,
+            decoding: Some(decoding),
+            feed,
+            pool: options.pool.clone(),
+            from: options.from.unwrap_or(i64::MIN),
+            to: options.to.unwrap_or(i64::MAX),
+            at: Position {
+                member: Arc::clone(&source),
+                source,
+                byte: from_row,
+                line: from_row + 1,
+                trade_id: 0,
+            },
+        })
+    }
+
+    /// The next intake; None at the file's end.
+    ///
+    /// # Errors
+    /// When the file is damaged or holds what no lawful trade can be.
+    pub fn next_intake(&mut self) -> Result<Option<Intake>, ReplayError> {
+        let batch = match self.batches.recv() {
+            Ok(Ok(batch)) => batch,
+            Ok(Err(error)) => return Err(damaged(&self.path, &error)),
+            Err(_) => return Ok(None),
+        };
+        let start = self.at.clone();
+        let mut trades = self.pool.take(&self.feed);
+        fill(&mut trades, &batch).map_err(|column| {
+            let expected = "the column types that barflow writes, without nulls";
+            ReplayError::corrupt(&self.path, format!("column \"{column}\""), expected, "others")
+        })?;
+        self.check(&trades)?;
+        self.at.byte += batch.num_rows() as u64;
+        self.at.line += batch.num_rows() as u64;
+        if let Some(last) = trades.trade_id.last() {
+            self.at.trade_id = *last;
+        }
+        let inside = |time: &i64| (self.from..self.to).contains(time);
+        if !trades.event_time.iter().all(inside) {
+            let mut kept = self.pool.take(&self.feed);
+            for trade in trades.iter().filter(|trade| inside(&trade.event_time)) {
+                kept.push(&trade);
+            }
+            self.pool.give_back(Arc::new(std::mem::replace(&mut trades, kept)));
+        }
+        Ok(Some(Intake { trades, rejects: Vec::new(), start, end: self.at.clone() }))
+    }
+
+    /// We wrote only lawful trades; anything else means that the file was changed.
+    fn check(&self, trades: &TradeBatch) -> Result<(), ReplayError> {
+        let rows = trades.price.iter().zip(&trades.qty).zip(&trades.quote).zip(&trades.event_time);
+        let sound = rows.fold(true, |sound, (((price, qty), quote), time)| {
+            sound & validation::check(*price, *qty, *quote, *time).is_ok()
+        });
+        if sound {
+            return Ok(());
+        }
+        let bad = (0..trades.len()).find_map(|row| {
+            let t = trades.trade(row);
+            let defect = validation::check(t.price, t.qty, t.quote, t.event_time).err()?;
+            Some((row as u64 + self.at.line, defect))
+        });
+        let (row, defect) = bad.map_or((self.at.line, "a field"), |(row, d)| (row, d.field));
+        Err(ReplayError::corrupt(
+            &self.path,
+            format!("row {row}"),
+            "a lawful trade",
+            format!("an impossible {defect}"),
+        ))
+    }
+}
+
+impl Drop for ParquetTrades {
+    fn drop(&mut self) {
+        // Closing the channel is what ends the decoder.
+        let (_, closed) = bounded(0);
+        self.batches = closed;
+        if let Some(decoding) = self.decoding.take() {
+            let _ = decoding.join();
+        }
+    }
+}
+
+/// Copies columns; Err names the one that is not as written.
+fn fill(trades: &mut TradeBatch, batch: &RecordBatch) -> Result<(), &'static str> {
+    let column = |name: &'static str| {
+        batch.column_by_name(name).filter(|column| column.null_count() == 0).ok_or(name)
+    };
+    let ids = column("trade_id")?.as_primitive_opt::<UInt64Type>().ok_or("trade_id")?;
+    trades.trade_id.extend_from_slice(ids.values());
+    let times = column("event_time")?;
+    let times = times.as_primitive_opt::<TimestampNanosecondType>().ok_or("event_time")?;
+    trades.event_time.extend_from_slice(times.values());
+    let prices = column("price")?.as_primitive_opt::<Float64Type>().ok_or("price")?;
+    trades.price.extend_from_slice(prices.values());
+    let qtys = column("qty")?.as_primitive_opt::<Float64Type>().ok_or("qty")?;
+    trades.qty.extend_from_slice(qtys.values());
+    let sides = column("aggressor")?.as_primitive_opt::<Int8Type>().ok_or("aggressor")?;
+    trades.aggressor.extend(sides.values().iter().map(|side| match side {
+        1.. => Aggressor::Buyer,
+        0 => Aggressor::Unknown,
+        _ => Aggressor::Seller,
+    }));
+    if let Ok(counts) = column("count") {
+        let counts = counts.as_primitive_opt::<UInt32Type>().ok_or("count")?;
+        trades.count.extend_from_slice(counts.values());
+    }
+    match column("quote") {
+        Ok(quotes) => {
+            let quotes = quotes.as_primitive_opt::<Float64Type>().ok_or("quote")?;
+            trades.quote.extend_from_slice(quotes.values());
+        }
+        Err(_) => {
+            let rows = prices.values().iter().zip(qtys.values());
+            trades.quote.extend(rows.map(|(price, qty)| price * qty));
+        }
+    }
+    Ok(())
+}
+
+fn damaged(path: &Path, error: &str) -> ReplayError {
+    ReplayError::corrupt(path, "Parquet data", "whole row groups", error.to_owned())
+}

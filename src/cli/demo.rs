@@ -1,0 +1,62 @@
+//! `barflow demo`: from nothing to bars in one command.
+
+use std::io::{BufRead, BufReader};
+
+use barflow_operators::batch::InputKind;
+use barflow_replay::synth::{SynthOptions, write_days};
+
+use super::args::DemoArgs;
+use super::failure::{Failure, Outcome};
+use super::summary::grouped;
+use crate::config::file::ConfigFile;
+use crate::config::replay::{ReplaySettings, Typed};
+use crate::config::section::Value;
+
+const BARS: [&str; 2] = [
+    "dib=imbalance,measure=dollar,threshold=wald,target=1000,alpha=0.001,warmup=1000",
+    "hour=time,every=1h",
+];
+
+/// Makes a day, replays it, shows some bars, and says what to look at next.
+///
+/// # Errors
+/// What the disk refuses.
+pub fn run(args: &DemoArgs) -> Result<Outcome, Failure> {
+    let day = jiff::civil::Date::constant(2024, 3, 1);
+    // The id is a constant of ours and lawful.
+    let instrument =
+        "binance:spot:BTCUSDT".parse().map_err(|e| Failure::usage(anyhow::Error::new(e)))?;
+    eprintln!("making a day of {} trades in {} …", grouped(args.trades), args.out.display());
+    let options = SynthOptions {
+        out: args.out.clone(),
+        instrument,
+        date: day,
+        days: 1,
+        trades: args.trades.max(1),
+        seed: 1,
+        input: InputKind::Trades,
+    };
+    let paths = write_days(&options).map_err(super::replay::input_failure)?;
+    let out = args.out.join("bars.jsonl");
+    let mut typed = Typed { bars: BARS.map(str::to_owned).to_vec(), ..Typed::default() };
+    let files = paths.iter().map(|path| path.display().to_string()).collect();
+    typed.replay.put("files", Value::List(files), "demo");
+    typed.sink.put("out", Value::Text(out.display().to_string()), "demo");
+    let settings = ReplaySettings::understand(ConfigFile::default(), typed)?;
+    eprintln!("replaying it into {} …", out.display());
+    let outcome = super::replay::replay(&settings, true)?;
+
+    let file = std::fs::File::open(&out).map_err(|e| Failure::outside(anyhow::Error::new(e)))?;
+    for line in BufReader::new(file).lines().map_while(Result::ok).take(3) {
+        println!("{line}");
+    }
+    let day = paths.first().map(|path| path.display().to_string()).unwrap_or_default();
+    eprintln!(
+        "\nThese were the first 3 bars. Next:\n  \
+         barflow replay {day} --bar 'tib=imbalance,measure=tick,target=500'\n  \
+         barflow replay {day} --sink parquet --out {}/parquet\n  \
+         barflow replay --help",
+        args.out.display()
+    );
+    Ok(outcome)
+}

@@ -1,0 +1,74 @@
+//! How a command ends.
+
+use std::fmt;
+
+use crate::config::problem::Problems;
+use crate::sinks::SinkError;
+
+/// A command that came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All well.
+    Done,
+    /// Done, but rows were set aside.
+    WithRejects,
+}
+
+impl Outcome {
+    /// The exit code.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::WithRejects => 1,
+        }
+    }
+}
+
+/// A command that could not do its work.
+#[derive(Debug)]
+pub struct Failure {
+    /// What happened, with its causes.
+    pub error: anyhow::Error,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// 1 bad data, 2 usage or input files, 3 outside world.
+    pub code: u8,
+}
+
+impl Failure {
+    /// Wrong usage, configuration or input files.
+    pub fn usage(error: impl Into<anyhow::Error>) -> Self {
+        Self { error: error.into(), hint: None, code: 2 }
+    }
+
+    /// Bad data stopped the run.
+    pub fn data(error: impl Into<anyhow::Error>) -> Self {
+        Self { error: error.into(), hint: None, code: 1 }
+    }
+
+    /// The outside world is not available.
+    pub fn outside(error: impl Into<anyhow::Error>) -> Self {
+        Self { error: error.into(), hint: None, code: 3 }
+    }
+
+    /// Adds what to do about it.
+    pub fn hint(mut self, hint: impl fmt::Display) -> Self {
+        self.hint = Some(hint.to_string());
+        self
+    }
+}
+
+impl From<Problems> for Failure {
+    fn from(problems: Problems) -> Self {
+        Self::usage(problems).hint("`barflow check FILE` checks a configuration without running it")
+    }
+}
+
+impl From<SinkError> for Failure {
+    fn from(error: SinkError) -> Self {
+        match error {
+            SinkError::Settings(_) => Self::usage(error),
+            _ => Self::outside(error),
+        }
+    }
+}

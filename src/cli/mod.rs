@@ -1,0 +1,60 @@
+//! The command line: what was typed, what is meant, what came of it.
+//!
+//! Data goes to standard output, everything else to standard error. Exit codes: 0 done; 1 done but
+//! with rows set aside or stopped by bad data; 2 wrong usage, configuration or input files;
+//! 3 outside world unavailable.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+pub mod args;
+pub mod check;
+pub mod demo;
+pub mod failure;
+pub mod progress;
+pub mod replay;
+pub mod signals;
+pub mod summary;
+pub mod synth;
+
+use self::args::{Cli, Command};
+use self::failure::{Failure, Outcome};
+
+/// Parses, runs, prints the chain of errors once, and maps the result to an exit code.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(usage) => {
+            // Help and version are answers on standard output, mistakes go to standard error;
+            // clap knows which, and a closed pipe is no reason to complain.
+            let _ = usage.print();
+            return ExitCode::from(if usage.use_stderr() { 2 } else { 0 });
+        }
+    };
+    match run(cli) {
+        Ok(outcome) => ExitCode::from(outcome.code()),
+        Err(failure) => {
+            eprintln!("error: {:#}", failure.error);
+            if let Some(hint) = &failure.hint {
+                eprintln!("hint: {hint}");
+            }
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<Outcome, Failure> {
+    match cli.command {
+        Command::Replay(args) => replay::run(*args),
+        Command::Synth(args) => synth::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Completions { shell } => {
+            let mut command = <Cli as clap::CommandFactory>::command();
+            clap_complete::generate(shell, &mut command, "barflow", &mut std::io::stdout());
+            Ok(Outcome::Done)
+        }
+    }
+}

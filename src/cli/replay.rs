@@ -1,0 +1,249 @@
+//! `barflow replay`: plan, run, report.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use barflow_operators::dataflow::validate::{RejectPolicy, ValidateOptions};
+use barflow_operators::intake::Reject;
+use barflow_operators::pool::BatchPool;
+use barflow_replay::error::ReplayError;
+use barflow_replay::plan::{Plan, PlanOptions, plan};
+use barflow_replay::progress::Progress;
+use barflow_replay::stream::{ReadOptions, stores_quote};
+
+use super::args::ReplayArgs;
+use super::failure::{Failure, Outcome};
+use super::progress::Shown;
+use super::signals::Signals;
+use super::summary::Summary;
+use crate::config::file::ConfigFile;
+use crate::config::replay::{QuoteChoice, ReplaySettings, SinkKind};
+use crate::graph::assemble::{GraphOptions, OnReject};
+use crate::graph::flow::EpochClock;
+use crate::graph::run::{Workers, commit_channel, run as run_graph};
+use crate::graph::stop::{Cause, Stop};
+use crate::graph::tally::Tally;
+use crate::history::{feeders, remarks};
+use crate::quarantine::Quarantine;
+use crate::sinks::jsonl::JsonLines;
+use crate::sinks::kafka::KafkaSink;
+use crate::sinks::none::NoSink;
+use crate::sinks::parquet::ParquetBars;
+use crate::sinks::{BarSink, SinkError, SinkReport};
+use crate::trade_store::TradeStore;
+
+/// A row that no trade can be, with no quarantine to put it in.
+#[derive(Debug, thiserror::Error)]
+#[error("{}:{}: field \"{}\": {}: \"{}\"", .0.source, .0.line, .0.field, .0.reason, .0.value)]
+pub struct BadRow(pub Reject);
+
+/// Runs the command.
+///
+/// # Errors
+/// Wrong settings or files (2), bad data (1), outside world (3).
+pub fn run(args: ReplayArgs) -> Result<Outcome, Failure> {
+    let file = match &args.config {
+        Some(path) => ConfigFile::read(path)?,
+        None => ConfigFile::default(),
+    };
+    let settings = ReplaySettings::understand(file, args.typed())?;
+    replay(&settings, true)
+}
+
+/// Replays by validated settings; `report` prints the summary.
+///
+/// # Errors
+/// As [`run`].
+pub fn replay(settings: &ReplaySettings, report: bool) -> Result<Outcome, Failure> {
+    let plan_options = PlanOptions {
+        instrument: settings.instrument.clone(),
+        from: settings.from,
+        to: settings.to,
+        quote_from_source: settings.quote == QuoteChoice::Source,
+        contract_size: settings.contract_size,
+    };
+    let plan = plan(&settings.files, &plan_options).map_err(input_failure)?;
+    let mut remarks = remarks(&plan, &settings.bars);
+    let stop = Stop::new();
+    let signals = Signals::raise(&stop).map_err(|e| {
+        Failure::outside(anyhow::Error::new(e).context("signals cannot be handled"))
+    })?;
+    let started = Instant::now();
+    let quarantine = match &settings.quarantine {
+        Some(path) => Some(Arc::new(Quarantine::create(path)?)),
+        None => None,
+    };
+    let sink = open_sink(settings, &plan)?;
+
+    // Twice what can be under way at once, so that the pool never runs dry.
+    let pool = BatchPool::new(settings.batch_rows, 96);
+    let progress = Progress::default();
+    let (files, bytes) = (plan.files(), plan.bytes());
+    let read = ReadOptions {
+        pool: pool.clone(),
+        verify: settings.verify,
+        from: settings.from,
+        to: settings.to,
+        progress: progress.clone(),
+        ..ReadOptions::new(settings.batch_rows)
+    };
+    let (trades, store) = match &settings.trades {
+        Some(folder) => {
+            let quotes = with_quote(&plan);
+            let (send, store) = TradeStore::start(folder, quotes, pool.clone(), stop.clone())
+                .map_err(|e| Failure::outside(anyhow::Error::new(e)))?;
+            (Some(send), Some(store))
+        }
+        None => (None, None),
+    };
+    let workers = Workers::Threads(settings.workers);
+    let tally = Tally::default();
+    let (commits, committed) = commit_channel();
+    let book = settings.bars.clone();
+    let options = GraphOptions {
+        specs_of: Arc::new(move |feed| book.for_feed(feed)),
+        validate: ValidateOptions {
+            policy: if quarantine.is_some() { RejectPolicy::SetAside } else { RejectPolicy::Stop },
+            reorder_window: settings.reorder_window,
+            pool,
+            resume_after: BTreeMap::new(),
+        },
+        on_reject: on_reject(quarantine.clone(), stop.clone()),
+        commits,
+        trades,
+        tally: tally.clone(),
+        stop: stop.clone(),
+        clock: EpochClock::default(),
+    };
+    let feeders = feeders(plan, &workers, &read);
+    let shown = report.then(|| Shown::start(progress.clone(), bytes));
+    // A replay's other threads need the core more than an idle worker does.
+    let result = run_graph(&workers, Duration::ZERO, options, committed, feeders, sink);
+    drop(shown);
+    let kept = store.map(TradeStore::finish).transpose();
+
+    if let Ok(Some(paths)) = &kept {
+        remarks.extend(paths.iter().map(|path| format!("trades are in {}", path.display())));
+    }
+    let rejected = rejected(&tally);
+    if let (Some(quarantine), true) = (&quarantine, rejected > 0) {
+        remarks.push(format!("bad rows are in {}", quarantine.path().display()));
+    }
+    if report {
+        let summary = Summary {
+            files,
+            tally: &tally,
+            report: result.as_ref().ok(),
+            elapsed: started.elapsed(),
+            stopped: stopped_by(&signals, &tally),
+            remarks: &remarks,
+        };
+        eprint!("{}", summary.text());
+    }
+    conclude(result, kept.map(drop), rejected > 0 && quarantine.is_some())
+}
+
+fn on_reject(quarantine: Option<Arc<Quarantine>>, stop: Stop) -> OnReject {
+    Arc::new(move |reject| match &quarantine {
+        Some(quarantine) => {
+            if let Err(error) = quarantine.add(&reject) {
+                stop.fail(error);
+            }
+        }
+        None => stop.fail(BadRow(reject)),
+    })
+}
+
+fn rejected(tally: &Tally) -> u64 {
+    use barflow_operators::dataflow::ledger::FactKind;
+    let totals = tally.totals();
+    let counts = totals.iter().filter(|(fact, _)| fact.kind == FactKind::Rejected);
+    counts.map(|(_, n)| n.max(&0).unsigned_abs() as u64).sum()
+}
+
+fn with_quote(plan: &Plan) -> BTreeMap<barflow_operators::instrument::InstrumentId, bool> {
+    let instruments = plan.instruments.iter();
+    instruments.map(|i| (i.feed.instrument.clone(), stores_quote(&i.files))).collect()
+}
+
+fn stopped_by(signals: &Signals, tally: &Tally) -> Option<String> {
+    let name = signals.name()?;
+    let positions = tally.positions();
+    let mut text = format!("stopped by {name}; everything read before is in the output");
+    for (instrument, position) in positions {
+        text += &format!(
+            "\n{instrument}: applied up to {}:{} (trade {})",
+            position.source, position.line, position.trade_id
+        );
+    }
+    Some(text)
+}
+
+fn conclude(
+    result: Result<SinkReport, Cause>,
+    kept: Result<(), ReplayError>,
+    set_aside: bool,
+) -> Result<Outcome, Failure> {
+    match result {
+        Ok(_) => {
+            kept.map_err(|e| Failure::outside(anyhow::Error::new(e)))?;
+            Ok(if set_aside { Outcome::WithRejects } else { Outcome::Done })
+        }
+        Err(cause) => {
+            let cause = match cause.downcast::<SinkError>() {
+                Ok(error) if matches!(*error, SinkError::ClosedPipe) => return Ok(Outcome::Done),
+                Ok(error) => return Err(Failure::from(*error)),
+                Err(cause) => cause,
+            };
+            let cause = match cause.downcast::<ReplayError>() {
+                Ok(error) => return Err(input_failure(*error)),
+                Err(cause) => cause,
+            };
+            match cause.downcast::<BadRow>() {
+                Ok(row) => Err(Failure::data(anyhow::Error::new(*row)).hint(
+                    "bars up to that row stand; set bad rows aside with --quarantine FILE to go on",
+                )),
+                Err(cause) => Err(Failure::outside(anyhow::anyhow!("{cause}"))),
+            }
+        }
+    }
+}
+
+/// How a file error ends a command.
+pub fn input_failure(error: ReplayError) -> Failure {
+    let hint = match &error {
+        ReplayError::Checksum { .. } => {
+            Some("fetch the archive again; no bar was made from it (--no-verify skips the check)")
+        }
+        ReplayError::Corrupt { .. } => Some("fetch the file again; it is not whole"),
+        ReplayError::NothingToRead(_) => Some("`barflow replay --help` shows what can be read"),
+        _ => None,
+    };
+    let code = if matches!(error, ReplayError::Io { .. }) { 3 } else { 2 };
+    Failure { error: anyhow::Error::new(error), hint: hint.map(str::to_owned), code }
+}
+
+fn open_sink(settings: &ReplaySettings, plan: &Plan) -> Result<Box<dyn BarSink>, Failure> {
+    Ok(match settings.sink {
+        SinkKind::None => Box::new(NoSink::default()),
+        SinkKind::JsonLines => match settings.out.as_deref() {
+            None => Box::new(JsonLines::stdout()),
+            Some(path) if path == Path::new("-") => Box::new(JsonLines::stdout()),
+            Some(path) => Box::new(JsonLines::file(path)?),
+        },
+        SinkKind::Parquet => {
+            let folder = settings.out.clone().unwrap_or_else(|| PathBuf::from("bars"));
+            Box::new(ParquetBars::new(&folder)?)
+        }
+        SinkKind::Kafka => {
+            let mut kafka = settings.kafka.settings();
+            let orders = settings.bars.orders().iter();
+            kafka.specs = orders.map(|order| order.spec.name().to_string()).collect();
+            kafka.instruments =
+                plan.instruments.iter().map(|i| i.feed.instrument.clone()).collect();
+            Box::new(KafkaSink::open(kafka)?)
+        }
+    })
+}

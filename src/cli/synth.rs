@@ -1,0 +1,55 @@
+//! `barflow synth`.
+
+use barflow_operators::batch::InputKind;
+use barflow_operators::instrument::InstrumentId;
+use barflow_replay::synth::{SynthOptions, write_days};
+
+use super::args::SynthArgs;
+use super::failure::{Failure, Outcome};
+use crate::config::problem::Problems;
+
+/// Writes the days and names them on standard output.
+///
+/// # Errors
+/// What is wrong with the arguments, or what the disk refuses.
+pub fn run(args: &SynthArgs) -> Result<Outcome, Failure> {
+    for path in write_days(&options(args)?).map_err(super::replay::input_failure)? {
+        println!("{}", path.display());
+    }
+    Ok(Outcome::Done)
+}
+
+fn options(args: &SynthArgs) -> Result<SynthOptions, Problems> {
+    let mut problems = Problems::default();
+    let instrument = args.instrument.parse::<InstrumentId>();
+    if let Err(error) = &instrument {
+        problems.add("--instrument", error.to_string());
+    }
+    let date = args.date.parse::<jiff::civil::Date>();
+    if date.is_err() {
+        problems.add("--date", format!("\"{}\" is not a date such as 2024-03-01", args.date));
+    }
+    let input = match args.kind.as_str() {
+        "trades" => Some(InputKind::Trades),
+        "aggTrades" | "agg_trades" => Some(InputKind::AggTrades),
+        other => {
+            problems.add("--kind", format!("\"{other}\" is neither trades nor aggTrades"));
+            None
+        }
+    };
+    if args.trades == 0 || args.days == 0 {
+        problems.add("--trades, --days", "at least 1 is wanted");
+    }
+    match (instrument, date, input) {
+        (Ok(instrument), Ok(date), Some(input)) => problems.or(SynthOptions {
+            out: args.out.clone(),
+            instrument,
+            date,
+            days: args.days,
+            trades: args.trades,
+            seed: args.seed,
+            input,
+        }),
+        _ => Err(problems),
+    }
+}

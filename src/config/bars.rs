@@ -1,0 +1,108 @@
+//! Bar specifications as users write them: `--bar 'NAME=kind,key=value,…'` or `[bars.NAME]`.
+
+use std::collections::BTreeSet;
+
+use barflow_operators::batch::Feed;
+use barflow_operators::instrument::InstrumentId;
+use barflow_operators::spec::BarSpec;
+
+use super::bar_kinds;
+use super::problem::Problems;
+use super::section::{Section, Value};
+
+/// A specification, and which instruments it is for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BarOrder {
+    /// The specification.
+    pub spec: BarSpec,
+    /// Only for these; empty for all.
+    pub instruments: Vec<InstrumentId>,
+}
+
+/// All bars of a run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BarBook(Vec<BarOrder>);
+
+impl BarBook {
+    /// The specifications for a feed, in the order in which they were given.
+    pub fn for_feed(&self, feed: &Feed) -> Vec<BarSpec> {
+        let wanted = |order: &&BarOrder| {
+            order.instruments.is_empty() || order.instruments.contains(&feed.instrument)
+        };
+        self.0.iter().filter(wanted).map(|order| order.spec.clone()).collect()
+    }
+
+    /// All specifications.
+    pub fn orders(&self) -> &[BarOrder] {
+        &self.0
+    }
+
+    /// Understands all sections; names must differ.
+    pub fn understand(sections: Vec<(String, Section)>, problems: &mut Problems) -> Self {
+        let mut names = BTreeSet::new();
+        let mut book = Self::default();
+        for (name, section) in sections {
+            if !names.insert(name.clone()) {
+                problems.add(&section.origin, format!("the bar name \"{name}\" is taken already"));
+            }
+            book.0.extend(understand(&name, section, problems));
+        }
+        book
+    }
+}
+
+/// Cuts `NAME=kind,key=value,…` into a section.
+pub fn cut(argument: &str, problems: &mut Problems) -> Option<(String, Section)> {
+    let origin = format!("--bar {argument:?}");
+    let Some((name, rest)) = argument.split_once('=') else {
+        let hint = "NAME=kind,key=value,… is wanted, such as \
+                    dib=imbalance,measure=dollar,threshold=wald,target=1000";
+        problems.add(origin, hint);
+        return None;
+    };
+    let name = name.trim();
+    let mut section = Section::new(format!("bar \"{name}\""), &origin);
+    for (place, part) in rest.split(',').map(str::trim).filter(|part| !part.is_empty()).enumerate()
+    {
+        match part.split_once('=') {
+            Some((key, value)) => {
+                section.put(key.trim(), Value::Text(value.trim().into()), &origin)
+            }
+            None if place == 0 => section.put("kind", Value::Text(part.into()), &origin),
+            None => problems.add(&origin, format!("\"{part}\" is not of the form key=value")),
+        }
+    }
+    Some((name.to_owned(), section))
+}
+
+fn understand(name: &str, mut section: Section, problems: &mut Problems) -> Option<BarOrder> {
+    let before = problems.0.len();
+    let origin = section.origin.clone();
+    let instruments = section.list("instruments").map_or_else(Vec::new, |(texts, at)| {
+        let mut ids = Vec::new();
+        for text in texts {
+            match text.parse::<InstrumentId>() {
+                Ok(id) => ids.push(id),
+                Err(error) => problems.add(&at, error.to_string()),
+            }
+        }
+        ids
+    });
+    let parts = bar_kinds::understand(&mut section, problems);
+    let title = section.name.clone();
+    let origins = section.clone();
+    section.finish(problems);
+    let (sign, limits, rule) = parts?;
+    match BarSpec::new(name, sign, limits, rule) {
+        Ok(spec) if problems.0.len() == before => Some(BarOrder { spec, instruments }),
+        Ok(_) => None,
+        Err(wrong) => {
+            for invalid in wrong {
+                let at = origins.origin_of(&invalid.key);
+                let at = if at.is_empty() { origin.clone() } else { at };
+                problems.add(at, format!("{title}: {invalid}"));
+            }
+            None
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Configuration files: TOML into sections, keeping line numbers.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use toml::de::{DeTable, DeValue};
+
+use super::problem::{Problems, suggestion};
+use super::section::{Section, Value};
+
+/// The sections of one file.
+#[derive(Debug, Default)]
+pub struct ConfigFile {
+    /// `[replay]`, `[sink]`, `[kafka]`, `[kafka.properties]` by dotted name.
+    pub sections: BTreeMap<String, Section>,
+    /// `[bars.NAME]`, in the order of the file.
+    pub bars: Vec<(String, Section)>,
+}
+
+const SECTIONS: [&str; 3] = ["replay", "sink", "kafka"];
+
+impl ConfigFile {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When it cannot be read, is not TOML, or has sections that nobody knows.
+    pub fn read(path: &Path) -> Result<Self, Problems> {
+        let origin = path.display().to_string();
+        let mut problems = Problems::default();
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(&origin, &text),
+            Err(error) => {
+                problems.add(origin, format!("could not be read: {error}"));
+                Err(problems)
+            }
+        }
+    }
+
+    /// Understands a file's text; `origin` names it in messages.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn parse(origin: &str, text: &str) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let table = match DeTable::parse(text) {
+            Ok(table) => table.into_inner(),
+            Err(error) => {
+                let line = error.span().map_or(1, |span| line_of(text, span.start));
+                problems.add(format!("{origin}:{line}"), error.message().to_owned());
+                return Err(problems);
+            }
+        };
+        let mut file = Self::default();
+        for (key, value) in table {
+            let at = format!("{origin}:{}", line_of(text, key.span().start));
+            let name = key.into_inner().into_owned();
+            let DeValue::Table(inner) = value.into_inner() else {
+                problems.add(at, format!("\"{name}\" belongs into a section such as [replay]"));
+                continue;
+            };
+            if name == "bars" {
+                for (bar, value) in inner {
+                    let at = format!("{origin}:{}", line_of(text, bar.span().start));
+                    let bar = bar.into_inner().into_owned();
+                    match value.into_inner() {
+                        DeValue::Table(keys) => {
+                            let title = format!("[bars.{bar}]");
+                            let mut section = Section::new(title, at);
+                            fill(&mut section, keys, origin, text, &mut problems);
+                            file.bars.push((bar, section));
+                        }
+                        _ => problems.add(at, format!("bars.{bar} must be a table of keys")),
+                    }
+                }
+            } else if SECTIONS.contains(&name.as_str()) {
+                file.add(&name, at, inner, origin, text, &mut problems);
+            } else {
+                let known = SECTIONS.iter().copied().chain(["bars"]);
+                let hint = suggestion(&name, known);
+                let message = format!(
+                    "unknown section [{name}]{hint}; there are [replay], [sink], [kafka], [kafka.properties] and [bars.NAME]"
+                );
+                problems.add(at, message);
+            }
+        }
+        // Tables come sorted by name; people expect their own order.
+        file.bars.sort_by_key(|(_, section)| line_number(&section.origin));
+        problems.or(file)
+    }
+
+    /// Takes a section, an empty one if it is not there.
+    pub fn take(&mut self, name: &str) -> Section {
+        let empty = || Section::new(format!("[{name}]"), format!("[{name}]"));
+        self.sections.remove(name).unwrap_or_else(empty)
+    }
+
+    fn add(
+        &mut self,
+        name: &str,
+        at: String,
+        table: DeTable<'_>,
+        origin: &str,
+        text: &str,
+        problems: &mut Problems,
+    ) {
+        let mut section = Section::new(format!("[{name}]"), at);
+        let mut plain = DeTable::new();
+        for (key, value) in table {
+            let is_table = matches!(value.get_ref(), DeValue::Table(_));
+            if name == "kafka" && key.get_ref() == "properties" && is_table {
+                let at = format!("{origin}:{}", line_of(text, key.span().start));
+                let mut properties = Section::new("[kafka.properties]", at);
+                if let DeValue::Table(keys) = value.into_inner() {
+                    fill_dotted(&mut properties, "", keys, origin, text, problems);
+                }
+                self.sections.insert("kafka.properties".to_owned(), properties);
+            } else {
+                plain.insert(key, value);
+            }
+        }
+        fill(&mut section, plain, origin, text, problems);
+        self.sections.insert(name.to_owned(), section);
+    }
+}
+
+fn fill(
+    section: &mut Section,
+    table: DeTable<'_>,
+    origin: &str,
+    text: &str,
+    problems: &mut Problems,
+) {
+    for (key, value) in table {
+        let at = format!("{origin}:{}", line_of(text, key.span().start));
+        let key = key.into_inner().into_owned();
+        match as_value(value.into_inner()) {
+            Some(value) => section.put(key, value, at),
+            None => problems.add(at, format!("{key}: a text, a number or a list is wanted")),
+        }
+    }
+}
+
+/// librdkafka's names have dots, which TOML reads as tables in tables unless quoted; both do.
+fn fill_dotted(
+    section: &mut Section,
+    prefix: &str,
+    table: DeTable<'_>,
+    origin: &str,
+    text: &str,
+    problems: &mut Problems,
+) {
+    for (key, value) in table {
+        let at = format!("{origin}:{}", line_of(text, key.span().start));
+        let name = format!("{prefix}{}", key.into_inner());
+        match value.into_inner() {
+            DeValue::Table(inner) => {
+                fill_dotted(section, &format!("{name}."), inner, origin, text, problems);
+            }
+            other => match as_value(other) {
+                Some(value) => section.put(name, value, at),
+                None => problems.add(at, format!("{name}: a text or a number is wanted")),
+            },
+        }
+    }
+}
+
+fn as_value(value: DeValue<'_>) -> Option<Value> {
+    match value {
+        DeValue::Array(items) => {
+            let texts = items.into_iter().map(|item| scalar(item.into_inner()));
+            texts.collect::<Option<Vec<_>>>().map(Value::List)
+        }
+        other => scalar(other).map(Value::Text),
+    }
+}
+
+fn scalar(value: DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::String(text) => Some(text.into_owned()),
+        DeValue::Integer(number) => Some(number.to_string()),
+        DeValue::Float(number) => Some(number.to_string()),
+        DeValue::Boolean(flag) => Some(flag.to_string()),
+        DeValue::Datetime(time) => Some(time.to_string()),
+        DeValue::Array(_) | DeValue::Table(_) => None,
+    }
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    1 + text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count()
+}
+
+fn line_number(origin: &str) -> usize {
+    origin.rsplit(':').next().and_then(|line| line.parse().ok()).unwrap_or(0)
+}

@@ -1,0 +1,81 @@
+//! `[kafka]` and `[kafka.properties]`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::problem::Problems;
+use super::section::{Section, Value};
+use crate::sinks::encode::Encoding;
+use crate::sinks::kafka::KafkaSettings;
+
+/// Kafka options as the user gave them; references to secrets are still references.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KafkaOptions {
+    /// `host:port[,host:port…]`.
+    pub brokers: Option<String>,
+    /// Topic template.
+    pub topic: Option<String>,
+    /// Encoding of values.
+    pub encoding: Encoding,
+    /// Whether missing topics are created.
+    pub create_topics: bool,
+    /// Partitions of created topics.
+    pub partitions: Option<u32>,
+    /// librdkafka settings.
+    pub properties: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for KafkaOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The sink's own settings know which properties must not be shown.
+        self.settings().fmt(f)
+    }
+}
+
+impl KafkaOptions {
+    /// Understands both sections.
+    pub fn understand(mut keys: Section, mut properties: Section, problems: &mut Problems) -> Self {
+        let encodings = [("json", Encoding::Json), ("avro", Encoding::Avro)];
+        let options = Self {
+            brokers: keys.text("brokers", problems).map(|(text, _)| text),
+            topic: keys.text("topic", problems).map(|(text, _)| text),
+            encoding: keys.choice("encoding", &encodings, problems).unwrap_or(Encoding::Json),
+            create_topics: keys.parse("create_topics", "true or false", problems).unwrap_or(false),
+            partitions: keys.parse("partitions", "a whole number", problems),
+            properties: properties
+                .take_rest()
+                .into_iter()
+                .filter_map(|(key, value, origin)| match value {
+                    Value::Text(text) => Some((key, text)),
+                    Value::List(_) => {
+                        problems.add(origin, format!("{key}: one value is wanted, not a list"));
+                        None
+                    }
+                })
+                .collect(),
+        };
+        keys.finish(problems);
+        options
+    }
+
+    /// Checks what can be checked without touching network, files or environment.
+    pub fn check(&self, problems: &mut Problems) {
+        for problem in self.settings().problems() {
+            problems.add("[kafka]", problem);
+        }
+    }
+
+    /// The sink's settings; specifications and instruments are still to be named.
+    pub fn settings(&self) -> KafkaSettings {
+        let defaults = KafkaSettings::default();
+        KafkaSettings {
+            brokers: self.brokers.clone().unwrap_or_default(),
+            topic_template: self.topic.clone().unwrap_or(defaults.topic_template),
+            encoding: self.encoding,
+            create_topics: self.create_topics,
+            partitions: self.partitions.unwrap_or(defaults.partitions),
+            properties: self.properties.clone(),
+            ..KafkaSettings::default()
+        }
+    }
+}

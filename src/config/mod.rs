@@ -1,0 +1,12 @@
+//! From what was typed to what is meant: flags over environment over file over defaults.
+//!
+//! Everything is read before anything is done, and all problems are reported at once, each with
+//! the place it came from, the key, the value and the rule. After that nobody sees raw text.
+
+pub mod bar_kinds;
+pub mod bars;
+pub mod file;
+pub mod kafka;
+pub mod problem;
+pub mod replay;
+pub mod section;

@@ -1,0 +1,53 @@
+//! What is wrong with a configuration, all of it at once.
+
+use std::fmt;
+
+/// One thing that is wrong, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// `configs/replay.toml:12`, `--bar dib`, `BARFLOW_TOPIC`.
+    pub origin: String,
+    /// Key, value and rule.
+    pub message: String,
+}
+
+/// Everything that is wrong.
+#[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
+pub struct Problems(pub Vec<Problem>);
+
+impl Problems {
+    /// Notes one.
+    pub fn add(&mut self, origin: impl Into<String>, message: impl Into<String>) {
+        self.0.push(Problem { origin: origin.into(), message: message.into() });
+    }
+
+    /// `value` if nothing is wrong.
+    ///
+    /// # Errors
+    /// Everything noted so far.
+    pub fn or<T>(self, value: T) -> Result<T, Self> {
+        if self.0.is_empty() { Ok(value) } else { Err(self) }
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let s = if self.0.len() == 1 { "" } else { "s" };
+        write!(f, "the configuration has {} problem{s}:", self.0.len())?;
+        for Problem { origin, message } in &self.0 {
+            write!(f, "\n  {origin}: {message}")?;
+        }
+        Ok(())
+    }
+}
+
+/// " (did you mean "x"?)" when one of the known words is close.
+pub fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    known
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 4)
+        .min()
+        .map(|(_, candidate)| format!(" (did you mean \"{candidate}\"?)"))
+        .unwrap_or_default()
+}

@@ -1,0 +1,217 @@
+//! Everything a replay needs to know.
+
+use std::path::PathBuf;
+
+use barflow_operators::instrument::InstrumentId;
+use jiff::civil;
+use jiff::tz::TimeZone;
+
+use super::bars::BarBook;
+use super::file::ConfigFile;
+use super::kafka::KafkaOptions;
+use super::problem::Problems;
+use super::section::Section;
+
+/// Where bars go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SinkKind {
+    /// JSON lines.
+    #[default]
+    JsonLines,
+    /// Parquet files.
+    Parquet,
+    /// Kafka topics.
+    Kafka,
+    /// Nowhere.
+    None,
+}
+
+/// Which number is the quote value of a trade.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QuoteChoice {
+    /// `price * qty`: what live streams allow, and the default.
+    #[default]
+    Product,
+    /// The source's own column, where it has one.
+    Source,
+}
+
+/// A validated replay.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReplaySettings {
+    /// Files, folders and patterns.
+    pub files: Vec<String>,
+    /// Overrides what files' names say.
+    pub instrument: Option<InstrumentId>,
+    /// Which bars.
+    pub bars: BarBook,
+    /// Where bars go.
+    pub sink: SinkKind,
+    /// File (JSON lines) or folder (Parquet).
+    pub out: Option<PathBuf>,
+    /// Kafka, if that is the sink.
+    pub kafka: KafkaOptions,
+    /// timely workers.
+    pub workers: usize,
+    /// First event time taken, ns.
+    pub from: Option<i64>,
+    /// First event time no longer taken, ns.
+    pub to: Option<i64>,
+    /// Whether archives are verified before use.
+    pub verify: bool,
+    /// Where bad rows go; without it the first one stops the run.
+    pub quarantine: Option<PathBuf>,
+    /// Which quote value.
+    pub quote: QuoteChoice,
+    /// Quote value of one contract of an inverse instrument; the venue's rule if not given.
+    pub contract_size: Option<f64>,
+    /// Trades that may wait for a missing id.
+    pub reorder_window: usize,
+    /// Trades per batch.
+    pub batch_rows: usize,
+    /// Folder for validated trades as Parquet.
+    pub trades: Option<PathBuf>,
+}
+
+/// The bars of someone who names none.
+const DEFAULT_BAR: &str = "dib=imbalance,measure=dollar,threshold=wald,target=1000";
+
+/// Trades wait for a missing id until this many do: longer than any disorder seen in archives,
+/// and 64 KB of memory.
+const REORDER_WINDOW: usize = 1024;
+
+/// Rows per batch: large enough for the graph to cost nothing, small enough for the second-level
+/// cache.
+const BATCH_ROWS: usize = 8192;
+
+/// What was typed on the command line, as sections.
+#[derive(Clone, Debug, Default)]
+pub struct Typed {
+    /// Keys of `[replay]`.
+    pub replay: Section,
+    /// Keys of `[sink]`.
+    pub sink: Section,
+    /// Keys of `[kafka]`.
+    pub kafka: Section,
+    /// `--bar` arguments.
+    pub bars: Vec<String>,
+}
+
+impl ReplaySettings {
+    /// Understands a file and what was typed over it.
+    ///
+    /// # Errors
+    /// Everything that is wrong with either.
+    pub fn understand(mut file: ConfigFile, typed: Typed) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let problems_ref = &mut problems;
+        let mut replay = over(file.take("replay"), typed.replay);
+        let mut sink = over(file.take("sink"), typed.sink);
+        let kafka = over(file.take("kafka"), typed.kafka);
+
+        let kinds = [
+            ("jsonl", SinkKind::JsonLines),
+            ("parquet", SinkKind::Parquet),
+            ("kafka", SinkKind::Kafka),
+            ("none", SinkKind::None),
+        ];
+        let quotes = [("product", QuoteChoice::Product), ("source", QuoteChoice::Source)];
+        let whole = "a whole number";
+        let settings = Self {
+            files: replay.list("files").map(|(files, _)| files).unwrap_or_default(),
+            instrument: replay.parse_with("instrument", str::parse, problems_ref),
+            workers: replay.parse("workers", whole, problems_ref).unwrap_or(1),
+            from: replay.parse_with("from", instant_ns, problems_ref),
+            to: replay.parse_with("to", instant_ns, problems_ref),
+            verify: replay.parse("verify", "true or false", problems_ref).unwrap_or(true),
+            quarantine: replay.text("quarantine", problems_ref).map(|(path, _)| path.into()),
+            quote: replay.choice("quote", &quotes, problems_ref).unwrap_or_default(),
+            contract_size: replay.parse("contract_size", "a number", problems_ref),
+            reorder_window: replay
+                .parse("reorder_window", whole, problems_ref)
+                .unwrap_or(REORDER_WINDOW),
+            batch_rows: replay.parse("batch_rows", whole, problems_ref).unwrap_or(BATCH_ROWS),
+            trades: replay.text("trades", problems_ref).map(|(path, _)| path.into()),
+            sink: sink.choice("kind", &kinds, problems_ref).unwrap_or_default(),
+            out: sink.text("out", problems_ref).map(|(path, _)| path.into()),
+            kafka: KafkaOptions::understand(kafka, file.take("kafka.properties"), problems_ref),
+            bars: bar_book(file.bars, typed.bars, problems_ref),
+        };
+        replay.finish(&mut problems);
+        sink.finish(&mut problems);
+        settings.check(&mut problems);
+        problems.or(settings)
+    }
+
+    fn check(&self, problems: &mut Problems) {
+        if !(1..=1024).contains(&self.workers) {
+            problems.add("[replay]", format!("workers = {}: 1 to 1024", self.workers));
+        }
+        if !(1..=1 << 16).contains(&self.batch_rows) {
+            problems.add("[replay]", format!("batch_rows = {}: 1 to 65536", self.batch_rows));
+        }
+        if self.reorder_window > 1 << 20 {
+            let message = format!("reorder_window = {}: at most 1048576", self.reorder_window);
+            problems.add("[replay]", message);
+        }
+        if self.contract_size.is_some_and(|size| !(size.is_finite() && size > 0.0)) {
+            problems.add("[replay]", "contract_size: a finite number greater than 0 is wanted");
+        }
+        if let (Some(from), Some(to)) = (self.from, self.to)
+            && from >= to
+        {
+            problems.add("[replay]", "from must lie before to");
+        }
+        if self.sink == SinkKind::Kafka {
+            if self.kafka.brokers.is_some() {
+                self.kafka.check(problems);
+            } else {
+                let message = "the kafka sink needs brokers: --brokers HOST:PORT, \
+                               BARFLOW_BROKERS, or brokers under [kafka]";
+                problems.add("[kafka]", message);
+            }
+        }
+    }
+}
+
+fn bar_book(
+    from_file: Vec<(String, Section)>,
+    typed: Vec<String>,
+    problems: &mut Problems,
+) -> BarBook {
+    let before = problems.0.len();
+    let mut sections: Vec<_> =
+        typed.iter().filter_map(|argument| super::bars::cut(argument, problems)).collect();
+    // Bars that are typed replace those of the file: one asks for these bars, not for more.
+    if sections.is_empty() && problems.0.len() == before {
+        sections = from_file;
+    }
+    if sections.is_empty() && problems.0.len() == before {
+        sections.extend(super::bars::cut(DEFAULT_BAR, problems));
+    }
+    BarBook::understand(sections, problems)
+}
+
+/// The keys of `over` replace those of `under`.
+fn over(mut under: Section, mut over: Section) -> Section {
+    for (key, value, origin) in over.take_rest() {
+        under.put(key, value, origin);
+    }
+    under
+}
+
+/// `2024-03-01`, `2024-03-01T12:00:00Z`, `2024-03-01T12:00` (UTC), or ns since the epoch.
+pub fn instant_ns(text: &str) -> Result<i64, String> {
+    let wanted =
+        || "not a time such as 2024-03-01, 2024-03-01T12:00:00Z or ns since 1970".to_owned();
+    if let Ok(ns) = text.parse::<i64>() {
+        return Ok(ns);
+    }
+    let utc = |time: civil::DateTime| time.to_zoned(TimeZone::UTC).map(|zoned| zoned.timestamp());
+    let timestamp = text
+        .parse::<jiff::Timestamp>()
+        .or_else(|_| text.parse::<civil::DateTime>().and_then(utc))
+        .or_else(|_| text.parse::<civil::Date>().and_then(|date| utc(date.at(0, 0, 0, 0))))
+        .map_err(|_| wanted())?;
+    i64::try_from(timestamp.as_nanosecond()).map_err(|_| wanted())
+}

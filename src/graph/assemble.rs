@@ -1,0 +1,105 @@
+//! The one function that draws the dataflow.
+
+use std::sync::Arc;
+
+use barflow_operators::batch::Feed;
+use barflow_operators::dataflow::Epoch;
+use barflow_operators::dataflow::bars::{BarUpdate, bars};
+use barflow_operators::dataflow::ledger::{Fact, FactKind, totals};
+use barflow_operators::dataflow::validate::{Sequenced, ValidateOptions, validate};
+use barflow_operators::intake::Reject;
+use barflow_operators::spec::BarSpec;
+use crossbeam::channel::Sender;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::operators::{Concatenate, Inspect, Probe};
+use timely::dataflow::{ProbeHandle, Scope, StreamVec};
+
+use super::flow::{EpochClock, Intakes, source};
+use super::outlet;
+use super::stop::Stop;
+use super::tally::Tally;
+use crate::sinks::Commit;
+
+/// Which bars a feed gets.
+pub type SpecsOf = Arc<dyn Fn(&Feed) -> Vec<BarSpec> + Send + Sync>;
+
+/// Who is told of rows that are no lawful trades.
+pub type OnReject = Arc<dyn Fn(Reject) + Send + Sync>;
+
+/// What the dataflow needs to know; the same for every worker.
+#[derive(Clone)]
+pub struct GraphOptions {
+    /// Which bars.
+    pub specs_of: SpecsOf,
+    /// How rows are judged.
+    pub validate: ValidateOptions,
+    /// Who is told of bad rows.
+    pub on_reject: OnReject,
+    /// Where commits go.
+    pub commits: Sender<Commit>,
+    /// Where validated trades go, if anybody wants them.
+    pub trades: Option<Sender<Sequenced>>,
+    /// Where counts are kept.
+    pub tally: Tally,
+    /// How the run ends.
+    pub stop: Stop,
+    /// Hands out epochs.
+    pub clock: EpochClock,
+}
+
+/// Draws the dataflow of one worker, fed by `intakes`.
+pub fn assemble(scope: Scope<'_, Epoch>, intakes: Intakes, options: &GraphOptions) {
+    let handed_over = ProbeHandle::new();
+    let intakes = source(scope, intakes, options.clock.clone(), handed_over.clone());
+
+    let validated = validate(intakes, options.validate.clone());
+    let on_reject = Arc::clone(&options.on_reject);
+    validated.rejects.sink(Pipeline, "Rejects", move |(input, _frontier)| {
+        input.for_each(|_, rejects| rejects.drain(..).for_each(|reject| on_reject(reject)));
+    });
+    if let Some(trades) = &options.trades {
+        outlet::trades(validated.trades.clone(), trades.clone(), options.stop.clone());
+    }
+
+    let specs_of = Arc::clone(&options.specs_of);
+    let built = bars(validated.trades, options.validate.pool.clone(), move |feed| specs_of(feed));
+    let bar_facts = count_bars(built.bars.clone(), options.tally.clone());
+    let tally = options.tally.clone();
+    totals(scope.concatenate([validated.facts, bar_facts])).inspect_core(move |event| {
+        if let Ok((_, updates)) = event {
+            tally.update_totals(updates);
+        }
+    });
+
+    let commits = outlet::commits(
+        built.bars,
+        built.progress,
+        options.commits.clone(),
+        options.tally.clone(),
+        options.stop.clone(),
+    );
+    commits.probe_with(&handed_over);
+}
+
+/// Notes each bar's length, and the bars of each message as facts for the ledger.
+fn count_bars<'scope>(
+    bars: StreamVec<'scope, Epoch, BarUpdate>,
+    tally: Tally,
+) -> StreamVec<'scope, Epoch, (Fact, Epoch, isize)> {
+    bars.unary::<CapacityContainerBuilder<Vec<_>>, _, _, _>(Pipeline, "CountBars", |_cap, _info| {
+        move |input, output| {
+            input.for_each(|cap, updates| {
+                let mut session = output.session(&cap);
+                for (bar, epoch, diff) in updates.drain(..) {
+                    if diff > 0 {
+                        tally.add_bar(&bar);
+                    }
+                    let kind = FactKind::Bars(bar.spec.to_string());
+                    session.give((Fact::new(&bar.feed.instrument, kind), epoch, diff));
+                }
+            });
+        }
+    })
+}

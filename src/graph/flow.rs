@@ -1,0 +1,154 @@
+//! How intakes get into the dataflow: bounded channels, one inlet per worker.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use barflow_operators::dataflow::Epoch;
+use barflow_operators::intake::Intake;
+use crossbeam::channel::{Receiver, Sender, TryRecvError, bounded};
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::{ProbeHandle, Scope, StreamVec};
+use timely::scheduling::SyncActivator;
+
+/// Epochs a source may be ahead of the sink: enough to keep every stage busy; at 8 k trades of
+/// 49 bytes an epoch this is 13 MB.
+pub const WINDOW: usize = 32;
+
+/// Intakes that may wait between a feeding thread and its worker.
+const QUEUE: usize = 4;
+
+/// How often an idle source tells the others that it holds nothing back.
+const IDLE: Duration = Duration::from_millis(2);
+
+/// Hands out epochs to all sources of a process, so that every epoch has one owner and an idle
+/// source can promise never to use the past.
+#[derive(Clone, Debug, Default)]
+pub struct EpochClock(Arc<AtomicU64>);
+
+impl EpochClock {
+    fn next(&self) -> Epoch {
+        self.0.fetch_add(1, Ordering::AcqRel)
+    }
+
+    fn now(&self) -> Epoch {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// The feeding end: blocks while the graph is busy.
+pub struct Inlet {
+    intakes: Sender<Intake>,
+    wake: Arc<OnceLock<SyncActivator>>,
+}
+
+/// The graph has ended; there is nobody to feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the dataflow has ended")]
+pub struct Ended;
+
+impl Inlet {
+    /// Hands an intake to the graph, waiting while it is busy.
+    ///
+    /// # Errors
+    /// When the graph has ended.
+    pub fn send(&self, intake: Intake) -> Result<(), Ended> {
+        self.intakes.send(intake).map_err(|_| Ended)?;
+        self.wake();
+        Ok(())
+    }
+
+    fn wake(&self) {
+        if let Some(activator) = self.wake.get() {
+            // Fails only when the worker is gone, and then the next send says so.
+            let _ = activator.activate();
+        }
+    }
+}
+
+/// The graph's end of an [`Inlet`].
+pub struct Intakes {
+    intakes: Receiver<Intake>,
+    wake: Arc<OnceLock<SyncActivator>>,
+}
+
+/// A bounded way into the graph. Dropping the inlet ends the source.
+pub fn inlet() -> (Inlet, Intakes) {
+    let (sender, receiver) = bounded(QUEUE);
+    let wake = Arc::new(OnceLock::new());
+    (Inlet { intakes: sender, wake: Arc::clone(&wake) }, Intakes { intakes: receiver, wake })
+}
+
+impl Drop for Inlet {
+    fn drop(&mut self) {
+        // The channel closes as our sender goes, just after this; the source looks again soon
+        // enough because it is woken now and then every [`IDLE`].
+        self.wake();
+    }
+}
+
+/// The source operator: one epoch per intake, as many as the window allows.
+pub fn source<'scope>(
+    scope: Scope<'scope, Epoch>,
+    from: Intakes,
+    clock: EpochClock,
+    handed_over: ProbeHandle<Epoch>,
+) -> StreamVec<'scope, Epoch, Intake> {
+    let mut builder = OperatorBuilder::new("Source".to_owned(), scope);
+    let info = builder.operator_info();
+    let (output, stream) = builder.new_output();
+    let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Intake>>>::from(output);
+    let activator = scope.activator_for(Rc::clone(&info.address));
+    let _ = from.wake.set(scope.worker().sync_activator_for(info.address.to_vec()));
+
+    builder.build(move |mut capabilities| {
+        let mut capability = capabilities.pop();
+        let mut in_flight: VecDeque<Epoch> = VecDeque::new();
+        let mut next_look = Instant::now();
+        move |_frontiers| {
+            let Some(held) = capability.as_mut() else { return };
+            let mut output = output.activate();
+            while in_flight.front().is_some_and(|epoch| !handed_over.less_equal(epoch)) {
+                in_flight.pop_front();
+            }
+            loop {
+                if in_flight.len() >= WINDOW {
+                    activator.activate();
+                    return;
+                }
+                match from.intakes.try_recv() {
+                    Ok(intake) => {
+                        let epoch = clock.next();
+                        held.downgrade(&epoch);
+                        output.session(&*held).give(intake);
+                        in_flight.push_back(epoch);
+                        // Right away: the next intake is another epoch, and nothing at or below
+                        // this one will come, so its bars need not wait.
+                        held.downgrade(&(epoch + 1));
+                    }
+                    Err(TryRecvError::Empty) => {
+                        let now = clock.now();
+                        if *held.time() < now {
+                            held.downgrade(&now);
+                        }
+                        // One timer at a time: each activation would otherwise leave one behind.
+                        if Instant::now() >= next_look {
+                            next_look = Instant::now() + IDLE;
+                            activator.activate_after(IDLE);
+                        }
+                        return;
+                    }
+                    Err(TryRecvError::Disconnected) => {
+                        capability = None;
+                        return;
+                    }
+                }
+            }
+        }
+    });
+    stream
+}

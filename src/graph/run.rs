@@ -1,0 +1,176 @@
+//! Runs the dataflow: workers, the threads that feed them, and the thread that holds the sink.
+
+use std::sync::Mutex;
+use std::thread;
+use std::time::Duration;
+
+use crossbeam::channel::{Receiver, bounded};
+use timely::{CommunicationConfig, WorkerConfig};
+
+use super::assemble::{GraphOptions, assemble};
+use super::flow::{Inlet, Intakes, inlet};
+use super::stop::{Cause, Stop};
+use crate::sinks::{BarSink, Commit, SinkReport};
+
+/// Which workers there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Workers {
+    /// This many threads of this process.
+    Threads(usize),
+    /// One process of several that form one dataflow over TCP.
+    Cluster {
+        /// Threads per process.
+        threads: usize,
+        /// Which process this is.
+        process: usize,
+        /// `host:port` of every process, in order.
+        hosts: Vec<String>,
+    },
+}
+
+impl Workers {
+    /// Workers in this process.
+    pub fn here(&self) -> usize {
+        match self {
+            Self::Threads(threads) | Self::Cluster { threads, .. } => (*threads).max(1),
+        }
+    }
+
+    /// Workers in all processes.
+    pub fn everywhere(&self) -> usize {
+        match self {
+            Self::Threads(_) => self.here(),
+            Self::Cluster { hosts, .. } => self.here() * hosts.len().max(1),
+        }
+    }
+
+    /// Index of this process's first worker among all.
+    pub fn first(&self) -> usize {
+        match self {
+            Self::Threads(_) => 0,
+            Self::Cluster { process, .. } => process * self.here(),
+        }
+    }
+
+    fn communication(&self) -> CommunicationConfig {
+        match self {
+            Self::Threads(0 | 1) => CommunicationConfig::Thread,
+            Self::Threads(threads) => CommunicationConfig::Process(*threads),
+            Self::Cluster { threads, process, hosts } => CommunicationConfig::Cluster {
+                threads: *threads,
+                process: *process,
+                addresses: hosts.clone(),
+                report: false,
+                zerocopy: false,
+            },
+        }
+    }
+}
+
+/// Fills a worker's inlet until its input ends or the stop flag is up. Runs on a thread of its
+/// own.
+pub type Feeder = Box<dyn FnOnce(Inlet, &Stop) -> Result<(), Cause> + Send>;
+
+/// Commits that may wait for the sink.
+pub const COMMIT_QUEUE: usize = 4;
+
+/// A bounded channel for commits.
+pub fn commit_channel() -> (crossbeam::channel::Sender<Commit>, Receiver<Commit>) {
+    bounded(COMMIT_QUEUE)
+}
+
+/// Runs until all feeders are done and everything they fed is in the sink.
+///
+/// `idle_spin` is how long an idle worker polls before it sleeps: zero where the other threads
+/// need the core (replay), a millisecond where latency counts (live).
+///
+/// # Errors
+/// The first error of a feeder, the graph or the sink. What the sink had taken before stays
+/// delivered.
+pub fn run(
+    workers: &Workers,
+    idle_spin: Duration,
+    options: GraphOptions,
+    commits: Receiver<Commit>,
+    feeders: Vec<Feeder>,
+    mut sink: Box<dyn BarSink>,
+) -> Result<SinkReport, Cause> {
+    let stop = options.stop.clone();
+    let (inlets, ends): (Vec<Inlet>, Vec<Intakes>) = (0..workers.here()).map(|_| inlet()).unzip();
+    let ends = Mutex::new(ends.into_iter().map(Some).collect::<Vec<_>>());
+    let first = workers.first();
+
+    let report = thread::scope(|threads| -> Result<SinkReport, Cause> {
+        let sink_stop = stop.clone();
+        let sink_thread = threads.spawn(move || {
+            let result = drain(commits, sink.as_mut());
+            if result.is_err() {
+                sink_stop.raise();
+            }
+            result
+        });
+        let feeding: Vec<_> = feeders
+            .into_iter()
+            .zip(inlets)
+            .map(|(feeder, inlet)| {
+                let stop = stop.clone();
+                threads.spawn(move || {
+                    if let Err(cause) = feeder(inlet, &stop) {
+                        stop.fail(cause);
+                    }
+                })
+            })
+            .collect();
+
+        let config = timely::Config {
+            communication: workers.communication(),
+            worker: WorkerConfig::default().idle_spin(idle_spin),
+        };
+        let guards = timely::execute(config, move |worker| {
+            let mine = worker.index() - first;
+            let intakes = ends
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .get_mut(mine)
+                .and_then(Option::take);
+            if let Some(intakes) = intakes {
+                worker.dataflow(|scope| assemble(scope, intakes, &options));
+            }
+            // The options hold the senders of the commit channel; each worker's dataflow has its
+            // own copies, which go when it completes.
+        });
+        match guards {
+            Ok(guards) => {
+                for result in guards.join() {
+                    if let Err(panic) = result {
+                        stop.fail(format!("a worker panicked: {panic}"));
+                    }
+                }
+            }
+            Err(error) => stop.fail(format!("the dataflow could not start: {error}")),
+        }
+        for feeder in feeding {
+            if feeder.join().is_err() {
+                stop.fail("a feeding thread panicked");
+            }
+        }
+        match sink_thread.join() {
+            Ok(result) => result.map_err(Cause::from),
+            Err(_) => Err("the sink's thread panicked".into()),
+        }
+    });
+    match (stop.take_cause(), report) {
+        (Some(cause), _) => Err(cause),
+        (None, report) => report,
+    }
+}
+
+fn drain(
+    commits: Receiver<Commit>,
+    sink: &mut dyn BarSink,
+) -> Result<SinkReport, crate::sinks::SinkError> {
+    for commit in commits {
+        sink.commit(&commit)?;
+    }
+    sink.finish()
+}

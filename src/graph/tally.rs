@@ -1,0 +1,76 @@
+//! What a run has come to so far: totals from the differential ledger, and lengths of bars.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use barflow_operators::dataflow::ledger::Fact;
+use barflow_operators::instrument::InstrumentId;
+use barflow_operators::position::Position;
+use barflow_operators::published::PublishedBar;
+use hdrhistogram::Histogram;
+
+/// Lengths of one instrument's bars by one specification.
+#[derive(Clone, Debug)]
+pub struct BarLengths {
+    /// Ticks per bar, to three significant digits.
+    pub ticks: Histogram<u64>,
+}
+
+/// Shared by all workers of a process; updated per message, read at any time.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    totals: Arc<Mutex<BTreeMap<Fact, isize>>>,
+    lengths: Arc<Mutex<BTreeMap<(InstrumentId, Arc<str>), BarLengths>>>,
+    positions: Arc<Mutex<BTreeMap<InstrumentId, Position>>>,
+}
+
+impl Tally {
+    /// Takes updates of totals: +1 makes a total current, −1 takes it back.
+    pub fn update_totals(&self, updates: &[((Fact, isize), u64, isize)]) {
+        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        // Withdrawals first: an update of a fact is a withdrawal and an assertion in any order.
+        for ((fact, count), _, _) in updates.iter().filter(|(_, _, diff)| *diff < 0) {
+            if totals.get(fact) == Some(count) {
+                totals.remove(fact);
+            }
+        }
+        let mut asserted: Vec<_> = updates.iter().filter(|(_, _, diff)| *diff > 0).collect();
+        asserted.sort_by_key(|(_, epoch, _)| *epoch);
+        for ((fact, count), _, _) in asserted {
+            totals.insert(fact.clone(), *count);
+        }
+    }
+
+    /// Takes a bar.
+    pub fn add_bar(&self, bar: &PublishedBar) {
+        let mut lengths = self.lengths.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (bar.feed.instrument.clone(), Arc::clone(&bar.spec));
+        let entry = lengths.entry(key).or_insert_with(|| BarLengths {
+            // Three digits are always lawful; the constructor fails only for more than five.
+            ticks: Histogram::new(3).unwrap_or_else(|_| unreachable!("3 digits are lawful")),
+        });
+        // Fails only beyond what a u64 histogram can grow to; the count of such a bar is no loss.
+        let _ = entry.ticks.record(bar.bar.ticks);
+    }
+
+    /// Notes how far instruments are handed over.
+    pub fn advance(&self, positions: &[(InstrumentId, Position)]) {
+        let mut at = self.positions.lock().unwrap_or_else(PoisonError::into_inner);
+        at.extend(positions.iter().cloned());
+    }
+
+    /// How far instruments are handed over.
+    pub fn positions(&self) -> BTreeMap<InstrumentId, Position> {
+        self.positions.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The totals as they stand.
+    pub fn totals(&self) -> BTreeMap<Fact, isize> {
+        self.totals.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The lengths as they stand.
+    pub fn lengths(&self) -> BTreeMap<(InstrumentId, Arc<str>), BarLengths> {
+        self.lengths.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

@@ -1,0 +1,50 @@
+//! A bar in Avro single-object encoding: `C3 01`, the schema's CRC-64-AVRO fingerprint (8 bytes,
+//! little-endian), then the fields of `bar.avsc` one after another.
+//!
+//! Source: Apache Avro specification 1.12, "Single-object encoding".
+
+use std::sync::LazyLock;
+
+use serde_avro_fast::Schema;
+use serde_avro_fast::ser::SerializerConfig;
+
+use super::EncodeError;
+use crate::sinks::record::BarRecord;
+
+/// The schema, as it is published.
+pub const SCHEMA: &str = include_str!("bar.avsc");
+
+/// The schema, parsed once.
+pub fn schema() -> &'static Schema {
+    static PARSED: LazyLock<Schema> = LazyLock::new(|| {
+        // The text is part of the program, and a test encodes with it: it parses.
+        #[allow(clippy::expect_used)]
+        SCHEMA.parse().expect("bar.avsc is a valid Avro schema")
+    });
+    &PARSED
+}
+
+/// Appends the record.
+///
+/// # Errors
+/// When an id or a count does not fit into a long.
+pub fn append(
+    bytes: &mut Vec<u8>,
+    record: &BarRecord<'_>,
+    config: &mut SerializerConfig<'_>,
+) -> Result<(), EncodeError> {
+    for (field, value) in [
+        ("seq", record.seq),
+        ("first_trade_id", record.first_trade_id),
+        ("last_trade_id", record.last_trade_id),
+        ("ticks", record.ticks),
+        ("buy_ticks", record.buy_ticks),
+        ("trade_count", record.trade_count),
+    ] {
+        if i64::try_from(value).is_err() {
+            return Err(EncodeError::BeyondLong { field, value });
+        }
+    }
+    serde_avro_fast::to_single_object(record, bytes, config)?;
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! A bar record as bytes.
+//!
+//! **Invariant:** pure; the same record makes the same bytes on every computer. An encoder keeps
+//! its buffers, so a bar costs no allocation once they have grown.
+
+use serde_avro_fast::ser::SerializerConfig;
+
+use crate::sinks::record::BarRecord;
+
+pub mod avro;
+pub mod json;
+
+/// How bars are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Encoding {
+    /// One JSON object, see [`json`].
+    #[default]
+    Json,
+    /// Avro single-object encoding, see [`avro`].
+    Avro,
+}
+
+impl Encoding {
+    /// `json` or `avro`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Avro => "avro",
+        }
+    }
+
+    /// The media type, for message headers.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Avro => "application/avro",
+        }
+    }
+}
+
+impl std::fmt::Display for Encoding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::str::FromStr for Encoding {
+    type Err = UnknownEncoding;
+
+    fn from_str(text: &str) -> Result<Self, UnknownEncoding> {
+        match text {
+            "json" => Ok(Self::Json),
+            "avro" => Ok(Self::Avro),
+            _ => Err(UnknownEncoding(text.to_owned())),
+        }
+    }
+}
+
+/// A text that names no encoding.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("encoding \"{0}\" is neither json nor avro")]
+pub struct UnknownEncoding(pub String);
+
+/// Why a bar could not be written as bytes.
+#[derive(Debug, thiserror::Error)]
+pub enum EncodeError {
+    /// Avro has no unsigned 64-bit numbers.
+    #[error("field \"{field}\" is {value}, and an Avro long ends at 9223372036854775807")]
+    BeyondLong {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: u64,
+    },
+    /// The JSON writer's word.
+    #[error("could not write JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// The Avro writer's word.
+    #[error("could not write Avro: {0}")]
+    Avro(#[from] serde_avro_fast::ser::SerError),
+}
+
+/// Writes bars in one encoding.
+pub struct Encoder {
+    encoding: Encoding,
+    bytes: Vec<u8>,
+    avro: SerializerConfig<'static>,
+}
+
+impl Encoder {
+    /// An encoder.
+    pub fn new(encoding: Encoding) -> Self {
+        Self {
+            encoding,
+            bytes: Vec::with_capacity(1024),
+            avro: SerializerConfig::new(avro::schema()),
+        }
+    }
+
+    /// Which encoding it writes.
+    pub fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    /// The record as bytes, valid until the next call.
+    ///
+    /// # Errors
+    /// When the encoding cannot hold a value.
+    pub fn encode(&mut self, record: &BarRecord<'_>) -> Result<&[u8], EncodeError> {
+        self.bytes.clear();
+        match self.encoding {
+            Encoding::Json => json::append(&mut self.bytes, record)?,
+            Encoding::Avro => avro::append(&mut self.bytes, record, &mut self.avro)?,
+        }
+        Ok(&self.bytes)
+    }
+}

@@ -1,0 +1,212 @@
+//! Bars into Kafka: a topic per specification, the instrument as key, idempotently and in order.
+//!
+//! ```text
+//! Commit ─► route (topic) ─► encode ─► send ─► librdkafka ─► broker
+//!    ▲                                              │
+//!    └──────────── first failure, silence ◄─ delivery reports
+//! ```
+//!
+//! What holds now: within one run every bar arrives once and in order per key (idempotent
+//! producer, acks = all), or the run stops with the reason. A run that is started again writes its
+//! bars again. Transactions will close that gap: one per [`Commit`], which therefore brings the
+//! positions along.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use barflow_operators::instrument::InstrumentId;
+use barflow_operators::published::PublishedBar;
+use rdkafka::ClientConfig;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::types::RDKafkaErrorCode;
+
+use self::producer::{Outgoing, Producer};
+use self::topics::Template;
+use crate::sinks::encode::Encoder;
+use crate::sinks::record::{BarRecord, SCHEMA_VERSION, hex_digest};
+use crate::sinks::{BarSink, Commit, SinkError, SinkReport};
+
+mod producer;
+mod secrets;
+mod settings;
+mod topics;
+
+pub use self::settings::KafkaSettings;
+
+/// Writes bars to Kafka.
+pub struct KafkaSink {
+    settings: KafkaSettings,
+    config: ClientConfig,
+    template: Template,
+    encoder: Encoder,
+    producer: Producer,
+    topics: BTreeSet<String>,
+    routes: HashMap<(Arc<str>, InstrumentId), Arc<str>>,
+    schema_version: String,
+}
+
+impl std::fmt::Debug for KafkaSink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KafkaSink").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl KafkaSink {
+    /// Connects, and checks (or creates) every topic that is known to be needed.
+    ///
+    /// # Errors
+    /// [`SinkError::Settings`] for wrong settings, before anything is sent anywhere;
+    /// [`SinkError::Unavailable`] when Kafka cannot be reached, does not let us in, or has no such
+    /// topic.
+    pub fn open(settings: KafkaSettings) -> Result<Self, SinkError> {
+        let (config, secrets) = settings.resolve(&|name| std::env::var(name).ok())?;
+        let wrong = |problem| SinkError::Settings(vec![problem]);
+        let template = settings.topic_template.parse().map_err(wrong)?;
+        let known = settings.known_topics().map_err(wrong)?;
+        let producer = Producer::new(&config, &settings.brokers, secrets, settings.patience)?;
+        let mut sink = Self {
+            encoder: Encoder::new(settings.encoding),
+            settings,
+            config,
+            template,
+            producer,
+            topics: BTreeSet::new(),
+            routes: HashMap::new(),
+            schema_version: SCHEMA_VERSION.to_string(),
+        };
+        if known.is_empty() {
+            sink.producer.metadata(None)?;
+        }
+        sink.prepare(&known)?;
+        Ok(sink)
+    }
+
+    /// Makes sure that the topics exist, before the first bar for them is sent.
+    fn prepare(&mut self, topics: &[String]) -> Result<(), SinkError> {
+        let missing = self.missing(topics)?;
+        if !missing.is_empty() && self.settings.create_topics {
+            // Below i32::MAX, or the settings had been refused.
+            let partitions = i32::try_from(self.settings.partitions).unwrap_or(i32::MAX);
+            topics::create(&self.config, &missing, partitions, self.settings.patience).map_err(
+                |reason| {
+                    self.producer.unavailable(&format!(
+                        "kafka at \"{}\" did not create topics: {reason}",
+                        self.settings.brokers
+                    ))
+                },
+            )?;
+        } else if !missing.is_empty() {
+            let names: Vec<String> = missing.iter().map(|topic| format!("\"{topic}\"")).collect();
+            return Err(SinkError::Unavailable(format!(
+                "kafka at \"{}\" has no topic {}\nhint: --create-topics creates missing topics",
+                self.settings.brokers,
+                names.join(", ")
+            )));
+        }
+        self.topics.extend(topics.iter().cloned());
+        Ok(())
+    }
+
+    fn missing(&self, topics: &[String]) -> Result<Vec<String>, SinkError> {
+        let mut missing = Vec::new();
+        for topic in topics {
+            let metadata = self.producer.metadata(Some(topic))?;
+            match metadata.topics().first().and_then(|found| found.error()).map(Into::into) {
+                Some(
+                    RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,
+                ) => missing.push(topic.clone()),
+                // A partition between two leaders is no reason to stop: sending waits for it.
+                None | Some(RDKafkaErrorCode::LeaderNotAvailable) => {}
+                Some(code) => {
+                    return Err(self.producer.unavailable(&format!(
+                        "kafka at \"{}\" does not give access to topic \"{topic}\": {code}",
+                        self.settings.brokers
+                    )));
+                }
+            }
+        }
+        Ok(missing)
+    }
+
+    fn route(&mut self, bar: &PublishedBar) -> Result<Arc<str>, SinkError> {
+        let key = (Arc::clone(&bar.spec), bar.feed.instrument.clone());
+        if let Some(topic) = self.routes.get(&key) {
+            return Ok(Arc::clone(topic));
+        }
+        let topic = self
+            .template
+            .topic(&bar.spec, &bar.feed.instrument)
+            .map_err(|problem| SinkError::Settings(vec![problem]))?;
+        if !self.topics.contains(&topic) {
+            self.prepare(std::slice::from_ref(&topic))?;
+        }
+        let topic: Arc<str> = topic.into();
+        self.routes.insert(key, Arc::clone(&topic));
+        Ok(topic)
+    }
+
+    fn publish(&mut self, bar: &PublishedBar) -> Result<(), SinkError> {
+        let topic = self.route(bar)?;
+        let record = BarRecord::from(bar);
+        let digest = hex_digest(record.state_digest);
+        let headers = [
+            ("spec", record.spec),
+            ("schema_version", self.schema_version.as_str()),
+            ("state_digest", digest.as_str()),
+            ("close_reason", record.close_reason),
+            ("content_type", self.encoder.encoding().content_type()),
+        ];
+        let headers = headers
+            .into_iter()
+            .fold(OwnedHeaders::new_with_capacity(headers.len()), |headers, (key, value)| {
+                headers.insert(Header { key, value: Some(value) })
+            });
+        let value = self.encoder.encode(&record).map_err(|error| {
+            SinkError::Refused(format!(
+                "bar {} of \"{}\", \"{}\": {error}",
+                record.seq, record.instrument, record.spec
+            ))
+        })?;
+        self.producer.send(Outgoing {
+            topic: &topic,
+            key: record.instrument,
+            value,
+            timestamp: milliseconds(record.close_time),
+            headers,
+        })
+    }
+}
+
+impl BarSink for KafkaSink {
+    fn commit(&mut self, commit: &Commit) -> Result<(), SinkError> {
+        // All or none: a correction is refused before any bar of its commit has left.
+        if let Some((bar, diff)) = commit.bars.iter().find(|(_, diff)| !matches!(diff, 0 | 1)) {
+            return Err(SinkError::Refused(format!(
+                "bar {} of \"{}\", \"{}\" changes by {diff}: corrections cannot be written to \
+                 kafka yet",
+                bar.bar.seq, bar.feed.instrument, bar.spec
+            )));
+        }
+        for (bar, _) in commit.bars.iter().filter(|(_, diff)| *diff == 1) {
+            self.publish(bar)?;
+        }
+        self.producer.check()
+    }
+
+    fn finish(&mut self) -> Result<SinkReport, SinkError> {
+        self.producer.drain()?;
+        let used: BTreeSet<&Arc<str>> = self.routes.values().collect();
+        Ok(SinkReport {
+            bars: self.producer.delivered(),
+            places: used
+                .into_iter()
+                .map(|topic| format!("{topic} at {}", self.settings.brokers))
+                .collect(),
+        })
+    }
+}
+
+/// ns to ms, towards the past, so that a bar never seems to close later than it did.
+fn milliseconds(nanoseconds: i64) -> i64 {
+    nanoseconds.div_euclid(1_000_000)
+}

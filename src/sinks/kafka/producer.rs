@@ -1,0 +1,326 @@
+//! A producer that knows what became of every message.
+//!
+//! ```text
+//! send ─► librdkafka's queue ─► broker
+//!   ▲                             │ delivery report, one per message
+//!   └── first failure, silence ◄──┘ read by poll, on the caller's thread
+//! ```
+//!
+//! **Invariants:** a message is counted as delivered only by its report; after the first failure
+//! every call fails with it; while messages are outstanding, Kafka is silent for at most
+//! `patience`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{DeliveryResult, OwnedHeaders};
+use rdkafka::metadata::Metadata;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{ClientConfig, Message as _};
+
+use super::secrets::Secrets;
+use crate::sinks::SinkError;
+
+/// Reports are read after so many sends at the latest; a read costs about as much as a send.
+const SENDS_PER_POLL: u64 = 64;
+
+/// How long to sleep in librdkafka while waiting: `poll` always uses up its time, so short.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// A bar as a message.
+pub(super) struct Outgoing<'a> {
+    pub(super) topic: &'a str,
+    pub(super) key: &'a str,
+    pub(super) value: &'a [u8],
+    /// ms since the Unix epoch.
+    pub(super) timestamp: i64,
+    pub(super) headers: OwnedHeaders,
+}
+
+/// What the callbacks have seen.
+#[derive(Default)]
+struct Seen {
+    delivered: AtomicU64,
+    troubles: Mutex<Troubles>,
+}
+
+#[derive(Clone, Default)]
+struct Troubles {
+    /// The first message that was not delivered.
+    undelivered: Option<Undelivered>,
+    /// The latest trouble with a connection. It may have passed since.
+    connection: Option<(RDKafkaErrorCode, String)>,
+}
+
+#[derive(Clone)]
+struct Undelivered {
+    topic: String,
+    key: String,
+    code: Option<RDKafkaErrorCode>,
+    cause: String,
+}
+
+impl Seen {
+    fn troubles(&self) -> MutexGuard<'_, Troubles> {
+        // Nobody panics while holding it, and what it holds is valid at every moment.
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// librdkafka's callbacks.
+struct Reports(Arc<Seen>);
+
+impl ClientContext for Reports {
+    fn error(&self, error: KafkaError, reason: &str) {
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+        // "All brokers are down" follows the reason and would hide it.
+        let mut troubles = self.0.troubles();
+        if code != RDKafkaErrorCode::AllBrokersDown || troubles.connection.is_none() {
+            troubles.connection = Some((code, reason.to_owned()));
+        }
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        match result {
+            Ok(_) => {
+                self.0.delivered.fetch_add(1, Ordering::Relaxed);
+            }
+            Err((error, message)) => {
+                self.0.troubles().undelivered.get_or_insert_with(|| Undelivered {
+                    topic: message.topic().to_owned(),
+                    key: String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned(),
+                    code: error.rdkafka_error_code(),
+                    cause: cause(error),
+                });
+            }
+        }
+    }
+}
+
+/// The producer.
+pub(super) struct Producer {
+    client: BaseProducer<Reports>,
+    seen: Arc<Seen>,
+    brokers: String,
+    secrets: Secrets,
+    patience: Duration,
+    sent: u64,
+    progress: Progress,
+}
+
+/// When Kafka last did something for us.
+struct Progress {
+    delivered: u64,
+    since: Instant,
+}
+
+impl Producer {
+    /// A producer. Does not wait for a connection.
+    ///
+    /// # Errors
+    /// When librdkafka refuses the configuration.
+    pub(super) fn new(
+        config: &ClientConfig,
+        brokers: &str,
+        secrets: Secrets,
+        patience: Duration,
+    ) -> Result<Self, SinkError> {
+        let seen = Arc::new(Seen::default());
+        let client =
+            config.create_with_context(Reports(Arc::clone(&seen))).map_err(|error| {
+                SinkError::Settings(vec![secrets.remove_from(&format!(
+                    "librdkafka refused the configuration: {}",
+                    cause(&error)
+                ))])
+            })?;
+        let progress = Progress { delivered: 0, since: Instant::now() };
+        let brokers = brokers.to_owned();
+        Ok(Self { client, seen, brokers, secrets, patience, sent: 0, progress })
+    }
+
+    /// How many messages Kafka has confirmed.
+    pub(super) fn delivered(&self) -> u64 {
+        self.seen.delivered.load(Ordering::Relaxed)
+    }
+
+    /// Asks Kafka about a topic, or about all.
+    ///
+    /// # Errors
+    /// [`SinkError::Unavailable`] when nobody answers for as long as patience lasts, and at once
+    /// when Kafka refuses the login or the certificate is not trusted: that does not get better.
+    pub(super) fn metadata(&self, topic: Option<&str>) -> Result<Metadata, SinkError> {
+        let start = Instant::now();
+        loop {
+            let left = self.patience.saturating_sub(start.elapsed());
+            let result =
+                self.client.client().fetch_metadata(topic, left.min(Duration::from_millis(500)));
+            let error = match result {
+                Ok(metadata) => return Ok(metadata),
+                Err(error) => error,
+            };
+            self.client.poll(PAUSE);
+            let connection = self.seen.troubles().connection.clone();
+            if let Some((code, reason)) = &connection {
+                let hopeless = match code {
+                    RDKafkaErrorCode::Authentication
+                    | RDKafkaErrorCode::SaslAuthenticationFailed => Some("refused the login"),
+                    RDKafkaErrorCode::SSL => Some("could not be trusted"),
+                    _ => None,
+                };
+                if let Some(what) = hopeless {
+                    return Err(self
+                        .unavailable(&format!("kafka at \"{}\" {what}: {reason}", self.brokers)));
+                }
+            }
+            if left.is_zero() {
+                let reason = connection.map_or_else(|| cause(&error), |(_, reason)| reason);
+                return Err(self.silence(&reason));
+            }
+        }
+    }
+
+    /// Hands a message over; waits while the queue is full.
+    ///
+    /// # Errors
+    /// When this or an earlier message was refused, or Kafka is silent.
+    pub(super) fn send(&mut self, outgoing: Outgoing<'_>) -> Result<(), SinkError> {
+        if self.sent == self.progress.delivered {
+            // Nothing was asked of Kafka until now, so it has not been silent.
+            self.progress.since = Instant::now();
+        }
+        let mut record = BaseRecord::to(outgoing.topic)
+            .key(outgoing.key)
+            .payload(outgoing.value)
+            .timestamp(outgoing.timestamp)
+            .headers(outgoing.headers);
+        loop {
+            match self.client.send(record) {
+                Ok(()) => break,
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    record = back;
+                    self.wait()?;
+                }
+                Err((error, _)) => {
+                    return Err(self.refused(&Undelivered {
+                        topic: outgoing.topic.to_owned(),
+                        key: outgoing.key.to_owned(),
+                        code: error.rdkafka_error_code(),
+                        cause: cause(&error),
+                    }));
+                }
+            }
+        }
+        self.sent += 1;
+        if self.sent.is_multiple_of(SENDS_PER_POLL) {
+            self.client.poll(Duration::ZERO);
+            self.check()?;
+        }
+        Ok(())
+    }
+
+    /// Reads the reports that are there.
+    ///
+    /// # Errors
+    /// When a message was not delivered, or Kafka is silent.
+    pub(super) fn check(&mut self) -> Result<(), SinkError> {
+        self.client.poll(Duration::ZERO);
+        if let Some(undelivered) = self.seen.troubles().undelivered.clone() {
+            return Err(self.refused(&undelivered));
+        }
+        if self.waited_too_long() {
+            // Reports may lie unread behind other events: a last look.
+            self.client.poll(PAUSE * 10);
+            if self.waited_too_long() {
+                let connection = self.seen.troubles().connection.clone();
+                let reason = connection.map_or_else(|| "no reason known".to_owned(), |(_, r)| r);
+                let waiting = self.sent - self.delivered();
+                return Err(self.silence(&format!("{reason}; bars not confirmed: {waiting}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until every message is reported on.
+    ///
+    /// # Errors
+    /// When one was not delivered, or Kafka is silent.
+    pub(super) fn drain(&mut self) -> Result<(), SinkError> {
+        // Not `flush`: it sleeps for 100 ms whether or not the reports are there.
+        while self.client.in_flight_count() > 0 {
+            self.wait()?;
+        }
+        self.check()?;
+        // librdkafka owes a report for each message it took; a missing one would be a lost bar.
+        assert_eq!(self.sent, self.delivered(), "messages sent and messages reported on");
+        Ok(())
+    }
+
+    fn wait(&mut self) -> Result<(), SinkError> {
+        self.client.poll(PAUSE);
+        self.check()
+    }
+
+    fn waited_too_long(&mut self) -> bool {
+        let delivered = self.delivered();
+        if delivered != self.progress.delivered {
+            self.progress = Progress { delivered, since: Instant::now() };
+        }
+        self.sent > delivered && self.progress.since.elapsed() > self.patience
+    }
+
+    fn silence(&self, reason: &str) -> SinkError {
+        self.unavailable(&format!(
+            "kafka at \"{}\" did not answer within {:?}: {reason}",
+            self.brokers, self.patience
+        ))
+    }
+
+    fn refused(&self, undelivered: &Undelivered) -> SinkError {
+        let Undelivered { topic, key, code, cause } = undelivered;
+        let hint = match code {
+            Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
+                "\nhint: raise the topic's max.message.bytes and, if it is above 1 MB, the kafka \
+                 property message.max.bytes"
+            }
+            Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                "\nhint: the user needs the right to write to the topic"
+            }
+            Some(RDKafkaErrorCode::InvalidTimestamp) => {
+                "\nhint: the broker accepts no times in the future, see the topic's \
+                 message.timestamp.after.max.ms"
+            }
+            _ => "",
+        };
+        let text = format!(
+            "kafka at \"{}\" did not take a bar of \"{key}\" into topic \"{topic}\": {cause}{hint}",
+            self.brokers
+        );
+        match code {
+            Some(RDKafkaErrorCode::MessageTimedOut | RDKafkaErrorCode::BrokerTransportFailure) => {
+                self.unavailable(&text)
+            }
+            _ => SinkError::Refused(self.secrets.remove_from(&text)),
+        }
+    }
+
+    /// An error without secrets.
+    pub(super) fn unavailable(&self, text: &str) -> SinkError {
+        SinkError::Unavailable(self.secrets.remove_from(text))
+    }
+}
+
+/// librdkafka's words, without those of the wrapper around them.
+fn cause(error: &KafkaError) -> String {
+    match error {
+        KafkaError::ClientConfig(_, text, _, _) | KafkaError::ClientCreation(text) => text.clone(),
+        _ => error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string()),
+    }
+}

@@ -1,0 +1,309 @@
+//! What a user may choose about Kafka, and what barflow insists on.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use barflow_operators::instrument::InstrumentId;
+use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaConfRes;
+
+use super::secrets::{Secrets, Value, is_secret};
+use super::topics::Template;
+use crate::sinks::SinkError;
+use crate::sinks::encode::Encoding;
+
+/// Settings on which the delivery guarantee rests: set by code, never by a file.
+const FIXED: [(&str, &str); 5] = [
+    ("enable.idempotence", "true"),
+    ("acks", "all"),
+    ("request.required.acks", "all"),
+    // Every delivery is counted, not only the failed ones.
+    ("delivery.report.only.error", "false"),
+    // A topic that springs up with the broker's defaults loses old bars to its retention.
+    ("allow.auto.create.topics", "false"),
+];
+
+/// What we choose where the user does not, with the other names librdkafka has for it.
+const DEFAULTS: [(&str, &str, &[&str]); 7] = [
+    ("client.id", "barflow", &[]),
+    ("compression.type", "zstd", &["compression.codec"]),
+    // Batches large enough for zstd to find the repetitions between bars.
+    ("linger.ms", "10", &["queue.buffering.max.ms"]),
+    // The partitioner of the Java clients, so that their joins meet our bars.
+    ("partitioner", "murmur2_random", &[]),
+    // librdkafka would hold 1 GiB; a replay promises to stay small: 32 MiB.
+    ("queue.buffering.max.kbytes", "32768", &[]),
+    // Below our patience, so that the cause is known when it ends.
+    ("socket.connection.setup.timeout.ms", "8000", &[]),
+    // Reconnect attempts while a broker restarts: often enough to be noticed.
+    ("reconnect.backoff.max.ms", "1000", &[]),
+];
+
+/// How to reach Kafka and what to write there.
+#[derive(Clone)]
+pub struct KafkaSettings {
+    /// `host:port`, several separated by commas.
+    pub brokers: String,
+    /// The topic of a bar; placeholders `{spec}`, `{instrument}`, `{venue}`, `{market}`,
+    /// `{symbol}`.
+    pub topic_template: String,
+    /// How values are written.
+    pub encoding: Encoding,
+    /// Whether missing topics are created.
+    pub create_topics: bool,
+    /// Partitions of a topic that is created; at least 1.
+    pub partitions: u32,
+    /// librdkafka settings. A value may be `${NAME}` (environment) or `${file:/path}`; whatever is
+    /// secret must be.
+    pub properties: BTreeMap<String, String>,
+    /// Names of the bar specifications, as far as known: their topics are checked at the start.
+    pub specs: Vec<String>,
+    /// Instruments, as far as known, for templates that name them.
+    pub instruments: Vec<InstrumentId>,
+    /// How long Kafka may be silent while we wait for it.
+    pub patience: Duration,
+}
+
+impl Default for KafkaSettings {
+    fn default() -> Self {
+        Self {
+            brokers: String::new(),
+            topic_template: "bars.{spec}".to_owned(),
+            encoding: Encoding::Json,
+            create_topics: false,
+            partitions: 1,
+            properties: BTreeMap::new(),
+            specs: Vec::new(),
+            instruments: Vec::new(),
+            patience: Duration::from_secs(10),
+        }
+    }
+}
+
+impl fmt::Debug for KafkaSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not derived: a literal password stands here until it is refused.
+        let shown: BTreeMap<&str, &str> = self
+            .properties
+            .iter()
+            .map(|(key, value)| {
+                let open = !is_secret(key) || !matches!(Value::parse(value), Ok(Value::Literal(_)));
+                (key.as_str(), if open { value.as_str() } else { "***" })
+            })
+            .collect();
+        f.debug_struct("KafkaSettings")
+            .field("brokers", &self.brokers)
+            .field("topic_template", &self.topic_template)
+            .field("encoding", &self.encoding)
+            .field("create_topics", &self.create_topics)
+            .field("partitions", &self.partitions)
+            .field("properties", &shown)
+            .field("specs", &self.specs)
+            .field("instruments", &self.instruments)
+            .field("patience", &self.patience)
+            .finish()
+    }
+}
+
+impl KafkaSettings {
+    /// Everything wrong with the settings, without touching network, files or environment.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.brokers.split(',').any(|broker| broker.trim().is_empty()) {
+            problems.push(format!(
+                "brokers is \"{}\"; it must be host:port, several separated by commas",
+                self.brokers
+            ));
+        }
+        if let Err(problem) = self.known_topics() {
+            problems.push(problem);
+        }
+        if self.partitions == 0 || i32::try_from(self.partitions).is_err() {
+            problems.push(format!("partitions is {}; it must be at least 1", self.partitions));
+        }
+        if self.patience < Duration::from_millis(100) {
+            problems.push(format!("patience is {:?}; it must be at least 100 ms", self.patience));
+        }
+        for (key, value) in &self.properties {
+            if let Err(problem) = self.property(key, value) {
+                problems.push(format!("kafka property \"{key}\" {problem}"));
+            }
+        }
+        problems
+    }
+
+    fn property(&self, key: &str, text: &str) -> Result<(), String> {
+        let value = Value::parse(text)?;
+        if is_secret(key) && matches!(value, Value::Literal(_)) {
+            return Err("is a secret and must be given by reference: ${NAME} for an environment \
+                        variable, or ${file:/path}"
+                .to_owned());
+        }
+        if matches!(key, "bootstrap.servers" | "metadata.broker.list") {
+            return Err(format!(
+                "is \"{text}\"; the brokers are set by their own key, and are \"{}\"",
+                self.brokers
+            ));
+        }
+        if key == "transactional.id" {
+            return Err(format!("is \"{text}\"; barflow keeps it for itself, unset"));
+        }
+        if let Some((_, fixed)) = FIXED.iter().find(|(name, _)| *name == key) {
+            let same = text == *fixed || (text == "-1" && *fixed == "all");
+            return if same {
+                Ok(())
+            } else {
+                Err(format!("is \"{text}\"; barflow's delivery guarantee needs \"{fixed}\""))
+            };
+        }
+        // librdkafka itself says whether it knows the name and takes the value.
+        let (trial, literal) = match value {
+            Value::Literal(text) => (text, true),
+            Value::Environment(_) | Value::File(_) => ("", false),
+        };
+        match ClientConfig::new().set(key, trial).create_native_config() {
+            Err(KafkaError::ClientConfig(result, text, _, _))
+                if literal || result == RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN =>
+            {
+                Err(format!("was refused by librdkafka: {text}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The topics of all bars that are known to come; none for those that depend on instruments
+    /// not yet known.
+    ///
+    /// # Errors
+    /// When the template is wrong, or makes an impossible topic.
+    pub(super) fn known_topics(&self) -> Result<Vec<String>, String> {
+        let template: Template = self.topic_template.parse()?;
+        let mut topics = Vec::new();
+        for spec in &self.specs {
+            if template.depends_on_instrument() {
+                for instrument in &self.instruments {
+                    topics.push(template.topic(spec, instrument)?);
+                }
+            } else {
+                topics.push(template.topic_of_spec(spec)?);
+            }
+        }
+        topics.sort();
+        topics.dedup();
+        Ok(topics)
+    }
+
+    /// The client's configuration, with every reference resolved.
+    ///
+    /// # Errors
+    /// [`SinkError::Settings`] with all problems at once.
+    pub(super) fn resolve(
+        &self,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<(ClientConfig, Secrets), SinkError> {
+        let mut problems = self.problems();
+        let mut secrets = Secrets::default();
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.brokers);
+        for (key, default, aliases) in DEFAULTS {
+            // Two names of one setting would be applied in no particular order.
+            if !aliases.iter().any(|alias| self.properties.contains_key(*alias)) {
+                config.set(key, default);
+            }
+        }
+        for (key, text) in &self.properties {
+            // What is wrong with the reference itself stands among the problems already.
+            let Ok(value) = Value::parse(text) else { continue };
+            match value.resolve(environment) {
+                Ok(found) => {
+                    if !matches!(value, Value::Literal(_)) {
+                        secrets.add(&found);
+                    }
+                    config.set(key, found);
+                }
+                Err(problem) => problems.push(format!("kafka property \"{key}\": {problem}")),
+            }
+        }
+        for (key, fixed) in FIXED {
+            config.set(key, fixed);
+        }
+        if problems.is_empty() { Ok((config, secrets)) } else { Err(SinkError::Settings(problems)) }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn with(properties: &[(&str, &str)]) -> KafkaSettings {
+        KafkaSettings {
+            brokers: "127.0.0.1:9092".into(),
+            properties: properties.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
+            ..KafkaSettings::default()
+        }
+    }
+
+    #[test]
+    fn an_override_of_the_guarantee_is_refused_with_both_values() {
+        assert_eq!(
+            with(&[("acks", "1"), ("enable.idempotence", "false")]).problems(),
+            [
+                "kafka property \"acks\" is \"1\"; barflow's delivery guarantee needs \"all\"",
+                "kafka property \"enable.idempotence\" is \"false\"; barflow's delivery guarantee \
+                 needs \"true\"",
+            ]
+        );
+        assert_eq!(with(&[("acks", "-1"), ("enable.idempotence", "true")]).problems().len(), 0);
+    }
+
+    #[test]
+    fn a_literal_secret_is_refused_and_never_shown() {
+        let settings = with(&[("sasl.password", "tiger"), ("sasl.username", "scott")]);
+        let problems = settings.problems().join("\n");
+        assert!(problems.contains("must be given by reference"), "{problems}");
+        assert!(!problems.contains("tiger"), "{problems}");
+        let shown = format!("{settings:?}");
+        assert!(shown.contains("scott") && !shown.contains("tiger"), "{shown}");
+    }
+
+    #[test]
+    fn names_and_values_are_checked_by_the_library_itself() {
+        let problems =
+            with(&[("lingr.ms", "5"), ("linger.ms", "soon"), ("nonsense.password", "${X}")])
+                .problems();
+        assert_eq!(problems.len(), 3, "{problems:?}");
+        assert!(problems[0].contains("\"linger.ms\" was refused"), "{problems:?}");
+        assert!(problems[1].contains("\"lingr.ms\" was refused"), "{problems:?}");
+        assert_eq!(with(&[("sasl.password", "${X}"), ("linger.ms", "${Y}")]).problems().len(), 0);
+    }
+
+    #[test]
+    fn all_problems_come_at_once() {
+        let settings = KafkaSettings {
+            brokers: String::new(),
+            topic_template: "bars.{what}".into(),
+            partitions: 0,
+            properties: [("acks".to_owned(), "0".to_owned())].into(),
+            ..KafkaSettings::default()
+        };
+        assert_eq!(settings.problems().len(), 4, "{:?}", settings.problems());
+    }
+
+    #[test]
+    fn references_are_resolved_and_defaults_yield_under_any_name() {
+        let settings = with(&[("sasl.password", "${P}"), ("compression.codec", "lz4")]);
+        let (config, secrets) = settings.resolve(&|name| Some(format!("value of {name}"))).unwrap();
+        assert_eq!(config.get("sasl.password"), Some("value of P"));
+        assert_eq!(config.get("compression.type"), None);
+        assert_eq!(config.get("acks"), Some("all"));
+        assert_eq!(secrets.remove_from("value of P"), "***");
+        let missing = settings.resolve(&|_| None).unwrap_err().to_string();
+        assert_eq!(
+            missing,
+            "kafka property \"sasl.password\": environment variable \"P\" is not set"
+        );
+    }
+}

@@ -1,0 +1,153 @@
+//! Bar records in Arrow columns.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, Float64Builder, RecordBatch, StringBuilder, TimestampNanosecondBuilder,
+    UInt32Builder, UInt64Builder,
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::error::ArrowError;
+
+use crate::sinks::record::BarRecord;
+
+/// Builds the columns and the schema from one list, so that they cannot drift apart. Times are
+/// `timestamp[ns, UTC]`; ids, counts and the digest are unsigned 64-bit integers.
+macro_rules! columns {
+    ($($field:ident: $kind:ident $(? $null:ident)?),* $(,)?) => {
+        /// One builder per field of [`BarRecord`], in its order.
+        pub struct Columns {
+            rows: usize,
+            $($field: kind!(builder $kind),)*
+        }
+
+        impl Columns {
+            /// Empty columns.
+            pub fn new() -> Self {
+                Self { rows: 0, $($field: kind!(new $kind),)* }
+            }
+
+            /// The schema of all bar files.
+            pub fn schema(&self) -> SchemaRef {
+                Arc::new(Schema::new(vec![
+                    $(Field::new(stringify!($field), kind!(type $kind), nullable!($($null)?)),)*
+                ]))
+            }
+
+            /// Appends a bar.
+            pub fn push(&mut self, record: &BarRecord<'_>) {
+                $(append!(self.$field, record.$field $(, $null)?);)*
+                self.rows += 1;
+            }
+
+            /// The rows so far, leaving the columns empty.
+            pub fn take(&mut self) -> Result<RecordBatch, ArrowError> {
+                self.rows = 0;
+                let arrays: Vec<ArrayRef> = vec![$(Arc::new(self.$field.finish()),)*];
+                RecordBatch::try_new(self.schema(), arrays)
+            }
+        }
+    };
+}
+
+macro_rules! kind {
+    (builder text) => {
+        StringBuilder
+    };
+    (builder time) => {
+        TimestampNanosecondBuilder
+    };
+    (builder count) => {
+        UInt64Builder
+    };
+    (builder small) => {
+        UInt32Builder
+    };
+    (builder number) => {
+        Float64Builder
+    };
+    (new time) => {
+        TimestampNanosecondBuilder::new().with_timezone("UTC")
+    };
+    (new $kind:ident) => {
+        Default::default()
+    };
+    (type text) => {
+        DataType::Utf8
+    };
+    (type time) => {
+        DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()))
+    };
+    (type count) => {
+        DataType::UInt64
+    };
+    (type small) => {
+        DataType::UInt32
+    };
+    (type number) => {
+        DataType::Float64
+    };
+}
+
+macro_rules! nullable {
+    () => {
+        false
+    };
+    (none) => {
+        true
+    };
+}
+
+macro_rules! append {
+    ($builder:expr, $value:expr) => {
+        $builder.append_value($value)
+    };
+    ($builder:expr, $value:expr, none) => {
+        $builder.append_option($value)
+    };
+}
+
+columns! {
+    spec: text,
+    instrument: text,
+    venue: text,
+    market: text,
+    symbol: text,
+    input: text,
+    seq: count,
+    open_time: time,
+    close_time: time,
+    first_trade_id: count,
+    last_trade_id: count,
+    open: number,
+    high: number,
+    low: number,
+    close: number,
+    vwap: number,
+    volume: number,
+    quote_volume: number,
+    buy_volume: number,
+    buy_quote_volume: number,
+    ticks: count,
+    buy_ticks: count,
+    trade_count: count,
+    theta: number,
+    theta_buy: number ? none,
+    theta_sell: number ? none,
+    theta_min: number,
+    theta_max: number,
+    threshold: number ? none,
+    expected_ticks: number ? none,
+    expected_imbalance: number ? none,
+    sigma: number ? none,
+    close_reason: text,
+    state_digest: count,
+    revision: small,
+}
+
+impl Columns {
+    /// Bars in the columns.
+    pub fn len(&self) -> usize {
+        self.rows
+    }
+}

@@ -1,0 +1,179 @@
+//! What several tests need: made-up tapes, and runs of the graph over them.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use barflow::graph::assemble::GraphOptions;
+use barflow::graph::run::{Feeder, Workers, commit_channel, run};
+use barflow::graph::stop::{Cause, Stop};
+use barflow::graph::tally::Tally;
+use barflow::sinks::{BarSink, Commit, SinkError, SinkReport};
+use barflow_operators::bars::machine::BarMachine;
+use barflow_operators::batch::{Feed, IdKind, InputKind, TradeBatch};
+use barflow_operators::dataflow::validate::{RejectPolicy, ValidateOptions};
+use barflow_operators::instrument::InstrumentId;
+use barflow_operators::intake::{Intake, Reject};
+use barflow_operators::pool::BatchPool;
+use barflow_operators::position::Position;
+use barflow_operators::published::PublishedBar;
+use barflow_operators::spec::BarSpec;
+use barflow_operators::trade::{Aggressor, Trade};
+
+pub fn feed(symbol: &str) -> Arc<Feed> {
+    Arc::new(Feed {
+        instrument: format!("test:spot:{symbol}").parse().unwrap(),
+        input: InputKind::Trades,
+        ids: IdKind::Venue,
+        has_aggressor: true,
+    })
+}
+
+/// A tape with runs of sides and sizes over two orders of magnitude; the seed decides it all.
+pub fn tape(seed: u64, trades: usize) -> Vec<Trade> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let (mut price, mut aggressor) = (100.0f64, Aggressor::Buyer);
+    (0..trades)
+        .map(|row| {
+            let random = next();
+            if random % 4 == 0 {
+                aggressor = if random & 64 == 0 { Aggressor::Buyer } else { Aggressor::Seller };
+            }
+            price += 0.01 * f64::from(aggressor.sign()) * (random >> 8 & 1) as f64;
+            let qty = 0.001 * (1 + (random >> 20) % 500) as f64;
+            let event_time = 1_700_000_000_000_000_000 + (row as i64) * 50_000_000;
+            let trade_id = row as u64 + 1;
+            Trade { trade_id, event_time, price, qty, quote: price * qty, aggressor, count: 1 }
+        })
+        .collect()
+}
+
+/// Cuts a tape into intakes of `rows` rows.
+pub fn intakes(feed: &Arc<Feed>, tape: &[Trade], rows: usize) -> Vec<Intake> {
+    let position = |row: usize| Position {
+        source: feed.instrument.as_str().into(),
+        member: feed.instrument.as_str().into(),
+        byte: row as u64,
+        line: row as u64 + 1,
+        trade_id: if row == 0 { 0 } else { tape[row - 1].trade_id },
+    };
+    let pieces = tape.chunks(rows).enumerate();
+    pieces
+        .map(|(piece, trades)| Intake {
+            trades: TradeBatch::from_trades(Arc::clone(feed), trades),
+            rejects: Vec::new(),
+            start: position(piece * rows),
+            end: position(piece * rows + trades.len()),
+        })
+        .collect()
+}
+
+/// What a bare machine makes of the tape.
+pub fn bare(spec: &BarSpec, feed: &Arc<Feed>, tape: &[Trade]) -> Vec<barflow_operators::bar::Bar> {
+    let mut machine = BarMachine::new(spec);
+    let mut bars = Vec::new();
+    machine.on_batch(&TradeBatch::from_trades(Arc::clone(feed), tape), &mut bars);
+    bars
+}
+
+/// Keeps all commits.
+#[derive(Clone, Default)]
+pub struct Kept(pub Arc<Mutex<Vec<Commit>>>);
+
+impl BarSink for Kept {
+    fn commit(&mut self, commit: &Commit) -> Result<(), SinkError> {
+        self.0.lock().unwrap().push(commit.clone());
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<SinkReport, SinkError> {
+        Ok(SinkReport::default())
+    }
+}
+
+pub struct Run {
+    pub result: Result<SinkReport, Cause>,
+    pub commits: Vec<Commit>,
+    pub rejects: Vec<Reject>,
+    pub tally: Tally,
+}
+
+impl Run {
+    /// Bars per instrument and specification, in the order in which they were handed over.
+    pub fn bars(&self) -> BTreeMap<(InstrumentId, String), Vec<PublishedBar>> {
+        let mut bars: BTreeMap<_, Vec<PublishedBar>> = BTreeMap::new();
+        for (bar, diff) in self.commits.iter().flat_map(|commit| &commit.bars) {
+            assert_eq!(*diff, 1);
+            let key = (bar.feed.instrument.clone(), bar.spec.to_string());
+            bars.entry(key).or_default().push(bar.clone());
+        }
+        bars
+    }
+}
+
+pub struct Setup {
+    pub workers: usize,
+    pub policy: RejectPolicy,
+    pub window: usize,
+    pub specs: Vec<BarSpec>,
+}
+
+/// Runs the graph over the intakes of several instruments.
+pub fn run_graph(setup: Setup, inputs: Vec<Vec<Intake>>) -> Run {
+    run_into(setup, inputs, Kept::default())
+}
+
+pub fn run_into(setup: Setup, inputs: Vec<Vec<Intake>>, kept: Kept) -> Run {
+    let workers = Workers::Threads(setup.workers);
+    let (sender, receiver) = commit_channel();
+    let rejects = Arc::new(Mutex::new(Vec::new()));
+    let stop = Stop::new();
+    let tally = Tally::default();
+    let seen = Arc::clone(&rejects);
+    let specs = setup.specs;
+    let options = GraphOptions {
+        specs_of: Arc::new(move |_feed| specs.clone()),
+        validate: ValidateOptions {
+            policy: setup.policy,
+            reorder_window: setup.window,
+            pool: BatchPool::new(1024, 16),
+            resume_after: BTreeMap::new(),
+        },
+        on_reject: Arc::new(move |reject| seen.lock().unwrap().push(reject)),
+        commits: sender,
+        trades: None,
+        tally: tally.clone(),
+        stop,
+        clock: Default::default(),
+    };
+    let mut per_worker: Vec<Vec<Vec<Intake>>> = (0..setup.workers).map(|_| Vec::new()).collect();
+    for input in inputs {
+        let Some(first) = input.first() else { continue };
+        let worker = first.trades.feed.instrument.shard_hash() as usize % setup.workers;
+        per_worker[worker].push(input);
+    }
+    let feeders = per_worker
+        .into_iter()
+        .map(|inputs| -> Feeder {
+            Box::new(move |inlet, stop| {
+                for intake in inputs.into_iter().flatten() {
+                    if stop.is_raised() || inlet.send(intake).is_err() {
+                        break;
+                    }
+                }
+                Ok(())
+            })
+        })
+        .collect();
+    let result = run(&workers, Duration::ZERO, options, receiver, feeders, Box::new(kept.clone()));
+    let commits = std::mem::take(&mut *kept.0.lock().unwrap());
+    let rejects = std::mem::take(&mut *rejects.lock().unwrap());
+    Run { result, commits, rejects, tally }
+}

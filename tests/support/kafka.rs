@@ -1,0 +1,210 @@
+//! A real Kafka for tests: one node per test binary, gone when the binary ends, however it ends.
+//!
+//! `BARFLOW_TEST_KAFKA=host:port` uses one that runs already (without its SASL and TLS listeners);
+//! `BARFLOW_SKIP_KAFKA=1` leaves the tests out, and says so.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Headers, Message};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+/// A user who may do everything.
+pub const USER: (&str, &str) = ("alice", "tiger-lily-7");
+/// A user who may do nothing.
+pub const GUEST: (&str, &str) = ("guest", "no-rights-3");
+
+/// A running broker.
+pub struct Broker {
+    /// `host:port` without encryption or login.
+    pub plain: String,
+    /// `host:port` that asks for SASL PLAIN or SCRAM-SHA-256, if there is one.
+    pub sasl: Option<String>,
+    /// `host:port` with TLS, and the certificate to trust, if there is one.
+    pub tls: Option<(String, PathBuf)>,
+    /// Ends when its standard input does, and takes the broker along: the system closes that when
+    /// this process is gone, even killed.
+    keeper: Option<Child>,
+}
+
+impl Broker {
+    /// Ends a broker as a crash would, and waits until it is gone.
+    pub fn kill(mut self) {
+        let mut keeper = self.keeper.take().unwrap();
+        drop(keeper.stdin.take());
+        assert!(keeper.wait().unwrap().success());
+    }
+}
+
+/// The broker of this test binary; none if the tests are to be skipped.
+///
+/// # Panics
+/// If there is to be one and there is none: a test that silently skips proves nothing.
+pub fn broker() -> Option<&'static Broker> {
+    static BROKER: OnceLock<Option<Broker>> = OnceLock::new();
+    let found = BROKER.get_or_init(|| {
+        if std::env::var("BARFLOW_SKIP_KAFKA").is_ok_and(|value| value == "1") {
+            return None;
+        }
+        Some(match std::env::var("BARFLOW_TEST_KAFKA") {
+            Ok(plain) => Broker { plain, sasl: None, tls: None, keeper: None },
+            Err(_) => start(&[
+                "--sasl",
+                &format!("{}:{}", USER.0, USER.1),
+                "--sasl",
+                &format!("{}:{}", GUEST.0, GUEST.1),
+                "--tls",
+            ]),
+        })
+    });
+    if found.is_none() {
+        println!("SKIPPED: BARFLOW_SKIP_KAFKA=1");
+    }
+    found.as_ref()
+}
+
+/// A broker with these options of `deploy/kafka/broker`, in a folder of its own.
+pub fn start(options: &[&str]) -> Broker {
+    let directory = fresh_directory();
+    let mut keeper = script()
+        .args(["run", "--dir"])
+        .arg(&directory)
+        .args(options)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(keeper.stdout.take().unwrap()).lines();
+    let expected =
+        1 + usize::from(options.contains(&"--sasl")) + usize::from(options.contains(&"--tls"));
+    let endpoints: Vec<String> = lines.by_ref().take(expected).map(Result::unwrap).collect();
+    assert!(
+        endpoints.len() == expected,
+        "no Kafka for the tests, see above for the reason. It needs a Java runtime (17 or later), \
+         and mvn to fetch the jars once: `deploy/kafka/broker fetch`. BARFLOW_TEST_KAFKA=host:port \
+         uses a broker that runs already; BARFLOW_SKIP_KAFKA=1 skips these tests"
+    );
+    let after =
+        |kind: &str| endpoints.iter().find_map(|line| line.strip_prefix(kind)?.strip_prefix(' '));
+    Broker {
+        plain: endpoints[0].clone(),
+        sasl: after("SASL_PLAINTEXT").map(str::to_owned),
+        tls: after("SSL").map(|line| {
+            let (endpoint, certificate) = line.split_once(' ').unwrap();
+            (endpoint.to_owned(), certificate.into())
+        }),
+        keeper: Some(keeper),
+    }
+}
+
+/// The script that starts and stops brokers.
+pub fn script() -> Command {
+    let mut command =
+        Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kafka/broker"));
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    command
+}
+
+/// A folder for a broker, under the build folder.
+pub fn fresh_directory() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(unique("kafka"))
+}
+
+/// A name that no other test, and no earlier run against the same broker, has used.
+pub fn unique(name: &str) -> String {
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    let nth = COUNTER.fetch_add(1, Ordering::Relaxed);
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis();
+    format!("{name}-{now}-{}-{nth}", std::process::id())
+}
+
+/// Creates a topic with some settings.
+pub fn create_topic(broker: &str, topic: &str, partitions: i32, settings: &[(&str, &str)]) {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", broker).create().unwrap();
+    let new = settings
+        .iter()
+        .fold(NewTopic::new(topic, partitions, TopicReplication::Fixed(1)), |new, (key, value)| {
+            new.set(key, value)
+        });
+    let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(20)));
+    let results = futures_executor::block_on(admin.create_topics([&new], &options)).unwrap();
+    results.into_iter().for_each(|result| drop(result.unwrap()));
+}
+
+/// A message as it lay in the topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    pub partition: i32,
+    pub offset: i64,
+    pub key: String,
+    pub value: Vec<u8>,
+    /// ms since the Unix epoch.
+    pub timestamp: i64,
+    pub headers: BTreeMap<String, String>,
+}
+
+/// All committed messages of a topic, each partition in its order.
+pub fn read(broker: &str, topic: &str) -> Vec<Received> {
+    let mut received = Vec::new();
+    read_each(broker, topic, |message| received.push(message));
+    received
+}
+
+/// Hands over all committed messages of a topic, each partition in its order.
+pub fn read_each(broker: &str, topic: &str, mut each: impl FnMut(Received)) {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", broker)
+        .set("group.id", unique("reader"))
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("isolation.level", "read_committed")
+        .create()
+        .unwrap();
+    let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(20)).unwrap();
+    let partitions = metadata.topics()[0].partitions().len();
+    assert!(partitions > 0, "topic \"{topic}\" has no partitions");
+    let mut all = TopicPartitionList::new();
+    for partition in 0..partitions {
+        all.add_partition_offset(topic, partition as i32, Offset::Beginning).unwrap();
+    }
+    consumer.assign(&all).unwrap();
+    let (mut ended, mut last) = (0, Instant::now());
+    while ended < partitions {
+        match consumer.poll(Duration::from_millis(100)) {
+            Some(Ok(message)) => {
+                last = Instant::now();
+                each(received(&message));
+            }
+            Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
+            Some(Err(error)) => panic!("reading \"{topic}\": {error}"),
+            None => assert!(last.elapsed() < Duration::from_secs(30), "\"{topic}\" is silent"),
+        }
+    }
+}
+
+fn received(message: &impl Message) -> Received {
+    let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap().to_vec()).unwrap();
+    Received {
+        partition: message.partition(),
+        offset: message.offset(),
+        key: text(message.key()),
+        value: message.payload().unwrap().to_vec(),
+        timestamp: message.timestamp().to_millis().unwrap(),
+        headers: message
+            .headers()
+            .iter()
+            .flat_map(|headers| headers.iter())
+            .map(|header| (header.key.to_owned(), text(header.value)))
+            .collect(),
+    }
+}

@@ -1,0 +1,6 @@
+//! What several test binaries share. Each uses a part of it.
+#![allow(dead_code, unused_imports)]
+
+pub mod bars;
+pub mod graph_runs;
+pub mod kafka;
