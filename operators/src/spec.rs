@@ -141,7 +141,7 @@ pub struct NautilusSpec {
     pub step: u64,
     /// Decimal places of the instrument's prices.
     pub price_precision: u32,
-    /// Decimal places of the instrument's sizes.
+    /// Decimal places of the instrument's sizes; at most 18 together with those of prices.
     pub size_precision: u32,
 }
 
@@ -207,6 +207,14 @@ pub enum RuleSpec {
         alpha_volume: f64,
         /// α of the expected relative imbalance.
         alpha_imbalance: f64,
+    },
+    /// finmlkit's tick, volume and dollar bars: the first trade counts but is in no bar, and what a
+    /// dollar bar has too much counts towards the next.
+    Finmlkit {
+        /// What is summed.
+        measure: Measure,
+        /// Close at this sum.
+        size: f64,
     },
     /// nautilus_trader's aggregators.
     Nautilus(NautilusSpec),
@@ -329,7 +337,9 @@ fn check_rule(rule: &RuleSpec, wrong: &mut Vec<Invalid>) {
                 wrong.push(Invalid::new("every", format!("{every} ns"), "longer than 0"));
             }
         }
-        RuleSpec::Size { size, .. } => positive("size", *size, wrong),
+        RuleSpec::Size { size, .. } | RuleSpec::Finmlkit { size, .. } => {
+            positive("size", *size, wrong);
+        }
         RuleSpec::Imbalance { threshold, .. } => check_threshold(threshold, wrong),
         RuleSpec::Runs { threshold, .. } => {
             if let ThresholdSpec::Wald(_) = threshold {
@@ -376,6 +386,12 @@ fn check_rule(rule: &RuleSpec, wrong: &mut Vec<Invalid>) {
                 if value > 16 {
                     wrong.push(Invalid::new(key, value, "0 to 16 decimal places"));
                 }
+            }
+            // So that no step and no trade's value leaves the machine's integers.
+            let places = params.price_precision.saturating_add(params.size_precision);
+            if places > 18 {
+                let rule = "price_precision and size_precision at most 18 together";
+                wrong.push(Invalid::new("size_precision", params.size_precision, rule));
             }
         }
     }

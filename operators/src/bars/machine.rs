@@ -4,6 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use super::boundary::Boundary;
 use super::builder::{Builder, Caps};
+use super::compat::finmlkit::Finmlkit;
+use super::compat::mlfinlab_imbalance::MlfinlabImbalance;
+use super::compat::mlfinlab_runs::MlfinlabRuns;
+use super::compat::nautilus::Nautilus;
+use super::compat::predecessor_head::PredecessorHead;
+use super::compat::predecessor_seed::PredecessorSeed;
 use super::expected_ticks::ExpectedTicks;
 use super::fixed::{FixedImbalance, FixedRuns};
 use super::flow_moments::FlowMoments;
@@ -33,6 +39,12 @@ pub enum BarMachine {
     FixedImbalance(Builder<FixedImbalance>),
     Runs(Builder<Runs>),
     FixedRuns(Builder<FixedRuns>),
+    MlfinlabImbalance(Builder<MlfinlabImbalance>),
+    MlfinlabRuns(Builder<MlfinlabRuns>),
+    PredecessorHead(Builder<PredecessorHead>),
+    PredecessorSeed(Builder<PredecessorSeed>),
+    Finmlkit(Builder<Finmlkit>),
+    Nautilus(Nautilus),
 }
 
 macro_rules! each {
@@ -45,6 +57,12 @@ macro_rules! each {
             BarMachine::FixedImbalance($machine) => $then,
             BarMachine::Runs($machine) => $then,
             BarMachine::FixedRuns($machine) => $then,
+            BarMachine::MlfinlabImbalance($machine) => $then,
+            BarMachine::MlfinlabRuns($machine) => $then,
+            BarMachine::PredecessorHead($machine) => $then,
+            BarMachine::PredecessorSeed($machine) => $then,
+            BarMachine::Finmlkit($machine) => $then,
+            BarMachine::Nautilus($machine) => $then,
         }
     };
 }
@@ -72,7 +90,27 @@ impl BarMachine {
             RuleSpec::Size { measure, size } => Self::Size(frame.holding(Size::new(size), measure)),
             RuleSpec::Imbalance { measure, threshold } => frame.imbalance(measure, threshold),
             RuleSpec::Runs { measure, threshold } => frame.runs(measure, threshold),
-            _ => unimplemented!("compatibility modes"),
+            RuleSpec::MlfinlabImbalance { measure, params } => {
+                let rule = MlfinlabImbalance::new(&params);
+                Self::MlfinlabImbalance(frame.holding(rule, measure))
+            }
+            RuleSpec::MlfinlabRuns { measure, params } => {
+                Self::MlfinlabRuns(frame.holding(MlfinlabRuns::new(&params), measure))
+            }
+            RuleSpec::PredecessorHead { init_ticks, alpha_ticks, alpha_imbalance, time_reset } => {
+                let rule =
+                    PredecessorHead::new(init_ticks, alpha_ticks, alpha_imbalance, time_reset);
+                Self::PredecessorHead(frame.holding(rule, Measure::Dollar))
+            }
+            RuleSpec::PredecessorSeed { init_t, alpha_volume, alpha_imbalance } => {
+                let rule = PredecessorSeed::new(init_t, alpha_volume, alpha_imbalance);
+                Self::PredecessorSeed(frame.holding(rule, Measure::Dollar))
+            }
+            RuleSpec::Finmlkit { measure, size } => {
+                let rule = Finmlkit::new(size, measure == Measure::Dollar);
+                Self::Finmlkit(frame.holding(rule, measure))
+            }
+            RuleSpec::Nautilus(params) => Self::Nautilus(Nautilus::new(&params)),
         }
     }
 

@@ -5,6 +5,7 @@
 
 pub mod boundary;
 pub mod builder;
+pub mod compat;
 pub mod expected_ticks;
 pub mod fixed;
 pub mod flow_moments;
