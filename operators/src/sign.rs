@@ -72,6 +72,13 @@ impl Signer {
         self.last_sign = sign;
     }
 
+    /// This signer as it was right after an earlier trade of the same run, of this sign and price.
+    pub fn back_at(&self, sign: i8, price: f64, has_aggressor: bool) -> Self {
+        let last_price =
+            if self.reads_aggressor(has_aggressor) { self.last_price } else { Some(price) };
+        Self { last_sign: sign, last_price, ..*self }
+    }
+
     /// Adds what can influence a later sign.
     pub fn digest(&self, digest: &mut Digest) {
         digest.byte(self.last_sign as u8);
