@@ -72,11 +72,17 @@ impl Signer {
         self.last_sign = sign;
     }
 
-    /// Adds what can influence the sign of the trade after one with this sign and price. The
-    /// signer itself may be ahead: signs are formed for many rows at a time.
-    pub fn digest_after(&self, sign: i8, price: f64, digest: &mut Digest) {
-        digest.byte(sign as u8);
-        digest.f64(if self.last_price.is_some() { price } else { f64::NAN });
+    /// This signer as it was right after an earlier trade of the same run, of this sign and price.
+    pub fn back_at(&self, sign: i8, price: f64, has_aggressor: bool) -> Self {
+        let last_price =
+            if self.reads_aggressor(has_aggressor) { self.last_price } else { Some(price) };
+        Self { last_sign: sign, last_price, ..*self }
+    }
+
+    /// Adds what can influence a later sign.
+    pub fn digest(&self, digest: &mut Digest) {
+        digest.byte(self.last_sign as u8);
+        digest.f64(self.last_price.unwrap_or(f64::NAN));
     }
 }
 

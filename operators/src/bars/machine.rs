@@ -17,7 +17,7 @@ use super::product::Product;
 use super::runs::Runs;
 use super::size::{Never, Size};
 use super::wald::Wald;
-use crate::bar::Bar;
+use crate::bar::{Bar, OpenBar};
 use crate::batch::TradeBatch;
 use crate::measure::Measure;
 use crate::sign::Signer;
@@ -122,6 +122,11 @@ impl BarMachine {
     /// Takes all trades of a batch; appends the bars they close.
     pub fn on_batch(&mut self, batch: &TradeBatch, bars: &mut Vec<Bar>) {
         each!(self, machine => machine.on_batch(batch, bars));
+    }
+
+    /// The open bar; `ticks` is 0 when there is none.
+    pub fn open(&self) -> &OpenBar {
+        each!(self, machine => machine.open())
     }
 
     /// Whether the next trade belongs to the warm-up.

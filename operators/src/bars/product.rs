@@ -26,8 +26,8 @@ pub struct Product {
     expected_ticks: ExpectedTicks,
     round_bits: u32,
     at: ExpectationsAt,
-    /// mu as the open bar's tests use it.
-    tested_mu: f64,
+    /// mu at the open bar's first trade (`BarOpen` only).
+    frozen_mu: f64,
 }
 
 impl Product {
@@ -38,11 +38,21 @@ impl Product {
         round_bits: u32,
         at: ExpectationsAt,
     ) -> Self {
-        Self { moments, expected_ticks, round_bits, at, tested_mu: 0.0 }
+        Self { moments, expected_ticks, round_bits, at, frozen_mu: 0.0 }
     }
 
+    /// mu as the next test uses it, or as the last one did before `learn`.
+    #[inline(always)]
+    fn tested_mu(&self) -> f64 {
+        match self.at {
+            ExpectationsAt::Tick => self.moments.mu,
+            ExpectationsAt::BarOpen => self.frozen_mu,
+        }
+    }
+
+    #[inline(always)]
     fn threshold(&self) -> f64 {
-        self.expected_ticks.value() * self.tested_mu.abs()
+        self.expected_ticks.value() * self.tested_mu().abs()
     }
 }
 
@@ -60,8 +70,8 @@ impl Rule for Product {
 
     #[inline(always)]
     fn observe(&mut self, _flow: Flow, open: &OpenBar) {
-        if self.at == ExpectationsAt::Tick || open.ticks == 1 {
-            self.tested_mu = self.moments.mu;
+        if self.at == ExpectationsAt::BarOpen && open.ticks == 1 {
+            self.frozen_mu = self.moments.mu;
         }
     }
 
@@ -74,7 +84,7 @@ impl Rule for Product {
         Levels {
             threshold: Some(self.threshold()),
             expected_ticks: Some(self.expected_ticks.value()),
-            expected_imbalance: Some(self.tested_mu),
+            expected_imbalance: Some(self.tested_mu()),
             ..Levels::default()
         }
     }
@@ -87,13 +97,13 @@ impl Rule for Product {
     fn settle(&mut self, closed: &OpenBar) {
         self.expected_ticks.settle(closed.ticks, self.round_bits);
         self.moments.round(self.round_bits);
-        self.tested_mu = 0.0;
+        self.frozen_mu = 0.0;
     }
 
     fn restart(&mut self) {
         self.moments.restart();
         self.expected_ticks.restart();
-        self.tested_mu = 0.0;
+        self.frozen_mu = 0.0;
     }
 
     fn digest(&self, digest: &mut Digest) {
