@@ -24,6 +24,7 @@ enum Kind {
     PredecessorHead,
     PredecessorSeed,
     Nautilus(NautilusAggregation),
+    Finmlkit(Measure),
 }
 
 const MEASURES: &[(&str, Measure)] =
@@ -49,6 +50,9 @@ const KINDS: &[(&str, Kind)] = {
         ("risklabai-const-runs", Kind::MlfinlabRuns(RiskLabAi, Const)),
         ("predecessor-head", Kind::PredecessorHead),
         ("predecessor-seed", Kind::PredecessorSeed),
+        ("finmlkit-tick", Kind::Finmlkit(Measure::Tick)),
+        ("finmlkit-volume", Kind::Finmlkit(Measure::Volume)),
+        ("finmlkit-dollar", Kind::Finmlkit(Measure::Dollar)),
         ("nautilus-tick", Kind::Nautilus(NautilusAggregation::Tick)),
         ("nautilus-volume", Kind::Nautilus(NautilusAggregation::Volume)),
         ("nautilus-value", Kind::Nautilus(NautilusAggregation::Value)),
@@ -87,6 +91,7 @@ pub fn understand(section: &mut Section, problems: &mut Problems) -> Option<Part
     let rule = match kind {
         Kind::Time => RuleSpec::Time { every: keys.needed_duration("every")? },
         Kind::Size(measure) => RuleSpec::Size { measure, size: keys.needed("size")? },
+        Kind::Finmlkit(measure) => RuleSpec::Finmlkit { measure, size: keys.needed("size")? },
         Kind::Imbalance => {
             let measure = keys.measure();
             RuleSpec::Imbalance { measure, threshold: keys.threshold("wald")? }
