@@ -27,7 +27,7 @@ pub fn check(price: f64, qty: f64, quote: f64, event_time: i64) -> Result<(), De
     if !(qty > 0.0 && qty < f64::INFINITY) {
         return wrong("qty", "not a finite number greater than 0");
     }
-    if !(quote >= 0.0 && quote < f64::INFINITY) {
+    if !(0.0..f64::INFINITY).contains(&quote) {
         return wrong("quote", "price times quantity is not a finite number");
     }
     if !(EARLIEST_NS..LATEST_NS).contains(&event_time) {

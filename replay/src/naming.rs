@@ -52,13 +52,12 @@ pub fn is_coin_margined(symbol: &str) -> bool {
 
 fn market(path: &Path) -> Option<&'static str> {
     let folders: Vec<&str> = path.iter().filter_map(|part| part.to_str()).collect();
-    let has = |name: &str| folders.iter().any(|folder| *folder == name);
     let futures = |market: &str| folders.windows(2).any(|pair| pair == ["futures", market]);
     if futures("um") {
         Some("um")
     } else if futures("cm") {
         Some("cm")
-    } else if has("spot") {
+    } else if folders.contains(&"spot") {
         Some("spot")
     } else {
         None

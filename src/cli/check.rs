@@ -24,5 +24,5 @@ pub fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
             Err(found) => problems.0.extend(found.0),
         }
     }
-    problems.or(Outcome::Done).map_err(|problems| Failure::usage(problems))
+    problems.or(Outcome::Done).map_err(Failure::usage)
 }

@@ -16,11 +16,14 @@ pub struct BarLengths {
     pub ticks: Histogram<u64>,
 }
 
+/// Lengths of bars by instrument and specification.
+pub type Lengths = BTreeMap<(InstrumentId, Arc<str>), BarLengths>;
+
 /// Shared by all workers of a process; updated per message, read at any time.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     totals: Arc<Mutex<BTreeMap<Fact, isize>>>,
-    lengths: Arc<Mutex<BTreeMap<(InstrumentId, Arc<str>), BarLengths>>>,
+    lengths: Arc<Mutex<Lengths>>,
     positions: Arc<Mutex<BTreeMap<InstrumentId, Position>>>,
 }
 
@@ -70,7 +73,7 @@ impl Tally {
     }
 
     /// The lengths as they stand.
-    pub fn lengths(&self) -> BTreeMap<(InstrumentId, Arc<str>), BarLengths> {
+    pub fn lengths(&self) -> Lengths {
         self.lengths.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

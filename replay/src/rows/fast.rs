@@ -112,7 +112,7 @@ impl Cursor<'_> {
     #[inline(always)]
     fn integer(&mut self) -> Option<u64> {
         let start = self.at;
-        let mark = self.marks.next()?;
+        let mark = self.marks.advance()?;
         if mark - start > 16 {
             return None;
         }
@@ -124,9 +124,9 @@ impl Cursor<'_> {
     #[inline(always)]
     fn number(&mut self) -> Option<f64> {
         let start = self.at;
-        let mark = self.marks.next()?;
+        let mark = self.marks.advance()?;
         if self.bytes[mark] == b'.' {
-            let end = self.marks.next()?;
+            let end = self.marks.advance()?;
             let value = decimal(self.bytes, start, mark, end)?;
             self.comma(end)?;
             return Some(value);
@@ -143,9 +143,9 @@ impl Cursor<'_> {
     #[inline(always)]
     fn skip_number(&mut self) -> Option<()> {
         let start = self.at;
-        let mut mark = self.marks.next()?;
+        let mut mark = self.marks.advance()?;
         if self.bytes[mark] == b'.' {
-            mark = self.marks.next()?;
+            mark = self.marks.advance()?;
         }
         if mark == start || !self.bytes[start].is_ascii_digit() {
             return None;
@@ -157,7 +157,7 @@ impl Cursor<'_> {
     #[inline(always)]
     fn side(&mut self) -> Option<Aggressor> {
         let start = self.at;
-        let mark = self.marks.next()?;
+        let mark = self.marks.advance()?;
         let maker = boolean(self.bytes, start, mark)?;
         self.end_field(mark)?;
         Some(if maker { Aggressor::Seller } else { Aggressor::Buyer })
@@ -166,7 +166,7 @@ impl Cursor<'_> {
     #[inline(always)]
     fn best_match(&mut self) -> Option<()> {
         let start = self.at;
-        let mark = self.marks.next()?;
+        let mark = self.marks.advance()?;
         boolean(self.bytes, start, mark)?;
         self.end_field(mark)
     }
@@ -177,7 +177,7 @@ impl Cursor<'_> {
         self.fields += 1;
         let mut mark = mark;
         if self.bytes[mark] == b'\r' {
-            mark = self.marks.next()?;
+            mark = self.marks.advance()?;
             if self.bytes[mark] != b'\n' {
                 return None;
             }

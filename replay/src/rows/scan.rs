@@ -48,7 +48,7 @@ impl<'a> Marks<'a> {
     /// The next mark's place. The caller stops at the line's end: beyond the last line the bytes
     /// are anything, and this may not be asked there.
     #[inline(always)]
-    pub fn next(&mut self) -> Option<usize> {
+    pub fn advance(&mut self) -> Option<usize> {
         while self.mask == 0 {
             self.window += 64;
             if self.window + 64 > self.bytes.len() {
@@ -131,14 +131,15 @@ mod tests {
         let text = "12,3.4\r\n".to_owned() + &"x".repeat(150) + ",7\n";
         let (bytes, start, _) = padded(&text);
         let mut marks = Marks::new(&bytes, start);
-        let places: Vec<usize> = (0..6).filter_map(|_| marks.next()).map(|p| p - start).collect();
+        let places: Vec<usize> =
+            (0..6).filter_map(|_| marks.advance()).map(|p| p - start).collect();
         assert_eq!(places, [2, 4, 6, 7, 158, 160]);
     }
 
     #[test]
     fn bytes_above_ascii_are_no_marks() {
         let (bytes, start, _) = padded("\u{e9}\u{20ac},");
-        assert_eq!(Marks::new(&bytes, start).next(), Some(start + 5));
+        assert_eq!(Marks::new(&bytes, start).advance(), Some(start + 5));
     }
 
     proptest! {

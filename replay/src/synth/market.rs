@@ -68,7 +68,7 @@ impl Market {
     }
 
     /// The next trade.
-    pub fn next(&mut self) -> MadeTrade {
+    pub fn trade(&mut self) -> MadeTrade {
         if self.left_in_order == 0 {
             self.bought = self.uniform() < 0.5;
             let length = libm::pow(1.0 - self.uniform(), -1.0 / ORDER_TAIL);

@@ -121,7 +121,7 @@ fn fill(
     rows.header();
     market.begin_day(midnight_us, options.trades);
     for _ in 0..options.trades {
-        rows.write(&market.next());
+        rows.write(&market.trade());
         if rows.text().len() > 1 << 16 {
             zip.write_all(rows.text())?;
             rows.clear();
