@@ -89,7 +89,7 @@ fn differing_field(bar: &Bar, expected: &Bar, wald: bool) -> Option<&'static str
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn machines_agree_with_the_oracle_on_random_trades(
@@ -98,6 +98,19 @@ proptest! {
         has_aggressor in any::<bool>(),
     ) {
         let difference = difference(&spec, &trades, has_aggressor);
+        prop_assert!(difference.is_none(), "{:?}: {}", spec.rule(), difference.unwrap());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn machines_agree_with_the_oracle_at_the_ends_of_time(
+        spec in generate::spec(),
+        trades in generate::trades_at_extreme_times(60),
+    ) {
+        let difference = difference(&spec, &trades, true);
         prop_assert!(difference.is_none(), "{:?}: {}", spec.rule(), difference.unwrap());
     }
 }

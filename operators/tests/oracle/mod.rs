@@ -24,8 +24,6 @@ const DAY_NS: i64 = 86_400_000_000_000;
 pub struct Outcome {
     /// The bars, digests left 0.
     pub bars: Vec<Bar>,
-    /// Trades consumed by warm-ups.
-    pub warmup: Vec<Trade>,
     /// Trades of the bar that is still open.
     pub open: Vec<Trade>,
 }
@@ -134,7 +132,7 @@ fn time_bars(every: i64, trades: &[Trade], signs: &[i8]) -> Outcome {
             from = i;
         }
     }
-    Outcome { bars, warmup: Vec::new(), open: trades[from..].to_vec() }
+    Outcome { bars, open: trades[from..].to_vec() }
 }
 
 /// §3's frame around every other rule: sessions, warm-up, caps.
@@ -146,7 +144,7 @@ fn walk(
     signs: &[i8],
 ) -> Outcome {
     let limits = spec.limits();
-    let (mut bars, mut warmup) = (Vec::new(), Vec::new());
+    let mut bars = Vec::new();
     let mut open: Option<usize> = None;
     let mut session: Option<i64> = None;
     for (i, trade) in trades.iter().enumerate() {
@@ -162,10 +160,7 @@ fn walk(
         session = Some(session.map_or(day, |session| session.max(day)));
         let v = measured(measure, trade);
         let reached = match rule.test(signs[i], v, open.is_none()) {
-            Step::Warming => {
-                warmup.push(*trade);
-                continue;
-            }
+            Step::Warming => continue,
             Step::Open => false,
             Step::Reached => true,
         };
@@ -189,7 +184,7 @@ fn walk(
         open = None;
     }
     let open = open.map_or(Vec::new(), |from| trades[from..].to_vec());
-    Outcome { bars, warmup, open }
+    Outcome { bars, open }
 }
 
 /// §6: every field from the bar's own trades.
