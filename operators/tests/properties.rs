@@ -267,10 +267,8 @@ mod refusals {
             expectations: ExpectationsAt::Tick,
         };
         let limits = LimitSpec { max_ticks: Some(0), max_duration: Some(-5), utc_day: true };
-        let rule = RuleSpec::Runs {
-            measure: Measure::Tick,
-            threshold: ThresholdSpec::Wald(adaptive),
-        };
+        let rule =
+            RuleSpec::Runs { measure: Measure::Tick, threshold: ThresholdSpec::Wald(adaptive) };
         let expected = pairs(&[
             ("name", "\"a/b\""),
             ("max_ticks", "0"),
