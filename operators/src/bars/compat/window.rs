@@ -72,9 +72,7 @@ impl Window {
     /// Adds the values, oldest first.
     pub fn digest(&self, digest: &mut Digest) {
         digest.u64(self.values.len() as u64);
-        for value in &self.values {
-            digest.f64(*value);
-        }
+        digest.f64s(&self.values);
     }
 }
 
