@@ -213,4 +213,33 @@ mod tests {
         }
         assert_eq!(rule.expected.map(|e| e.buy_share), Some(1.0 / 3.0));
     }
+
+    /// The files of other programs hold no exact tie, so this is where it is pinned.
+    #[test]
+    fn only_risklab_closes_at_equality() {
+        let closing_tick = |flavour| {
+            let ticks = CompatTicks::Const;
+            let params = MlfinlabSpec { flavour, ticks, window: 1, ..ema(4.0, 0.0, 100.0) };
+            let mut rule = MlfinlabRuns::new(&params);
+            let mut take = |open: &mut OpenBar, sign: i8| {
+                let flow = Flow { sign, v: 1.0, x: f64::from(sign) };
+                open.add(1.0, 1.0, 1.0, sign, flow.x);
+                rule.observe(flow, open);
+                if rule.closes(open) {
+                    rule.settle(open);
+                    return Some(open.ticks);
+                }
+                None
+            };
+            // Four of each side end the warm-up with P = 1/2; then the threshold is 4 · 1/2.
+            let mut first = OpenBar::default();
+            let closes: Vec<_> =
+                [1, 1, 1, 1, -1, -1, -1, -1].iter().map(|b| take(&mut first, *b)).collect();
+            assert_eq!(closes[7], Some(8));
+            let mut second = OpenBar::default();
+            [-1, 1, -1, -1].iter().find_map(|b| take(&mut second, *b))
+        };
+        assert_eq!(closing_tick(CompatFlavour::Mlfinlab), Some(4));
+        assert_eq!(closing_tick(CompatFlavour::RiskLabAi), Some(3));
+    }
 }
