@@ -227,7 +227,7 @@ proptest! {
         if let Some((i, j)) = meeting {
             let free_of_ordinals = |bars: &[Bar]| {
                 let bars: Vec<Bar> =
-                    bars.iter().cloned().map(|bar| Bar { seq: 0, ..bar }).collect();
+                    bars.iter().map(|bar| Bar { seq: 0, ..bar.clone() }).collect();
                 bytes(&bars)
             };
             prop_assert_eq!(free_of_ordinals(&one[i..]), free_of_ordinals(&other[j..]));
