@@ -1,6 +1,7 @@
 use super::super::tests::{closes, trade};
 use crate::bar::Bar;
-use crate::spec::{NautilusAggregation, NautilusSpec, RuleSpec};
+use crate::sign::SignRule;
+use crate::spec::{BarSpec, LimitSpec, NautilusAggregation, NautilusSpec, RuleSpec};
 use crate::trade::Aggressor::{Buyer, Seller, Unknown};
 use crate::trade::{Aggressor, Trade};
 
@@ -93,4 +94,16 @@ fn sizes_round_to_units_while_the_rest_keeps_its_value() {
     // A step below half a unit takes a whole one.
     let bars = closes(rule(Value, 1), &[trade(0, 5000.0, 0.002, Buyer)]);
     assert_eq!(volumes(&bars), [0.001, 0.001]);
+}
+
+#[test]
+fn precisions_beyond_the_machines_integers_are_refused() {
+    let with = |price_precision, size_precision| {
+        let params =
+            NautilusSpec { aggregation: Value, step: u64::MAX, price_precision, size_precision };
+        let (sign, limits) = (SignRule::Aggressor, LimitSpec::default());
+        BarSpec::new("test", sign, limits, RuleSpec::Nautilus(params)).is_ok()
+    };
+    assert!(with(9, 9) && with(16, 2) && with(0, 16));
+    assert!(!with(10, 9) && !with(17, 0) && !with(u32::MAX, u32::MAX));
 }
