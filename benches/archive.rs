@@ -9,6 +9,7 @@ use barflow::cli::replay::replay;
 use barflow::config::file::ConfigFile;
 use barflow::config::replay::{ReplaySettings, Typed};
 use barflow::config::section::Value;
+use barflow_operators::bars::machine::BarMachine;
 use barflow_operators::batch::InputKind;
 use barflow_replay::decode::{Buffers, Container, decode};
 use barflow_replay::plan::{PlanOptions, plan};
@@ -70,6 +71,33 @@ fn read(file: &Path) -> u64 {
     rows
 }
 
+/// The same reading, then one bare machine instead of the dataflow.
+fn without_graph(file: &Path, settings: &ReplaySettings) -> usize {
+    let inputs = [file.display().to_string()];
+    let plan = plan(&inputs, &PlanOptions::default()).expect("a plan");
+    let mut bars = Vec::new();
+    for history in plan.instruments {
+        let specs = settings.bars.for_feed(&history.feed);
+        let mut machines: Vec<BarMachine> = specs.iter().map(BarMachine::new).collect();
+        let options = ReadOptions { verify: false, ..ReadOptions::new(8192) };
+        let pool = options.pool.clone();
+        let (send, receive) = crossbeam::channel::bounded(4);
+        let reading = std::thread::spawn(move || {
+            for intake in InstrumentStream::open(history, options).expect("a stream") {
+                send.send(intake.expect("an intake")).expect("a listener");
+            }
+        });
+        for intake in receive {
+            for machine in &mut machines {
+                machine.on_batch(&intake.trades, &mut bars);
+            }
+            pool.give_back(std::sync::Arc::new(intake.trades));
+        }
+        reading.join().expect("no panic");
+    }
+    bars.len()
+}
+
 fn archive(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a folder");
     let zip: PathBuf = write_days(&SynthOptions {
@@ -115,6 +143,12 @@ fn archive(criterion: &mut Criterion) {
         let settings = settings(file, bars, verify);
         group.bench_function(name, |b| {
             b.iter(|| replay(black_box(&settings), false).expect("bars"))
+        });
+    }
+    for (name, file) in [("zip", &zip), ("parquet", &store)] {
+        let settings = settings(file, 1, false);
+        group.bench_function(format!("{name} to bars, one spec, without the graph"), |b| {
+            b.iter(|| without_graph(black_box(file), &settings));
         });
     }
     group.finish();
