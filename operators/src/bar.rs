@@ -100,6 +100,7 @@ pub struct Bar {
 }
 
 /// What a rule reports of its expectations when a bar closes: those of the closing trade's test.
+/// A bar that a session ends has no such trade; it reports the expectations after its last one.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Levels {
     /// See [`Bar::threshold`].

@@ -41,8 +41,8 @@ impl Product {
         Self { moments, expected_ticks, round_bits, at, tested_mu: 0.0 }
     }
 
-    fn threshold(&self) -> f64 {
-        self.expected_ticks.value() * self.tested_mu.abs()
+    fn threshold(&self, mu: f64) -> f64 {
+        self.expected_ticks.value() * mu.abs()
     }
 }
 
@@ -67,14 +67,20 @@ impl Rule for Product {
 
     #[inline(always)]
     fn closes(&self, open: &OpenBar) -> bool {
-        open.theta.abs() >= self.threshold()
+        open.theta.abs() >= self.threshold(self.tested_mu)
     }
 
     fn levels(&self) -> Levels {
+        // Until this trade is learnt the two agree; at a session's end only the running one is
+        // what the next test would use.
+        let mu = match self.at {
+            ExpectationsAt::Tick => self.moments.mu,
+            ExpectationsAt::BarOpen => self.tested_mu,
+        };
         Levels {
-            threshold: Some(self.threshold()),
+            threshold: Some(self.threshold(mu)),
             expected_ticks: Some(self.expected_ticks.value()),
-            expected_imbalance: Some(self.tested_mu),
+            expected_imbalance: Some(mu),
             ..Levels::default()
         }
     }

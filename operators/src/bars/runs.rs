@@ -31,8 +31,8 @@ pub struct Runs {
     warm: WarmUp,
     expected_ticks: ExpectedTicks,
     running: SideExpectations,
-    /// As the open bar's tests use them.
-    tested: SideExpectations,
+    /// As they were at the open bar's first trade (`BarOpen` only).
+    frozen: SideExpectations,
     runs: SideSums,
 }
 
@@ -60,17 +60,28 @@ impl Runs {
             round_bits,
             at,
             warmup,
-            warm: WarmUp { done: warmup == 0, ..WarmUp::default() },
+            warm: WarmUp::default(),
             expected_ticks,
             running: SideExpectations::default(),
-            tested: SideExpectations::default(),
+            frozen: SideExpectations::default(),
             runs: SideSums::default(),
         }
     }
 
+    /// As the next test uses them, or as the last one did before `learn`.
+    #[inline(always)]
+    fn tested(&self) -> &SideExpectations {
+        match self.at {
+            ExpectationsAt::Tick => &self.running,
+            ExpectationsAt::BarOpen => &self.frozen,
+        }
+    }
+
+    #[inline(always)]
     fn threshold(&self) -> f64 {
-        let buy = self.tested.buy_share * self.tested.buy_v;
-        let sell = (1.0 - self.tested.buy_share) * self.tested.sell_v;
+        let tested = self.tested();
+        let buy = tested.buy_share * tested.buy_v;
+        let sell = (1.0 - tested.buy_share) * tested.sell_v;
         self.expected_ticks.value() * if buy > sell { buy } else { sell }
     }
 }
@@ -102,8 +113,8 @@ impl Rule for Runs {
     #[inline(always)]
     fn observe(&mut self, flow: Flow, open: &OpenBar) {
         self.runs.add(flow);
-        if self.at == ExpectationsAt::Tick || open.ticks == 1 {
-            self.tested = self.running;
+        if self.at == ExpectationsAt::BarOpen && open.ticks == 1 {
+            self.frozen = self.running;
         }
     }
 
@@ -113,7 +124,7 @@ impl Rule for Runs {
     }
 
     fn levels(&self) -> Levels {
-        let t = &self.tested;
+        let t = self.tested();
         Levels {
             threshold: Some(self.threshold()),
             expected_ticks: Some(self.expected_ticks.value()),
@@ -142,7 +153,7 @@ impl Rule for Runs {
         r.buy_share = round_mantissa(r.buy_share, self.round_bits);
         r.buy_v = round_mantissa(r.buy_v, self.round_bits);
         r.sell_v = round_mantissa(r.sell_v, self.round_bits);
-        self.tested = SideExpectations::default();
+        self.frozen = SideExpectations::default();
         self.runs = SideSums::default();
     }
 
