@@ -19,13 +19,14 @@ pub struct ExpectedTicks {
 impl ExpectedTicks {
     /// Stays at `target`.
     pub fn constant(target: f64) -> Self {
-        Self { target, alpha: None, min: 0.0, max: f64::INFINITY, value: target }
+        Self { target, alpha: None, min: 0.0, max: f64::MAX, value: target }
     }
 
     /// Starts at `target`; each closed bar moves it by `alpha` of the difference, then it is
     /// clamped to `[min, max]`.
     pub fn ewma(target: f64, alpha: f64, min: f64, max: f64) -> Self {
-        Self { target, alpha: Some(alpha), min, max, value: target }
+        // JSON knows no infinity, and no bar is longer than f64::MAX ticks.
+        Self { target, alpha: Some(alpha), min, max: max.min(f64::MAX), value: target }
     }
 
     /// E\[T\] in ticks.
