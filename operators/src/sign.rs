@@ -72,6 +72,13 @@ impl Signer {
         self.last_sign = sign;
     }
 
+    /// This signer as it was right after an earlier trade of the same run, of this sign and price.
+    pub fn back_at(&self, sign: i8, price: f64, has_aggressor: bool) -> Self {
+        let last_price =
+            if self.reads_aggressor(has_aggressor) { self.last_price } else { Some(price) };
+        Self { last_sign: sign, last_price, ..*self }
+    }
+
     /// Adds what can influence a later sign.
     pub fn digest(&self, digest: &mut Digest) {
         digest.byte(self.last_sign as u8);
@@ -104,5 +111,18 @@ mod tests {
         let told = [Unknown, Seller, Unknown, Buyer, Unknown];
         let signs: Vec<i8> = told.iter().map(|side| signer.sign(1.0, *side, true)).collect();
         assert_eq!(signs, [1, -1, -1, 1, 1]);
+    }
+
+    #[test]
+    fn a_signer_taken_back_is_the_one_that_stopped_there() {
+        for has_aggressor in [false, true] {
+            // A first trade by the tick rule leaves a price that told sides must not disturb.
+            let mut stopped = Signer::new(SignRule::Aggressor);
+            stopped.sign(10.0, Aggressor::Unknown, false);
+            let sign = stopped.sign(9.0, Aggressor::Seller, has_aggressor);
+            let mut ahead = stopped;
+            ahead.sign(12.0, Aggressor::Buyer, has_aggressor);
+            assert_eq!(ahead.back_at(sign, 9.0, has_aggressor), stopped);
+        }
     }
 }

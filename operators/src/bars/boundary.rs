@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bar::CloseReason;
+use crate::digest::Digest;
 
 /// Nanoseconds in a UTC day (the Unix epoch has no leap seconds).
 pub const DAY_NS: i64 = 86_400_000_000_000;
@@ -13,20 +14,21 @@ pub struct Boundary {
     /// Length of a period in ns; 0 for none.
     every: i64,
     reason: CloseReason,
-    /// First time beyond the current period; `i64::MIN` before the first trade.
-    end: i64,
+    /// Last instant of the current period; none before the first trade. Inclusive, so that the
+    /// last period of i64 has one too.
+    last: Option<i64>,
 }
 
 impl Boundary {
     /// None at all.
-    pub const NONE: Self = Self { every: 0, reason: CloseReason::Interval, end: i64::MIN };
+    pub const NONE: Self = Self { every: 0, reason: CloseReason::Interval, last: None };
 
     /// UTC midnights.
-    pub const UTC_DAY: Self = Self { every: DAY_NS, reason: CloseReason::Session, end: i64::MIN };
+    pub const UTC_DAY: Self = Self { every: DAY_NS, reason: CloseReason::Session, last: None };
 
     /// Multiples of `every` ns since the epoch; `every` must be positive.
     pub fn interval(every: i64) -> Self {
-        Self { every, reason: CloseReason::Interval, end: i64::MIN }
+        Self { every, reason: CloseReason::Interval, last: None }
     }
 
     /// Whether there is one to watch.
@@ -44,12 +46,21 @@ impl Boundary {
     /// The first trade only sets the period. Time running backwards stays in it.
     #[inline]
     pub fn crosses(&mut self, time: i64) -> bool {
-        if self.every == 0 || (time < self.end && self.end != i64::MIN) {
+        if self.every == 0 || self.last.is_some_and(|last| time <= last) {
             return false;
         }
-        let first = self.end == i64::MIN;
-        self.end = (time.div_euclid(self.every)).saturating_add(1).saturating_mul(self.every);
+        let first = self.last.is_none();
+        // The difference is in [0, every − 1], so only the sum can overflow.
+        let left = self.every - 1 - time.rem_euclid(self.every);
+        self.last = Some(time.saturating_add(left));
         !first
+    }
+
+    /// Adds the current period: with time running backwards it isn't that of the last trade.
+    pub fn digest(&self, digest: &mut Digest) {
+        if self.is_set() {
+            digest.u64(self.last.unwrap_or(i64::MIN) as u64);
+        }
     }
 }
 
@@ -72,8 +83,8 @@ mod tests {
         assert!(!boundary.crosses(-1));
         assert!(boundary.crosses(0));
         let mut boundary = Boundary::UTC_DAY;
-        boundary.crosses(i64::MIN);
-        boundary.crosses(i64::MAX);
-        boundary.crosses(i64::MAX);
+        assert!(!boundary.crosses(i64::MIN));
+        assert!(boundary.crosses(i64::MAX));
+        assert!(!boundary.crosses(i64::MAX));
     }
 }

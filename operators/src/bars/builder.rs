@@ -23,10 +23,12 @@ pub struct Caps {
 impl Caps {
     #[inline(always)]
     fn reached(&self, open: &OpenBar, time: i64) -> bool {
-        open.ticks >= self.max_ticks || time.saturating_sub(open.open_time) >= self.max_duration
+        open.ticks >= self.max_ticks
+            || (time.saturating_sub(open.open_time) >= self.max_duration
+                && self.max_duration != i64::MAX)
     }
 
-    /// No caps.
+    /// No caps: the greatest values never close a bar, not even one that spans all of i64.
     pub const NONE: Self = Self { max_ticks: u64::MAX, max_duration: i64::MAX };
 }
 
@@ -75,14 +77,21 @@ impl<R: Rule> Builder<R> {
 
     /// Takes one trade; appends the bars it closes (at a session's end there can be two).
     pub fn on_trade(&mut self, trade: &Trade, has_aggressor: bool, bars: &mut Vec<Bar>) {
+        // A period ends before this trade, so its bar's digest must not know this trade's sign.
+        if self.boundary.crosses(trade.event_time) {
+            self.end_period(bars);
+        }
         let sign = self.signer.sign(trade.price, trade.aggressor, has_aggressor);
         self.on_signed(trade, sign, bars);
     }
 
     /// Takes all trades of a batch; appends the bars they close.
     pub fn on_batch(&mut self, batch: &TradeBatch, bars: &mut Vec<Bar>) {
-        if batch.len() == 1 {
-            return self.on_trade(&batch.trade(0), batch.feed.has_aggressor, bars);
+        if batch.len() == 1 || self.boundary.is_set() {
+            for trade in batch.iter() {
+                self.on_trade(&trade, batch.feed.has_aggressor, bars);
+            }
+            return;
         }
         match self.measure {
             Measure::Tick => self.on_columns(batch, |_, _| 1.0, bars),
@@ -105,7 +114,7 @@ impl<R: Rule> Builder<R> {
             self.form_signs(batch, start, signs);
             let mut row = start;
             while row < end {
-                if self.rule.is_warming() || self.boundary.is_set() {
+                if self.rule.is_warming() {
                     self.on_signed(&batch.trade(row), signs[row - start], bars);
                     row += 1;
                 } else {
@@ -139,11 +148,8 @@ impl<R: Rule> Builder<R> {
         }
     }
 
-    /// One trade whose sign is known, in full generality.
+    /// One trade of the current period whose sign is known.
     fn on_signed(&mut self, trade: &Trade, sign: i8, bars: &mut Vec<Bar>) {
-        if self.boundary.crosses(trade.event_time) {
-            self.end_period(bars);
-        }
         let v = self.measure.of(trade.qty, trade.quote);
         let flow = Flow { sign, v, x: f64::from(sign) * v };
         if self.rule.is_warming() {
@@ -156,7 +162,7 @@ impl<R: Rule> Builder<R> {
         self.open.end(trade);
         self.open.trade_count += u64::from(trade.count);
         self.rule.observe(flow, &self.open);
-        self.decide(flow, bars);
+        self.decide(flow, self.signer, bars);
     }
 
     /// Rows `row..row + signs.len()` up to the first that closes a bar or nearly does; returns the
@@ -200,14 +206,16 @@ impl<R: Rule> Builder<R> {
             None => taken as u64,
         };
         if let Some((_, flow)) = last {
-            self.decide(flow, bars);
+            // The signer has run ahead over the whole chunk.
+            let signer = self.signer.back_at(flow.sign, self.open.close, batch.feed.has_aggressor);
+            self.decide(flow, signer, bars);
         }
         row + taken
     }
 
-    /// Tests, learns and, if the bar closes, settles.
+    /// Tests, learns and, if the bar closes, settles. `signer` is as this trade left it.
     #[inline]
-    fn decide(&mut self, flow: Flow, bars: &mut Vec<Bar>) {
+    fn decide(&mut self, flow: Flow, signer: Signer, bars: &mut Vec<Bar>) {
         let reason = if self.rule.closes(&self.open) {
             CloseReason::Threshold
         } else if self.open.ticks >= self.caps.max_ticks {
@@ -220,7 +228,7 @@ impl<R: Rule> Builder<R> {
         let levels = self.rule.levels();
         self.rule.learn(flow);
         self.rule.settle(&self.open);
-        self.emit(&levels, reason, bars);
+        self.emit(&levels, reason, signer, bars);
     }
 
     /// Closes the open bar because a day or an interval ended before the next trade.
@@ -233,15 +241,16 @@ impl<R: Rule> Builder<R> {
             _ => self.rule.settle(&self.open),
         }
         if had_bar {
-            self.emit(&levels, self.boundary.reason(), bars);
+            self.emit(&levels, self.boundary.reason(), self.signer, bars);
         }
     }
 
     #[cold]
-    fn emit(&mut self, levels: &Levels, reason: CloseReason, bars: &mut Vec<Bar>) {
+    fn emit(&mut self, levels: &Levels, reason: CloseReason, signer: Signer, bars: &mut Vec<Bar>) {
         let mut digest = Digest::of(R::MACHINE);
         self.rule.digest(&mut digest);
-        self.signer.digest(&mut digest);
+        signer.digest(&mut digest);
+        self.boundary.digest(&mut digest);
         let digest = digest.finish();
         bars.push(self.open.finish(self.next_seq, levels, reason, digest));
         self.next_seq += 1;
