@@ -1,0 +1,202 @@
+//! Draws the plots of `docs/BARS.md` from real trades:
+//! `cargo run --release -p barflow-operators --example plot_behaviour`.
+//!
+//! `docs/img/ticks-per-bar.svg`: median ticks per bar against the target, for `wald` and the
+//! book's `product`. `docs/img/synchronisation.svg`: how far a builder that joined late is from
+//! one that ran from the start.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[allow(dead_code)]
+#[path = "../tests/market/mod.rs"]
+mod market;
+
+use std::path::{Path, PathBuf};
+
+use barflow_operators::bars::machine::BarMachine;
+use barflow_operators::bars::product::ExpectationsAt;
+use barflow_operators::measure::Measure;
+use barflow_operators::sign::SignRule;
+use barflow_operators::spec::{
+    AdaptiveSpec, BarSpec, ExpectedTicksSpec, LimitSpec, RuleSpec, ThresholdSpec,
+};
+use plotters::prelude::*;
+
+use market::Tape;
+
+type Threshold = fn(AdaptiveSpec) -> ThresholdSpec;
+
+const COLOURS: [RGBColor; 6] = [
+    RGBColor(31, 119, 180),
+    RGBColor(255, 127, 14),
+    RGBColor(44, 160, 44),
+    RGBColor(148, 103, 189),
+    RGBColor(127, 127, 127),
+    RGBColor(188, 189, 34),
+];
+
+fn spec(measure: Measure, threshold: Threshold, alpha: f64, target: f64) -> BarSpec {
+    let threshold = threshold(AdaptiveSpec {
+        alpha,
+        memory: 0.99,
+        warmup: 1000,
+        round_bits: 24,
+        expected_ticks: ExpectedTicksSpec { target, alpha: None, min: 1.0, max: 1e9 },
+        expectations: ExpectationsAt::Tick,
+    });
+    let rule = RuleSpec::Imbalance { measure, threshold };
+    BarSpec::new("plot", SignRule::Aggressor, LimitSpec::default(), rule).unwrap()
+}
+
+fn median_ticks(tape: &Tape, spec: &BarSpec) -> f64 {
+    let mut machine = BarMachine::new(spec);
+    let mut bars = Vec::new();
+    for trade in &tape.trades {
+        machine.on_trade(trade, tape.has_aggressor, &mut bars);
+    }
+    let mut ticks: Vec<u64> = bars.iter().map(|bar| bar.ticks).collect();
+    ticks.sort_unstable();
+    ticks[ticks.len() / 2] as f64
+}
+
+fn image(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/img").join(name)
+}
+
+fn ticks_per_bar(tapes: &[Tape]) {
+    let path = image("ticks-per-bar.svg");
+    let root = SVGBackend::new(&path, (760, 520)).into_drawing_area();
+    root.fill(&WHITE).unwrap();
+    let mut chart = ChartBuilder::on(&root)
+        .margin(12)
+        .caption("Median ticks per bar against the target (α = 0.001)", ("sans-serif", 22))
+        .x_label_area_size(48)
+        .y_label_area_size(64)
+        .build_cartesian_2d((100f64..5000f64).log_scale(), (1f64..10_000f64).log_scale())
+        .unwrap();
+    chart
+        .configure_mesh()
+        .label_style(("sans-serif", 16))
+        .x_desc("target")
+        .y_desc("median ticks per bar")
+        .draw()
+        .unwrap();
+    let ends = [100.0, 5000.0];
+    chart
+        .draw_series(LineSeries::new(ends.map(|target| (target, target)), BLACK.mix(0.4)))
+        .unwrap()
+        .label("what the knob says")
+        .legend(|(x, y)| PathElement::new([(x, y), (x + 20, y)], BLACK.mix(0.4)));
+    let rules: [(&str, Threshold); 2] =
+        [("wald", ThresholdSpec::Wald), ("product", ThresholdSpec::Product)];
+    let mut colours = COLOURS.iter().cycle();
+    for (rule, threshold) in rules {
+        for tape in tapes {
+            for measure in [Measure::Tick, Measure::Dollar] {
+                let targets: &[f64] = &[100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0];
+                let points: Vec<(f64, f64)> = targets
+                    .iter()
+                    .map(|target| {
+                        let spec = spec(measure, threshold, 1e-3, *target);
+                        (*target, median_ticks(tape, &spec))
+                    })
+                    .collect();
+                let colour = *colours.next().unwrap();
+                chart
+                    .draw_series(LineSeries::new(points, colour.stroke_width(2)).point_size(3))
+                    .unwrap()
+                    .label(format!("{rule}, {}, {measure:?}", tape.name))
+                    .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], colour));
+            }
+            if rule == "product" {
+                break;
+            }
+        }
+    }
+    chart
+        .configure_series_labels()
+        .label_font(("sans-serif", 15))
+        .position(SeriesLabelPosition::UpperLeft)
+        .background_style(WHITE.mix(0.8))
+        .border_style(BLACK.mix(0.3))
+        .draw()
+        .unwrap();
+    root.present().unwrap();
+}
+
+/// m2 of a `wald` machine, read from its saved state.
+fn second_moment(machine: &BarMachine) -> f64 {
+    let state = serde_json::to_value(machine).unwrap();
+    state["Wald"]["rule"]["moments"]["m2"].as_f64().unwrap()
+}
+
+/// Relative distance of the two builders' E[x²], every `step` trades since the late one's warm-up;
+/// 1e-18 stands for "the same bits".
+fn distances(tape: &Tape, alpha: f64, last: usize, step: usize) -> Vec<(f64, f64)> {
+    let spec = spec(Measure::Dollar, ThresholdSpec::Wald, alpha, 1000.0);
+    let join = tape.trades.len() / 2;
+    let (mut full, mut late) = (BarMachine::new(&spec), BarMachine::new(&spec));
+    let mut bars = Vec::new();
+    for trade in &tape.trades[..join] {
+        full.on_trade(trade, tape.has_aggressor, &mut bars);
+    }
+    let mut points = Vec::new();
+    for (done, trade) in tape.trades[join..join + last].iter().enumerate() {
+        full.on_trade(trade, tape.has_aggressor, &mut bars);
+        late.on_trade(trade, tape.has_aggressor, &mut bars);
+        if done >= 1000 && done % step == 0 {
+            let (m2, other) = (second_moment(&full), second_moment(&late));
+            points.push((done as f64, ((m2 - other).abs() / m2).max(1e-18)));
+        }
+    }
+    points
+}
+
+fn synchronisation(tapes: &[Tape]) {
+    let path = image("synchronisation.svg");
+    let root = SVGBackend::new(&path, (760, 460)).into_drawing_area();
+    root.fill(&WHITE).unwrap();
+    let mut chart = ChartBuilder::on(&root)
+        .margin(12)
+        .caption("A builder that joins late, dollar imbalance, target 1000", ("sans-serif", 22))
+        .x_label_area_size(48)
+        .y_label_area_size(64)
+        .build_cartesian_2d(0f64..100_000f64, (1e-18..1f64).log_scale())
+        .unwrap();
+    chart
+        .configure_mesh()
+        .label_style(("sans-serif", 16))
+        .x_desc("trades since joining")
+        .y_desc("relative difference of E[x²] (bottom: none)")
+        .y_label_formatter(&|difference| format!("{difference:.0e}"))
+        .draw()
+        .unwrap();
+    let mut colours = COLOURS.iter();
+    for alpha in [1e-2, 1e-3, 3e-4] {
+        for tape in tapes {
+            let colour = *colours.next().unwrap();
+            let points = distances(tape, alpha, 80_000, 250);
+            chart
+                .draw_series(LineSeries::new(points, colour.stroke_width(2)))
+                .unwrap()
+                .label(format!("α = {alpha}, {}", tape.name))
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], colour));
+        }
+    }
+    chart
+        .configure_series_labels()
+        .label_font(("sans-serif", 15))
+        .position(SeriesLabelPosition::UpperRight)
+        .background_style(WHITE.mix(0.8))
+        .border_style(BLACK.mix(0.3))
+        .draw()
+        .unwrap();
+    root.present().unwrap();
+}
+
+fn main() {
+    let tapes: Vec<Tape> = [market::bitmex(3), market::spy()].into_iter().flatten().collect();
+    std::fs::create_dir_all(image("")).unwrap();
+    ticks_per_bar(&tapes);
+    synchronisation(&tapes);
+    println!("wrote {}", image("").display());
+}
