@@ -64,16 +64,22 @@ fn image(name: &str) -> PathBuf {
 
 fn ticks_per_bar(tapes: &[Tape]) {
     let path = image("ticks-per-bar.svg");
-    let root = SVGBackend::new(&path, (720, 480)).into_drawing_area();
+    let root = SVGBackend::new(&path, (760, 520)).into_drawing_area();
     root.fill(&WHITE).unwrap();
     let mut chart = ChartBuilder::on(&root)
         .margin(12)
-        .caption("Median ticks per bar against the target (α = 0.001)", ("sans-serif", 18))
-        .x_label_area_size(40)
-        .y_label_area_size(56)
+        .caption("Median ticks per bar against the target (α = 0.001)", ("sans-serif", 22))
+        .x_label_area_size(48)
+        .y_label_area_size(64)
         .build_cartesian_2d((100f64..5000f64).log_scale(), (1f64..10_000f64).log_scale())
         .unwrap();
-    chart.configure_mesh().x_desc("target").y_desc("median ticks per bar").draw().unwrap();
+    chart
+        .configure_mesh()
+        .label_style(("sans-serif", 16))
+        .x_desc("target")
+        .y_desc("median ticks per bar")
+        .draw()
+        .unwrap();
     let ends = [100.0, 5000.0];
     chart
         .draw_series(LineSeries::new(ends.map(|target| (target, target)), BLACK.mix(0.4)))
@@ -108,6 +114,7 @@ fn ticks_per_bar(tapes: &[Tape]) {
     }
     chart
         .configure_series_labels()
+        .label_font(("sans-serif", 15))
         .position(SeriesLabelPosition::UpperLeft)
         .background_style(WHITE.mix(0.8))
         .border_style(BLACK.mix(0.3))
@@ -146,17 +153,18 @@ fn distances(tape: &Tape, alpha: f64, last: usize, step: usize) -> Vec<(f64, f64
 
 fn synchronisation(tapes: &[Tape]) {
     let path = image("synchronisation.svg");
-    let root = SVGBackend::new(&path, (720, 420)).into_drawing_area();
+    let root = SVGBackend::new(&path, (760, 460)).into_drawing_area();
     root.fill(&WHITE).unwrap();
     let mut chart = ChartBuilder::on(&root)
         .margin(12)
-        .caption("A builder that joins late, dollar imbalance, target 1000", ("sans-serif", 18))
-        .x_label_area_size(40)
+        .caption("A builder that joins late, dollar imbalance, target 1000", ("sans-serif", 22))
+        .x_label_area_size(48)
         .y_label_area_size(64)
-        .build_cartesian_2d(0f64..80_000f64, (1e-18..1f64).log_scale())
+        .build_cartesian_2d(0f64..100_000f64, (1e-18..1f64).log_scale())
         .unwrap();
     chart
         .configure_mesh()
+        .label_style(("sans-serif", 16))
         .x_desc("trades since joining")
         .y_desc("relative difference of E[x²] (bottom: none)")
         .y_label_formatter(&|difference| format!("{difference:.0e}"))
@@ -176,6 +184,7 @@ fn synchronisation(tapes: &[Tape]) {
     }
     chart
         .configure_series_labels()
+        .label_font(("sans-serif", 15))
         .position(SeriesLabelPosition::UpperRight)
         .background_style(WHITE.mix(0.8))
         .border_style(BLACK.mix(0.3))

@@ -112,4 +112,17 @@ mod tests {
         let signs: Vec<i8> = told.iter().map(|side| signer.sign(1.0, *side, true)).collect();
         assert_eq!(signs, [1, -1, -1, 1, 1]);
     }
+
+    #[test]
+    fn a_signer_taken_back_is_the_one_that_stopped_there() {
+        for has_aggressor in [false, true] {
+            // A first trade by the tick rule leaves a price that told sides must not disturb.
+            let mut stopped = Signer::new(SignRule::Aggressor);
+            stopped.sign(10.0, Aggressor::Unknown, false);
+            let sign = stopped.sign(9.0, Aggressor::Seller, has_aggressor);
+            let mut ahead = stopped;
+            ahead.sign(12.0, Aggressor::Buyer, has_aggressor);
+            assert_eq!(ahead.back_at(sign, 9.0, has_aggressor), stopped);
+        }
+    }
 }

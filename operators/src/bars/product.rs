@@ -26,8 +26,8 @@ pub struct Product {
     expected_ticks: ExpectedTicks,
     round_bits: u32,
     at: ExpectationsAt,
-    /// mu at the open bar's first trade (`BarOpen` only).
-    frozen_mu: f64,
+    /// mu as the open bar's tests use it.
+    tested_mu: f64,
 }
 
 impl Product {
@@ -38,21 +38,11 @@ impl Product {
         round_bits: u32,
         at: ExpectationsAt,
     ) -> Self {
-        Self { moments, expected_ticks, round_bits, at, frozen_mu: 0.0 }
+        Self { moments, expected_ticks, round_bits, at, tested_mu: 0.0 }
     }
 
-    /// mu as the next test uses it, or as the last one did before `learn`.
-    #[inline(always)]
-    fn tested_mu(&self) -> f64 {
-        match self.at {
-            ExpectationsAt::Tick => self.moments.mu,
-            ExpectationsAt::BarOpen => self.frozen_mu,
-        }
-    }
-
-    #[inline(always)]
-    fn threshold(&self) -> f64 {
-        self.expected_ticks.value() * self.tested_mu().abs()
+    fn threshold(&self, mu: f64) -> f64 {
+        self.expected_ticks.value() * mu.abs()
     }
 }
 
@@ -70,21 +60,27 @@ impl Rule for Product {
 
     #[inline(always)]
     fn observe(&mut self, _flow: Flow, open: &OpenBar) {
-        if self.at == ExpectationsAt::BarOpen && open.ticks == 1 {
-            self.frozen_mu = self.moments.mu;
+        if self.at == ExpectationsAt::Tick || open.ticks == 1 {
+            self.tested_mu = self.moments.mu;
         }
     }
 
     #[inline(always)]
     fn closes(&self, open: &OpenBar) -> bool {
-        open.theta.abs() >= self.threshold()
+        open.theta.abs() >= self.threshold(self.tested_mu)
     }
 
     fn levels(&self) -> Levels {
+        // Until this trade is learnt the two agree; at a session's end only the running one is
+        // what the next test would use.
+        let mu = match self.at {
+            ExpectationsAt::Tick => self.moments.mu,
+            ExpectationsAt::BarOpen => self.tested_mu,
+        };
         Levels {
-            threshold: Some(self.threshold()),
+            threshold: Some(self.threshold(mu)),
             expected_ticks: Some(self.expected_ticks.value()),
-            expected_imbalance: Some(self.tested_mu()),
+            expected_imbalance: Some(mu),
             ..Levels::default()
         }
     }
@@ -97,13 +93,13 @@ impl Rule for Product {
     fn settle(&mut self, closed: &OpenBar) {
         self.expected_ticks.settle(closed.ticks, self.round_bits);
         self.moments.round(self.round_bits);
-        self.frozen_mu = 0.0;
+        self.tested_mu = 0.0;
     }
 
     fn restart(&mut self) {
         self.moments.restart();
         self.expected_ticks.restart();
-        self.frozen_mu = 0.0;
+        self.tested_mu = 0.0;
     }
 
     fn digest(&self, digest: &mut Digest) {
