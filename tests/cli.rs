@@ -114,8 +114,8 @@ fn a_real_history_makes_the_same_bars_whatever_the_sink_batch_and_workers() {
     let rows: usize = batches.iter().map(|batch| batch.num_rows()).sum();
     assert_eq!(rows, lines.len());
     let first: serde_json::Value = serde_json::from_str(lines[0]).unwrap();
-    use arrow::array::AsArray;
-    use arrow::datatypes::{Float64Type, UInt64Type};
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::{Float64Type, UInt64Type};
     let batch = &batches[0];
     for name in ["open", "vwap", "theta", "threshold", "sigma"] {
         let column = batch.column_by_name(name).unwrap().as_primitive::<Float64Type>();

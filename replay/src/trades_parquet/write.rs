@@ -4,11 +4,11 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{
+use arrow_array::{
     ArrayRef, Float64Array, Int8Array, RecordBatch, TimestampNanosecondArray, UInt32Array,
     UInt64Array,
 };
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
 use barflow_operators::batch::{Feed, InputKind, TradeBatch};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -115,7 +115,7 @@ impl TradeWriter {
         Ok(self.path.clone())
     }
 
-    fn record(&self, batch: &TradeBatch) -> Result<RecordBatch, arrow::error::ArrowError> {
+    fn record(&self, batch: &TradeBatch) -> Result<RecordBatch, ArrowError> {
         let sides = batch.aggressor.iter().map(|side| side.sign());
         let times = TimestampNanosecondArray::from(batch.event_time.clone()).with_timezone("UTC");
         let mut columns: Vec<ArrayRef> = vec![
