@@ -29,7 +29,7 @@ pub enum Container {
 }
 
 /// Bytes decoded at a time: large enough to make hand-over free, small enough for the cache.
-pub const BLOCK: usize = 1 << 18;
+pub const BLOCK: usize = 1 << 16;
 
 /// Room before and after a block's lines, so that eight bytes can be loaded around any field.
 pub const MARGIN: usize = 64;
@@ -68,7 +68,7 @@ impl Buffers {
     /// Takes a buffer back.
     pub fn give_back(&self, buffer: Vec<u8>) {
         let mut stock = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if stock.len() < 8 && buffer.len() == Self::LENGTH {
+        if stock.len() < 20 && buffer.len() == Self::LENGTH {
             stock.push(buffer);
         }
     }

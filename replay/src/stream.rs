@@ -23,7 +23,7 @@ use crate::sniff::is_header;
 use crate::trades_parquet::read::ParquetTrades;
 
 /// Blocks decoded ahead of the rows: enough to ride out hiccups, 1 MiB.
-const BLOCKS_AHEAD: usize = 4;
+const BLOCKS_AHEAD: usize = 16;
 
 /// How a history is read.
 #[derive(Clone, Debug)]

@@ -34,6 +34,10 @@ use crate::sinks::parquet::ParquetBars;
 use crate::sinks::{BarSink, SinkError, SinkReport};
 use crate::trade_store::TradeStore;
 
+/// How long an idle worker polls before it sleeps: about as long as sleeping and waking take. More
+/// would only take the core from the threads that read.
+const IDLE_SPIN: Duration = Duration::from_micros(20);
+
 /// A row that no trade can be, with no quarantine to put it in.
 #[derive(Debug, thiserror::Error)]
 #[error("{}:{}: field \"{}\": {}: \"{}\"", .0.source, .0.line, .0.field, .0.reason, .0.value)]
@@ -119,8 +123,7 @@ pub fn replay(settings: &ReplaySettings, report: bool) -> Result<Outcome, Failur
     };
     let feeders = feeders(plan, &workers, &read);
     let shown = report.then(|| Shown::start(progress.clone(), bytes));
-    // A replay's other threads need the core more than an idle worker does.
-    let result = run_graph(&workers, Duration::ZERO, options, committed, feeders, sink);
+    let result = run_graph(&workers, IDLE_SPIN, options, committed, feeders, sink);
     drop(shown);
     let kept = store.map(TradeStore::finish).transpose();
 

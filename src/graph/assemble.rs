@@ -83,7 +83,8 @@ pub fn assemble(scope: Scope<'_, Epoch>, intakes: Intakes, options: &GraphOption
     commits.probe_with(&handed_over);
 }
 
-/// Notes each bar's length, and the bars of each message as facts for the ledger.
+/// Notes lengths of bars, and how many there are as facts for the ledger: one per specification
+/// and message, however many bars a message holds.
 fn count_bars<'scope>(
     bars: StreamVec<'scope, Epoch, BarUpdate>,
     tally: Tally,
@@ -91,13 +92,19 @@ fn count_bars<'scope>(
     bars.unary::<CapacityContainerBuilder<Vec<_>>, _, _, _>(Pipeline, "CountBars", |_cap, _info| {
         move |input, output| {
             input.for_each(|cap, updates| {
+                tally.add_bars(updates.iter().filter(|(_, _, diff)| *diff > 0).map(|(b, _, _)| b));
                 let mut session = output.session(&cap);
-                for (bar, epoch, diff) in updates.drain(..) {
-                    if diff > 0 {
-                        tally.add_bar(&bar);
-                    }
+                // Bars of a specification lie side by side, in order of epochs.
+                let alike = |a: &BarUpdate, b: &BarUpdate| {
+                    a.1 == b.1
+                        && Arc::ptr_eq(&a.0.spec, &b.0.spec)
+                        && Arc::ptr_eq(&a.0.feed, &b.0.feed)
+                };
+                for run in updates.chunk_by(alike) {
+                    let (bar, epoch, _) = &run[0];
+                    let count = run.iter().map(|(_, _, diff)| diff).sum();
                     let kind = FactKind::Bars(bar.spec.to_string());
-                    session.give((Fact::new(&bar.feed.instrument, kind), epoch, diff));
+                    session.give((Fact::new(&bar.feed.instrument, kind), *epoch, count));
                 }
             });
         }

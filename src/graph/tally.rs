@@ -44,16 +44,18 @@ impl Tally {
         }
     }
 
-    /// Takes a bar.
-    pub fn add_bar(&self, bar: &PublishedBar) {
+    /// Takes bars.
+    pub fn add_bars<'a>(&self, bars: impl Iterator<Item = &'a PublishedBar>) {
         let mut lengths = self.lengths.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (bar.feed.instrument.clone(), Arc::clone(&bar.spec));
-        let entry = lengths.entry(key).or_insert_with(|| BarLengths {
-            // Three digits are always lawful; the constructor fails only for more than five.
-            ticks: Histogram::new(3).unwrap_or_else(|_| unreachable!("3 digits are lawful")),
-        });
-        // Fails only beyond what a u64 histogram can grow to; the count of such a bar is no loss.
-        let _ = entry.ticks.record(bar.bar.ticks);
+        for bar in bars {
+            let key = (bar.feed.instrument.clone(), Arc::clone(&bar.spec));
+            let entry = lengths.entry(key).or_insert_with(|| BarLengths {
+                // Three digits are always lawful; the constructor fails only for more than five.
+                ticks: Histogram::new(3).unwrap_or_else(|_| unreachable!("3 digits are lawful")),
+            });
+            // Fails only beyond what a u64 histogram can grow to; such a length is no loss.
+            let _ = entry.ticks.record(bar.bar.ticks);
+        }
     }
 
     /// Notes how far instruments are handed over.
