@@ -117,7 +117,7 @@ fn through_graph(book: &BarBook, intakes: Vec<Intake>, pool: &BatchPool) -> u64 
     });
     let workers = Workers::Threads(1);
     let sink = Box::new(NoSink::default());
-    let report = run(&workers, Duration::from_micros(20), options, committed, vec![feeder], sink);
+    let report = run(&workers, Duration::ZERO, options, committed, vec![feeder], sink);
     report.expect("the graph runs").bars
 }
 

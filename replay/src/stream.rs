@@ -22,8 +22,8 @@ use crate::rows::{Layout, Output, Quote, RowRules, read_rows};
 use crate::sniff::is_header;
 use crate::trades_parquet::read::ParquetTrades;
 
-/// Blocks decoded ahead of the rows: enough to ride out hiccups, 1 MiB.
-const BLOCKS_AHEAD: usize = 16;
+/// Blocks decoded ahead of the rows: enough to ride out hiccups, 2 MiB.
+const BLOCKS_AHEAD: usize = 4;
 
 /// How a history is read.
 #[derive(Clone, Debug)]
