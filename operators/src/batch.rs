@@ -135,13 +135,10 @@ impl TradeBatch {
     }
 
     /// Appends a trade.
+    #[inline(always)]
     pub fn push(&mut self, trade: &Trade) {
-        if trade.count != 1 && self.count.is_empty() {
-            self.count.resize(self.len(), 1);
-            self.count.reserve(self.trade_id.capacity() - self.len());
-            self.count.push(trade.count);
-        } else if !self.count.is_empty() {
-            self.count.push(trade.count);
+        if trade.count != 1 || !self.count.is_empty() {
+            self.push_count(trade.count);
         }
         self.trade_id.push(trade.trade_id);
         self.event_time.push(trade.event_time);
@@ -149,6 +146,15 @@ impl TradeBatch {
         self.qty.push(trade.qty);
         self.quote.push(trade.quote);
         self.aggressor.push(trade.aggressor);
+    }
+
+    /// Counts of aggregates; the column begins with the first that is not 1.
+    fn push_count(&mut self, count: u32) {
+        if self.count.is_empty() {
+            self.count.reserve(self.trade_id.capacity());
+            self.count.resize(self.len(), 1);
+        }
+        self.count.push(count);
     }
 
     /// The first `rows` trades.

@@ -1,4 +1,4 @@
-//! E[T]: how long a bar is expected to be.
+//! E\[T\]: how long a bar is expected to be.
 
 use serde::{Deserialize, Serialize};
 

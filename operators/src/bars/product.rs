@@ -1,4 +1,4 @@
-//! AFML's imbalance bars: |θ| ≥ E[T]·|E[x]| (AFML §2.3.2.1–2, spec-compat §1).
+//! AFML's imbalance bars: |θ| ≥ E\[T\]·|E\[x\]| (AFML §2.3.2.1–2, spec-compat §1).
 
 use serde::{Deserialize, Serialize};
 

@@ -2,7 +2,7 @@
 
 use barflow_operators::trade::Aggressor;
 
-use super::scan::{Marks, decimal, integer};
+use super::scan::{Marks, boolean, decimal, integer};
 use super::{Output, RawRow, RowRules, careful};
 
 /// The order of fields after id, price and quantity.
@@ -184,14 +184,5 @@ impl Cursor<'_> {
         }
         self.at = mark + 1;
         matches!(self.bytes[mark], b',' | b'\n').then_some(())
-    }
-}
-
-#[inline(always)]
-fn boolean(bytes: &[u8], start: usize, end: usize) -> Option<bool> {
-    match &bytes[start..end] {
-        b"True" | b"true" | b"TRUE" | b"1" => Some(true),
-        b"False" | b"false" | b"FALSE" | b"0" => Some(false),
-        _ => None,
     }
 }

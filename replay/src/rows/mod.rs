@@ -122,11 +122,11 @@ impl RowRules {
             Quote::Source => (row.qty, row.quote),
             Quote::Inverse { contract } => {
                 let quote = row.qty * contract;
+                // The quantity is a quotient here; the written one must be lawful as well.
+                validation::check(row.price, row.qty, quote, event_time)?;
                 (quote / row.price, quote)
             }
         };
-        // An inverse quantity is a quotient; the written one is what must be positive.
-        validation::check(row.price, row.qty, quote, event_time)?;
         validation::check(row.price, qty, quote, event_time)?;
         Ok(Trade {
             trade_id: row.id,

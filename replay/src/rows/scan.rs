@@ -91,6 +91,22 @@ pub fn integer(bytes: &[u8], start: usize, end: usize) -> Option<u64> {
     Some(high * 100_000_000 + low)
 }
 
+/// The truth of `True`, `true`, `TRUE`, `1` and their opposites; None for anything else. Without
+/// branches: sides are as good as random, and a wrong guess costs more than all comparisons.
+#[inline(always)]
+pub fn boolean(bytes: &[u8], start: usize, end: usize) -> Option<bool> {
+    let length = end - start;
+    if length == 0 || length > 5 {
+        return None;
+    }
+    let w = load(bytes, start) & (u64::MAX >> (64 - 8 * length));
+    let is = |text: &[u8; 8]| w == u64::from_le_bytes(*text);
+    let yes =
+        is(b"True\0\0\0\0") | is(b"true\0\0\0\0") | is(b"TRUE\0\0\0\0") | is(b"1\0\0\0\0\0\0\0");
+    let no = is(b"False\0\0\0") | is(b"false\0\0\0") | is(b"FALSE\0\0\0") | is(b"0\0\0\0\0\0\0\0");
+    if yes | no { Some(yes) } else { None }
+}
+
 /// Powers of ten that are exact in f64 and that a fast decimal can need.
 const POWERS: [f64; 17] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16];
