@@ -81,7 +81,11 @@ fn a_real_history_makes_the_same_bars_whatever_the_sink_batch_and_workers() {
     assert!(plain.status.success(), "{}", stderr(&plain));
     let lines: Vec<&str> = std::str::from_utf8(&plain.stdout).unwrap().lines().collect();
     assert!(lines.len() > 300, "{}", lines.len());
-    assert!(stderr(&plain).contains("740,397 trades"), "{}", stderr(&plain));
+    let report = stderr(&plain);
+    assert!(report.contains("740,397 trades"), "{report}");
+    // A history of any length fits into 150 MiB; this one takes a tenth of that.
+    let peak = report.split("peak memory ").nth(1).and_then(|rest| rest.split(' ').next());
+    assert!(peak.unwrap().parse::<u32>().unwrap() <= 150, "{report}");
     for more in [
         &["--workers", "2"][..],
         &["--batch-rows", "77"],

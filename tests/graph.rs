@@ -4,7 +4,12 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use barflow::graph::run::Feeder;
+use barflow::sinks::{BarSink, Commit, SinkError, SinkReport};
 use barflow_operators::bar::Bar;
 use barflow_operators::dataflow::ledger::FactKind;
 use barflow_operators::dataflow::validate::RejectPolicy;
@@ -13,7 +18,7 @@ use barflow_operators::measure::Measure;
 use barflow_operators::sign::SignRule;
 use barflow_operators::spec::{BarSpec, LimitSpec, RuleSpec, ThresholdSpec};
 use proptest::prelude::*;
-use support::graph_runs::{Setup, bare, feed, intakes, run_graph, tape};
+use support::graph_runs::{Setup, bare, feed, intakes, run_fed, run_graph, tape};
 
 fn specs() -> Vec<BarSpec> {
     let limits = LimitSpec::default();
@@ -200,4 +205,56 @@ fn an_intake_without_trades_is_no_trouble() {
     let run = run_graph(setup(2), vec![empty]);
     run.result.as_ref().unwrap();
     assert!(run.bars().is_empty());
+}
+
+/// Takes nothing until the feeder has come to rest.
+struct Stuck {
+    fed: Arc<AtomicUsize>,
+    /// What was fed while the first commit was stuck.
+    rest: Arc<AtomicUsize>,
+}
+
+impl BarSink for Stuck {
+    fn commit(&mut self, _: &Commit) -> Result<(), SinkError> {
+        let mut before = usize::MAX;
+        while self.rest.load(Ordering::SeqCst) == 0 && before != self.fed.load(Ordering::SeqCst) {
+            before = self.fed.load(Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let _ = self.rest.compare_exchange(0, before, Ordering::SeqCst, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<SinkReport, SinkError> {
+        Ok(SinkReport::default())
+    }
+}
+
+#[test]
+fn a_stuck_sink_stops_the_source_within_its_window() {
+    for workers in [1, 2] {
+        let (fed, rest) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let sink = Stuck { fed: Arc::clone(&fed), rest: Arc::clone(&rest) };
+        let feed = feed("A");
+        let mut input = intakes(&feed, &tape(5, 2000), 5).into_iter();
+        let mine = feed.instrument.shard_hash() as usize % workers;
+        let feeders = (0..workers)
+            .map(|worker| -> Feeder {
+                let input = if worker == mine { input.by_ref().collect() } else { Vec::new() };
+                let fed = Arc::clone(&fed);
+                Box::new(move |inlet, _stop| {
+                    for intake in input {
+                        inlet.send(intake)?;
+                        fed.fetch_add(1, Ordering::SeqCst);
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        run_fed(setup(workers), feeders, Box::new(sink)).unwrap();
+        let first = rest.load(Ordering::SeqCst);
+        // The window, the two queues, and what is in somebody's hands.
+        let bound = barflow::graph::flow::WINDOW + 4 + barflow::graph::run::COMMIT_QUEUE + 4;
+        assert!(first > 0 && first <= bound, "{workers} workers: {first} intakes, {bound} at most");
+    }
 }

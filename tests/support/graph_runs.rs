@@ -177,3 +177,29 @@ pub fn run_into(setup: Setup, inputs: Vec<Vec<Intake>>, kept: Kept) -> Run {
     let rejects = std::mem::take(&mut *rejects.lock().unwrap());
     Run { result, commits, rejects, tally }
 }
+
+/// Runs the graph with these feeders into this sink.
+pub fn run_fed(
+    setup: Setup,
+    feeders: Vec<Feeder>,
+    sink: Box<dyn BarSink>,
+) -> Result<SinkReport, Cause> {
+    let (commits, committed) = commit_channel();
+    let specs = setup.specs;
+    let options = GraphOptions {
+        specs_of: Arc::new(move |_feed| specs.clone()),
+        validate: ValidateOptions {
+            policy: setup.policy,
+            reorder_window: setup.window,
+            pool: BatchPool::new(1024, 16),
+            resume_after: BTreeMap::new(),
+        },
+        on_reject: Arc::new(|_| ()),
+        commits,
+        trades: None,
+        tally: Tally::default(),
+        stop: Stop::new(),
+        clock: Default::default(),
+    };
+    run(&Workers::Threads(setup.workers), Duration::ZERO, options, committed, feeders, sink)
+}
