@@ -78,7 +78,7 @@ fn spec(name: &str, measure: Measure, wald: bool) -> BarSpec {
     BarSpec::new(name, SignRule::Aggressor, LimitSpec::default(), rule).expect("a lawful spec")
 }
 
-/// The arithmetic of spec §3 and the fields of §6, written straight into one loop.
+/// The arithmetic of docs/BARS.md and the fields of a bar, written straight into one loop.
 #[inline(never)]
 fn bare_loop(batches: &[TradeBatch]) -> (u64, f64) {
     let (alpha, phi, et) = (0.001, 0.99, 1000.0);

@@ -41,7 +41,7 @@ pub struct ExpectedTicksSpec {
     pub max: f64,
 }
 
-/// Parameters that adaptive thresholds share (spec §3).
+/// Parameters that adaptive thresholds share (docs/BARS.md).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AdaptiveSpec {
     /// α per tick.
@@ -81,7 +81,7 @@ pub enum CompatTicks {
     Const,
 }
 
-/// Whose corner cases a mlfinlab-family machine follows (spec-compat §2).
+/// Whose corner cases a mlfinlab-family machine follows (docs/BARS.md).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CompatFlavour {
     /// mlfinlab and mlfinpy.
@@ -109,7 +109,7 @@ pub struct MlfinlabSpec {
     pub max: f64,
 }
 
-/// nautilus_trader's nine information-driven aggregations (spec-compat §4).
+/// nautilus_trader's nine information-driven aggregations (docs/BARS.md).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NautilusAggregation {
     /// Ticks ≥ step.

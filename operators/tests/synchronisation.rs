@@ -1,4 +1,4 @@
-//! Builders that join a stream late forget their different pasts (spec §4), on real trades.
+//! Builders that join a stream late forget their different pasts (docs/BARS.md), on real trades.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 #[allow(dead_code)]
@@ -57,7 +57,7 @@ fn meet(tape: &Tape, full: &[Bar], late: &[Bar], from: usize) -> Option<Met> {
 fn a_builder_that_joins_late_becomes_the_one_that_ran_from_the_start() {
     let mut failed = Vec::new();
     for tape in market::all(3) {
-        // α, and twice the trades that spec §4 measured: joining anywhere else costs some bars.
+        // α, and twice the trades that docs/BARS.md measured: joining anywhere else costs some bars.
         for (alpha, most) in [(1e-2, 6_000), (1e-3, 50_000), (3e-4, 130_000)] {
             let spec = generate::wald(Measure::Dollar, alpha, 1000.0);
             let full = run(&tape, &spec, 0);

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 /// Version of the record's fields; raised when a field changes its meaning or goes.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// The fields of spec §6, in the order in which all encodings list them.
+/// The fields of docs/BARS.md, in the order in which all encodings list them.
 ///
 /// Times are ns since the Unix epoch, prices in quote currency, `volume` in base and
 /// `quote_volume` in quote currency, θ and thresholds in the bar's measure. `state_digest` is 16

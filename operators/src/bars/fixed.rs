@@ -1,4 +1,4 @@
-//! Imbalance and runs bars with a constant threshold (spec-compat §3).
+//! Imbalance and runs bars with a constant threshold (docs/BARS.md).
 
 use serde::{Deserialize, Serialize};
 

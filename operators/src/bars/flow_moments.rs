@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::round::round_mantissa;
 use crate::digest::Digest;
 
-/// mu, m2, c and e of spec §3, learning on every tick; during warm-up, plain sums.
+/// mu, m2, c and e of docs/BARS.md, learning on every tick; during warm-up, plain sums.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FlowMoments {
     alpha: f64,
@@ -51,7 +51,7 @@ impl FlowMoments {
         }
     }
 
-    /// Step 3 of spec §3.
+    /// What every trade after the warm-up changes.
     #[inline(always)]
     pub fn learn(&mut self, x: f64) {
         self.mu += self.alpha * (x - self.mu);

@@ -1,4 +1,4 @@
-//! AFML's imbalance bars: |θ| ≥ E\[T\]·|E\[x\]| (AFML §2.3.2.1–2, spec-compat §1).
+//! AFML's imbalance bars: |θ| ≥ E\[T\]·|E\[x\]| (AFML §2.3.2.1–2, docs/BARS.md).
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,7 @@ pub enum ExpectationsAt {
     BarOpen,
 }
 
-/// Closes when |θ| ≥ E\[T\]·|mu|. It has no stable fixed point (spec-compat §6): bars run away to
+/// Closes when |θ| ≥ E\[T\]·|mu|. It has no stable fixed point (docs/BARS.md): bars run away to
 /// one tick or to for ever. Kept because the book defines it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Product {

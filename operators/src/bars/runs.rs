@@ -1,4 +1,4 @@
-//! Runs bars with expectations that move on every tick (AFML §2.3.2.3, spec §3).
+//! Runs bars with expectations that move on every tick (AFML §2.3.2.3, docs/BARS.md).
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! Imbalance bars whose knob means what it says: the Wald threshold (spec §3, default).
+//! Imbalance bars whose knob means what it says: the Wald threshold (docs/BARS.md, default).
 
 use serde::{Deserialize, Serialize};
 

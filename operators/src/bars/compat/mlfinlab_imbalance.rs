@@ -1,4 +1,4 @@
-//! Imbalance bars of mlfinlab, mlfinpy and RiskLabAI (spec-compat §2).
+//! Imbalance bars of mlfinlab, mlfinpy and RiskLabAI (docs/BARS.md).
 
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,5 @@
 //! The predecessor's newest kernel: dollar imbalance with E\[T\] and E\[|θ|/T\] moved at closes
-//! (spec-bars §5, spec-compat §5).
+//! (docs/BARS.md).
 
 use serde::{Deserialize, Serialize};
 

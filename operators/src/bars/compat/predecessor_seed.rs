@@ -1,5 +1,5 @@
 //! The predecessor's kernel at the time of its roadmap: dollar imbalance with E\[volume\] and
-//! E\[|θ|/volume\] moved at closes (spec-bars §5, spec-compat §5).
+//! E\[|θ|/volume\] moved at closes (docs/BARS.md).
 
 use serde::{Deserialize, Serialize};
 

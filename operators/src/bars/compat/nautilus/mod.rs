@@ -1,5 +1,5 @@
 //! nautilus_trader's information-driven bars: fixed steps, decimal sizes, split trades
-//! (spec-compat §4).
+//! (docs/BARS.md).
 //!
 //! ```text
 //! trade ─► decimal units ─► aggregation: how much goes in, does it close? ─► gathered bar
