@@ -240,6 +240,8 @@ fn every_bad_row_is_named_and_no_good_one_is_lost() {
         ("2,-1.5,1.0,10.5,1704067200000,true,true", "price", "greater than 0"),
         ("2,10.5,0.00000000,10.5,1704067200000,true,true", "qty", "greater than 0"),
         ("2,10.5,,10.5,1704067200000,true,true", "qty", "not a decimal number"),
+        ("2,10.5,1.0,20abc,1704067200000,true,true", "quote_qty", "not a decimal number"),
+        ("2,10.5,1.0,2;01.5,1704067200000,true,true", "quote_qty", "not a decimal number"),
         ("2,10.5,1.0,10.5,12,true,true", "time", "not between"),
         ("2,10.5,1.0,10.5,99999999999999999999,true,true", "time", "not a whole number"),
         ("2,10.5,1.0,10.5,1704067200000,maybe,true", "is_buyer_maker", "not True or False"),

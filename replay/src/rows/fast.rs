@@ -144,11 +144,17 @@ impl Cursor<'_> {
     fn skip_number(&mut self) -> Option<()> {
         let start = self.at;
         let mut mark = self.marks.advance()?;
-        if self.bytes[mark] == b'.' {
-            mark = self.marks.advance()?;
-        }
-        if mark == start || !self.bytes[start].is_ascii_digit() {
+        if mark - start > 16 {
             return None;
+        }
+        integer(self.bytes, start, mark)?;
+        if self.bytes[mark] == b'.' {
+            let dot = mark;
+            mark = self.marks.advance()?;
+            if mark - dot > 17 {
+                return None;
+            }
+            integer(self.bytes, dot + 1, mark)?;
         }
         self.comma(mark)
     }
