@@ -6,10 +6,13 @@
 //! files, archives ─ replay ─┘   └──────── graph ───────┘       └─ sinks::{parquet, jsonl}
 //! ```
 
+pub mod capture;
 pub mod cli;
 pub mod config;
+pub mod feeds;
 pub mod graph;
 pub mod history;
 pub mod quarantine;
 pub mod sinks;
 pub mod trade_store;
+pub mod venue;

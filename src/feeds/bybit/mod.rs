@@ -1,0 +1,1 @@
+//! Bybit v5: `publicTrade`, spot, linear and inverse.

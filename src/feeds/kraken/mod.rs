@@ -1,0 +1,1 @@
+//! Kraken: websocket v2 `trade`.

@@ -1,0 +1,34 @@
+//! Live feeds: one folder per venue, one session engine for all.
+//!
+//! ```text
+//! socket ─► frame ─► decode ─► print ─► lane (order, repeats, gaps) ─► intake ─► graph
+//!                      │                  ▲
+//!                      └─► acks, beats    └── backfill (REST) of what is missing
+//! ```
+//!
+//! **Invariant:** nothing here knows bars. A venue says how frames are asked for and read; the
+//! session keeps connections up and asks REST for what did not come; a lane decides what the graph
+//! sees, and that never depends on a clock.
+
+use std::sync::Arc;
+
+use self::venue::Venue;
+
+pub mod binance;
+pub mod bybit;
+pub mod coinbase;
+pub mod kraken;
+pub mod okx;
+pub mod print;
+pub mod venue;
+
+/// Every protocol there is: the one line that a new venue adds here is all that the rest of the
+/// program needs.
+pub fn venues() -> Vec<Arc<dyn Venue>> {
+    Vec::new()
+}
+
+/// The protocol of that name.
+pub fn venue(protocol: &str) -> Option<Arc<dyn Venue>> {
+    venues().into_iter().find(|venue| venue.protocol() == protocol)
+}

@@ -1,0 +1,210 @@
+//! What a frame says: trades, in the graph's own terms, and everything else by kind.
+
+use barflow_operators::trade::{Aggressor, Trade};
+use barflow_operators::validation;
+
+/// How many contracts, coins and quote currency belong together (docs/adr/0001).
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Contract {
+    /// The printed quantity is in base currency; quote = price × quantity.
+    #[default]
+    Base,
+    /// The printed quantity counts contracts of this much base currency (OKX linear swaps);
+    /// quantity = contracts × size, quote = price × quantity.
+    Linear {
+        /// Base currency per contract.
+        size: f64,
+    },
+    /// The printed quantity counts contracts of this much quote currency (Binance COIN-M, Bybit
+    /// inverse with size 1); quote = contracts × size, quantity = quote ÷ price.
+    Inverse {
+        /// Quote currency per contract.
+        size: f64,
+    },
+}
+
+impl Contract {
+    /// Quantity in base and value in quote currency of a print. The operations and their order are
+    /// those of replay, so that the bits agree.
+    #[inline]
+    pub fn amounts(self, price: f64, printed: f64) -> (f64, f64) {
+        match self {
+            Self::Base => (printed, price * printed),
+            Self::Linear { size } => {
+                let qty = printed * size;
+                (qty, price * qty)
+            }
+            Self::Inverse { size } => {
+                let quote = printed * size;
+                (quote / price, quote)
+            }
+        }
+    }
+}
+
+/// One instrument of a feed, as the venue's decoder needs to know it. Its place in the feed's list
+/// is its *slot*.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listing {
+    /// As the venue writes it in messages, such as `BTCUSDT`, `BTC-USD`, `BTC/USD`.
+    pub symbol: String,
+    /// What a printed quantity means.
+    pub contract: Contract,
+}
+
+/// What a print is to the order of its instrument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// A trade.
+    Trade,
+    /// An id of the sequence that is no trade between market participants (insurance fund, ADL,
+    /// price or quantity 0): makes no bar, leaves no gap. The reason is one of a few constants.
+    Excluded(&'static str),
+}
+
+/// One row of a frame (or of a REST answer).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Print {
+    /// Which of the feed's instruments.
+    pub slot: u32,
+    /// Trade or not.
+    pub standing: Standing,
+    /// What tells it from every other print of the instrument: the trade id where the venue
+    /// numbers trades, otherwise a 64-bit xxh3 hash of the venue's own unique id.
+    pub key: u64,
+    /// The trade. Where the venue has no numeric ids `trade_id` is 0 and the lane numbers.
+    pub trade: Trade,
+}
+
+/// A row that cannot be a trade, with everything a person needs to see why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("field \"{field}\" {reason}: \"{value}\"")]
+pub struct BadRow {
+    /// Which instrument, if the row got that far.
+    pub slot: Option<u32>,
+    /// Which id, if the row got that far: it leaves a gap that REST may fill.
+    pub id: Option<u64>,
+    /// The venue's name of the field.
+    pub field: &'static str,
+    /// Its text.
+    pub value: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// What one frame came to. Reused from frame to frame, so that decoding allocates nothing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Prints {
+    /// Rows in the order of their ids, oldest first, whatever order the venue lists them in.
+    pub rows: Vec<Print>,
+    /// Rows that are no trades and should have been. The other rows of the frame still count.
+    pub bad: Vec<BadRow>,
+    /// Rows for symbols that this connection did not ask for.
+    pub foreign: u32,
+}
+
+impl Prints {
+    /// Forgets everything, keeps the room.
+    pub fn clear(&mut self) {
+        self.rows.clear();
+        self.bad.clear();
+        self.foreign = 0;
+    }
+
+    /// Adds a row as the venue printed it, after judging its values.
+    #[allow(clippy::too_many_arguments)] // The columns of a print; a struct would only rename it.
+    #[inline]
+    pub fn push(
+        &mut self,
+        slot: u32,
+        contract: Contract,
+        key: u64,
+        trade_id: u64,
+        count: u32,
+        event_time: i64,
+        price: f64,
+        printed_qty: f64,
+        aggressor: Aggressor,
+    ) {
+        let (qty, quote) = contract.amounts(price, printed_qty);
+        if let Err(defect) = validation::check(price, qty, quote, event_time) {
+            let value = match defect.field {
+                "price" => price.to_string(),
+                "qty" => printed_qty.to_string(),
+                "quote" => quote.to_string(),
+                _ => event_time.to_string(),
+            };
+            self.bad.push(BadRow {
+                slot: Some(slot),
+                id: Some(trade_id).filter(|id| *id != 0),
+                field: defect.field,
+                value,
+                reason: defect.reason.to_owned(),
+            });
+            return;
+        }
+        let trade = Trade { trade_id, event_time, price, qty, quote, aggressor, count };
+        self.rows.push(Print { slot, standing: Standing::Trade, key, trade });
+    }
+
+    /// Adds an id that is no trade between market participants.
+    pub fn exclude(&mut self, slot: u32, id: u64, event_time: i64, why: &'static str) {
+        let trade = Trade {
+            trade_id: id,
+            event_time,
+            price: 0.0,
+            qty: 0.0,
+            quote: 0.0,
+            aggressor: Aggressor::Unknown,
+            count: 1,
+        };
+        self.rows.push(Print { slot, standing: Standing::Excluded(why), key: id, trade });
+    }
+}
+
+/// What kind of message a frame was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// Trades (perhaps none): they are in the [`Prints`].
+    Trades,
+    /// The venue confirmed so many of our subscriptions (channel × symbol), or all of a request
+    /// whose size it does not repeat.
+    Acknowledged(Acknowledged),
+    /// The venue refused a subscription, in its own words.
+    Refused(String),
+    /// A heartbeat or pong: the connection is alive.
+    Alive,
+    /// A known message that is none of ours, by kind: counted, otherwise ignored.
+    Other(&'static str),
+    /// Nothing we know: reported once per shape, counted.
+    Unknown,
+}
+
+/// How much a confirmation covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acknowledged {
+    /// So many symbols, cumulative over the connection where `total`, else in addition.
+    Symbols {
+        /// How many.
+        count: u32,
+        /// Whether `count` is all that are subscribed by now.
+        total: bool,
+    },
+    /// One request, all of it.
+    Request,
+}
+
+/// A frame that is not what the venue documents.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what}")]
+pub struct BadFrame {
+    /// What is wrong, naming the field where there is one.
+    pub what: String,
+}
+
+impl BadFrame {
+    /// A frame with this wrong.
+    pub fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into() }
+    }
+}

@@ -1,0 +1,173 @@
+//! What the session engine needs to know of a protocol.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use barflow_operators::batch::InputKind;
+use barflow_operators::instrument::InstrumentId;
+
+use super::print::{BadFrame, Contract, Heard, Listing, Prints};
+
+/// Which stream of trades a feed asks for. Not every venue has every one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Channel {
+    /// One message row per trade (Binance `trade`, OKX `trades-all`, every other venue).
+    Trades,
+    /// One row per aggregate (Binance `aggTrade`, OKX `trades`).
+    Aggregates,
+}
+
+/// How prints of an instrument are told apart and ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ids {
+    /// Each print has the id after the one before it: every gap and repeat can be told.
+    Consecutive,
+    /// A print is named by the last of `count` consecutive ids that it stands for.
+    Spans,
+    /// Prints have unique names and no order: repeats can be told within a window, gaps only
+    /// where a connection broke.
+    Names,
+}
+
+/// What a venue allows. Documented limits, each with its source in the venue's folder.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// Symbols that one connection may carry.
+    pub symbols_per_connection: usize,
+    /// Symbols that one subscribe message may carry.
+    pub symbols_per_message: usize,
+    /// Messages a client may send in a second, ours and pings together.
+    pub messages_per_second: u32,
+    /// Connection attempts allowed, in which time.
+    pub connects: (u32, Duration),
+    /// After which time the venue cuts every connection, if it does.
+    pub lifetime: Option<Duration>,
+    /// REST requests allowed, in which time (of the cheapest weight that backfill needs).
+    pub requests: (u32, Duration),
+}
+
+/// What a client has to say to stay connected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keepalive {
+    /// How often.
+    pub every: Duration,
+    /// What; a websocket ping where there is no text.
+    pub text: Option<&'static str>,
+}
+
+/// A REST request: always GET.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Path and query below the REST base URL, beginning with `/`.
+    pub path: String,
+    /// What it weighs in units of [`Limits::requests`].
+    pub weight: u32,
+}
+
+/// What is missing of one instrument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// First id that is missing (0 where the venue has no numeric ids).
+    pub first: u64,
+    /// Last id that is missing.
+    pub last: u64,
+    /// Event time of the last print before, ns; 0 if there was none.
+    pub after: i64,
+    /// Event time of the first print behind, ns.
+    pub before: i64,
+}
+
+/// Reads the frames of one connection.
+pub trait Decode: Send {
+    /// Reads one frame; rows go to `prints`, which the caller has cleared.
+    ///
+    /// # Errors
+    /// When the frame is not what the venue documents. Rows read before the fault stand.
+    fn decode(&mut self, frame: &[u8], prints: &mut Prints) -> Result<Heard, BadFrame>;
+}
+
+/// One venue's protocol: pure functions from what is wanted to what is sent, and from what is
+/// received to prints. No clock, no sockets.
+pub trait Venue: Send + Sync {
+    /// Name of the protocol in configuration, such as `binance-spot`.
+    fn protocol(&self) -> &'static str;
+
+    /// Channels that the venue has, the default first.
+    fn channels(&self) -> &'static [Channel];
+
+    /// The instrument that is meant by a symbol as the user writes it (the venue's own, case
+    /// sensitive).
+    ///
+    /// # Errors
+    /// Says what a symbol of this venue looks like.
+    fn instrument(&self, symbol: &str) -> Result<InstrumentId, String>;
+
+    /// The symbol as messages carry it (upper case for Binance; `BTC/USD` for `BTC-USD` of Kraken).
+    fn wire_symbol(&self, symbol: &str) -> String {
+        symbol.to_owned()
+    }
+
+    /// What a printed quantity means; `size` is what the user says about it.
+    ///
+    /// # Errors
+    /// When the venue does not tell and neither did the user, naming the setting `contract_size`.
+    fn contract(&self, symbol: &str, size: Option<f64>) -> Result<Contract, String>;
+
+    /// What a row of a channel stands for.
+    fn input(&self, channel: Channel) -> InputKind;
+
+    /// How prints of a channel are told apart.
+    fn ids(&self, channel: Channel) -> Ids;
+
+    /// Documented limits.
+    fn limits(&self) -> Limits;
+
+    /// Where the venue's websocket is: scheme, host, port and no path, such as
+    /// `wss://stream.binance.com:9443`.
+    fn websocket_base(&self) -> &'static str;
+
+    /// Path and query of the websocket for these symbols, beginning with `/`.
+    fn websocket_path(&self, channel: Channel, listings: &[Listing]) -> String;
+
+    /// Messages that subscribe, to be sent after connecting; none where the path does it. `request`
+    /// numbers the first of them, the next ones count on.
+    fn subscribe(&self, channel: Channel, listings: &[Listing], request: u64) -> Vec<String>;
+
+    /// How many acknowledgements of what kind mean that everything is subscribed is told by
+    /// comparing [`Heard::Acknowledged`] with this many symbols and requests; false if the venue
+    /// sends none.
+    fn acknowledges(&self) -> bool {
+        true
+    }
+
+    /// What keeps a connection up; none where answering websocket pings is enough.
+    fn keepalive(&self) -> Option<Keepalive>;
+
+    /// How long a healthy connection can be silent. A venue without heartbeats of its own answers
+    /// our websocket pings, which the session sends at half this time.
+    fn silence(&self) -> Duration;
+
+    /// A decoder for a connection that carries these listings; slots are places in this list.
+    fn decoder(&self, channel: Channel, listings: Arc<[Listing]>) -> Box<dyn Decode>;
+
+    /// Where the venue's REST is, such as `https://api.binance.com`.
+    fn rest_base(&self) -> &'static str;
+
+    /// The next request on the way to fill a gap, or none if REST cannot supply it (too old, or
+    /// no such endpoint). Asked again with what is still missing after every answer.
+    fn backfill(&self, channel: Channel, listing: &Listing, missing: &Missing) -> Option<Request>;
+
+    /// Reads a REST answer of [`backfill`](Self::backfill). Rows in the order of their ids; rows
+    /// outside what is missing are welcome (they prove where a gap ends).
+    ///
+    /// # Errors
+    /// When the answer is not what the venue documents, or an error in its own words.
+    fn read_backfill(
+        &self,
+        channel: Channel,
+        slot: u32,
+        listing: &Listing,
+        body: &[u8],
+        prints: &mut Prints,
+    ) -> Result<(), BadFrame>;
+}
