@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use barflow::config::bars::{BarBook, cut};
 use barflow::graph::assemble::GraphOptions;
-use barflow::graph::run::{Feeder, Workers, commit_channel, run};
+use barflow::graph::run::{Feeder, Pace, Workers, commit_channel, run};
 use barflow::graph::stop::Stop;
 use barflow::graph::tally::Tally;
 use barflow::sinks::none::NoSink;
@@ -68,12 +68,8 @@ fn intakes(rows: usize) -> Vec<Intake> {
     (0..TRADES / rows)
         .map(|piece| {
             let trades: Vec<Trade> = (0..rows).map(|row| trade(piece * rows + row)).collect();
-            Intake {
-                trades: TradeBatch::from_trades(Arc::clone(&feed), &trades),
-                rejects: Vec::new(),
-                start: position.clone(),
-                end: position.clone(),
-            }
+            let batch = TradeBatch::from_trades(Arc::clone(&feed), &trades);
+            Intake::new(batch, Vec::new(), position.clone(), position.clone())
         })
         .collect()
 }
@@ -108,16 +104,17 @@ fn through_graph(book: &BarBook, intakes: Vec<Intake>, pool: &BatchPool) -> u64 
         tally: Tally::default(),
         stop: Stop::new(),
         clock: Default::default(),
+        latency: Default::default(),
     };
-    let feeder: Feeder = Box::new(move |inlet, _stop| {
+    let feeder: Feeder = Box::new(move |inlets, _stop| {
         for intake in intakes {
-            inlet.send(intake)?;
+            inlets[0].send(intake)?;
         }
         Ok(())
     });
     let workers = Workers::Threads(1);
     let sink = Box::new(NoSink::default());
-    let report = run(&workers, Duration::ZERO, options, committed, vec![feeder], sink);
+    let report = run(&workers, Pace::HISTORY, options, committed, vec![feeder], sink);
     report.expect("the graph runs").bars
 }
 

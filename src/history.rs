@@ -25,9 +25,13 @@ pub fn feeders(plan: Plan, workers: &Workers, options: &ReadOptions) -> Vec<Feed
     }
     histories
         .into_iter()
-        .map(|mine| -> Feeder {
+        .enumerate()
+        .map(|(worker, mine)| -> Feeder {
             let options = options.clone();
-            Box::new(move |inlet, stop| {
+            Box::new(move |mut inlets, stop| {
+                // Only its own: the others' sources end when their readers do.
+                let inlet = inlets.swap_remove(worker);
+                drop(inlets);
                 for history in mine {
                     for intake in InstrumentStream::open(history, options.clone())? {
                         if stop.is_raised() || inlet.send(intake?).is_err() {

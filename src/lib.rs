@@ -14,5 +14,6 @@ pub mod graph;
 pub mod history;
 pub mod quarantine;
 pub mod sinks;
+pub mod telemetry;
 pub mod trade_store;
 pub mod venue;

@@ -236,15 +236,16 @@ fn a_stuck_sink_stops_the_source_within_its_window() {
         let (fed, rest) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let sink = Stuck { fed: Arc::clone(&fed), rest: Arc::clone(&rest) };
         let feed = feed("A");
-        let mut input = intakes(&feed, &tape(5, 2000), 5).into_iter();
+        // An intake of this size fills an epoch.
+        let mut input = intakes(&feed, &tape(5, 500_000), 8192).into_iter();
         let mine = feed.instrument.shard_hash() as usize % workers;
         let feeders = (0..workers)
             .map(|worker| -> Feeder {
                 let input = if worker == mine { input.by_ref().collect() } else { Vec::new() };
                 let fed = Arc::clone(&fed);
-                Box::new(move |inlet, _stop| {
+                Box::new(move |inlets, _stop| {
                     for intake in input {
-                        inlet.send(intake)?;
+                        inlets[worker].send(intake)?;
                         fed.fetch_add(1, Ordering::SeqCst);
                     }
                     Ok(())

@@ -97,6 +97,9 @@ pub struct Bar {
     pub state_digest: u64,
     /// 0 for a bar as first made; higher for a corrected one.
     pub revision: u32,
+    /// Ids that never came, between the bar before and the last trade of this one: more than 0
+    /// says that the bar spans a gap. Builders leave it at 0; who knows of gaps fills it in.
+    pub missing_ids: u64,
 }
 
 /// What a rule reports of its expectations when a bar closes: those of the closing trade's test.
@@ -232,6 +235,7 @@ impl OpenBar {
             close_reason: reason,
             state_digest: digest,
             revision: 0,
+            missing_ids: 0,
         }
     }
 }

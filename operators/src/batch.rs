@@ -34,6 +34,8 @@ impl InputKind {
 pub enum IdKind {
     /// The venue numbers trades consecutively: gaps and repeats can be told.
     Venue,
+    /// As `Venue`, and a row has the last id of the `count` trades that it stands for.
+    Spans,
     /// The source has no ids; rows were numbered as they were read.
     Ordinal,
 }

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::batch::TradeBatch;
 use crate::position::Position;
+use crate::sequence::Gap;
+use crate::spec::BarSpec;
 
 /// A row (or message) that is no lawful trade, with everything a person needs to find it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -41,4 +43,26 @@ pub struct Intake {
     pub start: Position,
     /// Where the row after the last one starts.
     pub end: Position,
+    /// What a live feed knows about this piece; none for files.
+    pub live: Option<LiveNotes>,
+    /// The bars of this instrument from this piece on; none: as before.
+    pub specs: Option<Arc<[BarSpec]>>,
+}
+
+/// What a live feed has found out before it hands trades over: it has put them in order and asked
+/// for what was missing, so nothing waits for missing ids any more.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LiveNotes {
+    /// When the first frame of this piece came, in ns since the Unix epoch. For telemetry only: no
+    /// bar depends on it.
+    pub received: i64,
+    /// Ids that are known to stand for no trade, in order: they leave no gap.
+    pub voids: Vec<Gap>,
+}
+
+impl Intake {
+    /// A piece of a file.
+    pub fn new(trades: TradeBatch, rejects: Vec<Reject>, start: Position, end: Position) -> Self {
+        Self { trades, rejects, start, end, live: None, specs: None }
+    }
 }

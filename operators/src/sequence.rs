@@ -62,10 +62,14 @@ pub struct Sequencer {
     window: usize,
     last_id: Option<u64>,
     last_time: i64,
+    /// Whether a row stands for as many ids as it counts trades.
+    spans: bool,
     /// Trades waiting for a missing id, by id; all beyond `last_id + 1`.
     waiting: VecDeque<Trade>,
     /// The latest gaps, to tell a late trade from a repeated one.
     recent_gaps: VecDeque<Gap>,
+    /// Ids ahead that are known to stand for no trade, in order.
+    voids: VecDeque<Gap>,
 }
 
 /// Gaps remembered per instrument. A trade older than the oldest of them counts as a duplicate.
@@ -78,8 +82,10 @@ impl Sequencer {
             window,
             last_id: None,
             last_time: i64::MIN,
+            spans: false,
             waiting: VecDeque::new(),
             recent_gaps: VecDeque::new(),
+            voids: VecDeque::new(),
         }
     }
 
@@ -87,6 +93,13 @@ impl Sequencer {
     /// duplicates.
     pub fn resume_after(&mut self, trade_id: u64) {
         self.last_id = Some(trade_id);
+    }
+
+    /// Stops waiting for good: whoever hands trades in has put them in order. What waited goes out
+    /// before the next trade. `voids` are ids ahead, in order, that stand for no trade.
+    pub fn settle(&mut self, voids: &[Gap]) {
+        self.window = 0;
+        self.voids.extend(voids);
     }
 
     /// Id of the last trade released.
@@ -107,7 +120,11 @@ impl Sequencer {
         pool: &BatchPool,
         findings: &mut Findings,
     ) -> Arc<TradeBatch> {
-        if batch.feed.ids == IdKind::Ordinal || self.continues(&batch.trade_id) {
+        self.spans = batch.feed.ids == IdKind::Spans;
+        self.skip_voids();
+        let passes =
+            batch.feed.ids == IdKind::Ordinal || (!self.spans && self.continues(&batch.trade_id));
+        if passes {
             if let Some(last) = batch.trade_id.last() {
                 self.last_id = Some(*last);
             }
@@ -115,6 +132,9 @@ impl Sequencer {
             return Arc::new(batch);
         }
         let mut ordered = pool.take(&batch.feed);
+        while self.waiting.len() > self.window {
+            self.give_up_gap(&mut ordered, findings);
+        }
         for row in 0..batch.len() {
             self.on_trade(row, batch.trade(row), &mut ordered, findings);
         }
@@ -142,9 +162,18 @@ impl Sequencer {
         // Written without an early exit so that it vectorises: it runs over every batch.
         begins
             && self.waiting.is_empty()
+            && self.voids.is_empty()
             && ids
                 .windows(2)
                 .fold(true, |so_far, pair| so_far & (pair[0].wrapping_add(1) == pair[1]))
+    }
+
+    /// First id that a row stands for.
+    fn first_id(&self, trade: &Trade) -> u64 {
+        match self.spans {
+            true => trade.trade_id.saturating_sub(u64::from(trade.count).saturating_sub(1)),
+            false => trade.trade_id,
+        }
     }
 
     fn on_trade(&mut self, row: usize, trade: Trade, out: &mut TradeBatch, found: &mut Findings) {
@@ -157,10 +186,9 @@ impl Sequencer {
                     found.duplicates += 1;
                 }
             }
-            Some(last) if id == last + 1 => {
+            Some(last) if self.first_id(&trade) <= last + 1 => {
                 found.reordered += u64::from(self.is_waiting());
-                self.last_id = Some(id);
-                out.push(&trade);
+                self.release(&trade, out);
                 self.release_waiting(out);
             }
             _ => {
@@ -170,6 +198,25 @@ impl Sequencer {
                 }
             }
         }
+    }
+
+    fn release(&mut self, trade: &Trade, out: &mut TradeBatch) {
+        self.last_id = Some(trade.trade_id);
+        out.push(trade);
+        self.skip_voids();
+    }
+
+    /// Passes over ids that stand for no trade.
+    fn skip_voids(&mut self) {
+        let Some(mut last) = self.last_id else { return };
+        while let Some(void) = self.voids.front() {
+            if void.first_missing > last.saturating_add(1) {
+                break;
+            }
+            last = last.max(void.last_missing);
+            self.voids.pop_front();
+        }
+        self.last_id = Some(last);
     }
 
     fn wait(&mut self, trade: Trade, found: &mut Findings) {
@@ -191,26 +238,42 @@ impl Sequencer {
     fn give_up_gap(&mut self, out: &mut TradeBatch, found: &mut Findings) {
         let Some(first) = self.waiting.pop_front() else { return };
         if let Some(last) = self.last_id {
-            let gap = Gap { first_missing: last + 1, last_missing: first.trade_id - 1 };
-            found.gaps.push(gap);
-            if self.recent_gaps.len() == GAPS_REMEMBERED {
-                self.recent_gaps.pop_front();
-            }
-            self.recent_gaps.push_back(gap);
+            self.note_gaps(last + 1, self.first_id(&first), found);
         }
-        self.last_id = Some(first.trade_id);
-        out.push(&first);
+        self.release(&first, out);
         self.release_waiting(out);
     }
 
+    /// Notes as missing what lies from `from` up to but without `until`, except voids.
+    fn note_gaps(&mut self, mut from: u64, until: u64, found: &mut Findings) {
+        while from < until {
+            let void = self.voids.front().copied().filter(|void| void.first_missing < until);
+            let end = void.map_or(until, |void| void.first_missing);
+            if from < end {
+                let gap = Gap { first_missing: from, last_missing: end - 1 };
+                found.gaps.push(gap);
+                if self.recent_gaps.len() == GAPS_REMEMBERED {
+                    self.recent_gaps.pop_front();
+                }
+                self.recent_gaps.push_back(gap);
+            }
+            from = until;
+            if let Some(void) = void {
+                from = void.last_missing.saturating_add(1);
+                self.voids.pop_front();
+            }
+        }
+    }
+
     fn release_waiting(&mut self, out: &mut TradeBatch) {
-        while let (Some(next), Some(last)) = (self.waiting.front(), self.last_id) {
-            if next.trade_id != last + 1 {
+        while let (Some(next), Some(last)) = (self.waiting.front().copied(), self.last_id) {
+            if self.first_id(&next) > last.saturating_add(1) {
                 break;
             }
-            self.last_id = Some(next.trade_id);
-            out.push(next);
             self.waiting.pop_front();
+            if next.trade_id > last {
+                self.release(&next, out);
+            }
         }
     }
 
@@ -298,6 +361,43 @@ mod tests {
             [(12, 8)]
         );
         assert_eq!(findings.reordered, 3);
+    }
+
+    #[test]
+    fn voids_leave_no_gap_and_what_lies_beside_them_does() {
+        let pool = BatchPool::new(8, 2);
+        let mut sequencer = Sequencer::new(4);
+        let mut findings = Findings::default();
+        let mut feed_in = |ids: &[u64], voids: &[(u64, u64)]| {
+            let voids: Vec<Gap> = voids
+                .iter()
+                .map(|(first, last)| Gap { first_missing: *first, last_missing: *last })
+                .collect();
+            sequencer.settle(&voids);
+            let trades: Vec<Trade> = ids.iter().copied().map(trade).collect();
+            let batch = TradeBatch::from_trades(feed(), &trades);
+            sequencer.on_batch(batch, &pool, &mut findings).trade_id.clone()
+        };
+        assert_eq!(feed_in(&[5, 7], &[(6, 6)]), [5, 7]);
+        assert_eq!(feed_in(&[12], &[(9, 10)]), [12]);
+        assert_eq!(feed_in(&[], &[(13, 14)]), []);
+        assert_eq!(feed_in(&[15, 16], &[]), [15, 16]);
+        let gap = |id| Gap { first_missing: id, last_missing: id };
+        assert_eq!(findings.gaps, [gap(8), gap(11)]);
+    }
+
+    #[test]
+    fn a_row_that_stands_for_several_ids_covers_them_all() {
+        let spans = Arc::new(Feed { ids: IdKind::Spans, ..Feed::clone(&feed()) });
+        let row = |trade_id, count| Trade { count, ..trade(trade_id) };
+        let mut sequencer = Sequencer::new(0);
+        let mut findings = Findings::default();
+        let rows = [row(10, 3), row(12, 2), row(12, 2), row(16, 2)];
+        let batch = TradeBatch::from_trades(spans, &rows);
+        let out = sequencer.on_batch(batch, &BatchPool::new(8, 2), &mut findings);
+        assert_eq!(out.trade_id, [10, 12, 16]);
+        assert_eq!(findings.gaps, [Gap { first_missing: 13, last_missing: 14 }]);
+        assert_eq!(findings.duplicates, 1);
     }
 
     #[test]

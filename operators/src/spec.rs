@@ -232,7 +232,7 @@ pub struct LimitSpec {
 }
 
 /// A named, validated bar specification.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BarSpec {
     name: Arc<str>,
     sign: SignRule,

@@ -282,7 +282,7 @@ impl RowsOfFile {
             self.at.trade_id = *last;
         }
         let Some(start) = start else { return Ok(None) };
-        Ok(Some(Intake { trades, rejects, start, end: self.at.clone() }))
+        Ok(Some(Intake::new(trades, rejects, start, self.at.clone())))
     }
 
     /// Steps to a block; at a member's start passes over byte order mark and header.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use barflow_operators::dataflow::validate::{RejectPolicy, ValidateOptions};
 use barflow_operators::intake::Reject;
@@ -22,7 +22,7 @@ use crate::config::file::ConfigFile;
 use crate::config::replay::{QuoteChoice, ReplaySettings, SinkKind};
 use crate::graph::assemble::{GraphOptions, OnReject};
 use crate::graph::flow::EpochClock;
-use crate::graph::run::{Workers, commit_channel, run as run_graph};
+use crate::graph::run::{Pace, Workers, commit_channel, run as run_graph};
 use crate::graph::stop::{Cause, Stop};
 use crate::graph::tally::Tally;
 use crate::history::{feeders, remarks};
@@ -32,11 +32,8 @@ use crate::sinks::kafka::KafkaSink;
 use crate::sinks::none::NoSink;
 use crate::sinks::parquet::ParquetBars;
 use crate::sinks::{BarSink, SinkError, SinkReport};
+use crate::telemetry::latency::Latency;
 use crate::trade_store::TradeStore;
-
-/// An idle worker sleeps at once. Measured: polling for 20 µs takes the core from the threads that
-/// read, and a zip replay a fifth longer.
-const IDLE_SPIN: Duration = Duration::ZERO;
 
 /// A row that no trade can be, with no quarantine to put it in.
 #[derive(Debug, thiserror::Error)]
@@ -120,10 +117,11 @@ pub fn replay(settings: &ReplaySettings, report: bool) -> Result<Outcome, Failur
         tally: tally.clone(),
         stop: stop.clone(),
         clock: EpochClock::default(),
+        latency: Latency::default(),
     };
     let feeders = feeders(plan, &workers, &read);
     let shown = report.then(|| Shown::start(progress.clone(), bytes));
-    let result = run_graph(&workers, IDLE_SPIN, options, committed, feeders, sink);
+    let result = run_graph(&workers, Pace::HISTORY, options, committed, feeders, sink);
     drop(shown);
     let kept = store.map(TradeStore::finish).transpose();
 

@@ -17,9 +17,17 @@ use self::venue::Venue;
 pub mod binance;
 pub mod bybit;
 pub mod coinbase;
+pub mod counters;
+pub mod gap_ledger;
+pub mod hub;
 pub mod kraken;
+pub mod lane;
+mod names;
 pub mod okx;
+pub mod plan;
 pub mod print;
+pub mod recorder;
+pub mod session;
 pub mod venue;
 
 /// Every protocol there is: the one line that a new venue adds here is all that the rest of the

@@ -153,6 +153,11 @@ pub trait Venue: Send + Sync {
     /// Where the venue's REST is, such as `https://api.binance.com`.
     fn rest_base(&self) -> &'static str;
 
+    /// Header by which REST wants to be told an API key, where backfill needs one.
+    fn api_key_header(&self) -> Option<&'static str> {
+        None
+    }
+
     /// The next request on the way to fill a gap, or none if REST cannot supply it (too old, or
     /// no such endpoint). Asked again with what is still missing after every answer.
     fn backfill(&self, channel: Channel, listing: &Listing, missing: &Missing) -> Option<Request>;

@@ -21,6 +21,7 @@ use super::outlet;
 use super::stop::Stop;
 use super::tally::Tally;
 use crate::sinks::Commit;
+use crate::telemetry::latency::{Latency, Stage};
 
 /// Which bars a feed gets.
 pub type SpecsOf = Arc<dyn Fn(&Feed) -> Vec<BarSpec> + Send + Sync>;
@@ -47,6 +48,8 @@ pub struct GraphOptions {
     pub stop: Stop,
     /// Hands out epochs.
     pub clock: EpochClock,
+    /// How long bars of live feeds take.
+    pub latency: Latency,
 }
 
 /// Draws the dataflow of one worker, fed by `intakes`.
@@ -65,7 +68,7 @@ pub fn assemble(scope: Scope<'_, Epoch>, intakes: Intakes, options: &GraphOption
 
     let specs_of = Arc::clone(&options.specs_of);
     let built = bars(validated.trades, options.validate.pool.clone(), move |feed| specs_of(feed));
-    let bar_facts = count_bars(built.bars.clone(), options.tally.clone());
+    let bar_facts = count_bars(built.bars.clone(), options.tally.clone(), options.latency.clone());
     let tally = options.tally.clone();
     totals(scope.concatenate([validated.facts, bar_facts])).inspect_core(move |event| {
         if let Ok((_, updates)) = event {
@@ -88,10 +91,14 @@ pub fn assemble(scope: Scope<'_, Epoch>, intakes: Intakes, options: &GraphOption
 fn count_bars<'scope>(
     bars: StreamVec<'scope, Epoch, BarUpdate>,
     tally: Tally,
+    latency: Latency,
 ) -> StreamVec<'scope, Epoch, (Fact, Epoch, isize)> {
     bars.unary::<CapacityContainerBuilder<Vec<_>>, _, _, _>(Pipeline, "CountBars", |_cap, _info| {
         move |input, output| {
             input.for_each(|cap, updates| {
+                for (bar, _, _) in updates.iter() {
+                    latency.note(bar.feed.instrument.venue(), Stage::Decided, bar.received);
+                }
                 tally.add_bars(updates.iter().filter(|(_, _, diff)| *diff > 0).map(|(b, _, _)| b));
                 let mut session = output.session(&cap);
                 // Bars of a specification lie side by side, in order of epochs.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use barflow_operators::dataflow::Epoch;
 use barflow_operators::intake::Intake;
-use crossbeam::channel::{Receiver, Sender, TryRecvError, bounded};
+use crossbeam::channel::{Receiver, SendTimeoutError, Sender, TryRecvError, bounded};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
@@ -19,8 +19,9 @@ use timely::scheduling::SyncActivator;
 /// 49 bytes an epoch this is 13 MB.
 pub const WINDOW: usize = 32;
 
-/// Intakes that may wait between a feeding thread and its worker.
-const QUEUE: usize = 4;
+/// Trades that share an epoch when they wait together. Live intakes are of a few trades each: one
+/// epoch for all that are there costs progress tracking once, and the busier, the cheaper.
+const EPOCH_ROWS: usize = 8192;
 
 /// How often an idle source tells the others that it holds nothing back.
 const IDLE: Duration = Duration::from_millis(2);
@@ -40,7 +41,8 @@ impl EpochClock {
     }
 }
 
-/// The feeding end: blocks while the graph is busy.
+/// The feeding end: blocks while the graph is busy. Clones feed the same worker.
+#[derive(Clone)]
 pub struct Inlet {
     intakes: Sender<Intake>,
     wake: Arc<OnceLock<SyncActivator>>,
@@ -62,6 +64,21 @@ impl Inlet {
         Ok(())
     }
 
+    /// As [`send`](Self::send), but gives the intake back after `patience` while the graph is busy.
+    ///
+    /// # Errors
+    /// The intake when the graph is busy, nothing when it has ended.
+    pub fn offer(&self, intake: Intake, patience: Duration) -> Result<(), Option<Box<Intake>>> {
+        match self.intakes.send_timeout(intake, patience) {
+            Ok(()) => {
+                self.wake();
+                Ok(())
+            }
+            Err(SendTimeoutError::Timeout(intake)) => Err(Some(Box::new(intake))),
+            Err(SendTimeoutError::Disconnected(_)) => Err(None),
+        }
+    }
+
     fn wake(&self) {
         if let Some(activator) = self.wake.get() {
             // Fails only when the worker is gone, and then the next send says so.
@@ -76,9 +93,9 @@ pub struct Intakes {
     wake: Arc<OnceLock<SyncActivator>>,
 }
 
-/// A bounded way into the graph. Dropping the inlet ends the source.
-pub fn inlet() -> (Inlet, Intakes) {
-    let (sender, receiver) = bounded(QUEUE);
+/// A way into the graph with room for `queue` intakes. Dropping all inlets ends the source.
+pub fn inlet(queue: usize) -> (Inlet, Intakes) {
+    let (sender, receiver) = bounded(queue);
     let wake = Arc::new(OnceLock::new());
     (Inlet { intakes: sender, wake: Arc::clone(&wake) }, Intakes { intakes: receiver, wake })
 }
@@ -91,7 +108,7 @@ impl Drop for Inlet {
     }
 }
 
-/// The source operator: one epoch per intake, as many as the window allows.
+/// The source operator: one epoch for what waits together, as many as the window allows.
 pub fn source<'scope>(
     scope: Scope<'scope, Epoch>,
     from: Intakes,
@@ -124,7 +141,16 @@ pub fn source<'scope>(
                     Ok(intake) => {
                         let epoch = clock.next();
                         held.downgrade(&epoch);
-                        output.session(&*held).give(intake);
+                        let mut rows = intake.trades.len();
+                        let mut session = output.session(&*held);
+                        session.give(intake);
+                        while rows < EPOCH_ROWS
+                            && let Ok(intake) = from.intakes.try_recv()
+                        {
+                            rows += intake.trades.len().max(1);
+                            session.give(intake);
+                        }
+                        drop(session);
                         in_flight.push_back(epoch);
                         // Right away: the next intake is another epoch, and nothing at or below
                         // this one will come, so its bars need not wait.

@@ -4,7 +4,7 @@ use barflow_operators::published::PublishedBar;
 use serde::{Serialize, Serializer};
 
 /// Version of the record's fields; raised when a field changes its meaning or goes.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// The fields of docs/BARS.md, in the order in which all encodings list them.
 ///
@@ -50,11 +50,12 @@ pub struct BarRecord<'a> {
     #[serde(serialize_with = "hex")]
     pub state_digest: u64,
     pub revision: u32,
+    pub missing_ids: u64,
 }
 
 impl<'a> From<&'a PublishedBar> for BarRecord<'a> {
     fn from(published: &'a PublishedBar) -> Self {
-        let PublishedBar { spec, feed, bar } = published;
+        let PublishedBar { spec, feed, bar, received: _ } = published;
         Self {
             spec,
             instrument: feed.instrument.as_str(),
@@ -91,6 +92,7 @@ impl<'a> From<&'a PublishedBar> for BarRecord<'a> {
             close_reason: bar.close_reason.as_str(),
             state_digest: bar.state_digest,
             revision: bar.revision,
+            missing_ids: bar.missing_ids,
         }
     }
 }

@@ -52,10 +52,11 @@ pub fn bar(seq: u64) -> Bar {
         close_reason: CloseReason::Threshold,
         state_digest: 0x0123_4567_89ab_cdef ^ seq,
         revision: 0,
+        missing_ids: 0,
     }
 }
 
 /// A bar with its identity.
 pub fn published(spec: &str, feed: &Arc<Feed>, bar: Bar) -> PublishedBar {
-    PublishedBar { spec: spec.into(), feed: Arc::clone(feed), bar }
+    PublishedBar { spec: spec.into(), feed: Arc::clone(feed), bar, received: 0 }
 }

@@ -3,10 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use barflow::graph::assemble::GraphOptions;
-use barflow::graph::run::{Feeder, Workers, commit_channel, run};
+use barflow::graph::run::{Feeder, Pace, Workers, commit_channel, run};
 use barflow::graph::stop::{Cause, Stop};
 use barflow::graph::tally::Tally;
 use barflow::sinks::{BarSink, Commit, SinkError, SinkReport};
@@ -66,11 +65,10 @@ pub fn intakes(feed: &Arc<Feed>, tape: &[Trade], rows: usize) -> Vec<Intake> {
     };
     let pieces = tape.chunks(rows).enumerate();
     pieces
-        .map(|(piece, trades)| Intake {
-            trades: TradeBatch::from_trades(Arc::clone(feed), trades),
-            rejects: Vec::new(),
-            start: position(piece * rows),
-            end: position(piece * rows + trades.len()),
+        .map(|(piece, trades)| {
+            let batch = TradeBatch::from_trades(Arc::clone(feed), trades);
+            let end = position(piece * rows + trades.len());
+            Intake::new(batch, Vec::new(), position(piece * rows), end)
         })
         .collect()
 }
@@ -152,6 +150,7 @@ pub fn run_into(setup: Setup, inputs: Vec<Vec<Intake>>, kept: Kept) -> Run {
         tally: tally.clone(),
         stop,
         clock: Default::default(),
+        latency: Default::default(),
     };
     let mut per_worker: Vec<Vec<Vec<Intake>>> = (0..setup.workers).map(|_| Vec::new()).collect();
     for input in inputs {
@@ -161,8 +160,11 @@ pub fn run_into(setup: Setup, inputs: Vec<Vec<Intake>>, kept: Kept) -> Run {
     }
     let feeders = per_worker
         .into_iter()
-        .map(|inputs| -> Feeder {
-            Box::new(move |inlet, stop| {
+        .enumerate()
+        .map(|(worker, inputs)| -> Feeder {
+            Box::new(move |mut inlets, stop| {
+                let inlet = inlets.swap_remove(worker);
+                drop(inlets);
                 for intake in inputs.into_iter().flatten() {
                     if stop.is_raised() || inlet.send(intake).is_err() {
                         break;
@@ -172,7 +174,7 @@ pub fn run_into(setup: Setup, inputs: Vec<Vec<Intake>>, kept: Kept) -> Run {
             })
         })
         .collect();
-    let result = run(&workers, Duration::ZERO, options, receiver, feeders, Box::new(kept.clone()));
+    let result = run(&workers, Pace::HISTORY, options, receiver, feeders, Box::new(kept.clone()));
     let commits = std::mem::take(&mut *kept.0.lock().unwrap());
     let rejects = std::mem::take(&mut *rejects.lock().unwrap());
     Run { result, commits, rejects, tally }
@@ -200,6 +202,7 @@ pub fn run_fed(
         tally: Tally::default(),
         stop: Stop::new(),
         clock: Default::default(),
+        latency: Default::default(),
     };
-    run(&Workers::Threads(setup.workers), Duration::ZERO, options, committed, feeders, sink)
+    run(&Workers::Threads(setup.workers), Pace::HISTORY, options, committed, feeders, sink)
 }

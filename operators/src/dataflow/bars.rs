@@ -13,11 +13,12 @@ use super::Epoch;
 use super::validate::Sequenced;
 use crate::bar::Bar;
 use crate::bars::machine::BarMachine;
-use crate::batch::Feed;
+use crate::batch::{Feed, TradeBatch};
 use crate::instrument::InstrumentId;
 use crate::pool::BatchPool;
 use crate::position::Position;
 use crate::published::PublishedBar;
+use crate::sequence::Gap;
 use crate::spec::BarSpec;
 
 /// A bar as a differential update: +1 stands, −1 (a later correction) no longer stands.
@@ -33,7 +34,64 @@ pub struct Bars<'scope> {
 
 /// One instrument's machines: all its specifications share one pass over the trades.
 struct Desk {
-    machines: Vec<(Arc<str>, BarMachine)>,
+    machines: Vec<Seat>,
+}
+
+/// One machine, and what is known about its open bar that the machine need not know.
+struct Seat {
+    spec: BarSpec,
+    machine: BarMachine,
+    /// Ids that are missing since its last bar.
+    missing_ids: u64,
+}
+
+impl Seat {
+    fn new(spec: &BarSpec) -> Self {
+        Self { spec: spec.clone(), machine: BarMachine::new(spec), missing_ids: 0 }
+    }
+
+    /// Takes a batch, telling bars that span a gap so.
+    fn on_batch(&mut self, trades: &TradeBatch, gaps: &[Gap], closed: &mut Vec<Bar>) {
+        if gaps.is_empty() && self.missing_ids == 0 {
+            self.machine.on_batch(trades, closed);
+            return;
+        }
+        let mut gaps = gaps.iter().peekable();
+        for trade in trades.iter() {
+            let earlier = self.missing_ids;
+            while let Some(gap) = gaps.next_if(|gap| gap.last_missing < trade.trade_id) {
+                self.missing_ids += gap.len();
+            }
+            let before = closed.len();
+            self.machine.on_trade(&trade, trades.feed.has_aggressor, closed);
+            if let Some(bar) = closed.get_mut(before) {
+                // An interval's bar ends before the trade that closes it, and before its gap.
+                let whole = bar.last_trade_id == trade.trade_id;
+                bar.missing_ids = if whole { self.missing_ids } else { earlier };
+                self.missing_ids -= bar.missing_ids;
+            }
+        }
+        self.missing_ids += gaps.map(Gap::len).sum::<u64>();
+    }
+}
+
+impl Desk {
+    fn new(specs: &[BarSpec]) -> Self {
+        Self { machines: specs.iter().map(Seat::new).collect() }
+    }
+
+    /// Takes another list of specifications: machines whose specification stays go on as if
+    /// nothing had happened, others go, new ones start here.
+    fn seat(&mut self, specs: &[BarSpec]) {
+        let mut before = std::mem::take(&mut self.machines);
+        for spec in specs {
+            let stays = before.iter().position(|seat| seat.spec == *spec);
+            self.machines.push(match stays {
+                Some(place) => before.swap_remove(place),
+                None => Seat::new(spec),
+            });
+        }
+    }
 }
 
 /// Builds bars of every instrument by every specification that `specs_of` names for its feed.
@@ -75,22 +133,20 @@ pub fn bars<'scope>(
                 let epoch = *bars_cap.time();
                 let mut bars_session = bars_out.session(&bars_cap);
                 let mut progress_session = progress_out.session(&progress_cap);
-                for Sequenced { trades, position } in batches.drain(..) {
+                for Sequenced { trades, position, gaps, received, specs } in batches.drain(..) {
                     let feed = &trades.feed;
-                    let desk = desks.entry(feed.instrument.clone()).or_insert_with(|| {
-                        let specs = specs_of(feed);
-                        Desk {
-                            machines: specs
-                                .iter()
-                                .map(|spec| (Arc::clone(spec.name()), BarMachine::new(spec)))
-                                .collect(),
-                        }
-                    });
-                    for (spec, machine) in &mut desk.machines {
-                        machine.on_batch(&trades, &mut closed);
+                    let desk = desks
+                        .entry(feed.instrument.clone())
+                        .or_insert_with(|| Desk::new(&specs_of(feed)));
+                    if let Some(specs) = specs {
+                        desk.seat(&specs);
+                    }
+                    for seat in &mut desk.machines {
+                        seat.on_batch(&trades, &gaps, &mut closed);
                         for bar in closed.drain(..) {
                             let feed = Arc::clone(feed);
-                            let published = PublishedBar { spec: Arc::clone(spec), feed, bar };
+                            let spec = Arc::clone(seat.spec.name());
+                            let published = PublishedBar { spec, feed, bar, received };
                             bars_session.give((published, epoch, 1));
                         }
                     }

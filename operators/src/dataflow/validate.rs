@@ -18,7 +18,8 @@ use crate::instrument::InstrumentId;
 use crate::intake::{Intake, Reject};
 use crate::pool::BatchPool;
 use crate::position::Position;
-use crate::sequence::{Findings, Sequencer};
+use crate::sequence::{Findings, Gap, Sequencer};
+use crate::spec::BarSpec;
 use crate::trade::Trade;
 
 /// What to do with a row that is no lawful trade.
@@ -50,6 +51,12 @@ pub struct Sequenced {
     pub trades: Arc<TradeBatch>,
     /// Everything before it is in this or an earlier batch.
     pub position: Position,
+    /// Gaps before or among the trades, in order.
+    pub gaps: Vec<Gap>,
+    /// When the first frame of the piece came, ns; 0 for files. Telemetry only.
+    pub received: i64,
+    /// The bars of this instrument from these trades on; none: as before.
+    pub specs: Option<Arc<[BarSpec]>>,
 }
 
 /// The three ways on.
@@ -171,6 +178,11 @@ impl Lane {
             intake.trades = intake.trades.head(first.row as usize);
             intake.rejects.truncate(1);
         }
+        let mut received = 0;
+        if let Some(notes) = &intake.live {
+            received = notes.received;
+            self.sequencer.settle(&notes.voids);
+        }
         let mut findings = Findings::default();
         let mut trades = self.sequencer.on_batch(intake.trades, &options.pool, &mut findings);
         let mut rejects = intake.rejects;
@@ -204,7 +216,9 @@ impl Lane {
         if !rejects.is_empty() {
             facts.push((Fact::new(&feed.instrument, FactKind::Rejected), rejects.len() as isize));
         }
-        Some(LaneResult { sequenced: Sequenced { trades, position }, rejects, facts })
+        let (gaps, specs) = (findings.gaps, intake.specs);
+        let sequenced = Sequenced { trades, position, gaps, received, specs };
+        Some(LaneResult { sequenced, rejects, facts })
     }
 
     /// The input has ended: releases what still waits.
@@ -217,7 +231,9 @@ impl Lane {
             position.trade_id = last;
         }
         let facts = Fact::of(&rest.feed.instrument, &findings);
-        let sequenced = Sequenced { trades: Arc::new(rest), position };
+        let gaps = findings.gaps;
+        let trades = Arc::new(rest);
+        let sequenced = Sequenced { trades, position, gaps, received: 0, specs: None };
         Some((LaneResult { sequenced, rejects: Vec::new(), facts }, caps))
     }
 }

@@ -237,5 +237,6 @@ fn bar(
         close_reason: reason,
         state_digest: 0,
         revision: 0,
+        missing_ids: 0,
     }
 }

@@ -182,7 +182,7 @@ impl ParquetTrades {
             }
             self.pool.give_back(Arc::new(std::mem::replace(&mut trades, kept)));
         }
-        Ok(Some(Intake { trades, rejects: Vec::new(), start, end: self.at.clone() }))
+        Ok(Some(Intake::new(trades, Vec::new(), start, self.at.clone())))
     }
 
     /// We wrote only lawful trades; anything else means that the file was changed.

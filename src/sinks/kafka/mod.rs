@@ -25,6 +25,7 @@ use self::topics::Template;
 use crate::sinks::encode::Encoder;
 use crate::sinks::record::{BarRecord, SCHEMA_VERSION, hex_digest};
 use crate::sinks::{BarSink, Commit, SinkError, SinkReport};
+use crate::telemetry::latency::Latency;
 
 mod producer;
 mod secrets;
@@ -43,6 +44,7 @@ pub struct KafkaSink {
     topics: BTreeSet<String>,
     routes: HashMap<(Arc<str>, InstrumentId), Arc<str>>,
     schema_version: String,
+    latency: Option<Latency>,
 }
 
 impl std::fmt::Debug for KafkaSink {
@@ -73,12 +75,19 @@ impl KafkaSink {
             topics: BTreeSet::new(),
             routes: HashMap::new(),
             schema_version: SCHEMA_VERSION.to_string(),
+            latency: None,
         };
         if known.is_empty() {
             sink.producer.metadata(None)?;
         }
         sink.prepare(&known)?;
         Ok(sink)
+    }
+
+    /// Tells `latency` when Kafka has confirmed a bar of a live feed.
+    pub fn observed_by(mut self, latency: Latency) -> Self {
+        self.latency = Some(latency);
+        self
     }
 
     /// Makes sure that the topics exist, before the first bar for them is sent.
@@ -167,12 +176,15 @@ impl KafkaSink {
                 record.seq, record.instrument, record.spec
             ))
         })?;
+        let latency = self.latency.as_ref().filter(|_| bar.received != 0);
+        let ticket = latency.map(|latency| (latency.venue(record.venue), bar.received));
         self.producer.send(Outgoing {
             topic: &topic,
             key: record.instrument,
             value,
             timestamp: milliseconds(record.close_time),
             headers,
+            ticket,
         })
     }
 }

@@ -24,6 +24,7 @@ use rdkafka::{ClientConfig, Message as _};
 
 use super::secrets::Secrets;
 use crate::sinks::SinkError;
+use crate::telemetry::latency::{Stage, VenueLatency};
 
 /// Reports are read after so many sends at the latest; a read costs about as much as a send.
 const SENDS_PER_POLL: u64 = 64;
@@ -39,7 +40,11 @@ pub(super) struct Outgoing<'a> {
     /// ms since the Unix epoch.
     pub(super) timestamp: i64,
     pub(super) headers: OwnedHeaders,
+    pub(super) ticket: Ticket,
 }
+
+/// Whom to tell when a message is confirmed, and when its trade was received.
+pub(super) type Ticket = Option<(Arc<VenueLatency>, i64)>;
 
 /// What the callbacks have seen.
 #[derive(Default)]
@@ -86,12 +91,15 @@ impl ClientContext for Reports {
 }
 
 impl ProducerContext for Reports {
-    type DeliveryOpaque = ();
+    type DeliveryOpaque = Box<Ticket>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+    fn delivery(&self, result: &DeliveryResult<'_>, ticket: Box<Ticket>) {
         match result {
             Ok(_) => {
                 self.0.delivered.fetch_add(1, Ordering::Relaxed);
+                if let Some((latency, received)) = *ticket {
+                    latency.note(Stage::Acknowledged, received);
+                }
             }
             Err((error, message)) => {
                 self.0.troubles().undelivered.get_or_insert_with(|| Undelivered {
@@ -196,7 +204,7 @@ impl Producer {
             // Nothing was asked of Kafka until now, so it has not been silent.
             self.progress.since = Instant::now();
         }
-        let mut record = BaseRecord::to(outgoing.topic)
+        let mut record = BaseRecord::with_opaque_to(outgoing.topic, Box::new(outgoing.ticket))
             .key(outgoing.key)
             .payload(outgoing.value)
             .timestamp(outgoing.timestamp)

@@ -142,6 +142,7 @@ columns! {
     close_reason: text,
     state_digest: count,
     revision: small,
+    missing_ids: count,
 }
 
 impl Columns {

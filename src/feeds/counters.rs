@@ -1,0 +1,113 @@
+//! What a feed has seen, added up locally and told once in a while.
+
+use std::collections::BTreeMap;
+
+use metrics::counter;
+
+use crate::telemetry::names;
+
+/// Counts of one feed since it began.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)] // The names are those of the metrics; docs/live.md has the table.
+pub struct Counters {
+    pub frames: u64,
+    pub trades: u64,
+    pub duplicates: u64,
+    pub bad_frames: u64,
+    pub bad_rows: u64,
+    pub foreign_rows: u64,
+    pub unknown: u64,
+    pub connects: u64,
+    pub connect_failures: u64,
+    pub disconnects: u64,
+    pub gaps_opened: u64,
+    pub gaps_filled: u64,
+    pub gaps_given_up: u64,
+    pub ids_given_up: u64,
+    pub backfilled: u64,
+    pub requests: u64,
+    pub request_failures: u64,
+    /// Excluded prints by reason.
+    pub excluded: BTreeMap<&'static str, u64>,
+    /// Known messages that are none of ours, by kind.
+    pub other: BTreeMap<&'static str, u64>,
+}
+
+impl Counters {
+    /// Tells the metrics what has been added since `told`, which becomes equal to this.
+    pub fn tell(&self, feed: &str, told: &mut Self) {
+        let plain = [
+            (names::FRAMES, self.frames, told.frames),
+            (names::TRADES, self.trades, told.trades),
+            (names::DUPLICATES, self.duplicates, told.duplicates),
+            (names::BAD_FRAMES, self.bad_frames, told.bad_frames),
+            (names::BAD_ROWS, self.bad_rows, told.bad_rows),
+            (names::FOREIGN_ROWS, self.foreign_rows, told.foreign_rows),
+            (names::UNKNOWN_MESSAGES, self.unknown, told.unknown),
+            (names::CONNECTS, self.connects, told.connects),
+            (names::CONNECT_FAILURES, self.connect_failures, told.connect_failures),
+            (names::DISCONNECTS, self.disconnects, told.disconnects),
+            (names::GAPS_OPENED, self.gaps_opened, told.gaps_opened),
+            (names::GAPS_FILLED, self.gaps_filled, told.gaps_filled),
+            (names::GAPS_GIVEN_UP, self.gaps_given_up, told.gaps_given_up),
+            (names::BACKFILLED_TRADES, self.backfilled, told.backfilled),
+            (names::BACKFILL_REQUESTS, self.requests, told.requests),
+            (names::BACKFILL_FAILURES, self.request_failures, told.request_failures),
+        ];
+        for (name, now, before) in plain {
+            if now != before {
+                counter!(name, "feed" => feed.to_owned()).increment(now - before);
+            }
+        }
+        let kinds = [
+            (names::EXCLUDED, "reason", &self.excluded, &told.excluded),
+            (names::OTHER_MESSAGES, "kind", &self.other, &told.other),
+        ];
+        for (name, label, now, before) in kinds {
+            for (kind, count) in now {
+                let added = count - before.get(kind).copied().unwrap_or(0);
+                if added > 0 {
+                    counter!(name, "feed" => feed.to_owned(), label => *kind).increment(added);
+                }
+            }
+        }
+        told.clone_from(self);
+    }
+
+    /// A few lines for a person.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = vec![
+            format!(
+                "{} trades in {} frames, {} repeated, {} backfilled",
+                self.trades, self.frames, self.duplicates, self.backfilled
+            ),
+            format!(
+                "connected {} times, {} attempts failed, {} connections lost; {} REST requests, {} \
+                 failed",
+                self.connects,
+                self.connect_failures,
+                self.disconnects,
+                self.requests,
+                self.request_failures
+            ),
+            format!(
+                "gaps: {} seen, {} filled, {} given up ({} ids)",
+                self.gaps_opened, self.gaps_filled, self.gaps_given_up, self.ids_given_up
+            ),
+        ];
+        let bad = self.bad_frames + self.bad_rows + self.unknown + self.foreign_rows;
+        if bad > 0 {
+            lines.push(format!(
+                "bad frames {}, bad rows {}, unknown messages {}, rows of other symbols {}",
+                self.bad_frames, self.bad_rows, self.unknown, self.foreign_rows
+            ));
+        }
+        for (what, kinds) in [("excluded", &self.excluded), ("other messages", &self.other)] {
+            if !kinds.is_empty() {
+                let kinds: Vec<String> = kinds.iter().map(|(k, n)| format!("{k} {n}")).collect();
+                lines.push(format!("{what}: {}", kinds.join(", ")));
+            }
+        }
+        lines
+    }
+}

@@ -1,0 +1,354 @@
+//! One connection from dialling to its end.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use tokio::net::TcpStream;
+use tokio::sync::{oneshot, watch};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::Error as WsError;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Bytes, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+
+use super::Session;
+use super::pacer::Pacer;
+use crate::capture::Direction;
+use crate::feeds::print::{Acknowledged, Heard, Listing};
+use crate::telemetry::clock::now_ns;
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// How long dialling and the handshakes may take.
+const DIALLING: Duration = Duration::from_secs(10);
+
+/// How long the venue may take to confirm all subscriptions.
+const ACKNOWLEDGING: Duration = Duration::from_secs(15);
+
+/// Frames read in one go before the rest of the feed gets its turn.
+const FRAMES_AT_ONCE: usize = 256;
+
+/// Why a connection ended, or did not come about.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum End {
+    /// The name does not resolve, nobody listens, the network is away.
+    #[error("could not connect to \"{url}\": {reason}")]
+    Unreachable { url: String, reason: String },
+    /// The certificate or the handshake is not right.
+    #[error("TLS with \"{url}\" failed: {reason}")]
+    Tls { url: String, reason: String },
+    /// The venue answered the handshake with something else than a websocket.
+    #[error("\"{url}\" answered HTTP {status}: {body}")]
+    Http { url: String, status: u16, body: String, retry_after: Option<Duration> },
+    /// The venue refused a subscription.
+    #[error("the venue refused a subscription: {0}")]
+    Refused(String),
+    /// Not everything was confirmed in time.
+    #[error("{confirmed} of {wanted} subscriptions were confirmed within {ACKNOWLEDGING:?}")]
+    Unconfirmed { confirmed: usize, wanted: usize },
+    /// Nothing came for too long.
+    #[error("nothing came for {0:?}")]
+    Silent(Duration),
+    /// The connection broke, or the venue closed it.
+    #[error("the connection was lost: {0}")]
+    Lost(String),
+    /// We wanted it to end.
+    #[error("closed")]
+    Closed,
+}
+
+/// Handles by which a connection is watched and ended.
+pub(super) struct Handles {
+    /// Told once everything is subscribed.
+    pub(super) up: Option<oneshot::Sender<()>>,
+    /// True: close in good order.
+    pub(super) retire: watch::Receiver<bool>,
+}
+
+/// Runs one connection that carries `slots` of the hub.
+pub(super) async fn run(session: &Session, slots: &[u32], handles: Handles) -> End {
+    let Handles { mut up, mut retire } = handles;
+    let mut ending = session.ending.subscribe();
+    let slots: Vec<u32> = {
+        let hub = session.hub.borrow();
+        slots.iter().copied().filter(|slot| hub.is_active(*slot)).collect()
+    };
+    if slots.is_empty() {
+        return End::Closed;
+    }
+    let listings: Arc<[Listing]> = {
+        let hub = session.hub.borrow();
+        slots.iter().map(|slot| hub.symbol(*slot).listing.clone()).collect()
+    };
+    let number = {
+        let mut numbered = session.numbered.borrow_mut();
+        *numbered += 1;
+        *numbered - 1
+    };
+    let mut connection = tokio::select! {
+        dialled = Connection::dial(session, listings, slots, number) => match dialled {
+            Ok(connection) => connection,
+            Err(end) => return end,
+        },
+        _ = ending.wait_for(|ending| *ending) => return End::Closed,
+        _ = retire.wait_for(|retire| *retire) => return End::Closed,
+    };
+    let end = tokio::select! {
+        end = connection.read(&mut up) => end,
+        _ = ending.wait_for(|ending| *ending) => End::Closed,
+        _ = retire.wait_for(|retire| *retire) => End::Closed,
+    };
+    if matches!(end, End::Closed | End::Refused(_) | End::Silent(_)) {
+        let closing = connection.socket.close(None);
+        let _ = tokio::time::timeout(Duration::from_millis(300), closing).await;
+    }
+    end
+}
+
+struct Connection<'a> {
+    session: &'a Session,
+    socket: Socket,
+    slots: Vec<u32>,
+    listings: Arc<[Listing]>,
+    number: u32,
+    /// Messages that we may send in a second.
+    sends: Pacer,
+}
+
+/// How far subscribing has got.
+struct Confirmation {
+    symbols: usize,
+    requests: usize,
+    symbols_wanted: usize,
+    requests_wanted: usize,
+    since: Instant,
+    done: bool,
+}
+
+impl Confirmation {
+    fn hear(&mut self, acknowledged: Acknowledged) {
+        match acknowledged {
+            Acknowledged::Symbols { count, total: true } => {
+                self.symbols = self.symbols.max(count as usize);
+            }
+            Acknowledged::Symbols { count, total: false } => self.symbols += count as usize,
+            Acknowledged::Request => self.requests += 1,
+        }
+        self.done = self.symbols >= self.symbols_wanted || self.requests >= self.requests_wanted;
+    }
+}
+
+impl<'a> Connection<'a> {
+    async fn dial(
+        session: &'a Session,
+        listings: Arc<[Listing]>,
+        slots: Vec<u32>,
+        number: u32,
+    ) -> Result<Self, End> {
+        let wait = session.connects.borrow_mut().spend(1, Instant::now());
+        tokio::time::sleep(wait).await;
+        let plan = &session.plan;
+        let path = plan.venue.websocket_path(plan.channel, &listings);
+        let base = plan.websocket_base().trim_end_matches('/');
+        let url = format!("{base}{path}");
+        let unreachable = |reason: String| End::Unreachable { url: base.to_owned(), reason };
+        let mut request =
+            url.as_str().into_client_request().map_err(|e| unreachable(e.to_string()))?;
+        let agent = concat!("barflow/", env!("CARGO_PKG_VERSION"));
+        request.headers_mut().insert("User-Agent", agent.parse().map_err(|_| End::Closed)?);
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(plan.frame_bytes_max))
+            .max_frame_size(Some(plan.frame_bytes_max));
+        let dialling = connect_async_with_config(request, Some(config), true);
+        let socket = match tokio::time::timeout(DIALLING, dialling).await {
+            Err(_) => return Err(unreachable(format!("no answer within {DIALLING:?}"))),
+            Ok(Err(error)) => return Err(not_connected(base, error)),
+            Ok(Ok((socket, _response))) => socket,
+        };
+        // A little below the limit: pings count as well, and clocks differ.
+        let per_second = (plan.venue.limits().messages_per_second * 4 / 5).max(1);
+        let sends = Pacer::new((per_second, Duration::from_secs(1)));
+        let connection = Self { session, socket, slots, listings, number, sends };
+        connection.record(Direction::Connect, url.as_bytes());
+        Ok(connection)
+    }
+
+    /// Subscribes, then reads until the connection ends.
+    async fn read(&mut self, up: &mut Option<oneshot::Sender<()>>) -> End {
+        let plan = Arc::clone(&self.session.plan);
+        let first = *self.session.requests.borrow();
+        let messages = plan.venue.subscribe(plan.channel, &self.listings, first);
+        *self.session.requests.borrow_mut() += messages.len() as u64;
+        let mut confirmation = Confirmation {
+            symbols: 0,
+            requests: 0,
+            symbols_wanted: self.listings.len(),
+            requests_wanted: messages.len().max(1),
+            since: Instant::now(),
+            done: !plan.venue.acknowledges() || messages.is_empty(),
+        };
+        let mut unsent = messages.into_iter();
+        let mut next_send = Instant::now();
+        let mut decoder = plan.venue.decoder(plan.channel, Arc::clone(&self.listings));
+        let keepalive = plan.venue.keepalive();
+        let mut next_beat = keepalive.as_ref().map(|beat| Instant::now() + beat.every);
+        let mut last_heard = Instant::now();
+        let mut pinged = false;
+        loop {
+            if confirmation.done
+                && unsent.len() == 0
+                && let Some(up) = up.take()
+            {
+                let _ = up.send(());
+            }
+            // One timer for all that has to happen without being asked.
+            let now = Instant::now();
+            let stale = last_heard + plan.stale_after;
+            let half = last_heard + plan.stale_after / 2;
+            let mut wake = if pinged { stale } else { half };
+            if unsent.len() > 0 {
+                wake = wake.min(next_send);
+            }
+            if let Some(beat) = next_beat {
+                wake = wake.min(beat);
+            }
+            if !confirmation.done {
+                wake = wake.min(confirmation.since + ACKNOWLEDGING);
+            }
+            tokio::select! {
+                biased;
+                heard = self.socket.next() => {
+                    last_heard = Instant::now();
+                    pinged = false;
+                    if let Err(end) = self.hear(heard, decoder.as_mut(), &mut confirmation) {
+                        self.session.hub.borrow_mut().flush();
+                        return end;
+                    }
+                }
+                () = tokio::time::sleep_until(wake.into()) => {
+                    if now >= stale || Instant::now() >= stale {
+                        return End::Silent(plan.stale_after);
+                    }
+                    if !confirmation.done && confirmation.since.elapsed() >= ACKNOWLEDGING {
+                        return End::Unconfirmed {
+                            confirmed: confirmation.symbols,
+                            wanted: confirmation.symbols_wanted,
+                        };
+                    }
+                    if Instant::now() >= half && !pinged {
+                        pinged = true;
+                        if let Err(end) = self.send(Message::Ping(Bytes::new())).await {
+                            return end;
+                        }
+                    }
+                    if let (Some(beat), Some(at)) = (&keepalive, next_beat)
+                        && Instant::now() >= at
+                    {
+                        next_beat = Some(Instant::now() + beat.every);
+                        let message = beat.text.map_or(Message::Ping(Bytes::new()), Message::text);
+                        if let Err(end) = self.send(message).await {
+                            return end;
+                        }
+                    }
+                    if Instant::now() >= next_send
+                        && let Some(message) = unsent.next()
+                    {
+                        confirmation.since = Instant::now();
+                        if let Err(end) = self.send(Message::text(message)).await {
+                            return end;
+                        }
+                        next_send = Instant::now() + self.sends.spend(1, Instant::now());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes what has come, and all that came with it, then lets the graph have it.
+    fn hear(
+        &mut self,
+        first: Option<Result<Message, WsError>>,
+        decoder: &mut dyn crate::feeds::venue::Decode,
+        confirmation: &mut Confirmation,
+    ) -> Result<(), End> {
+        let mut next = Some(first);
+        let mut frames = 0;
+        let mut ended = Ok(());
+        while let Some(message) = next {
+            let received = now_ns();
+            let frame = match &message {
+                None => {
+                    ended = Err(End::Lost("the venue closed it".to_owned()));
+                    break;
+                }
+                Some(Err(error)) => {
+                    ended = Err(End::Lost(error.to_string()));
+                    break;
+                }
+                Some(Ok(Message::Text(text))) => Some(text.as_bytes()),
+                Some(Ok(Message::Binary(bytes))) => Some(bytes.as_ref()),
+                Some(Ok(Message::Close(close))) => {
+                    let why = close.as_ref().map(|close| close.to_string());
+                    ended =
+                        Err(End::Lost(format!("closed by the venue {}", why.unwrap_or_default())));
+                    break;
+                }
+                // tungstenite answers pings by itself.
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => None,
+            };
+            if let Some(frame) = frame {
+                self.record_at(received, Direction::Received, frame);
+                let mut hub = self.session.hub.borrow_mut();
+                match hub.hear(frame, decoder, &self.slots, received) {
+                    Heard::Acknowledged(acknowledged) => confirmation.hear(acknowledged),
+                    Heard::Refused(reason) => return Err(End::Refused(reason)),
+                    _ => {}
+                }
+            }
+            frames += 1;
+            next = if frames < FRAMES_AT_ONCE { self.socket.next().now_or_never() } else { None };
+        }
+        self.session.hub.borrow_mut().flush();
+        ended
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), End> {
+        if let Message::Text(text) = &message {
+            self.record(Direction::Sent, text.as_bytes());
+        }
+        self.socket.send(message).await.map_err(|error| End::Lost(error.to_string()))
+    }
+
+    fn record(&self, direction: Direction, frame: &[u8]) {
+        self.record_at(now_ns(), direction, frame);
+    }
+
+    fn record_at(&self, at: i64, direction: Direction, frame: &[u8]) {
+        if let Some(recorder) = &self.session.recorder {
+            recorder.take(at, self.number, direction, frame);
+        }
+    }
+}
+
+fn not_connected(base: &str, error: WsError) -> End {
+    let url = base.to_owned();
+    match error {
+        WsError::Http(response) => {
+            let body = response.body().as_deref().unwrap_or_default();
+            let body = String::from_utf8_lossy(&body[..body.len().min(300)]).trim().to_owned();
+            let retry_after = response
+                .headers()
+                .get("retry-after")
+                .and_then(|value| value.to_str().ok()?.parse().ok())
+                .map(Duration::from_secs);
+            End::Http { url, status: response.status().as_u16(), body, retry_after }
+        }
+        WsError::Tls(error) => End::Tls { url, reason: error.to_string() },
+        // A failed TLS handshake comes as an I/O error around rustls's own.
+        WsError::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
+            End::Tls { url, reason: error.to_string() }
+        }
+        other => End::Unreachable { url, reason: other.to_string() },
+    }
+}

@@ -1,0 +1,117 @@
+//! From "something is missing" to "it is here" or "it is a gap".
+
+use std::time::{Duration, Instant};
+
+use super::Session;
+use super::backfill::{Answer, Backfill, Question};
+use crate::feeds::hub::OpenGap;
+use crate::feeds::print::Prints;
+
+/// Answers in a row without news after which REST is believed not to have what is missing. More
+/// than one: REST may lag behind the websocket by a moment.
+const FRUITLESS_MOST: u32 = 3;
+
+/// Pauses after an answer without news, growing with their number.
+const FRUITLESS_PAUSE: Duration = Duration::from_millis(150);
+
+/// Pause after a failed request; the backfill itself has waited out what the venue asked for.
+const FAILED_PAUSE: Duration = Duration::from_millis(500);
+
+/// Opens, asks about and closes gaps.
+pub(super) fn look(session: &Session, backfill: &Backfill, now: Instant) {
+    let mut hub = session.hub.borrow_mut();
+    let waiting = hub.waiting();
+    for at in hub.open_gaps() {
+        if waiting.iter().all(|(slot, _)| *slot != at) {
+            // It came, by whichever way.
+            *hub.gap_mut(at) = None;
+            hub.counters.gaps_filled += 1;
+        }
+    }
+    let plan = &session.plan;
+    for (at, missing) in waiting {
+        let gap = hub.gap_mut(at);
+        let open = match gap {
+            Some(open) => *open,
+            None => {
+                let next = now + plan.reorder_wait;
+                *gap = Some(OpenGap { since: now, next, asked: false, fruitless: 0 });
+                hub.counters.gaps_opened += 1;
+                continue;
+            }
+        };
+        if open.asked || now < open.next {
+            continue;
+        }
+        let over_budget = now.duration_since(open.since) > plan.backfill_budget;
+        if over_budget || open.fruitless >= FRUITLESS_MOST {
+            let reason = if over_budget {
+                "the backfill budget is used up"
+            } else {
+                "the venue's REST does not have them"
+            };
+            hub.give_up(at, reason);
+            // Another gap behind this one starts afresh.
+            *hub.gap_mut(at) = None;
+            continue;
+        }
+        let listing = hub.symbol(at).listing.clone();
+        match plan.venue.backfill(plan.channel, &listing, &missing) {
+            None => {
+                hub.give_up(at, "the venue has no REST for trades this old");
+                *hub.gap_mut(at) = None;
+            }
+            Some(request) => {
+                hub.counters.requests += 1;
+                backfill.ask(Question { slot: at, request });
+                if let Some(open) = hub.gap_mut(at) {
+                    open.asked = true;
+                }
+            }
+        }
+    }
+    hub.flush();
+}
+
+/// Takes an answer in.
+pub(super) fn answer(session: &Session, answer: Answer, now: Instant) {
+    let mut hub = session.hub.borrow_mut();
+    let plan = &session.plan;
+    let at = answer.slot;
+    let news = match &answer.body {
+        Ok(body) => {
+            let listing = hub.symbol(at).listing.clone();
+            let mut prints = Prints::default();
+            // The hub's own slot: the rows of a REST answer are all of one instrument.
+            match plan.venue.read_backfill(plan.channel, at, &listing, body, &mut prints) {
+                Ok(()) => Ok(hub.take_backfill(at, &prints, body)),
+                Err(error) => Err(error.to_string()),
+            }
+        }
+        Err(error) => Err(error.clone()),
+    };
+    if let Err(error) = &news {
+        hub.counters.request_failures += 1;
+        tracing::warn!(
+            feed = %plan.name,
+            instrument = %hub.symbol(at).instrument,
+            error,
+            "REST could not be asked for missing trades; trying again"
+        );
+    }
+    let Some(open) = hub.gap_mut(at) else { return };
+    open.asked = false;
+    match news {
+        Ok(true) => {
+            open.fruitless = 0;
+            open.next = now;
+            // As long as trades keep coming in, the wait is worth it.
+            open.since = now;
+        }
+        Ok(false) => {
+            open.fruitless += 1;
+            open.next = now + FRUITLESS_PAUSE * open.fruitless;
+        }
+        Err(_) => open.next = now + FAILED_PAUSE,
+    }
+}

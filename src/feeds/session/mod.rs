@@ -1,0 +1,221 @@
+//! Keeps a feed going: connections up, gaps filled, counts told.
+//!
+//! ```text
+//! shard (as many symbols as the venue allows)
+//!   └─ leg ×connections: connect ─► subscribe ─► acknowledged ─► read ─► lost ─► back off ─► …
+//!        │                                                        └─ old age: a successor first
+//!        └─► hub ─► graph            ┌─ answers ─┐
+//!              └─► what is missing ──► backfill (REST, a thread of its own)
+//! ```
+//!
+//! One thread per feed runs all of it; only REST, which waits a lot, has its own.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use barflow_operators::batch::Feed;
+use barflow_operators::instrument::InstrumentId;
+use barflow_operators::spec::BarSpec;
+use tokio::sync::mpsc;
+use tokio::task::LocalSet;
+
+use self::backfill::Backfill;
+use self::leg::{Fault, Leg};
+use self::pacer::Pacer;
+use super::counters::Counters;
+use super::hub::{Hub, Outlets};
+use super::plan::{FeedPlan, Symbol};
+use crate::graph::stop::Cause;
+use crate::telemetry::latency::Latency;
+
+mod backfill;
+pub mod backoff;
+mod connection;
+mod gaps;
+mod leg;
+pub mod pacer;
+
+pub use self::leg::Fault as SessionFault;
+
+/// How often gaps are looked at, counts told and the end noticed.
+const TICK: Duration = Duration::from_millis(20);
+
+/// How long connections may take to close in good order at the end.
+const CLOSING: Duration = Duration::from_millis(500);
+
+/// Which bars a feed gets, as the graph asks.
+pub type BarsOf = Arc<dyn Fn(&Feed) -> Vec<BarSpec> + Send + Sync>;
+
+/// Changes to a running feed.
+#[derive(Clone)]
+pub enum Change {
+    /// Another list of instruments; those in both lists notice nothing.
+    Symbols(Vec<Symbol>),
+    /// Other bars.
+    Bars(BarsOf),
+    /// The feed is no longer wanted.
+    End,
+}
+
+/// What a running feed says of itself.
+#[derive(Clone, Debug, Default)]
+pub struct FeedReport(Arc<Mutex<(Counters, usize)>>);
+
+impl FeedReport {
+    /// The counts as they stand.
+    pub fn counters(&self) -> Counters {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    /// How many connections are up.
+    pub fn connections_up(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1
+    }
+
+    fn set(&self, counters: &Counters, up: usize) {
+        let mut report = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        report.0.clone_from(counters);
+        report.1 = up;
+    }
+}
+
+/// What all parts of a session share; one thread, so `Rc`.
+pub(super) struct Session {
+    pub(super) hub: RefCell<Hub>,
+    pub(super) plan: Arc<FeedPlan>,
+    pub(super) connects: RefCell<Pacer>,
+    pub(super) requests: RefCell<u64>,
+    /// How many connections carry each shard now.
+    pub(super) up: RefCell<Vec<usize>>,
+    pub(super) ending: tokio::sync::watch::Sender<bool>,
+    pub(super) fault: RefCell<Option<Fault>>,
+    pub(super) recorder: Option<crate::feeds::recorder::Recorder>,
+    pub(super) numbered: RefCell<u32>,
+}
+
+/// Runs a feed until the stop flag is up, the graph ends, or nothing can be done any more.
+///
+/// # Errors
+/// When the venue cannot be reached at all, or refuses what the configuration asks for.
+pub fn run(
+    plan: Arc<FeedPlan>,
+    outlets: Outlets,
+    latency: &Latency,
+    report: &FeedReport,
+    recorder: Option<crate::feeds::recorder::Recorder>,
+    changes: mpsc::UnboundedReceiver<Change>,
+) -> Result<(), Cause> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let venue = plan.symbols.first().map_or("", |symbol| symbol.instrument.venue()).to_owned();
+    let stop = outlets.stop.clone();
+    let hub = Hub::new(Arc::clone(&plan), outlets, latency.venue(&venue));
+    let session = Rc::new(Session {
+        hub: RefCell::new(hub),
+        connects: RefCell::new(Pacer::new(plan.venue.limits().connects)),
+        requests: RefCell::new(1),
+        up: RefCell::new(Vec::new()),
+        ending: tokio::sync::watch::Sender::new(false),
+        fault: RefCell::new(None),
+        recorder,
+        numbered: RefCell::new(0),
+        plan,
+    });
+    let local = LocalSet::new();
+    let result = local.block_on(&runtime, drive(Rc::clone(&session), stop, report, changes));
+    // Connection tasks hold the session; they go with the set.
+    drop(local);
+    result
+}
+
+async fn drive(
+    session: Rc<Session>,
+    stop: crate::graph::stop::Stop,
+    report: &FeedReport,
+    mut changes: mpsc::UnboundedReceiver<Change>,
+) -> Result<(), Cause> {
+    let (backfill, mut answers) = Backfill::start(&session.plan)?;
+    let slots: Vec<u32> = (0..session.plan.symbols.len() as u32).collect();
+    let mut legs = start_shards(&session, &slots);
+    let mut told = Counters::default();
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let mut ended = false;
+    while !ended {
+        tokio::select! {
+            _ = tick.tick() => {
+                gaps::look(&session, &backfill, Instant::now());
+                let mut hub = session.hub.borrow_mut();
+                hub.flush();
+                hub.counters.tell(&session.plan.name, &mut told);
+                report.set(&hub.counters, session.up.borrow().iter().sum());
+                ended = stop.is_raised() || hub.ended || session.fault.borrow().is_some();
+            }
+            Some(answer) = answers.recv() => {
+                gaps::answer(&session, answer, Instant::now());
+                session.hub.borrow_mut().flush();
+                // The next page need not wait for a tick.
+                gaps::look(&session, &backfill, Instant::now());
+            }
+            Some(change) = changes.recv() => match change {
+                Change::Symbols(symbols) => legs.extend(change_symbols(&session, symbols)),
+                Change::Bars(bars_of) => {
+                    let mut hub = session.hub.borrow_mut();
+                    hub.order_bars(|feed| bars_of(feed));
+                    hub.flush();
+                }
+                Change::End => ended = true,
+            },
+        }
+    }
+    // Everybody closes at once, and nobody waits for a venue that does not answer.
+    session.ending.send_replace(true);
+    let closing = futures_util::future::join_all(legs);
+    let _ = tokio::time::timeout(CLOSING, closing).await;
+    let mut hub = session.hub.borrow_mut();
+    hub.flush();
+    hub.counters.tell(&session.plan.name, &mut told);
+    report.set(&hub.counters, 0);
+    match session.fault.borrow_mut().take() {
+        Some(fault) => Err(Box::new(fault)),
+        None => Ok(()),
+    }
+}
+
+/// Cuts slots into shards and starts their legs.
+fn start_shards(session: &Rc<Session>, slots: &[u32]) -> Vec<tokio::task::JoinHandle<()>> {
+    let per_shard = session.plan.venue.limits().symbols_per_connection.max(1);
+    let mut legs = Vec::new();
+    for slots in slots.chunks(per_shard) {
+        let shard = session.up.borrow().len();
+        session.up.borrow_mut().push(0);
+        let slots: Rc<[u32]> = slots.into();
+        for number in 0..session.plan.connections.max(1) {
+            let leg = Leg::new(Rc::clone(session), shard, number, Rc::clone(&slots));
+            legs.push(tokio::task::spawn_local(leg.run()));
+        }
+    }
+    legs
+}
+
+/// Instruments that are new get connections of their own, at once; those that are gone are no
+/// longer listened to, and left out the next time their connection is made.
+fn change_symbols(session: &Rc<Session>, symbols: Vec<Symbol>) -> Vec<tokio::task::JoinHandle<()>> {
+    let mut hub = session.hub.borrow_mut();
+    let before: Vec<(u32, InstrumentId)> = hub.active();
+    for (_, instrument) in before.iter().filter(|(_, i)| symbols.iter().all(|s| s.instrument != *i))
+    {
+        tracing::info!(feed = %session.plan.name, %instrument, "instrument removed");
+        hub.remove(instrument);
+    }
+    let mut new = Vec::new();
+    for symbol in symbols {
+        if before.iter().all(|(_, instrument)| *instrument != symbol.instrument) {
+            tracing::info!(feed = %session.plan.name, instrument = %symbol.instrument, "instrument added");
+            new.push(hub.add(symbol, None));
+        }
+    }
+    drop(hub);
+    start_shards(session, &new)
+}

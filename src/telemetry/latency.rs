@@ -1,0 +1,155 @@
+//! How long a trade takes from the socket to each stage, per venue.
+//!
+//! ```text
+//! received ─► decoded ─► bar decided ─► handed over ─► acknowledged
+//! (socket)    (frame)    (graph)        (sink took it)  (Kafka has it)
+//! ```
+//!
+//! Every stage is measured from the moment the frame was read from the socket. `decoded` is counted
+//! per frame, the others per bar.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hdrhistogram::Histogram;
+
+use super::clock::now_ns;
+
+/// A stage on the way, counted from the socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// The frame is decoded and put in order.
+    Decoded,
+    /// The bar has closed.
+    Decided,
+    /// The sink has taken the bar.
+    HandedOver,
+    /// Kafka has confirmed the bar.
+    Acknowledged,
+}
+
+/// All stages in order, with the words for them.
+pub const STAGES: [(Stage, &str); 4] = [
+    (Stage::Decoded, "decoded"),
+    (Stage::Decided, "bar decided"),
+    (Stage::HandedOver, "handed over"),
+    (Stage::Acknowledged, "acknowledged"),
+];
+
+/// The histograms of one venue, in ns.
+#[derive(Debug)]
+pub struct VenueLatency(Mutex<[Histogram<u64>; 4]>);
+
+impl VenueLatency {
+    fn new() -> Self {
+        // Two digits: 1 % is more than a busy machine lets anybody see, and a tenth of the memory.
+        let one =
+            || Histogram::new(2).unwrap_or_else(|_| unreachable!("two digits are always lawful"));
+        Self(Mutex::new([one(), one(), one(), one()]))
+    }
+
+    /// Notes that something received at `received` (ns, see [`now_ns`]) reaches this stage now.
+    pub fn note(&self, stage: Stage, received: i64) {
+        self.add(stage, now_ns() - received);
+    }
+
+    /// Notes a duration in ns.
+    pub fn add(&self, stage: Stage, ns: i64) {
+        let ns = u64::try_from(ns).unwrap_or(0);
+        let mut stages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Fails only beyond what a growing u64 histogram can hold: 584 years.
+        let _ = stages[stage as usize].record(ns);
+    }
+
+    /// A copy of a stage's histogram.
+    pub fn stage(&self, stage: Stage) -> Histogram<u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)[stage as usize].clone()
+    }
+}
+
+/// The histograms of all venues.
+#[derive(Clone, Debug, Default)]
+pub struct Latency(Arc<Mutex<BTreeMap<String, Arc<VenueLatency>>>>);
+
+impl Latency {
+    /// The histograms of a venue; made when first asked for.
+    pub fn venue(&self, venue: &str) -> Arc<VenueLatency> {
+        let mut venues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match venues.get(venue) {
+            Some(found) => Arc::clone(found),
+            None => {
+                let made = Arc::new(VenueLatency::new());
+                venues.insert(venue.to_owned(), Arc::clone(&made));
+                made
+            }
+        }
+    }
+
+    /// Notes that what came from `venue` at `received` reaches this stage now; nothing for files,
+    /// whose trades were received at 0.
+    pub fn note(&self, venue: &str, stage: Stage, received: i64) {
+        if received != 0 {
+            self.venue(venue).note(stage, received);
+        }
+    }
+
+    /// A table: a line per venue and stage that has been reached.
+    pub fn table(&self) -> String {
+        let venues = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut text = String::new();
+        for (venue, latency) in venues {
+            for (stage, word) in STAGES {
+                let histogram = latency.stage(stage);
+                if histogram.is_empty() {
+                    continue;
+                }
+                let at = |quantile| duration(histogram.value_at_quantile(quantile));
+                // Writing to a String cannot fail.
+                let _ = writeln!(
+                    text,
+                    "{venue} received → {word}: p50 {}, p90 {}, p99 {}, p99.9 {}, max {} (n {})",
+                    at(0.5),
+                    at(0.9),
+                    at(0.99),
+                    at(0.999),
+                    duration(histogram.max()),
+                    histogram.len()
+                );
+            }
+        }
+        text
+    }
+}
+
+/// ns in the unit that people would say it in.
+fn duration(ns: u64) -> String {
+    match ns {
+        0..10_000 => format!("{:.1} µs", ns as f64 / 1e3),
+        10_000..1_000_000 => format!("{} µs", ns / 1_000),
+        1_000_000..10_000_000 => format!("{:.1} ms", ns as f64 / 1e6),
+        10_000_000..1_000_000_000 => format!("{} ms", ns / 1_000_000),
+        _ => format!("{:.1} s", ns as f64 / 1e9),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_a_line_per_stage_reached_and_none_for_files() {
+        let latency = Latency::default();
+        latency.venue("binance").add(Stage::Decided, 42_000);
+        latency.note("files", Stage::Decided, 0);
+        let table = latency.table();
+        assert_eq!(table.lines().count(), 1, "{table}");
+        assert!(table.starts_with("binance received → bar decided: p50 42 µs"), "{table}");
+    }
+
+    #[test]
+    fn durations_are_said_as_people_say_them() {
+        let said = [1_500, 42_000, 1_500_000, 42_000_000, 1_500_000_000].map(duration);
+        assert_eq!(said, ["1.5 µs", "42 µs", "1.5 ms", "42 ms", "1.5 s"]);
+    }
+}
