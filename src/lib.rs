@@ -12,6 +12,7 @@ pub mod config;
 pub mod feeds;
 pub mod graph;
 pub mod history;
+pub mod live;
 pub mod quarantine;
 pub mod sinks;
 pub mod telemetry;

@@ -1,5 +1,7 @@
 //! Recorded connections: raw frames with the times at which they came.
 
+pub mod record;
+
 /// One line of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {

@@ -25,6 +25,8 @@ Exit codes: 0 done; 1 done but with rows set aside, or stopped by bad data; \
 pub enum Command {
     /// Make bars from historical trade files
     Replay(Box<ReplayArgs>),
+    /// Make bars from exchange feeds, until told to stop
+    Live(Box<super::live::LiveArgs>),
     /// Write realistic day files in Binance's layout
     Synth(SynthArgs),
     /// Validate configuration files without doing anything
@@ -178,7 +180,7 @@ impl ReplayArgs {
     }
 }
 
-fn put(section: &mut Section, key: &str, flag: &str, value: &Option<String>) {
+pub(super) fn put(section: &mut Section, key: &str, flag: &str, value: &Option<String>) {
     if let Some(value) = value {
         let environment = format!("BARFLOW_{}", flag[2..].replace('-', "_").to_uppercase());
         let from_environment = std::env::var(&environment).is_ok_and(|set| set == *value)

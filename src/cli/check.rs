@@ -2,7 +2,9 @@
 
 use super::args::CheckArgs;
 use super::failure::{Failure, Outcome};
+use crate::config::bars::BarBook;
 use crate::config::file::ConfigFile;
+use crate::config::live::LiveSettings;
 use crate::config::problem::Problems;
 use crate::config::replay::{ReplaySettings, Typed};
 
@@ -13,16 +15,38 @@ use crate::config::replay::{ReplaySettings, Typed};
 pub fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
     let mut problems = Problems::default();
     for path in &args.files {
-        let understood = ConfigFile::read(path)
-            .and_then(|file| ReplaySettings::understand(file, Typed::default()));
-        match understood {
-            Ok(settings) => {
-                let bars = settings.bars.orders();
-                let names: Vec<&str> = bars.iter().map(|order| &**order.spec.name()).collect();
-                println!("{}: ok ({} bars: {})", path.display(), bars.len(), names.join(", "));
-            }
+        match ConfigFile::read(path).and_then(understand) {
+            Ok(what) => println!("{}: ok ({what})", path.display()),
             Err(found) => problems.0.extend(found.0),
         }
     }
     problems.or(Outcome::Done).map_err(Failure::usage)
+}
+
+/// What a file would do; a file with feeds is for live runs, any other for replays.
+fn understand(file: ConfigFile) -> Result<String, Problems> {
+    let is_live = !file.feeds.is_empty() || file.sections.contains_key("live");
+    if !is_live {
+        return Ok(bars(&ReplaySettings::understand(file, Typed::default())?.bars));
+    }
+    let settings = LiveSettings::understand(file, Typed::default())?;
+    let feeds: Vec<String> = settings
+        .feeds
+        .iter()
+        .map(|feed| {
+            format!(
+                "{} with {} {} instruments",
+                feed.name,
+                feed.symbols.len(),
+                feed.venue.protocol()
+            )
+        })
+        .collect();
+    Ok(format!("{} feeds: {}; {}", feeds.len(), feeds.join(", "), bars(&settings.bars)))
+}
+
+fn bars(book: &BarBook) -> String {
+    let bars = book.orders();
+    let names: Vec<&str> = bars.iter().map(|order| &**order.spec.name()).collect();
+    format!("{} bars: {}", bars.len(), names.join(", "))
 }

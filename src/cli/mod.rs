@@ -13,9 +13,11 @@ pub mod args;
 pub mod check;
 pub mod demo;
 pub mod failure;
+pub mod live;
 pub mod progress;
 pub mod replay;
 pub mod signals;
+pub mod sink;
 pub mod summary;
 pub mod synth;
 
@@ -48,6 +50,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn run(cli: Cli) -> Result<Outcome, Failure> {
     match cli.command {
         Command::Replay(args) => replay::run(*args),
+        Command::Live(args) => live::run(*args),
         Command::Synth(args) => synth::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Demo(args) => demo::run(&args),

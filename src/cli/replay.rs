@@ -1,7 +1,6 @@
 //! `barflow replay`: plan, run, report.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,9 +16,10 @@ use super::args::ReplayArgs;
 use super::failure::{Failure, Outcome};
 use super::progress::Shown;
 use super::signals::Signals;
+use super::sink;
 use super::summary::Summary;
 use crate::config::file::ConfigFile;
-use crate::config::replay::{QuoteChoice, ReplaySettings, SinkKind};
+use crate::config::replay::{QuoteChoice, ReplaySettings};
 use crate::graph::assemble::{GraphOptions, OnReject};
 use crate::graph::flow::EpochClock;
 use crate::graph::run::{Pace, Workers, commit_channel, run as run_graph};
@@ -27,11 +27,7 @@ use crate::graph::stop::{Cause, Stop};
 use crate::graph::tally::Tally;
 use crate::history::{feeders, remarks};
 use crate::quarantine::Quarantine;
-use crate::sinks::jsonl::JsonLines;
-use crate::sinks::kafka::KafkaSink;
-use crate::sinks::none::NoSink;
-use crate::sinks::parquet::ParquetBars;
-use crate::sinks::{BarSink, SinkError, SinkReport};
+use crate::sinks::{SinkError, SinkReport};
 use crate::telemetry::latency::Latency;
 use crate::trade_store::TradeStore;
 
@@ -76,7 +72,14 @@ pub fn replay(settings: &ReplaySettings, report: bool) -> Result<Outcome, Failur
         Some(path) => Some(Arc::new(Quarantine::create(path)?)),
         None => None,
     };
-    let sink = open_sink(settings, &plan)?;
+    let sink = sink::open(&sink::Wanted {
+        kind: settings.sink,
+        out: settings.out.as_deref(),
+        kafka: &settings.kafka,
+        bars: &settings.bars,
+        instruments: plan.instruments.iter().map(|i| i.feed.instrument.clone()).collect(),
+        latency: None,
+    })?;
 
     // Twice what can be under way at once, so that the pool never runs dry.
     let pool = BatchPool::new(settings.batch_rows, 96);
@@ -157,7 +160,7 @@ fn on_reject(quarantine: Option<Arc<Quarantine>>, stop: Stop) -> OnReject {
     })
 }
 
-fn rejected(tally: &Tally) -> u64 {
+pub(super) fn rejected(tally: &Tally) -> u64 {
     use barflow_operators::dataflow::ledger::FactKind;
     let totals = tally.totals();
     let counts = totals.iter().filter(|(fact, _)| fact.kind == FactKind::Rejected);
@@ -224,27 +227,4 @@ pub fn input_failure(error: ReplayError) -> Failure {
     };
     let code = if matches!(error, ReplayError::Io { .. }) { 3 } else { 2 };
     Failure { error: anyhow::Error::new(error), hint: hint.map(str::to_owned), code }
-}
-
-fn open_sink(settings: &ReplaySettings, plan: &Plan) -> Result<Box<dyn BarSink>, Failure> {
-    Ok(match settings.sink {
-        SinkKind::None => Box::new(NoSink::default()),
-        SinkKind::JsonLines => match settings.out.as_deref() {
-            None => Box::new(JsonLines::stdout()),
-            Some(path) if path == Path::new("-") => Box::new(JsonLines::stdout()),
-            Some(path) => Box::new(JsonLines::file(path)?),
-        },
-        SinkKind::Parquet => {
-            let folder = settings.out.clone().unwrap_or_else(|| PathBuf::from("bars"));
-            Box::new(ParquetBars::new(&folder)?)
-        }
-        SinkKind::Kafka => {
-            let mut kafka = settings.kafka.settings();
-            let orders = settings.bars.orders().iter();
-            kafka.specs = orders.map(|order| order.spec.name().to_string()).collect();
-            kafka.instruments =
-                plan.instruments.iter().map(|i| i.feed.instrument.clone()).collect();
-            Box::new(KafkaSink::open(kafka)?)
-        }
-    })
 }

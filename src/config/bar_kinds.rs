@@ -261,7 +261,7 @@ fn number_name<T>() -> &'static str {
 }
 
 /// `90s`, `5m`, `1h 30m`, `1d`, or a bare number of seconds.
-fn duration_ns(text: &str) -> Result<i64, String> {
+pub fn duration_ns(text: &str) -> Result<i64, String> {
     let wanted = || "not a length of time such as 30s, 5m or 1h".to_owned();
     if let Ok(seconds) = text.parse::<u32>() {
         return Ok(i64::from(seconds) * 1_000_000_000);

@@ -15,9 +15,11 @@ pub struct ConfigFile {
     pub sections: BTreeMap<String, Section>,
     /// `[bars.NAME]`, in the order of the file.
     pub bars: Vec<(String, Section)>,
+    /// `[feeds.NAME]`, in the order of the file.
+    pub feeds: Vec<(String, Section)>,
 }
 
-const SECTIONS: [&str; 3] = ["replay", "sink", "kafka"];
+const SECTIONS: [&str; 4] = ["replay", "live", "sink", "kafka"];
 
 impl ConfigFile {
     /// Reads a file.
@@ -58,33 +60,37 @@ impl ConfigFile {
                 problems.add(at, format!("\"{name}\" belongs into a section such as [replay]"));
                 continue;
             };
-            if name == "bars" {
-                for (bar, value) in inner {
-                    let at = format!("{origin}:{}", line_of(text, bar.span().start));
-                    let bar = bar.into_inner().into_owned();
+            if name == "bars" || name == "feeds" {
+                let named = if name == "bars" { &mut file.bars } else { &mut file.feeds };
+                for (key, value) in inner {
+                    let at = format!("{origin}:{}", line_of(text, key.span().start));
+                    let key = key.into_inner().into_owned();
                     match value.into_inner() {
                         DeValue::Table(keys) => {
-                            let title = format!("[bars.{bar}]");
+                            let title = format!("[{name}.{key}]");
                             let mut section = Section::new(title, at);
                             fill(&mut section, keys, origin, text, &mut problems);
-                            file.bars.push((bar, section));
+                            named.push((key, section));
                         }
-                        _ => problems.add(at, format!("bars.{bar} must be a table of keys")),
+                        _ => problems.add(at, format!("{name}.{key} must be a table of keys")),
                     }
                 }
             } else if SECTIONS.contains(&name.as_str()) {
                 file.add(&name, at, inner, origin, text, &mut problems);
             } else {
-                let known = SECTIONS.iter().copied().chain(["bars"]);
+                let known = SECTIONS.iter().copied().chain(["bars", "feeds"]);
                 let hint = suggestion(&name, known);
                 let message = format!(
-                    "unknown section [{name}]{hint}; there are [replay], [sink], [kafka], [kafka.properties] and [bars.NAME]"
+                    "unknown section [{name}]{hint}; there are [replay], [live], \
+                     [feeds.NAME], [sink], [kafka], [kafka.properties] and [bars.NAME]"
                 );
                 problems.add(at, message);
             }
         }
         // Tables come sorted by name; people expect their own order.
-        file.bars.sort_by_key(|(_, section)| line_number(&section.origin));
+        for named in [&mut file.bars, &mut file.feeds] {
+            named.sort_by_key(|(_, section)| line_number(&section.origin));
+        }
         problems.or(file)
     }
 

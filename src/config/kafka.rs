@@ -60,6 +60,12 @@ impl KafkaOptions {
 
     /// Checks what can be checked without touching network, files or environment.
     pub fn check(&self, problems: &mut Problems) {
+        if self.brokers.is_none() {
+            let message = "the kafka sink needs brokers: --brokers HOST:PORT, BARFLOW_BROKERS, or \
+                           brokers under [kafka]";
+            problems.add("[kafka]", message);
+            return;
+        }
         for problem in self.settings().problems() {
             problems.add("[kafka]", problem);
         }

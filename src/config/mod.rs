@@ -5,8 +5,10 @@
 
 pub mod bar_kinds;
 pub mod bars;
+pub mod feeds;
 pub mod file;
 pub mod kafka;
+pub mod live;
 pub mod problem;
 pub mod replay;
 pub mod section;

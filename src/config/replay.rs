@@ -26,6 +26,14 @@ pub enum SinkKind {
     None,
 }
 
+/// The words for sinks.
+pub(super) const SINKS: [(&str, SinkKind); 4] = [
+    ("jsonl", SinkKind::JsonLines),
+    ("parquet", SinkKind::Parquet),
+    ("kafka", SinkKind::Kafka),
+    ("none", SinkKind::None),
+];
+
 /// Which number is the quote value of a trade.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum QuoteChoice {
@@ -109,12 +117,6 @@ impl ReplaySettings {
         let mut sink = over(file.take("sink"), typed.sink);
         let kafka = over(file.take("kafka"), typed.kafka);
 
-        let kinds = [
-            ("jsonl", SinkKind::JsonLines),
-            ("parquet", SinkKind::Parquet),
-            ("kafka", SinkKind::Kafka),
-            ("none", SinkKind::None),
-        ];
         let quotes = [("product", QuoteChoice::Product), ("source", QuoteChoice::Source)];
         let whole = "a whole number";
         let settings = Self {
@@ -132,7 +134,7 @@ impl ReplaySettings {
                 .unwrap_or(REORDER_WINDOW),
             batch_rows: replay.parse("batch_rows", whole, problems_ref).unwrap_or(BATCH_ROWS),
             trades: replay.text("trades", problems_ref).map(|(path, _)| path.into()),
-            sink: sink.choice("kind", &kinds, problems_ref).unwrap_or_default(),
+            sink: sink.choice("kind", &SINKS, problems_ref).unwrap_or_default(),
             out: sink.text("out", problems_ref).map(|(path, _)| path.into()),
             kafka: KafkaOptions::understand(kafka, file.take("kafka.properties"), problems_ref),
             bars: bar_book(file.bars, typed.bars, problems_ref),
@@ -163,18 +165,12 @@ impl ReplaySettings {
             problems.add("[replay]", "from must lie before to");
         }
         if self.sink == SinkKind::Kafka {
-            if self.kafka.brokers.is_some() {
-                self.kafka.check(problems);
-            } else {
-                let message = "the kafka sink needs brokers: --brokers HOST:PORT, \
-                               BARFLOW_BROKERS, or brokers under [kafka]";
-                problems.add("[kafka]", message);
-            }
+            self.kafka.check(problems);
         }
     }
 }
 
-fn bar_book(
+pub(super) fn bar_book(
     from_file: Vec<(String, Section)>,
     typed: Vec<String>,
     problems: &mut Problems,
@@ -193,7 +189,7 @@ fn bar_book(
 }
 
 /// The keys of `over` replace those of `under`.
-fn over(mut under: Section, mut over: Section) -> Section {
+pub(super) fn over(mut under: Section, mut over: Section) -> Section {
     for (key, value, origin) in over.take_rest() {
         under.put(key, value, origin);
     }

@@ -28,7 +28,7 @@ use crate::sinks::{BarSink, Commit, SinkError, SinkReport};
 use crate::telemetry::latency::Latency;
 
 mod producer;
-mod secrets;
+pub(crate) mod secrets;
 mod settings;
 mod topics;
 

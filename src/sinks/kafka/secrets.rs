@@ -6,7 +6,7 @@ use std::fmt;
 
 /// A value of a property: given as it is, or where to find it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Value<'a> {
+pub(crate) enum Value<'a> {
     /// The value itself.
     Literal(&'a str),
     /// `${NAME}`: in this environment variable.
@@ -21,7 +21,7 @@ impl<'a> Value<'a> {
     /// # Errors
     /// When the text has a `${` that is not a reference as a whole: such a text would reach
     /// Kafka unexpanded.
-    pub(super) fn parse(text: &'a str) -> Result<Self, &'static str> {
+    pub(crate) fn parse(text: &'a str) -> Result<Self, &'static str> {
         let Some(inside) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) else {
             return if text.contains("${") {
                 Err("a reference ${NAME} or ${file:/path} must be the whole value")
@@ -43,7 +43,7 @@ impl<'a> Value<'a> {
     ///
     /// # Errors
     /// When the variable or the file is missing, unreadable or empty.
-    pub(super) fn resolve(
+    pub(crate) fn resolve(
         &self,
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<String, String> {

@@ -1,0 +1,397 @@
+//! `barflow live`: feeds into the graph until told to stop.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use barflow_operators::dataflow::validate::{RejectPolicy, ValidateOptions};
+use barflow_operators::intake::Reject;
+use barflow_operators::pool::BatchPool;
+use barflow_replay::error::ReplayError;
+use clap::{Args, ValueHint};
+
+use super::args::put;
+use super::failure::{Failure, Outcome};
+use super::replay::{input_failure, rejected};
+use super::signals::Signals;
+use super::sink;
+use super::summary::Summary;
+use crate::config::file::ConfigFile;
+use crate::config::live::LiveSettings;
+use crate::config::problem::Problems;
+use crate::config::replay::Typed;
+use crate::feeds::gap_ledger::GapLedger;
+use crate::feeds::hub::Outlets;
+use crate::feeds::session::SessionFault;
+use crate::graph::assemble::{GraphOptions, OnReject};
+use crate::graph::flow::EpochClock;
+use crate::graph::run::{Feeder, Pace, Workers, commit_channel, run as run_graph};
+use crate::graph::stop::{Cause, Stop};
+use crate::graph::tally::Tally;
+use crate::live::begin::HistoryError;
+use crate::live::{Book, Reports, Supervisor};
+use crate::quarantine::Quarantine;
+use crate::sinks::{SinkError, SinkReport};
+use crate::telemetry;
+use crate::telemetry::latency::Latency;
+
+/// Trades per batch: a live batch holds what came at once, seldom more than a few.
+const BATCH_ROWS: usize = 64;
+
+/// Batches kept for reuse: what the queue of a worker may hold, 13 MB.
+const BATCHES: usize = 4096;
+
+/// Bad rows and frames logged one by one; the others are only counted.
+const SHOWN: usize = 20;
+
+const EXAMPLES: &str = "\
+Examples:
+  # everything from a file; docs/live.md explains it
+  barflow live --config configs/live.toml
+
+  # without an exchange: a venue of our own in another terminal
+  barflow venue --protocol binance-spot --listen 127.0.0.1:9000 --speed 60x BTCUSDT-trades-2024-03-01.zip
+  barflow live --venue binance-spot --instrument BTCUSDT --at 127.0.0.1:9000
+
+SIGTERM or Ctrl-C ends it in good order; SIGHUP, or a change of the file, has it read again:
+instruments, bars and feeds come and go without disturbing the others.";
+
+/// `barflow live`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct LiveArgs {
+    /// Configuration file (TOML); flags and environment go over it
+    #[arg(long, value_name = "FILE", env = "BARFLOW_CONFIG", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+
+    /// Protocol of a feed that stands in no file, such as binance-spot, coinbase, kraken
+    #[arg(long, value_name = "PROTOCOL", requires = "instruments", conflicts_with = "config")]
+    pub venue: Option<String>,
+
+    /// Instruments of that feed, as the venue writes them
+    #[arg(long = "instrument", value_name = "SYMBOL", value_delimiter = ',', requires = "venue")]
+    pub instruments: Vec<String>,
+
+    /// Channel of that feed: trades or aggregates
+    #[arg(long, value_name = "CHANNEL", requires = "venue")]
+    pub channel: Option<String>,
+
+    /// Talk to a `barflow venue` at this address instead of the exchanges
+    #[arg(long, value_name = "HOST:PORT")]
+    pub at: Option<String>,
+
+    /// Begin with these files, then go on live
+    #[arg(long, value_name = "FILES", value_hint = ValueHint::AnyPath)]
+    pub history: Vec<String>,
+
+    /// Instrument of all history files; by default told from their names
+    #[arg(long, value_name = "ID")]
+    pub history_instrument: Option<String>,
+
+    /// Bars to make: NAME=kind,key=value,… (repeatable)
+    #[arg(long = "bar", value_name = "SPEC", env = "BARFLOW_BAR", value_delimiter = ';')]
+    pub bars: Vec<String>,
+
+    /// Where bars go: jsonl, parquet, kafka or none
+    #[arg(long, value_name = "SINK", env = "BARFLOW_SINK")]
+    pub sink: Option<String>,
+
+    /// File (jsonl; default standard output) or folder (parquet; default ./bars)
+    #[arg(long, value_name = "PATH", env = "BARFLOW_OUT", value_hint = ValueHint::AnyPath)]
+    pub out: Option<String>,
+
+    /// Kafka brokers
+    #[arg(long, value_name = "HOST:PORT", env = "BARFLOW_BROKERS")]
+    pub brokers: Option<String>,
+
+    /// Kafka topic; {spec} {instrument} {venue} {market} {symbol} are filled in
+    /// [default: bars.{spec}]
+    #[arg(long, value_name = "TOPIC", env = "BARFLOW_TOPIC")]
+    pub topic: Option<String>,
+
+    /// Create missing Kafka topics
+    #[arg(long)]
+    pub create_topics: bool,
+
+    /// Dataflow workers; instruments are spread over them [default: 1]
+    #[arg(long, value_name = "N", env = "BARFLOW_WORKERS")]
+    pub workers: Option<String>,
+
+    /// Set bad rows and frames aside into this file (JSON lines)
+    #[arg(long, value_name = "FILE", env = "BARFLOW_QUARANTINE", value_hint = ValueHint::FilePath)]
+    pub quarantine: Option<String>,
+
+    /// Write gaps that could not be filled into this file (JSON lines)
+    #[arg(long, value_name = "FILE", env = "BARFLOW_GAPS", value_hint = ValueHint::FilePath)]
+    pub gaps: Option<String>,
+
+    /// Also record all frames into this folder
+    #[arg(long, value_name = "FOLDER", env = "BARFLOW_RECORD", value_hint = ValueHint::DirPath)]
+    pub record: Option<String>,
+
+    /// Time between two reports in the log; 0 for none [default: 1m]
+    #[arg(long, value_name = "TIME", env = "BARFLOW_REPORT_EVERY")]
+    pub report_every: Option<String>,
+
+    /// Serve metrics for Prometheus at this address
+    #[arg(long, value_name = "HOST:PORT", env = "BARFLOW_METRICS")]
+    pub metrics: Option<String>,
+
+    /// Stop in good order after this time
+    #[arg(long = "for", value_name = "TIME")]
+    pub duration: Option<String>,
+
+    /// Least level of log lines: error, warn, info, debug
+    #[arg(long, value_name = "LEVEL", env = "BARFLOW_LOG", default_value = "info")]
+    pub log: tracing::Level,
+}
+
+impl LiveArgs {
+    fn typed(&self) -> Typed {
+        let mut typed = Typed { bars: self.bars.clone(), ..Typed::default() };
+        for (key, flag, value) in [
+            ("workers", "--workers", &self.workers),
+            ("quarantine", "--quarantine", &self.quarantine),
+            ("gaps", "--gaps", &self.gaps),
+            ("record", "--record", &self.record),
+            ("report_every", "--report-every", &self.report_every),
+            ("metrics", "--metrics", &self.metrics),
+            ("history_instrument", "--history-instrument", &self.history_instrument),
+        ] {
+            put(&mut typed.replay, key, flag, value);
+        }
+        if !self.history.is_empty() {
+            use crate::config::section::Value;
+            typed.replay.put("history", Value::List(self.history.clone()), "--history");
+            typed.replay.put("start", Value::Text("from-history".into()), "--history");
+        }
+        put(&mut typed.sink, "kind", "--sink", &self.sink);
+        put(&mut typed.sink, "out", "--out", &self.out);
+        put(&mut typed.kafka, "brokers", "--brokers", &self.brokers);
+        put(&mut typed.kafka, "topic", "--topic", &self.topic);
+        if self.create_topics {
+            let value = Some("true".to_owned());
+            put(&mut typed.kafka, "create_topics", "--create-topics", &value);
+        }
+        typed
+    }
+
+    /// The configuration as it stands now.
+    fn settings(&self) -> Result<LiveSettings, Problems> {
+        use crate::config::section::{Section, Value};
+        let mut file = match &self.config {
+            Some(path) => ConfigFile::read(path)?,
+            None => ConfigFile::default(),
+        };
+        if let Some(venue) = &self.venue {
+            let mut feed = Section::new(format!("feed \"{venue}\""), "--venue");
+            feed.put("venue", Value::Text(venue.clone()), "--venue");
+            feed.put("instruments", Value::List(self.instruments.clone()), "--instrument");
+            if let Some(channel) = &self.channel {
+                feed.put("channel", Value::Text(channel.clone()), "--channel");
+            }
+            file.feeds.push((venue.clone(), feed));
+        }
+        if let Some(address) = &self.at {
+            for (_, feed) in &mut file.feeds {
+                feed.put("websocket", Value::Text(format!("ws://{address}")), "--at");
+                feed.put("rest", Value::Text(format!("http://{address}")), "--at");
+            }
+        }
+        LiveSettings::understand(file, self.typed())
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Wrong settings (2), outside world (3).
+pub fn run(args: LiveArgs) -> Result<Outcome, Failure> {
+    let settings = args.settings()?;
+    let limit = match &args.duration {
+        Some(text) => Some(
+            crate::config::bar_kinds::duration_ns(text)
+                .map_err(|e| Failure::usage(anyhow::anyhow!("--for {text}: {e}")))?,
+        ),
+        None => None,
+    };
+    telemetry::start(args.log, settings.metrics)
+        .map_err(|e| Failure::outside(anyhow::anyhow!("{e}")))?;
+    let stop = Stop::new();
+    let signals = Signals::raise(&stop).map_err(unhandled)?;
+    let hangup = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&hangup))
+        .map_err(unhandled)?;
+    let started = Instant::now();
+    if let Some(ns) = limit {
+        stop_after(Duration::from_nanos(ns.max(0).unsigned_abs()), &stop);
+    }
+    let latency = Latency::default();
+    let sink = sink::open(&sink::Wanted {
+        kind: settings.sink,
+        out: settings.out.as_deref(),
+        kafka: &settings.kafka,
+        bars: &settings.bars,
+        instruments: settings.instruments(),
+        latency: Some(latency.clone()),
+    })?;
+    let quarantine = match &settings.quarantine {
+        Some(path) => Some(Arc::new(Quarantine::create(path)?)),
+        None => None,
+    };
+    let gaps = match &settings.gaps {
+        Some(path) => GapLedger::open(path).map_err(|error| {
+            let what = format!("the gap ledger {} could not be opened", path.display());
+            Failure::outside(anyhow::Error::new(error).context(what))
+        })?,
+        None => GapLedger::default(),
+    };
+    let (recorder, recording) = match &settings.record {
+        Some(folder) => {
+            let (recorder, recording) = crate::capture::record::start(folder, "live", &stop)
+                .map_err(|e| Failure::outside(anyhow::Error::new(e)))?;
+            (Some(recorder), Some(recording))
+        }
+        None => (None, None),
+    };
+    let workers = Workers::Threads(settings.workers);
+    let pool = BatchPool::new(BATCH_ROWS, BATCHES);
+    let on_reject = on_reject(quarantine.clone(), stop.clone());
+    let tally = Tally::default();
+    let book = Book::new(settings.bars.clone());
+    let (commits, committed) = commit_channel();
+    let shared = book.clone();
+    let options = GraphOptions {
+        specs_of: Arc::new(move |feed| shared.now().for_feed(feed)),
+        validate: ValidateOptions {
+            policy: RejectPolicy::SetAside,
+            reorder_window: 1024,
+            pool: pool.clone(),
+            resume_after: BTreeMap::new(),
+        },
+        on_reject: Arc::clone(&on_reject),
+        commits,
+        trades: None,
+        tally: tally.clone(),
+        stop: stop.clone(),
+        clock: EpochClock::default(),
+        latency: latency.clone(),
+    };
+    let reports = Reports::default();
+    let pace = Pace { idle_spin: settings.idle_spin, ..Pace::LIVE };
+    let again = args.clone();
+    let supervisor = Supervisor {
+        config: args.config.clone(),
+        read_again: Box::new(move || again.settings().map_err(|problems| problems.to_string())),
+        hangup,
+        book,
+        latency: latency.clone(),
+        reports: Arc::clone(&reports),
+        recorder,
+        settings,
+    };
+    let feeder: Feeder = Box::new(move |inlets, stop| {
+        supervisor.run(Outlets { inlets, pool, stop: stop.clone(), on_reject, gaps })
+    });
+    let result = run_graph(&workers, pace, options, committed, vec![feeder], sink);
+    let recorded = recording.map(crate::capture::record::Recording::finish);
+
+    let mut remarks = remarks(&reports, &latency);
+    if let (Some(quarantine), true) = (&quarantine, rejected(&tally) > 0) {
+        remarks.push(format!("bad rows are in {}", quarantine.path().display()));
+    }
+    match recorded {
+        Some(Ok(files)) => {
+            remarks.extend(files.iter().map(|f| format!("frames are in {}", f.display())));
+        }
+        Some(Err(error)) => remarks.push(format!("the recording is not whole: {error}")),
+        None => {}
+    }
+    let summary = Summary {
+        files: 0,
+        tally: &tally,
+        report: result.as_ref().ok(),
+        elapsed: started.elapsed(),
+        stopped: signals.name().map(|name| format!("stopped by {name}")),
+        remarks: &remarks,
+    };
+    eprint!("{}", summary.text());
+    conclude(result)
+}
+
+fn unhandled(error: std::io::Error) -> Failure {
+    Failure::outside(anyhow::Error::new(error).context("signals cannot be handled"))
+}
+
+fn stop_after(limit: Duration, stop: &Stop) {
+    let stop = stop.clone();
+    // The process ends with its main thread, whatever this one waits for.
+    std::thread::spawn(move || {
+        std::thread::sleep(limit);
+        stop.raise();
+    });
+}
+
+/// Rows and frames that are no trades never stop a live run: they are set aside, or logged.
+fn on_reject(quarantine: Option<Arc<Quarantine>>, stop: Stop) -> OnReject {
+    let shown = std::sync::atomic::AtomicUsize::new(0);
+    Arc::new(move |reject: Reject| {
+        if shown.fetch_add(1, Ordering::Relaxed) < SHOWN {
+            tracing::warn!(
+                source = %reject.source,
+                field = reject.field,
+                value = reject.value,
+                "{}",
+                reject.reason
+            );
+        }
+        if let Some(quarantine) = &quarantine
+            && let Err(error) = quarantine.add(&reject)
+        {
+            stop.fail(error);
+        }
+    })
+}
+
+fn remarks(reports: &Reports, latency: &Latency) -> Vec<String> {
+    let mut remarks = Vec::new();
+    let reports = reports.read().unwrap_or_else(PoisonError::into_inner).clone();
+    for (feed, report) in reports {
+        let mut text = format!("feed {feed}");
+        for line in report.counters().lines() {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "\n  {line}");
+        }
+        remarks.push(text);
+    }
+    remarks.extend(latency.table().lines().map(str::to_owned));
+    remarks
+}
+
+fn conclude(result: Result<SinkReport, Cause>) -> Result<Outcome, Failure> {
+    let cause = match result {
+        Ok(_) => return Ok(Outcome::Done),
+        Err(cause) => cause,
+    };
+    let cause = match cause.downcast::<SinkError>() {
+        Ok(error) if matches!(*error, SinkError::ClosedPipe) => return Ok(Outcome::Done),
+        Ok(error) => return Err(Failure::from(*error)),
+        Err(cause) => cause,
+    };
+    let cause = match cause.downcast::<ReplayError>() {
+        Ok(error) => return Err(input_failure(*error)),
+        Err(cause) => cause,
+    };
+    let cause = match cause.downcast::<HistoryError>() {
+        Ok(error) => return Err(Failure::usage(anyhow::Error::new(*error))),
+        Err(cause) => cause,
+    };
+    match cause.downcast::<SessionFault>() {
+        Ok(fault) if fault.configured => Err(Failure::usage(anyhow::Error::new(*fault))),
+        Ok(fault) => Err(Failure::outside(anyhow::Error::new(*fault))),
+        Err(cause) => Err(Failure::outside(anyhow::anyhow!("{cause}"))),
+    }
+}

@@ -1,0 +1,150 @@
+//! Everything a live run needs to know.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use barflow_operators::instrument::InstrumentId;
+
+use super::bars::BarBook;
+use super::feeds;
+use super::file::ConfigFile;
+use super::kafka::KafkaOptions;
+use super::problem::Problems;
+use super::replay::{SINKS, SinkKind, Typed, bar_book, over};
+use super::section::Section;
+use crate::feeds::plan::FeedPlan;
+
+/// Where the bars of a live run begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// With the first trade that comes.
+    #[default]
+    Now,
+    /// With the files of `history`; what lies between them and the first live trade is asked of
+    /// the venue's REST.
+    FromHistory,
+}
+
+/// A validated live run.
+#[derive(Clone)]
+pub struct LiveSettings {
+    /// The feeds.
+    pub feeds: Vec<FeedPlan>,
+    /// Which bars.
+    pub bars: BarBook,
+    /// Where bars go.
+    pub sink: SinkKind,
+    /// File (JSON lines) or folder (Parquet).
+    pub out: Option<PathBuf>,
+    /// Kafka, if that is the sink.
+    pub kafka: KafkaOptions,
+    /// timely workers.
+    pub workers: usize,
+    /// Where bars begin.
+    pub start: Start,
+    /// Files, folders and patterns to begin with.
+    pub history: Vec<String>,
+    /// The instrument of all of `history`; by default told from the files' names.
+    pub history_instrument: Option<InstrumentId>,
+    /// Where bad rows and frames go; without it they are logged and counted.
+    pub quarantine: Option<PathBuf>,
+    /// Where gaps are written down.
+    pub gaps: Option<PathBuf>,
+    /// Folder for recordings of all frames.
+    pub record: Option<PathBuf>,
+    /// Between two reports; none for no reports.
+    pub report_every: Option<Duration>,
+    /// Where Prometheus can ask for metrics, `host:port`.
+    pub metrics: Option<std::net::SocketAddr>,
+    /// How long an idle worker polls before it sleeps.
+    pub idle_spin: Duration,
+}
+
+impl LiveSettings {
+    /// Understands a file and what was typed over it.
+    ///
+    /// # Errors
+    /// Everything that is wrong with either.
+    pub fn understand(mut file: ConfigFile, typed: Typed) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let p = &mut problems;
+        let mut live = over(file.take("live"), typed.replay);
+        let mut sink = over(file.take("sink"), typed.sink);
+        let kafka = over(file.take("kafka"), typed.kafka);
+        let starts = [("now", Start::Now), ("from-history", Start::FromHistory)];
+        let settings = Self {
+            feeds: feeds::understand(std::mem::take(&mut file.feeds), p),
+            workers: live.parse("workers", "a whole number", p).unwrap_or(1),
+            start: live.choice("start", &starts, p).unwrap_or_default(),
+            history: live.list("history").map(|(files, _)| files).unwrap_or_default(),
+            history_instrument: live.parse_with("history_instrument", str::parse, p),
+            quarantine: live.text("quarantine", p).map(|(path, _)| path.into()),
+            gaps: live.text("gaps", p).map(|(path, _)| path.into()),
+            record: live.text("record", p).map(|(path, _)| path.into()),
+            report_every: duration(&mut live, "report_every", p, Duration::from_secs(60)),
+            metrics: live.parse("metrics", "an address such as 127.0.0.1:9464", p),
+            idle_spin: duration(&mut live, "idle_spin", p, Duration::from_millis(1))
+                .unwrap_or_default(),
+            sink: sink.choice("kind", &SINKS, p).unwrap_or_default(),
+            out: sink.text("out", p).map(|(path, _)| path.into()),
+            kafka: KafkaOptions::understand(kafka, file.take("kafka.properties"), p),
+            bars: bar_book(file.bars, typed.bars, p),
+        };
+        live.finish(&mut problems);
+        sink.finish(&mut problems);
+        settings.check(&mut problems);
+        problems.or(settings)
+    }
+
+    fn check(&self, problems: &mut Problems) {
+        if !(1..=1024).contains(&self.workers) {
+            problems.add("[live]", format!("workers = {}: 1 to 1024", self.workers));
+        }
+        if self.feeds.is_empty() && problems.0.is_empty() {
+            problems.add("[feeds]", "no feed is configured: a [feeds.NAME] section is wanted");
+        }
+        match self.start {
+            Start::FromHistory if self.history.is_empty() => {
+                problems.add("[live]", "start = \"from-history\" needs history = [\"FILES\"…]");
+            }
+            Start::Now if !self.history.is_empty() => {
+                problems.add("[live]", "history is used with start = \"from-history\" only");
+            }
+            _ => {}
+        }
+        let mut seen: Vec<&InstrumentId> = Vec::new();
+        for feed in &self.feeds {
+            for symbol in &feed.symbols {
+                if seen.contains(&&symbol.instrument) {
+                    let message = format!(
+                        "{} is in two feeds; one ordered source per instrument",
+                        symbol.instrument
+                    );
+                    problems.add(format!("[feeds.{}]", feed.name), message);
+                }
+                seen.push(&symbol.instrument);
+            }
+        }
+        if self.sink == SinkKind::Kafka {
+            self.kafka.check(problems);
+        }
+    }
+
+    /// All instruments of all feeds.
+    pub fn instruments(&self) -> Vec<InstrumentId> {
+        let symbols = self.feeds.iter().flat_map(|feed| &feed.symbols);
+        symbols.map(|symbol| symbol.instrument.clone()).collect()
+    }
+}
+
+/// A length of time; `default` if it is not there, none if it is 0.
+pub(super) fn duration(
+    section: &mut Section,
+    key: &'static str,
+    problems: &mut Problems,
+    default: Duration,
+) -> Option<Duration> {
+    let ns = section.parse_with(key, super::bar_kinds::duration_ns, problems);
+    let duration = ns.map_or(default, |ns| Duration::from_nanos(ns.max(0).unsigned_abs()));
+    Some(duration).filter(|duration| !duration.is_zero())
+}

@@ -1,0 +1,64 @@
+//! When to read the configuration again, and what can change without a restart.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::feeds::plan::FeedPlan;
+
+/// Between two looks at the file.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Watches a file for changes.
+#[derive(Debug)]
+pub struct Watch {
+    file: Option<PathBuf>,
+    modified: Option<SystemTime>,
+    next: Instant,
+}
+
+impl Watch {
+    /// Watches this file from how it is now.
+    pub fn new(file: Option<PathBuf>) -> Self {
+        let mut watch = Self { file, modified: None, next: Instant::now() };
+        watch.modified = watch.look();
+        watch
+    }
+
+    /// Whether the configuration should be read again.
+    pub fn asks(&mut self, hangup: &AtomicBool) -> bool {
+        let asked = hangup.swap(false, Ordering::AcqRel);
+        if !asked && Instant::now() < self.next {
+            return false;
+        }
+        self.next = Instant::now() + LOOK;
+        let modified = self.look();
+        // A file that is away for a moment is being replaced.
+        let changed = modified.is_some() && modified != self.modified;
+        if changed {
+            self.modified = modified;
+        }
+        asked || changed
+    }
+
+    fn look(&self) -> Option<SystemTime> {
+        std::fs::metadata(self.file.as_ref()?).ok()?.modified().ok()
+    }
+}
+
+/// Whether anything but the list of instruments differs.
+pub fn needs_restart(fresh: &FeedPlan, running: &FeedPlan) -> bool {
+    let same = fresh.venue.protocol() == running.venue.protocol()
+        && fresh.channel == running.channel
+        && fresh.websocket == running.websocket
+        && fresh.rest == running.rest
+        && fresh.api_key == running.api_key
+        && fresh.connections == running.connections
+        && fresh.stale_after == running.stale_after
+        && fresh.rotate_after == running.rotate_after
+        && fresh.reorder_wait == running.reorder_wait
+        && fresh.backfill_budget == running.backfill_budget
+        && fresh.frame_bytes_max == running.frame_bytes_max
+        && fresh.waiting_room == running.waiting_room;
+    !same
+}
