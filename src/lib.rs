@@ -8,6 +8,7 @@
 
 pub mod capture;
 pub mod cli;
+pub mod compare;
 pub mod config;
 pub mod feeds;
 pub mod graph;

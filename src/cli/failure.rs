@@ -12,6 +12,8 @@ pub enum Outcome {
     Done,
     /// Done, but rows were set aside.
     WithRejects,
+    /// Done, and what was compared is not the same.
+    Differs,
 }
 
 impl Outcome {
@@ -19,7 +21,7 @@ impl Outcome {
     pub fn code(self) -> u8 {
         match self {
             Self::Done => 0,
-            Self::WithRejects => 1,
+            Self::WithRejects | Self::Differs => 1,
         }
     }
 }

@@ -12,6 +12,7 @@ use clap::Parser;
 pub mod args;
 pub mod check;
 pub mod demo;
+pub mod diff;
 pub mod failure;
 pub mod live;
 pub mod progress;
@@ -50,6 +51,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn run(cli: Cli) -> Result<Outcome, Failure> {
     match cli.command {
         Command::Replay(args) => replay::run(*args),
+        Command::Diff(args) => diff::run(&args),
         Command::Live(args) => live::run(*args),
         Command::Synth(args) => synth::run(&args),
         Command::Check(args) => check::run(&args),

@@ -39,6 +39,7 @@ pub fn append(
         ("ticks", record.ticks),
         ("buy_ticks", record.buy_ticks),
         ("trade_count", record.trade_count),
+        ("missing_ids", record.missing_ids),
     ] {
         if i64::try_from(value).is_err() {
             return Err(EncodeError::BeyondLong { field, value });
@@ -46,4 +47,15 @@ pub fn append(
     }
     serde_avro_fast::to_single_object(record, bytes, config)?;
     Ok(())
+}
+
+/// Reads a record back as JSON fields; none if the bytes are not in this encoding.
+///
+/// # Errors
+/// When they are of another schema or damaged.
+pub fn read(bytes: &[u8]) -> Option<Result<serde_json::Value, String>> {
+    let marked = bytes.starts_with(&[0xC3, 0x01]);
+    marked.then(|| {
+        serde_avro_fast::from_single_object_slice(bytes, schema()).map_err(|e| e.to_string())
+    })
 }

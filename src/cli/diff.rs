@@ -1,0 +1,59 @@
+//! `barflow diff`: are two outputs the same bars?
+
+use clap::Args;
+
+use super::failure::{Failure, Outcome};
+use crate::compare::difference::{Rules, compare};
+use crate::compare::source::{SourceError, read};
+
+const EXAMPLES: &str = "\
+Examples:
+  barflow diff live.jsonl replay.jsonl
+  barflow diff bars/ kafka://localhost:9092/bars.dib
+  # a live run that began in the middle against the whole history
+  barflow diff --synchronise live.jsonl replay.jsonl
+
+Exit codes: 0 the same bars, 1 a difference, 2 not bars, 3 not readable.";
+
+/// `barflow diff`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct DiffArgs {
+    /// FILE.jsonl, FILE.parquet, a folder of them, or kafka://HOST:PORT/TOPIC
+    #[arg(value_name = "A")]
+    pub a: String,
+
+    /// The other one
+    #[arg(value_name = "B")]
+    pub b: String,
+
+    /// Compare from the first bar that ends on the same trade in the same state
+    #[arg(long)]
+    pub synchronise: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When an output cannot be read (3) or is not bars (2).
+pub fn run(args: &DiffArgs) -> Result<Outcome, Failure> {
+    let read = |source: &str| {
+        read(source).map_err(|error| match error {
+            SourceError::NotABar { .. } => Failure::usage(error),
+            _ => Failure::outside(error),
+        })
+    };
+    let verdict = compare(read(&args.a)?, read(&args.b)?, Rules { synchronise: args.synchronise });
+    for remark in &verdict.remarks {
+        eprintln!("{remark}");
+    }
+    for difference in &verdict.differences {
+        println!("{difference}");
+    }
+    if verdict.differences.is_empty() {
+        eprintln!("the same: {} bars", verdict.equal);
+        Ok(Outcome::Done)
+    } else {
+        Ok(Outcome::Differs)
+    }
+}

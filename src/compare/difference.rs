@@ -1,0 +1,193 @@
+//! The first difference of two outputs, in words.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use super::cell::Row;
+
+/// How two outputs are compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// Skip what comes before both have a bar that ends on the same trade in the same state; from
+    /// there on everything but the bar's number must be equal. For runs that began at different
+    /// trades.
+    pub synchronise: bool,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Bars that are equal.
+    pub equal: u64,
+    /// The first difference of each sequence of bars that differs.
+    pub differences: Vec<String>,
+    /// What is worth saying besides.
+    pub remarks: Vec<String>,
+}
+
+type Sequences = BTreeMap<(String, String), Vec<Row>>;
+
+/// Compares all sequences of bars of two outputs.
+pub fn compare(a: Vec<Row>, b: Vec<Row>, rules: Rules) -> Verdict {
+    let (a, b) = (sequences(a), sequences(b));
+    let mut verdict = Verdict::default();
+    let keys: BTreeSet<_> = a.keys().chain(b.keys()).cloned().collect();
+    for key in keys {
+        let name = format!("{} {}", key.0, key.1);
+        match (a.get(&key), b.get(&key)) {
+            (Some(a), Some(b)) => sequence(&name, a, b, rules, &mut verdict),
+            (Some(a), None) => {
+                verdict.differences.push(format!("{name}: A has {} bars, B none", a.len()));
+            }
+            (None, Some(b)) => {
+                verdict.differences.push(format!("{name}: B has {} bars, A none", b.len()));
+            }
+            (None, None) => {}
+        }
+    }
+    verdict
+}
+
+fn sequences(rows: Vec<Row>) -> Sequences {
+    let mut sequences = Sequences::new();
+    for row in rows {
+        sequences.entry(row.key()).or_default().push(row);
+    }
+    for rows in sequences.values_mut() {
+        // A topic with several partitions comes in any order; a stable sort keeps repeats apart.
+        rows.sort_by_key(|row| row.whole("seq"));
+    }
+    sequences
+}
+
+fn sequence(name: &str, a: &[Row], b: &[Row], rules: Rules, verdict: &mut Verdict) {
+    let (mut a, mut b) = (a, b);
+    if rules.synchronise {
+        let Some((at_a, at_b)) = meeting(a, b) else {
+            let text =
+                format!("{name}: no bar of A ends on the same trade in the same state as one of B");
+            verdict.differences.push(text);
+            return;
+        };
+        verdict.remarks.push(format!(
+            "{name}: equal states at trade {}, after {at_a} bars of A and {at_b} of B",
+            a[at_a].whole("last_trade_id")
+        ));
+        (a, b) = (&a[at_a + 1..], &b[at_b + 1..]);
+    }
+    for (a, b) in a.iter().zip(b) {
+        if let Some(difference) = bar(a, b, rules) {
+            verdict.differences.push(format!("{name}: {difference}"));
+            return;
+        }
+        verdict.equal += 1;
+    }
+    let shorter = a.len().min(b.len());
+    if a.len() != b.len() {
+        let (longer, row) = if a.len() > b.len() { ("A", &a[shorter]) } else { ("B", &b[shorter]) };
+        verdict.differences.push(format!(
+            "{name}: A has {} bars, B has {}; the first {shorter} are equal, then {longer} has bar {} \
+             (trades {} to {})",
+            a.len(),
+            b.len(),
+            row.get("seq"),
+            row.get("first_trade_id"),
+            row.get("last_trade_id")
+        ));
+    }
+}
+
+/// The first bars that end on the same trade in the same state.
+fn meeting(a: &[Row], b: &[Row]) -> Option<(usize, usize)> {
+    let digest = |row: &Row| (row.whole("last_trade_id"), row.get("state_digest").to_string());
+    let places: BTreeMap<_, usize> =
+        b.iter().enumerate().map(|(at, row)| (digest(row), at)).collect();
+    a.iter().enumerate().find_map(|(at, row)| Some((at, *places.get(&digest(row))?)))
+}
+
+/// How a bar differs, the telling fields first.
+fn bar(a: &Row, b: &Row, rules: Rules) -> Option<String> {
+    let skipped = |field: &str| rules.synchronise && field == "seq";
+    let names: BTreeSet<&str> =
+        a.0.iter()
+            .chain(&b.0)
+            .map(|(name, _)| name.as_str())
+            .filter(|name| !skipped(name))
+            .collect();
+    let differing: Vec<&str> =
+        names.into_iter().filter(|name| a.get(name) != b.get(name)).collect();
+    let telling =
+        ["seq", "first_trade_id", "last_trade_id", "close_reason", "state_digest", "close"];
+    let first = telling
+        .iter()
+        .copied()
+        .find(|name| differing.contains(name))
+        .or(differing.first().copied())?;
+    let mut text = format!(
+        "bar {} (trades {} to {}) differs in {first}: {} in A, {} in B",
+        a.get("seq"),
+        a.get("first_trade_id"),
+        a.get("last_trade_id"),
+        a.get(first),
+        b.get(first)
+    );
+    if differing.len() > 1 {
+        let others: Vec<&str> = differing.into_iter().filter(|name| *name != first).collect();
+        // Writing to a String cannot fail.
+        let _ = write!(text, " (and in {})", others.join(", "));
+    }
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cell::Cell;
+    use super::*;
+
+    fn row(seq: i128, last: i128, digest: &str, close: f64) -> Row {
+        let fields = [
+            ("instrument", Cell::Text("a:b:C".into())),
+            ("spec", Cell::Text("dib".into())),
+            ("seq", Cell::Whole(seq)),
+            ("first_trade_id", Cell::Whole(last - 9)),
+            ("last_trade_id", Cell::Whole(last)),
+            ("state_digest", Cell::Text(digest.into())),
+            ("close", Cell::Number(close)),
+        ];
+        Row(fields.map(|(name, cell)| (name.to_owned(), cell)).to_vec())
+    }
+
+    #[test]
+    fn equal_outputs_are_equal_in_any_order() {
+        let rows = vec![row(0, 10, "aa", 1.0), row(1, 20, "bb", 2.0)];
+        let verdict = compare(rows.clone(), rows.into_iter().rev().collect(), Rules::default());
+        assert_eq!((verdict.equal, verdict.differences.len()), (2, 0));
+    }
+
+    #[test]
+    fn the_first_difference_is_named_in_words() {
+        let a = vec![row(0, 10, "aa", 1.0), row(1, 20, "bb", 2.0), row(2, 30, "cc", 3.0)];
+        let b = vec![row(0, 10, "aa", 1.0), row(1, 21, "bb", 2.5)];
+        let verdict = compare(a.clone(), b, Rules::default());
+        assert_eq!(
+            verdict.differences,
+            ["a:b:C dib: bar 1 (trades 11 to 20) differs in first_trade_id: 11 in A, 12 in B \
+              (and in close, last_trade_id)"]
+        );
+        let verdict = compare(a.clone(), a[..2].to_vec(), Rules::default());
+        assert!(verdict.differences[0].contains("A has 3 bars, B has 2"), "{verdict:?}");
+        assert_eq!(compare(a, Vec::new(), Rules::default()).differences.len(), 1);
+    }
+
+    #[test]
+    fn runs_that_began_apart_are_compared_from_where_they_agree() {
+        let a = vec![row(0, 10, "aa", 1.0), row(1, 20, "bb", 2.0), row(2, 30, "cc", 3.0)];
+        let b = vec![row(0, 20, "bb", 9.0), row(1, 30, "cc", 3.0)];
+        let rules = Rules { synchronise: true };
+        let verdict = compare(a.clone(), b, rules);
+        assert_eq!((verdict.equal, verdict.differences.len()), (1, 0), "{verdict:?}");
+        assert!(verdict.remarks[0].contains("equal states at trade 20"), "{verdict:?}");
+        let apart = vec![row(0, 20, "xx", 2.0)];
+        assert_eq!(compare(a, apart, rules).differences.len(), 1);
+    }
+}

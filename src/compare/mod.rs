@@ -1,0 +1,8 @@
+//! Two outputs of bars, compared: which bar differs first, and how.
+//!
+//! **Invariant:** reads what sinks have written, in whatever encoding, and knows nothing of how
+//! bars are made.
+
+pub mod cell;
+pub mod difference;
+pub mod source;

@@ -1,0 +1,244 @@
+//! Reads bars back: JSON lines, Parquet files and folders, Kafka topics.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, TimestampNanosecondType, UInt32Type, UInt64Type};
+use arrow_array::{Array, RecordBatch};
+use arrow_schema::{DataType, TimeUnit};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use rdkafka::Message;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaErrorCode;
+use serde_json::Value;
+
+use super::cell::{Cell, Row};
+use crate::sinks::encode::avro;
+
+/// How long Kafka may be silent.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// An output that could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// No such file or folder, or not readable.
+    #[error("{path} could not be read: {reason}")]
+    File {
+        /// Which.
+        path: String,
+        /// What the system says.
+        reason: String,
+    },
+    /// A line or message that is no bar.
+    #[error("{place}: not a bar: {reason}")]
+    NotABar {
+        /// `file:line`, `topic[partition]@offset`.
+        place: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Kafka does not answer or has no such topic.
+    #[error("topic \"{topic}\" at \"{brokers}\" could not be read: {reason}")]
+    Kafka {
+        /// Brokers.
+        brokers: String,
+        /// Topic.
+        topic: String,
+        /// What librdkafka says.
+        reason: String,
+    },
+}
+
+/// Reads all bars of an output: `FILE.jsonl`, `FILE.parquet`, a folder of them, or
+/// `kafka://HOST:PORT/TOPIC`.
+///
+/// # Errors
+/// When it cannot be read, or holds something that is no bar.
+pub fn read(source: &str) -> Result<Vec<Row>, SourceError> {
+    if let Some(rest) = source.strip_prefix("kafka://") {
+        let Some((brokers, topic)) = rest.split_once('/').filter(|(_, topic)| !topic.is_empty())
+        else {
+            let reason = "kafka://HOST:PORT/TOPIC is wanted".to_owned();
+            return Err(SourceError::File { path: source.to_owned(), reason });
+        };
+        return kafka(brokers, topic);
+    }
+    let path = Path::new(source);
+    if path.is_dir() {
+        let mut rows = Vec::new();
+        for file in files(path)? {
+            rows.extend(read_file(&file)?);
+        }
+        return Ok(rows);
+    }
+    read_file(path)
+}
+
+fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> SourceError {
+    SourceError::File { path: path.display().to_string(), reason: error.to_string() }
+}
+
+fn files(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
+    let entries = std::fs::read_dir(folder).map_err(|e| unreadable(folder, &e))?;
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|e| unreadable(folder, &e))?.path();
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        if path.is_dir() {
+            found.extend(files(&path)?);
+        } else if matches!(ending, Some("parquet" | "jsonl")) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn read_file(path: &Path) -> Result<Vec<Row>, SourceError> {
+    if path.extension().is_some_and(|ending| ending == "parquet") {
+        parquet(path)
+    } else {
+        json_lines(path)
+    }
+}
+
+fn json_lines(path: &Path) -> Result<Vec<Row>, SourceError> {
+    let file = File::open(path).map_err(|e| unreadable(path, &e))?;
+    let mut rows = Vec::new();
+    for (at, line) in BufReader::new(file).lines().enumerate() {
+        let line = line.map_err(|e| unreadable(path, &e))?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        rows.push(json(line.as_bytes()).map_err(|reason| SourceError::NotABar {
+            place: format!("{}:{}", path.display(), at + 1),
+            reason,
+        })?);
+    }
+    Ok(rows)
+}
+
+fn json(bytes: &[u8]) -> Result<Row, String> {
+    let value: Value = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+    bar(&value)
+}
+
+fn bar(value: &Value) -> Result<Row, String> {
+    let Value::Object(fields) = value else { return Err("an object is wanted".to_owned()) };
+    let row = Row(fields.iter().map(|(name, value)| (name.clone(), value.into())).collect());
+    for needed in ["instrument", "spec", "seq", "state_digest"] {
+        if *row.get(needed) == Cell::Null {
+            return Err(format!("\"{needed}\" is missing"));
+        }
+    }
+    Ok(row)
+}
+
+fn parquet(path: &Path) -> Result<Vec<Row>, SourceError> {
+    let file = File::open(path).map_err(|e| unreadable(path, &e))?;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+        .and_then(ParquetRecordBatchReaderBuilder::build)
+        .map_err(|e| unreadable(path, &e))?;
+    let mut rows = Vec::new();
+    for batch in reader {
+        let batch = batch.map_err(|e| unreadable(path, &e))?;
+        rows.extend((0..batch.num_rows()).map(|row| parquet_row(&batch, row)));
+    }
+    Ok(rows)
+}
+
+fn parquet_row(batch: &RecordBatch, row: usize) -> Row {
+    let schema = batch.schema();
+    let fields = schema.fields().iter().zip(batch.columns());
+    Row(fields
+        .map(|(field, column)| {
+            let cell = cell(column.as_ref(), row);
+            // Digests are numbers in Parquet and hexadecimal everywhere else.
+            let cell = match (field.name().as_str(), cell) {
+                ("state_digest", Cell::Whole(digest)) => Cell::Text(format!("{digest:016x}")),
+                (_, cell) => cell,
+            };
+            (field.name().clone(), cell)
+        })
+        .collect())
+}
+
+fn cell(column: &dyn Array, row: usize) -> Cell {
+    if column.is_null(row) {
+        return Cell::Null;
+    }
+    match column.data_type() {
+        DataType::Utf8 => Cell::Text(column.as_string::<i32>().value(row).to_owned()),
+        DataType::UInt64 => Cell::Whole(column.as_primitive::<UInt64Type>().value(row).into()),
+        DataType::UInt32 => Cell::Whole(column.as_primitive::<UInt32Type>().value(row).into()),
+        DataType::Float64 => Cell::Number(column.as_primitive::<Float64Type>().value(row)),
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => {
+            Cell::Whole(column.as_primitive::<TimestampNanosecondType>().value(row).into())
+        }
+        other => Cell::Text(format!("a column of type {other}")),
+    }
+}
+
+/// Reads a topic from its beginning to where it ends now, committed messages only.
+fn kafka(brokers: &str, topic: &str) -> Result<Vec<Row>, SourceError> {
+    let wrong = |error: &dyn std::fmt::Display| SourceError::Kafka {
+        brokers: brokers.to_owned(),
+        topic: topic.to_owned(),
+        reason: error.to_string(),
+    };
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", "barflow-diff")
+        .set("enable.auto.commit", "false")
+        .set("isolation.level", "read_committed")
+        .set("enable.partition.eof", "true")
+        .set("allow.auto.create.topics", "false")
+        .create()
+        .map_err(|e| wrong(&e))?;
+    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).map_err(|e| wrong(&e))?;
+    let partitions = metadata.topics().first().map(|topic| topic.partitions()).unwrap_or_default();
+    if partitions.is_empty() {
+        return Err(wrong(&"there is no such topic"));
+    }
+    let mut list = TopicPartitionList::new();
+    let mut open = BTreeMap::new();
+    for partition in partitions {
+        list.add_partition_offset(topic, partition.id(), Offset::Beginning)
+            .map_err(|e| wrong(&e))?;
+        open.insert(partition.id(), ());
+    }
+    consumer.assign(&list).map_err(|e| wrong(&e))?;
+    let mut rows = Vec::new();
+    let mut heard = Instant::now();
+    while !open.is_empty() {
+        match consumer.poll(Duration::from_millis(200)) {
+            Some(Ok(message)) => {
+                heard = Instant::now();
+                let place = || format!("{topic}[{}]@{}", message.partition(), message.offset());
+                let value = message.payload().unwrap_or_default();
+                let wrong = |reason| SourceError::NotABar { place: place(), reason };
+                rows.push(match avro::read(value) {
+                    Some(read) => read.and_then(|value| bar(&value)).map_err(wrong)?,
+                    None => json(value).map_err(wrong)?,
+                });
+            }
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                open.remove(&partition);
+            }
+            Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AllBrokersDown))) | None => {
+                if heard.elapsed() > PATIENCE {
+                    return Err(wrong(&"nothing came for too long"));
+                }
+            }
+            Some(Err(error)) => return Err(wrong(&error)),
+        }
+    }
+    Ok(rows)
+}
