@@ -12,6 +12,7 @@ pub mod bar;
 pub mod bars;
 pub mod batch;
 pub mod dataflow;
+pub mod desk;
 pub mod digest;
 pub mod instrument;
 pub mod intake;

@@ -7,6 +7,8 @@ use barflow_operators::dataflow::Epoch;
 use barflow_operators::dataflow::bars::{BarUpdate, bars};
 use barflow_operators::dataflow::ledger::{Fact, FactKind, totals};
 use barflow_operators::dataflow::validate::{Sequenced, ValidateOptions, validate};
+use barflow_operators::desk::Joined;
+use barflow_operators::instrument::InstrumentId;
 use barflow_operators::intake::Reject;
 use barflow_operators::spec::BarSpec;
 use crossbeam::channel::Sender;
@@ -68,6 +70,10 @@ pub fn assemble(scope: Scope<'_, Epoch>, intakes: Intakes, options: &GraphOption
 
     let specs_of = Arc::clone(&options.specs_of);
     let built = bars(validated.trades, options.validate.pool.clone(), move |feed| specs_of(feed));
+    built.joined.sink(Pipeline, "Joined", |(input, _frontier)| {
+        input
+            .for_each(|_, joined| joined.drain(..).for_each(|(i, joined)| say_joined(&i, &joined)));
+    });
     let bar_facts = count_bars(built.bars.clone(), options.tally.clone(), options.latency.clone());
     let tally = options.tally.clone();
     totals(scope.concatenate([validated.facts, bar_facts])).inspect_core(move |event| {
@@ -84,6 +90,20 @@ pub fn assemble(scope: Scope<'_, Epoch>, intakes: Intakes, options: &GraphOption
         options.stop.clone(),
     );
     commits.probe_with(&handed_over);
+}
+
+/// Whoever joined a market in the middle wants to know from when on bars are those of the long
+/// history.
+fn say_joined(instrument: &InstrumentId, joined: &Joined) {
+    let Joined { spec, trade_id, seq, trades } = joined;
+    tracing::info!(
+        %instrument,
+        %spec,
+        trade_id,
+        bar = seq,
+        after_trades = trades,
+        "bars no longer depend on where they began: a builder that began later agrees to the bit"
+    );
 }
 
 /// Notes lengths of bars, and how many there are as facts for the ledger: one per specification
