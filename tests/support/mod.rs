@@ -5,3 +5,4 @@ pub mod avro;
 pub mod bars;
 pub mod graph_runs;
 pub mod kafka;
+pub mod live;

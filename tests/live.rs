@@ -1,0 +1,201 @@
+//! Live against a venue of our own, over real sockets, as processes.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod support;
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use support::live::{DIB, Live, Venue, assert_same, replayed, signal, two_days};
+
+/// Every protocol, an instrument of it, and the symbol that a user writes.
+const PROTOCOLS: [(&str, &str, &str); 9] = [
+    ("binance-spot", "binance:spot:XBTUSD", "XBTUSD"),
+    ("binance-um", "binance:um:XBTUSD", "XBTUSD"),
+    ("binance-cm", "binance:cm:BTCUSD_PERP", "BTCUSD_PERP"),
+    ("coinbase", "coinbase:spot:BTC-USD", "BTC-USD"),
+    ("coinbase-exchange", "coinbase:spot:BTC-USD", "BTC-USD"),
+    ("kraken", "kraken:spot:BTC-USD", "BTC-USD"),
+    ("bybit-spot", "bybit:spot:BTCUSDT", "BTCUSDT"),
+    ("bybit-linear", "bybit:linear:BTCUSDT", "BTCUSDT"),
+    ("okx", "okx:spot:BTC-USDT", "BTC-USDT"),
+];
+
+/// What can go wrong on the way without a trade being lost for good.
+const FAULTS: &str = "drop=0.002,duplicate=0.02,reorder=0.01,disconnect=4000,garbage=0.002,\
+                      unknown=0.002,rest-429=0.1,rest-5xx=0.1";
+
+/// Where prints have no numbers, what a standing connection drops is not seen by anybody.
+const FAULTS_WITHOUT_NUMBERS: &str =
+    "duplicate=0.02,disconnect=4000,garbage=0.002,unknown=0.002,rest-429=0.1,rest-5xx=0.1";
+
+fn parity(protocol: &str, instrument: &str, symbol: &str, seed: &str, more: &[&str]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let Some((history, day)) = two_days(folder.path(), 12_000) else { return String::new() };
+    let expected = replayed(&[&history, &day], instrument, DIB);
+    assert!(expected.len() > 40, "{}", expected.len());
+    let faults = if protocol == "bybit-linear" { FAULTS_WITHOUT_NUMBERS } else { FAULTS };
+    let mut arguments = vec!["--protocol", protocol, "--instrument", instrument, "--speed", "max"];
+    arguments.extend(["--faults", faults, "--seed", seed]);
+    let venue = Venue::start(&arguments, &[&day]);
+    let history = history.to_str().unwrap();
+    let mut arguments = vec!["--venue", protocol, "--instrument", symbol, "--at", &venue.address];
+    arguments.extend(["--history", history, "--history-instrument", instrument, "--bar", DIB]);
+    arguments.extend(more);
+    let mut live = Live::start(&arguments);
+    live.wait_for(expected.len());
+    let (code, bars, said) = live.stop();
+    assert_eq!(code, Some(0), "{said}");
+    let venue_said = venue.stop();
+    assert_same(&bars, &expected, &format!("{protocol}, seed {seed}\n{said}\n{venue_said}"));
+    format!("{said}\n{venue_said}")
+}
+
+#[test]
+fn every_venue_makes_the_bars_of_replay_whatever_goes_wrong_on_the_way() {
+    for (protocol, instrument, symbol) in PROTOCOLS {
+        for seed in ["1", "2", "3"] {
+            parity(protocol, instrument, symbol, seed, &[]);
+        }
+    }
+}
+
+#[test]
+fn two_workers_make_the_same_bars() {
+    let (protocol, instrument, symbol) = PROTOCOLS[0];
+    parity(protocol, instrument, symbol, "4", &["--workers", "2"]);
+}
+
+#[test]
+fn what_no_rest_has_is_a_gap_on_the_ledger_and_on_the_bar() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some((_, day)) = two_days(folder.path(), 12_000) else { return };
+    let venue = Venue::start(
+        &[
+            "--protocol",
+            "binance-spot",
+            "--speed",
+            "max",
+            "--faults",
+            "gap=0.0003:7",
+            "--seed",
+            "5",
+        ],
+        &[&day],
+    );
+    let gaps = folder.path().join("gaps.jsonl");
+    let mut live = Live::start(&[
+        "--venue",
+        "binance-spot",
+        "--instrument",
+        "XBTUSD",
+        "--at",
+        &venue.address,
+        "--gaps",
+        gaps.to_str().unwrap(),
+        "--bar",
+        "t=tick,size=100",
+    ]);
+    live.wait_for(110);
+    let (code, bars, said) = live.stop();
+    assert_eq!(code, Some(0), "{said}");
+    let missing = |line: &String| {
+        let bar: serde_json::Value = serde_json::from_str(line).unwrap();
+        bar["missing_ids"].as_u64().unwrap()
+    };
+    let on_bars: u64 = bars.iter().map(missing).sum();
+    let ledger = fs::read_to_string(&gaps).unwrap();
+    let lines: Vec<serde_json::Value> =
+        ledger.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let noted = |line: &serde_json::Value| {
+        line["last_missing"].as_u64().unwrap() - line["first_missing"].as_u64().unwrap() + 1
+    };
+    let on_ledger: u64 = lines.iter().map(noted).sum();
+    assert!(on_bars > 0 && lines.iter().all(|line| line["instrument"] == "binance:spot:XBTUSD"));
+    assert!(on_ledger >= on_bars, "{on_ledger} on the ledger, {on_bars} on bars\n{said}");
+    assert!(said.contains("trades are missing"), "{said}");
+}
+
+#[test]
+fn sigterm_ends_within_ten_seconds_even_while_the_tape_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some((_, day)) = two_days(folder.path(), 12_000) else { return };
+    let venue = Venue::start(&["--protocol", "binance-spot", "--speed", "1x"], &[&day]);
+    let live =
+        Live::start(&["--venue", "binance-spot", "--instrument", "XBTUSD", "--at", &venue.address]);
+    std::thread::sleep(Duration::from_millis(500));
+    let asked = Instant::now();
+    let (code, _, said) = live.stop();
+    assert_eq!(code, Some(0), "{said}");
+    // No speed is asserted here but the promise itself.
+    assert!(asked.elapsed() < Duration::from_secs(10));
+    assert!(said.contains("stopped by SIGTERM"), "{said}");
+}
+
+#[test]
+fn a_venue_that_cannot_be_reached_or_refuses_is_named_with_advice() {
+    for (arguments, code, wanted) in [
+        (
+            &["--venue", "binance-spot", "--instrument", "BTCUSDT", "--at", "nowhere.invalid:80"][..],
+            3,
+            &["nowhere.invalid", "hint: check `websocket`"][..],
+        ),
+        (
+            &["--venue", "nobody", "--instrument", "X"],
+            2,
+            &["\"nobody\" is not one of", "binance-spot"],
+        ),
+        (&["--venue", "kraken", "--instrument", "BTC/USD"], 2, &["BTC/USD"]),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("live.toml");
+        let mut arguments = arguments.to_vec();
+        // The feed's patience is a setting of files only.
+        let text = format!(
+            "[feeds.f]\nvenue = \"{}\"\ninstruments = [\"{}\"]\nconnect_patience = \"300ms\"\n",
+            arguments[1], arguments[3]
+        );
+        fs::write(&config, text).unwrap();
+        arguments.drain(..4);
+        let config = config.to_str().unwrap().to_owned();
+        arguments.extend(["--config", &config]);
+        let (found, _, said) = Live::start(&arguments).finish();
+        assert_eq!(found, Some(code), "{said}");
+        for wanted in wanted {
+            assert!(said.contains(wanted), "{wanted:?} in {said}");
+        }
+    }
+}
+
+#[test]
+fn instruments_and_bars_come_and_go_while_the_others_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some((_, day)) = two_days(folder.path(), 12_000) else { return };
+    let arguments = ["--protocol", "binance-spot", "--rate", "4000", "--copies", "2"];
+    let venue = Venue::start(&arguments, &[&day]);
+    let config = folder.path().join("live.toml");
+    let text = |instruments: &str, bars: &str| {
+        format!("[feeds.f]\nvenue = \"binance-spot\"\ninstruments = [{instruments}]\n{bars}")
+    };
+    let tick = "[bars.t]\nkind = \"tick\"\nsize = 100\n";
+    let both = "[bars.t]\nkind = \"tick\"\nsize = 100\n[bars.u]\nkind = \"tick\"\nsize = 50\n";
+    fs::write(&config, text("\"XBTUSD\"", tick)).unwrap();
+    let config = config.to_str().unwrap();
+    let mut live = Live::start(&["--config", config, "--at", &venue.address]);
+    live.wait_for(5);
+    fs::write(config, text("\"XBTUSD\", \"XBTUSD2\"", both)).unwrap();
+    signal(&live.child, "HUP");
+    live.wait_for(60);
+    let (code, bars, said) = live.stop();
+    assert_eq!(code, Some(0), "{said}");
+    let of = |instrument: &str, spec: &str| -> Vec<u64> {
+        let bars = bars.iter().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let mine = bars.filter(|bar| bar["symbol"] == instrument && bar["spec"] == spec);
+        mine.map(|bar| bar["seq"].as_u64().unwrap()).collect()
+    };
+    let undisturbed = of("XBTUSD", "t");
+    assert!(
+        undisturbed.len() > 5 && undisturbed.iter().enumerate().all(|(at, seq)| at as u64 == *seq)
+    );
+    assert!(!of("XBTUSD", "u").is_empty() && !of("XBTUSD2", "t").is_empty(), "{said}");
+}

@@ -1,0 +1,210 @@
+//! `barflow venue` and `barflow live` as processes.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long anything may take before a test fails: far beyond what a slow machine needs.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+pub const DIB: &str =
+    "dib=imbalance,measure=dollar,threshold=wald,target=200,alpha=0.01,warmup=200";
+
+pub fn barflow() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_barflow"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("BARFLOW_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// The first rows of two real days as CSV, in a folder of the test's own: a history and a day that
+/// goes on from it. None where the data is absent.
+pub fn two_days(folder: &Path, rows: usize) -> Option<(PathBuf, PathBuf)> {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/binance-layout");
+    if !data.exists() {
+        println!("SKIPPED: {} is not there", data.display());
+        return None;
+    }
+    let zip = fs::File::open(data.join("XBTUSD-trades-2018-01-01.zip")).unwrap();
+    let mut zip = zip::ZipArchive::new(zip).unwrap();
+    let member = BufReader::new(zip.by_index(0).unwrap());
+    let lines: Vec<String> = member.lines().take(2 * rows).map(Result::unwrap).collect();
+    let (first, second) = lines.split_at(rows);
+    let write = |name: &str, lines: &[String]| {
+        let path = folder.join(name);
+        fs::write(&path, lines.join("\n") + "\n").unwrap();
+        path
+    };
+    Some((
+        write("XBTUSD-trades-2018-01-01.csv", first),
+        write("XBTUSD-trades-2018-01-02.csv", second),
+    ))
+}
+
+/// Bars of a replay, line by line.
+pub fn replayed(files: &[&Path], instrument: &str, bar: &str) -> Vec<String> {
+    let output = barflow()
+        .arg("replay")
+        .args(files)
+        .args(["--instrument", instrument, "--bar", bar])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// A `barflow venue`, ended when dropped.
+pub struct Venue {
+    child: Child,
+    pub address: String,
+    errors: Option<JoinHandle<String>>,
+}
+
+impl Venue {
+    pub fn start(arguments: &[&str], files: &[&Path]) -> Self {
+        let mut child = barflow()
+            .args(["venue", "--listen", "127.0.0.1:0"])
+            .args(arguments)
+            .args(files)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let errors = drain(child.stderr.take().unwrap());
+        let Some(Ok(line)) = lines.next() else {
+            panic!("the venue did not start: {}", errors.join().unwrap());
+        };
+        let address = line.strip_prefix("listening on ").unwrap().to_owned();
+        Self { child, address, errors: Some(errors) }
+    }
+
+    /// Ends it in good order; what it said.
+    pub fn stop(mut self) -> String {
+        signal(&self.child, "TERM");
+        self.child.wait().unwrap();
+        self.errors.take().unwrap().join().unwrap()
+    }
+}
+
+impl Drop for Venue {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A `barflow live` whose bars come over standard output, ended when dropped.
+pub struct Live {
+    pub child: Child,
+    lines: Receiver<String>,
+    pub bars: Vec<String>,
+    errors: Option<JoinHandle<String>>,
+}
+
+impl Live {
+    pub fn start(arguments: &[&str]) -> Self {
+        let mut child = barflow()
+            .args(["live", "--report-every", "0"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (send, lines) = channel();
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                let _ = send.send(line);
+            }
+        });
+        let errors = Some(drain(child.stderr.take().unwrap()));
+        Self { child, lines, bars: Vec::new(), errors }
+    }
+
+    /// Waits for so many bars.
+    pub fn wait_for(&mut self, bars: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.bars.len() < bars {
+            match self.lines.recv_timeout(Duration::from_millis(100)) {
+                Ok(line) => self.bars.push(line),
+                Err(_) => {
+                    let gone = self.child.try_wait().unwrap();
+                    if gone.is_some() || Instant::now() > deadline {
+                        let _ = self.child.kill();
+                        let said = self.errors.take().unwrap().join().unwrap();
+                        panic!("{} of {bars} bars came; {gone:?}\n{said}", self.bars.len());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends it in good order; its exit code, all its bars and what it said.
+    pub fn stop(mut self) -> (Option<i32>, Vec<String>, String) {
+        signal(&self.child, "TERM");
+        self.finish()
+    }
+
+    /// Waits for its end.
+    pub fn finish(&mut self) -> (Option<i32>, Vec<String>, String) {
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "live does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        let said = self.errors.take().unwrap().join().unwrap();
+        while let Ok(line) = self.lines.recv_timeout(Duration::from_millis(500)) {
+            self.bars.push(line);
+        }
+        (status.code(), std::mem::take(&mut self.bars), said)
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn drain(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut text = Vec::new();
+        let _ = from.read_to_end(&mut text);
+        String::from_utf8_lossy(&text).into_owned()
+    })
+}
+
+/// Sends a signal by its name.
+pub fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();
+    assert!(status.unwrap().success());
+}
+
+/// Fails with the first difference in words.
+pub fn assert_same(live: &[String], replayed: &[String], about: &str) {
+    for (at, (live, replayed)) in live.iter().zip(replayed).enumerate() {
+        assert_eq!(live, replayed, "{about}: bar {at}");
+    }
+    assert_eq!(live.len(), replayed.len(), "{about}: number of bars");
+}
+
+/// Runs to the end and returns what came of it, for commands that end by themselves.
+pub fn output(arguments: &[&str], input: Option<&[u8]>) -> Output {
+    let mut command = barflow();
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    if let Some(input) = input {
+        child.stdin.take().unwrap().write_all(input).unwrap();
+    }
+    child.wait_with_output().unwrap()
+}
