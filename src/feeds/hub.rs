@@ -65,6 +65,17 @@ struct Slot {
     dirty: bool,
     active: bool,
     gap: Option<OpenGap>,
+    /// Set while it is unknown whether trades came between the last one and a new connection.
+    tail: Option<Tail>,
+}
+
+/// A question about what came after the last trade, asked when nobody had listened for a while:
+/// without it, the trades before a pause of the market would only show when the pause ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tail {
+    pub(super) asked: bool,
+    pub(super) next: Instant,
+    pub(super) failures: u32,
 }
 
 /// A gap that is being waited for or asked about.
@@ -150,6 +161,7 @@ impl Hub {
             dirty: false,
             active: true,
             gap: None,
+            tail: None,
         });
         self.slots.len() as u32 - 1
     }
@@ -198,6 +210,8 @@ impl Hub {
         let mut prints = std::mem::take(&mut self.prints);
         for print in &prints.rows {
             if let Some(slot) = slots.get(print.slot as usize) {
+                // Its id shows whether anything is missing: no need to ask.
+                self.slots[*slot as usize].tail = None;
                 self.take(*slot, print, received);
             }
         }
@@ -289,11 +303,32 @@ impl Hub {
         }
     }
 
-    /// A connection broke that carried these slots, and nobody else carried them.
-    pub(super) fn doubt(&mut self, slots: &[u32]) {
+    /// Nobody listened to these slots until now.
+    pub(super) fn doubt(&mut self, slots: &[u32], now: Instant) {
         for at in slots {
-            self.slots[*at as usize].lane.doubt();
+            let slot = &mut self.slots[*at as usize];
+            slot.lane.doubt();
+            if slot.lane.last().is_some() {
+                slot.tail = Some(Tail { asked: false, next: now, failures: 0 });
+            }
         }
+    }
+
+    /// Slots whose latest trades are in question, with where the question begins.
+    pub(super) fn tails(&self) -> Vec<(u32, Tail, Missing)> {
+        let slots = self.slots.iter().enumerate().filter(|(_, slot)| slot.active);
+        slots
+            .filter_map(|(at, slot)| {
+                let (id, time) = slot.lane.last()?;
+                let first = id.saturating_add(1);
+                let missing = Missing { first, last: u64::MAX, after: time, before: i64::MAX };
+                Some((at as u32, slot.tail?, missing))
+            })
+            .collect()
+    }
+
+    pub(super) fn tail_mut(&mut self, at: u32) -> &mut Option<Tail> {
+        &mut self.slots[at as usize].tail
     }
 
     /// Slots that wait for something, with what they wait for.
@@ -318,7 +353,8 @@ impl Hub {
 
     /// Takes the rows of a REST answer; true if they changed what is missing.
     pub(super) fn take_backfill(&mut self, at: u32, prints: &Prints, body: &[u8]) -> bool {
-        let before = self.slots[at as usize].lane.missing();
+        let state = |lane: &Lane| (lane.missing(), lane.last());
+        let before = state(&self.slots[at as usize].lane);
         let received = now_ns();
         let duplicates = self.counters.duplicates;
         for bad in &prints.bad {
@@ -342,7 +378,7 @@ impl Hub {
         // Rows of the list that had come already are no news.
         self.counters.duplicates = duplicates;
         self.touch(at, received);
-        self.slots[at as usize].lane.missing() != before
+        state(&self.slots[at as usize].lane) != before
     }
 
     /// Ends the wait of a slot: what is missing becomes a gap on the ledger.

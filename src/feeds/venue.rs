@@ -69,11 +69,11 @@ pub struct Request {
 pub struct Missing {
     /// First id that is missing (0 where the venue has no numeric ids).
     pub first: u64,
-    /// Last id that is missing.
+    /// Last id that is missing; `u64::MAX`: whatever there is up to now.
     pub last: u64,
     /// Event time of the last print before, ns; 0 if there was none.
     pub after: i64,
-    /// Event time of the first print behind, ns.
+    /// Event time of the first print behind, ns; `i64::MAX`: now.
     pub before: i64,
 }
 

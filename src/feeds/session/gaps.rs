@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Session;
 use super::backfill::{Answer, Backfill, Question};
-use crate::feeds::hub::OpenGap;
+use crate::feeds::hub::{Hub, OpenGap, Tail};
 use crate::feeds::print::Prints;
 
 /// Answers in a row without news after which REST is believed not to have what is missing. More
@@ -16,6 +16,9 @@ const FRUITLESS_PAUSE: Duration = Duration::from_millis(150);
 
 /// Pause after a failed request; the backfill itself has waited out what the venue asked for.
 const FAILED_PAUSE: Duration = Duration::from_millis(500);
+
+/// Failures after which the question about the latest trades is left to the next trade.
+const TAIL_FAILURES: u32 = 10;
 
 /// Opens, asks about and closes gaps.
 pub(super) fn look(session: &Session, backfill: &Backfill, now: Instant) {
@@ -63,10 +66,25 @@ pub(super) fn look(session: &Session, backfill: &Backfill, now: Instant) {
             }
             Some(request) => {
                 hub.counters.requests += 1;
-                backfill.ask(Question { slot: at, request });
+                backfill.ask(Question { slot: at, tail: false, request });
                 if let Some(open) = hub.gap_mut(at) {
                     open.asked = true;
                 }
+            }
+        }
+    }
+    for (at, tail, missing) in hub.tails() {
+        // A known gap comes first; what follows it shows by itself.
+        if tail.asked || now < tail.next || hub.gap_mut(at).is_some() {
+            continue;
+        }
+        let listing = hub.symbol(at).listing.clone();
+        match plan.venue.backfill(plan.channel, &listing, &missing) {
+            None => *hub.tail_mut(at) = None,
+            Some(request) => {
+                hub.counters.requests += 1;
+                backfill.ask(Question { slot: at, tail: true, request });
+                *hub.tail_mut(at) = Some(Tail { asked: true, ..tail });
             }
         }
     }
@@ -99,6 +117,10 @@ pub(super) fn answer(session: &Session, answer: Answer, now: Instant) {
             "REST could not be asked for missing trades; trying again"
         );
     }
+    if answer.tail {
+        after_tail(&mut hub, at, news, now);
+        return;
+    }
     let Some(open) = hub.gap_mut(at) else { return };
     open.asked = false;
     match news {
@@ -114,4 +136,20 @@ pub(super) fn answer(session: &Session, answer: Answer, now: Instant) {
         }
         Err(_) => open.next = now + FAILED_PAUSE,
     }
+}
+
+/// What an answer about the latest trades means for the question: news asks on, no news ends it,
+/// a failure asks again a few times.
+fn after_tail(hub: &mut Hub, at: u32, news: Result<bool, String>, now: Instant) {
+    let Some(tail) = *hub.tail_mut(at) else { return };
+    // What it brought may have shown a gap; that is looked after on its own.
+    *hub.tail_mut(at) = match news {
+        Ok(true) => Some(Tail { asked: false, next: now, failures: 0 }),
+        Ok(false) => None,
+        Err(_) if tail.failures >= TAIL_FAILURES => None,
+        Err(_) => {
+            let next = now + FAILED_PAUSE;
+            Some(Tail { asked: false, next, failures: tail.failures + 1 })
+        }
+    };
 }

@@ -146,7 +146,7 @@ impl Leg {
         hub.counters.connects += 1;
         if up[self.shard] == 0 {
             // Nobody listened until now: what was said meanwhile has to be looked up.
-            hub.doubt(&self.slots);
+            hub.doubt(&self.slots, Instant::now());
         }
         up[self.shard] += 1;
         tracing::info!(
