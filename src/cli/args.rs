@@ -27,6 +27,8 @@ pub enum Command {
     Replay(Box<ReplayArgs>),
     /// Make bars from exchange feeds, until told to stop
     Live(Box<super::live::LiveArgs>),
+    /// Record the raw frames of exchange feeds
+    Record(Box<super::record::RecordArgs>),
     /// Compare two outputs of bars and name the first difference
     Diff(super::diff::DiffArgs),
     /// Write realistic day files in Binance's layout

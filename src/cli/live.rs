@@ -23,6 +23,7 @@ use crate::config::file::ConfigFile;
 use crate::config::live::LiveSettings;
 use crate::config::problem::Problems;
 use crate::config::replay::Typed;
+use crate::config::section::{Section, Value};
 use crate::feeds::gap_ledger::GapLedger;
 use crate::feeds::hub::Outlets;
 use crate::feeds::session::SessionFault;
@@ -59,10 +60,9 @@ Examples:
 SIGTERM or Ctrl-C ends it in good order; SIGHUP, or a change of the file, has it read again:
 instruments, bars and feeds come and go without disturbing the others.";
 
-/// `barflow live`.
+/// Which feeds: those of a file, or one that is typed.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = EXAMPLES)]
-pub struct LiveArgs {
+pub struct FeedArgs {
     /// Configuration file (TOML); flags and environment go over it
     #[arg(long, value_name = "FILE", env = "BARFLOW_CONFIG", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
@@ -82,6 +82,15 @@ pub struct LiveArgs {
     /// Talk to a `barflow venue` at this address instead of the exchanges
     #[arg(long, value_name = "HOST:PORT")]
     pub at: Option<String>,
+}
+
+/// `barflow live`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct LiveArgs {
+    /// Which feeds.
+    #[command(flatten)]
+    pub feed: FeedArgs,
 
     /// Begin with these files, then go on live
     #[arg(long, value_name = "FILES", value_hint = ValueHint::AnyPath)]
@@ -164,7 +173,6 @@ impl LiveArgs {
             put(&mut typed.replay, key, flag, value);
         }
         if !self.history.is_empty() {
-            use crate::config::section::Value;
             typed.replay.put("history", Value::List(self.history.clone()), "--history");
             typed.replay.put("start", Value::Text("from-history".into()), "--history");
         }
@@ -181,7 +189,13 @@ impl LiveArgs {
 
     /// The configuration as it stands now.
     fn settings(&self) -> Result<LiveSettings, Problems> {
-        use crate::config::section::{Section, Value};
+        LiveSettings::understand(self.feed.file()?, self.typed())
+    }
+}
+
+impl FeedArgs {
+    /// The file with what was typed about feeds over it.
+    pub(super) fn file(&self) -> Result<ConfigFile, Problems> {
         let mut file = match &self.config {
             Some(path) => ConfigFile::read(path)?,
             None => ConfigFile::default(),
@@ -201,7 +215,7 @@ impl LiveArgs {
                 feed.put("rest", Value::Text(format!("http://{address}")), "--at");
             }
         }
-        LiveSettings::understand(file, self.typed())
+        Ok(file)
     }
 }
 
@@ -211,14 +225,40 @@ impl LiveArgs {
 /// Wrong settings (2), outside world (3).
 pub fn run(args: LiveArgs) -> Result<Outcome, Failure> {
     let settings = args.settings()?;
-    let limit = match &args.duration {
+    let again = args.clone();
+    execute(
+        settings,
+        Run {
+            config: args.feed.config.clone(),
+            read_again: Box::new(move || again.settings().map_err(|wrong| wrong.to_string())),
+            duration: args.duration,
+            log: args.log,
+        },
+    )
+}
+
+/// How a run behaves that is no matter of its settings.
+pub(super) struct Run {
+    /// The file to watch for changes.
+    pub(super) config: Option<PathBuf>,
+    /// Understands the configuration again.
+    pub(super) read_again: Box<dyn Fn() -> Result<LiveSettings, String> + Send>,
+    /// When to stop.
+    pub(super) duration: Option<String>,
+    /// Least level of log lines.
+    pub(super) log: tracing::Level,
+}
+
+/// Runs live feeds by validated settings.
+pub(super) fn execute(settings: LiveSettings, run: Run) -> Result<Outcome, Failure> {
+    let limit = match &run.duration {
         Some(text) => Some(
             crate::config::bar_kinds::duration_ns(text)
                 .map_err(|e| Failure::usage(anyhow::anyhow!("--for {text}: {e}")))?,
         ),
         None => None,
     };
-    telemetry::start(args.log, settings.metrics)
+    telemetry::start(run.log, settings.metrics)
         .map_err(|e| Failure::outside(anyhow::anyhow!("{e}")))?;
     let stop = Stop::new();
     let signals = Signals::raise(&stop).map_err(unhandled)?;
@@ -282,10 +322,9 @@ pub fn run(args: LiveArgs) -> Result<Outcome, Failure> {
     };
     let reports = Reports::default();
     let pace = Pace { idle_spin: settings.idle_spin, ..Pace::LIVE };
-    let again = args.clone();
     let supervisor = Supervisor {
-        config: args.config.clone(),
-        read_again: Box::new(move || again.settings().map_err(|problems| problems.to_string())),
+        config: run.config,
+        read_again: run.read_again,
         hangup,
         book,
         latency: latency.clone(),

@@ -16,6 +16,7 @@ pub mod diff;
 pub mod failure;
 pub mod live;
 pub mod progress;
+pub mod record;
 pub mod replay;
 pub mod signals;
 pub mod sink;
@@ -53,6 +54,7 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Replay(args) => replay::run(*args),
         Command::Diff(args) => diff::run(&args),
         Command::Live(args) => live::run(*args),
+        Command::Record(args) => record::run(*args),
         Command::Synth(args) => synth::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Demo(args) => demo::run(&args),

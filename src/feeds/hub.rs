@@ -308,7 +308,8 @@ impl Hub {
         for at in slots {
             let slot = &mut self.slots[*at as usize];
             slot.lane.doubt();
-            if slot.lane.last().is_some() {
+            // Of prints without numbers the lane itself waits for a list.
+            if slot.lane.last().is_some() && slot.feed.ids != IdKind::Ordinal {
                 slot.tail = Some(Tail { asked: false, next: now, failures: 0 });
             }
         }
@@ -368,7 +369,7 @@ impl Hub {
                 self.note_gap(at, &gap, "the venue's list of recent trades does not reach back");
             }
             self.touch(at, received);
-            return true;
+            return missed > 0;
         }
         for print in &prints.rows {
             if matches!(self.take(at, print, received), Taken::Released | Taken::Waits) {

@@ -1,0 +1,77 @@
+//! `barflow record`: raw frames with receive times, and nothing else.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueHint};
+
+use super::failure::{Failure, Outcome};
+use super::live::{FeedArgs, Run, execute};
+use crate::config::bars::BarBook;
+use crate::config::live::LiveSettings;
+use crate::config::problem::Problems;
+use crate::config::replay::{SinkKind, Typed};
+
+const EXAMPLES: &str = "\
+Examples:
+  barflow record --venue binance-spot --instrument BTCUSDT,ETHUSDT --out recordings
+  barflow record --config configs/live.toml --out recordings --for 24h
+
+What is recorded can be replayed (`barflow replay --protocol …`) and played (`barflow venue …`).";
+
+/// `barflow record`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct RecordArgs {
+    /// Which feeds.
+    #[command(flatten)]
+    pub feed: FeedArgs,
+
+    /// Folder for the recordings
+    #[arg(long, value_name = "FOLDER", default_value = "recordings", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+
+    /// Stop in good order after this time
+    #[arg(long = "for", value_name = "TIME")]
+    pub duration: Option<String>,
+
+    /// Least level of log lines: error, warn, info, debug
+    #[arg(long, value_name = "LEVEL", env = "BARFLOW_LOG", default_value = "info")]
+    pub log: tracing::Level,
+}
+
+impl RecordArgs {
+    fn settings(&self) -> Result<LiveSettings, Problems> {
+        let mut file = self.feed.file()?;
+        // Of a file for live runs only the feeds count here.
+        file.sections.clear();
+        file.bars.clear();
+        let mut settings = LiveSettings::understand(file, Typed::default())?;
+        settings.bars = BarBook::default();
+        settings.sink = SinkKind::None;
+        settings.record = Some(self.out.clone());
+        for feed in &mut settings.feeds {
+            // A recording holds what came; what did not is reported and not asked for.
+            feed.backfill_budget = Duration::ZERO;
+        }
+        Ok(settings)
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Wrong settings (2), outside world (3).
+pub fn run(args: RecordArgs) -> Result<Outcome, Failure> {
+    let settings = args.settings()?;
+    let again = args.clone();
+    execute(
+        settings,
+        Run {
+            config: args.feed.config.clone(),
+            read_again: Box::new(move || again.settings().map_err(|wrong| wrong.to_string())),
+            duration: args.duration,
+            log: args.log,
+        },
+    )
+}
