@@ -18,6 +18,7 @@ pub mod binance;
 pub mod bybit;
 pub mod coinbase;
 pub mod counters;
+pub mod field;
 pub mod gap_ledger;
 pub mod hub;
 pub mod kraken;
@@ -27,13 +28,15 @@ pub mod okx;
 pub mod plan;
 pub mod print;
 pub mod recorder;
+pub mod roster;
 pub mod session;
 pub mod venue;
 
 /// Every protocol there is: the one line that a new venue adds here is all that the rest of the
 /// program needs.
 pub fn venues() -> Vec<Arc<dyn Venue>> {
-    Vec::new()
+    use binance::Binance;
+    vec![Arc::new(Binance::Spot), Arc::new(Binance::Um), Arc::new(Binance::Cm)]
 }
 
 /// The protocol of that name.

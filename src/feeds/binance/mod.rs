@@ -1,1 +1,224 @@
-//! Binance: spot, USD-M and COIN-M futures.
+//! Binance: spot (`binance-spot`), USD-M (`binance-um`) and COIN-M futures (`binance-cm`).
+//!
+//! | what | relied on |
+//! |---|---|
+//! | streams | combined, by path: `/stream?streams=btcusdt@trade/ethusdt@trade`; frames `{"stream":…,"data":{…}}` |
+//! | ids | `t` of `trade` and `a` of `aggTrade` are consecutive per symbol |
+//! | aggressor | `m` (buyer is the maker): `true` means that the seller crossed the spread |
+//! | time | `T`, trade time in ms; in µs where a connection asks for `timeUnit=MICROSECOND` (spot); told by magnitude |
+//! | COIN-M quantity | contracts of 100 USD (BTC) or 10 USD (others) |
+//! | keepalive | the server pings (spot every 20 s, futures every 3 min) and wants a pong |
+//! | lifetime | 24 h |
+//!
+//! **No trades between market participants**, and therefore excluded, counted by reason, their ids
+//! leaving no gap: futures `trade` prints whose type `X` is not `MARKET` (insurance fund, ADL), and
+//! rows with price or quantity 0, which the futures stream sends.
+//! REST does not list the former at all: ids that a page leaves out are excluded as well.
+//!
+//! Sources: [spot streams](https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams),
+//! [USD-M streams](https://developers.binance.com/docs/derivatives/usds-margined-futures/websocket-market-streams),
+//! [COIN-M streams](https://developers.binance.com/docs/derivatives/coin-margined-futures/websocket-market-streams).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use barflow_operators::batch::InputKind;
+use barflow_operators::instrument::InstrumentId;
+
+use super::print::{BadFrame, Contract, Heard, Listing, Prints};
+use super::roster::Roster;
+use super::venue::{Channel, Decode, Ids, Keepalive, Limits, Missing, Request, Venue};
+
+mod careful;
+mod fast;
+mod rest;
+#[cfg(test)]
+mod tests;
+
+/// Why a row with price or quantity 0 does not count.
+pub const ZERO: &str = "price or quantity 0";
+/// Why a print of the insurance fund does not count.
+pub const INSURANCE_FUND: &str = "insurance fund";
+/// Why a print of auto-deleveraging does not count.
+pub const ADL: &str = "ADL";
+/// Why a print of another type than `MARKET` does not count.
+pub const NOT_MARKET: &str = "not a market trade";
+/// Why an id does not count that REST passes over.
+pub const UNLISTED: &str = "not listed by REST";
+
+/// One of Binance's markets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binance {
+    /// Spot.
+    Spot,
+    /// USD-margined futures.
+    Um,
+    /// Coin-margined futures.
+    Cm,
+}
+
+/// Nanoseconds of a time in ms or, from 10¹⁴ on, in µs: ms reach that in the year 5138, µs passed
+/// it in 1973.
+#[inline]
+fn event_time(time: u64) -> i64 {
+    let unit = if time < 100_000_000_000_000 { 1_000_000 } else { 1_000 };
+    i64::try_from(time).ok().and_then(|time| time.checked_mul(unit)).unwrap_or(i64::MAX)
+}
+
+/// How many trades an aggregate of ids `first` to `last` stands for.
+#[inline]
+fn span(first: u64, last: u64) -> Option<u32> {
+    last.checked_sub(first).and_then(|more| u32::try_from(more).ok()?.checked_add(1))
+}
+
+struct Decoder {
+    channel: Channel,
+    roster: Roster,
+}
+
+impl Decode for Decoder {
+    #[inline]
+    fn decode(&mut self, frame: &[u8], prints: &mut Prints) -> Result<Heard, BadFrame> {
+        match fast::read(frame, self.channel, &self.roster, prints) {
+            Some(()) => Ok(Heard::Trades),
+            None => careful::read(frame, self.channel, &self.roster, prints),
+        }
+    }
+}
+
+impl Venue for Binance {
+    fn protocol(&self) -> &'static str {
+        match self {
+            Self::Spot => "binance-spot",
+            Self::Um => "binance-um",
+            Self::Cm => "binance-cm",
+        }
+    }
+
+    fn channels(&self) -> &'static [Channel] {
+        &[Channel::Trades, Channel::Aggregates]
+    }
+
+    fn instrument(&self, symbol: &str) -> Result<InstrumentId, String> {
+        let lawful = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+        let example = if *self == Self::Cm { "BTCUSD_PERP" } else { "BTCUSDT" };
+        if symbol.is_empty() || !symbol.chars().all(lawful) {
+            return Err(format!("not a symbol of {} such as {example}", self.protocol()));
+        }
+        let market = match self {
+            Self::Spot => "spot",
+            Self::Um => "um",
+            Self::Cm => "cm",
+        };
+        format!("binance:{market}:{symbol}").parse().map_err(|error| format!("{error}"))
+    }
+
+    fn contract(&self, symbol: &str, size: Option<f64>) -> Result<Contract, String> {
+        match (self, size) {
+            (Self::Cm, size) => {
+                let size = size.unwrap_or_else(|| barflow_replay::binance::contract_size(symbol));
+                Ok(Contract::Inverse { size })
+            }
+            (_, None) => Ok(Contract::Base),
+            (_, Some(_)) => Err(format!("contract_size means nothing on {}", self.protocol())),
+        }
+    }
+
+    fn input(&self, channel: Channel) -> InputKind {
+        match channel {
+            Channel::Trades => InputKind::Trades,
+            Channel::Aggregates => InputKind::AggTrades,
+        }
+    }
+
+    fn ids(&self, _channel: Channel) -> Ids {
+        Ids::Consecutive
+    }
+
+    /// Spot: 1,024 streams a connection, 5 messages a second, 300 connections in 5 minutes, 6,000
+    /// request weight a minute. Futures: 1,024 streams (200 on COIN-M), 10 messages, 2,400 weight.
+    fn limits(&self) -> Limits {
+        let (streams, messages, weight) = match self {
+            Self::Spot => (1024, 5, 6000),
+            Self::Um => (1024, 10, 2400),
+            Self::Cm => (200, 10, 2400),
+        };
+        Limits {
+            // A longer path than some proxies take is asked for by more than a few hundred.
+            symbols_per_connection: streams.min(200),
+            symbols_per_message: streams,
+            messages_per_second: messages,
+            connects: (300, Duration::from_secs(300)),
+            lifetime: Some(Duration::from_secs(24 * 3600)),
+            requests: (weight, Duration::from_secs(60)),
+        }
+    }
+
+    fn websocket_base(&self) -> &'static str {
+        match self {
+            Self::Spot => "wss://stream.binance.com:9443",
+            Self::Um => "wss://fstream.binance.com",
+            Self::Cm => "wss://dstream.binance.com",
+        }
+    }
+
+    fn websocket_path(&self, channel: Channel, listings: &[Listing]) -> String {
+        let stream = match channel {
+            Channel::Trades => "trade",
+            Channel::Aggregates => "aggTrade",
+        };
+        let streams: Vec<String> = listings
+            .iter()
+            .map(|listing| format!("{}@{stream}", listing.symbol.to_lowercase()))
+            .collect();
+        format!("/stream?streams={}", streams.join("/"))
+    }
+
+    fn subscribe(&self, _channel: Channel, _listings: &[Listing], _request: u64) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn acknowledges(&self) -> bool {
+        false
+    }
+
+    fn keepalive(&self) -> Option<Keepalive> {
+        None
+    }
+
+    /// Binance pings at least every three minutes; a quiet connection answers our own pings.
+    fn silence(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+
+    fn decoder(&self, channel: Channel, listings: Arc<[Listing]>) -> Box<dyn Decode> {
+        Box::new(Decoder { channel, roster: Roster::new(listings) })
+    }
+
+    fn rest_base(&self) -> &'static str {
+        match self {
+            Self::Spot => "https://api.binance.com",
+            Self::Um => "https://fapi.binance.com",
+            Self::Cm => "https://dapi.binance.com",
+        }
+    }
+
+    fn api_key_header(&self) -> Option<&'static str> {
+        Some("X-MBX-APIKEY")
+    }
+
+    fn backfill(&self, channel: Channel, listing: &Listing, missing: &Missing) -> Option<Request> {
+        Some(rest::request(*self, channel, &listing.symbol, missing))
+    }
+
+    fn read_backfill(
+        &self,
+        channel: Channel,
+        slot: u32,
+        listing: &Listing,
+        body: &[u8],
+        prints: &mut Prints,
+    ) -> Result<(), BadFrame> {
+        rest::read(*self, channel, slot, listing, body, prints)
+    }
+}

@@ -1,0 +1,222 @@
+//! Every message of Binance, in any order of keys, with a name for whatever is wrong.
+
+use barflow_operators::trade::Aggressor;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{ADL, INSURANCE_FUND, NOT_MARKET, ZERO, event_time, span};
+use crate::feeds::field::{self, Field};
+use crate::feeds::print::{Acknowledged, BadFrame, BadRow, Heard, Prints};
+use crate::feeds::roster::Roster;
+use crate::feeds::venue::Channel;
+
+/// All keys that any message of interest has; a key may mean different things in different ones.
+#[derive(Deserialize)]
+#[serde(default)]
+struct Message<'a> {
+    #[serde(borrow)]
+    data: Field<'a>,
+    #[serde(borrow)]
+    e: Field<'a>,
+    #[serde(borrow)]
+    s: Field<'a>,
+    #[serde(borrow)]
+    t: Field<'a>,
+    #[serde(borrow)]
+    a: Field<'a>,
+    #[serde(borrow)]
+    f: Field<'a>,
+    #[serde(borrow)]
+    l: Field<'a>,
+    #[serde(borrow)]
+    p: Field<'a>,
+    #[serde(borrow)]
+    q: Field<'a>,
+    #[serde(borrow, rename = "T")]
+    time: Field<'a>,
+    #[serde(borrow, rename = "X")]
+    kind: Field<'a>,
+    #[serde(borrow)]
+    m: Field<'a>,
+    #[serde(borrow)]
+    u: Field<'a>,
+    #[serde(borrow, rename = "lastUpdateId")]
+    last_update: Field<'a>,
+    #[serde(borrow)]
+    id: Field<'a>,
+    /// `null` is how success is told, so being there has to be told from being `null`.
+    #[serde(borrow, deserialize_with = "present")]
+    result: Field<'a>,
+    #[serde(borrow)]
+    code: Field<'a>,
+    #[serde(borrow)]
+    msg: Field<'a>,
+    #[serde(borrow)]
+    error: Field<'a>,
+}
+
+impl Default for Message<'_> {
+    fn default() -> Self {
+        Self {
+            data: None,
+            e: None,
+            s: None,
+            t: None,
+            a: None,
+            f: None,
+            l: None,
+            p: None,
+            q: None,
+            time: None,
+            kind: None,
+            m: None,
+            u: None,
+            last_update: None,
+            id: None,
+            result: None,
+            code: None,
+            msg: None,
+            error: None,
+        }
+    }
+}
+
+fn present<'de: 'a, 'a, D: serde::Deserializer<'de>>(from: D) -> Result<Field<'a>, D::Error> {
+    <&RawValue>::deserialize(from).map(Some)
+}
+
+/// Messages that nobody here asks for, as their `e` names them.
+const KNOWN: [&str; 16] = [
+    "depthUpdate",
+    "bookTicker",
+    "kline",
+    "continuous_kline",
+    "24hrTicker",
+    "24hrMiniTicker",
+    "1hTicker",
+    "4hTicker",
+    "1dTicker",
+    "avgPrice",
+    "markPriceUpdate",
+    "indexPriceUpdate",
+    "forceOrder",
+    "compositeIndex",
+    "contractInfo",
+    "serverShutdown",
+];
+
+/// Reads any frame.
+pub(super) fn read(
+    frame: &[u8],
+    channel: Channel,
+    roster: &Roster,
+    prints: &mut Prints,
+) -> Result<Heard, BadFrame> {
+    let outer: Message<'_> =
+        serde_json::from_slice(frame).map_err(|error| field::malformed(&error))?;
+    match outer.data.map(RawValue::get) {
+        // `!ticker@arr` and its like.
+        Some(data) if data.starts_with('[') => Ok(Heard::Other("array stream")),
+        Some(data) => {
+            let inner: Message<'_> =
+                serde_json::from_str(data).map_err(|error| field::malformed(&error))?;
+            read_event(&inner, channel, roster, prints)
+        }
+        // A raw stream (`/ws/btcusdt@trade`) has no envelope.
+        None => read_event(&outer, channel, roster, prints),
+    }
+}
+
+fn read_event(
+    message: &Message<'_>,
+    channel: Channel,
+    roster: &Roster,
+    prints: &mut Prints,
+) -> Result<Heard, BadFrame> {
+    let Some(event) = message.e else { return Ok(without_event(message)) };
+    let event = field::text("e", Some(event)).map_err(|bad| BadFrame::new(bad.to_string()))?;
+    match (&*event, channel) {
+        ("trade", Channel::Trades) | ("aggTrade", Channel::Aggregates) => {
+            if let Err(bad) = read_print(message, channel, roster, prints) {
+                prints.bad.push(bad);
+            }
+            Ok(Heard::Trades)
+        }
+        ("trade", _) => Ok(Heard::Other("trade")),
+        ("aggTrade", _) => Ok(Heard::Other("aggTrade")),
+        (event, _) => Ok(KNOWN
+            .iter()
+            .find(|known| **known == event)
+            .map_or(Heard::Unknown, |known| Heard::Other(known))),
+    }
+}
+
+/// Spot's best bid and offer, answers to requests, and depth snapshots have no `e`.
+fn without_event(message: &Message<'_>) -> Heard {
+    if message.error.is_some() || (message.code.is_some() && message.msg.is_some()) {
+        let said = [message.error, message.code, message.msg];
+        let said: Vec<&str> = said.iter().flatten().map(|field| field.get()).collect();
+        Heard::Refused(said.join(" "))
+    } else if message.result.is_some() && message.id.is_some() {
+        Heard::Acknowledged(Acknowledged::Request)
+    } else if message.last_update.is_some() {
+        Heard::Other("depth snapshot")
+    } else if message.u.is_some() && message.s.is_some() && message.a.is_some() {
+        Heard::Other("bookTicker")
+    } else {
+        Heard::Unknown
+    }
+}
+
+fn read_print(
+    message: &Message<'_>,
+    channel: Channel,
+    roster: &Roster,
+    prints: &mut Prints,
+) -> Result<(), BadRow> {
+    let symbol = field::text("s", message.s)?;
+    let Some((slot, listing)) = roster.find(symbol.as_bytes()) else {
+        prints.foreign += 1;
+        return Ok(());
+    };
+    let at_slot = |bad: BadRow| BadRow { slot: Some(slot), ..bad };
+    let id = match channel {
+        Channel::Trades => field::bare_integer("t", message.t),
+        Channel::Aggregates => field::bare_integer("a", message.a),
+    }
+    .map_err(at_slot)?;
+    let known = |bad: BadRow| BadRow { slot: Some(slot), id: Some(id), ..bad };
+    let price = field::quoted_decimal("p", message.p).map_err(known)?;
+    let qty = field::quoted_decimal("q", message.q).map_err(known)?;
+    let time = event_time(field::bare_integer("T", message.time).map_err(known)?);
+    let seller = field::boolean("m", message.m).map_err(known)?;
+    let count = match channel {
+        Channel::Trades => 1,
+        Channel::Aggregates => {
+            let first = field::bare_integer("f", message.f).map_err(known)?;
+            let last = field::bare_integer("l", message.l).map_err(known)?;
+            let reason = "is not the last of a range that begins with f";
+            span(first, last).ok_or_else(|| known(field::wrong("l", message.l, reason)))?
+        }
+    };
+    if price == 0.0 || qty == 0.0 {
+        prints.exclude(slot, id, time, ZERO);
+        return Ok(());
+    }
+    if let Some(kind) = message.kind {
+        let kind = field::text("X", Some(kind)).map_err(known)?;
+        let reason = match &*kind {
+            "MARKET" => None,
+            "INSURANCE_FUND" => Some(INSURANCE_FUND),
+            "ADL" => Some(ADL),
+            _ => Some(NOT_MARKET),
+        };
+        if let Some(reason) = reason {
+            prints.exclude(slot, id, time, reason);
+            return Ok(());
+        }
+    }
+    let aggressor = if seller { Aggressor::Seller } else { Aggressor::Buyer };
+    prints.push(slot, listing.contract, id, id, count, time, price, qty, aggressor);
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! Missing trades from REST: `historicalTrades` and `aggTrades`, both from an id on.
+//!
+//! Sources: [spot](https://developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-endpoints),
+//! [USD-M](https://developers.binance.com/docs/derivatives/usds-margined-futures/market-data/rest-api/Old-Trades-Lookup),
+//! [COIN-M](https://developers.binance.com/docs/derivatives/coin-margined-futures/market-data/rest-api/Old-Trades-Lookup).
+
+use barflow_operators::trade::Aggressor;
+use serde::Deserialize;
+
+use super::{Binance, UNLISTED, ZERO, event_time, span};
+use crate::feeds::field::{self, Field};
+use crate::feeds::print::{BadFrame, BadRow, Listing, Prints};
+use crate::feeds::venue::{Channel, Missing, Request};
+
+/// Rows of a page: the most that all three markets give.
+const PAGE: u64 = 1000;
+
+/// Ids that REST may pass over between two rows of a page for it to be believed; more would be a
+/// hole in REST rather than prints of the insurance fund.
+const PASSED_OVER_MOST: u64 = 100;
+
+pub(super) fn request(
+    market: Binance,
+    channel: Channel,
+    symbol: &str,
+    missing: &Missing,
+) -> Request {
+    let (base, endpoint, weight) = match (market, channel) {
+        (Binance::Spot, Channel::Trades) => ("/api/v3", "historicalTrades", 25),
+        (Binance::Spot, Channel::Aggregates) => ("/api/v3", "aggTrades", 4),
+        (Binance::Um, Channel::Trades) => ("/fapi/v1", "historicalTrades", 20),
+        (Binance::Um, Channel::Aggregates) => ("/fapi/v1", "aggTrades", 20),
+        (Binance::Cm, Channel::Trades) => ("/dapi/v1", "historicalTrades", 20),
+        (Binance::Cm, Channel::Aggregates) => ("/dapi/v1", "aggTrades", 20),
+    };
+    // The row before what is missing shows which ids REST passes over at the beginning.
+    let from =
+        if passes_over(market, channel) { missing.first.saturating_sub(1) } else { missing.first };
+    let path = format!("{base}/{endpoint}?symbol={symbol}&fromId={from}&limit={PAGE}");
+    Request { path, weight }
+}
+
+/// Futures list market trades only: "the insurance fund trades and ADL trades won't be returned".
+fn passes_over(market: Binance, channel: Channel) -> bool {
+    market != Binance::Spot && channel == Channel::Trades
+}
+
+#[derive(Deserialize)]
+struct Row<'a> {
+    #[serde(borrow, alias = "a")]
+    id: Field<'a>,
+    #[serde(borrow, alias = "p")]
+    price: Field<'a>,
+    #[serde(borrow, alias = "q")]
+    qty: Field<'a>,
+    #[serde(borrow, alias = "T")]
+    time: Field<'a>,
+    #[serde(borrow, rename = "isBuyerMaker", alias = "m")]
+    buyer_is_maker: Field<'a>,
+    #[serde(borrow, default)]
+    f: Field<'a>,
+    #[serde(borrow, default)]
+    l: Field<'a>,
+}
+
+pub(super) fn read(
+    market: Binance,
+    channel: Channel,
+    slot: u32,
+    listing: &Listing,
+    body: &[u8],
+    prints: &mut Prints,
+) -> Result<(), BadFrame> {
+    if body.trim_ascii_start().first() != Some(&b'[') {
+        let said = String::from_utf8_lossy(&body[..body.len().min(300)]).into_owned();
+        return Err(BadFrame::new(format!("Binance answered: {said}")));
+    }
+    let rows: Vec<Row<'_>> =
+        serde_json::from_slice(body).map_err(|error| field::malformed(&error))?;
+    let mut before: Option<(u64, i64)> = None;
+    for row in &rows {
+        let (id, time) = match read_row(channel, slot, listing, row, prints) {
+            Ok(known) => known,
+            Err(bad) => {
+                prints.bad.push(bad);
+                before = None;
+                continue;
+            }
+        };
+        if let Some((last, last_time)) = before
+            && passes_over(market, channel)
+            && id > last + 1
+            && id - last <= PASSED_OVER_MOST
+        {
+            for unlisted in last + 1..id {
+                prints.exclude(slot, unlisted, last_time, UNLISTED);
+            }
+        }
+        before = Some((id, time));
+    }
+    prints.rows.sort_by_key(|print| print.trade.trade_id);
+    Ok(())
+}
+
+fn read_row(
+    channel: Channel,
+    slot: u32,
+    listing: &Listing,
+    row: &Row<'_>,
+    prints: &mut Prints,
+) -> Result<(u64, i64), BadRow> {
+    let at_slot = |bad: BadRow| BadRow { slot: Some(slot), ..bad };
+    let id = field::bare_integer("id", row.id).map_err(at_slot)?;
+    let known = |bad: BadRow| BadRow { slot: Some(slot), id: Some(id), ..bad };
+    let price = field::quoted_decimal("price", row.price).map_err(known)?;
+    let qty = field::quoted_decimal("qty", row.qty).map_err(known)?;
+    let time = event_time(field::bare_integer("time", row.time).map_err(known)?);
+    let seller = field::boolean("isBuyerMaker", row.buyer_is_maker).map_err(known)?;
+    let count = match channel {
+        Channel::Trades => 1,
+        Channel::Aggregates => {
+            let first = field::bare_integer("f", row.f).map_err(known)?;
+            let last = field::bare_integer("l", row.l).map_err(known)?;
+            let reason = "is not the last of a range that begins with f";
+            span(first, last).ok_or_else(|| known(field::wrong("l", row.l, reason)))?
+        }
+    };
+    if price == 0.0 || qty == 0.0 {
+        prints.exclude(slot, id, time, ZERO);
+    } else {
+        let aggressor = if seller { Aggressor::Seller } else { Aggressor::Buyer };
+        prints.push(slot, listing.contract, id, id, count, time, price, qty, aggressor);
+    }
+    Ok((id, time))
+}
