@@ -4,12 +4,76 @@
 use std::borrow::Cow;
 
 use barflow_operators::trade::Aggressor;
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::print::{BadFrame, BadRow};
 
-/// A field as it stands in the message; none where it is missing or `null`.
+/// A field as it stands in the message; none where it is missing.
 pub type Field<'a> = Option<&'a RawValue>;
+
+/// Declares an object of a message by the keys that are of interest; others are passed over.
+///
+/// Unlike a derived struct it takes objects only: serde would also read an array, by position, and
+/// an array is another protocol's message.
+macro_rules! object {
+    ($(#[$doc:meta])* struct $name:ident { $($field:ident: $key:literal),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Default)]
+        struct $name<'a> {
+            $($field: $crate::feeds::field::Field<'a>),*
+        }
+
+        impl<'de: 'a, 'a> serde::Deserialize<'de> for $name<'a> {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                #[allow(non_camel_case_types)]
+                enum Key { $($field,)* Other }
+                struct KeyVisitor;
+                impl serde::de::Visitor<'_> for KeyVisitor {
+                    type Value = Key;
+                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        f.write_str("a key")
+                    }
+                    fn visit_str<E>(self, key: &str) -> Result<Key, E> {
+                        Ok(match key { $($key => Key::$field,)* _ => Key::Other })
+                    }
+                }
+                impl<'de> serde::Deserialize<'de> for Key {
+                    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                        from.deserialize_identifier(KeyVisitor)
+                    }
+                }
+                struct ObjectVisitor<'a>(std::marker::PhantomData<&'a ()>);
+                impl<'de: 'a, 'a> serde::de::Visitor<'de> for ObjectVisitor<'a> {
+                    type Value = $name<'a>;
+                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        f.write_str("an object")
+                    }
+                    fn visit_map<A: serde::de::MapAccess<'de>>(
+                        self,
+                        mut map: A,
+                    ) -> Result<$name<'a>, A::Error> {
+                        let mut object = $name::default();
+                        while let Some(key) = map.next_key::<Key>()? {
+                            match key {
+                                $(Key::$field => {
+                                    if object.$field.is_some() {
+                                        return Err(serde::de::Error::duplicate_field($key));
+                                    }
+                                    object.$field = Some(map.next_value()?);
+                                })*
+                                Key::Other => { map.next_value::<serde::de::IgnoredAny>()?; }
+                            }
+                        }
+                        Ok(object)
+                    }
+                }
+                from.deserialize_map(ObjectVisitor(std::marker::PhantomData))
+            }
+        }
+    };
+}
+pub(in crate::feeds) use object;
 
 /// How much of a wrong value is shown.
 const SHOWN: usize = 80;
@@ -152,6 +216,38 @@ pub fn integer(digits: &[u8]) -> Option<u64> {
         value = value.checked_mul(10)?.checked_add(u64::from(digit))?;
     }
     Some(value)
+}
+
+/// Seconds since the Unix epoch with decimals, such as `1762795433.9717445`, as ns; digits beyond
+/// ns are cut.
+///
+/// # Errors
+/// When the field is missing or no such number.
+pub fn seconds(name: &'static str, field: Field<'_>) -> Result<i64, BadRow> {
+    let raw = field.map(RawValue::get).ok_or_else(|| wrong(name, field, "is missing"))?;
+    let (whole, fraction) = raw.split_once('.').unwrap_or((raw, "0"));
+    let fraction = &fraction[..fraction.len().min(9)];
+    let ns = || {
+        let ns = integer(fraction.as_bytes())?.checked_mul(10u64.pow(9 - fraction.len() as u32))?;
+        let whole = integer(whole.as_bytes())?.checked_mul(1_000_000_000)?;
+        i64::try_from(whole.checked_add(ns)?).ok()
+    };
+    ns().ok_or_else(|| wrong(name, field, "is no number of seconds"))
+}
+
+/// The objects of an array.
+///
+/// # Errors
+/// When the field is missing or no array of such objects.
+pub fn list<'a, T: Deserialize<'a>>(
+    name: &'static str,
+    field: Field<'a>,
+) -> Result<Vec<T>, BadFrame> {
+    let raw = field
+        .map(RawValue::get)
+        .ok_or_else(|| BadFrame::new(format!("field \"{name}\" is missing")))?;
+    serde_json::from_str(raw)
+        .map_err(|error| BadFrame::new(format!("field \"{name}\" is no list of its kind: {error}")))
 }
 
 /// A message that is no JSON of the expected kind, in serde's words (they name line and column).

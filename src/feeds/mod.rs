@@ -35,8 +35,18 @@ pub mod venue;
 /// Every protocol there is: the one line that a new venue adds here is all that the rest of the
 /// program needs.
 pub fn venues() -> Vec<Arc<dyn Venue>> {
-    use binance::Binance;
-    vec![Arc::new(Binance::Spot), Arc::new(Binance::Um), Arc::new(Binance::Cm)]
+    vec![
+        Arc::new(binance::Binance::Spot),
+        Arc::new(binance::Binance::Um),
+        Arc::new(binance::Binance::Cm),
+        Arc::new(coinbase::Coinbase::Advanced),
+        Arc::new(coinbase::Coinbase::Exchange),
+        Arc::new(kraken::Kraken),
+        Arc::new(bybit::Bybit::Spot),
+        Arc::new(bybit::Bybit::Linear),
+        Arc::new(bybit::Bybit::Inverse),
+        Arc::new(okx::Okx),
+    ]
 }
 
 /// The protocol of that name.

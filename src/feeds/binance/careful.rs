@@ -1,88 +1,22 @@
 //! Every message of Binance, in any order of keys, with a name for whatever is wrong.
 
 use barflow_operators::trade::Aggressor;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{ADL, INSURANCE_FUND, NOT_MARKET, ZERO, event_time, span};
-use crate::feeds::field::{self, Field};
+use crate::feeds::field::{self, object};
 use crate::feeds::print::{Acknowledged, BadFrame, BadRow, Heard, Prints};
 use crate::feeds::roster::Roster;
 use crate::feeds::venue::Channel;
 
-/// All keys that any message of interest has; a key may mean different things in different ones.
-#[derive(Deserialize)]
-#[serde(default)]
-struct Message<'a> {
-    #[serde(borrow)]
-    data: Field<'a>,
-    #[serde(borrow)]
-    e: Field<'a>,
-    #[serde(borrow)]
-    s: Field<'a>,
-    #[serde(borrow)]
-    t: Field<'a>,
-    #[serde(borrow)]
-    a: Field<'a>,
-    #[serde(borrow)]
-    f: Field<'a>,
-    #[serde(borrow)]
-    l: Field<'a>,
-    #[serde(borrow)]
-    p: Field<'a>,
-    #[serde(borrow)]
-    q: Field<'a>,
-    #[serde(borrow, rename = "T")]
-    time: Field<'a>,
-    #[serde(borrow, rename = "X")]
-    kind: Field<'a>,
-    #[serde(borrow)]
-    m: Field<'a>,
-    #[serde(borrow)]
-    u: Field<'a>,
-    #[serde(borrow, rename = "lastUpdateId")]
-    last_update: Field<'a>,
-    #[serde(borrow)]
-    id: Field<'a>,
-    /// `null` is how success is told, so being there has to be told from being `null`.
-    #[serde(borrow, deserialize_with = "present")]
-    result: Field<'a>,
-    #[serde(borrow)]
-    code: Field<'a>,
-    #[serde(borrow)]
-    msg: Field<'a>,
-    #[serde(borrow)]
-    error: Field<'a>,
-}
-
-impl Default for Message<'_> {
-    fn default() -> Self {
-        Self {
-            data: None,
-            e: None,
-            s: None,
-            t: None,
-            a: None,
-            f: None,
-            l: None,
-            p: None,
-            q: None,
-            time: None,
-            kind: None,
-            m: None,
-            u: None,
-            last_update: None,
-            id: None,
-            result: None,
-            code: None,
-            msg: None,
-            error: None,
-        }
+object! {
+    /// All keys that any message of interest has; a key may mean different things in different
+    /// ones. `result` is `null` where all is well, so being there is what counts.
+    struct Message {
+        data: "data", e: "e", s: "s", t: "t", a: "a", f: "f", l: "l", p: "p", q: "q", time: "T",
+        kind: "X", m: "m", u: "u", last_update: "lastUpdateId", id: "id", result: "result",
+        code: "code", msg: "msg", error: "error",
     }
-}
-
-fn present<'de: 'a, 'a, D: serde::Deserializer<'de>>(from: D) -> Result<Field<'a>, D::Error> {
-    <&RawValue>::deserialize(from).map(Some)
 }
 
 /// Messages that nobody here asks for, as their `e` names them.

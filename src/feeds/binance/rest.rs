@@ -5,10 +5,9 @@
 //! [COIN-M](https://developers.binance.com/docs/derivatives/coin-margined-futures/market-data/rest-api/Old-Trades-Lookup).
 
 use barflow_operators::trade::Aggressor;
-use serde::Deserialize;
 
 use super::{Binance, UNLISTED, ZERO, event_time, span};
-use crate::feeds::field::{self, Field};
+use crate::feeds::field::{self, object};
 use crate::feeds::print::{BadFrame, BadRow, Listing, Prints};
 use crate::feeds::venue::{Channel, Missing, Request};
 
@@ -45,22 +44,12 @@ fn passes_over(market: Binance, channel: Channel) -> bool {
     market != Binance::Spot && channel == Channel::Trades
 }
 
-#[derive(Deserialize)]
-struct Row<'a> {
-    #[serde(borrow, alias = "a")]
-    id: Field<'a>,
-    #[serde(borrow, alias = "p")]
-    price: Field<'a>,
-    #[serde(borrow, alias = "q")]
-    qty: Field<'a>,
-    #[serde(borrow, alias = "T")]
-    time: Field<'a>,
-    #[serde(borrow, rename = "isBuyerMaker", alias = "m")]
-    buyer_is_maker: Field<'a>,
-    #[serde(borrow, default)]
-    f: Field<'a>,
-    #[serde(borrow, default)]
-    l: Field<'a>,
+object! {
+    /// A row of either endpoint; `aggTrades` uses single letters.
+    struct Row {
+        id: "id", price: "price", qty: "qty", time: "time", buyer_is_maker: "isBuyerMaker",
+        a: "a", p: "p", q: "q", f: "f", l: "l", t: "T", m: "m",
+    }
 }
 
 pub(super) fn read(
@@ -110,12 +99,12 @@ fn read_row(
     prints: &mut Prints,
 ) -> Result<(u64, i64), BadRow> {
     let at_slot = |bad: BadRow| BadRow { slot: Some(slot), ..bad };
-    let id = field::bare_integer("id", row.id).map_err(at_slot)?;
+    let id = field::bare_integer("id", row.id.or(row.a)).map_err(at_slot)?;
     let known = |bad: BadRow| BadRow { slot: Some(slot), id: Some(id), ..bad };
-    let price = field::quoted_decimal("price", row.price).map_err(known)?;
-    let qty = field::quoted_decimal("qty", row.qty).map_err(known)?;
-    let time = event_time(field::bare_integer("time", row.time).map_err(known)?);
-    let seller = field::boolean("isBuyerMaker", row.buyer_is_maker).map_err(known)?;
+    let price = field::quoted_decimal("price", row.price.or(row.p)).map_err(known)?;
+    let qty = field::quoted_decimal("qty", row.qty.or(row.q)).map_err(known)?;
+    let time = event_time(field::bare_integer("time", row.time.or(row.t)).map_err(known)?);
+    let seller = field::boolean("isBuyerMaker", row.buyer_is_maker.or(row.m)).map_err(known)?;
     let count = match channel {
         Channel::Trades => 1,
         Channel::Aggregates => {

@@ -1,0 +1,106 @@
+//! Exchange: the channel `matches`.
+//!
+//! ```json
+//! {"type":"match","trade_id":216544,"maker_order_id":"…","taker_order_id":"…","side":"buy","size":"0.97133855","price":"4.978","product_id":"ETC-GBP","sequence":253395153,"time":"2019-08-01T00:00:03.816000Z"}
+//! ```
+
+use super::aggressor;
+use crate::feeds::field::{self, object};
+use crate::feeds::print::{Acknowledged, BadFrame, BadRow, Heard, Prints};
+use crate::feeds::roster::Roster;
+use crate::feeds::venue::Decode;
+
+/// The trades of these products, and the venue's heartbeats.
+pub(super) fn subscribe(products: &[&str]) -> String {
+    let channels = ["matches", "heartbeat"];
+    serde_json::json!({"type": "subscribe", "product_ids": products, "channels": channels})
+        .to_string()
+}
+
+/// Reads one connection.
+pub(super) struct Decoder {
+    roster: Roster,
+}
+
+impl Decoder {
+    pub(super) fn new(roster: Roster) -> Self {
+        Self { roster }
+    }
+}
+
+object! {
+    struct Message {
+        kind: "type", product: "product_id", id: "trade_id", price: "price", size: "size",
+        time: "time", side: "side", channels: "channels", message: "message", reason: "reason",
+        bids: "bids",
+    }
+}
+
+object! {
+    struct Subscribed { name: "name", products: "product_ids" }
+}
+
+impl Decode for Decoder {
+    fn decode(&mut self, frame: &[u8], prints: &mut Prints) -> Result<Heard, BadFrame> {
+        let message: Message<'_> =
+            serde_json::from_slice(frame).map_err(|error| field::malformed(&error))?;
+        let Some(kind) = message.kind else {
+            return Ok(match message.bids {
+                Some(_) => Heard::Other("book snapshot"),
+                None => Heard::Unknown,
+            });
+        };
+        match kind.get() {
+            "\"match\"" | "\"last_match\"" => {
+                if let Err(bad) = self.read_row(&message, prints) {
+                    prints.bad.push(bad);
+                }
+                Ok(Heard::Trades)
+            }
+            "\"heartbeat\"" => Ok(Heard::Alive),
+            "\"subscriptions\"" => confirmed(&message),
+            "\"error\"" => {
+                let said = [message.message, message.reason];
+                let said: Vec<&str> = said.iter().flatten().map(|field| field.get()).collect();
+                Ok(Heard::Refused(said.join(": ")))
+            }
+            "\"snapshot\"" => Ok(Heard::Other("snapshot")),
+            "\"l2update\"" => Ok(Heard::Other("l2update")),
+            "\"ticker\"" => Ok(Heard::Other("ticker")),
+            "\"status\"" => Ok(Heard::Other("status")),
+            "\"open\"" | "\"done\"" | "\"received\"" | "\"change\"" | "\"activate\"" => {
+                Ok(Heard::Other("full channel"))
+            }
+            _ => Ok(Heard::Unknown),
+        }
+    }
+}
+
+/// An acknowledgement lists all that is subscribed by now.
+fn confirmed(message: &Message<'_>) -> Result<Heard, BadFrame> {
+    let channels: Vec<Subscribed<'_>> = field::list("channels", message.channels)?;
+    let mut count = 0;
+    for channel in channels.iter().filter(|c| c.name.is_some_and(|n| n.get() == "\"matches\"")) {
+        count = field::list::<&str>("product_ids", channel.products)?.len() as u32;
+    }
+    Ok(Heard::Acknowledged(Acknowledged::Symbols { count, total: true }))
+}
+
+impl Decoder {
+    fn read_row(&self, row: &Message<'_>, prints: &mut Prints) -> Result<(), BadRow> {
+        let product = field::text("product_id", row.product)?;
+        let Some((slot, listing)) = self.roster.find(product.as_bytes()) else {
+            prints.foreign += 1;
+            return Ok(());
+        };
+        let at_slot = |bad: BadRow| BadRow { slot: Some(slot), ..bad };
+        let id = field::bare_integer("trade_id", row.id).map_err(at_slot)?;
+        let known = |bad: BadRow| BadRow { slot: Some(slot), id: Some(id), ..bad };
+        let price = field::quoted_decimal("price", row.price).map_err(known)?;
+        let size = field::quoted_decimal("size", row.size).map_err(known)?;
+        let time = field::rfc3339("time", row.time).map_err(known)?;
+        let side = aggressor("side", row.side, "buy", "sell").map_err(known)?;
+        prints.push(slot, listing.contract, id, id, 1, time, price, size, side);
+        Ok(())
+    }
+}

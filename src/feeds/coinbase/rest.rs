@@ -1,0 +1,60 @@
+//! Missing trades from Exchange's REST, newest first, paged by id.
+//!
+//! Source: [product trades](https://docs.cdp.coinbase.com/api-reference/exchange-api/rest-api/products/get-product-trades),
+//! [pagination](https://docs.cdp.coinbase.com/exchange/rest-api/pagination).
+
+use super::aggressor;
+use crate::feeds::field::{self, object};
+use crate::feeds::print::{BadFrame, BadRow, Listing, Prints};
+use crate::feeds::venue::{Missing, Request};
+
+/// The page that ends with the last missing id; from there the wait moves backwards.
+pub(super) fn request(product: &str, missing: &Missing) -> Request {
+    let after = match missing.last {
+        u64::MAX => String::new(),
+        // `after` is exclusive: older than this id.
+        last => format!("&after={}", last.saturating_add(1)),
+    };
+    Request { path: format!("/products/{product}/trades?limit=1000{after}"), weight: 1 }
+}
+
+object! {
+    struct Row { id: "trade_id", price: "price", size: "size", time: "time", side: "side" }
+}
+
+pub(super) fn read(
+    slot: u32,
+    listing: &Listing,
+    body: &[u8],
+    prints: &mut Prints,
+) -> Result<(), BadFrame> {
+    if body.trim_ascii_start().first() != Some(&b'[') {
+        let said = String::from_utf8_lossy(&body[..body.len().min(300)]).into_owned();
+        return Err(BadFrame::new(format!("Coinbase answered: {said}")));
+    }
+    let rows: Vec<Row<'_>> =
+        serde_json::from_slice(body).map_err(|error| field::malformed(&error))?;
+    for row in rows.iter().rev() {
+        if let Err(bad) = read_row(slot, listing, row, prints) {
+            prints.bad.push(BadRow { slot: Some(slot), ..bad });
+        }
+    }
+    prints.rows.sort_by_key(|print| print.trade.trade_id);
+    Ok(())
+}
+
+fn read_row(
+    slot: u32,
+    listing: &Listing,
+    row: &Row<'_>,
+    prints: &mut Prints,
+) -> Result<(), BadRow> {
+    let id = field::bare_integer("trade_id", row.id)?;
+    let known = |bad: BadRow| BadRow { id: Some(id), ..bad };
+    let price = field::quoted_decimal("price", row.price).map_err(known)?;
+    let size = field::quoted_decimal("size", row.size).map_err(known)?;
+    let time = field::rfc3339("time", row.time).map_err(known)?;
+    let side = aggressor("side", row.side, "buy", "sell").map_err(known)?;
+    prints.push(slot, listing.contract, id, id, 1, time, price, size, side);
+    Ok(())
+}
