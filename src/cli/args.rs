@@ -29,6 +29,8 @@ pub enum Command {
     Live(Box<super::live::LiveArgs>),
     /// Record the raw frames of exchange feeds
     Record(Box<super::record::RecordArgs>),
+    /// Be a venue: play trade files through an exchange's protocol, with faults
+    Venue(Box<super::venue::VenueArgs>),
     /// Compare two outputs of bars and name the first difference
     Diff(super::diff::DiffArgs),
     /// Write realistic day files in Binance's layout

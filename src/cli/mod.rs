@@ -22,6 +22,7 @@ pub mod signals;
 pub mod sink;
 pub mod summary;
 pub mod synth;
+pub mod venue;
 
 use self::args::{Cli, Command};
 use self::failure::{Failure, Outcome};
@@ -55,6 +56,7 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Diff(args) => diff::run(&args),
         Command::Live(args) => live::run(*args),
         Command::Record(args) => record::run(*args),
+        Command::Venue(args) => venue::run(&args),
         Command::Synth(args) => synth::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Demo(args) => demo::run(&args),

@@ -1,1 +1,160 @@
-//! A venue of our own: speaks the venues' protocols, plays files through them, and misbehaves on request.
+//! A venue of our own: speaks the venues' protocols over websocket and REST, plays files through
+//! them, and misbehaves on request.
+//!
+//! ```text
+//! files ─► tape ─► player ─► mangler (per connection) ─► client queue ─► socket
+//!            └────► REST: what has been played so far
+//! ```
+//!
+//! It is how barflow, or somebody's own bot, is tried without an exchange. What it sends has the
+//! keys, the order of keys and the types of the real messages.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use self::exchange::Exchange;
+use self::faults::Faults;
+use self::tape::Tape;
+
+mod binance;
+mod bybit;
+mod coinbase;
+pub mod exchange;
+pub mod faults;
+mod kraken;
+mod okx;
+mod player;
+mod server;
+pub mod tape;
+
+/// How fast the tape goes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Speed {
+    /// So many times as fast as it happened.
+    Times(f64),
+    /// So many trades a second, however they were spaced.
+    Rate(f64),
+    /// As fast as the clients read.
+    Max,
+}
+
+/// What is played, and how.
+#[derive(Clone, Debug)]
+pub struct VenueOptions {
+    /// Where to listen; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// How fast.
+    pub speed: Speed,
+    /// What goes wrong.
+    pub faults: Faults,
+    /// The same seed and the same client make the same faults.
+    pub seed: u64,
+    /// Begin at once rather than when the first client has subscribed.
+    pub start_now: bool,
+    /// Close connections at the end of the tape, and end.
+    pub once: bool,
+}
+
+/// What a venue has done.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Trades of the tape that have happened.
+    pub played: AtomicU64,
+    /// Websocket frames sent.
+    pub frames: AtomicU64,
+    /// Connections accepted.
+    pub connections: AtomicU64,
+    /// REST requests answered.
+    pub requests: AtomicU64,
+    /// Whether the tape is at its end.
+    pub ended: AtomicBool,
+    /// What went wrong on purpose, in the order of [`faults::KINDS`].
+    pub faults: [AtomicU64; faults::KINDS.len()],
+}
+
+impl Tally {
+    fn count(&self, kind: faults::Kind) {
+        self.faults[kind as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// In words, for the end of a run.
+    pub fn summary(&self) -> String {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let mut text = format!(
+            "{} trades played, {} frames sent over {} connections, {} REST requests",
+            count(&self.played),
+            count(&self.frames),
+            count(&self.connections),
+            count(&self.requests)
+        );
+        for (name, counter) in faults::KINDS.iter().zip(&self.faults) {
+            if count(counter) > 0 {
+                text += &format!("; {name} {}", count(counter));
+            }
+        }
+        text
+    }
+}
+
+/// A venue that is running on a thread of its own.
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What it has done so far.
+    pub tally: Arc<Tally>,
+    stop: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<std::io::Result<()>>>,
+}
+
+impl Running {
+    /// Whether it has ended by itself.
+    pub fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(std::thread::JoinHandle::is_finished)
+    }
+
+    /// Ends it and waits.
+    ///
+    /// # Errors
+    /// When the server had failed.
+    pub fn stop(mut self) -> std::io::Result<()> {
+        self.stop.store(true, Ordering::Release);
+        match self.thread.take() {
+            Some(thread) => thread.join().unwrap_or_else(|_| Err(std::io::Error::other("panic"))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+    }
+}
+
+/// Starts a venue.
+///
+/// # Errors
+/// When the address cannot be listened at.
+pub fn start(
+    exchange: Arc<dyn Exchange>,
+    tape: Tape,
+    options: VenueOptions,
+) -> std::io::Result<Running> {
+    let listener = std::net::TcpListener::bind(options.listen)?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let tally = Arc::new(Tally::default());
+    let (flag, counts) = (Arc::clone(&stop), Arc::clone(&tally));
+    let thread = std::thread::Builder::new().name("venue".to_owned()).spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let result =
+            runtime.block_on(server::serve(listener, exchange, tape, options, counts, flag));
+        // Connections that a client keeps open are no reason to stay.
+        runtime.shutdown_timeout(Duration::from_millis(100));
+        result
+    })?;
+    Ok(Running { address, tally, stop, thread: Some(thread) })
+}

@@ -1,0 +1,209 @@
+//! `barflow venue`: a venue of our own.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::Context;
+use barflow_operators::trade::Trade;
+use barflow_replay::plan::{self, PlanOptions};
+use barflow_replay::stream::{InstrumentStream, ReadOptions};
+use clap::{Args, ValueHint};
+
+use super::failure::{Failure, Outcome};
+use super::signals::Signals;
+use crate::config::feeds::symbol;
+use crate::feeds::print::Listing;
+use crate::feeds::venue::Venue;
+use crate::graph::stop::Stop;
+use crate::venue::exchange::{self, Exchange};
+use crate::venue::faults::{Faults, Kind};
+use crate::venue::tape::{Series, Tape};
+use crate::venue::{Speed, VenueOptions};
+
+const EXAMPLES: &str = "\
+Examples:
+  # a day through Binance's protocol, sixty times as fast as it was
+  barflow venue --protocol binance-spot --speed 60x BTCUSDT-trades-2024-03-01.zip
+
+  # the same trades as Coinbase would send them, with faults; bars in another terminal
+  barflow venue --protocol coinbase --instrument coinbase:spot:BTC-USD --speed max \\
+    --faults drop=0.001,duplicate=0.01,reorder=0.005,disconnect=30s,rest-429=0.1 day.zip
+  barflow live --venue coinbase --instrument BTC-USD --at 127.0.0.1:9000
+
+  # a load test: 20 instruments, 50,000 trades a second
+  barflow venue --protocol binance-spot --copies 20 --rate 50000 day.zip
+
+Faults (docs/venue.md): drop, duplicate, reorder, garbage, unknown, huge, rest-5xx, refuse = chance;
+disconnect = 30s or 5000 (trades); stall = 60s:5s; gap = chance:trades; rest-429 = chance:pause.";
+
+/// `barflow venue`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct VenueArgs {
+    /// Trades to play: files as for replay
+    #[arg(value_name = "FILES", required = true, value_hint = ValueHint::AnyPath)]
+    files: Vec<String>,
+
+    /// Whose protocol to speak: binance-spot, binance-um, binance-cm, coinbase, coinbase-exchange,
+    /// kraken, bybit-spot, bybit-linear, bybit-inverse, okx
+    #[arg(long, value_name = "NAME")]
+    protocol: String,
+
+    /// Address for websocket and REST; port 0 lets the system choose
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9000")]
+    listen: SocketAddr,
+
+    /// How fast: 1x, 60x, max (as fast as clients read)
+    #[arg(long, value_name = "SPEED", default_value = "1x", conflicts_with = "rate")]
+    speed: String,
+
+    /// Trades a second, instead of a speed
+    #[arg(long, value_name = "N")]
+    rate: Option<f64>,
+
+    /// Instrument to play the files as, such as coinbase:spot:BTC-USD
+    #[arg(long, value_name = "ID")]
+    instrument: Option<String>,
+
+    /// What a contract is worth, where the protocol counts contracts and does not tell
+    #[arg(long, value_name = "SIZE")]
+    contract_size: Option<f64>,
+
+    /// Play each instrument under so many symbols: BTCUSDT, BTCUSDT2, BTCUSDT3, …
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    copies: u32,
+
+    /// What goes wrong, and how often
+    #[arg(long, value_name = "FAULTS", default_value = "")]
+    faults: Faults,
+
+    /// The same seed makes the same faults
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+
+    /// Begin at once, not when the first client has subscribed
+    #[arg(long)]
+    start_now: bool,
+
+    /// End when the tape has been played
+    #[arg(long)]
+    once: bool,
+}
+
+/// Plays until told to stop.
+pub fn run(args: &VenueArgs) -> Result<Outcome, Failure> {
+    let unknown =
+        || anyhow::anyhow!("protocol \"{}\" is not one of those in --help", args.protocol);
+    let exchange = exchange::exchange(&args.protocol).ok_or_else(|| Failure::usage(unknown()))?;
+    let venue = crate::feeds::venue(&args.protocol).ok_or_else(|| Failure::usage(unknown()))?;
+    let speed = speed(args).map_err(Failure::usage)?;
+    let (tape, lost) = tape(args, exchange.as_ref(), venue.as_ref()).map_err(Failure::usage)?;
+    let options = VenueOptions {
+        listen: args.listen,
+        speed,
+        faults: args.faults.clone(),
+        seed: args.seed,
+        start_now: args.start_now,
+        once: args.once,
+    };
+    let stop = Stop::default();
+    let _signals = Signals::raise(&stop).map_err(Failure::outside)?;
+    eprintln!(
+        "{} trades of {} instruments as {}",
+        tape.order.len(),
+        tape.series.len(),
+        args.protocol
+    );
+    let running = crate::venue::start(exchange, tape, options)
+        .with_context(|| format!("cannot listen at {}", args.listen))
+        .map_err(Failure::outside)?;
+    running.tally.faults[Kind::Gap as usize].store(lost, Ordering::Relaxed);
+    let mut stdout = std::io::stdout();
+    // Whoever started us may have closed it, and does not want to know.
+    let _ = writeln!(stdout, "listening on {}", running.address).and_then(|()| stdout.flush());
+    let mut told = false;
+    while !stop.is_raised() && !running.has_ended() {
+        std::thread::sleep(Duration::from_millis(20));
+        if !told && running.tally.ended.load(Ordering::Acquire) {
+            told = true;
+            eprintln!("the tape has been played; REST still answers (Ctrl-C ends)");
+        }
+    }
+    let tally = Arc::clone(&running.tally);
+    running.stop().map_err(Failure::outside)?;
+    eprintln!("{}", tally.summary());
+    Ok(Outcome::Done)
+}
+
+fn speed(args: &VenueArgs) -> anyhow::Result<Speed> {
+    let positive = |number: f64| (number > 0.0 && number.is_finite()).then_some(number);
+    if let Some(rate) = args.rate {
+        return Ok(Speed::Rate(positive(rate).context("--rate wants a number above 0")?));
+    }
+    if args.speed == "max" {
+        return Ok(Speed::Max);
+    }
+    let times = args.speed.trim_end_matches('x').parse().ok().and_then(positive);
+    Ok(Speed::Times(times.with_context(|| {
+        format!("--speed \"{}\" is neither a factor such as 60x nor max", args.speed)
+    })?))
+}
+
+/// Reads all files into memory: REST must be able to list any of their trades.
+fn tape(
+    args: &VenueArgs,
+    exchange: &dyn Exchange,
+    venue: &dyn Venue,
+) -> anyhow::Result<(Tape, u64)> {
+    let instrument = args.instrument.as_deref().map(str::parse).transpose()?;
+    let options =
+        PlanOptions { instrument, contract_size: args.contract_size, ..PlanOptions::default() };
+    let plan = plan::plan(&args.files, &options)?;
+    let mut series = Vec::new();
+    let mut lost = 0;
+    for history in plan.instruments {
+        let instrument = history.feed.instrument.clone();
+        let mut trades: Vec<Trade> = Vec::new();
+        for intake in InstrumentStream::open(history, ReadOptions::new(8192))? {
+            let intake = intake?;
+            if let Some(reject) = intake.rejects.first() {
+                anyhow::bail!(
+                    "{}, line {}: {} {}",
+                    reject.source,
+                    reject.line,
+                    reject.field,
+                    reject.reason
+                );
+            }
+            trades.extend(intake.trades.iter());
+        }
+        trades.sort_by_key(|trade| trade.trade_id);
+        if let Some((chance, length)) = args.faults.gap {
+            lost += Tape::lose(&mut trades, chance, length, args.seed);
+        }
+        for copy in 1..=args.copies.max(1) {
+            let mut text = instrument.symbol().to_owned();
+            if copy > 1 {
+                text += &copy.to_string();
+            }
+            let played = symbol(venue, &text, args.contract_size).ok();
+            let played = played.filter(|played| {
+                played.instrument.venue() == instrument.venue()
+                    && played.instrument.market() == instrument.market()
+            });
+            let Some(played) = played else {
+                anyhow::bail!(
+                    "the files hold {instrument}, which is no instrument of {}; say with \
+                     --instrument as what to play them",
+                    args.protocol
+                );
+            };
+            let Listing { symbol, contract } = played.listing;
+            series.push(Series::new(symbol, contract, trades.clone(), exchange.time_unit())?);
+        }
+    }
+    Ok((Tape::new(series), lost))
+}

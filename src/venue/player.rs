@@ -1,0 +1,232 @@
+//! Plays the tape: what happens, when, and to whom it is told.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::exchange::Client;
+use super::faults::Sent;
+use super::server::{Floor, Link, Out, lock};
+use super::{Speed, Tally};
+
+/// Time for the other connections of the first client to subscribe.
+const OVERTURE: Duration = Duration::from_millis(200);
+
+/// How long a tape that goes as fast as its clients read waits for one to come back.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A frame that nobody should take.
+const HUGE: usize = 8 << 20;
+
+/// Where the tape stands.
+struct Pace {
+    began: Instant,
+    first_time: i64,
+    /// By series: whether somebody has listened and should still.
+    followed: Vec<bool>,
+    /// Trades that may still pass while nobody listens.
+    outage: u64,
+    rng: fastrand::Rng,
+}
+
+pub(super) async fn play(floor: Arc<Floor>) {
+    while !floor.options.start_now && !anybody(&floor, |client| client.is_subscribed()) {
+        changed(&floor).await;
+    }
+    if !floor.options.start_now {
+        tokio::time::sleep(OVERTURE).await;
+    }
+    let order = &floor.tape.order;
+    let time = |(series, place): (u32, u32)| {
+        floor.tape.series[series as usize].trades()[place as usize].event_time
+    };
+    let mut pace = Pace {
+        began: Instant::now(),
+        first_time: order.first().map_or(0, |first| time(*first)),
+        followed: vec![false; floor.tape.series.len()],
+        outage: 0,
+        rng: fastrand::Rng::with_seed(floor.options.seed.wrapping_add(1)),
+    };
+    let mut at = 0;
+    let mut unbroken = 0;
+    while at < order.len() && !floor.stop.load(Ordering::Acquire) {
+        let (series, now) = (order[at].0, time(order[at]));
+        let most = floor.exchange.trades_per_message();
+        let together = order[at..].iter().take(most);
+        let count = together.take_while(|next| next.0 == series && time(**next) == now).count();
+        wait(&floor, &mut pace, series, now, at).await;
+        tell(&floor, &mut pace, &order[at..at + count]).await;
+        at += count;
+        unbroken += 1;
+        if unbroken % 64 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    floor.tally.ended.store(true, Ordering::Release);
+    if floor.options.once {
+        for link in floor.links() {
+            let _ = link.queue.send(Out::Close).await;
+        }
+        let deadline = Instant::now() + PATIENCE;
+        while !floor.links().is_empty() && Instant::now() < deadline {
+            changed(&floor).await;
+        }
+        floor.stop.store(true, Ordering::Release);
+    }
+}
+
+fn anybody(floor: &Floor, is: impl Fn(&Client) -> bool) -> bool {
+    floor.links().iter().any(|link| is(&lock(&link.client)))
+}
+
+/// Until a client subscribes or goes, or a moment: the notice may have come before we listened.
+async fn changed(floor: &Floor) {
+    let _ = tokio::time::timeout(Duration::from_millis(20), floor.changed.notified()).await;
+}
+
+/// Waits until a trade's time has come.
+async fn wait(floor: &Floor, pace: &mut Pace, series: u32, time: i64, at: usize) {
+    let due = match floor.options.speed {
+        Speed::Times(times) => {
+            let ns = (time - pace.first_time).max(0) as f64 / times;
+            pace.began + Duration::from_nanos(ns as u64)
+        }
+        Speed::Rate(rate) => pace.began + Duration::from_secs_f64(at as f64 / rate),
+        Speed::Max => return wait_for_listener(floor, pace, series).await,
+    };
+    // The timer counts in ms: what is due within one is sent at once rather than late.
+    if due > Instant::now() + Duration::from_millis(1) {
+        tokio::time::sleep_until(due.into()).await;
+    }
+}
+
+/// A tape without a clock of its own must not run on for ever while a client that lost its
+/// connection comes back: real time would have let only so many trades pass.
+async fn wait_for_listener(floor: &Floor, pace: &mut Pace, series: u32) {
+    let at = series as usize;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if anybody(floor, |client| client.wants(series)) {
+            pace.followed[at] = true;
+            return;
+        }
+        if !pace.followed[at] {
+            return;
+        }
+        if pace.outage > 0 {
+            pace.outage -= 1;
+            return;
+        }
+        if Instant::now() >= deadline || floor.stop.load(Ordering::Acquire) {
+            // It was not cut off, it went.
+            pace.followed[at] = false;
+            return;
+        }
+        changed(floor).await;
+    }
+}
+
+/// Lets trades of one series happen, and tells everybody who wants to know.
+async fn tell(floor: &Floor, pace: &mut Pace, trades: &[(u32, u32)]) {
+    let series = trades[0].0;
+    let of = &floor.tape.series[series as usize];
+    for _ in trades {
+        of.play();
+    }
+    floor.tally.played.fetch_add(trades.len() as u64, Ordering::Relaxed);
+    for link in floor.links() {
+        let orders = orders(floor, &link, trades);
+        for order in orders {
+            if matches!(order, Out::Cut) {
+                pace.outage += pace.rng.u64(0..=floor.exchange.outage_most());
+            }
+            // A client that has gone hears nothing.
+            if link.queue.send(order).await.is_err() {
+                break;
+            }
+        }
+    }
+}
+
+/// What one client is sent when these trades happen.
+fn orders(floor: &Floor, link: &Link, trades: &[(u32, u32)]) -> Vec<Out> {
+    let mut client = lock(&link.client);
+    let series = trades[0].0;
+    if !client.wants(series) {
+        return Vec::new();
+    }
+    let of = &floor.tape.series[series as usize];
+    let mut sent = Vec::with_capacity(trades.len());
+    {
+        let mut mangler = lock(&link.mangler);
+        let now = floor.began.elapsed();
+        for (series, place) in trades {
+            let last = *place as usize + 1 == of.trades().len();
+            mangler.trade(*series, *place, last, now, &mut sent);
+        }
+        note(&floor.tally, mangler.take_counts());
+    }
+    let mut orders = Vec::with_capacity(sent.len());
+    let mut places: Vec<u32> = Vec::new();
+    for one in sent {
+        if let Sent::Trade(_, place) = one {
+            places.push(place);
+            continue;
+        }
+        push(floor, series, &mut places, &mut client, &mut orders);
+        match one {
+            Sent::Garbage(drawn) => {
+                let example = floor.exchange.push(of, series, &[trades[0].1], &mut client);
+                let price = of.trades()[trades[0].1 as usize].price;
+                orders.push(garbage(drawn, &example.concat(), price));
+            }
+            Sent::Unknown => {
+                orders.push(Out::Text(r#"{"novelty":"nobody knows this"}"#.to_owned()))
+            }
+            Sent::Huge => orders.push(Out::Text("x".repeat(HUGE))),
+            Sent::Stall(pause) => orders.push(Out::Stall(pause)),
+            Sent::Disconnect => orders.push(Out::Cut),
+            Sent::Trade(..) => {}
+        }
+    }
+    push(floor, series, &mut places, &mut client, &mut orders);
+    orders
+}
+
+fn push(
+    floor: &Floor,
+    series: u32,
+    places: &mut Vec<u32>,
+    client: &mut Client,
+    orders: &mut Vec<Out>,
+) {
+    if !places.is_empty() {
+        let of = &floor.tape.series[series as usize];
+        let messages = floor.exchange.push(of, series, places, client);
+        orders.extend(messages.into_iter().map(Out::Text));
+        places.clear();
+    }
+}
+
+fn note(tally: &Tally, counts: [u64; super::faults::KINDS.len()]) {
+    for (total, more) in tally.faults.iter().zip(counts) {
+        if more > 0 {
+            total.fetch_add(more, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What is no lawful message, made from one that is.
+fn garbage(drawn: u32, example: &str, price: f64) -> Out {
+    match drawn % 5 {
+        0 => Out::Text(example.chars().take(example.len() / 2).collect()),
+        1 => Out::Binary(drawn.to_le_bytes().repeat(16)),
+        2 => Out::Text(
+            r#"{"stream":1,"data":{"e":17},"channel":{},"topic":[],"arg":7,"type":null}"#
+                .to_owned(),
+        ),
+        // Another sign makes it a lawful message with an unlawful row.
+        3 => Out::Text(example.replacen(&price.to_string(), &format!("-{price}"), 1)),
+        _ => Out::Text("[".repeat(4096)),
+    }
+}

@@ -1,0 +1,252 @@
+//! One port: a request that wants a websocket gets one, every other is REST.
+
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::http::{Response, StatusCode, Uri, header};
+use axum::response::IntoResponse;
+use futures_util::SinkExt;
+use tokio::sync::{Notify, mpsc};
+
+use super::exchange::{Client, Exchange, Query};
+use super::faults::{Kind, Mangler};
+use super::tape::Tape;
+use super::{Tally, VenueOptions, player};
+use crate::telemetry::clock::now_ns;
+
+/// Messages that may wait for one client; then the tape waits.
+const QUEUE: usize = 1024;
+
+/// Messages written in one go.
+const AT_ONCE: usize = 256;
+
+/// What a connection's task is to do next.
+#[derive(Debug)]
+pub(super) enum Out {
+    Text(String),
+    Binary(Vec<u8>),
+    Stall(Duration),
+    /// Gone without a word.
+    Cut,
+    /// Closed in good order.
+    Close,
+}
+
+/// One connection, as the player sees it.
+pub(super) struct Link {
+    pub(super) client: Mutex<Client>,
+    pub(super) mangler: Mutex<Mangler>,
+    pub(super) queue: mpsc::Sender<Out>,
+    gone: AtomicBool,
+}
+
+/// What everything here shares.
+pub(super) struct Floor {
+    pub(super) exchange: Arc<dyn Exchange>,
+    pub(super) tape: Tape,
+    pub(super) options: VenueOptions,
+    pub(super) tally: Arc<Tally>,
+    pub(super) stop: Arc<AtomicBool>,
+    pub(super) began: Instant,
+    /// Told when a client subscribes or goes.
+    pub(super) changed: Notify,
+    links: Mutex<Vec<Arc<Link>>>,
+    rng: Mutex<fastrand::Rng>,
+    numbers: AtomicU64,
+}
+
+/// A lock that no panic can poison for good: nothing here is left half done.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Floor {
+    pub(super) fn links(&self) -> Vec<Arc<Link>> {
+        lock(&self.links).clone()
+    }
+
+    fn chance(&self, chance: f64) -> bool {
+        chance > 0.0 && lock(&self.rng).f64() < chance
+    }
+}
+
+/// Serves until told to stop, or, with `once`, until the tape has been played.
+pub(super) async fn serve(
+    listener: TcpListener,
+    exchange: Arc<dyn Exchange>,
+    tape: Tape,
+    options: VenueOptions,
+    tally: Arc<Tally>,
+    stop: Arc<AtomicBool>,
+) -> std::io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let floor = Arc::new(Floor {
+        exchange,
+        tape,
+        rng: Mutex::new(fastrand::Rng::with_seed(options.seed)),
+        options,
+        tally,
+        stop,
+        began: Instant::now(),
+        changed: Notify::new(),
+        links: Mutex::new(Vec::new()),
+        numbers: AtomicU64::new(0),
+    });
+    let playing = tokio::spawn(player::play(Arc::clone(&floor)));
+    let app = Router::new().fallback(answer).with_state(Arc::clone(&floor));
+    let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
+        // A tick that waits for company is late.
+        let _ = stream.set_nodelay(true);
+    });
+    let serving = axum::serve(listener, app);
+    tokio::select! {
+        served = serving.into_future() => served,
+        () = stopped(&floor) => {
+            playing.abort();
+            Ok(())
+        }
+    }
+}
+
+async fn stopped(floor: &Floor) {
+    while !floor.stop.load(Ordering::Acquire) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn answer(
+    State(floor): State<Arc<Floor>>,
+    uri: Uri,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response<Body> {
+    let query = Query::new(uri.query().unwrap_or_default());
+    match upgrade {
+        Ok(upgrade) => {
+            if floor.chance(floor.options.faults.refuse) {
+                floor.tally.count(Kind::Refuse);
+                return (StatusCode::SERVICE_UNAVAILABLE, "come back later").into_response();
+            }
+            let number = floor.numbers.fetch_add(1, Ordering::Relaxed);
+            let mut client = Client::new(number, floor.tape.series.len());
+            if !floor.exchange.open(uri.path(), &query, &floor.tape, &mut client) {
+                return (StatusCode::NOT_FOUND, "no websocket here").into_response();
+            }
+            let upgrade = upgrade.max_message_size(1 << 20);
+            upgrade.on_upgrade(move |socket| attend(floor, socket, client))
+        }
+        Err(_) => rest(&floor, uri.path(), &query),
+    }
+}
+
+fn rest(floor: &Floor, path: &str, query: &Query<'_>) -> Response<Body> {
+    floor.tally.requests.fetch_add(1, Ordering::Relaxed);
+    let faults = &floor.options.faults;
+    if let Some((chance, after)) = faults.rest_429
+        && floor.chance(chance)
+    {
+        floor.tally.count(Kind::Rest429);
+        let after = [(header::RETRY_AFTER, after.to_string())];
+        return (StatusCode::TOO_MANY_REQUESTS, after, "too many requests").into_response();
+    }
+    if floor.chance(faults.rest_5xx) {
+        floor.tally.count(Kind::Rest5xx);
+        return (StatusCode::SERVICE_UNAVAILABLE, "upstream is away").into_response();
+    }
+    let answer = floor.exchange.rest(path, query, &floor.tape);
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (status, [(header::CONTENT_TYPE, "application/json")], answer.body).into_response()
+}
+
+/// Looks after one connection.
+async fn attend(floor: Arc<Floor>, mut socket: WebSocket, mut client: Client) {
+    floor.tally.connections.fetch_add(1, Ordering::Relaxed);
+    let greeting = floor.exchange.greeting(&mut client);
+    let (number, seed) = (client.number, floor.options.seed);
+    let mangler = Mangler::new(&floor.options.faults, seed, number, floor.began.elapsed());
+    let (queue, mut orders) = mpsc::channel(QUEUE);
+    let link = Arc::new(Link {
+        client: Mutex::new(client),
+        mangler: Mutex::new(mangler),
+        queue,
+        gone: AtomicBool::new(false),
+    });
+    lock(&floor.links).push(Arc::clone(&link));
+    if say(&floor, &mut socket, greeting).await.is_ok() {
+        floor.changed.notify_waiters();
+        // However it ended, the client knows.
+        let _ = converse(&floor, &mut socket, &link, &mut orders).await;
+    }
+    link.gone.store(true, Ordering::Release);
+    lock(&floor.links).retain(|other| !Arc::ptr_eq(other, &link));
+    floor.changed.notify_waiters();
+}
+
+async fn say(floor: &Floor, socket: &mut WebSocket, texts: Vec<String>) -> Result<(), axum::Error> {
+    floor.tally.frames.fetch_add(texts.len() as u64, Ordering::Relaxed);
+    for text in texts {
+        socket.feed(Message::Text(text.into())).await?;
+    }
+    socket.flush().await
+}
+
+async fn converse(
+    floor: &Floor,
+    socket: &mut WebSocket,
+    link: &Link,
+    orders: &mut mpsc::Receiver<Out>,
+) -> Result<(), axum::Error> {
+    let mut beats = tokio::time::interval(floor.exchange.heartbeat_every());
+    beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut buffer = Vec::with_capacity(AT_ONCE);
+    loop {
+        tokio::select! {
+            biased;
+            said = socket.recv() => match said {
+                Some(Ok(Message::Text(text))) => {
+                    let answers = {
+                        let mut client = lock(&link.client);
+                        floor.exchange.hear(text.as_str(), &floor.tape, &mut client, now_ns())
+                    };
+                    say(floor, socket, answers).await?;
+                    floor.changed.notify_waiters();
+                }
+                Some(Ok(Message::Binary(_) | Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(Message::Close(_))) | None => return Ok(()),
+                Some(Err(error)) => return Err(error),
+            },
+            _ = beats.tick() => {
+                let beat = {
+                    let mut client = lock(&link.client);
+                    floor.exchange.heartbeat(&floor.tape, &mut client, now_ns())
+                };
+                say(floor, socket, beat.into_iter().collect()).await?;
+            }
+            count = orders.recv_many(&mut buffer, AT_ONCE) => {
+                if count == 0 {
+                    return Ok(());
+                }
+                floor.tally.frames.fetch_add(count as u64, Ordering::Relaxed);
+                for order in buffer.drain(..) {
+                    match order {
+                        Out::Text(text) => socket.feed(Message::Text(text.into())).await?,
+                        Out::Binary(bytes) => socket.feed(Message::Binary(bytes.into())).await?,
+                        Out::Stall(pause) => {
+                            socket.flush().await?;
+                            tokio::time::sleep(pause).await;
+                        }
+                        Out::Cut => return Ok(()),
+                        Out::Close => return socket.send(Message::Close(None)).await,
+                    }
+                }
+                socket.flush().await?;
+            }
+        }
+    }
+}
