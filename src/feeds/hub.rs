@@ -64,6 +64,8 @@ struct Slot {
     source: Arc<str>,
     dirty: bool,
     active: bool,
+    /// Whether a connection listens to it.
+    heard: bool,
     gap: Option<OpenGap>,
     /// Set while it is unknown whether trades came between the last one and a new connection.
     tail: Option<Tail>,
@@ -146,6 +148,7 @@ impl Hub {
         let mut lane = Lane::new(ids, self.plan.waiting_room);
         if let Some((id, time)) = symbol.resume_after {
             lane.resume_after(id, time);
+            lane.doubt();
         }
         let trades = self.outlets.pool.take(&feed);
         self.slots.push(Slot {
@@ -160,6 +163,7 @@ impl Hub {
             specs,
             dirty: false,
             active: true,
+            heard: false,
             gap: None,
             tail: None,
         });
@@ -303,10 +307,21 @@ impl Hub {
         }
     }
 
+    /// Nobody listens to these slots any more. Prints without numbers are held from here on: the
+    /// first one of the next connection must not pass for the one after the last.
+    pub(super) fn deaf(&mut self, slots: &[u32]) {
+        for at in slots {
+            let slot = &mut self.slots[*at as usize];
+            slot.heard = false;
+            slot.lane.doubt();
+        }
+    }
+
     /// Nobody listened to these slots until now.
     pub(super) fn doubt(&mut self, slots: &[u32], now: Instant) {
         for at in slots {
             let slot = &mut self.slots[*at as usize];
+            slot.heard = true;
             slot.lane.doubt();
             // Of prints without numbers the lane itself waits for a list.
             if slot.lane.last().is_some() && slot.feed.ids != IdKind::Ordinal {
@@ -334,7 +349,10 @@ impl Hub {
 
     /// Slots that wait for something, with what they wait for.
     pub(super) fn waiting(&self) -> Vec<(u32, Missing)> {
-        let slots = self.slots.iter().enumerate().filter(|(_, slot)| slot.active);
+        // A list of recent prints is of use once the prints after it are listened to.
+        let numbered = self.plan.venue.ids(self.plan.channel) != Ids::Names;
+        let ready = |slot: &Slot| slot.active && (numbered || slot.heard);
+        let slots = self.slots.iter().enumerate().filter(|(_, slot)| ready(slot));
         slots.filter_map(|(at, slot)| Some((at as u32, slot.lane.missing()?))).collect()
     }
 

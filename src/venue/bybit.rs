@@ -78,6 +78,10 @@ impl Exchange for Bybit {
         if *self == Self::Spot { 30 } else { 400 }
     }
 
+    fn lists_recent_only(&self) -> bool {
+        true
+    }
+
     fn open(&self, path: &str, _query: &Query<'_>, _tape: &Tape, _client: &mut Client) -> bool {
         path == format!("/v5/public/{}", self.category())
     }

@@ -105,6 +105,11 @@ pub trait Exchange: Send + Sync {
         400
     }
 
+    /// Whether REST lists the newest trades only, so that what was missed must be asked for soon.
+    fn lists_recent_only(&self) -> bool {
+        false
+    }
+
     /// A websocket is opened at a path; false if there is none. Streams named by the path are
     /// subscribed.
     fn open(&self, path: &str, query: &Query<'_>, tape: &Tape, client: &mut Client) -> bool;

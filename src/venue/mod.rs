@@ -68,6 +68,8 @@ pub struct Tally {
     pub connections: AtomicU64,
     /// REST requests answered.
     pub requests: AtomicU64,
+    /// REST requests that were not refused on purpose.
+    pub answers: AtomicU64,
     /// Whether the tape is at its end.
     pub ended: AtomicBool,
     /// What went wrong on purpose, in the order of [`faults::KINDS`].

@@ -26,6 +26,8 @@ struct Pace {
     followed: Vec<bool>,
     /// Trades that may still pass while nobody listens.
     outage: u64,
+    /// Set by a cut: how many REST answers there had been.
+    cut: Option<u64>,
     rng: fastrand::Rng,
 }
 
@@ -45,6 +47,7 @@ pub(super) async fn play(floor: Arc<Floor>) {
         first_time: order.first().map_or(0, |first| time(*first)),
         followed: vec![false; floor.tape.series.len()],
         outage: 0,
+        cut: None,
         rng: fastrand::Rng::with_seed(floor.options.seed.wrapping_add(1)),
     };
     let mut at = 0;
@@ -54,7 +57,7 @@ pub(super) async fn play(floor: Arc<Floor>) {
         let most = floor.exchange.trades_per_message();
         let together = order[at..].iter().take(most);
         let count = together.take_while(|next| next.0 == series && time(**next) == now).count();
-        wait(&floor, &mut pace, series, now, at).await;
+        wait(&floor, &mut pace, series, now, at, count as u64).await;
         tell(&floor, &mut pace, &order[at..at + count]).await;
         at += count;
         unbroken += 1;
@@ -85,14 +88,14 @@ async fn changed(floor: &Floor) {
 }
 
 /// Waits until a trade's time has come.
-async fn wait(floor: &Floor, pace: &mut Pace, series: u32, time: i64, at: usize) {
+async fn wait(floor: &Floor, pace: &mut Pace, series: u32, time: i64, at: usize, count: u64) {
     let due = match floor.options.speed {
         Speed::Times(times) => {
             let ns = (time - pace.first_time).max(0) as f64 / times;
             pace.began + Duration::from_nanos(ns as u64)
         }
         Speed::Rate(rate) => pace.began + Duration::from_secs_f64(at as f64 / rate),
-        Speed::Max => return wait_for_listener(floor, pace, series).await,
+        Speed::Max => return wait_for_listener(floor, pace, series, count).await,
     };
     // The timer counts in ms: what is due within one is sent at once rather than late.
     if due > Instant::now() + Duration::from_millis(1) {
@@ -101,20 +104,28 @@ async fn wait(floor: &Floor, pace: &mut Pace, series: u32, time: i64, at: usize)
 }
 
 /// A tape without a clock of its own must not run on for ever while a client that lost its
-/// connection comes back: real time would have let only so many trades pass.
-async fn wait_for_listener(floor: &Floor, pace: &mut Pace, series: u32) {
+/// connection comes back: real time would have let only so many trades pass. Where REST lists the
+/// newest trades only, not before the client could ask for them either.
+async fn wait_for_listener(floor: &Floor, pace: &mut Pace, series: u32, count: u64) {
     let at = series as usize;
     let deadline = Instant::now() + PATIENCE;
     loop {
         if anybody(floor, |client| client.wants(series)) {
             pace.followed[at] = true;
-            return;
+            let answers = floor.tally.answers.load(Ordering::Acquire);
+            let asked = pace.cut.is_none_or(|before| answers > before);
+            if asked || Instant::now() >= deadline {
+                pace.cut = None;
+                return;
+            }
+            changed(floor).await;
+            continue;
         }
         if !pace.followed[at] {
             return;
         }
         if pace.outage > 0 {
-            pace.outage -= 1;
+            pace.outage = pace.outage.saturating_sub(count);
             return;
         }
         if Instant::now() >= deadline || floor.stop.load(Ordering::Acquire) {
@@ -138,7 +149,10 @@ async fn tell(floor: &Floor, pace: &mut Pace, trades: &[(u32, u32)]) {
         let orders = orders(floor, &link, trades);
         for order in orders {
             if matches!(order, Out::Cut) {
-                pace.outage += pace.rng.u64(0..=floor.exchange.outage_most());
+                pace.outage = pace.rng.u64(0..=floor.exchange.outage_most());
+                if floor.exchange.lists_recent_only() {
+                    pace.cut = Some(floor.tally.answers.load(Ordering::Acquire));
+                }
             }
             // A client that has gone hears nothing.
             if link.queue.send(order).await.is_err() {
@@ -185,7 +199,12 @@ fn orders(floor: &Floor, link: &Link, trades: &[(u32, u32)]) -> Vec<Out> {
             }
             Sent::Huge => orders.push(Out::Text("x".repeat(HUGE))),
             Sent::Stall(pause) => orders.push(Out::Stall(pause)),
-            Sent::Disconnect => orders.push(Out::Cut),
+            Sent::Disconnect => {
+                // From now on it hears nothing, even while the cut waits in the queue.
+                *client = Client::new(client.number, floor.tape.series.len());
+                orders.push(Out::Cut);
+                return orders;
+            }
             Sent::Trade(..) => {}
         }
     }

@@ -160,6 +160,7 @@ fn rest(floor: &Floor, path: &str, query: &Query<'_>) -> Response<Body> {
         return (StatusCode::SERVICE_UNAVAILABLE, "upstream is away").into_response();
     }
     let answer = floor.exchange.rest(path, query, &floor.tape);
+    floor.tally.answers.fetch_add(1, Ordering::Release);
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     (status, [(header::CONTENT_TYPE, "application/json")], answer.body).into_response()
 }
@@ -241,7 +242,8 @@ async fn converse(
                             socket.flush().await?;
                             tokio::time::sleep(pause).await;
                         }
-                        Out::Cut => return Ok(()),
+                        // What was sent before arrives; there is no close frame.
+                        Out::Cut => return socket.flush().await,
                         Out::Close => return socket.send(Message::Close(None)).await,
                     }
                 }

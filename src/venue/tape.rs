@@ -37,7 +37,9 @@ pub enum TapeError {
         unit: i64,
     },
     /// No number of contracts comes to this value.
-    #[error("trade {trade_id} of {symbol} is worth no number of contracts of {size}")]
+    #[error(
+        "trade {trade_id} of {symbol} is worth no number of contracts of {size}: its quantities are in base currency"
+    )]
     NoContracts {
         /// Which trade.
         trade_id: u64,

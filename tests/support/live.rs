@@ -34,7 +34,10 @@ pub fn two_days(folder: &Path, rows: usize) -> Option<(PathBuf, PathBuf)> {
     let mut zip = zip::ZipArchive::new(zip).unwrap();
     let member = BufReader::new(zip.by_index(0).unwrap());
     let lines: Vec<String> = member.lines().take(2 * rows).map(Result::unwrap).collect();
-    let (first, second) = lines.split_at(rows);
+    // Without numbers, trades of the very ms in which a history ends cannot be told from its own.
+    let time = |line: &String| line.split(',').nth(4).map(str::to_owned);
+    let cut = (rows..).find(|at| time(&lines[*at]) != time(&lines[*at - 1])).unwrap();
+    let (first, second) = lines.split_at(cut);
     let write = |name: &str, lines: &[String]| {
         let path = folder.join(name);
         fs::write(&path, lines.join("\n") + "\n").unwrap();

@@ -8,14 +8,14 @@ use crate::feeds::field::{self, object};
 use crate::feeds::print::{BadFrame, BadRow, Listing, Prints};
 use crate::feeds::venue::{Missing, Request};
 
-/// The page that ends with the last missing id; from there the wait moves backwards.
+/// Rows of a page, the most there are.
+const PAGE: u64 = 1000;
+
+/// The page that begins with the first missing id: `after` means older than, so it names the id
+/// behind the page. What is missing further on may be on it as well.
 pub(super) fn request(product: &str, missing: &Missing) -> Request {
-    let after = match missing.last {
-        u64::MAX => String::new(),
-        // `after` is exclusive: older than this id.
-        last => format!("&after={}", last.saturating_add(1)),
-    };
-    Request { path: format!("/products/{product}/trades?limit=1000{after}"), weight: 1 }
+    let after = missing.first.saturating_add(PAGE);
+    Request { path: format!("/products/{product}/trades?limit={PAGE}&after={after}"), weight: 1 }
 }
 
 object! {

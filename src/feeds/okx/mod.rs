@@ -166,14 +166,15 @@ impl Venue for Okx {
         "https://www.okx.com"
     }
 
-    /// Newest first; the page that ends with the last missing id, from there backwards.
+    /// Newest first, older than `after`: the page that begins with the first missing id. The newest
+    /// trades are in the shorter list first.
     fn backfill(&self, _channel: Channel, listing: &Listing, missing: &Missing) -> Option<Request> {
         let symbol = &listing.symbol;
         let path = match missing.last {
             u64::MAX => format!("/api/v5/market/trades?instId={symbol}&limit=500"),
-            last => format!(
+            _ => format!(
                 "/api/v5/market/history-trades?instId={symbol}&type=1&after={}&limit=100",
-                last.saturating_add(1)
+                missing.first.saturating_add(100)
             ),
         };
         Some(Request { path, weight: 1 })

@@ -1,5 +1,7 @@
 //! One connection from dialling to its end.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -64,11 +66,13 @@ pub(super) struct Handles {
     pub(super) up: Option<oneshot::Sender<()>>,
     /// True: close in good order.
     pub(super) retire: watch::Receiver<bool>,
+    /// Counts the frames that come.
+    pub(super) heard: Rc<Cell<u64>>,
 }
 
 /// Runs one connection that carries `slots` of the hub.
 pub(super) async fn run(session: &Session, slots: &[u32], handles: Handles) -> End {
-    let Handles { mut up, mut retire } = handles;
+    let Handles { mut up, mut retire, heard } = handles;
     let mut ending = session.ending.subscribe();
     let slots: Vec<u32> = {
         let hub = session.hub.borrow();
@@ -87,7 +91,7 @@ pub(super) async fn run(session: &Session, slots: &[u32], handles: Handles) -> E
         *numbered - 1
     };
     let mut connection = tokio::select! {
-        dialled = Connection::dial(session, listings, slots, number) => match dialled {
+        dialled = Connection::dial(session, listings, slots, number, heard) => match dialled {
             Ok(connection) => connection,
             Err(end) => return end,
         },
@@ -114,6 +118,7 @@ struct Connection<'a> {
     number: u32,
     /// Messages that we may send in a second.
     sends: Pacer,
+    heard: Rc<Cell<u64>>,
 }
 
 /// How far subscribing has got.
@@ -145,6 +150,7 @@ impl<'a> Connection<'a> {
         listings: Arc<[Listing]>,
         slots: Vec<u32>,
         number: u32,
+        heard: Rc<Cell<u64>>,
     ) -> Result<Self, End> {
         let wait = session.connects.borrow_mut().spend(1, Instant::now());
         tokio::time::sleep(wait).await;
@@ -169,7 +175,7 @@ impl<'a> Connection<'a> {
         // A little below the limit: pings count as well, and clocks differ.
         let per_second = (plan.venue.limits().messages_per_second * 4 / 5).max(1);
         let sends = Pacer::new((per_second, Duration::from_secs(1)));
-        let connection = Self { session, socket, slots, listings, number, sends };
+        let connection = Self { session, socket, slots, listings, number, sends, heard };
         connection.record(Direction::Connect, url.as_bytes());
         Ok(connection)
     }
@@ -307,6 +313,7 @@ impl<'a> Connection<'a> {
                 }
             }
             frames += 1;
+            self.heard.set(self.heard.get() + 1);
             next = if frames < FRAMES_AT_ONCE { self.socket.next().now_or_never() } else { None };
         }
         self.session.hub.borrow_mut().flush();

@@ -6,6 +6,7 @@ use super::Session;
 use super::backfill::{Answer, Backfill, Question};
 use crate::feeds::hub::{Hub, OpenGap, Tail};
 use crate::feeds::print::Prints;
+use crate::feeds::venue::Ids;
 
 /// Answers in a row without news after which REST is believed not to have what is missing. More
 /// than one: REST may lag behind the websocket by a moment.
@@ -14,8 +15,9 @@ const FRUITLESS_MOST: u32 = 3;
 /// Pauses after an answer without news, growing with their number.
 const FRUITLESS_PAUSE: Duration = Duration::from_millis(150);
 
-/// Pause after a failed request; the backfill itself has waited out what the venue asked for.
-const FAILED_PAUSE: Duration = Duration::from_millis(500);
+/// Pause after a failed request; the backfill itself has waited out what the venue asked for, and
+/// longer with every failure.
+const FAILED_PAUSE: Duration = Duration::from_millis(50);
 
 /// Failures after which the question about the latest trades is left to the next trade.
 const TAIL_FAILURES: u32 = 10;
@@ -37,7 +39,9 @@ pub(super) fn look(session: &Session, backfill: &Backfill, now: Instant) {
         let open = match gap {
             Some(open) => *open,
             None => {
-                let next = now + plan.reorder_wait;
+                // What has no number will not show itself by coming late.
+                let named = plan.venue.ids(plan.channel) == Ids::Names;
+                let next = if named { now } else { now + plan.reorder_wait };
                 *gap = Some(OpenGap { since: now, next, asked: false, fruitless: 0 });
                 hub.counters.gaps_opened += 1;
                 continue;

@@ -1,5 +1,6 @@
 //! Keeps one connection of a shard up for as long as the feed runs.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -14,8 +15,10 @@ use super::connection::{self, End, Handles};
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// A connection that lived this long was a success: the next failure starts with short waits.
+/// A connection that lived this long, or brought so many frames, was a success: the next failure
+/// starts with short waits.
 const HEALTHY: Duration = Duration::from_secs(10);
+const HEALTHY_FRAMES: u64 = 1000;
 
 /// How long a successor may take before the old connection is left alone for another while.
 const SUCCEEDING: Duration = Duration::from_secs(30);
@@ -51,6 +54,8 @@ struct Working {
     retire: watch::Sender<bool>,
     up: Option<oneshot::Receiver<()>>,
     since: Option<Instant>,
+    /// Frames that it brought.
+    heard: Rc<Cell<u64>>,
 }
 
 impl Leg {
@@ -109,8 +114,13 @@ impl Leg {
         let feed = &self.session.plan.name;
         tracing::info!(%feed, shard = self.shard, "replacing an old connection");
         let mut successor = self.connect();
-        let risen = tokio::time::timeout(SUCCEEDING, rise(&mut successor.up)).await.is_ok();
-        if risen && !successor.task.is_finished() {
+        let risen = tokio::select! {
+            () = rise(&mut successor.up) => true,
+            // A task that has ended must not be asked again: it is let go below.
+            _ = &mut successor.task => false,
+            () = tokio::time::sleep(SUCCEEDING) => false,
+        };
+        if risen {
             self.up(&mut successor);
             self.down(&old);
             old.retire.send_replace(true);
@@ -129,12 +139,13 @@ impl Leg {
         let (retire, retired) = watch::channel(false);
         let session = Rc::clone(&self.session);
         let slots = Rc::clone(&self.slots);
-        let handles = Handles { up: Some(up), retire: retired };
+        let heard = Rc::new(Cell::new(0));
+        let handles = Handles { up: Some(up), retire: retired, heard: Rc::clone(&heard) };
         let task =
             tokio::task::spawn_local(
                 async move { connection::run(&session, &slots, handles).await },
             );
-        Working { task, retire, up: Some(risen), since: None }
+        Working { task, retire, up: Some(risen), since: None, heard }
     }
 
     fn up(&mut self, working: &mut Working) {
@@ -160,8 +171,12 @@ impl Leg {
 
     fn down(&mut self, working: &Working) {
         if let Some(since) = working.since {
-            self.session.up.borrow_mut()[self.shard] -= 1;
-            if since.elapsed() > HEALTHY {
+            let mut up = self.session.up.borrow_mut();
+            up[self.shard] -= 1;
+            if up[self.shard] == 0 {
+                self.session.hub.borrow_mut().deaf(&self.slots);
+            }
+            if since.elapsed() > HEALTHY || working.heard.get() > HEALTHY_FRAMES {
                 self.backoff.success();
             }
         }
