@@ -158,6 +158,11 @@ pub trait Venue: Send + Sync {
         None
     }
 
+    /// A header that every REST request carries: name and value.
+    fn rest_header(&self) -> Option<(&'static str, &'static str)> {
+        None
+    }
+
     /// The next request on the way to fill a gap, or none if REST cannot supply it (too old, or
     /// no such endpoint). Asked again with what is still missing after every answer.
     fn backfill(&self, channel: Channel, listing: &Listing, missing: &Missing) -> Option<Request>;

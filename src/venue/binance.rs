@@ -15,8 +15,8 @@ pub(super) enum Binance {
 
 impl Binance {
     /// Spot says µs where it is asked to; futures have ms only.
-    fn time(self, ns: i64) -> i64 {
-        if ns % 1_000_000 == 0 { ns / 1_000_000 } else { ns / 1_000 }
+    fn time(self, ns: i64, micros: bool) -> i64 {
+        if micros || ns % 1_000_000 != 0 { ns / 1_000 } else { ns / 1_000_000 }
     }
 
     fn rest_base(self) -> &'static str {
@@ -30,7 +30,7 @@ impl Binance {
     fn row(self, series: &Series, place: usize, aggregate: bool, out: &mut String) {
         let trade = &series.trades()[place];
         let (id, price, qty) = (trade.trade_id, trade.price, series.printed_qty(trade));
-        let (time, maker) = (self.time(trade.event_time), !side(trade, false));
+        let (time, maker) = (self.time(trade.event_time, false), !side(trade, false));
         // Writing into a text cannot fail.
         let _ = if aggregate {
             let (first, last) = series.span(place);
@@ -82,6 +82,11 @@ impl Exchange for Binance {
     }
 
     fn open(&self, path: &str, query: &Query<'_>, tape: &Tape, client: &mut Client) -> bool {
+        client.micros = query.get("timeUnit") == Some("MICROSECOND");
+        let path = match self {
+            Self::Spot => path,
+            _ => path.trim_start_matches("/public").trim_start_matches("/market"),
+        };
         match (path, query.get("streams")) {
             ("/stream", None) => true,
             ("/stream", Some(streams)) => {
@@ -115,7 +120,8 @@ impl Exchange for Binance {
             let place = *place as usize;
             let trade = &series.trades()[place];
             let (symbol, id, price) = (&series.symbol, trade.trade_id, trade.price);
-            let (qty, time) = (series.printed_qty(trade), self.time(trade.event_time));
+            let (qty, time) =
+                (series.printed_qty(trade), self.time(trade.event_time, client.micros));
             let maker = !side(trade, false);
             let stream = symbol.to_lowercase();
             if client.trades[at as usize] {

@@ -18,6 +18,8 @@ pub struct Client {
     pub aggregates: Vec<bool>,
     /// Whether the venue's heartbeats are wanted.
     pub heartbeats: bool,
+    /// Whether times are wanted in µs, where the venue lets clients choose.
+    pub micros: bool,
     /// Messages numbered so far, where the venue numbers them.
     pub sequence: u64,
 }

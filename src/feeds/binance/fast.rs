@@ -93,6 +93,10 @@ fn aggregate(scan: &mut Scan<'_>, roster: &Roster, prints: &mut Prints) -> Optio
     let price = scan.decimal()?;
     scan.literal(b",\"q\":\"")?;
     let qty = scan.decimal()?;
+    // Since 2025-12-31 USD-M also says how much of it was no retail price improvement.
+    if scan.literal(b",\"nq\":\"").is_some() {
+        scan.decimal()?;
+    }
     scan.literal(b",\"f\":")?;
     let first = scan.integer()?;
     scan.literal(b",\"l\":")?;
@@ -215,6 +219,9 @@ impl<'a> Scan<'a> {
         }
         if !futures && self.literal(b",\"M\":true").is_none() {
             self.literal(b",\"M\":false")?;
+        }
+        if futures && self.literal(b",\"st\":").is_some() {
+            self.integer()?;
         }
         self.literal(b"}}")?;
         (self.at == self.bytes.len()).then_some(if seller {

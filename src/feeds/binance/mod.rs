@@ -2,10 +2,10 @@
 //!
 //! | what | relied on |
 //! |---|---|
-//! | streams | combined, by path: `/stream?streams=btcusdt@trade/ethusdt@trade`; frames `{"stream":…,"data":{…}}` |
+//! | streams | combined, by path: `/stream?streams=btcusdt@trade/ethusdt@trade`; frames `{"stream":…,"data":{…}}`. USD-M serves `aggTrade` at `/market/stream` only ([notice](https://developers.binance.com/docs/derivatives/usds-margined-futures/websocket-market-streams/Important-WebSocket-Change-Notice)); `trade`, which its documents no longer name, arrives at `/public/stream` |
 //! | ids | `t` of `trade` and `a` of `aggTrade` are consecutive per symbol |
 //! | aggressor | `m` (buyer is the maker): `true` means that the seller crossed the spread |
-//! | time | `T`, trade time in ms; in µs where a connection asks for `timeUnit=MICROSECOND` (spot); told by magnitude |
+//! | time | `T`, trade time in ms; spot is asked for µs (`timeUnit=MICROSECOND`, REST by header), which its archives have too; told by magnitude |
 //! | COIN-M quantity | contracts of 100 USD (BTC) or 10 USD (others) |
 //! | keepalive | the server pings (spot every 20 s, futures every 3 min) and wants a pong |
 //! | lifetime | 24 h |
@@ -136,12 +136,15 @@ impl Venue for Binance {
     }
 
     /// Spot: 1,024 streams a connection, 5 messages a second, 300 connections in 5 minutes, 6,000
-    /// request weight a minute. Futures: 1,024 streams (200 on COIN-M), 10 messages, 2,400 weight.
+    /// request weight a minute. Futures: 1,024 streams (COIN-M 200 in older documents), 10 messages;
+    /// USD-M and COIN-M share 2,400 weight a minute
+    /// ([notice](https://developers.binance.com/en/docs/products/derivatives-trading-coin-futures/Important-CM-UM-Integration-Notice)),
+    /// of which each takes half at most.
     fn limits(&self) -> Limits {
         let (streams, messages, weight) = match self {
             Self::Spot => (1024, 5, 6000),
-            Self::Um => (1024, 10, 2400),
-            Self::Cm => (200, 10, 2400),
+            Self::Um => (1024, 10, 1200),
+            Self::Cm => (200, 10, 1200),
         };
         Limits {
             // A longer path than some proxies take is asked for by more than a few hundred.
@@ -171,7 +174,13 @@ impl Venue for Binance {
             .iter()
             .map(|listing| format!("{}@{stream}", listing.symbol.to_lowercase()))
             .collect();
-        format!("/stream?streams={}", streams.join("/"))
+        let streams = streams.join("/");
+        match (self, channel) {
+            (Self::Spot, _) => format!("/stream?streams={streams}&timeUnit=MICROSECOND"),
+            (Self::Um, Channel::Trades) => format!("/public/stream?streams={streams}"),
+            (Self::Um, Channel::Aggregates) => format!("/market/stream?streams={streams}"),
+            (Self::Cm, _) => format!("/stream?streams={streams}"),
+        }
     }
 
     fn subscribe(&self, _channel: Channel, _listings: &[Listing], _request: u64) -> Vec<String> {
@@ -203,8 +212,13 @@ impl Venue for Binance {
         }
     }
 
+    /// Spot wants none; `historicalTrades` of futures does.
     fn api_key_header(&self) -> Option<&'static str> {
         Some("X-MBX-APIKEY")
+    }
+
+    fn rest_header(&self) -> Option<(&'static str, &'static str)> {
+        (*self == Self::Spot).then_some(("X-MBX-TIME-UNIT", "MICROSECOND"))
     }
 
     fn backfill(&self, channel: Channel, listing: &Listing, missing: &Missing) -> Option<Request> {

@@ -11,8 +11,9 @@ use crate::feeds::field::{self, object};
 use crate::feeds::print::{BadFrame, BadRow, Listing, Prints};
 use crate::feeds::venue::{Channel, Missing, Request};
 
-/// Rows of a page: the most that all three markets give.
+/// Rows of a page, the most there are: futures' `historicalTrades` gives fewer.
 const PAGE: u64 = 1000;
+const PAGE_OF_FUTURES_TRADES: u64 = 500;
 
 /// Ids that REST may pass over between two rows of a page for it to be believed; more would be a
 /// hole in REST rather than prints of the insurance fund.
@@ -35,7 +36,8 @@ pub(super) fn request(
     // The row before what is missing shows which ids REST passes over at the beginning.
     let from =
         if passes_over(market, channel) { missing.first.saturating_sub(1) } else { missing.first };
-    let path = format!("{base}/{endpoint}?symbol={symbol}&fromId={from}&limit={PAGE}");
+    let limit = if passes_over(market, channel) { PAGE_OF_FUTURES_TRADES } else { PAGE };
+    let path = format!("{base}/{endpoint}?symbol={symbol}&fromId={from}&limit={limit}");
     Request { path, weight }
 }
 

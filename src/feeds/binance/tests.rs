@@ -175,7 +175,7 @@ proptest! {
         time in prop_oneof!["17[0-9]{11}", "17[0-9]{14}", "[0-9]{1,20}"],
         maker in "true|false|null",
         symbol in "BTCUSDT|ETHUSDT|DOGE|B\\\\u0054C|",
-        form in 0usize..6,
+        form in 0usize..7,
     ) {
         let head = format!(r#""E":1,"s":"{symbol}""#);
         let (frame, channel) = match form {
@@ -184,6 +184,7 @@ proptest! {
             2 => (format!(r#""e":"trade","E":1,"T":{time},"s":"{symbol}","t":{id},"p":"{price}","q":"{qty}","X":"MARKET","m":{maker}"#), Channel::Trades),
             3 => (format!(r#""e":"aggTrade",{head},"a":{id},"p":"{price}","q":"{qty}","f":3,"l":{id},"T":{time},"m":{maker},"M":false"#), Channel::Aggregates),
             4 => (format!(r#""e":"aggTrade","E":1,"a":{id},"s":"{symbol}","p":"{price}","q":"{qty}","f":3,"l":9,"T":{time},"m":{maker}"#), Channel::Aggregates),
+            5 => (format!(r#""e":"aggTrade","E":1,"a":{id},"s":"{symbol}","p":"{price}","q":"{qty}","nq":"{qty}","f":3,"l":9,"T":{time},"m":{maker},"st":1"#), Channel::Aggregates),
             _ => (format!(r#""e":"trade","M":true,"m":{maker},{head},"q":"{qty}","p":"{price}","T":{time},"t":{id}"#), Channel::Trades),
         };
         let frame = format!(r#"{{"stream":"x@y","data":{{{frame}}}}}"#);

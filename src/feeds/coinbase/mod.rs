@@ -92,7 +92,7 @@ impl Venue for Coinbase {
     }
 
     /// [Advanced Trade](https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket/websocket-rate-limits)
-    /// takes 8 messages a second without authentication and 750 connections a second;
+    /// takes 8 connections and, without authentication, 8 messages a second;
     /// [Exchange](https://docs.cdp.coinbase.com/exchange/websocket-feed/rate-limits) 8 connections a
     /// second. REST: 10 requests a second.
     fn limits(&self) -> Limits {

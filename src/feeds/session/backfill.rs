@@ -102,6 +102,9 @@ fn fetch(
     if let (Some(header), Some(key)) = (plan.venue.api_key_header(), &plan.api_key) {
         request = request.header(header, key);
     }
+    if let Some((header, value)) = plan.venue.rest_header() {
+        request = request.header(header, value);
+    }
     // The query says what is asked, and carries no secret.
     let mut answer = request.call().map_err(|error| format!("GET {url}: {error}"))?;
     let status = answer.status().as_u16();
