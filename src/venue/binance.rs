@@ -103,9 +103,10 @@ impl Exchange for Binance {
             return vec![error.to_owned()];
         };
         let id = &said["id"];
-        let streams = said["params"].as_array().into_iter().flatten().filter_map(|s| s.as_str());
-        let done = said["method"] == "SUBSCRIBE"
-            && streams.fold(true, |all, stream| subscribe(stream, tape, client) && all);
+        let mut streams =
+            said["params"].as_array().into_iter().flatten().filter_map(|s| s.as_str());
+        let done =
+            said["method"] == "SUBSCRIBE" && streams.all(|stream| subscribe(stream, tape, client));
         match done {
             true => vec![format!(r#"{{"result":null,"id":{id}}}"#)],
             false => vec![format!(

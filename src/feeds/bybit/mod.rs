@@ -296,10 +296,13 @@ impl Decoder {
 
 type Named<'a> = (&'static str, Field<'a>);
 
+/// A number as a text, or bare.
+type ReadInteger = fn(&'static str, Field<'_>) -> Result<u64, BadRow>;
+
 /// A trade as the websocket and REST both have it, under different names.
 struct Columns<'a> {
     name: Named<'a>,
-    time: (&'static str, Field<'a>, fn(&'static str, Field<'_>) -> Result<u64, BadRow>),
+    time: (&'static str, Field<'a>, ReadInteger),
     price: Named<'a>,
     qty: Named<'a>,
     side: Named<'a>,
