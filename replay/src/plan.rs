@@ -13,7 +13,7 @@ use crate::error::ReplayError;
 use crate::naming::{self, Naming};
 use crate::rows::careful::is_ordinal;
 use crate::rows::{Layout, Quote};
-use crate::sniff;
+use crate::sniff::{self, Sniffed};
 use crate::{binance, trades_parquet};
 
 /// What the user says about the files.
@@ -40,6 +40,8 @@ pub enum FileKind {
         layout: Layout,
         /// Ns per unit of time.
         unit: i64,
+        /// Where rows name it: exchange and symbol, as `exchange,symbol`.
+        market: Option<Arc<str>>,
         /// How quote values are formed.
         quote: Quote,
     },
@@ -211,7 +213,7 @@ fn recognise(
     let sniffed = sniff::rows(path, container, &naming)?;
     let instrument = match &options.instrument {
         Some(instrument) => instrument.clone(),
-        None => name_instrument(path, &naming, sniffed.layout)?,
+        None => name_instrument(path, &naming, &sniffed)?,
     };
     let ordinal = is_ordinal(sniffed.layout);
     let quote = if instrument.venue() == "binance" && instrument.market() == "cm" {
@@ -228,7 +230,12 @@ fn recognise(
         ids: if ordinal { IdKind::Ordinal } else { IdKind::Venue },
         has_aggressor: !ordinal,
     };
-    let kind = FileKind::Rows { layout: sniffed.layout, unit: sniffed.unit, quote };
+    let kind = FileKind::Rows {
+        layout: sniffed.layout,
+        unit: sniffed.unit,
+        market: sniffed.market,
+        quote,
+    };
     let (path, first_time) = (path.to_owned(), sniffed.first_time);
     Ok(Some((feed, PlannedFile { path, container, kind, first_time, bytes })))
 }
@@ -236,12 +243,14 @@ fn recognise(
 fn name_instrument(
     path: &Path,
     naming: &Naming,
-    layout: Layout,
+    sniffed: &Sniffed,
 ) -> Result<InstrumentId, ReplayError> {
+    let layout = sniffed.layout;
     let stem = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let stem = stem.split('.').next().unwrap_or_default();
     let symbol = naming.symbol.clone();
     let text = match layout {
+        Layout::Tardis => return named_by_rows(path, sniffed.market.as_deref()),
         Layout::Kraken => Some(format!("kraken:spot:{stem}")),
         Layout::Lean { .. } => symbol.map(|symbol| format!("lean:equity:{symbol}")),
         Layout::Trades { .. } | Layout::AggTrades { .. } => symbol.map(|symbol| {
@@ -260,6 +269,25 @@ fn name_instrument(
     text.and_then(|text| text.parse().ok()).ok_or_else(|| {
         let reason = "its name does not tell the instrument (SYMBOL-trades-DATE…); say it with \
                       --instrument venue:market:SYMBOL";
+        ReplayError::layout(path, reason)
+    })
+}
+
+/// The instrument that Tardis means. Only exchanges whose markets are divided here as they are there
+/// have a name; guessing one for the others would keep their bars apart from live ones.
+fn named_by_rows(path: &Path, market: Option<&str>) -> Result<InstrumentId, ReplayError> {
+    let market = market.unwrap_or_default();
+    let text = match market.split_once(',') {
+        Some(("binance", symbol)) => Some(format!("binance:spot:{symbol}")),
+        Some(("binance-futures", symbol)) => Some(format!("binance:um:{symbol}")),
+        Some(("binance-delivery", symbol)) => Some(format!("binance:cm:{symbol}")),
+        _ => None,
+    };
+    text.and_then(|text| text.parse().ok()).ok_or_else(|| {
+        let reason = format!(
+            "its rows are of {market}, which has no name here; say it with --instrument \
+             venue:market:SYMBOL"
+        );
         ReplayError::layout(path, reason)
     })
 }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 use barflow_operators::batch::InputKind;
 use jiff::civil::Date;
@@ -22,6 +23,8 @@ pub struct Sniffed {
     pub layout: Layout,
     /// Ns per unit of time.
     pub unit: i64,
+    /// Where rows name it: exchange and symbol, as `exchange,symbol`.
+    pub market: Option<Arc<str>>,
     /// Event time of the first row, ns.
     pub first_time: i64,
 }
@@ -132,11 +135,20 @@ fn tell(
         7 if is_bool(6) && dated(5) => (Layout::AggTrades { columns: 7 }, 5),
         7 if aggregated => (Layout::AggTrades { columns: 7 }, 5),
         7 => (Layout::Trades { columns: 7 }, 4),
+        8 if matches!(fields[5].trim(), "buy" | "sell" | "unknown") => {
+            if !header.is_some_and(|header| header.starts_with("exchange,symbol,")) {
+                // Its rows begin with a letter: the first of them would be taken for the header.
+                let reason = "its rows look like Tardis trades, but it does not begin with their \
+                              header (exchange,symbol,timestamp,…)";
+                return Err(ReplayError::layout(path, reason));
+            }
+            (Layout::Tardis, 2)
+        }
         8 => (Layout::AggTrades { columns: 8 }, 5),
         n => {
             let reason = format!(
                 "its rows have {n} fields, and no layout that is known does: Binance trades (6 or \
-                 7), Binance aggTrades (7 or 8), Kraken time & sales (3), LEAN ticks (6)"
+                 7), Binance aggTrades (7 or 8), Kraken time & sales (3), LEAN ticks (6), Tardis trades (8)"
             );
             return Err(ReplayError::layout(path, reason));
         }
@@ -155,7 +167,9 @@ fn tell(
             (unit, ns.unwrap_or(0))
         }
     };
-    Ok(Sniffed { layout, unit, first_time })
+    let market = (layout == Layout::Tardis)
+        .then(|| Arc::from(format!("{},{}", fields[0].trim(), fields[1].trim())));
+    Ok(Sniffed { layout, unit, market, first_time })
 }
 
 /// Midnight in New York on the day that a LEAN file is named for, in ns since the Unix epoch.

@@ -124,10 +124,11 @@ impl InstrumentStream {
                     ParquetTrades::open(&file.path, Arc::clone(&self.feed), from, &self.options)?;
                 Reading::Parquet(Box::new(trades))
             }
-            FileKind::Rows { layout, unit, quote } => {
+            FileKind::Rows { layout, unit, market, quote } => {
                 let rules = RowRules {
                     layout: *layout,
                     unit: *unit,
+                    market: market.clone(),
                     quote: *quote,
                     from: self.options.from.unwrap_or(i64::MIN),
                     to: self.options.to.unwrap_or(i64::MAX),

@@ -106,6 +106,60 @@ const ROWS: [&str; 3] = [
     "3340296449,42283.58000000,12345.67890123,99.78924880,1704067200001,True,True",
 ];
 
+#[test]
+fn tardis_rows_name_their_instrument_and_their_aggressor() {
+    let Some(file) = data("nautilus_trader/tardis/trades.csv.gz") else { return };
+    let history = only(planned(&[&file], &PlanOptions::default()).unwrap());
+    assert_eq!(history.feed.instrument.as_str(), "binance:um:BTCUSDT");
+    assert_eq!((history.feed.ids, history.feed.input), (IdKind::Venue, InputKind::Trades));
+    assert!(history.feed.has_aggressor);
+    let all = trades(&history, 1_000);
+    assert_eq!(all.len(), 9_999);
+    let first = &all[0];
+    assert_eq!((first.trade_id, first.event_time), (42_377_944, 1_582_329_602_111_000_000));
+    assert_eq!((first.price, first.qty, first.aggressor), (9682.0, 0.132, Aggressor::Buyer));
+    assert!(all.iter().zip(42_377_944..).all(|(trade, id)| trade.trade_id == id));
+}
+
+const TARDIS: &str = "exchange,symbol,timestamp,local_timestamp,id,side,price,amount\n";
+
+#[test]
+fn a_tardis_file_is_one_instrument_that_is_known_or_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trades.csv");
+    let row = |market, id, side| format!("{market},1582329602111000,1,{id},{side},9682,0.5\n");
+    for (market, name) in [
+        ("binance,BTCUSDT", "binance:spot:BTCUSDT"),
+        ("binance-delivery,BTCUSD_PERP", "binance:cm:BTCUSD_PERP"),
+    ] {
+        write(&path, format!("{TARDIS}{}", row(market, 1, "sell")).as_bytes());
+        let history = only(planned(&[&path], &PlanOptions::default()).unwrap());
+        assert_eq!(history.feed.instrument.as_str(), name);
+        assert_eq!(trades(&history, 10)[0].aggressor, Aggressor::Seller);
+    }
+
+    let rows = ["bitmex,XBTUSD", "bitmex,ETHUSD", "deribit,XBTUSD", "bitmex,XBTUSD"];
+    let rows: String = rows.iter().zip(1..).map(|(market, id)| row(market, id, "buy")).collect();
+    let text = format!("{TARDIS}{rows}{}", row("bitmex,XBTUSD", 5, "unknown"));
+    write(&path, text.as_bytes());
+    let error = planned(&[&path], &PlanOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("bitmex,XBTUSD") && error.contains("--instrument"), "{error}");
+    let instrument = Some("bitmex:perp:XBTUSD".parse().unwrap());
+    let options = PlanOptions { instrument, ..PlanOptions::default() };
+    let history = only(planned(&[&path], &options).unwrap());
+    let intakes = intakes(&history, ReadOptions::new(10)).unwrap();
+    let ids: Vec<_> = intakes.iter().flat_map(|i| i.trades.iter()).map(|t| t.trade_id).collect();
+    assert_eq!(ids, [1, 4]);
+    let rejects: Vec<_> =
+        intakes.iter().flat_map(|i| &i.rejects).map(|r| (r.line, r.field.as_str())).collect();
+    assert_eq!(rejects, [(3, "symbol"), (4, "exchange"), (6, "side")]);
+
+    let headless = row("binance,BTCUSDT", 1, "buy") + &row("binance,BTCUSDT", 2, "buy");
+    write(&path, headless.as_bytes());
+    let error = planned(&[&path], &PlanOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("does not begin with their header"), "{error}");
+}
+
 fn write(path: &Path, text: &[u8]) {
     let name = path.to_str().unwrap();
     if name.ends_with(".gz") {
@@ -378,8 +432,14 @@ fn both_ways(columns: usize, agg: bool, text: &str) -> ((Vec<Trade>, usize), (Ve
         has_aggressor: true,
     });
     let layout = if agg { Layout::AggTrades { columns } } else { Layout::Trades { columns } };
-    let rules =
-        RowRules { layout, unit: 1_000_000, quote: Quote::Product, from: i64::MIN, to: i64::MAX };
+    let rules = RowRules {
+        layout,
+        unit: 1_000_000,
+        market: None,
+        quote: Quote::Product,
+        from: i64::MIN,
+        to: i64::MAX,
+    };
     let mut bytes = vec![b'7'; MARGIN];
     bytes.extend_from_slice(text.as_bytes());
     let end = bytes.len();

@@ -1,6 +1,19 @@
 //! Recorded connections: raw frames with the times at which they came.
+//!
+//! [`read::open`] reads the recordings of this program, of cryptofeed and of hftbacktest, packed or
+//! plain; [`write::Writer`] writes our own (described in [`native`]); [`record`] is the thread that
+//! takes frames from the sockets. No clock is read here: times are those of the frames.
 
+pub mod cryptofeed;
+mod error;
+pub mod hftbacktest;
+pub mod native;
+pub mod read;
 pub mod record;
+mod recv_time;
+pub mod write;
+
+pub use error::CaptureError;
 
 /// One line of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,4 +37,7 @@ pub enum Direction {
     Sent,
     /// From the venue to the client.
     Received,
+    /// From the venue to the client, but over REST: the frame is the body of the answer. Only
+    /// recordings of other programs hold such frames.
+    Answer,
 }

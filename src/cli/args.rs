@@ -68,7 +68,7 @@ Values are taken from flags, then the environment, then the file given with --co
 #[command(after_help = REPLAY_EXAMPLES)]
 pub struct ReplayArgs {
     /// Files, folders or quoted patterns: Binance trades or aggTrades (.zip, .csv, .csv.gz,
-    /// .csv.zst), barflow's trades Parquet, Kraken time & sales, LEAN ticks
+    /// .csv.zst), barflow's trades Parquet, Kraken time & sales, LEAN ticks, Tardis trades
     #[arg(value_name = "FILES", value_hint = ValueHint::AnyPath)]
     pub files: Vec<String>,
 

@@ -115,7 +115,19 @@ fn read_row(rules: &RowRules, line: &[u8]) -> Result<barflow_operators::trade::T
             aggressor: Aggressor::Unknown,
             count: 1,
         },
+        Layout::Tardis => RawRow {
+            id: integer(names[4], fields[4])?,
+            price: number(names[6], fields[6])?,
+            qty: number(names[7], fields[7])?,
+            quote: 0.0,
+            time: integer(names[2], fields[2])?,
+            aggressor: taker(names[5], fields[5])?,
+            count: 1,
+        },
     };
+    if let Some(market) = &rules.market {
+        same_market(market, fields[0], fields[1])?;
+    }
     if let Layout::Trades { columns: 7 } = rules.layout {
         side(names[6], fields[6])?;
     }
@@ -153,6 +165,9 @@ fn names(rules: &RowRules) -> &'static [&'static str] {
         Layout::Kraken => &["time", "price", "qty"],
         Layout::Lean { .. } => {
             &["time", "price", "qty", "exchange", "sale_condition", "suspicious"]
+        }
+        Layout::Tardis => {
+            &["exchange", "symbol", "time", "local_timestamp", "trade_id", "side", "price", "qty"]
         }
     }
 }
@@ -203,6 +218,29 @@ fn side(field: &'static str, bytes: &[u8]) -> Result<Aggressor, Wrong> {
         b"False" | b"false" | b"FALSE" | b"0" => Ok(Aggressor::Buyer),
         _ => Err(Wrong { field, value: text(bytes), reason: "not True or False".to_owned() }),
     }
+}
+
+fn taker(field: &'static str, bytes: &[u8]) -> Result<Aggressor, Wrong> {
+    match bytes.trim_ascii() {
+        b"buy" => Ok(Aggressor::Buyer),
+        b"sell" => Ok(Aggressor::Seller),
+        _ => Err(Wrong { field, value: text(bytes), reason: "not buy or sell".to_owned() }),
+    }
+}
+
+/// A file is one instrument's: Tardis also sells files of whole groups of symbols, and their
+/// prices must not meet in one bar.
+fn same_market(market: &str, exchange: &[u8], symbol: &[u8]) -> Result<(), Wrong> {
+    let (this, that) = market.split_once(',').unwrap_or((market, ""));
+    let (field, value) = if exchange.trim_ascii() != this.as_bytes() {
+        ("exchange", exchange)
+    } else if symbol.trim_ascii() != that.as_bytes() {
+        ("symbol", symbol)
+    } else {
+        return Ok(());
+    };
+    let reason = format!("the file began with {market}, and a file is one instrument's");
+    Err(Wrong { field, value: text(value), reason })
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -35,6 +35,8 @@ pub enum Layout {
         /// Midnight of the file's day in New York, in ns since the Unix epoch.
         midnight: i64,
     },
+    /// Tardis `trades`: exchange, symbol, timestamp, local timestamp, id, side, price, amount.
+    Tardis,
 }
 
 impl Layout {
@@ -52,6 +54,7 @@ impl Layout {
             Self::Trades { columns } | Self::AggTrades { columns } => columns,
             Self::Kraken => 3,
             Self::Lean { .. } => 6,
+            Self::Tardis => 8,
         }
     }
 }
@@ -79,6 +82,8 @@ pub struct RowRules {
     pub layout: Layout,
     /// Ns per unit of the file's times.
     pub unit: i64,
+    /// Where rows name it: the exchange and symbol of every row, as `exchange,symbol`.
+    pub market: Option<Arc<str>>,
     /// How quote values are formed.
     pub quote: Quote,
     /// First event time taken, ns.
