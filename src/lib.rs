@@ -15,6 +15,7 @@ pub mod graph;
 pub mod history;
 pub mod live;
 pub mod quarantine;
+pub mod recordings;
 pub mod sinks;
 pub mod telemetry;
 pub mod trade_store;

@@ -56,6 +56,9 @@ Examples:
     --bar 'dib=imbalance,measure=dollar,threshold=wald,target=1000,alpha=0.001' \\
     --bar 'hour=time,every=1h'
 
+  # a recorded connection
+  barflow replay --protocol binance-spot recordings/
+
   # into Kafka, creating the topics
   barflow replay data/ --sink kafka --brokers localhost:9092 --create-topics
 
@@ -75,6 +78,15 @@ pub struct ReplayArgs {
     /// Configuration file (TOML); flags and environment go over it
     #[arg(long, value_name = "FILE", env = "BARFLOW_CONFIG", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
+
+    /// Files are recordings of this protocol (binance-spot, coinbase, kraken, …): of `barflow
+    /// record`, cryptofeed or hftbacktest
+    #[arg(long, value_name = "NAME", env = "BARFLOW_PROTOCOL")]
+    pub protocol: Option<String>,
+
+    /// Channel of the recordings: trades or aggregates [default: the venue's first]
+    #[arg(long, value_name = "CHANNEL", env = "BARFLOW_CHANNEL")]
+    pub channel: Option<String>,
 
     /// Instrument of all files, such as binance:spot:BTCUSDT; by default told from their names
     #[arg(long, value_name = "ID", env = "BARFLOW_INSTRUMENT")]
@@ -158,6 +170,8 @@ impl ReplayArgs {
             typed.replay.put("files", Value::List(self.files.clone()), "FILES");
         }
         for (key, flag, value) in [
+            ("protocol", "--protocol", &self.protocol),
+            ("channel", "--channel", &self.channel),
             ("instrument", "--instrument", &self.instrument),
             ("workers", "--workers", &self.workers),
             ("from", "--from", &self.from),

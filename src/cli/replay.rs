@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use barflow_operators::dataflow::validate::{RejectPolicy, ValidateOptions};
+use barflow_operators::instrument::InstrumentId;
 use barflow_operators::intake::Reject;
 use barflow_operators::pool::BatchPool;
 use barflow_replay::error::ReplayError;
@@ -22,11 +23,12 @@ use crate::config::file::ConfigFile;
 use crate::config::replay::{QuoteChoice, ReplaySettings};
 use crate::graph::assemble::{GraphOptions, OnReject};
 use crate::graph::flow::EpochClock;
-use crate::graph::run::{Pace, Workers, commit_channel, run as run_graph};
+use crate::graph::run::{Feeder, Pace, Workers, commit_channel, run as run_graph};
 use crate::graph::stop::{Cause, Stop};
 use crate::graph::tally::Tally;
 use crate::history::{feeders, remarks};
 use crate::quarantine::Quarantine;
+use crate::recordings::{RecordingOptions, Recordings};
 use crate::sinks::{SinkError, SinkReport};
 use crate::telemetry::latency::Latency;
 use crate::trade_store::TradeStore;
@@ -54,15 +56,8 @@ pub fn run(args: ReplayArgs) -> Result<Outcome, Failure> {
 /// # Errors
 /// As [`run`].
 pub fn replay(settings: &ReplaySettings, report: bool) -> Result<Outcome, Failure> {
-    let plan_options = PlanOptions {
-        instrument: settings.instrument.clone(),
-        from: settings.from,
-        to: settings.to,
-        quote_from_source: settings.quote == QuoteChoice::Source,
-        contract_size: settings.contract_size,
-    };
-    let plan = plan(&settings.files, &plan_options).map_err(input_failure)?;
-    let mut remarks = remarks(&plan, &settings.bars);
+    let source = Source::find(settings)?;
+    let mut remarks = source.remarks(settings);
     let stop = Stop::new();
     let signals = Signals::raise(&stop).map_err(|e| {
         Failure::outside(anyhow::Error::new(e).context("signals cannot be handled"))
@@ -77,14 +72,14 @@ pub fn replay(settings: &ReplaySettings, report: bool) -> Result<Outcome, Failur
         out: settings.out.as_deref(),
         kafka: &settings.kafka,
         bars: &settings.bars,
-        instruments: plan.instruments.iter().map(|i| i.feed.instrument.clone()).collect(),
+        instruments: source.instruments(),
         latency: None,
     })?;
 
     // Twice what can be under way at once, so that the pool never runs dry.
     let pool = BatchPool::new(settings.batch_rows, 96);
     let progress = Progress::default();
-    let (files, bytes) = (plan.files(), plan.bytes());
+    let (files, bytes) = source.size();
     let read = ReadOptions {
         pool: pool.clone(),
         verify: settings.verify,
@@ -95,7 +90,7 @@ pub fn replay(settings: &ReplaySettings, report: bool) -> Result<Outcome, Failur
     };
     let (trades, store) = match &settings.trades {
         Some(folder) => {
-            let quotes = with_quote(&plan);
+            let quotes = source.with_quote();
             let (send, store) = TradeStore::start(folder, quotes, pool.clone(), stop.clone())
                 .map_err(|e| Failure::outside(anyhow::Error::new(e)))?;
             (Some(send), Some(store))
@@ -110,8 +105,8 @@ pub fn replay(settings: &ReplaySettings, report: bool) -> Result<Outcome, Failur
         specs_of: Arc::new(move |feed| book.for_feed(feed)),
         validate: ValidateOptions {
             policy: if quarantine.is_some() { RejectPolicy::SetAside } else { RejectPolicy::Stop },
-            reorder_window: settings.reorder_window,
-            pool,
+            reorder_window: source.reorder_window(settings),
+            pool: pool.clone(),
             resume_after: BTreeMap::new(),
         },
         on_reject: on_reject(quarantine.clone(), stop.clone()),
@@ -122,7 +117,7 @@ pub fn replay(settings: &ReplaySettings, report: bool) -> Result<Outcome, Failur
         clock: EpochClock::default(),
         latency: Latency::default(),
     };
-    let feeders = feeders(plan, &workers, &read);
+    let feeders = source.feeders(settings, &workers, &read, pool);
     let shown = report.then(|| Shown::start(progress.clone(), bytes));
     let result = run_graph(&workers, Pace::HISTORY, options, committed, feeders, sink);
     drop(shown);
@@ -167,9 +162,93 @@ pub(super) fn rejected(tally: &Tally) -> u64 {
     counts.map(|(_, n)| n.max(&0).unsigned_abs() as u64).sum()
 }
 
-fn with_quote(plan: &Plan) -> BTreeMap<barflow_operators::instrument::InstrumentId, bool> {
-    let instruments = plan.instruments.iter();
-    instruments.map(|i| (i.feed.instrument.clone(), stores_quote(&i.files))).collect()
+/// Where the trades are.
+enum Source {
+    Files(Plan),
+    Recordings(Recordings),
+}
+
+fn recording_options(settings: &ReplaySettings) -> RecordingOptions {
+    RecordingOptions {
+        instrument: settings.instrument.clone(),
+        contract_size: settings.contract_size,
+        from: settings.from,
+        to: settings.to,
+    }
+}
+
+impl Source {
+    fn find(settings: &ReplaySettings) -> Result<Self, Failure> {
+        if let Some(protocol) = &settings.protocol {
+            let options = recording_options(settings);
+            let found = Recordings::find(&settings.files, protocol, settings.channel, &options);
+            return found.map(Self::Recordings).map_err(Failure::usage);
+        }
+        let options = PlanOptions {
+            instrument: settings.instrument.clone(),
+            from: settings.from,
+            to: settings.to,
+            quote_from_source: settings.quote == QuoteChoice::Source,
+            contract_size: settings.contract_size,
+        };
+        plan(&settings.files, &options).map(Self::Files).map_err(input_failure)
+    }
+
+    fn remarks(&self, settings: &ReplaySettings) -> Vec<String> {
+        match self {
+            Self::Files(plan) => remarks(plan, &settings.bars),
+            Self::Recordings(_) => Vec::new(),
+        }
+    }
+
+    fn instruments(&self) -> Vec<InstrumentId> {
+        match self {
+            Self::Files(plan) => {
+                plan.instruments.iter().map(|i| i.feed.instrument.clone()).collect()
+            }
+            Self::Recordings(recordings) => recordings.instruments(),
+        }
+    }
+
+    /// Files, and their bytes where progress is told by them.
+    fn size(&self) -> (usize, u64) {
+        match self {
+            Self::Files(plan) => (plan.files(), plan.bytes()),
+            Self::Recordings(recordings) => (recordings.files(), 0),
+        }
+    }
+
+    fn with_quote(&self) -> BTreeMap<InstrumentId, bool> {
+        match self {
+            Self::Files(plan) => {
+                let instruments = plan.instruments.iter();
+                instruments.map(|i| (i.feed.instrument.clone(), stores_quote(&i.files))).collect()
+            }
+            // Inverse contracts: the quote value is not price times quantity to the last bit.
+            Self::Recordings(found) => found.instruments().into_iter().map(|i| (i, true)).collect(),
+        }
+    }
+
+    /// Lanes have put recorded trades in order already.
+    fn reorder_window(&self, settings: &ReplaySettings) -> usize {
+        match self {
+            Self::Files(_) => settings.reorder_window,
+            Self::Recordings(_) => 0,
+        }
+    }
+
+    fn feeders(
+        self,
+        settings: &ReplaySettings,
+        workers: &Workers,
+        read: &ReadOptions,
+        pool: BatchPool,
+    ) -> Vec<Feeder> {
+        match self {
+            Self::Files(plan) => feeders(plan, workers, read),
+            Self::Recordings(found) => found.feeders(workers, recording_options(settings), pool),
+        }
+    }
 }
 
 fn stopped_by(signals: &Signals, tally: &Tally) -> Option<String> {

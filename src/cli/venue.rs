@@ -14,10 +14,12 @@ use clap::{Args, ValueHint};
 
 use super::failure::{Failure, Outcome};
 use super::signals::Signals;
-use crate::config::feeds::symbol;
+use crate::config::feeds::{CHANNELS, symbol};
+use crate::feeds::plan::Symbol;
 use crate::feeds::print::Listing;
-use crate::feeds::venue::Venue;
+use crate::feeds::venue::{Channel, Venue};
 use crate::graph::stop::Stop;
+use crate::recordings::{RecordingOptions, Recordings, are_recordings};
 use crate::venue::exchange::{self, Exchange};
 use crate::venue::faults::{Faults, Kind};
 use crate::venue::tape::{Series, Tape};
@@ -43,7 +45,8 @@ disconnect = 30s or 5000 (trades); stall = 60s:5s; gap = chance:trades; rest-429
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct VenueArgs {
-    /// Trades to play: files as for replay
+    /// Trades to play: files as for replay, or recordings (of `barflow record`, cryptofeed or
+    /// hftbacktest) of this protocol
     #[arg(value_name = "FILES", required = true, value_hint = ValueHint::AnyPath)]
     files: Vec<String>,
 
@@ -55,6 +58,10 @@ pub struct VenueArgs {
     /// Address for websocket and REST; port 0 lets the system choose
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9000")]
     listen: SocketAddr,
+
+    /// Channel of recordings: trades or aggregates [default: the venue's first]
+    #[arg(long, value_name = "CHANNEL")]
+    channel: Option<String>,
 
     /// How fast: 1x, 60x, max (as fast as clients read)
     #[arg(long, value_name = "SPEED", default_value = "1x", conflicts_with = "rate")]
@@ -138,6 +145,13 @@ pub fn run(args: &VenueArgs) -> Result<Outcome, Failure> {
     Ok(Outcome::Done)
 }
 
+impl VenueArgs {
+    fn channel(&self) -> Option<Channel> {
+        let channel = self.channel.as_deref()?;
+        CHANNELS.iter().find(|(name, _)| *name == channel).map(|(_, channel)| *channel)
+    }
+}
+
 fn speed(args: &VenueArgs) -> anyhow::Result<Speed> {
     let positive = |number: f64| (number > 0.0 && number.is_finite()).then_some(number);
     if let Some(rate) = args.rate {
@@ -152,58 +166,69 @@ fn speed(args: &VenueArgs) -> anyhow::Result<Speed> {
     })?))
 }
 
-/// Reads all files into memory: REST must be able to list any of their trades.
+/// Reads everything into memory: REST must be able to list any of the trades.
 fn tape(
     args: &VenueArgs,
     exchange: &dyn Exchange,
     venue: &dyn Venue,
 ) -> anyhow::Result<(Tape, u64)> {
-    let instrument = args.instrument.as_deref().map(str::parse).transpose()?;
-    let options =
-        PlanOptions { instrument, contract_size: args.contract_size, ..PlanOptions::default() };
-    let plan = plan::plan(&args.files, &options)?;
     let mut series = Vec::new();
     let mut lost = 0;
-    for history in plan.instruments {
-        let instrument = history.feed.instrument.clone();
-        let mut trades: Vec<Trade> = Vec::new();
-        for intake in InstrumentStream::open(history, ReadOptions::new(8192))? {
-            let intake = intake?;
-            if let Some(reject) = intake.rejects.first() {
-                anyhow::bail!(
-                    "{}, line {}: {} {}",
-                    reject.source,
-                    reject.line,
-                    reject.field,
-                    reject.reason
-                );
-            }
-            trades.extend(intake.trades.iter());
-        }
+    let histories = match are_recordings(&args.files) {
+        true => recorded(args)?,
+        false => filed(args, venue)?,
+    };
+    for (played, mut trades) in histories {
         trades.sort_by_key(|trade| trade.trade_id);
         if let Some((chance, length)) = args.faults.gap {
             lost += Tape::lose(&mut trades, chance, length, args.seed);
         }
+        let Listing { symbol, contract } = played.listing;
         for copy in 1..=args.copies.max(1) {
-            let mut text = instrument.symbol().to_owned();
-            if copy > 1 {
-                text += &copy.to_string();
-            }
-            let played = symbol(venue, &text, args.contract_size).ok();
-            let played = played.filter(|played| {
-                played.instrument.venue() == instrument.venue()
-                    && played.instrument.market() == instrument.market()
-            });
-            let Some(played) = played else {
-                anyhow::bail!(
-                    "the files hold {instrument}, which is no instrument of {}; say with \
-                     --instrument as what to play them",
-                    args.protocol
-                );
-            };
-            let Listing { symbol, contract } = played.listing;
+            let symbol = if copy > 1 { format!("{symbol}{copy}") } else { symbol.clone() };
             series.push(Series::new(symbol, contract, trades.clone(), exchange.time_unit())?);
         }
     }
     Ok((Tape::new(series), lost))
+}
+
+/// The trades of recordings.
+fn recorded(args: &VenueArgs) -> anyhow::Result<Vec<(Symbol, Vec<Trade>)>> {
+    let instrument = args.instrument.as_deref().map(str::parse).transpose()?;
+    let options = RecordingOptions {
+        instrument,
+        contract_size: args.contract_size,
+        ..RecordingOptions::default()
+    };
+    let found = Recordings::find(&args.files, &args.protocol, args.channel(), &options)?;
+    Ok(found.trades(&options)?)
+}
+
+/// The trades of files, under the symbols that the protocol has for their instruments.
+fn filed(args: &VenueArgs, venue: &dyn Venue) -> anyhow::Result<Vec<(Symbol, Vec<Trade>)>> {
+    let instrument = args.instrument.as_deref().map(str::parse).transpose()?;
+    let options =
+        PlanOptions { instrument, contract_size: args.contract_size, ..PlanOptions::default() };
+    let mut histories = Vec::new();
+    for history in plan::plan(&args.files, &options)?.instruments {
+        let instrument = history.feed.instrument.clone();
+        let played = symbol(venue, instrument.symbol(), args.contract_size).ok();
+        let Some(played) = played.filter(|played| played.instrument == instrument) else {
+            anyhow::bail!(
+                "the files hold {instrument}, which is no instrument of {}; say with --instrument \
+                 as what to play them",
+                args.protocol
+            );
+        };
+        let mut trades: Vec<Trade> = Vec::new();
+        for intake in InstrumentStream::open(history, ReadOptions::new(8192))? {
+            let intake = intake?;
+            if let Some(bad) = intake.rejects.first() {
+                anyhow::bail!("{}, line {}: {} {}", bad.source, bad.line, bad.field, bad.reason);
+            }
+            trades.extend(intake.trades.iter());
+        }
+        histories.push((played, trades));
+    }
+    Ok(histories)
 }

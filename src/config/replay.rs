@@ -7,10 +7,12 @@ use jiff::civil;
 use jiff::tz::TimeZone;
 
 use super::bars::BarBook;
+use super::feeds::CHANNELS;
 use super::file::ConfigFile;
 use super::kafka::KafkaOptions;
 use super::problem::Problems;
 use super::section::Section;
+use crate::feeds::venue::Channel;
 
 /// Where bars go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,6 +51,10 @@ pub enum QuoteChoice {
 pub struct ReplaySettings {
     /// Files, folders and patterns.
     pub files: Vec<String>,
+    /// Files are recordings of this protocol.
+    pub protocol: Option<String>,
+    /// Which of the protocol's channels.
+    pub channel: Option<Channel>,
     /// Overrides what files' names say.
     pub instrument: Option<InstrumentId>,
     /// Which bars.
@@ -121,6 +127,8 @@ impl ReplaySettings {
         let whole = "a whole number";
         let settings = Self {
             files: replay.list("files").map(|(files, _)| files).unwrap_or_default(),
+            protocol: replay.text("protocol", problems_ref).map(|(name, _)| name),
+            channel: replay.choice("channel", &CHANNELS, problems_ref),
             instrument: replay.parse_with("instrument", str::parse, problems_ref),
             workers: replay.parse("workers", whole, problems_ref).unwrap_or(1),
             from: replay.parse_with("from", instant_ns, problems_ref),
@@ -158,6 +166,9 @@ impl ReplaySettings {
         }
         if self.contract_size.is_some_and(|size| !(size.is_finite() && size > 0.0)) {
             problems.add("[replay]", "contract_size: a finite number greater than 0 is wanted");
+        }
+        if self.channel.is_some() && self.protocol.is_none() {
+            problems.add("[replay]", "channel belongs to recordings: say their protocol as well");
         }
         if let (Some(from), Some(to)) = (self.from, self.to)
             && from >= to
