@@ -1,0 +1,194 @@
+//! What a feed's session survives, over real sockets, as processes.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod support;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use support::live::{DIB, Live, Venue, assert_same, barflow, replayed, signal, two_days};
+
+const ROWS: usize = 12_000;
+
+/// A configuration of one Binance feed with these settings besides.
+fn config(folder: &Path, more: &str) -> String {
+    let bars = "[bars.dib]\nkind = \"imbalance\"\nmeasure = \"dollar\"\nthreshold = \"wald\"\n\
+                target = 200\nalpha = 0.01\nwarmup = 200\n";
+    let feed = "[feeds.f]\nvenue = \"binance-spot\"\ninstruments = [\"XBTUSD\"]\n";
+    let path = folder.join("live.toml");
+    fs::write(&path, format!("{feed}{more}{bars}")).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// Listens to a day from its first trade; what live and the venue said.
+fn listened(settings: &str, venue_arguments: &[&str]) -> Option<(String, String)> {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, day) = two_days(folder.path(), ROWS)?;
+    let expected = replayed(&[&day], "binance:spot:XBTUSD", DIB);
+    let mut arguments = vec!["--protocol", "binance-spot"];
+    arguments.extend(venue_arguments);
+    let venue = Venue::start(&arguments, &[&day]);
+    let config = config(folder.path(), settings);
+    let mut live = Live::start(&["--config", &config, "--at", &venue.address]);
+    live.wait_for(expected.len());
+    let (code, bars, said) = live.stop();
+    let venue_said = venue.stop();
+    assert_eq!(code, Some(0), "{said}");
+    assert_same(&bars, &expected, &format!("{said}\n{venue_said}"));
+    Some((said, venue_said))
+}
+
+#[test]
+fn a_successor_is_up_before_the_old_connection_goes() {
+    let settings = "rotate_after = \"1s\"\nconnections = 2\n";
+    let Some((said, venue_said)) = listened(settings, &["--rate", "4000"]) else { return };
+    assert!(said.matches("replacing an old connection").count() >= 2, "{said}");
+    // Nothing was missed, so nobody had to be asked.
+    assert!(said.contains(" 0 connections lost; 0 REST requests"), "{said}");
+    assert!(!venue_said.contains("over 2 connections"), "{venue_said}");
+}
+
+#[test]
+fn two_connections_cover_for_each_other() {
+    let faults = ["--speed", "max", "--faults", "drop=0.02,disconnect=3000", "--seed", "2"];
+    let Some((said, _)) = listened("connections = 2\n", &faults) else { return };
+    assert!(said.contains(" repeated"), "{said}");
+}
+
+#[test]
+fn a_silent_connection_is_given_up() {
+    let faults = ["--speed", "max", "--faults", "stall=4000:4s", "--seed", "3"];
+    let Some((said, _)) = listened("stale_after = \"1s\"\n", &faults) else { return };
+    assert!(said.contains("nothing came for 1s"), "{said}");
+}
+
+#[test]
+fn a_huge_frame_costs_its_connection_and_nothing_else() {
+    let faults = ["--speed", "max", "--faults", "huge=0.0003", "--seed", "4"];
+    let Some((said, venue_said)) = listened("frame_bytes_max = 1048576\n", &faults) else { return };
+    assert!(venue_said.contains("huge "), "{venue_said}");
+    assert!(said.contains("connecting again"), "{said}");
+}
+
+#[test]
+fn a_venue_that_refuses_for_a_while_is_asked_again() {
+    let faults = ["--speed", "max", "--faults", "refuse=0.5,disconnect=3000", "--seed", "6"];
+    listened("", &faults);
+}
+
+#[test]
+fn a_sink_that_is_stuck_makes_the_venue_wait_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some((_, day)) = two_days(folder.path(), ROWS) else { return };
+    let bar = "t=tick,size=2";
+    let expected = replayed(&[&day], "binance:spot:XBTUSD", bar);
+    let venue = Venue::start(&["--protocol", "binance-spot", "--speed", "max"], &[&day]);
+    let mut child = barflow()
+        .args(["live", "--venue", "binance-spot", "--instrument", "XBTUSD", "--bar", bar])
+        .args(["--report-every", "0", "--at", &venue.address])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Nobody reads: the pipe fills, then the sink waits, then the graph, then the socket.
+    std::thread::sleep(Duration::from_secs(2));
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let bars: Vec<String> = lines.take(expected.len()).map(Result::unwrap).collect();
+    assert_same(&bars, &expected, "after a stuck sink");
+    signal(&child, "TERM");
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{said}");
+    let memory = said.split("peak memory ").nth(1).unwrap();
+    let mebibytes: u64 = memory.split(' ').next().unwrap().parse().unwrap();
+    assert!(mebibytes < 200, "{said}");
+}
+
+/// A server that gives every connection this answer.
+fn answering(answer: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(answer);
+        }
+    });
+    address
+}
+
+/// Starts live against this websocket; its exit code and what it said.
+fn refused(websocket: &str, more: &str) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = format!("websocket = \"{websocket}\"\nconnect_patience = \"300ms\"\n{more}");
+    let config = config(folder.path(), &settings);
+    let (code, _, said) = Live::start(&["--config", &config]).finish();
+    (code, said)
+}
+
+#[test]
+fn a_venue_that_does_not_serve_us_is_quoted_with_advice() {
+    let blocked: &[u8] = b"HTTP/1.1 451 Unavailable\r\ncontent-length: 17\r\n\r\nrestricted place.";
+    let (code, said) = refused(&format!("ws://{}", answering(blocked)), "");
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("HTTP 451: restricted place.") && said.contains("hint: "), "{said}");
+    let forbidden: &[u8] = b"HTTP/1.1 403 Forbidden\r\ncontent-length: 4\r\n\r\nno.\n";
+    let (code, said) = refused(&format!("ws://{}", answering(forbidden)), "");
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("HTTP 403: no.") && said.contains("whether this network"), "{said}");
+}
+
+#[test]
+fn a_certificate_that_nobody_vouches_for_is_named() {
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let server = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.der().clone()], key.unwrap())
+        .unwrap();
+    let server = Arc::new(server);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let connection = rustls::ServerConnection::new(Arc::clone(&server)).unwrap();
+            let mut stream = rustls::StreamOwned::new(connection, stream.unwrap());
+            let _ = stream.read(&mut [0; 1024]);
+        }
+    });
+    let (code, said) = refused(&format!("wss://localhost:{port}"), "");
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("TLS") && said.contains("certificate"), "{said}");
+    // A port where nobody speaks TLS at all.
+    let (code, said) = refused(&format!("wss://{}", answering(b"hello, who is there?\r\n")), "");
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("TLS") || said.contains("could not connect"), "{said}");
+}
+
+#[test]
+fn a_subscription_that_the_venue_refuses_is_quoted() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some((_, day)) = two_days(folder.path(), 100) else { return };
+    for (protocol, instrument, wrong, wanted) in [
+        ("kraken", "kraken:spot:BTC-USD", "ETH-USD", "Currency pair not supported ETH/USD"),
+        ("coinbase", "coinbase:spot:BTC-USD", "ETH-USD", "ETH-USD"),
+        ("bybit-linear", "bybit:linear:BTCUSDT", "ETHUSDT", "publicTrade.ETHUSDT"),
+        ("okx", "okx:spot:BTC-USDT", "ETH-USDT", "60018"),
+    ] {
+        let venue = Venue::start(&["--protocol", protocol, "--instrument", instrument], &[&day]);
+        let mut live =
+            Live::start(&["--venue", protocol, "--instrument", wrong, "--at", &venue.address]);
+        let (code, _, said) = live.finish();
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains("refused a subscription") && said.contains(wanted), "{said}");
+    }
+}
