@@ -41,6 +41,9 @@ Examples:
 Faults (docs/venue.md): drop, duplicate, reorder, garbage, unknown, huge, rest-5xx, refuse = chance;
 disconnect = 30s or 5000 (trades); stall = 60s:5s; gap = chance:trades; rest-429 = chance:pause.";
 
+/// How much later each copy of an instrument trades than the one before, ns.
+const COPY_DELAY: i64 = 37_000_000_000;
+
 /// `barflow venue`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -79,7 +82,8 @@ pub struct VenueArgs {
     #[arg(long, value_name = "SIZE")]
     contract_size: Option<f64>,
 
-    /// Play each instrument under so many symbols: BTCUSDT, BTCUSDT2, BTCUSDT3, …
+    /// Play each instrument under so many symbols: BTCUSDT, BTCUSDT2, BTCUSDT3, …, each 37 s later
+    /// than the one before
     #[arg(long, value_name = "N", default_value_t = 1)]
     copies: u32,
 
@@ -186,7 +190,11 @@ fn tape(
         let Listing { symbol, contract } = played.listing;
         for copy in 1..=args.copies.max(1) {
             let symbol = if copy > 1 { format!("{symbol}{copy}") } else { symbol.clone() };
-            series.push(Series::new(symbol, contract, trades.clone(), exchange.time_unit())?);
+            // Later than the original, so that not all bars close at once.
+            let later = i64::from(copy - 1) * COPY_DELAY;
+            let trades =
+                trades.iter().map(|trade| Trade { event_time: trade.event_time + later, ..*trade });
+            series.push(Series::new(symbol, contract, trades.collect(), exchange.time_unit())?);
         }
     }
     Ok((Tape::new(series), lost))

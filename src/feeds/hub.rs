@@ -279,6 +279,11 @@ impl Hub {
         }
     }
 
+    /// Whether the graph has nothing else to do: then even one trade is worth handing over.
+    pub fn graph_is_idle(&self) -> bool {
+        self.outlets.inlets.iter().all(Inlet::is_idle)
+    }
+
     fn hand_over(&mut self, at: u32) {
         let slot = &mut self.slots[at as usize];
         if slot.released.trades.is_empty() && slot.released.voids.is_empty() && slot.specs.is_none()

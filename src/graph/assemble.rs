@@ -19,10 +19,10 @@ use timely::dataflow::operators::{Concatenate, Inspect, Probe};
 use timely::dataflow::{ProbeHandle, Scope, StreamVec};
 
 use super::flow::{EpochClock, Intakes, source};
+use super::handover::Handover;
 use super::outlet;
 use super::stop::Stop;
 use super::tally::Tally;
-use crate::sinks::Commit;
 use crate::telemetry::latency::{Latency, Stage};
 
 /// Which bars a feed gets.
@@ -41,7 +41,7 @@ pub struct GraphOptions {
     /// Who is told of bad rows.
     pub on_reject: OnReject,
     /// Where commits go.
-    pub commits: Sender<Commit>,
+    pub commits: Handover,
     /// Where validated trades go, if anybody wants them.
     pub trades: Option<Sender<Sequenced>>,
     /// Where counts are kept.

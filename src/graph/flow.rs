@@ -79,6 +79,11 @@ impl Inlet {
         }
     }
 
+    /// Whether nothing waits: what is handed over now is worked on at once.
+    pub fn is_idle(&self) -> bool {
+        self.intakes.is_empty()
+    }
+
     fn wake(&self) {
         if let Some(activator) = self.wake.get() {
             // Fails only when the worker is gone, and then the next send says so.

@@ -17,6 +17,7 @@
 
 pub mod assemble;
 pub mod flow;
+pub mod handover;
 pub mod outlet;
 pub mod run;
 pub mod stop;

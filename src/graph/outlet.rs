@@ -13,6 +13,7 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
 use timely::progress::frontier::MutableAntichain;
 
+use super::handover::Handover;
 use super::stop::Stop;
 use super::tally::Tally;
 use crate::sinks::Commit;
@@ -27,11 +28,13 @@ struct OpenEpoch {
 /// Hands bars and positions over, one commit per advance of the frontier. The returned stream
 /// carries nothing; its frontier says which epochs are handed over.
 ///
-/// A full channel blocks the worker: that is how a slow sink slows the source.
+/// A slow sink blocks the worker: that is how it slows the source. A sink that workers feed
+/// themselves gets each bar as it is decided: its instrument's bars come in order without waiting
+/// for the frontier, which then says only how far the input is applied.
 pub fn commits<'scope>(
     bars: StreamVec<'scope, Epoch, BarUpdate>,
     progress: StreamVec<'scope, Epoch, (InstrumentId, Position)>,
-    to: Sender<Commit>,
+    to: Handover,
     tally: Tally,
     stop: Stop,
 ) -> StreamVec<'scope, Epoch, ()> {
@@ -46,7 +49,14 @@ pub fn commits<'scope>(
             let mut held = BTreeMap::new();
             move |(bars, bars_frontier), (progress, progress_frontier), output| {
                 bars.for_each(|cap, updates| {
-                    if let Some(cap) = cap.retain_least(output.output_index()) {
+                    if to.is_direct() {
+                        let frontier = updates.first().map_or(0, |(_, epoch, _)| *epoch);
+                        let bars = updates.drain(..).map(|(bar, _, diff)| (bar, diff)).collect();
+                        let commit = Commit { frontier, bars, positions: Vec::new() };
+                        if to.give(commit).is_err() {
+                            stop.raise();
+                        }
+                    } else if let Some(cap) = cap.retain_least(output.output_index()) {
                         let epoch = *cap.time();
                         open.entry(epoch).or_default().bars.append(updates);
                         held.entry(epoch).or_insert(cap);
@@ -70,7 +80,7 @@ pub fn commits<'scope>(
                 }
                 let commit = merge(closed, frontier.unwrap_or(Epoch::MAX));
                 tally.advance(&commit.positions);
-                if to.send(commit).is_err() {
+                if to.give(commit).is_err() {
                     // The sink is gone; it has said why, or will.
                     stop.raise();
                 }

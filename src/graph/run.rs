@@ -1,4 +1,4 @@
-//! Runs the dataflow: workers, the threads that feed them, and the thread that holds the sink.
+//! Runs the dataflow: workers, the threads that feed them, and the thread that looks after the sink.
 
 use std::sync::Mutex;
 use std::thread;
@@ -9,9 +9,10 @@ use timely::{CommunicationConfig, WorkerConfig};
 
 use super::assemble::{GraphOptions, assemble};
 use super::flow::{Inlet, Intakes, inlet};
+use super::handover::{DirectSink, Handover, note};
 use super::stop::{Cause, Stop};
 use crate::sinks::{BarSink, Commit, SinkError, SinkReport};
-use crate::telemetry::latency::{Latency, Stage};
+use crate::telemetry::latency::Latency;
 
 /// Which workers there are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,14 +80,16 @@ pub struct Pace {
     pub idle_spin: Duration,
     /// Intakes that may wait before a worker.
     pub queue: usize,
+    /// Whether workers hand bars to the sink themselves rather than to its thread.
+    pub direct: bool,
 }
 
 impl Pace {
     /// Large batches; the other threads need the core. Measured: polling for 20 µs takes the core
     /// from the threads that read, and a zip replay a fifth longer.
-    pub const HISTORY: Self = Self { idle_spin: Duration::ZERO, queue: 4 };
+    pub const HISTORY: Self = Self { idle_spin: Duration::ZERO, queue: 4, direct: false };
     /// Small batches that must not wait; a burst of 4,096 frames is absorbed at once.
-    pub const LIVE: Self = Self { idle_spin: Duration::from_millis(1), queue: 4096 };
+    pub const LIVE: Self = Self { idle_spin: Duration::from_millis(1), queue: 4096, direct: true };
 }
 
 /// How long the sink's thread waits for bars before it looks after its own business.
@@ -96,8 +99,9 @@ const SINK_IDLE: Duration = Duration::from_millis(50);
 pub const COMMIT_QUEUE: usize = 4;
 
 /// A bounded channel for commits.
-pub fn commit_channel() -> (crossbeam::channel::Sender<Commit>, Receiver<Commit>) {
-    bounded(COMMIT_QUEUE)
+pub fn commit_channel() -> (Handover, Receiver<Commit>) {
+    let (sender, receiver) = bounded(COMMIT_QUEUE);
+    (Handover::Queue(sender), receiver)
 }
 
 /// Runs until all feeders are done and everything they fed is in the sink.
@@ -108,12 +112,21 @@ pub fn commit_channel() -> (crossbeam::channel::Sender<Commit>, Receiver<Commit>
 pub fn run(
     workers: &Workers,
     pace: Pace,
-    options: GraphOptions,
+    mut options: GraphOptions,
     commits: Receiver<Commit>,
     feeders: Vec<Feeder>,
-    mut sink: Box<dyn BarSink>,
+    sink: Box<dyn BarSink>,
 ) -> Result<SinkReport, Cause> {
     let stop = options.stop.clone();
+    let (alive, ended) = bounded::<()>(0);
+    let sink = match pace.direct {
+        true => {
+            let sink = DirectSink::new(sink, options.latency.clone());
+            options.commits = Handover::Direct(sink.clone());
+            Held::Direct(sink, ended)
+        }
+        false => Held::Thread(sink, commits),
+    };
     let (inlets, ends): (Vec<Inlet>, Vec<Intakes>) =
         (0..workers.here()).map(|_| inlet(pace.queue)).unzip();
     let ends = Mutex::new(ends.into_iter().map(Some).collect::<Vec<_>>());
@@ -123,7 +136,10 @@ pub fn run(
         let sink_stop = stop.clone();
         let latency = options.latency.clone();
         let sink_thread = threads.spawn(move || {
-            let result = drain(&commits, sink.as_mut(), &latency);
+            let result = match sink {
+                Held::Thread(mut sink, commits) => drain(&commits, sink.as_mut(), &latency),
+                Held::Direct(sink, ended) => look_after(&sink, &ended),
+            };
             if result.is_err() {
                 sink_stop.raise();
             }
@@ -176,6 +192,7 @@ pub fn run(
                 stop.fail("a feeding thread panicked");
             }
         }
+        drop(alive);
         match sink_thread.join() {
             Ok(result) => result.map_err(Cause::from),
             Err(_) => Err("the sink's thread panicked".into()),
@@ -187,6 +204,22 @@ pub fn run(
     }
 }
 
+/// The sink, and how its thread learns of commits or of the end.
+enum Held {
+    Thread(Box<dyn BarSink>, Receiver<Commit>),
+    Direct(DirectSink, Receiver<()>),
+}
+
+/// Workers feed the sink; its thread asks it now and then how its deliveries fare.
+fn look_after(sink: &DirectSink, ended: &Receiver<()>) -> Result<SinkReport, SinkError> {
+    while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(SINK_IDLE) {
+        if sink.commit(&Commit::default()).is_err() {
+            break;
+        }
+    }
+    sink.finish()
+}
+
 fn drain(
     commits: &Receiver<Commit>,
     sink: &mut dyn BarSink,
@@ -196,9 +229,8 @@ fn drain(
         match commits.recv_timeout(SINK_IDLE) {
             Ok(commit) => {
                 sink.commit(&commit)?;
-                for (bar, _) in &commit.bars {
-                    let venue = bar.feed.instrument.venue();
-                    latency.note(venue, Stage::HandedOver, bar.received);
+                if !sink.tells_latency() {
+                    note(latency, &commit);
                 }
             }
             // A quiet market is no reason to learn of undelivered bars late.

@@ -62,6 +62,12 @@ pub trait BarSink: Send {
     /// When a bar could not be delivered, or an earlier one turned out undelivered.
     fn commit(&mut self, commit: &Commit) -> Result<(), SinkError>;
 
+    /// Whether the sink itself tells how long each bar took; otherwise a bar counts as handed over
+    /// with the last one of its commit.
+    fn tells_latency(&self) -> bool {
+        false
+    }
+
     /// Makes everything durable and visible.
     ///
     /// # Errors

@@ -25,7 +25,7 @@ use self::topics::Template;
 use crate::sinks::encode::Encoder;
 use crate::sinks::record::{BarRecord, SCHEMA_VERSION, hex_digest};
 use crate::sinks::{BarSink, Commit, SinkError, SinkReport};
-use crate::telemetry::latency::Latency;
+use crate::telemetry::latency::{Latency, Stage};
 
 mod producer;
 pub(crate) mod secrets;
@@ -185,7 +185,11 @@ impl KafkaSink {
             timestamp: milliseconds(record.close_time),
             headers,
             ticket,
-        })
+        })?;
+        if let Some(latency) = latency {
+            latency.note(record.venue, Stage::HandedOver, bar.received);
+        }
+        Ok(())
     }
 }
 
@@ -203,6 +207,10 @@ impl BarSink for KafkaSink {
             self.publish(bar)?;
         }
         self.producer.check()
+    }
+
+    fn tells_latency(&self) -> bool {
+        self.latency.is_some()
     }
 
     fn finish(&mut self) -> Result<SinkReport, SinkError> {

@@ -1,0 +1,93 @@
+//! How commits reach the sink: through a queue to a thread of its own, or straight from the worker.
+//!
+//! Replay wants the queue: encoding and writing happen beside the next batch. Live wants the other:
+//! waking a thread costs more than handing a bar to Kafka's own queue does (docs/PERFORMANCE.md).
+//! A sink that is slow blocks the worker either way, and so slows the source.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crossbeam::channel::Sender;
+
+use crate::sinks::{BarSink, Commit, SinkError, SinkReport};
+use crate::telemetry::latency::{Latency, Stage};
+
+/// Where workers put commits.
+#[derive(Clone)]
+pub enum Handover {
+    /// To the sink's thread.
+    Queue(Sender<Commit>),
+    /// Into the sink.
+    Direct(DirectSink),
+}
+
+/// The sink is gone; it has said why, or will.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone;
+
+impl Handover {
+    /// Whether workers feed the sink themselves.
+    pub(super) fn is_direct(&self) -> bool {
+        matches!(self, Self::Direct(_))
+    }
+
+    /// Hands a commit over, waiting while the sink is busy.
+    pub(super) fn give(&self, commit: Commit) -> Result<(), Gone> {
+        match self {
+            Self::Queue(queue) => queue.send(commit).map_err(|_| Gone),
+            // How far the input got is no news for a sink that is given no bars.
+            Self::Direct(_) if commit.bars.is_empty() => Ok(()),
+            Self::Direct(sink) => sink.commit(&commit),
+        }
+    }
+}
+
+/// A sink that all workers of a process share. Bars of one instrument come from one worker, so
+/// their order does not depend on who is first.
+#[derive(Clone)]
+pub struct DirectSink {
+    shared: Arc<Mutex<Shared>>,
+    latency: Latency,
+}
+
+struct Shared {
+    sink: Box<dyn BarSink>,
+    failed: Option<SinkError>,
+}
+
+impl DirectSink {
+    pub(super) fn new(sink: Box<dyn BarSink>, latency: Latency) -> Self {
+        Self { shared: Arc::new(Mutex::new(Shared { sink, failed: None })), latency }
+    }
+
+    pub(super) fn commit(&self, commit: &Commit) -> Result<(), Gone> {
+        // After a panic inside the sink its state is unknown, but the worker's panic ends the run.
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if shared.failed.is_some() {
+            return Err(Gone);
+        }
+        if let Err(error) = shared.sink.commit(commit) {
+            shared.failed = Some(error);
+            return Err(Gone);
+        }
+        if !shared.sink.tells_latency() {
+            note(&self.latency, commit);
+        }
+        Ok(())
+    }
+
+    /// Ends the sink, or says why it ended before.
+    pub(super) fn finish(&self) -> Result<SinkReport, SinkError> {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        match shared.failed.take() {
+            Some(error) => Err(error),
+            None => shared.sink.finish(),
+        }
+    }
+}
+
+/// Notes how long the bars of a commit took until the sink had them.
+pub(super) fn note(latency: &Latency, commit: &Commit) {
+    for (bar, _) in &commit.bars {
+        latency.note(bar.feed.instrument.venue(), Stage::HandedOver, bar.received);
+    }
+}
