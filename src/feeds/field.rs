@@ -226,9 +226,10 @@ pub fn integer(digits: &[u8]) -> Option<u64> {
 pub fn seconds(name: &'static str, field: Field<'_>) -> Result<i64, BadRow> {
     let raw = field.map(RawValue::get).ok_or_else(|| wrong(name, field, "is missing"))?;
     let (whole, fraction) = raw.split_once('.').unwrap_or((raw, "0"));
-    let fraction = &fraction[..fraction.len().min(9)];
+    // As bytes: where a text stands in its place, the ninth may be in the middle of a character.
+    let fraction = &fraction.as_bytes()[..fraction.len().min(9)];
     let ns = || {
-        let ns = integer(fraction.as_bytes())?.checked_mul(10u64.pow(9 - fraction.len() as u32))?;
+        let ns = integer(fraction)?.checked_mul(10u64.pow(9 - fraction.len() as u32))?;
         let whole = integer(whole.as_bytes())?.checked_mul(1_000_000_000)?;
         i64::try_from(whole.checked_add(ns)?).ok()
     };
@@ -329,6 +330,8 @@ mod tests {
         let error = quoted_decimal("price", Some(raw)).unwrap_err();
         assert_eq!(error.to_string(), "field \"price\" is no text: \"12\"");
         assert_eq!(bare_integer("id", None).unwrap_err().reason, "is missing");
+        let raw: &RawValue = serde_json::from_str(r#""1.ééééé""#).unwrap();
+        assert_eq!(seconds("time", Some(raw)).unwrap_err().reason, "is no number of seconds");
         let raw: &RawValue = serde_json::from_str(r#""BTC\/USD""#).unwrap();
         assert_eq!(text("symbol", Some(raw)).unwrap(), "BTC/USD");
     }

@@ -200,7 +200,9 @@ impl Next {
                 Self { trades: Some((mean * stretch).ceil().max(1.0) as u64), time: None }
             }
             Some(Every::Time(mean)) => {
-                Self { trades: None, time: Some(now + mean.mul_f64(stretch)) }
+                // Beyond all time is never.
+                let wait = Duration::try_from_secs_f64(mean.as_secs_f64() * stretch).ok();
+                Self { trades: None, time: wait.and_then(|wait| now.checked_add(wait)) }
             }
         }
     }
@@ -329,6 +331,17 @@ mod tests {
         ] {
             let error = wrong.parse::<Faults>().unwrap_err().to_string();
             assert!(error.contains(wrong), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_due_after_all_time_never_comes() {
+        let faults: Faults = "disconnect=2000000000000000h,stall=1e300:1s".parse().unwrap();
+        for seed in 0..100 {
+            let mut mangler = Mangler::new(&faults, seed, 0, Duration::from_secs(1));
+            let mut sent = Vec::new();
+            mangler.trade(0, 0, false, Duration::from_secs(1), &mut sent);
+            assert_eq!(sent, [Sent::Trade(0, 0)]);
         }
     }
 

@@ -80,10 +80,10 @@ pub(super) fn read(
         };
         if let Some((last, last_time)) = before
             && passes_over(market, channel)
-            && id > last + 1
-            && id - last <= PASSED_OVER_MOST
+            && id.checked_sub(last).is_some_and(|step| step <= PASSED_OVER_MOST)
         {
-            for unlisted in last + 1..id {
+            // Skipped rather than begun one later: the last id there is has no next one.
+            for unlisted in (last..id).skip(1) {
                 prints.exclude(slot, unlisted, last_time, UNLISTED);
             }
         }
