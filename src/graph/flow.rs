@@ -26,6 +26,9 @@ const EPOCH_ROWS: usize = 8192;
 /// How often an idle source tells the others that it holds nothing back.
 const IDLE: Duration = Duration::from_millis(2);
 
+/// The same where there are no others: each look would wake a worker for nothing.
+const IDLE_ALONE: Duration = Duration::from_millis(50);
+
 /// Hands out epochs to all sources of a process, so that every epoch has one owner and an idle
 /// source can promise never to use the past.
 #[derive(Clone, Debug, Default)]
@@ -124,6 +127,7 @@ pub fn source<'scope>(
     let info = builder.operator_info();
     let (output, stream) = builder.new_output();
     let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Intake>>>::from(output);
+    let idle = if scope.peers() > 1 { IDLE } else { IDLE_ALONE };
     let activator = scope.activator_for(Rc::clone(&info.address));
     let _ = from.wake.set(scope.worker().sync_activator_for(info.address.to_vec()));
 
@@ -168,8 +172,8 @@ pub fn source<'scope>(
                         }
                         // One timer at a time: each activation would otherwise leave one behind.
                         if Instant::now() >= next_look {
-                            next_look = Instant::now() + IDLE;
-                            activator.activate_after(IDLE);
+                            next_look = Instant::now() + idle;
+                            activator.activate_after(idle);
                         }
                         return;
                     }
