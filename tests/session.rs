@@ -192,3 +192,38 @@ fn a_subscription_that_the_venue_refuses_is_quoted() {
         assert!(said.contains("refused a subscription") && said.contains(wanted), "{said}");
     }
 }
+
+#[test]
+fn an_api_key_comes_by_reference_and_goes_to_rest_alone() {
+    let (code, said) = refused("ws://127.0.0.1:9", "api_key = \"${NO_SUCH_KEY}\"\n");
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("NO_SUCH_KEY") && said.contains("is not set"), "{said}");
+    let folder = tempfile::tempdir().unwrap();
+    let Some((_, day)) = two_days(folder.path(), 2_000) else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let rest = listener.local_addr().unwrap();
+    let (send, requests) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = vec![0; 4096];
+            let read = stream.read(&mut request).unwrap_or(0);
+            let _ = send.send(String::from_utf8_lossy(&request[..read]).into_owned());
+            let _ = stream.write_all(b"HTTP/1.1 503 no\r\ncontent-length: 0\r\n\r\n");
+        }
+    });
+    let key = folder.path().join("key");
+    fs::write(&key, "sesame\n").unwrap();
+    let faults = ["--protocol", "binance-spot", "--speed", "max", "--faults", "drop=0.05"];
+    let venue = Venue::start(&faults, &[&day]);
+    let settings = format!(
+        "websocket = \"ws://{}\"\nrest = \"http://{rest}\"\napi_key = \"${{file:{}}}\"\n",
+        venue.address,
+        key.display()
+    );
+    let live = Live::start(&["--config", &config(folder.path(), &settings)]);
+    let request = requests.recv_timeout(Duration::from_secs(20)).unwrap().to_lowercase();
+    assert!(request.contains("x-mbx-apikey: sesame") && request.contains("fromid="), "{request}");
+    let (_, _, said) = live.stop();
+    assert!(!said.contains("sesame"), "{said}");
+}

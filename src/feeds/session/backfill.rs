@@ -42,15 +42,19 @@ pub(super) struct Backfill(std_mpsc::Sender<Question>);
 
 impl Backfill {
     /// Starts the thread; answers come out of the receiver.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
     pub(super) fn start(
         plan: &Arc<FeedPlan>,
+        api_key: Option<String>,
     ) -> io::Result<(Self, mpsc::UnboundedReceiver<Answer>)> {
         let (ask, questions) = std_mpsc::channel();
         let (answer, answers) = mpsc::unbounded_channel();
         let plan = Arc::clone(plan);
         thread::Builder::new()
             .name(format!("rest {}", plan.name))
-            .spawn(move || work(&plan, &questions, &answer))?;
+            .spawn(move || work(&plan, api_key.as_deref(), &questions, &answer))?;
         Ok((Self(ask), answers))
     }
 
@@ -63,6 +67,7 @@ impl Backfill {
 
 fn work(
     plan: &FeedPlan,
+    api_key: Option<&str>,
     questions: &std_mpsc::Receiver<Question>,
     answers: &mpsc::UnboundedSender<Answer>,
 ) {
@@ -78,7 +83,7 @@ fn work(
         thread::sleep(pacer.spend(request.weight, Instant::now()));
         let url = format!("{}{}", plan.rest_base().trim_end_matches('/'), request.path);
         let mut pause = None;
-        let body = fetch(&agent, plan, &url, &mut pause);
+        let body = fetch(&agent, plan, api_key, &url, &mut pause);
         match &body {
             Ok(_) => backoff.success(),
             Err(_) => {
@@ -95,11 +100,12 @@ fn work(
 fn fetch(
     agent: &ureq::Agent,
     plan: &FeedPlan,
+    api_key: Option<&str>,
     url: &str,
     pause: &mut Option<Duration>,
 ) -> Result<Vec<u8>, String> {
     let mut request = agent.get(url);
-    if let (Some(header), Some(key)) = (plan.venue.api_key_header(), &plan.api_key) {
+    if let (Some(header), Some(key)) = (plan.venue.api_key_header(), api_key) {
         request = request.header(header, key);
     }
     if let Some((header, value)) = plan.venue.rest_header() {

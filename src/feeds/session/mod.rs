@@ -28,6 +28,7 @@ use super::counters::Counters;
 use super::hub::{Hub, Outlets};
 use super::plan::{FeedPlan, Symbol};
 use crate::graph::stop::Cause;
+use crate::sinks::kafka::secrets;
 use crate::telemetry::latency::Latency;
 
 mod backfill;
@@ -135,7 +136,8 @@ async fn drive(
     report: &FeedReport,
     mut changes: mpsc::UnboundedReceiver<Change>,
 ) -> Result<(), Cause> {
-    let (backfill, mut answers) = Backfill::start(&session.plan)?;
+    let api_key = api_key(&session.plan)?;
+    let (backfill, mut answers) = Backfill::start(&session.plan, api_key)?;
     let slots: Vec<u32> = (0..session.plan.symbols.len() as u32).collect();
     let mut legs = start_shards(&session, &slots);
     let mut told = Counters::default();
@@ -181,6 +183,19 @@ async fn drive(
         Some(fault) => Err(Box::new(fault)),
         None => Ok(()),
     }
+}
+
+/// The key behind the reference in the configuration.
+fn api_key(plan: &FeedPlan) -> Result<Option<String>, Fault> {
+    let Some(reference) = &plan.api_key else { return Ok(None) };
+    let value = secrets::Value::parse(reference).map_err(str::to_owned);
+    let found = value.and_then(|value| value.resolve(&|name| std::env::var(name).ok()));
+    found.map(Some).map_err(|what| Fault {
+        feed: plan.name.clone(),
+        what: format!("api_key: {what}"),
+        hint: "set it, or leave api_key out: then only what REST gives without a key is filled in",
+        configured: true,
+    })
 }
 
 /// Cuts slots into shards and starts their legs.
