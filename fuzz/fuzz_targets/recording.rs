@@ -67,7 +67,7 @@ fuzz_target!(|bytes: &[u8]| {
         (Some(whole), Some(cut)) => {
             assert!(!whole.remarked);
             assert_eq!((whole.format, &whole.lines), (cut.format, &cut.lines));
-            assert!(!whole.broken || cut.remarked || cut.broken);
+            assert_eq!(whole.broken, cut.remarked || cut.broken);
         }
         (None, Some(cut)) => assert!(cut.lines.is_empty() && cut.remarked, "{cut:?}"),
         (Some(_), None) => panic!("a recording only when it is complete"),
