@@ -43,7 +43,7 @@ impl Exchange for Okx {
             return vec!["pong".to_owned()];
         }
         let said: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
-        let connection = format!("{:08x}", client.number);
+        let connection = format!("c{:07x}", client.number);
         let business = client.heartbeats;
         let error = |code: &str, message: &str| {
             format!(

@@ -60,6 +60,12 @@ pub(super) async fn play(floor: Arc<Floor>) {
         let most = floor.exchange.trades_per_message();
         let together = order[at..].iter().take(most);
         let count = together.take_while(|next| next.0 == series && time(**next) == now).count();
+        let last = order[at + count - 1].1 as usize + 1;
+        if last == floor.tape.series[series as usize].trades().len() {
+            // The last trade shows what is missing: somebody should be there to hear it.
+            pace.outage = 0;
+            cut(&floor, &mut pace).await;
+        }
         wait(&floor, &mut pace, series, now, at).await;
         tell(&floor, &mut pace, &order[at..at + count]).await;
         at += count;
