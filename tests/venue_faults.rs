@@ -266,10 +266,12 @@ fn wrong_options_are_named_and_exit_with_two() {
     let fine = folder.path().join("BTCUSDT-trades-2026-08-10.csv");
     std::fs::write(&fine, "7,65083.5,0.5,32541.75,1786309542514318,true,true\n").unwrap();
     let (day, fine) = (day.to_str().unwrap(), fine.to_str().unwrap());
+    let swap = ["--protocol", "okx", "--instrument", "okx:swap:BTC-USDT-SWAP"];
     let okx = ["--protocol", "okx", "--instrument", "okx:spot:BTC-USDT"];
     for (arguments, file, wanted) in [
         (&["--protocol", "nobody"][..], day, &["\"nobody\"", "--help"][..]),
         (&["--protocol", "kraken"], day, &["binance:spot:BTCUSDT", "kraken", "--instrument"]),
+        (&swap, day, &["okx:swap:BTC-USDT-SWAP", "contract"]),
         (&okx, fine, &["trade 7 of BTC-USDT", "1786309542514318000 ns", "finer"]),
         (&["--protocol", "binance-spot", "--speed", "soon"], day, &["\"soon\"", "60x"]),
         (&["--protocol", "binance-spot", "--rate", "0"], day, &["--rate", "above 0"]),

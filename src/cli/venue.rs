@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context;
+use barflow_operators::instrument::InstrumentId;
 use barflow_operators::trade::Trade;
 use barflow_replay::plan::{self, PlanOptions};
 use barflow_replay::stream::{InstrumentStream, ReadOptions};
@@ -185,25 +186,39 @@ fn tape(
             lost += Tape::lose(&mut trades, chance, length, args.seed);
         }
         for copy in 1..=args.copies.max(1) {
-            let mut text = instrument.symbol().to_owned();
-            if copy > 1 {
-                text += &copy.to_string();
-            }
-            let played = symbol(venue, &text, args.contract_size).ok();
-            let played = played.filter(|played| {
-                played.instrument.venue() == instrument.venue()
-                    && played.instrument.market() == instrument.market()
-            });
-            let Some(played) = played else {
-                anyhow::bail!(
-                    "the files hold {instrument}, which is no instrument of {}; say with \
-                     --instrument as what to play them",
-                    args.protocol
-                );
-            };
-            let Listing { symbol, contract } = played.listing;
+            let Listing { symbol, contract } = listing(args, venue, &instrument, copy)?;
             series.push(Series::new(symbol, contract, trades.clone(), exchange.time_unit())?);
         }
     }
     Ok((Tape::new(series), lost))
+}
+
+/// How messages write an instrument of the files, or its copy of that number.
+fn listing(
+    args: &VenueArgs,
+    venue: &dyn Venue,
+    instrument: &InstrumentId,
+    copy: u32,
+) -> anyhow::Result<Listing> {
+    let text = match copy {
+        1 => instrument.symbol().to_owned(),
+        _ => format!("{}{copy}", instrument.symbol()),
+    };
+    let protocol = &args.protocol;
+    match symbol(venue, &text, args.contract_size) {
+        Ok(played)
+            if played.instrument.venue() == instrument.venue()
+                && played.instrument.market() == instrument.market() =>
+        {
+            Ok(played.listing)
+        }
+        // It is one of this venue's, but something is wrong with it: a contract of unknown size.
+        Err(reason) if protocol.split('-').next() == Some(instrument.venue()) => {
+            anyhow::bail!("{instrument} cannot be played: {reason}")
+        }
+        _ => anyhow::bail!(
+            "the files hold {instrument}, which is no instrument of {protocol}; say with \
+             --instrument as what to play them"
+        ),
+    }
 }

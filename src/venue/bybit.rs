@@ -25,10 +25,12 @@ impl Bybit {
         }
     }
 
-    /// A number on spot, a UUID elsewhere.
+    /// A number on spot, which grows with steps, a UUID elsewhere.
     fn name(self, series: &Series, id: u64) -> String {
         if self == Self::Spot {
-            return format!("229{id:016}");
+            // Were they consecutive, a client could find gaps here that it would miss there.
+            let step = xxhash_rust::xxh3::xxh3_64(&id.to_le_bytes()) % 16;
+            return format!("229{:016}", id.wrapping_mul(16).wrapping_add(step));
         }
         let hash = xxhash_rust::xxh3::xxh3_128(format!("{} {id}", series.symbol).as_bytes());
         let (a, b) = ((hash >> 64) as u64, hash as u64);

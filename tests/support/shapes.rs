@@ -112,7 +112,7 @@ fn text(text: &str) -> String {
     } else if text.split('-').all(uuid) && parts == [8, 4, 4, 4, 12] {
         "UUID".to_owned()
     } else {
-        match text.contains(' ') && text.contains(':') {
+        match text.starts_with(|c: char| c.is_ascii_digit()) && text.contains(' ') {
             true => skeleton(text),
             false => "text".to_owned(),
         }
