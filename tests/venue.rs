@@ -1,411 +1,259 @@
-//! The venue of our own, beside what real venues were recorded to send.
+//! `barflow venue`: what it sends and lists is what is on the tape.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod support;
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 
-use barflow::capture::{Direction, read};
-use barflow::feeds::print::Contract;
-use barflow::venue::exchange::exchange;
-use barflow::venue::faults::Faults;
-use barflow::venue::tape::{Series, Tape};
-use barflow::venue::{Running, Speed, VenueOptions, start};
-use barflow_operators::trade::{Aggressor, Trade};
-use futures_util::{SinkExt, StreamExt};
+use barflow::venue::{Running, Speed, Tally, VenueOptions};
+use barflow_operators::trade::Trade;
 use serde_json::Value;
-use support::live::{Venue, output, two_days};
-use tokio_tungstenite::tungstenite::Message;
+use support::venue::{
+    BEGIN, Client, FIRST_ID, PROTOCOLS, Protocol, bare, get, listed, options, protocol, rows, said,
+    start, told, trades,
+};
 
-fn data(path: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(path);
-    if path.exists() {
-        return Some(path);
+fn played(tally: &Tally) -> u64 {
+    tally.played.load(Ordering::Relaxed)
+}
+
+/// Rows of pushes until the trade of that id has come, oldest first.
+fn pushed(client: &mut Client, protocol: Protocol, many: usize) -> Vec<Value> {
+    let mut heard: Vec<Value> = Vec::new();
+    while heard.len() < many {
+        let mut rows = rows(protocol.push, &client.text());
+        if protocol.name == "coinbase" {
+            rows.reverse();
+        }
+        heard.extend(rows);
     }
-    println!("SKIPPED: {} is not there", path.display());
-    None
-}
-
-fn trades() -> Vec<Trade> {
-    (1..=200u64)
-        .map(|id| {
-            let (price, qty) = (100.0 + id as f64 * 0.25, 0.5 + id as f64 * 0.001);
-            let aggressor = if id % 3 == 0 { Aggressor::Seller } else { Aggressor::Buyer };
-            let event_time = 1_700_000_000_000_000_000 + id as i64 * 1_000_000;
-            Trade { trade_id: id, event_time, price, qty, quote: price * qty, aggressor, count: 1 }
-        })
-        .collect()
-}
-
-fn running(protocol: &str, symbol: &str, faults: &str, seed: u64) -> Running {
-    let exchange = exchange(protocol).unwrap();
-    let series =
-        Series::new(symbol.to_owned(), Contract::Base, trades(), exchange.time_unit()).unwrap();
-    let options = VenueOptions {
-        listen: "127.0.0.1:0".parse().unwrap(),
-        speed: Speed::Max,
-        faults: faults.parse::<Faults>().unwrap(),
-        seed,
-        start_now: false,
-        once: false,
-    };
-    start(Arc::clone(&exchange), Tape::new(vec![series]), options).unwrap()
-}
-
-/// What a client hears that says these things, until the last trade or the end of the connection.
-fn heard(venue: &Running, path: &str, says: &[&str]) -> Vec<String> {
-    let url = format!("ws://{}{path}", venue.address);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
-        for said in says {
-            socket.send(Message::text(*said)).await.unwrap();
-        }
-        let mut frames = Vec::new();
-        loop {
-            let next = tokio::time::timeout(Duration::from_secs(20), socket.next()).await;
-            let Some(Ok(message)) = next.expect("the venue fell silent") else { return frames };
-            let Message::Text(text) = message else { continue };
-            // The price of the 150th.
-            let last = text.contains("137.5\"") || text.contains("137.5,");
-            frames.push(text.as_str().to_owned());
-            if last {
-                return frames;
-            }
-        }
-    })
-}
-
-fn get(venue: &Running, path: &str) -> Value {
-    let body = ureq::get(format!("http://{}{path}", venue.address)).call().unwrap();
-    serde_json::from_str(&body.into_body().read_to_string().unwrap()).unwrap()
-}
-
-/// How a protocol is asked: its name, our symbol, where, and what is said.
-const ASKED: [(&str, &str, &str, &[&str]); 10] = [
-    ("binance-spot", "BTCUSDT", "/stream?streams=btcusdt@trade/btcusdt@aggTrade", &[]),
-    ("binance-um", "BTCUSDT", "/stream?streams=btcusdt@trade", &[]),
-    ("binance-um", "SANDUSDT", "/market/stream?streams=sandusdt@aggTrade", &[]),
-    ("binance-cm", "BTCUSD_PERP", "/stream?streams=btcusd_perp@trade", &[]),
-    (
-        "coinbase",
-        "BTC-USD",
-        "/",
-        &[
-            r#"{"type":"subscribe","product_ids":["BTC-USD"],"channel":"market_trades"}"#,
-            r#"{"type":"subscribe","product_ids":["BTC-USD"],"channel":"heartbeats"}"#,
-        ],
-    ),
-    (
-        "coinbase-exchange",
-        "SKL-USD",
-        "/",
-        &[r#"{"type":"subscribe","product_ids":["SKL-USD"],"channels":["matches"]}"#],
-    ),
-    (
-        "kraken",
-        "BTC/USD",
-        "/v2",
-        &[r#"{"method":"subscribe","params":{"channel":"trade","symbol":["BTC/USD"]},"req_id":1}"#],
-    ),
-    (
-        "bybit-spot",
-        "BTCUSDT",
-        "/v5/public/spot",
-        &[r#"{"op":"subscribe","args":["publicTrade.BTCUSDT"]}"#],
-    ),
-    (
-        "bybit-linear",
-        "BTCUSDT",
-        "/v5/public/linear",
-        &[r#"{"op":"subscribe","args":["publicTrade.BTCUSDT"]}"#],
-    ),
-    (
-        "okx",
-        "BTC-USDT",
-        "/ws/v5/public",
-        &[r#"{"op":"subscribe","args":[{"channel":"trades","instId":"BTC-USDT"}]}"#],
-    ),
-];
-
-/// Where each protocol was recorded, and which of its connections.
-const RECORDED: [(&str, &str, &str); 9] = [
-    ("binance-spot", "hftbacktest/spot/btcusdt_20240808.gz", ""),
-    ("binance-spot", "cryptofeed/BINANCE-ee25be.0.zst", ""),
-    ("binance-um", "hftbacktest/usdm/btcusdt_20240808.gz", ""),
-    ("binance-um", "cryptofeed/BINANCE_FUTURES-1125a2.0.zst", ""),
-    ("binance-cm", "hftbacktest/cm/btcusd_perp_20240808.gz", ""),
-    ("coinbase", "cryptofeed/COINBASE.jsonl.zst", ""),
-    ("coinbase-exchange", "captures/COINBASE.ws.28.capture", ""),
-    ("bybit-spot", "cryptofeed/BYBIT.jsonl.zst", "spot"),
-    ("bybit-linear", "cryptofeed/BYBIT.jsonl.zst", "linear"),
-];
-
-/// The shape of a message: its keys in their order, with the type of each value. Lists are as their
-/// first element. Numbers in texts and times are told from other texts.
-fn shape(text: &str) -> String {
-    let mut keys = Vec::new();
-    describe(&serde_json::from_str::<Ordered>(text).unwrap().0, "", &mut keys);
-    keys.join(" ")
-}
-
-/// A JSON value that keeps the order of its keys.
-struct Ordered(Node);
-
-enum Node {
-    Leaf(Value),
-    List(Vec<Ordered>),
-    Object(Vec<(String, Ordered)>),
-}
-
-impl<'de> serde::Deserialize<'de> for Ordered {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = Ordered;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("JSON")
-            }
-            fn visit_bool<E>(self, v: bool) -> Result<Ordered, E> {
-                Ok(Ordered(Node::Leaf(v.into())))
-            }
-            fn visit_u64<E>(self, v: u64) -> Result<Ordered, E> {
-                Ok(Ordered(Node::Leaf(v.into())))
-            }
-            fn visit_i64<E>(self, v: i64) -> Result<Ordered, E> {
-                Ok(Ordered(Node::Leaf(v.into())))
-            }
-            fn visit_f64<E>(self, v: f64) -> Result<Ordered, E> {
-                Ok(Ordered(Node::Leaf(v.into())))
-            }
-            fn visit_str<E>(self, v: &str) -> Result<Ordered, E> {
-                Ok(Ordered(Node::Leaf(v.into())))
-            }
-            fn visit_unit<E>(self) -> Result<Ordered, E> {
-                Ok(Ordered(Node::Leaf(Value::Null)))
-            }
-            fn visit_seq<A: serde::de::SeqAccess<'de>>(
-                self,
-                mut seq: A,
-            ) -> Result<Ordered, A::Error> {
-                let mut list = Vec::new();
-                while let Some(item) = seq.next_element()? {
-                    list.push(item);
-                }
-                Ok(Ordered(Node::List(list)))
-            }
-            fn visit_map<A: serde::de::MapAccess<'de>>(
-                self,
-                mut map: A,
-            ) -> Result<Ordered, A::Error> {
-                let mut object = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    object.push(entry);
-                }
-                Ok(Ordered(Node::Object(object)))
-            }
-        }
-        from.deserialize_any(Visitor)
-    }
-}
-
-fn describe(node: &Node, path: &str, keys: &mut Vec<String>) {
-    match node {
-        Node::Object(object) => {
-            for (key, value) in object {
-                describe(&value.0, &format!("{path}.{key}"), keys);
-            }
-        }
-        Node::List(list) => {
-            if let Some(first) = list.first() {
-                describe(&first.0, &format!("{path}[]"), keys);
-            }
-        }
-        Node::Leaf(Value::String(text)) => {
-            let kind = match text.as_str() {
-                text if text.parse::<f64>().is_ok() => "number in a text",
-                text if text.ends_with('Z') && text.contains('T') => "time",
-                _ => "text",
-            };
-            keys.push(format!("{path}:{kind}"));
-        }
-        Node::Leaf(value) => {
-            let kind = match value {
-                Value::Number(_) => "number",
-                Value::Bool(_) => "bool",
-                _ => "null",
-            };
-            keys.push(format!("{path}:{kind}"));
-        }
-    }
-}
-
-/// What tells the kinds of messages apart that we send.
-fn kind(text: &str) -> Option<&'static str> {
-    let marks = [
-        ("\"e\":\"trade\"", "trade"),
-        ("\"e\":\"aggTrade\"", "aggregate"),
-        ("\"channel\":\"market_trades\"", "market_trades"),
-        ("\"channel\":\"heartbeats\"", "heartbeats"),
-        ("\"type\":\"match\"", "match"),
-        ("\"topic\":\"publicTrade", "publicTrade"),
-        ("\"op\":\"subscribe\"", "subscribed"),
-    ];
-    marks.iter().find(|(mark, _)| text.contains(mark)).map(|(_, kind)| *kind)
+    heard
 }
 
 #[test]
-fn messages_have_the_shapes_of_recorded_ones() {
-    let mut compared = std::collections::BTreeSet::new();
-    for (protocol, file, url) in RECORDED {
-        let Some(path) = data(file) else { continue };
-        // One example of each kind, and its shape.
-        let mut real: Vec<(&str, String)> = Vec::new();
-        let mut ours = std::collections::BTreeSet::new();
-        for recorded in read::open(&path).unwrap().map(Result::unwrap) {
-            let text = String::from_utf8_lossy(&recorded.frame).into_owned();
-            if recorded.direction == Direction::Connect && text.contains(url) {
-                ours.insert(recorded.connection);
-            }
-            let elsewhere = !url.is_empty() && !ours.contains(&recorded.connection);
-            if recorded.direction != Direction::Received || elsewhere {
-                continue;
-            }
-            if let Some(kind) = kind(&text) {
-                let shape = shape(&text);
-                if !real.iter().any(|(_, known)| *known == shape) {
-                    real.push((kind, shape));
-                }
-            }
+fn what_is_sent_and_what_rest_lists_is_the_tape_bit_by_bit() {
+    for protocol in PROTOCOLS {
+        let tape = trades(protocol, 60);
+        let venue = start(protocol, tape.clone(), options(""));
+        assert!(listed(venue.address, protocol, "").is_empty(), "{}", protocol.name);
+        let mut client = Client::subscribed(venue.address, protocol);
+        let pushed = pushed(&mut client, protocol, tape.len());
+        let mut listed = listed(venue.address, protocol, "");
+        if protocol.newest_first {
+            listed.reverse();
         }
-        for (name, symbol, path, says) in ASKED.iter().filter(|asked| asked.0 == protocol) {
-            let venue = running(name, symbol, "", 1);
-            for frame in heard(&venue, path, says) {
-                let Some(kind) = kind(&frame) else { continue };
-                // An empty snapshot has no rows to compare.
-                let mut alike = real.iter().filter(|(real, _)| *real == kind).peekable();
-                if frame.contains("\"trades\":[]") || alike.peek().is_none() {
-                    continue;
-                }
-                let ours = shape(&frame);
-                let real: Vec<_> = alike.collect();
-                // Requests are numbered or not by the client; some recorded ones had no number.
-                let matches =
-                    |shape: &str| shape == ours || shape == ours.replace(" .req_id:text", "");
-                assert!(
-                    real.iter().any(|(_, real)| matches(real)),
-                    "{protocol}: {frame}\n{real:#?}"
-                );
-                compared.insert((protocol, kind));
-            }
+        assert_eq!((pushed.len(), listed.len()), (tape.len(), tape.len()), "{}", protocol.name);
+        let mut names = BTreeSet::new();
+        for ((trade, pushed), listed) in tape.iter().zip(&pushed).zip(&listed) {
+            let id = bare(pushed, protocol.push.id);
+            let wanted = told(protocol, protocol.push, trade, &id);
+            assert_eq!(said(protocol.push, pushed), wanted, "{}: {pushed}", protocol.name);
+            let wanted = told(protocol, protocol.listed, trade, &id);
+            assert_eq!(said(protocol.listed, listed), wanted, "{}: {listed}", protocol.name);
+            names.insert(id);
         }
+        assert_eq!(names.len(), tape.len(), "{}: ids repeat", protocol.name);
     }
-    assert!(compared.is_empty() || compared.len() >= 10, "{compared:?}");
 }
 
 #[test]
-fn what_is_sent_is_what_is_on_the_tape() {
-    for (protocol, symbol, path, says) in ASKED {
-        if path.contains("aggTrade") {
-            continue;
+fn who_subscribes_late_is_told_what_the_venue_tells_him() {
+    // How many trades a snapshot has, and what it is called.
+    for (name, most, word) in [
+        ("coinbase", 100, r#""type":"snapshot""#),
+        ("coinbase-exchange", 1, "last_match"),
+        ("kraken", 50, r#""type":"snapshot""#),
+    ] {
+        let protocol = protocol(name);
+        let tape = trades(protocol, 130);
+        let venue = start(protocol, tape.clone(), options(""));
+        pushed(&mut Client::subscribed(venue.address, protocol), protocol, tape.len());
+        let mut client = Client::subscribed(venue.address, protocol);
+        let heard = client.until(word);
+        let mut rows = rows(protocol.push, &heard[heard.len() - 1]);
+        if name == "coinbase" {
+            rows.reverse();
         }
-        let venue = running(protocol, symbol, "", 1);
-        let frames = heard(&venue, path, says).join("\n");
-        // The 149th trade, as every protocol writes it.
-        assert!(frames.contains("137.25"), "{protocol}");
-        assert!(frames.contains("0.649"), "{protocol}");
-        // The 150th is a sale; Coinbase names the maker.
-        let (before, behind) = frames.rsplit_once("137.5").unwrap();
-        let row = before.rsplit('{').next().unwrap().to_owned() + behind;
-        let side = match protocol {
-            "binance-spot" | "binance-um" | "binance-cm" => "\"m\":true",
-            "coinbase" => "\"side\":\"BUY\"",
-            "coinbase-exchange" => "\"side\":\"buy\"",
-            "bybit-spot" | "bybit-linear" => "\"S\":\"Sell\"",
-            _ => "\"side\":\"sell\"",
+        assert_eq!(rows.len(), most, "{name}");
+        for (row, trade) in rows.iter().zip(&tape[tape.len() - most..]) {
+            let id = bare(row, protocol.push.id);
+            assert_eq!(said(protocol.push, row), told(protocol, protocol.push, trade, &id));
+        }
+    }
+}
+
+/// 130 trades that happen, and 5 that do so a day later.
+fn day_after(protocol: Protocol) -> (Vec<Trade>, Running) {
+    let mut tape = trades(protocol, 135);
+    for (at, trade) in tape.iter_mut().enumerate() {
+        trade.event_time =
+            BEGIN + if at < 130 { at as i64 * 1_000_000 } else { 86_400_000_000_000 };
+    }
+    let options = VenueOptions { speed: Speed::Times(1.0), ..options("") };
+    let venue = start(protocol, tape.clone(), options);
+    (tape, venue)
+}
+
+#[test]
+fn rest_lists_what_has_been_played_and_no_more_page_by_page() {
+    for protocol in PROTOCOLS {
+        let (tape, venue) = day_after(protocol);
+        let mut client = Client::subscribed(venue.address, protocol);
+        pushed(&mut client, protocol, 130);
+        assert_eq!(played(&venue.tally), 130);
+        let ids = |more: &str| -> Vec<u64> {
+            let rows = listed(venue.address, protocol, more);
+            // Bybit's names are no numbers; times differ here.
+            let place = |row: &Value| {
+                let said = said(protocol.listed, row).3;
+                let is = |trade: &&Trade| told(protocol, protocol.listed, trade, "").3 == said;
+                tape.iter().find(is).unwrap().trade_id - FIRST_ID
+            };
+            rows.iter().map(place).collect()
         };
-        assert!(row.contains(side), "{protocol}: {row}");
+        let rising = |range: std::ops::Range<u64>| range.collect::<Vec<_>>();
+        let falling = |range: std::ops::Range<u64>| range.rev().collect::<Vec<_>>();
+        let id = |place: u64| FIRST_ID + place;
+        match protocol.name {
+            name if name.starts_with("binance") => {
+                assert_eq!(ids(""), rising(0..130), "{name}");
+                assert_eq!(ids("&limit=7"), rising(123..130), "{name}");
+                assert_eq!(ids(&format!("&limit=7&fromId={}", id(20))), rising(20..27), "{name}");
+                assert_eq!(ids(&format!("&fromId={}", id(128))), rising(128..130), "{name}");
+            }
+            "coinbase" | "coinbase-exchange" => {
+                assert_eq!(ids(""), falling(0..130));
+                let page = protocol.rest.replace("limit=1000", "limit=7");
+                let (_, _, body) =
+                    get(venue.address, &format!("{page}&after={}", id(20)), ("A", "b"));
+                assert_eq!(rows(protocol.listed, &body)[0]["trade_id"], id(19));
+                assert_eq!(ids(&format!("&after={}", id(20))), falling(0..20));
+            }
+            "kraken" => {
+                let since = BEGIN + 20 * 1_000_000;
+                assert_eq!(ids(&format!("&since={since}")), rising(21..130));
+                assert_eq!(ids(&format!("&since={since}&count=7")), rising(21..28));
+                let (_, _, body) =
+                    get(venue.address, &format!("{}&count=7", protocol.rest), ("A", "b"));
+                let body: Value = serde_json::from_str(&body).unwrap();
+                assert_eq!(body["result"]["last"], (BEGIN + 6_000_000).to_string());
+            }
+            "bybit-spot" => assert_eq!(ids("&limit=1000"), falling(70..130)),
+            "bybit-linear" | "bybit-inverse" => {
+                assert_eq!(ids(""), falling(0..130));
+                assert_eq!(ids("&limit=7"), falling(123..130));
+            }
+            _ => {
+                assert_eq!(ids(""), falling(30..130));
+                assert_eq!(ids(&format!("&after={}", id(20))), falling(0..20));
+                assert_eq!(ids(&format!("&after={}&limit=7", id(20))), falling(13..20));
+            }
+        }
     }
 }
 
 #[test]
-fn rest_pages_as_each_venue_does() {
-    let played = |protocol: &str| {
-        let (name, symbol, path, says) = ASKED.iter().find(|asked| asked.0 == protocol).unwrap();
-        let venue = running(name, symbol, "", 1);
-        heard(&venue, path, says);
-        venue
+fn binance_says_microseconds_to_those_who_ask() {
+    let protocol = Protocol { unit: 1_000, ..protocol("binance-spot") };
+    let tape = trades(protocol, 6);
+    let venue = start(protocol, tape.clone(), options(""));
+    let asked = Protocol { path: "/stream?streams=btcusdt@trade&timeUnit=MICROSECOND", ..protocol };
+    let mut fine = Client::open(venue.address, asked.path);
+    let mut coarse = Client::subscribed(venue.address, protocol);
+    let (fine, coarse) = (pushed(&mut fine, protocol, 6), pushed(&mut coarse, protocol, 6));
+    for ((trade, fine), coarse) in tape.iter().zip(fine).zip(coarse) {
+        assert_eq!(fine["T"], trade.event_time / 1_000);
+        assert_eq!(coarse["T"], trade.event_time / 1_000_000);
+    }
+    let time = |header| {
+        let rows = rows(protocol.listed, &get(venue.address, protocol.rest, header).2);
+        rows[1]["time"].as_i64().unwrap()
     };
-    let venue = played("binance-spot");
-    let rows = get(&venue, "/api/v3/historicalTrades?symbol=BTCUSDT&fromId=10&limit=3");
-    let ids: Vec<u64> =
-        rows.as_array().unwrap().iter().map(|r| r["id"].as_u64().unwrap()).collect();
-    assert_eq!(ids, [10, 11, 12]);
-    let venue = played("coinbase-exchange");
-    let rows = get(&venue, "/products/SKL-USD/trades?limit=3&after=10");
-    let ids: Vec<u64> =
-        rows.as_array().unwrap().iter().map(|r| r["trade_id"].as_u64().unwrap()).collect();
-    assert_eq!(ids, [9, 8, 7]);
-    let venue = played("kraken");
-    let rows = get(&venue, "/0/public/Trades?pair=BTCUSD&since=1700000000010000000&count=2");
-    let rows = rows["result"]["XBTCUSD"].as_array().unwrap().clone();
-    assert_eq!((rows.len(), rows[0][6].as_u64()), (2, Some(11)));
-    let venue = played("okx");
-    let rows = get(&venue, "/api/v5/market/history-trades?instId=BTC-USDT&type=1&after=10&limit=2");
-    assert_eq!(rows["data"][0]["tradeId"], "9");
-    let venue = played("bybit-spot");
-    let rows = get(&venue, "/v5/market/recent-trade?category=spot&symbol=BTCUSDT&limit=60");
-    assert_eq!(rows["result"]["list"].as_array().unwrap().len(), 60);
+    assert_eq!(time(("X-MBX-TIME-UNIT", "MICROSECOND")), tape[1].event_time / 1_000);
+    assert_eq!(time(("Accept", "*/*")), tape[1].event_time / 1_000_000);
 }
 
 #[test]
-fn the_same_seed_makes_the_same_faults() {
-    let faults = "drop=0.1,duplicate=0.1,reorder=0.1,garbage=0.05,unknown=0.05,disconnect=60";
-    let (_, symbol, path, says) = ASKED[1];
-    let listen = |seed| heard(&running("binance-um", symbol, faults, seed), path, says);
-    let first = listen(5);
-    assert_eq!(first, listen(5));
-    assert_ne!(first, listen(6));
-    assert!(first.iter().any(|frame| frame.contains("novelty")) || first.len() < 40);
-}
-
-#[test]
-fn options_that_cannot_be_are_named_and_once_ends_by_itself() {
-    let folder = tempfile::tempdir().unwrap();
-    let Some((_, day)) = two_days(folder.path(), 50) else { return };
-    let day = day.to_str().unwrap();
-    for (arguments, wanted) in [
-        (&["--protocol", "nasdaq", day][..], "nasdaq"),
-        (&["--protocol", "coinbase", day][..], "--instrument"),
-        (&["--protocol", "binance-spot", "--speed", "fast", day][..], "fast"),
-        (&["--protocol", "binance-spot", "--faults", "drop=2", day][..], "probability"),
-        (&["--protocol", "binance-spot", "nothing-here.zip"][..], "nothing-here.zip"),
+fn what_there_is_not_is_refused_in_the_venues_words() {
+    for (name, path, ask, wanted) in [
         (
-            &["--protocol", "bybit-inverse", "--instrument", "bybit:inverse:BTCUSD", day][..],
-            "no number of contracts",
+            "coinbase",
+            "/",
+            r#"{"type":"subscribe","channel":"market_trades","product_ids":["NO-USD"]}"#,
+            "NO-USD is not a valid product",
+        ),
+        ("coinbase", "/", r#"{"type":"subscribe","channel":"level9"}"#, r#""type":"error""#),
+        (
+            "coinbase-exchange",
+            "/",
+            r#"{"type":"subscribe","channels":["matches"],"product_ids":["NO-USD"]}"#,
+            "NO-USD is not a valid product",
+        ),
+        (
+            "kraken",
+            "/v2",
+            r#"{"method":"subscribe","params":{"channel":"trade","symbol":["NO/USD"]}}"#,
+            r#""success":false,"symbol":"NO/USD""#,
+        ),
+        (
+            "kraken",
+            "/v2",
+            r#"{"method":"subscribe","params":{"channel":"level9"}}"#,
+            r#""success":false"#,
+        ),
+        (
+            "bybit-spot",
+            "/v5/public/spot",
+            r#"{"op":"subscribe","args":["publicTrade.NO"]}"#,
+            r#""success":false"#,
+        ),
+        (
+            "bybit-spot",
+            "/v5/public/spot",
+            r#"{"op":"subscribe","args":["1","2","3","4","5","6","7","8","9","10","11"]}"#,
+            "args size >10",
+        ),
+        (
+            "bybit-linear",
+            "/v5/public/linear",
+            r#"{"op":"subscribe","args":["level9.BTCUSDT"]}"#,
+            r#""success":false"#,
+        ),
+        (
+            "okx",
+            "/ws/v5/public",
+            r#"{"op":"subscribe","args":[{"channel":"trades-all","instId":"BTC-USDT"}]}"#,
+            r#""code":"60018""#,
+        ),
+        (
+            "okx",
+            "/ws/v5/business",
+            r#"{"op":"subscribe","args":[{"channel":"trades-all","instId":"NO-USDT"}]}"#,
+            r#""code":"60018""#,
+        ),
+        (
+            "binance-spot",
+            "/stream",
+            r#"{"method":"SUBSCRIBE","params":["nothing"],"id":3}"#,
+            r#""id":3"#,
         ),
     ] {
-        let mut all = vec!["venue", "--listen", "127.0.0.1:0"];
-        all.extend(arguments);
-        let output = output(&all, None);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(said.contains(wanted), "{wanted}: {said}");
+        let protocol = protocol(name);
+        let venue = start(protocol, trades(protocol, 3), options(""));
+        let mut client = Client::open(venue.address, path);
+        client.say(ask);
+        let heard = client.until(wanted);
+        assert!(heard.iter().all(|text| rows(protocol.push, text).is_empty()), "{heard:?}");
+        assert_eq!(played(&venue.tally), 0, "{name}");
+        assert_eq!(Client::try_open(venue.address, "/nowhere").err(), Some(404), "{name}");
     }
-    let micros = folder.path().join("XBTUSD-trades-2025-03-01.csv");
-    fs::write(&micros, "1,100.5,2.0,201.0,1740787200000001,True,True\n").unwrap();
-    let arguments = ["venue", "--protocol", "okx", "--instrument", "okx:spot:BTC-USDT"];
-    let finer = output(&[&arguments[..], &[micros.to_str().unwrap()]].concat(), None);
-    assert_eq!(finer.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&finer.stderr).contains("finer than the protocol"));
-    let arguments =
-        ["venue", "--protocol", "binance-spot", "--listen", "127.0.0.1:0", "--start-now", "--once"];
-    let once = output(&[&arguments[..], &["--speed", "max", day]].concat(), None);
-    assert_eq!(once.status.code(), Some(0));
-    assert!(String::from_utf8_lossy(&once.stderr).contains(" trades played, "));
-    let venue = Venue::start(&["--protocol", "binance-spot"], &[Path::new(day)]);
-    assert!(venue.stop().contains("0 trades played"));
+    // Binance takes any symbol and then has nothing to say of it; REST does not.
+    let protocol = protocol("binance-spot");
+    let venue = start(protocol, trades(protocol, 3), options(""));
+    let mut client = Client::open(venue.address, "/stream");
+    client.say(r#"{"method":"SUBSCRIBE","params":["nousdt@trade"],"id":1}"#);
+    assert_eq!(client.text(), r#"{"result":null,"id":1}"#);
+    let (status, _, body) = get(venue.address, "/api/v3/aggTrades?symbol=NOUSDT", ("A", "b"));
+    assert_eq!((status, body.as_str()), (400, r#"{"code":-1121,"msg":"Invalid symbol."}"#));
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context;
+use barflow_operators::instrument::InstrumentId;
 use barflow_operators::trade::Trade;
 use barflow_replay::plan::{self, PlanOptions};
 use barflow_replay::stream::{InstrumentStream, ReadOptions};
@@ -220,14 +221,7 @@ fn filed(args: &VenueArgs, venue: &dyn Venue) -> anyhow::Result<Vec<(Symbol, Vec
     let mut histories = Vec::new();
     for history in plan::plan(&args.files, &options)?.instruments {
         let instrument = history.feed.instrument.clone();
-        let played = symbol(venue, instrument.symbol(), args.contract_size).ok();
-        let Some(played) = played.filter(|played| played.instrument == instrument) else {
-            anyhow::bail!(
-                "the files hold {instrument}, which is no instrument of {}; say with --instrument \
-                 as what to play them",
-                args.protocol
-            );
-        };
+        let played = played(args, venue, &instrument)?;
         let mut trades: Vec<Trade> = Vec::new();
         for intake in InstrumentStream::open(history, ReadOptions::new(8192))? {
             let intake = intake?;
@@ -239,4 +233,24 @@ fn filed(args: &VenueArgs, venue: &dyn Venue) -> anyhow::Result<Vec<(Symbol, Vec
         histories.push((played, trades));
     }
     Ok(histories)
+}
+
+/// An instrument of the files as the protocol lists it.
+fn played(
+    args: &VenueArgs,
+    venue: &dyn Venue,
+    instrument: &InstrumentId,
+) -> anyhow::Result<Symbol> {
+    let protocol = &args.protocol;
+    match symbol(venue, instrument.symbol(), args.contract_size) {
+        Ok(played) if played.instrument == *instrument => Ok(played),
+        // It is one of this venue's, but something is wrong with it: a contract of unknown size.
+        Err(reason) if protocol.split('-').next() == Some(instrument.venue()) => {
+            anyhow::bail!("{instrument} cannot be played: {reason}")
+        }
+        _ => anyhow::bail!(
+            "the files hold {instrument}, which is no instrument of {protocol}; say with \
+             --instrument as what to play them"
+        ),
+    }
 }

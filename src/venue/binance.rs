@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::exchange::{Answer, Client, Exchange, Query, page, side};
+use super::exchange::{Answer, Client, Exchange, Query, Request, page, side};
 use super::tape::{Series, Tape};
 
 /// One of Binance's markets.
@@ -16,7 +16,7 @@ pub(super) enum Binance {
 impl Binance {
     /// Spot says µs where it is asked to; futures have ms only.
     fn time(self, ns: i64, micros: bool) -> i64 {
-        if micros || ns % 1_000_000 != 0 { ns / 1_000 } else { ns / 1_000_000 }
+        if micros && self == Self::Spot { ns / 1_000 } else { ns / 1_000_000 }
     }
 
     fn rest_base(self) -> &'static str {
@@ -27,10 +27,16 @@ impl Binance {
         }
     }
 
-    fn row(self, series: &Series, place: usize, aggregate: bool, out: &mut String) {
+    fn row(
+        self,
+        series: &Series,
+        place: usize,
+        (aggregate, micros): (bool, bool),
+        out: &mut String,
+    ) {
         let trade = &series.trades()[place];
         let (id, price, qty) = (trade.trade_id, trade.price, series.printed_qty(trade));
-        let (time, maker) = (self.time(trade.event_time, false), !side(trade, false));
+        let (time, maker) = (self.time(trade.event_time, micros), !side(trade, false));
         // Writing into a text cannot fail.
         let _ = if aggregate {
             let (first, last) = series.span(place);
@@ -150,7 +156,8 @@ impl Exchange for Binance {
         messages
     }
 
-    fn rest(&self, path: &str, query: &Query<'_>, tape: &Tape) -> Answer {
+    fn rest(&self, request: &Request<'_>, tape: &Tape) -> Answer {
+        let (path, query) = (request.path, &request.query);
         let endpoint = path.strip_prefix(self.rest_base());
         let aggregate = match endpoint {
             Some("historicalTrades" | "trades") => false,
@@ -174,7 +181,7 @@ impl Exchange for Binance {
             if n > 0 {
                 body.push(',');
             }
-            self.row(series, place, aggregate, &mut body);
+            self.row(series, place, (aggregate, request.micros), &mut body);
         }
         body.push(']');
         Answer::ok(body)

@@ -2,8 +2,11 @@
 
 use std::fmt::Write;
 
-use super::exchange::{Answer, Client, Exchange, Query, page, side};
+use super::exchange::{Answer, Client, Exchange, Query, Request, page, side};
 use super::tape::{Series, Tape};
+
+/// Topics that a request may name on spot.
+const SPOT_TOPICS: usize = 10;
 
 /// One of Bybit's markets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,10 +25,12 @@ impl Bybit {
         }
     }
 
-    /// A number on spot, a UUID elsewhere.
+    /// A number on spot, which grows with steps, a UUID elsewhere.
     fn name(self, series: &Series, id: u64) -> String {
         if self == Self::Spot {
-            return format!("229{id:016}");
+            // Were they consecutive, a client could find gaps here that it would miss there.
+            let step = xxhash_rust::xxh3::xxh3_64(&id.to_le_bytes()) % 16;
+            return format!("229{:016}", id.wrapping_mul(16).wrapping_add(step));
         }
         let hash = xxhash_rust::xxh3::xxh3_128(format!("{} {id}", series.symbol).as_bytes());
         let (a, b) = ((hash >> 64) as u64, hash as u64);
@@ -45,14 +50,30 @@ impl Bybit {
         let (time, seq) = (trade.event_time / 1_000_000, trade.trade_id / 3);
         let side = if side(trade, false) { "Buy" } else { "Sell" };
         let name = self.name(series, trade.trade_id);
+        let tick = tick(series, place);
         match self {
             Self::Spot => format!(
                 r#"{{"i":"{name}","T":{time},"p":"{price}","v":"{qty}","S":"{side}","seq":{seq},"s":"{symbol}","BT":false,"RPI":false}}"#
             ),
             _ => format!(
-                r#"{{"T":{time},"s":"{symbol}","S":"{side}","v":"{qty}","p":"{price}","L":"PlusTick","i":"{name}","BT":false,"RPI":false,"seq":{seq}}}"#
+                r#"{{"T":{time},"s":"{symbol}","S":"{side}","v":"{qty}","p":"{price}","L":"{tick}","i":"{name}","BT":false,"RPI":false,"seq":{seq}}}"#
             ),
         }
+    }
+}
+
+/// Which way the price went, and which way it had gone before where it stands.
+fn tick(series: &Series, place: usize) -> &'static str {
+    let price = series.trades()[place].price;
+    let before = &series.trades()[..place];
+    let Some(last) = before.last() else { return "ZeroPlusTick" };
+    // A price that stands for longer is called risen: nobody would wait for the search.
+    let other = before.iter().rev().take(1000).find(|trade| trade.price != price);
+    match (last.price == price, other.is_none_or(|other| other.price < price)) {
+        (false, true) => "PlusTick",
+        (true, true) => "ZeroPlusTick",
+        (false, false) => "MinusTick",
+        (true, false) => "ZeroMinusTick",
     }
 }
 
@@ -88,16 +109,25 @@ impl Exchange for Bybit {
 
     fn hear(&self, text: &str, tape: &Tape, client: &mut Client, _now: i64) -> Vec<String> {
         let said: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
-        let request = said["req_id"].as_str().unwrap_or_default();
+        let request = match (said["req_id"].as_str(), self) {
+            (Some(name), _) => format!(r#","req_id":"{name}""#),
+            // Spot leaves out what it was not given, the others answer with nothing in it.
+            (None, Self::Spot) => String::new(),
+            (None, _) => r#","req_id":"""#.to_owned(),
+        };
         let connection = format!("venue-{}", client.number);
         let answer = |success: bool, message: &str, op: &str| {
             vec![format!(
-                r#"{{"success":{success},"ret_msg":"{message}","conn_id":"{connection}","req_id":"{request}","op":"{op}"}}"#
+                r#"{{"success":{success},"ret_msg":"{message}","conn_id":"{connection}"{request},"op":"{op}"}}"#
             )]
         };
         match said["op"].as_str() {
             Some("ping") => answer(true, "pong", "ping"),
             Some("subscribe") => {
+                let topics = said["args"].as_array().map_or(0, Vec::len);
+                if *self == Self::Spot && topics > SPOT_TOPICS {
+                    return answer(false, "args size >10", "subscribe");
+                }
                 for topic in said["args"].as_array().into_iter().flatten() {
                     let topic = topic.as_str().unwrap_or_default();
                     let found = topic.strip_prefix("publicTrade.").and_then(|s| tape.find(s));
@@ -128,17 +158,18 @@ impl Exchange for Bybit {
         }]
     }
 
-    fn rest(&self, path: &str, query: &Query<'_>, tape: &Tape) -> Answer {
+    fn rest(&self, request: &Request<'_>, tape: &Tape) -> Answer {
+        let (path, query) = (request.path, &request.query);
         if path != "/v5/market/recent-trade" {
             return Answer::refused(404, "404 page not found");
         }
         let series = query.get("symbol").and_then(|symbol| tape.find(symbol));
+        let now = request.now / 1_000_000;
         let category = query.get("category").unwrap_or_default();
         let (Some((_, series)), true) = (series, category == self.category()) else {
-            return Answer::ok(
-                r#"{"retCode":10001,"retMsg":"params error: symbol invalid","result":{},"retExtInfo":{},"time":0}"#
-                    .to_owned(),
-            );
+            return Answer::ok(format!(
+                r#"{{"retCode":10001,"retMsg":"params error: symbol invalid","result":{{}},"retExtInfo":{{}},"time":{now}}}"#
+            ));
         };
         let most = if *self == Self::Spot { 60 } else { 1000 };
         let limit = query.number("limit").unwrap_or(most).min(most) as usize;
@@ -157,7 +188,7 @@ impl Exchange for Bybit {
             );
         }
         Answer::ok(format!(
-            r#"{{"retCode":0,"retMsg":"OK","result":{{"category":"{category}","list":[{rows}]}},"retExtInfo":{{}},"time":0}}"#
+            r#"{{"retCode":0,"retMsg":"OK","result":{{"category":"{category}","list":[{rows}]}},"retExtInfo":{{}},"time":{now}}}"#
         ))
     }
 }

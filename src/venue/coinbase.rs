@@ -3,7 +3,10 @@
 
 use std::fmt::Write;
 
-use super::exchange::{Answer, Client, Exchange as Protocol, Query, page, rfc3339_micros, side};
+use super::exchange::{
+    Answer, Client, Exchange as Protocol, Query, Request, page, rfc3339_micros, rfc3339_shortest,
+    side,
+};
 use super::tape::{Series, Tape};
 
 /// Trades of a snapshot.
@@ -22,7 +25,7 @@ fn maker(series: &Series, place: usize, buy: &'static str, sell: &'static str) -
 impl Advanced {
     /// A message with the number that all messages of a connection share.
     fn message(client: &mut Client, channel: &str, now: i64, events: &str) -> String {
-        let (time, number) = (rfc3339_micros(now), client.sequence);
+        let (time, number) = (rfc3339_shortest(now), client.sequence);
         client.sequence += 1;
         format!(
             r#"{{"channel":"{channel}","timestamp":"{time}","sequence_num":{number},"events":[{events}]}}"#
@@ -39,7 +42,7 @@ impl Advanced {
         for place in places.rev() {
             let trade = &series.trades()[place];
             let (product, id, price) = (&series.symbol, trade.trade_id, trade.price);
-            let (size, time) = (series.printed_qty(trade), rfc3339_micros(trade.event_time));
+            let (size, time) = (series.printed_qty(trade), rfc3339_shortest(trade.event_time));
             let side = maker(series, place, "BUY", "SELL");
             let comma = if rows.is_empty() { "" } else { "," };
             // Writing into a text cannot fail.
@@ -59,12 +62,13 @@ impl Advanced {
             .filter(|(_, wanted)| **wanted)
             .map(|(series, _)| series.symbol.as_str())
             .collect();
+        // In the order of the alphabet.
         let mut channels = Vec::new();
-        if !wanted.is_empty() {
-            channels.push(format!(r#""market_trades":["{}"]"#, wanted.join("\",\"")));
-        }
         if client.heartbeats {
             channels.push(r#""heartbeats":["heartbeats"]"#.to_owned());
+        }
+        if !wanted.is_empty() {
+            channels.push(format!(r#""market_trades":["{}"]"#, wanted.join("\",\"")));
         }
         let event = format!(r#"{{"subscriptions":{{{}}}}}"#, channels.join(","));
         Self::message(client, "subscriptions", now, &event)
@@ -116,16 +120,19 @@ impl Protocol for Advanced {
         answers
     }
 
-    fn heartbeat(&self, _tape: &Tape, client: &mut Client, now: i64) -> Option<String> {
+    fn heartbeat(&self, _tape: &Tape, client: &mut Client, now: i64) -> Vec<String> {
         if !client.heartbeats {
-            return None;
+            return Vec::new();
         }
-        let (time, count) =
-            (rfc3339_micros(now).replace('T', " ").replace('Z', ""), client.sequence);
+        client.beats += 1;
+        let count = client.beats;
+        let (seconds, ns) = (rfc3339_micros(now), now.rem_euclid(1_000_000_000));
+        let seconds = seconds.replace('T', " ");
+        let seconds = seconds.split('.').next().unwrap_or_default();
         let event = format!(
-            r#"{{"current_time":"{time} +0000 UTC m=+{count}.000000000","heartbeat_counter":{count}}}"#
+            r#"{{"current_time":"{seconds}.{ns:09} +0000 UTC m=+{count}.{ns:09}","heartbeat_counter":{count}}}"#
         );
-        Some(Self::message(client, "heartbeats", now, &event))
+        vec![Self::message(client, "heartbeats", now, &event)]
     }
 
     fn push(&self, series: &Series, _at: u32, places: &[u32], client: &mut Client) -> Vec<String> {
@@ -134,8 +141,8 @@ impl Protocol for Advanced {
         vec![Self::message(client, "market_trades", last, &event)]
     }
 
-    fn rest(&self, path: &str, query: &Query<'_>, tape: &Tape) -> Answer {
-        rest(path, query, tape)
+    fn rest(&self, request: &Request<'_>, tape: &Tape) -> Answer {
+        rest(request.path, &request.query, tape)
     }
 }
 
@@ -146,9 +153,10 @@ impl Exchange {
         let (size, time) = (series.printed_qty(trade), rfc3339_micros(trade.event_time));
         let side = maker(series, place, "buy", "sell");
         // Order ids that differ from trade to trade, as the real ones do.
-        let order = format!("{id:08x}-0000-4000-8000-{id:012x}");
+        let [maker_id, taker_id] =
+            ["8000", "9000"].map(|part| format!("{:08x}-0000-4000-{part}-{id:012x}", id as u32));
         format!(
-            r#"{{"type":"{kind}","trade_id":{id},"maker_order_id":"{order}","taker_order_id":"{order}","side":"{side}","size":"{size}","price":"{price}","product_id":"{product}","sequence":{id},"time":"{time}"}}"#
+            r#"{{"type":"{kind}","trade_id":{id},"maker_order_id":"{maker_id}","taker_order_id":"{taker_id}","side":"{side}","size":"{size}","price":"{price}","product_id":"{product}","sequence":{id},"time":"{time}"}}"#
         )
     }
 }
@@ -202,25 +210,27 @@ impl Protocol for Exchange {
         answers
     }
 
-    fn heartbeat(&self, tape: &Tape, client: &mut Client, now: i64) -> Option<String> {
-        let at = client.trades.iter().position(|wanted| *wanted)?;
+    fn heartbeat(&self, tape: &Tape, client: &mut Client, now: i64) -> Vec<String> {
         if !client.heartbeats {
-            return None;
+            return Vec::new();
         }
-        let series = &tape.series[at];
-        let last = series.happened().last().map_or(0, |trade| trade.trade_id);
-        let (product, time) = (&series.symbol, rfc3339_micros(now));
-        Some(format!(
-            r#"{{"type":"heartbeat","sequence":{last},"last_trade_id":{last},"product_id":"{product}","time":"{time}"}}"#
-        ))
+        let beat = |series: &Series| {
+            let last = series.happened().last().map_or(0, |trade| trade.trade_id);
+            let (product, time) = (&series.symbol, rfc3339_micros(now));
+            format!(
+                r#"{{"type":"heartbeat","sequence":{last},"last_trade_id":{last},"product_id":"{product}","time":"{time}"}}"#
+            )
+        };
+        let wanted = tape.series.iter().zip(&client.trades).filter(|(_, wanted)| **wanted);
+        wanted.map(|(series, _)| beat(series)).collect()
     }
 
     fn push(&self, series: &Series, _at: u32, places: &[u32], _client: &mut Client) -> Vec<String> {
         places.iter().map(|place| Self::row("match", series, *place as usize)).collect()
     }
 
-    fn rest(&self, path: &str, query: &Query<'_>, tape: &Tape) -> Answer {
-        rest(path, query, tape)
+    fn rest(&self, request: &Request<'_>, tape: &Tape) -> Answer {
+        rest(request.path, &request.query, tape)
     }
 }
 

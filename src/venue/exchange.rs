@@ -22,6 +22,8 @@ pub struct Client {
     pub micros: bool,
     /// Messages numbered so far, where the venue numbers them.
     pub sequence: u64,
+    /// Heartbeats counted so far, where the venue counts them.
+    pub beats: u64,
 }
 
 impl Client {
@@ -87,6 +89,18 @@ impl<'a> Query<'a> {
     }
 }
 
+/// A request over REST.
+pub struct Request<'a> {
+    /// Path, from the slash.
+    pub path: &'a str,
+    /// Query.
+    pub query: Query<'a>,
+    /// Whether times are wanted in µs, where the venue lets clients choose.
+    pub micros: bool,
+    /// Now, ns.
+    pub now: i64,
+}
+
 /// A venue's side of its protocol: pure functions from what a client says and what happens to what
 /// it is told.
 pub trait Exchange: Send + Sync {
@@ -124,9 +138,9 @@ pub trait Exchange: Send + Sync {
     /// A client says something; what it is answered.
     fn hear(&self, text: &str, tape: &Tape, client: &mut Client, now: i64) -> Vec<String>;
 
-    /// How often a heartbeat is sent, and what; none where the venue has none.
-    fn heartbeat(&self, _tape: &Tape, _client: &mut Client, _now: i64) -> Option<String> {
-        None
+    /// What a heartbeat is; nothing where the venue has none.
+    fn heartbeat(&self, _tape: &Tape, _client: &mut Client, _now: i64) -> Vec<String> {
+        Vec::new()
     }
 
     /// Time between heartbeats.
@@ -138,7 +152,7 @@ pub trait Exchange: Send + Sync {
     fn push(&self, series: &Series, at: u32, places: &[u32], client: &mut Client) -> Vec<String>;
 
     /// REST: what has happened.
-    fn rest(&self, path: &str, query: &Query<'_>, tape: &Tape) -> Answer;
+    fn rest(&self, request: &Request<'_>, tape: &Tape) -> Answer;
 }
 
 /// The protocol of that name.
@@ -169,6 +183,13 @@ pub(super) fn side(trade: &Trade, maker: bool) -> bool {
 pub(super) fn rfc3339_micros(ns: i64) -> String {
     jiff::Timestamp::from_nanosecond(i128::from(ns))
         .map(|time| format!("{time:.6}"))
+        .unwrap_or_default()
+}
+
+/// ns as `2026-08-09T21:05:42.5Z`: as many decimals as there are.
+pub(super) fn rfc3339_shortest(ns: i64) -> String {
+    jiff::Timestamp::from_nanosecond(i128::from(ns))
+        .map(|time| time.to_string())
         .unwrap_or_default()
 }
 
@@ -203,6 +224,9 @@ mod tests {
     #[test]
     fn times_are_written_as_the_venues_write_them() {
         assert_eq!(rfc3339_micros(1_786_309_542_514_318_000), "2026-08-09T21:05:42.514318Z");
+        assert_eq!(rfc3339_shortest(1_786_309_542_514_000_001), "2026-08-09T21:05:42.514000001Z");
+        assert_eq!(rfc3339_shortest(1_786_309_542_500_000_000), "2026-08-09T21:05:42.5Z");
+        assert_eq!(rfc3339_shortest(1_786_309_542_000_000_000), "2026-08-09T21:05:42Z");
         assert_eq!(decimal_seconds(1_762_795_433_971_744_500), "1762795433.9717445");
         assert_eq!(decimal_seconds(1_762_795_433_000_000_000), "1762795433.0");
     }

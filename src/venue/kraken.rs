@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::exchange::{
-    Answer, Client, Exchange, Query, decimal_seconds, page, rfc3339_micros, side,
+    Answer, Client, Exchange, Query, Request, decimal_seconds, page, rfc3339_micros, side,
 };
 use super::tape::{Series, Tape};
 
@@ -65,27 +65,32 @@ impl Exchange for Kraken {
             Some(number) => format!(r#","req_id":{number}"#),
             None => String::new(),
         };
-        let times = format!(r#""time_in":"{time}","time_out":"{time}"{request}"#);
+        let times = format!(r#""time_in":"{time}","time_out":"{time}""#);
         let method = said["method"].as_str().unwrap_or_default();
         if method == "ping" {
-            return vec![format!(r#"{{"method":"pong",{times}}}"#)];
+            return vec![format!(r#"{{"method":"pong"{request},{times}}}"#)];
         }
-        let refuse = |why: String| {
-            vec![format!(r#"{{"error":"{why}","method":"{method}","success":false,{times}}}"#)]
+        let refuse = |why: &str, symbol: &str| {
+            format!(
+                r#"{{"error":"{why}","method":"{method}","success":false{symbol},{times}{request}}}"#
+            )
         };
         if method != "subscribe" || said["params"]["channel"] != "trade" {
-            return refuse("Channel not supported".to_owned());
+            return vec![refuse("Channel not supported", "")];
         }
         let mut answers = Vec::new();
         for symbol in said["params"]["symbol"].as_array().into_iter().flatten() {
             let symbol = symbol.as_str().unwrap_or_default();
             let Some((at, series)) = tape.find(symbol) else {
-                return refuse(format!("Currency pair not supported {symbol}"));
+                // Every symbol is answered for itself.
+                let why = format!("Currency pair not supported {symbol}");
+                answers.push(refuse(&why, &format!(r#","symbol":"{symbol}""#)));
+                continue;
             };
             client.trades[at as usize] = true;
             client.heartbeats = true;
             answers.push(format!(
-                r#"{{"method":"subscribe","result":{{"channel":"trade","symbol":"{symbol}","snapshot":true}},"success":true,{times}}}"#
+                r#"{{"method":"subscribe","result":{{"channel":"trade","symbol":"{symbol}","snapshot":true}},"success":true,{times}{request}}}"#
             ));
             let snapshot = page(series.happened(), None, SNAPSHOT);
             if !snapshot.is_empty() {
@@ -95,15 +100,17 @@ impl Exchange for Kraken {
         answers
     }
 
-    fn heartbeat(&self, _tape: &Tape, client: &mut Client, _now: i64) -> Option<String> {
-        client.heartbeats.then(|| r#"{"channel":"heartbeat"}"#.to_owned())
+    fn heartbeat(&self, _tape: &Tape, client: &mut Client, _now: i64) -> Vec<String> {
+        let beat = client.heartbeats.then(|| r#"{"channel":"heartbeat"}"#.to_owned());
+        beat.into_iter().collect()
     }
 
     fn push(&self, series: &Series, _at: u32, places: &[u32], _client: &mut Client) -> Vec<String> {
         vec![message("update", &rows(series, places.iter().map(|place| *place as usize)))]
     }
 
-    fn rest(&self, path: &str, query: &Query<'_>, tape: &Tape) -> Answer {
+    fn rest(&self, request: &Request<'_>, tape: &Tape) -> Answer {
+        let (path, query) = (request.path, &request.query);
         let wanted = query.get("pair").unwrap_or_default();
         let series = tape.series.iter().find(|series| series.symbol.replace('/', "") == wanted);
         let (Some("Trades"), Some(series)) = (path.strip_prefix("/0/public/"), series) else {

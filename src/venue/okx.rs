@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::exchange::{Answer, Client, Exchange, Query, page, side};
+use super::exchange::{Answer, Client, Exchange, Query, Request, page, side};
 use super::tape::{Series, Tape};
 
 /// OKX.
@@ -43,7 +43,7 @@ impl Exchange for Okx {
             return vec!["pong".to_owned()];
         }
         let said: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
-        let connection = format!("{:08x}", client.number);
+        let connection = format!("c{:07x}", client.number);
         let business = client.heartbeats;
         let error = |code: &str, message: &str| {
             format!(
@@ -94,7 +94,8 @@ impl Exchange for Okx {
         messages
     }
 
-    fn rest(&self, path: &str, query: &Query<'_>, tape: &Tape) -> Answer {
+    fn rest(&self, request: &Request<'_>, tape: &Tape) -> Answer {
+        let (path, query) = (request.path, &request.query);
         let most = match path {
             "/api/v5/market/history-trades" => 100,
             "/api/v5/market/trades" => 500,

@@ -24,8 +24,10 @@ struct Pace {
     first_time: i64,
     /// By series: whether somebody has listened and should still.
     followed: Vec<bool>,
-    /// Trades that may still pass while nobody listens.
+    /// Trades that still pass before those who were cut off learn of it.
     outage: u64,
+    /// Those who were cut off and do not know yet.
+    deaf: Vec<Arc<Link>>,
     /// Set by a cut: how many REST answers there had been.
     cut: Option<u64>,
     rng: fastrand::Rng,
@@ -47,6 +49,7 @@ pub(super) async fn play(floor: Arc<Floor>) {
         first_time: order.first().map_or(0, |first| time(*first)),
         followed: vec![false; floor.tape.series.len()],
         outage: 0,
+        deaf: Vec::new(),
         cut: None,
         rng: fastrand::Rng::with_seed(floor.options.seed.wrapping_add(1)),
     };
@@ -57,7 +60,13 @@ pub(super) async fn play(floor: Arc<Floor>) {
         let most = floor.exchange.trades_per_message();
         let together = order[at..].iter().take(most);
         let count = together.take_while(|next| next.0 == series && time(**next) == now).count();
-        wait(&floor, &mut pace, series, now, at, count as u64).await;
+        let last = order[at + count - 1].1 as usize + 1;
+        if last == floor.tape.series[series as usize].trades().len() {
+            // The last trade shows what is missing: somebody should be there to hear it.
+            pace.outage = 0;
+            cut(&floor, &mut pace).await;
+        }
+        wait(&floor, &mut pace, series, now, at).await;
         tell(&floor, &mut pace, &order[at..at + count]).await;
         at += count;
         unbroken += 1;
@@ -65,6 +74,7 @@ pub(super) async fn play(floor: Arc<Floor>) {
             tokio::task::yield_now().await;
         }
     }
+    cut(&floor, &mut pace).await;
     floor.tally.ended.store(true, Ordering::Release);
     if floor.options.once {
         for link in floor.links() {
@@ -88,14 +98,14 @@ async fn changed(floor: &Floor) {
 }
 
 /// Waits until a trade's time has come.
-async fn wait(floor: &Floor, pace: &mut Pace, series: u32, time: i64, at: usize, count: u64) {
+async fn wait(floor: &Floor, pace: &mut Pace, series: u32, time: i64, at: usize) {
     let due = match floor.options.speed {
         Speed::Times(times) => {
             let ns = (time - pace.first_time).max(0) as f64 / times;
             pace.began + Duration::from_nanos(ns as u64)
         }
         Speed::Rate(rate) => pace.began + Duration::from_secs_f64(at as f64 / rate),
-        Speed::Max => return wait_for_listener(floor, pace, series, count).await,
+        Speed::Max => return wait_for_listener(floor, pace, series).await,
     };
     // The timer counts in ms: what is due within one is sent at once rather than late.
     if due > Instant::now() + Duration::from_millis(1) {
@@ -106,7 +116,7 @@ async fn wait(floor: &Floor, pace: &mut Pace, series: u32, time: i64, at: usize,
 /// A tape without a clock of its own must not run on for ever while a client that lost its
 /// connection comes back: real time would have let only so many trades pass. Where REST lists the
 /// newest trades only, not before the client could ask for them either.
-async fn wait_for_listener(floor: &Floor, pace: &mut Pace, series: u32, count: u64) {
+async fn wait_for_listener(floor: &Floor, pace: &mut Pace, series: u32) {
     let at = series as usize;
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -121,11 +131,7 @@ async fn wait_for_listener(floor: &Floor, pace: &mut Pace, series: u32, count: u
             changed(floor).await;
             continue;
         }
-        if !pace.followed[at] {
-            return;
-        }
-        if pace.outage > 0 {
-            pace.outage = pace.outage.saturating_sub(count);
+        if !pace.followed[at] || pace.outage > 0 {
             return;
         }
         if Instant::now() >= deadline || floor.stop.load(Ordering::Acquire) {
@@ -145,20 +151,34 @@ async fn tell(floor: &Floor, pace: &mut Pace, trades: &[(u32, u32)]) {
         of.play();
     }
     floor.tally.played.fetch_add(trades.len() as u64, Ordering::Relaxed);
+    pace.outage = pace.outage.saturating_sub(trades.len() as u64);
     for link in floor.links() {
         let orders = orders(floor, &link, trades);
         for order in orders {
-            if matches!(order, Out::Cut) {
+            if matches!(order, Out::Cut) && floor.options.speed == Speed::Max {
                 pace.outage = pace.rng.u64(0..=floor.exchange.outage_most());
-                if floor.exchange.lists_recent_only() {
-                    pace.cut = Some(floor.tally.answers.load(Ordering::Acquire));
-                }
+                pace.deaf.push(Arc::clone(&link));
+                break;
             }
             // A client that has gone hears nothing.
             if link.queue.send(order).await.is_err() {
                 break;
             }
         }
+    }
+    if pace.outage == 0 {
+        cut(floor, pace).await;
+    }
+}
+
+/// Tells those who were cut off. Had they been told at once, how many trades they miss would be a
+/// race between them and the tape, and no seed could repeat it.
+async fn cut(floor: &Floor, pace: &mut Pace) {
+    if !pace.deaf.is_empty() && floor.exchange.lists_recent_only() {
+        pace.cut = Some(floor.tally.answers.load(Ordering::Acquire));
+    }
+    for link in pace.deaf.drain(..) {
+        let _ = link.queue.send(Out::Cut).await;
     }
 }
 

@@ -10,12 +10,12 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::http::{Response, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Response, StatusCode, Uri, header};
 use axum::response::IntoResponse;
 use futures_util::SinkExt;
 use tokio::sync::{Notify, mpsc};
 
-use super::exchange::{Client, Exchange, Query};
+use super::exchange::{Client, Exchange, Query, Request};
 use super::faults::{Kind, Mangler};
 use super::tape::Tape;
 use super::{Tally, VenueOptions, player};
@@ -124,6 +124,7 @@ async fn stopped(floor: &Floor) {
 async fn answer(
     State(floor): State<Arc<Floor>>,
     uri: Uri,
+    headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response<Body> {
     let query = Query::new(uri.query().unwrap_or_default());
@@ -141,11 +142,15 @@ async fn answer(
             let upgrade = upgrade.max_message_size(1 << 20);
             upgrade.on_upgrade(move |socket| attend(floor, socket, client))
         }
-        Err(_) => rest(&floor, uri.path(), &query),
+        Err(_) => {
+            let unit = headers.get("x-mbx-time-unit").map(|unit| unit.as_bytes());
+            let micros = unit == Some(b"MICROSECOND");
+            rest(&floor, &Request { path: uri.path(), query, micros, now: now_ns() })
+        }
     }
 }
 
-fn rest(floor: &Floor, path: &str, query: &Query<'_>) -> Response<Body> {
+fn rest(floor: &Floor, request: &Request<'_>) -> Response<Body> {
     floor.tally.requests.fetch_add(1, Ordering::Relaxed);
     let faults = &floor.options.faults;
     if let Some((chance, after)) = faults.rest_429
@@ -159,7 +164,7 @@ fn rest(floor: &Floor, path: &str, query: &Query<'_>) -> Response<Body> {
         floor.tally.count(Kind::Rest5xx);
         return (StatusCode::SERVICE_UNAVAILABLE, "upstream is away").into_response();
     }
-    let answer = floor.exchange.rest(path, query, &floor.tape);
+    let answer = floor.exchange.rest(request, &floor.tape);
     floor.tally.answers.fetch_add(1, Ordering::Release);
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     (status, [(header::CONTENT_TYPE, "application/json")], answer.body).into_response()
@@ -227,7 +232,7 @@ async fn converse(
                     let mut client = lock(&link.client);
                     floor.exchange.heartbeat(&floor.tape, &mut client, now_ns())
                 };
-                say(floor, socket, beat.into_iter().collect()).await?;
+                say(floor, socket, beat).await?;
             }
             count = orders.recv_many(&mut buffer, AT_ONCE) => {
                 if count == 0 {

@@ -88,10 +88,20 @@ impl Venue {
     }
 
     /// Ends it in good order; what it said.
-    pub fn stop(mut self) -> String {
+    pub fn stop(self) -> String {
+        self.terminate().1
+    }
+
+    /// Ends it in good order; its exit code and what it said.
+    pub fn terminate(self) -> (Option<i32>, String) {
         signal(&self.child, "TERM");
-        self.child.wait().unwrap();
-        self.errors.take().unwrap().join().unwrap()
+        self.finish()
+    }
+
+    /// Waits for its end; its exit code and what it said.
+    pub fn finish(mut self) -> (Option<i32>, String) {
+        let code = self.child.wait().unwrap().code();
+        (code, self.errors.take().unwrap().join().unwrap())
     }
 }
 

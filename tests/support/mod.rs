@@ -6,3 +6,5 @@ pub mod bars;
 pub mod graph_runs;
 pub mod kafka;
 pub mod live;
+pub mod shapes;
+pub mod venue;
