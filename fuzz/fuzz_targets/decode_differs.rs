@@ -6,17 +6,20 @@ use arbitrary::{Arbitrary, Unstructured};
 use barflow_fuzz::{listings, message};
 use libfuzzer_sys::fuzz_target;
 
-/// A price or quantity: these digits, with the point before the last so many of them.
+/// A price or quantity: the leading bits of these digits (so that short numbers are as likely as
+/// long ones), with the point before the last so many of them.
 #[derive(Arbitrary, Debug)]
 struct Decimal {
     digits: u64,
+    cut: u8,
     decimals: u8,
 }
 
 impl Decimal {
     fn quoted(&self) -> String {
         let decimals = usize::from(self.decimals % 24);
-        let digits = format!("{:0width$}", self.digits, width = decimals + 1);
+        let digits = self.digits >> (self.cut % 64);
+        let digits = format!("{digits:0width$}", width = decimals + 1);
         let (whole, fraction) = digits.split_at(digits.len() - decimals);
         let point = if fraction.is_empty() { "" } else { "." };
         format!("\"{whole}{point}{fraction}\"")
