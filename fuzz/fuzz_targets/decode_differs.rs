@@ -6,49 +6,58 @@ use arbitrary::{Arbitrary, Unstructured};
 use barflow_fuzz::{listings, message};
 use libfuzzer_sys::fuzz_target;
 
-/// A number as its text.
+/// A price or quantity: the leading bits of these digits (so that short numbers are as likely as
+/// long ones), with the point before the last so many of them.
 #[derive(Arbitrary, Debug)]
-enum Number {
-    /// What venues send.
-    Decimal { whole: u32, fraction: u32, zeros: u8 },
-    /// Ids and times.
-    Whole(u64),
-    /// Now, give or take: other times are refused before much else is seen of them.
-    Time(u32),
+struct Decimal {
+    digits: u64,
+    cut: u8,
+    decimals: u8,
+}
+
+impl Decimal {
+    fn quoted(&self) -> String {
+        let decimals = usize::from(self.decimals % 24);
+        let digits = self.digits >> (self.cut % 64);
+        let digits = format!("{digits:0width$}", width = decimals + 1);
+        let (whole, fraction) = digits.split_at(digits.len() - decimals);
+        let point = if fraction.is_empty() { "" } else { "." };
+        format!("\"{whole}{point}{fraction}\"")
+    }
+}
+
+/// What stands where a lawful value should.
+#[derive(Arbitrary, Debug)]
+enum Odd {
     /// Digits, signs, points and exponents in any order.
     Digits(Vec<u8>),
+    /// A whole number, such as one that is too large.
+    Whole(u128),
     /// Anything else that a value may hold.
     Text(String),
 }
 
-impl Number {
-    fn text(&self) -> String {
-        match self {
-            Self::Decimal { whole, fraction, zeros } => {
-                format!("{whole}.{}{fraction}", "0".repeat(usize::from(zeros % 24)))
-            }
-            Self::Whole(number) => number.to_string(),
-            Self::Time(ms) => format!("17{ms:011}"),
+impl Odd {
+    /// As a text of JSON, or bare.
+    fn value(&self, in_quotes: bool) -> String {
+        let text = match self {
             Self::Digits(codes) => {
                 let alphabet = b"0123456789.-+eE00";
                 codes.iter().map(|code| char::from(alphabet[usize::from(*code) % 17])).collect()
             }
+            Self::Whole(number) => number.to_string(),
             Self::Text(text) => text.clone(),
+        };
+        if in_quotes {
+            return quoted(&text);
         }
-    }
-
-    /// As a text of JSON. A quote, or a backslash before the closing one, would end the value
-    /// elsewhere: then the two frames would not hold the same fields.
-    fn quoted(&self) -> String {
-        quoted(&self.text())
-    }
-
-    /// As a bare value; what has a meaning between values is left out for the same reason.
-    fn bare(&self) -> String {
-        self.text().replace(['"', '\\', ',', ':', '{', '}', '[', ']'], "")
+        // What has a meaning between values would make other fields of the same characters.
+        text.replace(['"', '\\', ',', ':', '{', '}', '[', ']'], "")
     }
 }
 
+/// A text of JSON. A quote, or a backslash before the closing one, would end it elsewhere: then the
+/// two frames would not hold the same fields.
 fn quoted(text: &str) -> String {
     let text = text.replace('"', "");
     let slashes = text.len() - text.trim_end_matches('\\').len();
@@ -56,102 +65,73 @@ fn quoted(text: &str) -> String {
     format!("\"{text}{even}\"")
 }
 
-#[derive(Arbitrary, Debug)]
-enum Word {
-    First,
-    Second,
-    Lower,
-    Escaped,
-    Other(String),
-}
-
-#[derive(Arbitrary, Debug)]
-enum Flag {
-    True,
-    False,
-    Other(Number),
-}
-
-impl Flag {
-    fn text(&self) -> String {
-        match self {
-            Self::True => "true".to_owned(),
-            Self::False => "false".to_owned(),
-            Self::Other(other) => other.bare(),
-        }
-    }
-}
-
 /// The shapes that the fast path knows.
 #[derive(Arbitrary, Debug)]
 enum Shape {
-    SpotTrade { flag: Flag },
-    SpotTradeWithOrders { buyer: Number, seller: Number, flag: Flag },
-    FuturesTrade { kind: Option<String>, status: Option<Number> },
-    SpotAggregate { flag: Flag, last: Number },
-    FuturesAggregate { last: Number, normal: Option<Number>, status: Option<Number> },
+    SpotTrade,
+    SpotTradeWithOrders,
+    FuturesTrade { status: Option<u8> },
+    SpotAggregate,
+    FuturesAggregate { normal: Option<Decimal>, status: Option<u8> },
 }
 
+/// Lawful but for the odd values: were every one of them arbitrary, hardly a frame would be read
+/// to its end.
 #[derive(Arbitrary, Debug)]
 struct Fields {
     shape: Shape,
-    stream: String,
-    symbol: Word,
-    sent: Number,
-    id: Number,
-    price: Number,
-    qty: Number,
-    first: Number,
-    time: Number,
-    maker: Flag,
+    second: bool,
+    id: u64,
+    price: Decimal,
+    qty: Decimal,
+    first: u64,
+    more: u32,
+    /// ms after the beginning of 2020, or µs.
+    time: u32,
+    micro: bool,
+    maker: bool,
     /// Which other order of the keys to compare with.
     order: u64,
+    /// Places of odd values and whether they are texts.
+    odd: Vec<(u8, bool, Odd)>,
 }
 
 impl Fields {
     /// Keys and values in the order that the venue sends them.
     fn in_order(&self, symbols: [&str; 2]) -> Vec<(&'static str, String)> {
-        let symbol = match &self.symbol {
-            Word::First => quoted(symbols[0]),
-            Word::Second => quoted(symbols[1]),
-            Word::Lower => quoted(&symbols[0].to_lowercase()),
-            Word::Escaped => format!("\"\\u{:04x}{}\"", symbols[1].as_bytes()[0], &symbols[1][1..]),
-            Word::Other(other) => quoted(other),
-        };
-        let symbol = ("s", symbol);
-        let sent = ("E", self.sent.bare());
-        let time = ("T", self.time.bare());
+        let time = 1_577_836_800_000 + u64::from(self.time);
+        let time = if self.micro { time * 1_000 + 7 } else { time }.to_string();
+        let last = ("l", self.first.wrapping_add(self.more.into()).to_string());
+        let first = ("f", self.first.to_string());
+        let id = self.id.to_string();
+        let symbol = ("s", quoted(symbols[usize::from(self.second)]));
+        let (sent, time) = (("E", time.clone()), ("T", time));
         let (price, qty) = (("p", self.price.quoted()), ("q", self.qty.quoted()));
-        let maker = ("m", self.maker.text());
+        let (maker, best) = (("m", self.maker.to_string()), ("M", "true".to_owned()));
         let trade = ("e", quoted("trade"));
         let aggregate = ("e", quoted("aggTrade"));
-        let status = |status: &Option<Number>| status.as_ref().map(|status| ("st", status.bare()));
+        let status = |status: &Option<u8>| status.map(|status| ("st", status.to_string()));
         match &self.shape {
-            Shape::SpotTrade { flag } => {
-                let best = ("M", flag.text());
-                vec![trade, sent, symbol, ("t", self.id.bare()), price, qty, time, maker, best]
+            Shape::SpotTrade => {
+                vec![trade, sent, symbol, ("t", id), price, qty, time, maker, best]
             }
-            Shape::SpotTradeWithOrders { buyer, seller, flag } => {
-                let (buyer, seller) = (("b", buyer.bare()), ("a", seller.bare()));
-                let (id, best) = (("t", self.id.bare()), ("M", flag.text()));
-                vec![trade, sent, symbol, id, price, qty, buyer, seller, time, maker, best]
+            Shape::SpotTradeWithOrders => {
+                let (buyer, seller) = (("b", "88".to_owned()), ("a", "50".to_owned()));
+                vec![trade, sent, symbol, ("t", id), price, qty, buyer, seller, time, maker, best]
             }
-            Shape::FuturesTrade { kind, status: st } => {
-                let kind = ("X", quoted(kind.as_deref().unwrap_or("MARKET")));
-                let id = ("t", self.id.bare());
-                let mut all = vec![trade, sent, time, symbol, id, price, qty, kind, maker];
+            Shape::FuturesTrade { status: st } => {
+                let kind = ("X", quoted("MARKET"));
+                let mut all = vec![trade, sent, time, symbol, ("t", id), price, qty, kind, maker];
                 all.extend(status(st));
                 all
             }
-            Shape::SpotAggregate { flag, last } => {
-                let (first, last) = (("f", self.first.bare()), ("l", last.bare()));
-                let (id, best) = (("a", self.id.bare()), ("M", flag.text()));
-                vec![aggregate, sent, symbol, id, price, qty, first, last, time, maker, best]
+            Shape::SpotAggregate => {
+                vec![aggregate, sent, symbol, ("a", id), price, qty, first, last, time, maker, best]
             }
-            Shape::FuturesAggregate { last, normal, status: st } => {
-                let mut all = vec![aggregate, sent, ("a", self.id.bare()), symbol, price, qty];
+            Shape::FuturesAggregate { normal, status: st } => {
+                let mut all = vec![aggregate, sent, ("a", id), symbol, price, qty];
                 all.extend(normal.as_ref().map(|normal| ("nq", normal.quoted())));
-                all.extend([("f", self.first.bare()), ("l", last.bare()), time, maker]);
+                all.extend([first, last, time, maker]);
                 all.extend(status(st));
                 all
             }
@@ -167,13 +147,21 @@ fn object(fields: &[(&str, String)]) -> String {
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(fields) = Fields::arbitrary_take_rest(Unstructured::new(bytes)) else { return };
-    let stream = quoted(&fields.stream);
     for venue in barflow::feeds::venues() {
         if !venue.protocol().starts_with("binance") {
             continue;
         }
         let listings = listings(&*venue);
         let mut inner = fields.in_order([&listings[0].symbol, &listings[1].symbol]);
+        let mut stream = quoted("x@y");
+        // The place behind the fields is that of the stream's name.
+        let places = inner.len() + 1;
+        for (place, in_quotes, odd) in &fields.odd {
+            match inner.get_mut(usize::from(*place) % places) {
+                Some((_, value)) => *value = odd.value(*in_quotes),
+                None => stream = odd.value(true),
+            }
+        }
         let sent = format!("{{\"stream\":{stream},\"data\":{}}}", object(&inner));
         // Fisher and Yates, so that every order can be reached.
         let mut order = fields.order;
