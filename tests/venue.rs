@@ -9,10 +9,9 @@ use std::sync::atomic::Ordering;
 use barflow::venue::{Running, Speed, Tally, VenueOptions};
 use barflow_operators::trade::Trade;
 use serde_json::Value;
-use support::venue::{
-    BEGIN, Client, FIRST_ID, PROTOCOLS, Protocol, bare, get, listed, options, protocol, rows, said,
-    start, told, trades,
-};
+use support::protocols::{BEGIN, FIRST_ID, PROTOCOLS, Protocol, protocol, trades};
+use support::rows::{bare, rows, said, told};
+use support::venue::{Client, get, listed, options, start};
 
 fn played(tally: &Tally) -> u64 {
     tally.played.load(Ordering::Relaxed)

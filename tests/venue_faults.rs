@@ -14,9 +14,9 @@ use barflow::venue::Running;
 use barflow::venue::faults::{KINDS, Kind};
 use barflow_operators::trade::Aggressor;
 use support::live::{Venue, barflow, output};
-use support::venue::{
-    Client, FIRST_ID, Heard, Protocol, bare, get, listed, options, protocol, rows, start, trades,
-};
+use support::protocols::{FIRST_ID, Protocol, protocol, trades};
+use support::rows::{bare, rows};
+use support::venue::{Client, Heard, get, listed, options, start};
 
 /// Trades of a run.
 const MANY: usize = 1_000;

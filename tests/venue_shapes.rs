@@ -4,72 +4,13 @@
 
 mod support;
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
-use barflow::capture::{Direction, read};
 use barflow::venue::VenueOptions;
-use serde_json::value::RawValue;
-use support::shapes::{Grain, shapes};
-use support::venue::{Client, Heard, get, options, protocol, start, trades};
-
-/// Where the recordings are; none where they are not.
-fn data() -> Option<PathBuf> {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    if !data.exists() {
-        println!("SKIPPED: {} is not there", data.display());
-        return None;
-    }
-    Some(data)
-}
-
-/// What a venue sent over connections whose address has `address` in it, with `part` in it.
-fn recorded(data: &Path, file: &str, address: &str, part: &str) -> Vec<String> {
-    let mut here = Vec::new();
-    let mut found = Vec::new();
-    for line in read::open(&data.join(file)).unwrap() {
-        let line = line.unwrap();
-        let text = String::from_utf8(line.frame).unwrap();
-        match line.direction {
-            Direction::Connect if text.contains(address) => here.push(line.connection),
-            // hftbacktest's recordings do not say with whom they are.
-            Direction::Received
-                if text.contains(part)
-                    && (address.is_empty() || here.contains(&line.connection)) =>
-            {
-                found.push(text);
-            }
-            _ => {}
-        }
-    }
-    found
-}
-
-/// Recorded messages that others keep in a field of lines of JSON.
-fn kept(data: &Path, file: &str, field: &str, part: &str) -> Vec<String> {
-    let lines = fs::read_to_string(data.join(file)).unwrap();
-    let mut found = Vec::new();
-    for line in lines.lines() {
-        let line: std::collections::HashMap<String, Box<RawValue>> =
-            serde_json::from_str(line).unwrap();
-        let raw = line[field].get();
-        let text = match serde_json::from_str::<String>(raw) {
-            Ok(text) => text,
-            Err(_) => raw.to_owned(),
-        };
-        found.extend(text.contains(part).then_some(text));
-    }
-    found
-}
-
-fn example(data: &Path, file: &str) -> Vec<String> {
-    vec![fs::read_to_string(data.join("fixtures").join(file)).unwrap()]
-}
-
-/// What the venue's documentation shows, where nothing recorded was found.
-fn documented(text: &str) -> Vec<String> {
-    vec![text.to_owned()]
-}
+use support::protocols::{protocol, trades};
+use support::real::{compare, data, documented, example, kept, recorded};
+use support::shapes::Grain;
+use support::venue::{Client, Heard, get, options, start};
 
 /// What our venue sends to a client that says this: all of a run, and what a client hears that comes
 /// late, until all of `parts` have come.
@@ -92,7 +33,7 @@ fn ours(name: &str, path: &str, asks: &[&str], parts: &[&str]) -> Vec<String> {
         heard.push(text);
     }
     let venue = start(protocol, tape, VenueOptions { start_now: true, ..options("") });
-    while !venue.tally.ended.load(std::sync::atomic::Ordering::Acquire) {
+    while !venue.tally.ended.load(Ordering::Acquire) {
         std::thread::yield_now();
     }
     let mut client = open(venue.address);
@@ -112,42 +53,10 @@ fn listed(name: &str, path: &str) -> Vec<String> {
     let protocol = protocol(name);
     let options = VenueOptions { start_now: true, ..options("") };
     let venue = start(protocol, trades(protocol, 40), options);
-    while !venue.tally.ended.load(std::sync::atomic::Ordering::Acquire) {
+    while !venue.tally.ended.load(Ordering::Acquire) {
         std::thread::yield_now();
     }
     vec![get(venue.address, path, ("Accept", "*/*")).2]
-}
-
-/// Keys that only one side has, and why.
-type Keys<'a> = &'a [(&'a str, &'a str)];
-
-/// Everything that is to be said of our messages must be so of real ones.
-fn compare(
-    what: &str,
-    ours: &[&String],
-    real: &[String],
-    grain: Grain,
-    only_real: Keys<'_>,
-    only_ours: Keys<'_>,
-) {
-    assert!(!ours.is_empty() && !real.is_empty(), "{what}: {} {}", ours.len(), real.len());
-    let has = |text: &String, key: &str| text.contains(&format!("\"{key}\":"));
-    for (key, reason) in only_real {
-        let real = real.iter().any(|text| has(text, key));
-        assert!(real && !ours.iter().any(|text| has(text, key)), "{what}, {key}: not so: {reason}");
-    }
-    for (key, reason) in only_ours {
-        let ours = ours.iter().all(|text| has(text, key));
-        assert!(ours && !real.iter().any(|text| has(text, key)), "{what}, {key}: not so: {reason}");
-    }
-    let names = |keys: Keys<'_>| keys.iter().map(|(key, _)| key.to_string()).collect::<Vec<_>>();
-    let (skip_real, skip_ours) = (names(only_real), names(only_ours));
-    let skip_real: Vec<&str> = skip_real.iter().map(String::as_str).collect();
-    let skip_ours: Vec<&str> = skip_ours.iter().map(String::as_str).collect();
-    let wanted = shapes(real, grain, &skip_real);
-    for shape in shapes(ours.iter().copied(), grain, &skip_ours) {
-        assert!(wanted.contains(&shape), "{what}: {shape}\nis none of {wanted:#?}");
-    }
 }
 
 const FINE: Grain = Grain::Fine;

@@ -6,5 +6,8 @@ pub mod bars;
 pub mod graph_runs;
 pub mod kafka;
 pub mod live;
+pub mod protocols;
+pub mod real;
+pub mod rows;
 pub mod shapes;
 pub mod venue;
