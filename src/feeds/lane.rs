@@ -240,7 +240,9 @@ impl Lane {
             }
         }
         self.last = Some(id);
-        self.last_time = print.trade.event_time;
+        if print.trade.event_time > 0 {
+            self.last_time = print.trade.event_time;
+        }
     }
 
     fn release_waiting(&mut self, out: &mut Released) {
@@ -370,6 +372,16 @@ mod tests {
         lane.take(&print(4), &mut out);
         assert_eq!(out.trades.trade_id, [1, 4]);
         assert_eq!(out.voids, [Gap { first_missing: 2, last_missing: 3 }]);
+    }
+
+    #[test]
+    fn an_excluded_id_without_a_time_leaves_the_last_one_standing() {
+        let (mut lane, mut out) = (Lane::new(Ids::Consecutive, 10), released());
+        lane.take(&print(1), &mut out);
+        let mut timeless = void(2);
+        timeless.trade.event_time = 0;
+        lane.take(&timeless, &mut out);
+        assert_eq!(lane.last(), Some((2, 1_000)));
     }
 
     #[test]

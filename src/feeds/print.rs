@@ -148,7 +148,10 @@ impl Prints {
     }
 
     /// Adds an id that is no trade between market participants.
+    /// A time that cannot be is taken for unknown (0): the row's id is what counts.
     pub fn exclude(&mut self, slot: u32, id: u64, event_time: i64, why: &'static str) {
+        let believable = validation::EARLIEST_NS..validation::LATEST_NS;
+        let event_time = if believable.contains(&event_time) { event_time } else { 0 };
         let trade = Trade {
             trade_id: id,
             event_time,
