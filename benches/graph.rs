@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 
 use barflow::config::bars::{BarBook, cut};
 use barflow::graph::assemble::GraphOptions;
-use barflow::graph::run::{Feeder, Pace, Workers, commit_channel, run};
-use barflow::graph::stop::Stop;
-use barflow::graph::tally::Tally;
+use barflow::graph::run::{Feeder, Pace, Workers, run};
+use barflow::sinks::BarSink;
 use barflow::sinks::none::NoSink;
 use barflow_operators::bars::machine::BarMachine;
 use barflow_operators::batch::{Feed, IdKind, InputKind, TradeBatch};
@@ -87,25 +86,15 @@ fn bare(book: &BarBook, intakes: &[Intake]) -> usize {
 }
 
 fn through_graph(book: &BarBook, intakes: Vec<Intake>, pool: &BatchPool) -> u64 {
-    let (commits, committed) = commit_channel();
     let book = book.clone();
-    let options = GraphOptions {
-        specs_of: Arc::new(move |feed| book.for_feed(feed)),
-        validate: ValidateOptions {
-            policy: RejectPolicy::Stop,
-            reorder_window: 1024,
-            // Takes every batch back: freeing memory is not the graph's work.
-            pool: pool.clone(),
-            resume_after: BTreeMap::new(),
-        },
-        on_reject: Arc::new(|_| ()),
-        commits,
-        trades: None,
-        tally: Tally::default(),
-        stop: Stop::new(),
-        clock: Default::default(),
-        latency: Default::default(),
+    let validate = ValidateOptions {
+        policy: RejectPolicy::Stop,
+        reorder_window: 1024,
+        // Takes every batch back: freeing memory is not the graph's work.
+        pool: pool.clone(),
+        resume: BTreeMap::new(),
     };
+    let options = GraphOptions::new(Arc::new(move |feed| book.for_feed(feed)), validate);
     let feeder: Feeder = Box::new(move |inlets, _stop| {
         for intake in intakes {
             inlets[0].send(intake)?;
@@ -113,8 +102,8 @@ fn through_graph(book: &BarBook, intakes: Vec<Intake>, pool: &BatchPool) -> u64 
         Ok(())
     });
     let workers = Workers::Threads(1);
-    let sink = Box::new(NoSink::default());
-    let report = run(&workers, Pace::HISTORY, options, committed, vec![feeder], sink);
+    let sinks: Vec<Box<dyn BarSink>> = vec![Box::new(NoSink::default())];
+    let report = run(&workers, Pace::HISTORY, options, vec![feeder], sinks);
     report.expect("the graph runs").bars
 }
 

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::bar::Bar;
 use crate::bars::machine::BarMachine;
 use crate::batch::TradeBatch;
@@ -33,15 +35,17 @@ pub struct Joined {
 }
 
 /// The machines of one instrument.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Desk {
     seats: Vec<Seat>,
+    /// Room for bars; empty between two batches.
+    #[serde(skip)]
     closed: Vec<Bar>,
     begun: bool,
 }
 
 /// One machine, and what is known about its open bar that the machine need not know.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Seat {
     spec: BarSpec,
     machine: BarMachine,
@@ -51,7 +55,7 @@ struct Seat {
 }
 
 /// A second builder that began later, until the two agree.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Shadow {
     machine: BarMachine,
     /// Trades to let pass before it begins.
@@ -115,6 +119,16 @@ impl Desk {
             }
         }
         joined
+    }
+
+    /// The specifications of its machines.
+    pub fn specs(&self) -> impl Iterator<Item = &BarSpec> {
+        self.seats.iter().map(|seat| &seat.spec)
+    }
+
+    /// How many bars each machine has made.
+    pub fn bars(&self) -> impl Iterator<Item = (&BarSpec, u64)> {
+        self.seats.iter().map(|seat| (&seat.spec, seat.machine.bars()))
     }
 }
 

@@ -11,6 +11,7 @@
 pub mod bar;
 pub mod bars;
 pub mod batch;
+pub mod checkpoint;
 pub mod dataflow;
 pub mod desk;
 pub mod digest;

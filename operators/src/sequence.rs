@@ -72,8 +72,21 @@ pub struct Sequencer {
     voids: VecDeque<Gap>,
 }
 
+/// What is known of an instrument's order from an earlier run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resume {
+    /// Last trade applied, if any.
+    pub last_id: Option<u64>,
+    /// Its event time, ns.
+    pub last_time: i64,
+    /// Ids that were given up as missing, newest last.
+    pub gaps: VecDeque<Gap>,
+    /// Ids ahead that are known to stand for no trade.
+    pub voids: Vec<Gap>,
+}
+
 /// Gaps remembered per instrument. A trade older than the oldest of them counts as a duplicate.
-const GAPS_REMEMBERED: usize = 4096;
+pub const GAPS_REMEMBERED: usize = 4096;
 
 impl Sequencer {
     /// Trades wait for missing ids until `window` of them do; 0 never waits.
@@ -89,10 +102,19 @@ impl Sequencer {
         }
     }
 
-    /// Goes on after a trade that was applied in an earlier run: rows up to it are skipped as
-    /// duplicates.
-    pub fn resume_after(&mut self, trade_id: u64) {
-        self.last_id = Some(trade_id);
+    /// Goes on where an earlier run stopped: rows up to its last trade are skipped as duplicates,
+    /// except those of ids that were given up as missing.
+    pub fn resume(&mut self, from: Resume) {
+        self.last_id = from.last_id;
+        self.last_time = from.last_time;
+        self.recent_gaps = from.gaps;
+        self.voids = from.voids.into();
+    }
+
+    /// Ids ahead that are known to stand for no trade.
+    pub fn voids(&self) -> Vec<Gap> {
+        // Nearly always none, and then nothing is allocated.
+        self.voids.iter().copied().collect()
     }
 
     /// Stops waiting for good: whoever hands trades in has put them in order. What waited goes out
@@ -122,6 +144,7 @@ impl Sequencer {
     ) -> Arc<TradeBatch> {
         self.spans = batch.feed.ids == IdKind::Spans;
         self.skip_voids();
+        let batch = self.skip_applied(batch, findings);
         let passes =
             batch.feed.ids == IdKind::Ordinal || (!self.spans && self.continues(&batch.trade_id));
         if passes {
@@ -141,6 +164,19 @@ impl Sequencer {
         self.note_release(&ordered, findings);
         pool.give_back(Arc::new(batch));
         Arc::new(ordered)
+    }
+
+    /// Rows that an earlier run had numbered and applied come again where it stopped amid a piece.
+    fn skip_applied(&self, batch: TradeBatch, findings: &mut Findings) -> TradeBatch {
+        let Some(last) = self.last_id.filter(|_| batch.feed.ids == IdKind::Ordinal) else {
+            return batch;
+        };
+        if batch.trade_id.first().is_none_or(|first| *first > last) {
+            return batch;
+        }
+        let news: Vec<Trade> = batch.iter().filter(|trade| trade.trade_id > last).collect();
+        findings.duplicates += (batch.len() - news.len()) as u64;
+        TradeBatch::from_trades(Arc::clone(&batch.feed), &news)
     }
 
     /// Stops waiting: no more trades will come. Appends those that waited, noting their gaps.

@@ -29,7 +29,7 @@ use crate::feeds::hub::Outlets;
 use crate::feeds::session::SessionFault;
 use crate::graph::assemble::{GraphOptions, OnReject};
 use crate::graph::flow::EpochClock;
-use crate::graph::run::{Feeder, Pace, Workers, commit_channel, run as run_graph};
+use crate::graph::run::{Feeder, Pace, Workers, run as run_graph};
 use crate::graph::stop::{Cause, Stop};
 use crate::graph::tally::Tally;
 use crate::live::begin::HistoryError;
@@ -302,7 +302,6 @@ pub(super) fn execute(settings: LiveSettings, run: Run) -> Result<Outcome, Failu
     let on_reject = on_reject(quarantine.clone(), stop.clone());
     let tally = Tally::default();
     let book = Book::new(settings.bars.clone());
-    let (commits, committed) = commit_channel();
     let shared = book.clone();
     let options = GraphOptions {
         specs_of: Arc::new(move |feed| shared.now().for_feed(feed)),
@@ -310,15 +309,15 @@ pub(super) fn execute(settings: LiveSettings, run: Run) -> Result<Outcome, Failu
             policy: RejectPolicy::SetAside,
             reorder_window: 1024,
             pool: pool.clone(),
-            resume_after: BTreeMap::new(),
+            resume: BTreeMap::new(),
         },
         on_reject: Arc::clone(&on_reject),
-        commits,
         trades: None,
         tally: tally.clone(),
         stop: stop.clone(),
         clock: EpochClock::default(),
         latency: latency.clone(),
+        checkpoints: None,
     };
     let reports = Reports::default();
     let pace = Pace { idle_spin: settings.idle_spin, ..Pace::LIVE };
@@ -335,7 +334,7 @@ pub(super) fn execute(settings: LiveSettings, run: Run) -> Result<Outcome, Failu
     let feeder: Feeder = Box::new(move |inlets, stop| {
         supervisor.run(Outlets { inlets, pool, stop: stop.clone(), on_reject, gaps })
     });
-    let result = run_graph(&workers, pace, options, committed, vec![feeder], sink);
+    let result = run_graph(&workers, pace, options, vec![feeder], vec![sink]);
     let recorded = recording.map(crate::capture::record::Recording::finish);
 
     let mut remarks = remarks(&reports, &latency);

@@ -23,7 +23,7 @@ use crate::config::file::ConfigFile;
 use crate::config::replay::{QuoteChoice, ReplaySettings};
 use crate::graph::assemble::{GraphOptions, OnReject};
 use crate::graph::flow::EpochClock;
-use crate::graph::run::{Feeder, Pace, Workers, commit_channel, run as run_graph};
+use crate::graph::run::{Feeder, Pace, Workers, run as run_graph};
 use crate::graph::stop::{Cause, Stop};
 use crate::graph::tally::Tally;
 use crate::history::{feeders, remarks};
@@ -99,7 +99,6 @@ pub fn replay(settings: &ReplaySettings, report: bool) -> Result<Outcome, Failur
     };
     let workers = Workers::Threads(settings.workers);
     let tally = Tally::default();
-    let (commits, committed) = commit_channel();
     let book = settings.bars.clone();
     let options = GraphOptions {
         specs_of: Arc::new(move |feed| book.for_feed(feed)),
@@ -107,19 +106,19 @@ pub fn replay(settings: &ReplaySettings, report: bool) -> Result<Outcome, Failur
             policy: if quarantine.is_some() { RejectPolicy::SetAside } else { RejectPolicy::Stop },
             reorder_window: source.reorder_window(settings),
             pool: pool.clone(),
-            resume_after: BTreeMap::new(),
+            resume: BTreeMap::new(),
         },
         on_reject: on_reject(quarantine.clone(), stop.clone()),
-        commits,
         trades,
         tally: tally.clone(),
         stop: stop.clone(),
         clock: EpochClock::default(),
         latency: Latency::default(),
+        checkpoints: None,
     };
     let feeders = source.feeders(settings, &workers, &read, pool);
     let shown = report.then(|| Shown::start(progress.clone(), bytes));
-    let result = run_graph(&workers, Pace::HISTORY, options, committed, feeders, sink);
+    let result = run_graph(&workers, Pace::HISTORY, options, feeders, vec![sink]);
     drop(shown);
     let kept = store.map(TradeStore::finish).transpose();
 

@@ -18,11 +18,13 @@ use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::{Concatenate, Inspect, Probe};
 use timely::dataflow::{ProbeHandle, Scope, StreamVec};
 
+use super::checkpoints::Checkpoints;
 use super::flow::{EpochClock, Intakes, source};
 use super::handover::Handover;
 use super::outlet;
 use super::stop::Stop;
 use super::tally::Tally;
+use super::transactions::transactions;
 use crate::telemetry::latency::{Latency, Stage};
 
 /// Which bars a feed gets.
@@ -40,8 +42,6 @@ pub struct GraphOptions {
     pub validate: ValidateOptions,
     /// Who is told of bad rows.
     pub on_reject: OnReject,
-    /// Where commits go.
-    pub commits: Handover,
     /// Where validated trades go, if anybody wants them.
     pub trades: Option<Sender<Sequenced>>,
     /// Where counts are kept.
@@ -52,10 +52,34 @@ pub struct GraphOptions {
     pub clock: EpochClock,
     /// How long bars of live feeds take.
     pub latency: Latency,
+    /// How often checkpoints are made, and where builders begin; none for a run without.
+    pub checkpoints: Option<Checkpoints>,
 }
 
-/// Draws the dataflow of one worker, fed by `intakes`.
-pub fn assemble(scope: Scope<'_, Epoch>, intakes: Intakes, options: &GraphOptions) {
+impl GraphOptions {
+    /// A run that nobody watches: bad rows go nowhere, and there are no checkpoints.
+    pub fn new(specs_of: SpecsOf, validate: ValidateOptions) -> Self {
+        Self {
+            specs_of,
+            validate,
+            on_reject: Arc::new(|_| ()),
+            trades: None,
+            tally: Tally::default(),
+            stop: Stop::new(),
+            clock: EpochClock::default(),
+            latency: Latency::default(),
+            checkpoints: None,
+        }
+    }
+}
+
+/// Draws the dataflow of one worker, fed by `intakes`; bars leave by `commits`.
+pub fn assemble(
+    scope: Scope<'_, Epoch>,
+    intakes: Intakes,
+    options: &GraphOptions,
+    commits: Handover,
+) {
     let handed_over = ProbeHandle::new();
     let intakes = source(scope, intakes, options.clock.clone(), handed_over.clone());
 
@@ -69,7 +93,9 @@ pub fn assemble(scope: Scope<'_, Epoch>, intakes: Intakes, options: &GraphOption
     }
 
     let specs_of = Arc::clone(&options.specs_of);
-    let built = bars(validated.trades, options.validate.pool.clone(), move |feed| specs_of(feed));
+    let book = options.checkpoints.as_ref().map(Checkpoints::book);
+    let pool = options.validate.pool.clone();
+    let built = bars(validated.trades, pool, move |feed| specs_of(feed), book);
     built.joined.sink(Pipeline, "Joined", |(input, _frontier)| {
         input
             .for_each(|_, joined| joined.drain(..).for_each(|(i, joined)| say_joined(&i, &joined)));
@@ -82,13 +108,11 @@ pub fn assemble(scope: Scope<'_, Epoch>, intakes: Intakes, options: &GraphOption
         }
     });
 
-    let commits = outlet::commits(
-        built.bars,
-        built.progress,
-        options.commits.clone(),
-        options.tally.clone(),
-        options.stop.clone(),
-    );
+    let (tally, stop) = (options.tally.clone(), options.stop.clone());
+    let commits = match options.checkpoints {
+        None => outlet::commits(built.bars, built.progress, commits, tally, stop),
+        Some(_) => transactions(built.bars, built.progress, built.cuts, commits, tally, stop),
+    };
     commits.probe_with(&handed_over);
 }
 

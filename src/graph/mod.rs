@@ -16,9 +16,11 @@
 //! differ only in who fills the [`flow::Inlet`]s.
 
 pub mod assemble;
+pub mod checkpoints;
 pub mod flow;
 pub mod handover;
 pub mod outlet;
 pub mod run;
 pub mod stop;
 pub mod tally;
+pub mod transactions;

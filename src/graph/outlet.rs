@@ -52,7 +52,7 @@ pub fn commits<'scope>(
                     if to.is_direct() {
                         let frontier = updates.first().map_or(0, |(_, epoch, _)| *epoch);
                         let bars = updates.drain(..).map(|(bar, _, diff)| (bar, diff)).collect();
-                        let commit = Commit { frontier, bars, positions: Vec::new() };
+                        let commit = Commit { frontier, bars, ..Commit::default() };
                         if to.give(commit).is_err() {
                             stop.raise();
                         }

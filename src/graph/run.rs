@@ -95,56 +95,61 @@ impl Pace {
 /// How long the sink's thread waits for bars before it looks after its own business.
 const SINK_IDLE: Duration = Duration::from_millis(50);
 
-/// Commits that may wait for the sink.
+/// Commits of a replay that may wait for the sink.
 pub const COMMIT_QUEUE: usize = 4;
 
-/// A bounded channel for commits.
-pub fn commit_channel() -> (Handover, Receiver<Commit>) {
-    let (sender, receiver) = bounded(COMMIT_QUEUE);
-    (Handover::Queue(sender), receiver)
-}
-
-/// Runs until all feeders are done and everything they fed is in the sink.
+/// Runs until all feeders are done and everything they fed is in the sinks. Workers take turns at
+/// the sinks: one for all of them, or one each.
 ///
 /// # Errors
-/// The first error of a feeder, the graph or the sink. What the sink had taken before stays
+/// The first error of a feeder, the graph or a sink. What the sinks had taken before stays
 /// delivered.
 pub fn run(
     workers: &Workers,
     pace: Pace,
-    mut options: GraphOptions,
-    commits: Receiver<Commit>,
+    options: GraphOptions,
     feeders: Vec<Feeder>,
-    sink: Box<dyn BarSink>,
+    sinks: Vec<Box<dyn BarSink>>,
 ) -> Result<SinkReport, Cause> {
     let stop = options.stop.clone();
     let (alive, ended) = bounded::<()>(0);
-    let sink = match pace.direct {
-        true => {
-            let sink = DirectSink::new(sink, options.latency.clone());
-            options.commits = Handover::Direct(sink.clone());
-            Held::Direct(sink, ended)
-        }
-        false => Held::Thread(sink, commits),
-    };
+    // A sink that has to end transactions waits for their outcome, which workers must not.
+    let direct = pace.direct && options.checkpoints.is_none();
+    let queue = if pace.direct { pace.queue } else { COMMIT_QUEUE };
+    let (handovers, sinks): (Vec<Handover>, Vec<Held>) = sinks
+        .into_iter()
+        .map(|sink| match direct {
+            true => {
+                let sink = DirectSink::new(sink, options.latency.clone());
+                (Handover::Direct(sink.clone()), Held::Direct(sink, ended.clone()))
+            }
+            false => {
+                let (sender, commits) = bounded(queue);
+                (Handover::Queue(sender), Held::Thread(sink, commits))
+            }
+        })
+        .unzip();
     let (inlets, ends): (Vec<Inlet>, Vec<Intakes>) =
         (0..workers.here()).map(|_| inlet(pace.queue)).unzip();
     let ends = Mutex::new(ends.into_iter().map(Some).collect::<Vec<_>>());
     let first = workers.first();
 
     let report = thread::scope(|threads| -> Result<SinkReport, Cause> {
-        let sink_stop = stop.clone();
-        let latency = options.latency.clone();
-        let sink_thread = threads.spawn(move || {
-            let result = match sink {
-                Held::Thread(mut sink, commits) => drain(&commits, sink.as_mut(), &latency),
-                Held::Direct(sink, ended) => look_after(&sink, &ended),
-            };
-            if result.is_err() {
-                sink_stop.raise();
-            }
-            result
-        });
+        let mut sinking = Vec::new();
+        for sink in sinks {
+            let sink_stop = stop.clone();
+            let latency = options.latency.clone();
+            sinking.push(threads.spawn(move || {
+                let result = match sink {
+                    Held::Thread(mut sink, commits) => drain(&commits, sink.as_mut(), &latency),
+                    Held::Direct(sink, ended) => look_after(&sink, &ended),
+                };
+                if result.is_err() {
+                    sink_stop.raise();
+                }
+                result
+            }));
+        }
         let feeding: Vec<_> = feeders
             .into_iter()
             .map(|feeder| {
@@ -172,10 +177,11 @@ pub fn run(
                 .get_mut(mine)
                 .and_then(Option::take);
             if let Some(intakes) = intakes {
-                worker.dataflow(|scope| assemble(scope, intakes, &options));
+                let commits = handovers[mine % handovers.len()].clone();
+                worker.dataflow(|scope| assemble(scope, intakes, &options, commits));
             }
-            // The options hold the senders of the commit channel; each worker's dataflow has its
-            // own copies, which go when it completes.
+            // The closure holds the senders of the commit channels; each worker's dataflow has its
+            // own copy, which goes when it completes.
         });
         match guards {
             Ok(guards) => {
@@ -193,10 +199,16 @@ pub fn run(
             }
         }
         drop(alive);
-        match sink_thread.join() {
-            Ok(result) => result.map_err(Cause::from),
-            Err(_) => Err("the sink's thread panicked".into()),
+        let mut report = SinkReport::default();
+        let mut failed = None;
+        for thread in sinking {
+            match thread.join() {
+                Ok(Ok(part)) => report.join(part),
+                Ok(Err(error)) => failed = failed.or(Some(Cause::from(error))),
+                Err(_) => failed = failed.or(Some("a sink's thread panicked".into())),
+            }
         }
+        failed.map_or(Ok(report), Err)
     });
     match (stop.take_cause(), report) {
         (Some(cause), _) => Err(cause),

@@ -3,7 +3,11 @@
 //! A sink is given whole commits: all bars of the epochs that the frontier has closed, and how far
 //! each instrument's input has got with them. It runs on a thread of its own, behind a bounded
 //! channel, so a slow sink slows the source.
+//!
+//! Where output and checkpoints have to count together, cuts come between the bars: a sink that
+//! keeps them makes everything before a cut visible at once with the cut's records, or nothing.
 
+use barflow_operators::checkpoint::account::Sealed;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::position::Position;
 use barflow_operators::published::PublishedBar;
@@ -26,6 +30,9 @@ pub struct Commit {
     pub bars: Vec<(PublishedBar, isize)>,
     /// How far each instrument's input is applied, the last one per instrument.
     pub positions: Vec<(InstrumentId, Position)>,
+    /// Ends a transaction: these records and all bars since the cut before, the ones here
+    /// included, count together. Only for runs that keep checkpoints.
+    pub cut: Option<Vec<Sealed>>,
 }
 
 /// Why a sink could not do its work. Prints itself and, as its source, what the system said.
@@ -54,6 +61,16 @@ pub struct SinkReport {
     pub places: Vec<String>,
 }
 
+impl SinkReport {
+    /// Takes in what another sink of the same run says.
+    pub fn join(&mut self, other: Self) {
+        self.bars += other.bars;
+        self.places.extend(other.places);
+        self.places.sort();
+        self.places.dedup();
+    }
+}
+
 /// An output for bars.
 pub trait BarSink: Send {
     /// Takes one commit.
@@ -68,7 +85,8 @@ pub trait BarSink: Send {
         false
     }
 
-    /// Makes everything durable and visible.
+    /// Makes everything durable and visible; of a run with checkpoints, everything before the last
+    /// cut.
     ///
     /// # Errors
     /// When that fails; then nothing half-made stands under a final name.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use barflow::graph::assemble::GraphOptions;
-use barflow::graph::run::{Feeder, Pace, Workers, commit_channel, run};
+use barflow::graph::run::{Feeder, Pace, Workers, run};
 use barflow::graph::stop::{Cause, Stop};
 use barflow::graph::tally::Tally;
 use barflow::sinks::{BarSink, Commit, SinkError, SinkReport};
@@ -130,28 +130,13 @@ pub fn run_graph(setup: Setup, inputs: Vec<Vec<Intake>>) -> Run {
 
 pub fn run_into(setup: Setup, inputs: Vec<Vec<Intake>>, kept: Kept) -> Run {
     let workers = Workers::Threads(setup.workers);
-    let (sender, receiver) = commit_channel();
     let rejects = Arc::new(Mutex::new(Vec::new()));
-    let stop = Stop::new();
-    let tally = Tally::default();
     let seen = Arc::clone(&rejects);
-    let specs = setup.specs;
     let options = GraphOptions {
-        specs_of: Arc::new(move |_feed| specs.clone()),
-        validate: ValidateOptions {
-            policy: setup.policy,
-            reorder_window: setup.window,
-            pool: BatchPool::new(1024, 16),
-            resume_after: BTreeMap::new(),
-        },
         on_reject: Arc::new(move |reject| seen.lock().unwrap().push(reject)),
-        commits: sender,
-        trades: None,
-        tally: tally.clone(),
-        stop,
-        clock: Default::default(),
-        latency: Default::default(),
+        ..options(&setup)
     };
+    let tally = options.tally.clone();
     let mut per_worker: Vec<Vec<Vec<Intake>>> = (0..setup.workers).map(|_| Vec::new()).collect();
     for input in inputs {
         let Some(first) = input.first() else { continue };
@@ -174,7 +159,8 @@ pub fn run_into(setup: Setup, inputs: Vec<Vec<Intake>>, kept: Kept) -> Run {
             })
         })
         .collect();
-    let result = run(&workers, Pace::HISTORY, options, receiver, feeders, Box::new(kept.clone()));
+    let sinks: Vec<Box<dyn BarSink>> = vec![Box::new(kept.clone())];
+    let result = run(&workers, Pace::HISTORY, options, feeders, sinks);
     let commits = std::mem::take(&mut *kept.0.lock().unwrap());
     let rejects = std::mem::take(&mut *rejects.lock().unwrap());
     Run { result, commits, rejects, tally }
@@ -186,23 +172,17 @@ pub fn run_fed(
     feeders: Vec<Feeder>,
     sink: Box<dyn BarSink>,
 ) -> Result<SinkReport, Cause> {
-    let (commits, committed) = commit_channel();
-    let specs = setup.specs;
-    let options = GraphOptions {
-        specs_of: Arc::new(move |_feed| specs.clone()),
-        validate: ValidateOptions {
-            policy: setup.policy,
-            reorder_window: setup.window,
-            pool: BatchPool::new(1024, 16),
-            resume_after: BTreeMap::new(),
-        },
-        on_reject: Arc::new(|_| ()),
-        commits,
-        trades: None,
-        tally: Tally::default(),
-        stop: Stop::new(),
-        clock: Default::default(),
-        latency: Default::default(),
+    let options = options(&setup);
+    run(&Workers::Threads(setup.workers), Pace::HISTORY, options, feeders, vec![sink])
+}
+
+fn options(setup: &Setup) -> GraphOptions {
+    let specs = setup.specs.clone();
+    let validate = ValidateOptions {
+        policy: setup.policy,
+        reorder_window: setup.window,
+        pool: BatchPool::new(1024, 16),
+        resume: BTreeMap::new(),
     };
-    run(&Workers::Threads(setup.workers), Pace::HISTORY, options, committed, feeders, sink)
+    GraphOptions::new(Arc::new(move |_feed| specs.clone()), validate)
 }

@@ -70,6 +70,11 @@ impl<R: Rule> Builder<R> {
         &self.open
     }
 
+    /// How many bars it has made.
+    pub fn bars(&self) -> u64 {
+        self.next_seq
+    }
+
     /// Whether the next trade belongs to the warm-up.
     pub fn is_warming(&self) -> bool {
         self.rule.is_warming()

@@ -129,6 +129,11 @@ impl BarMachine {
         each!(self, machine => machine.open())
     }
 
+    /// How many bars it has made.
+    pub fn bars(&self) -> u64 {
+        each!(self, machine => machine.bars())
+    }
+
     /// Whether the next trade belongs to the warm-up.
     pub fn is_warming(&self) -> bool {
         each!(self, machine => machine.is_warming())

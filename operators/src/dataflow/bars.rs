@@ -1,18 +1,21 @@
 //! From trades in order to bars: drives the bar machines of each instrument.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use super::Epoch;
 use super::validate::Sequenced;
 use crate::batch::Feed;
-use crate::desk::{Desk, Joined};
+use crate::checkpoint::account::{Account, Sealed};
+use crate::desk::Joined;
 use crate::instrument::InstrumentId;
 use crate::pool::BatchPool;
 use crate::position::Position;
@@ -30,6 +33,40 @@ pub struct Bars<'scope> {
     pub progress: StreamVec<'scope, Epoch, (InstrumentId, Position)>,
     /// Live builders that have become independent of where they began.
     pub joined: StreamVec<'scope, Epoch, (InstrumentId, Joined)>,
+    /// Checkpoints; none without a [`Book`].
+    pub cuts: StreamVec<'scope, Epoch, Cut>,
+}
+
+/// A moment at which everything before it can be made to count as a whole.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Cut {
+    /// How many bar updates this worker had sent until then: those belong before the cut.
+    pub bars_before: u64,
+    /// Every instrument of this worker that has moved since the cut before.
+    pub records: Vec<Sealed>,
+}
+
+/// Builders of an earlier run, taken out by the worker that first meets their instrument.
+pub type Restored = Arc<Mutex<BTreeMap<InstrumentId, Account>>>;
+
+/// How a worker keeps book for checkpoints.
+pub struct Book {
+    /// Where builders go on.
+    pub restored: Restored,
+    /// Whether it is time for a cut, given how many bars were sent since the last one. Asked when
+    /// there is something to write down.
+    pub due: Box<dyn FnMut(u64) -> Due>,
+}
+
+/// Whether it is time for a cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// It is.
+    Now,
+    /// It is not; ask again after this time even if nothing comes in.
+    Later(Duration),
+    /// It is not, and the time to ask again was told before.
+    Wait,
 }
 
 /// Builds bars of every instrument by every specification that `specs_of` names for its feed.
@@ -37,30 +74,43 @@ pub struct Bars<'scope> {
 /// Trades go to the worker that the instrument hashes to. Batches are applied as they arrive:
 /// there is one ordered source per instrument, and channels between two workers keep order, so
 /// waiting for the frontier would add latency and nothing else.
+///
+/// With a `book` the state of the builders is written down now and then, always between two
+/// batches: what is sent in [`cuts`](Bars::cuts) holds exactly the trades whose bars were sent
+/// before, whatever epochs they came in.
 pub fn bars<'scope>(
     trades: StreamVec<'scope, Epoch, Sequenced>,
     pool: BatchPool,
     specs_of: impl Fn(&Feed) -> Vec<BarSpec> + 'static,
+    mut book: Option<Book>,
 ) -> Bars<'scope> {
-    let mut builder = OperatorBuilder::new("Bars".to_owned(), trades.scope());
+    let scope = trades.scope();
+    let mut builder = OperatorBuilder::new("Bars".to_owned(), scope);
+    let activator = scope.activator_for(builder.operator_info().address);
     let by_instrument =
         Exchange::new(|batch: &Sequenced| batch.trades.feed.instrument.shard_hash());
     let mut input = builder.new_input(trades, by_instrument);
     let (bars_out, bars) = builder.new_output();
     let (progress_out, progress) = builder.new_output();
+    let (joined_out, joined) = builder.new_output();
+    let (cuts_out, cuts) = builder.new_output();
     let mut bars_out = OutputBuilder::<_, CapacityContainerBuilder<Vec<BarUpdate>>>::from(bars_out);
     let mut progress_out = OutputBuilder::<
         _,
         CapacityContainerBuilder<Vec<(InstrumentId, Position)>>,
     >::from(progress_out);
-
-    let (joined_out, joined) = builder.new_output();
     let mut joined_out =
         OutputBuilder::<_, CapacityContainerBuilder<Vec<(InstrumentId, Joined)>>>::from(joined_out);
+    let mut cuts_out = OutputBuilder::<_, CapacityContainerBuilder<Vec<Cut>>>::from(cuts_out);
 
     builder.build(move |_initial| {
-        let mut desks: BTreeMap<InstrumentId, Desk> = BTreeMap::new();
-        move |_frontiers| {
+        let mut accounts: BTreeMap<InstrumentId, Account> = BTreeMap::new();
+        // Bars sent; how many of them before the last cut.
+        let (mut sent, mut cut_at) = (0, 0);
+        // The right to send a cut later; of the newest batch, so that it holds back as little as
+        // can be.
+        let mut cut_cap: Option<Capability<Epoch>> = None;
+        move |frontiers| {
             let mut bars_out = bars_out.activate();
             let mut progress_out = progress_out.activate();
             let mut joined_out = joined_out.activate();
@@ -72,29 +122,54 @@ pub fn bars<'scope>(
                 else {
                     return;
                 };
+                if book.is_some() {
+                    cut_cap = cap.retain_least(3);
+                }
                 let epoch = *bars_cap.time();
                 let mut bars_session = bars_out.session(&bars_cap);
                 let mut progress_session = progress_out.session(&progress_cap);
-                for Sequenced { trades, position, gaps, received, specs } in batches.drain(..) {
-                    let feed = &trades.feed;
-                    let desk = desks
-                        .entry(feed.instrument.clone())
-                        .or_insert_with(|| Desk::new(&specs_of(feed)));
-                    if let Some(specs) = specs {
-                        desk.seat(&specs);
-                    }
-                    let live = received != 0;
-                    for joined in desk.on_batch(&trades, &gaps, live, |spec, bar| {
+                for piece in batches.drain(..) {
+                    let feed = &piece.trades.feed;
+                    let account = accounts.entry(feed.instrument.clone()).or_insert_with(|| {
+                        let restored = book.as_ref().and_then(|book| book.take(&feed.instrument));
+                        restored.unwrap_or_else(|| Account::new(Arc::clone(feed), &specs_of(feed)))
+                    });
+                    let joined = account.on_sequenced(&piece, book.is_some(), |spec, bar| {
                         let (spec, feed) = (Arc::clone(spec), Arc::clone(feed));
+                        let received = piece.received;
+                        sent += 1;
                         bars_session.give((PublishedBar { spec, feed, bar, received }, epoch, 1));
-                    }) {
+                    });
+                    for joined in joined {
                         joined_out.session(&joined_cap).give((feed.instrument.clone(), joined));
                     }
-                    progress_session.give((feed.instrument.clone(), position));
-                    pool.give_back(trades);
+                    progress_session.give((feed.instrument.clone(), piece.position));
+                    pool.give_back(piece.trades);
                 }
             });
+            let ended = frontiers[0].is_empty();
+            if let (Some(book), Some(cap)) = (&mut book, &cut_cap) {
+                let due = if ended { Due::Now } else { (book.due)(sent - cut_at) };
+                match due {
+                    Due::Now => {
+                        let records = accounts.values_mut().filter_map(Account::cut).collect();
+                        cut_at = sent;
+                        let cut = Cut { bars_before: sent, records };
+                        cuts_out.activate().session(cap).give(cut);
+                        cut_cap = None;
+                    }
+                    Due::Later(time) => activator.activate_after(time),
+                    Due::Wait => {}
+                }
+            }
         }
     });
-    Bars { bars, progress, joined }
+    Bars { bars, progress, joined, cuts }
+}
+
+impl Book {
+    fn take(&self, instrument: &InstrumentId) -> Option<Account> {
+        // Whoever panicked while holding it took one account out, which is whole either way.
+        self.restored.lock().unwrap_or_else(PoisonError::into_inner).remove(instrument)
+    }
 }

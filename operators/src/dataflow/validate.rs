@@ -13,12 +13,12 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use super::Epoch;
 use super::ledger::{Fact, FactKind, FactUpdate};
-use crate::batch::{Feed, TradeBatch};
+use crate::batch::{Feed, IdKind, TradeBatch};
 use crate::instrument::InstrumentId;
 use crate::intake::{Intake, Reject};
 use crate::pool::BatchPool;
 use crate::position::Position;
-use crate::sequence::{Findings, Gap, Sequencer};
+use crate::sequence::{Findings, Gap, Resume, Sequencer};
 use crate::spec::BarSpec;
 use crate::trade::Trade;
 
@@ -40,8 +40,8 @@ pub struct ValidateOptions {
     pub reorder_window: usize,
     /// Where batches come from and go to.
     pub pool: BatchPool,
-    /// Last trade applied in an earlier run, per instrument.
-    pub resume_after: BTreeMap<InstrumentId, u64>,
+    /// Where instruments go on from an earlier run.
+    pub resume: BTreeMap<InstrumentId, Resume>,
 }
 
 /// Trades of one instrument in venue order, and the position that they complete.
@@ -53,6 +53,8 @@ pub struct Sequenced {
     pub position: Position,
     /// Gaps before or among the trades, in order.
     pub gaps: Vec<Gap>,
+    /// Ids behind the trades that are known to stand for no trade: they will leave no gap.
+    pub voids: Vec<Gap>,
     /// When the first frame of the piece came, ns; 0 for files. Telemetry only.
     pub received: i64,
     /// The bars of this instrument from these trades on; none: as before.
@@ -130,8 +132,8 @@ pub fn validate<'scope>(
                     let instrument = &intake.trades.feed.instrument;
                     let lane = lanes.entry(instrument.clone()).or_insert_with(|| {
                         let mut sequencer = Sequencer::new(options.reorder_window);
-                        if let Some(id) = options.resume_after.get(instrument) {
-                            sequencer.resume_after(*id);
+                        if let Some(from) = options.resume.get(instrument) {
+                            sequencer.resume(from.clone());
                         }
                         let feed = Arc::clone(&intake.trades.feed);
                         Lane { feed, sequencer, stopped: false, waiting: None }
@@ -201,7 +203,10 @@ impl Lane {
             trades = Arc::new(rest);
         }
         let mut position = intake.end;
-        if self.sequencer.is_waiting() {
+        if self.stopped {
+            // Whoever goes on later has to meet the row again that stopped us.
+            position = self.waiting.take().map_or(intake.start, |(start, _)| start);
+        } else if self.sequencer.is_waiting() {
             let held = self.waiting.get_or_insert_with(|| {
                 (intake.start.clone(), (caps.0.clone(), caps.1.clone(), caps.2.clone()))
             });
@@ -209,15 +214,17 @@ impl Lane {
         } else {
             self.waiting = None;
         }
-        if let Some(last) = self.sequencer.last_id() {
+        let last = self.sequencer.last_id();
+        // A row without an id of its own is numbered by where reading resumes.
+        if let Some(last) = last.filter(|_| feed.ids != IdKind::Ordinal) {
             position.trade_id = last;
         }
         let mut facts = Fact::of(&feed.instrument, &findings);
         if !rejects.is_empty() {
             facts.push((Fact::new(&feed.instrument, FactKind::Rejected), rejects.len() as isize));
         }
-        let (gaps, specs) = (findings.gaps, intake.specs);
-        let sequenced = Sequenced { trades, position, gaps, received, specs };
+        let (gaps, voids, specs) = (findings.gaps, self.sequencer.voids(), intake.specs);
+        let sequenced = Sequenced { trades, position, gaps, voids, received, specs };
         Some(LaneResult { sequenced, rejects, facts })
     }
 
@@ -227,13 +234,14 @@ impl Lane {
         let mut findings = Findings::default();
         let mut rest = TradeBatch::with_capacity(Arc::clone(&self.feed), 0);
         self.sequencer.flush(&mut rest, &mut findings);
-        if let Some(last) = self.sequencer.last_id() {
+        if let Some(last) = self.sequencer.last_id().filter(|_| self.feed.ids != IdKind::Ordinal) {
             position.trade_id = last;
         }
         let facts = Fact::of(&rest.feed.instrument, &findings);
         let gaps = findings.gaps;
         let trades = Arc::new(rest);
-        let sequenced = Sequenced { trades, position, gaps, received: 0, specs: None };
+        let voids = self.sequencer.voids();
+        let sequenced = Sequenced { trades, position, gaps, voids, received: 0, specs: None };
         Some((LaneResult { sequenced, rejects: Vec::new(), facts }, caps))
     }
 }

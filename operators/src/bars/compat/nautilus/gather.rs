@@ -68,6 +68,10 @@ impl Gather {
         Self { measure, step, open: OpenBar::default(), size: 0, counted: false, next_seq: 0 }
     }
 
+    pub(super) fn bars(&self) -> u64 {
+        self.next_seq
+    }
+
     pub fn open(&self) -> &OpenBar {
         &self.open
     }

@@ -90,6 +90,11 @@ impl Nautilus {
         Self { scale, progress, gather }
     }
 
+    /// How many bars it has made.
+    pub fn bars(&self) -> u64 {
+        self.gather.bars()
+    }
+
     /// The open bar; `ticks` is 0 when there is none.
     pub fn open(&self) -> &OpenBar {
         self.gather.open()

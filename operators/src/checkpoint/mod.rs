@@ -1,0 +1,15 @@
+//! What a run needs to go on as if it had never stopped: one instrument at a time.
+//!
+//! ```text
+//! Sequenced ─► Account ─► bars
+//!                 │ cut
+//!                 ▼
+//!              Record: the whole state, or the trades since the last whole one
+//! ```
+//!
+//! Instruments do not know of each other, so a checkpoint is consistent when each instrument's part
+//! is: its state, its position and the bars that left it. Which worker kept it does not matter.
+
+pub mod account;
+pub mod envelope;
+pub mod record;

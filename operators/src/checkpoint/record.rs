@@ -1,0 +1,77 @@
+//! One instrument's part of a checkpoint, as it is kept.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::batch::Feed;
+use crate::desk::Desk;
+use crate::position::Position;
+use crate::sequence::Gap;
+use crate::spec::BarSpec;
+use crate::trade::Trade;
+
+/// Where an instrument stands, and how to get its builders there.
+///
+/// `generation` counts the whole states of an instrument; the records that lead on from one carry
+/// its number and are numbered from 1 by `step`. A record of another generation than the newest
+/// whole state is out of date, whatever else it says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// Whose, and what its trades are.
+    pub feed: Feed,
+    /// Which whole state this is or leads on from.
+    pub generation: u64,
+    /// 0 for a whole state.
+    pub step: u32,
+    /// Everything before it is applied.
+    pub position: Position,
+    /// Last trade applied, if any.
+    pub last_id: Option<u64>,
+    /// Its event time, ns; 0 if there was none.
+    pub last_time: i64,
+    /// Ids behind it that are known to stand for no trade.
+    pub voids: Vec<Gap>,
+    /// The state itself.
+    pub body: Body,
+}
+
+/// State, or the way to it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Body {
+    /// The builders, bit for bit.
+    Whole(Box<Whole>),
+    /// What was applied since the record before: builders are pure, so this is as good.
+    Steps(Vec<Step>),
+}
+
+/// Everything that can influence a later bar, or its flags.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Whole {
+    /// The builders and what is known beside them.
+    pub desk: Desk,
+    /// Ids given up as missing, newest last: what tells a late trade from a repeated one.
+    pub gaps: VecDeque<Gap>,
+}
+
+/// One piece of input as the builders took it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Trades in order.
+    pub trades: Vec<Trade>,
+    /// Gaps before or among them.
+    pub gaps: Vec<Gap>,
+    /// Whether it came from a feed.
+    pub live: bool,
+    /// The bars that were ordered with it.
+    pub specs: Option<Arc<[BarSpec]>>,
+}
+
+impl Record {
+    /// The key under which it replaces the one before it: each step has a place of its own, so a
+    /// compacted topic keeps one whole state and the steps behind it.
+    pub fn key(&self) -> String {
+        format!("{}/{}", self.feed.instrument, self.step)
+    }
+}
