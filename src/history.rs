@@ -1,10 +1,16 @@
 //! Replay files as a source of the graph: who reads which instrument, and what the plan is worth
 //! remarking on.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
+use barflow_operators::batch::IdKind;
+use barflow_operators::instrument::InstrumentId;
+use barflow_operators::position::Position;
 use barflow_operators::sign::SignRule;
-use barflow_replay::plan::Plan;
+use barflow_replay::error::ReplayError;
+use barflow_replay::plan::{InstrumentPlan, Plan};
 use barflow_replay::stream::{InstrumentStream, ReadOptions};
 
 use crate::config::bars::BarBook;
@@ -12,18 +18,28 @@ use crate::graph::run::{Feeder, Workers};
 
 /// One feeder per worker of this process. An instrument is read by the worker that its trades
 /// would be sent to anyway, so nothing crosses between workers; histories of one worker are read
-/// one after the other.
-pub fn feeders(plan: Plan, workers: &Workers, options: &ReadOptions) -> Vec<Feeder> {
+/// one after the other. An instrument with a position goes on there.
+///
+/// # Errors
+/// When an instrument cannot go on with these files.
+pub fn feeders(
+    plan: Plan,
+    workers: &Workers,
+    options: &ReadOptions,
+    positions: &BTreeMap<InstrumentId, Position>,
+) -> Result<Vec<Feeder>, ReplayError> {
     let peers = workers.everywhere() as u64;
     let mut histories: Vec<Vec<_>> = (0..workers.here()).map(|_| Vec::new()).collect();
     for instrument in plan.instruments {
         let worker = (instrument.feed.instrument.shard_hash() % peers) as usize;
         if let Some(mine) = worker.checked_sub(workers.first()).and_then(|at| histories.get_mut(at))
         {
-            mine.push(instrument);
+            let position = positions.get(&instrument.feed.instrument);
+            let resume = position.map(|position| go_on(&instrument, position)).transpose()?;
+            mine.push((instrument, resume.flatten()));
         }
     }
-    histories
+    Ok(histories
         .into_iter()
         .enumerate()
         .map(|(worker, mine)| -> Feeder {
@@ -32,8 +48,9 @@ pub fn feeders(plan: Plan, workers: &Workers, options: &ReadOptions) -> Vec<Feed
                 // Only its own: the others' sources end when their readers do.
                 let inlet = inlets.swap_remove(worker);
                 drop(inlets);
-                for history in mine {
-                    for intake in InstrumentStream::open(history, options.clone())? {
+                for (history, resume) in mine {
+                    let options = ReadOptions { resume, ..options.clone() };
+                    for intake in InstrumentStream::open(history, options)? {
                         if stop.is_raised() || inlet.send(intake?).is_err() {
                             return Ok(());
                         }
@@ -42,7 +59,36 @@ pub fn feeders(plan: Plan, workers: &Workers, options: &ReadOptions) -> Vec<Feed
                 Ok(())
             })
         })
-        .collect()
+        .collect())
+}
+
+/// Where reading goes on among these files. The file of the position may be gone while later ones
+/// are there: then what was applied is known by its ids.
+fn go_on(plan: &InstrumentPlan, position: &Position) -> Result<Option<Position>, ReplayError> {
+    match place(plan, position) {
+        None if plan.feed.ids == IdKind::Ordinal => Err(ReplayError::Resume(format!(
+            "{} stood in \"{}\", which is not among the files; its trades have no ids to go on by",
+            plan.feed.instrument, position.source
+        ))),
+        found => Ok(found),
+    }
+}
+
+/// The position among these files, if its file is one of them; it may have been moved.
+pub fn place(plan: &InstrumentPlan, position: &Position) -> Option<Position> {
+    let named = |path: &Path| path.display().to_string() == *position.source;
+    let called = |path: &Path| path.file_name() == Path::new(&*position.source).file_name();
+    let paths = || plan.files.iter().map(|file| file.path.as_path());
+    let found = paths().find(|path| named(path)).or_else(|| paths().find(|path| called(path)));
+    found.map(|path| {
+        let source: Arc<str> = path.display().to_string().into();
+        // What is no member of an archive is called like the file itself.
+        let member = match position.member == position.source {
+            true => Arc::clone(&source),
+            false => Arc::clone(&position.member),
+        };
+        Position { source, member, ..position.clone() }
+    })
 }
 
 /// What the user should know about how these bars come out of these files.

@@ -7,9 +7,12 @@
 //! ```
 
 pub mod capture;
+pub mod checkpoints;
 pub mod cli;
 pub mod compare;
 pub mod config;
+pub mod delivery;
+pub mod fault_points;
 pub mod feeds;
 pub mod graph;
 pub mod history;

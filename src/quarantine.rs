@@ -1,6 +1,6 @@
 //! Rows that are no lawful trades, set aside where a person can look at them.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -32,12 +32,19 @@ struct Row<'a> {
 
 impl Quarantine {
     /// Rejects will go into `path`. The file is made at once, empty, so that a name that cannot be
-    /// written is noticed before anything runs.
+    /// written is noticed before anything runs. A run that `goes_on` adds to it; rows set aside
+    /// after its last commit then stand there twice.
     ///
     /// # Errors
     /// When the file cannot be made.
-    pub fn create(path: &Path) -> Result<Self, SinkError> {
-        let file = File::create(path).map_err(|e| refused("write", path, &e))?;
+    pub fn open(path: &Path, goes_on: bool) -> Result<Self, SinkError> {
+        let file = OpenOptions::new()
+            .create(true)
+            .write(true)
+            .append(goes_on)
+            .truncate(!goes_on)
+            .open(path)
+            .map_err(|e| refused("write", path, &e))?;
         Ok(Self { path: path.to_owned(), open: Mutex::new(Some(BufWriter::new(file))) })
     }
 

@@ -18,7 +18,8 @@ pub struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 done but with rows set aside, or stopped by bad data; \
-2 wrong usage, configuration or input files; 3 outside world unavailable.";
+2 wrong usage, configuration or input files; 3 outside world unavailable; \
+4 another copy of the job has taken over.";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -121,6 +122,24 @@ pub struct ReplayArgs {
     #[arg(long)]
     pub create_topics: bool,
 
+    /// How often a bar arrives when things go wrong: exactly-once or at-least-once [default:
+    /// exactly-once for kafka, at-least-once for files]
+    #[arg(long, value_name = "HOW", env = "BARFLOW_DELIVERY")]
+    pub delivery: Option<String>,
+
+    /// Name under which a restart finds where it stood [default: replay and a
+    /// fingerprint of instruments and output]
+    #[arg(long, value_name = "NAME", env = "BARFLOW_JOB")]
+    pub job: Option<String>,
+
+    /// Time between two commits of exactly-once delivery [default: 1s]
+    #[arg(long, value_name = "TIME", env = "BARFLOW_COMMIT_INTERVAL")]
+    pub commit_interval: Option<String>,
+
+    /// Forget where the job stood and begin again
+    #[arg(long)]
+    pub reset_state: bool,
+
     /// Dataflow workers; instruments are spread over them [default: 1]
     #[arg(long, value_name = "N", env = "BARFLOW_WORKERS")]
     pub workers: Option<String>,
@@ -187,6 +206,9 @@ impl ReplayArgs {
         }
         put(&mut typed.sink, "kind", "--sink", &self.sink);
         put(&mut typed.sink, "out", "--out", &self.out);
+        put(&mut typed.sink, "delivery", "--delivery", &self.delivery);
+        put(&mut typed.sink, "job", "--job", &self.job);
+        put(&mut typed.sink, "commit_interval", "--commit-interval", &self.commit_interval);
         put(&mut typed.kafka, "brokers", "--brokers", &self.brokers);
         put(&mut typed.kafka, "topic", "--topic", &self.topic);
         put(&mut typed.kafka, "encoding", "--encoding", &self.encoding);

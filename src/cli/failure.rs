@@ -2,7 +2,9 @@
 
 use std::fmt;
 
+use crate::checkpoints::local::LocalError;
 use crate::config::problem::Problems;
+use crate::delivery::DeliveryError;
 use crate::sinks::SinkError;
 
 /// A command that came to its end.
@@ -33,7 +35,7 @@ pub struct Failure {
     pub error: anyhow::Error,
     /// What to do about it.
     pub hint: Option<String>,
-    /// 1 bad data, 2 usage or input files, 3 outside world.
+    /// 1 bad data, 2 usage or input files, 3 outside world, 4 another copy has taken over.
     pub code: u8,
 }
 
@@ -70,7 +72,25 @@ impl From<SinkError> for Failure {
     fn from(error: SinkError) -> Self {
         match error {
             SinkError::Settings(_) => Self::usage(error),
+            SinkError::Fenced(_) => Self { error: error.into(), hint: None, code: 4 },
             _ => Self::outside(error),
+        }
+    }
+}
+
+impl From<DeliveryError> for Failure {
+    fn from(error: DeliveryError) -> Self {
+        match error {
+            DeliveryError::Sink(error) | DeliveryError::Local(LocalError::Disk(error)) => {
+                Self::from(error)
+            }
+            DeliveryError::Checkpoint(error) => {
+                let hint = error.hint();
+                Self::usage(error).hint(hint)
+            }
+            DeliveryError::Local(error) => {
+                Self::usage(error).hint("--reset-state forgets it and makes the bars again")
+            }
         }
     }
 }

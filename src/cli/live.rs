@@ -1,6 +1,5 @@
 //! `barflow live`: feeds into the graph until told to stop.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,11 +18,14 @@ use super::replay::{input_failure, rejected};
 use super::signals::Signals;
 use super::sink;
 use super::summary::Summary;
+use crate::checkpoints::settings::{JobSettings, SettingsChanges};
+use crate::config::bars::BarBook;
 use crate::config::file::ConfigFile;
 use crate::config::live::LiveSettings;
 use crate::config::problem::Problems;
 use crate::config::replay::Typed;
 use crate::config::section::{Section, Value};
+use crate::delivery::JobPlan;
 use crate::feeds::gap_ledger::GapLedger;
 use crate::feeds::hub::Outlets;
 use crate::feeds::session::SessionFault;
@@ -32,7 +34,7 @@ use crate::graph::flow::EpochClock;
 use crate::graph::run::{Feeder, Pace, Workers, run as run_graph};
 use crate::graph::stop::{Cause, Stop};
 use crate::graph::tally::Tally;
-use crate::live::begin::HistoryError;
+use crate::live::begin::{HistoryError, from_checkpoint};
 use crate::live::{Book, Reports, Supervisor};
 use crate::quarantine::Quarantine;
 use crate::sinks::{SinkError, SinkReport};
@@ -125,6 +127,23 @@ pub struct LiveArgs {
     #[arg(long)]
     pub create_topics: bool,
 
+    /// How often a bar arrives when things go wrong: exactly-once or at-least-once [default:
+    /// exactly-once for kafka, at-least-once for files]
+    #[arg(long, value_name = "HOW", env = "BARFLOW_DELIVERY")]
+    pub delivery: Option<String>,
+
+    /// Name under which a restart finds where it stood [default: live]
+    #[arg(long, value_name = "NAME", env = "BARFLOW_JOB")]
+    pub job: Option<String>,
+
+    /// Time between two commits of exactly-once delivery [default: 1s]
+    #[arg(long, value_name = "TIME", env = "BARFLOW_COMMIT_INTERVAL")]
+    pub commit_interval: Option<String>,
+
+    /// Forget where the job stood and begin again
+    #[arg(long)]
+    pub reset_state: bool,
+
     /// Dataflow workers; instruments are spread over them [default: 1]
     #[arg(long, value_name = "N", env = "BARFLOW_WORKERS")]
     pub workers: Option<String>,
@@ -178,6 +197,9 @@ impl LiveArgs {
         }
         put(&mut typed.sink, "kind", "--sink", &self.sink);
         put(&mut typed.sink, "out", "--out", &self.out);
+        put(&mut typed.sink, "delivery", "--delivery", &self.delivery);
+        put(&mut typed.sink, "job", "--job", &self.job);
+        put(&mut typed.sink, "commit_interval", "--commit-interval", &self.commit_interval);
         put(&mut typed.kafka, "brokers", "--brokers", &self.brokers);
         put(&mut typed.kafka, "topic", "--topic", &self.topic);
         if self.create_topics {
@@ -189,7 +211,9 @@ impl LiveArgs {
 
     /// The configuration as it stands now.
     fn settings(&self) -> Result<LiveSettings, Problems> {
-        LiveSettings::understand(self.feed.file()?, self.typed())
+        let mut settings = LiveSettings::understand(self.feed.file()?, self.typed())?;
+        settings.delivery.reset_state = self.reset_state;
+        Ok(settings)
     }
 }
 
@@ -250,7 +274,7 @@ pub(super) struct Run {
 }
 
 /// Runs live feeds by validated settings.
-pub(super) fn execute(settings: LiveSettings, run: Run) -> Result<Outcome, Failure> {
+pub(super) fn execute(mut settings: LiveSettings, run: Run) -> Result<Outcome, Failure> {
     let limit = match &run.duration {
         Some(text) => Some(
             crate::config::bar_kinds::duration_ns(text)
@@ -270,16 +294,31 @@ pub(super) fn execute(settings: LiveSettings, run: Run) -> Result<Outcome, Failu
         stop_after(Duration::from_nanos(ns.max(0).unsigned_abs()), &stop);
     }
     let latency = Latency::default();
-    let sink = sink::open(&sink::Wanted {
+    let workers = Workers::Threads(settings.workers);
+    let wanted = sink::Wanted {
         kind: settings.sink,
         out: settings.out.as_deref(),
         kafka: &settings.kafka,
         bars: &settings.bars,
         instruments: settings.instruments(),
         latency: Some(latency.clone()),
-    })?;
+        delivery: &settings.delivery,
+        job: "live".to_owned(),
+        workers: &workers,
+        stop: &stop,
+        complete_when_stopped: true,
+    };
+    let job = JobPlan {
+        job: wanted.job()?,
+        settings: wanted.settings(&[]),
+        lenient: true,
+        delivery: settings.delivery.clone(),
+    };
+    let begun = wanted.take()?.begin(&job)?;
+    begun.order_bars(|feed| settings.bars.for_feed(feed));
+    from_checkpoint(&mut settings, &begun.resume).map_err(Failure::usage)?;
     let quarantine = match &settings.quarantine {
-        Some(path) => Some(Arc::new(Quarantine::create(path)?)),
+        Some(path) => Some(Arc::new(Quarantine::open(path, !begun.resume.is_empty())?)),
         None => None,
     };
     let gaps = match &settings.gaps {
@@ -297,7 +336,6 @@ pub(super) fn execute(settings: LiveSettings, run: Run) -> Result<Outcome, Failu
         }
         None => (None, None),
     };
-    let workers = Workers::Threads(settings.workers);
     let pool = BatchPool::new(BATCH_ROWS, BATCHES);
     let on_reject = on_reject(quarantine.clone(), stop.clone());
     let tally = Tally::default();
@@ -309,7 +347,7 @@ pub(super) fn execute(settings: LiveSettings, run: Run) -> Result<Outcome, Failu
             policy: RejectPolicy::SetAside,
             reorder_window: 1024,
             pool: pool.clone(),
-            resume: BTreeMap::new(),
+            resume: begun.resume.orders,
         },
         on_reject: Arc::clone(&on_reject),
         trades: None,
@@ -317,7 +355,7 @@ pub(super) fn execute(settings: LiveSettings, run: Run) -> Result<Outcome, Failu
         stop: stop.clone(),
         clock: EpochClock::default(),
         latency: latency.clone(),
-        checkpoints: None,
+        checkpoints: begun.checkpoints,
     };
     let reports = Reports::default();
     let pace = Pace { idle_spin: settings.idle_spin, ..Pace::LIVE };
@@ -326,6 +364,8 @@ pub(super) fn execute(settings: LiveSettings, run: Run) -> Result<Outcome, Failu
         read_again: run.read_again,
         hangup,
         book,
+        on_new_bars: on_new_bars(job.settings, begun.settings_changes),
+        positions: begun.resume.positions,
         latency: latency.clone(),
         reports: Arc::clone(&reports),
         recorder,
@@ -334,7 +374,7 @@ pub(super) fn execute(settings: LiveSettings, run: Run) -> Result<Outcome, Failu
     let feeder: Feeder = Box::new(move |inlets, stop| {
         supervisor.run(Outlets { inlets, pool, stop: stop.clone(), on_reject, gaps })
     });
-    let result = run_graph(&workers, pace, options, vec![feeder], vec![sink]);
+    let result = run_graph(&workers, pace, options, vec![feeder], begun.sinks);
     let recorded = recording.map(crate::capture::record::Recording::finish);
 
     let mut remarks = remarks(&reports, &latency);
@@ -358,6 +398,11 @@ pub(super) fn execute(settings: LiveSettings, run: Run) -> Result<Outcome, Failu
     };
     eprint!("{}", summary.text());
     conclude(result)
+}
+
+/// Bars that come and go while the run goes on are part of what a restart has to find.
+fn on_new_bars(settings: JobSettings, changes: SettingsChanges) -> Box<dyn Fn(&BarBook) + Send> {
+    Box::new(move |bars| changes.put(settings.with_bars(bars)))
 }
 
 fn unhandled(error: std::io::Error) -> Failure {

@@ -2,7 +2,7 @@
 //!
 //! Data goes to standard output, everything else to standard error. Exit codes: 0 done; 1 done but
 //! with rows set aside or stopped by bad data; 2 wrong usage, configuration or input files;
-//! 3 outside world unavailable.
+//! 3 outside world unavailable; 4 another copy of the job has taken over.
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -12,6 +12,7 @@ use barflow_replay::error::ReplayError;
 use barflow_replay::plan::{Plan, PlanOptions, plan};
 use barflow_replay::progress::Progress;
 use barflow_replay::stream::{ReadOptions, stores_quote};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::args::ReplayArgs;
 use super::failure::{Failure, Outcome};
@@ -21,6 +22,7 @@ use super::sink;
 use super::summary::Summary;
 use crate::config::file::ConfigFile;
 use crate::config::replay::{QuoteChoice, ReplaySettings};
+use crate::delivery::{JobPlan, Resumption};
 use crate::graph::assemble::{GraphOptions, OnReject};
 use crate::graph::flow::EpochClock;
 use crate::graph::run::{Feeder, Pace, Workers, run as run_graph};
@@ -47,7 +49,8 @@ pub fn run(args: ReplayArgs) -> Result<Outcome, Failure> {
         Some(path) => ConfigFile::read(path)?,
         None => ConfigFile::default(),
     };
-    let settings = ReplaySettings::understand(file, args.typed())?;
+    let mut settings = ReplaySettings::understand(file, args.typed())?;
+    settings.delivery.reset_state = args.reset_state;
     replay(&settings, true)
 }
 
@@ -63,18 +66,31 @@ pub fn replay(settings: &ReplaySettings, report: bool) -> Result<Outcome, Failur
         Failure::outside(anyhow::Error::new(e).context("signals cannot be handled"))
     })?;
     let started = Instant::now();
-    let quarantine = match &settings.quarantine {
-        Some(path) => Some(Arc::new(Quarantine::create(path)?)),
-        None => None,
-    };
-    let sink = sink::open(&sink::Wanted {
+    let workers = Workers::Threads(settings.workers);
+    let wanted = sink::Wanted {
         kind: settings.sink,
         out: settings.out.as_deref(),
         kafka: &settings.kafka,
         bars: &settings.bars,
         instruments: source.instruments(),
         latency: None,
+        delivery: &settings.delivery,
+        job: job_name(settings, &source),
+        workers: &workers,
+        stop: &stop,
+        complete_when_stopped: false,
+    };
+    let taken = wanted.take()?;
+    let begun = taken.begin(&JobPlan {
+        job: wanted.job()?,
+        settings: wanted.settings(&decisive(settings)),
+        lenient: false,
+        delivery: settings.delivery.clone(),
     })?;
+    let quarantine = match &settings.quarantine {
+        Some(path) => Some(Arc::new(Quarantine::open(path, !begun.resume.is_empty())?)),
+        None => None,
+    };
 
     // Twice what can be under way at once, so that the pool never runs dry.
     let pool = BatchPool::new(settings.batch_rows, 96);
@@ -97,7 +113,6 @@ pub fn replay(settings: &ReplaySettings, report: bool) -> Result<Outcome, Failur
         }
         None => (None, None),
     };
-    let workers = Workers::Threads(settings.workers);
     let tally = Tally::default();
     let book = settings.bars.clone();
     let options = GraphOptions {
@@ -106,7 +121,7 @@ pub fn replay(settings: &ReplaySettings, report: bool) -> Result<Outcome, Failur
             policy: if quarantine.is_some() { RejectPolicy::SetAside } else { RejectPolicy::Stop },
             reorder_window: source.reorder_window(settings),
             pool: pool.clone(),
-            resume: BTreeMap::new(),
+            resume: begun.resume.orders.clone(),
         },
         on_reject: on_reject(quarantine.clone(), stop.clone()),
         trades,
@@ -114,11 +129,11 @@ pub fn replay(settings: &ReplaySettings, report: bool) -> Result<Outcome, Failur
         stop: stop.clone(),
         clock: EpochClock::default(),
         latency: Latency::default(),
-        checkpoints: None,
+        checkpoints: begun.checkpoints,
     };
-    let feeders = source.feeders(settings, &workers, &read, pool);
+    let feeders = source.feeders(settings, &workers, &read, &begun.resume, pool)?;
     let shown = report.then(|| Shown::start(progress.clone(), bytes));
-    let result = run_graph(&workers, Pace::HISTORY, options, feeders, vec![sink]);
+    let result = run_graph(&workers, Pace::HISTORY, options, feeders, begun.sinks);
     drop(shown);
     let kept = store.map(TradeStore::finish).transpose();
 
@@ -141,6 +156,27 @@ pub fn replay(settings: &ReplaySettings, report: bool) -> Result<Outcome, Failur
         eprint!("{}", summary.text());
     }
     conclude(result, kept.map(drop), rejected > 0 && quarantine.is_some())
+}
+
+/// The same command is the same job, whatever else runs beside it.
+fn job_name(settings: &ReplaySettings, source: &Source) -> String {
+    let mut what = String::new();
+    for instrument in source.instruments() {
+        what.extend([instrument.as_str(), "\n"]);
+    }
+    what.extend(settings.kafka.settings().topic_template.chars());
+    format!("replay.{:08x}", xxh3_64(what.as_bytes()) as u32)
+}
+
+/// What decides, besides the bars, which bars come out.
+fn decisive(settings: &ReplaySettings) -> [(&'static str, Option<String>); 5] {
+    [
+        ("quote", Some(format!("{:?}", settings.quote).to_lowercase())),
+        ("contract_size", settings.contract_size.map(|size| size.to_string())),
+        ("from", settings.from.map(|time| time.to_string())),
+        ("reorder_window", Some(settings.reorder_window.to_string())),
+        ("protocol", settings.protocol.clone()),
+    ]
 }
 
 fn on_reject(quarantine: Option<Arc<Quarantine>>, stop: Stop) -> OnReject {
@@ -241,11 +277,17 @@ impl Source {
         settings: &ReplaySettings,
         workers: &Workers,
         read: &ReadOptions,
+        resume: &Resumption,
         pool: BatchPool,
-    ) -> Vec<Feeder> {
+    ) -> Result<Vec<Feeder>, Failure> {
         match self {
-            Self::Files(plan) => feeders(plan, workers, read),
-            Self::Recordings(found) => found.feeders(workers, recording_options(settings), pool),
+            Self::Files(plan) => {
+                feeders(plan, workers, read, &resume.positions).map_err(input_failure)
+            }
+            // Read from their beginning again: what was applied is known by its ids.
+            Self::Recordings(found) => {
+                Ok(found.feeders(workers, recording_options(settings), pool))
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use barflow_operators::instrument::InstrumentId;
 
 use super::bars::BarBook;
+use super::delivery::DeliveryOptions;
 use super::feeds;
 use super::file::ConfigFile;
 use super::kafka::KafkaOptions;
@@ -38,6 +39,8 @@ pub struct LiveSettings {
     pub out: Option<PathBuf>,
     /// Kafka, if that is the sink.
     pub kafka: KafkaOptions,
+    /// How bars are delivered.
+    pub delivery: DeliveryOptions,
     /// timely workers.
     pub workers: usize,
     /// Where bars begin.
@@ -72,7 +75,9 @@ impl LiveSettings {
         let mut sink = over(file.take("sink"), typed.sink);
         let kafka = over(file.take("kafka"), typed.kafka);
         let starts = [("now", Start::Now), ("from-history", Start::FromHistory)];
+        let kind = sink.choice("kind", &SINKS, p).unwrap_or_default();
         let settings = Self {
+            delivery: DeliveryOptions::understand(&mut sink, kind, p),
             feeds: feeds::understand(std::mem::take(&mut file.feeds), p),
             workers: live.parse("workers", "a whole number", p).unwrap_or(1),
             start: live.choice("start", &starts, p).unwrap_or_default(),
@@ -85,7 +90,7 @@ impl LiveSettings {
             metrics: live.parse("metrics", "an address such as 127.0.0.1:9464", p),
             idle_spin: duration(&mut live, "idle_spin", p, Duration::from_millis(1))
                 .unwrap_or_default(),
-            sink: sink.choice("kind", &SINKS, p).unwrap_or_default(),
+            sink: kind,
             out: sink.text("out", p).map(|(path, _)| path.into()),
             kafka: KafkaOptions::understand(kafka, file.take("kafka.properties"), p),
             bars: bar_book(file.bars, typed.bars, p),
@@ -125,6 +130,7 @@ impl LiveSettings {
                 seen.push(&symbol.instrument);
             }
         }
+        self.delivery.check(self.sink, self.out.as_deref(), problems);
         if self.sink == SinkKind::Kafka {
             self.kafka.check(problems);
         }

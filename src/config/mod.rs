@@ -5,6 +5,7 @@
 
 pub mod bar_kinds;
 pub mod bars;
+pub mod delivery;
 pub mod feeds;
 pub mod file;
 pub mod kafka;

@@ -7,6 +7,7 @@ use jiff::civil;
 use jiff::tz::TimeZone;
 
 use super::bars::BarBook;
+use super::delivery::DeliveryOptions;
 use super::feeds::CHANNELS;
 use super::file::ConfigFile;
 use super::kafka::KafkaOptions;
@@ -65,6 +66,8 @@ pub struct ReplaySettings {
     pub out: Option<PathBuf>,
     /// Kafka, if that is the sink.
     pub kafka: KafkaOptions,
+    /// How bars are delivered.
+    pub delivery: DeliveryOptions,
     /// timely workers.
     pub workers: usize,
     /// First event time taken, ns.
@@ -125,7 +128,9 @@ impl ReplaySettings {
 
         let quotes = [("product", QuoteChoice::Product), ("source", QuoteChoice::Source)];
         let whole = "a whole number";
+        let kind = sink.choice("kind", &SINKS, problems_ref).unwrap_or_default();
         let settings = Self {
+            delivery: DeliveryOptions::understand(&mut sink, kind, problems_ref),
             files: replay.list("files").map(|(files, _)| files).unwrap_or_default(),
             protocol: replay.text("protocol", problems_ref).map(|(name, _)| name),
             channel: replay.choice("channel", &CHANNELS, problems_ref),
@@ -142,7 +147,7 @@ impl ReplaySettings {
                 .unwrap_or(REORDER_WINDOW),
             batch_rows: replay.parse("batch_rows", whole, problems_ref).unwrap_or(BATCH_ROWS),
             trades: replay.text("trades", problems_ref).map(|(path, _)| path.into()),
-            sink: sink.choice("kind", &SINKS, problems_ref).unwrap_or_default(),
+            sink: kind,
             out: sink.text("out", problems_ref).map(|(path, _)| path.into()),
             kafka: KafkaOptions::understand(kafka, file.take("kafka.properties"), problems_ref),
             bars: bar_book(file.bars, typed.bars, problems_ref),
@@ -175,6 +180,7 @@ impl ReplaySettings {
         {
             problems.add("[replay]", "from must lie before to");
         }
+        self.delivery.check(self.sink, self.out.as_deref(), problems);
         if self.sink == SinkKind::Kafka {
             self.kafka.check(problems);
         }

@@ -146,8 +146,8 @@ impl Hub {
             has_aggressor: true,
         });
         let mut lane = Lane::new(ids, self.plan.waiting_room);
-        if let Some((id, time)) = symbol.resume_after {
-            lane.resume_after(id, time);
+        if let Some(last) = &symbol.resume_after {
+            lane.resume_after(last);
             lane.doubt();
         }
         let trades = self.outlets.pool.take(&feed);
@@ -295,7 +295,10 @@ impl Hub {
         self.counters.trades += trades.len() as u64;
         let position = Position {
             source: Arc::clone(&slot.source),
-            member: Arc::clone(&slot.source),
+            member: match slot.lane.last_named() {
+                Some(last) => last.named().into(),
+                None => Arc::clone(&slot.source),
+            },
             byte: 0,
             line: self.counters.frames,
             trade_id: slot.lane.last().map_or(0, |(id, _)| id),

@@ -16,6 +16,7 @@ use barflow_operators::batch::TradeBatch;
 use barflow_operators::sequence::Gap;
 
 use super::names::Names;
+use super::plan::LastTrade;
 use super::print::{Print, Standing};
 use super::venue::{Ids, Missing};
 
@@ -92,10 +93,15 @@ impl Lane {
     }
 
     /// Goes on after a trade that was applied before.
-    pub fn resume_after(&mut self, trade_id: u64, event_time: i64) {
-        self.last = Some(trade_id);
-        self.last_time = event_time;
-        self.names.resume_after(trade_id, event_time);
+    pub fn resume_after(&mut self, last: &LastTrade) {
+        self.last = Some(last.id);
+        self.last_time = last.time;
+        self.names.resume_after(last);
+    }
+
+    /// What to resume after, where prints have names instead of ids.
+    pub fn last_named(&self) -> Option<LastTrade> {
+        (self.ids == Ids::Names).then(|| self.names.last())
     }
 
     /// Id and event time of the last print that is settled.

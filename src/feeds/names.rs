@@ -2,6 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use super::plan::LastTrade;
 use super::print::Print;
 use super::venue::Missing;
 
@@ -17,19 +18,40 @@ pub(super) struct Names {
     /// Prints up to this event time were applied before we began, ns.
     not_after: i64,
     last_number: u64,
+    /// The latest event time, and the names of all prints of it.
+    latest: (i64, Vec<u64>),
     held: Option<Vec<Print>>,
 }
 
 impl Names {
-    pub(super) fn resume_after(&mut self, number: u64, event_time: i64) {
-        self.last_number = number;
-        self.not_after = event_time;
+    pub(super) fn resume_after(&mut self, last: &LastTrade) {
+        self.last_number = last.id;
+        self.not_after = last.time;
+        if !last.names.is_empty() {
+            // Names tell which prints of the last moment were applied; without them all count.
+            self.not_after = last.time.saturating_sub(1);
+            self.seen.extend(&last.names);
+            self.order.extend(&last.names);
+            self.latest = (last.time, last.names.clone());
+        }
+    }
+
+    /// Number, time and names of what was let through last.
+    pub(super) fn last(&self) -> LastTrade {
+        LastTrade { id: self.last_number, time: self.latest.0, names: self.latest.1.clone() }
     }
 
     /// Remembers the name; false if it was known.
     pub(super) fn is_new(&mut self, print: &Print) -> bool {
         if print.trade.event_time <= self.not_after || !self.seen.insert(print.key) {
             return false;
+        }
+        let time = print.trade.event_time;
+        if time > self.latest.0 {
+            self.latest = (time, Vec::new());
+        }
+        if time == self.latest.0 {
+            self.latest.1.push(print.key);
         }
         self.order.push_back(print.key);
         if self.order.len() > REMEMBERED

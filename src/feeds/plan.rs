@@ -1,5 +1,6 @@
 //! One feed as it was asked for, validated.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +16,40 @@ pub struct Symbol {
     pub instrument: InstrumentId,
     /// How the venue writes it.
     pub listing: Listing,
-    /// Id and event time (ns) of the last trade that was applied before the feed begins.
-    pub resume_after: Option<(u64, i64)>,
+    /// What was applied before the feed begins.
+    pub resume_after: Option<LastTrade>,
+}
+
+/// The last trade that was applied.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LastTrade {
+    /// Its id, or its number where the venue has none.
+    pub id: u64,
+    /// Its event time, ns.
+    pub time: i64,
+    /// Names of all prints of that time that were applied, where prints have names instead of ids;
+    /// none if nobody noted them.
+    pub names: Vec<u64>,
+}
+
+impl LastTrade {
+    /// Time and names as text, for a [position](barflow_operators::position::Position).
+    pub fn named(&self) -> String {
+        let mut text = format!("named {}", self.time);
+        for name in &self.names {
+            // Writing to a String cannot fail.
+            let _ = write!(text, " {name:x}");
+        }
+        text
+    }
+
+    /// Reads [`named`](Self::named) back.
+    pub fn from_named(id: u64, text: &str) -> Option<Self> {
+        let mut words = text.strip_prefix("named ")?.split(' ');
+        let time = words.next()?.parse().ok()?;
+        let names = words.map(|name| u64::from_str_radix(name, 16)).collect::<Result<_, _>>();
+        Some(Self { id, time, names: names.ok()? })
+    }
 }
 
 impl PartialEq for Symbol {

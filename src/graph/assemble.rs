@@ -111,7 +111,10 @@ pub fn assemble(
     let (tally, stop) = (options.tally.clone(), options.stop.clone());
     let commits = match options.checkpoints {
         None => outlet::commits(built.bars, built.progress, commits, tally, stop),
-        Some(_) => transactions(built.bars, built.progress, built.cuts, commits, tally, stop),
+        Some(_) => {
+            let (shard, progress) = (scope.index(), built.progress);
+            transactions(built.bars, progress, built.cuts, commits, shard, tally, stop)
+        }
     };
     commits.probe_with(&handed_over);
 }

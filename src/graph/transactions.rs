@@ -27,6 +27,7 @@ pub fn transactions<'scope>(
     progress: StreamVec<'scope, Epoch, (InstrumentId, Position)>,
     cuts: StreamVec<'scope, Epoch, Cut>,
     to: Handover,
+    shard: usize,
     tally: Tally,
     stop: Stop,
 ) -> StreamVec<'scope, Epoch, ()> {
@@ -45,7 +46,7 @@ pub fn transactions<'scope>(
             });
             cuts.for_each(|_, cut| pending.cuts.extend(cut.drain(..)));
             while let Some(commit) = pending.next() {
-                if to.give(commit).is_err() {
+                if to.give(Commit { shard, ..commit }).is_err() {
                     // The sink is gone; it has said why, or will.
                     stop.raise();
                 }

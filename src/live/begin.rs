@@ -1,12 +1,18 @@
-//! Days from files first, so that live bars go on from them.
+//! Where live bars begin: behind days from files, or where a checkpoint stands.
 
+use std::collections::BTreeMap;
+
+use barflow_operators::instrument::InstrumentId;
+use barflow_operators::position::Position;
 use barflow_replay::plan::{InstrumentPlan, PlanOptions, plan};
 use barflow_replay::stream::{InstrumentStream, ReadOptions};
 
-use super::Applied;
 use crate::config::live::LiveSettings;
+use crate::delivery::Resumption;
 use crate::feeds::hub::Outlets;
+use crate::feeds::plan::LastTrade;
 use crate::graph::stop::Cause;
+use crate::history::place;
 
 /// History that does not fit the feeds.
 #[derive(Debug, thiserror::Error)]
@@ -18,7 +24,10 @@ pub enum HistoryError {
         instrument: String,
     },
     /// Raw trades and aggregates make different bars.
-    #[error("history of {instrument} holds {history}, its feed brings {feed}: bars would differ")]
+    #[error(
+        "history or checkpoint of {instrument} holds {history}, its feed brings {feed}: bars would \
+         differ"
+    )]
     OtherInput {
         /// Which instrument.
         instrument: String,
@@ -33,20 +42,31 @@ pub enum HistoryError {
 ///
 /// # Errors
 /// When the files cannot be read, or are not of the feeds' instruments and kind.
-pub fn from_history(settings: &mut LiveSettings, outlets: &Outlets) -> Result<(), Cause> {
+pub fn from_history(
+    settings: &mut LiveSettings,
+    positions: &BTreeMap<InstrumentId, Position>,
+    outlets: &Outlets,
+) -> Result<(), Cause> {
     let options =
         PlanOptions { instrument: settings.history_instrument.clone(), ..PlanOptions::default() };
     let histories = plan(&settings.history, &options)?;
     for history in &histories.instruments {
         fits(history, settings)?;
     }
-    let mut applied = Applied::new();
+    let mut applied = BTreeMap::new();
     for history in histories.instruments {
         let instrument = history.feed.instrument.clone();
+        // A job that stopped amid its history goes on there; one that stopped later, behind it.
+        let resume = positions.get(&instrument).map(|position| place(&history, position));
+        if resume == Some(None) {
+            tracing::info!(%instrument, "history is passed over: the job has gone beyond it");
+            continue;
+        }
+        let options = ReadOptions { resume: resume.flatten(), ..ReadOptions::new(8192) };
         let worker = instrument.shard_hash() % outlets.inlets.len().max(1) as u64;
         let inlet = &outlets.inlets[worker as usize];
         let mut last = None;
-        for intake in InstrumentStream::open(history, ReadOptions::new(8192))? {
+        for intake in InstrumentStream::open(history, options)? {
             let intake = intake?;
             for (id, time) in intake.trades.trade_id.iter().zip(&intake.trades.event_time) {
                 // Files may be out of order by a little; the newest id is where live goes on.
@@ -58,11 +78,44 @@ pub fn from_history(settings: &mut LiveSettings, outlets: &Outlets) -> Result<()
         }
         if let Some((id, time)) = last {
             tracing::info!(%instrument, last_trade_id = id, "history applied");
-            applied.insert(instrument, (id, time));
+            applied.insert(instrument, LastTrade { id, time, names: Vec::new() });
         }
     }
     for symbol in settings.feeds.iter_mut().flat_map(|feed| &mut feed.symbols) {
-        symbol.resume_after = applied.get(&symbol.instrument).copied();
+        if let Some(last) = applied.remove(&symbol.instrument) {
+            symbol.resume_after = Some(last);
+        }
+    }
+    Ok(())
+}
+
+/// Tells the feeds which trades a checkpoint holds.
+///
+/// # Errors
+/// When an instrument's feed brings another kind of trades than before.
+pub fn from_checkpoint(
+    settings: &mut LiveSettings,
+    resume: &Resumption,
+) -> Result<(), HistoryError> {
+    for feed in &mut settings.feeds {
+        let brings = feed.venue.input(feed.channel);
+        for symbol in &mut feed.symbols {
+            let Some(position) = resume.positions.get(&symbol.instrument) else { continue };
+            let before = resume.feeds.get(&symbol.instrument).map_or(brings, |feed| feed.input);
+            if before != brings {
+                return Err(HistoryError::OtherInput {
+                    instrument: symbol.instrument.to_string(),
+                    history: before.as_str(),
+                    feed: brings.as_str(),
+                });
+            }
+            let named = LastTrade::from_named(position.trade_id, &position.member);
+            symbol.resume_after = Some(named.unwrap_or_else(|| LastTrade {
+                id: position.trade_id,
+                time: resume.last_times.get(&symbol.instrument).copied().unwrap_or_default(),
+                names: Vec::new(),
+            }));
+        }
     }
     Ok(())
 }

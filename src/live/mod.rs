@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use barflow_operators::instrument::InstrumentId;
+use barflow_operators::position::Position;
 use tokio::sync::mpsc;
 
 use crate::config::bars::BarBook;
@@ -56,10 +57,14 @@ pub struct Supervisor {
     pub config: Option<PathBuf>,
     /// Understands the file again; flags go over it as they did at the start.
     pub read_again: Box<dyn Fn() -> Result<LiveSettings, String> + Send>,
+    /// Where the job stood, by instrument.
+    pub positions: BTreeMap<InstrumentId, Position>,
     /// Raised by SIGHUP.
     pub hangup: Arc<std::sync::atomic::AtomicBool>,
     /// Bars, shared with the graph.
     pub book: Book,
+    /// Told of other bars while the run goes on.
+    pub on_new_bars: Box<dyn Fn(&BarBook) + Send>,
     /// How long things take.
     pub latency: Latency,
     /// What the feeds say.
@@ -83,7 +88,7 @@ impl Supervisor {
     pub fn run(mut self, outlets: Outlets) -> Result<(), Cause> {
         let stop = outlets.stop.clone();
         if !self.settings.history.is_empty() {
-            begin::from_history(&mut self.settings, &outlets)?;
+            begin::from_history(&mut self.settings, &self.positions, &outlets)?;
         }
         let mut running = Vec::new();
         if !stop.is_raised() {
@@ -162,6 +167,7 @@ impl Supervisor {
             tracing::info!("bars have changed");
             let book = fresh.bars.clone();
             self.book.set(fresh.bars.clone());
+            (self.on_new_bars)(&book);
             for feed in running.iter() {
                 let book = book.clone();
                 let bars_of: session::BarsOf = Arc::new(move |feed| book.for_feed(feed));
@@ -206,6 +212,3 @@ fn end(feed: Running, stop: &Stop) {
         Err(_) => stop.fail(format!("the thread of feed \"{}\" panicked", feed.plan.name)),
     }
 }
-
-/// What lies before the first live trade, per instrument: id and event time of the last one.
-pub type Applied = BTreeMap<InstrumentId, (u64, i64)>;

@@ -14,6 +14,7 @@ use barflow_operators::published::PublishedBar;
 
 pub mod atomic_file;
 pub mod encode;
+pub mod journal;
 pub mod jsonl;
 pub mod kafka;
 pub mod none;
@@ -23,6 +24,8 @@ pub mod record;
 /// Everything that became complete when the frontier passed.
 #[derive(Clone, Debug, Default)]
 pub struct Commit {
+    /// Which worker it comes from, among those of all processes.
+    pub shard: usize,
     /// First epoch that is not yet complete.
     pub frontier: u64,
     /// Bars as differential updates: +1 stands, −1 no longer stands. In order per instrument and
@@ -47,6 +50,9 @@ pub enum SinkError {
     /// The output refuses: disk full, permission, message too large.
     #[error("{0}")]
     Refused(String),
+    /// Another copy of the job is at work; this one must not go on.
+    #[error("{0}")]
+    Fenced(String),
     /// The reader of our standard output has gone away, which is no failure of ours.
     #[error("the reader closed the pipe")]
     ClosedPipe,

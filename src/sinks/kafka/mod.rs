@@ -6,10 +6,10 @@
 //!    └──────────── first failure, silence ◄─ delivery reports
 //! ```
 //!
-//! What holds now: within one run every bar arrives once and in order per key (idempotent
-//! producer, acks = all), or the run stops with the reason. A run that is started again writes its
-//! bars again. Transactions will close that gap: one per [`Commit`], which therefore brings the
-//! positions along.
+//! [`KafkaSink`] delivers at least once: within one run every bar arrives once and in order per key
+//! (idempotent producer, acks = all), or the run stops with the reason; a run that is started again
+//! writes its bars again. [`TransactionalSink`] closes that gap: bars and checkpoint in one
+//! transaction.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -27,12 +27,16 @@ use crate::sinks::record::{BarRecord, SCHEMA_VERSION, hex_digest};
 use crate::sinks::{BarSink, Commit, SinkError, SinkReport};
 use crate::telemetry::latency::{Latency, Stage};
 
+mod checkpoint_topic;
 mod producer;
 pub(crate) mod secrets;
 mod settings;
 mod topics;
+mod transactions;
 
+pub use self::checkpoint_topic::CheckpointTopic;
 pub use self::settings::KafkaSettings;
+pub use self::transactions::{Fences, TransactionalSink};
 
 /// Writes bars to Kafka.
 pub struct KafkaSink {
@@ -42,6 +46,8 @@ pub struct KafkaSink {
     encoder: Encoder,
     producer: Producer,
     topics: BTreeSet<String>,
+    /// Those that were not there.
+    created: BTreeSet<String>,
     routes: HashMap<(Arc<str>, InstrumentId), Arc<str>>,
     schema_version: String,
     latency: Option<Latency>,
@@ -61,7 +67,15 @@ impl KafkaSink {
     /// [`SinkError::Unavailable`] when Kafka cannot be reached, does not let us in, or has no such
     /// topic.
     pub fn open(settings: KafkaSettings) -> Result<Self, SinkError> {
-        let (config, secrets) = settings.resolve(&|name| std::env::var(name).ok())?;
+        Self::open_with(settings, &[])
+    }
+
+    /// As [`open`](Self::open), with these properties of librdkafka over the others.
+    fn open_with(settings: KafkaSettings, over: &[(&str, &str)]) -> Result<Self, SinkError> {
+        let (mut config, secrets) = settings.resolve(&|name| std::env::var(name).ok())?;
+        for (key, value) in over {
+            config.set(*key, *value);
+        }
         let wrong = |problem| SinkError::Settings(vec![problem]);
         let template = settings.topic_template.parse().map_err(wrong)?;
         let known = settings.known_topics().map_err(wrong)?;
@@ -73,6 +87,7 @@ impl KafkaSink {
             template,
             producer,
             topics: BTreeSet::new(),
+            created: BTreeSet::new(),
             routes: HashMap::new(),
             schema_version: SCHEMA_VERSION.to_string(),
             latency: None,
@@ -104,9 +119,10 @@ impl KafkaSink {
                     ))
                 },
             )?;
+            self.created.extend(missing);
         } else if !missing.is_empty() {
             let names: Vec<String> = missing.iter().map(|topic| format!("\"{topic}\"")).collect();
-            return Err(SinkError::Unavailable(format!(
+            return Err(SinkError::Refused(format!(
                 "kafka at \"{}\" has no topic {}\nhint: --create-topics creates missing topics",
                 self.settings.brokers,
                 names.join(", ")
@@ -154,6 +170,12 @@ impl KafkaSink {
         Ok(topic)
     }
 
+    /// The topics that bars went to, for a person.
+    fn places(&self) -> Vec<String> {
+        let used: BTreeSet<&Arc<str>> = self.routes.values().collect();
+        used.into_iter().map(|topic| format!("{topic} at {}", self.settings.brokers)).collect()
+    }
+
     fn publish(&mut self, bar: &PublishedBar) -> Result<(), SinkError> {
         let topic = self.route(bar)?;
         let record = BarRecord::from(bar);
@@ -181,8 +203,8 @@ impl KafkaSink {
         self.producer.send(Outgoing {
             topic: &topic,
             key: record.instrument,
-            value,
-            timestamp: milliseconds(record.close_time),
+            value: Some(value),
+            timestamp: Some(milliseconds(record.close_time)),
             headers,
             ticket,
         })?;
@@ -195,14 +217,7 @@ impl KafkaSink {
 
 impl BarSink for KafkaSink {
     fn commit(&mut self, commit: &Commit) -> Result<(), SinkError> {
-        // All or none: a correction is refused before any bar of its commit has left.
-        if let Some((bar, diff)) = commit.bars.iter().find(|(_, diff)| !matches!(diff, 0 | 1)) {
-            return Err(SinkError::Refused(format!(
-                "bar {} of \"{}\", \"{}\" changes by {diff}: corrections cannot be written to \
-                 kafka yet",
-                bar.bar.seq, bar.feed.instrument, bar.spec
-            )));
-        }
+        refuse_corrections(commit)?;
         for (bar, _) in commit.bars.iter().filter(|(_, diff)| *diff == 1) {
             self.publish(bar)?;
         }
@@ -215,14 +230,19 @@ impl BarSink for KafkaSink {
 
     fn finish(&mut self) -> Result<SinkReport, SinkError> {
         self.producer.drain()?;
-        let used: BTreeSet<&Arc<str>> = self.routes.values().collect();
-        Ok(SinkReport {
-            bars: self.producer.delivered(),
-            places: used
-                .into_iter()
-                .map(|topic| format!("{topic} at {}", self.settings.brokers))
-                .collect(),
-        })
+        Ok(SinkReport { bars: self.producer.delivered(), places: self.places() })
+    }
+}
+
+/// All or none: a correction is refused before any bar of its commit has left.
+fn refuse_corrections(commit: &Commit) -> Result<(), SinkError> {
+    match commit.bars.iter().find(|(_, diff)| !matches!(diff, 0 | 1)) {
+        None => Ok(()),
+        Some((bar, diff)) => Err(SinkError::Refused(format!(
+            "bar {} of \"{}\", \"{}\" changes by {diff}: corrections cannot be written to kafka \
+             yet",
+            bar.bar.seq, bar.feed.instrument, bar.spec
+        ))),
     }
 }
 

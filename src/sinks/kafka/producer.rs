@@ -36,9 +36,10 @@ const PAUSE: Duration = Duration::from_millis(5);
 pub(super) struct Outgoing<'a> {
     pub(super) topic: &'a str,
     pub(super) key: &'a str,
-    pub(super) value: &'a [u8],
-    /// ms since the Unix epoch.
-    pub(super) timestamp: i64,
+    /// None deletes the key from a compacted topic.
+    pub(super) value: Option<&'a [u8]>,
+    /// ms since the Unix epoch; none for now.
+    pub(super) timestamp: Option<i64>,
     pub(super) headers: OwnedHeaders,
     pub(super) ticket: Ticket,
 }
@@ -74,6 +75,15 @@ impl Seen {
         // Nobody panics while holding it, and what it holds is valid at every moment.
         self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Why a step of a transaction did not succeed.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// Another producer of the same transactional id has begun, or the broker gave up on us.
+    Fenced,
+    /// Anything else.
+    Failed(SinkError),
 }
 
 /// librdkafka's callbacks.
@@ -204,11 +214,16 @@ impl Producer {
             // Nothing was asked of Kafka until now, so it has not been silent.
             self.progress.since = Instant::now();
         }
-        let mut record = BaseRecord::with_opaque_to(outgoing.topic, Box::new(outgoing.ticket))
-            .key(outgoing.key)
-            .payload(outgoing.value)
-            .timestamp(outgoing.timestamp)
-            .headers(outgoing.headers);
+        let mut record: BaseRecord<'_, str, [u8], Box<Ticket>> =
+            BaseRecord::with_opaque_to(outgoing.topic, Box::new(outgoing.ticket))
+                .key(outgoing.key)
+                .headers(outgoing.headers);
+        if let Some(value) = outgoing.value {
+            record = record.payload(value);
+        }
+        if let Some(timestamp) = outgoing.timestamp {
+            record = record.timestamp(timestamp);
+        }
         loop {
             match self.client.send(record) {
                 Ok(()) => break,
@@ -254,6 +269,66 @@ impl Producer {
             }
         }
         Ok(())
+    }
+
+    /// Becomes the only producer of its transactional id: an older one is fenced, and what it left
+    /// open is aborted.
+    ///
+    /// # Errors
+    /// [`Fault::Fenced`] when somebody else did the same just now.
+    pub(super) fn init_transactions(&self) -> Result<(), Fault> {
+        self.patiently(|patience| self.client.init_transactions(patience))
+    }
+
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    /// When the last one did not end well.
+    pub(super) fn begin_transaction(&self) -> Result<(), Fault> {
+        self.client.begin_transaction().map_err(|error| self.fault(&error))
+    }
+
+    /// Commits; every message has been reported on before. A fault leaves the outcome unknown.
+    ///
+    /// # Errors
+    /// When Kafka does not say that it is committed.
+    pub(super) fn commit_transaction(&self) -> Result<(), Fault> {
+        self.patiently(|patience| self.client.commit_transaction(patience))
+    }
+
+    /// Asks again for as long as asking again is right.
+    fn patiently(&self, ask: impl Fn(Duration) -> Result<(), KafkaError>) -> Result<(), Fault> {
+        let start = Instant::now();
+        loop {
+            let left = self.patience.saturating_sub(start.elapsed());
+            let Err(error) = ask(left.max(PAUSE)) else { return Ok(()) };
+            let again = matches!(&error, KafkaError::Transaction(e) if e.is_retriable());
+            if !again || left.is_zero() {
+                return Err(self.fault(&error));
+            }
+            self.client.poll(PAUSE);
+        }
+    }
+
+    fn fault(&self, error: &KafkaError) -> Fault {
+        let fenced = matches!(
+            error.rdkafka_error_code(),
+            Some(
+                RDKafkaErrorCode::Fenced
+                    | RDKafkaErrorCode::ProducerFenced
+                    | RDKafkaErrorCode::InvalidProducerEpoch
+            )
+        );
+        match fenced {
+            true => Fault::Fenced,
+            false => {
+                let text = match error {
+                    KafkaError::Transaction(error) => error.to_string(),
+                    _ => cause(error),
+                };
+                Fault::Failed(self.unavailable(&format!("kafka at \"{}\": {text}", self.brokers)))
+            }
+        }
     }
 
     /// Waits until every message is reported on.

@@ -64,6 +64,10 @@ pub struct KafkaSettings {
     pub instruments: Vec<InstrumentId>,
     /// How long Kafka may be silent while we wait for it.
     pub patience: Duration,
+    /// The compacted topic in which checkpoints stand.
+    pub checkpoint_topic: String,
+    /// How long a transaction is tried again before the run ends.
+    pub recovery: Duration,
 }
 
 impl Default for KafkaSettings {
@@ -78,6 +82,8 @@ impl Default for KafkaSettings {
             specs: Vec::new(),
             instruments: Vec::new(),
             patience: Duration::from_secs(10),
+            checkpoint_topic: "barflow.checkpoints".to_owned(),
+            recovery: Duration::from_secs(300),
         }
     }
 }
@@ -103,6 +109,8 @@ impl fmt::Debug for KafkaSettings {
             .field("specs", &self.specs)
             .field("instruments", &self.instruments)
             .field("patience", &self.patience)
+            .field("checkpoint_topic", &self.checkpoint_topic)
+            .field("recovery", &self.recovery)
             .finish()
     }
 }

@@ -1,0 +1,149 @@
+//! Names of jobs and keys, and who is at work.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+/// A name for what is done, chosen by the user: the same name goes on where it stopped.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Job(String);
+
+impl FromStr for Job {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let lawful = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if name.is_empty() || name.len() > 100 || !name.chars().all(lawful) {
+            return Err(format!(
+                "\"{name}\": 1 to 100 of the characters A-Z a-z 0-9 . _ - are wanted"
+            ));
+        }
+        Ok(Self(name.to_owned()))
+    }
+}
+
+impl fmt::Display for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What stands under a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Key<'a> {
+    /// Part of where an instrument stands.
+    Instrument(&'a str),
+    /// Who writes this shard.
+    Shard(usize),
+    /// What decides which bars come out.
+    Settings,
+}
+
+impl Job {
+    /// Kafka's name for who writes a shard: a later one of the same name ends an earlier one.
+    pub fn transactional_id(&self, shard: usize) -> String {
+        format!("barflow.{self}.{shard}")
+    }
+
+    /// The key of a record of an instrument, given the record's own key.
+    pub fn record_key(&self, key: &str) -> String {
+        format!("{self}/{key}")
+    }
+
+    /// The key of a shard's writer.
+    pub fn shard_key(&self, shard: usize) -> String {
+        format!("{self}/@shard/{shard}")
+    }
+
+    /// The key of the settings.
+    pub fn settings_key(&self) -> String {
+        format!("{self}/@settings")
+    }
+
+    /// What a key means, if it is one of this job's.
+    pub fn parse<'a>(&self, key: &'a str) -> Option<Key<'a>> {
+        let rest = key.strip_prefix(self.0.as_str())?.strip_prefix('/')?;
+        if rest == "@settings" {
+            return Some(Key::Settings);
+        }
+        if let Some(shard) = rest.strip_prefix("@shard/") {
+            return Some(Key::Shard(shard.parse().ok()?));
+        }
+        // Symbols may have slashes of their own: BTC/USD.
+        rest.rsplit_once('/').map(|(instrument, _)| Key::Instrument(instrument))
+    }
+
+    /// The job that a key belongs to.
+    pub fn of_key(key: &str) -> Option<Self> {
+        key.split_once('/')?.0.parse().ok()
+    }
+}
+
+/// A running copy of a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Writer {
+    /// Tells copies apart.
+    pub id: u64,
+    /// Which process, for a person.
+    pub process: u32,
+    /// On which computer.
+    pub host: String,
+    /// When it began, ns since the Unix epoch.
+    pub started: i64,
+}
+
+impl Writer {
+    /// This process.
+    pub fn here() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            id: fastrand::u64(..),
+            process: std::process::id(),
+            host: host_name(),
+            started: i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),
+        }
+    }
+}
+
+impl fmt::Display for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let started = jiff::Timestamp::from_nanosecond(self.started.into())
+            .map_or_else(|_| "an unknown time".to_owned(), |time| format!("{time:.0}"));
+        write!(f, "process {} on {}, started at {started}", self.process, self.host)
+    }
+}
+
+fn host_name() -> String {
+    let file = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let name = file.or_else(|| std::env::var("HOSTNAME").ok());
+    name.map_or_else(|| "an unnamed host".to_owned(), |name| name.trim().to_owned())
+}
+
+/// Who writes a shard, and how far it got.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shard {
+    /// Who.
+    pub writer: Writer,
+    /// Transactions it has committed; 0 when it has just begun.
+    pub committed: u64,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_read_as_they_are_written() {
+        let job: Job = "live".parse().unwrap();
+        let key = job.record_key("kraken:spot:BTC/USD/12");
+        assert_eq!(job.parse(&key), Some(Key::Instrument("kraken:spot:BTC/USD")));
+        assert_eq!(job.parse(&job.shard_key(3)), Some(Key::Shard(3)));
+        assert_eq!(job.parse(&job.settings_key()), Some(Key::Settings));
+        assert_eq!(job.parse("live2/@settings"), None);
+        assert_eq!(Job::of_key(&key), Some(job));
+        assert!("a/b".parse::<Job>().is_err() && "".parse::<Job>().is_err());
+    }
+}

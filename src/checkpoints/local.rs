@@ -1,0 +1,66 @@
+//! A checkpoint in a file of its own: replaced as a whole, durable before the old one goes.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use barflow_operators::checkpoint::envelope::{Unreadable, open, seal};
+use serde::{Deserialize, Serialize};
+
+use super::saved::Entries;
+use crate::sinks::SinkError;
+use crate::sinks::atomic_file::{AtomicFile, refused};
+
+/// What the file holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocalCheckpoint {
+    /// Keys and values as in the topic.
+    pub entries: Entries,
+    /// How many bytes of the journal count; what stands behind them never happened.
+    pub journal: u64,
+    /// Bars in these bytes.
+    pub bars: u64,
+}
+
+/// A checkpoint file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalError {
+    /// The disk does not let us.
+    #[error(transparent)]
+    Disk(SinkError),
+    /// It is not whole, or of another version.
+    #[error("the checkpoint {path}: {reason}")]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        reason: Unreadable,
+    },
+}
+
+impl LocalCheckpoint {
+    /// Reads it; none if there is none.
+    ///
+    /// # Errors
+    /// When it is there and cannot be used.
+    pub fn read(path: &Path) -> Result<Option<Self>, LocalError> {
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(LocalError::Disk(refused("read", path, &error))),
+        };
+        open(&bytes)
+            .map(Some)
+            .map_err(|reason| LocalError::Unreadable { path: path.to_owned(), reason })
+    }
+
+    /// Replaces the file; afterwards either the old one or this one is there, whatever happens.
+    ///
+    /// # Errors
+    /// When the disk refuses; the old one is there.
+    pub fn write(&self, path: &Path) -> Result<(), SinkError> {
+        let (atomic, mut file): (AtomicFile, File) = AtomicFile::create(path)?;
+        file.write_all(&seal(self)).map_err(|e| refused("write", path, &e))?;
+        atomic.commit(&file).map(drop)
+    }
+}

@@ -1,0 +1,138 @@
+//! A job's checkpoint, read back.
+
+use std::collections::BTreeMap;
+
+use barflow_operators::checkpoint::account::{Account, Broken};
+use barflow_operators::checkpoint::envelope::{Unreadable, open};
+use barflow_operators::checkpoint::record::Record;
+use barflow_operators::instrument::InstrumentId;
+
+use super::job::{Job, Key, Shard};
+use super::settings::{Changed, JobSettings};
+
+/// Keys and values as they were kept.
+pub type Entries = BTreeMap<String, Vec<u8>>;
+
+/// Where a job stands.
+#[derive(Clone, Debug, Default)]
+pub struct Saved {
+    /// Builders, by instrument.
+    pub accounts: BTreeMap<InstrumentId, Account>,
+    /// What it was asked to make; none if it never began.
+    pub settings: Option<JobSettings>,
+    /// Who wrote each shard last.
+    pub shards: BTreeMap<usize, Shard>,
+}
+
+/// A checkpoint that cannot be gone on from.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// A record cannot be read.
+    #[error("the checkpoint of job \"{job}\", record \"{key}\": {reason}")]
+    Unreadable {
+        /// Whose.
+        job: Job,
+        /// Which record.
+        key: String,
+        /// Why.
+        reason: Unreadable,
+    },
+    /// Records are missing.
+    #[error("the checkpoint of job \"{job}\" is not whole: {reason}")]
+    Broken {
+        /// Whose.
+        job: Job,
+        /// What is missing.
+        reason: Broken,
+    },
+    /// It was made for other bars.
+    #[error(
+        "the checkpoint of job \"{job}\" is of other settings: {}",
+        .changes.iter().take(5).map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    )]
+    OtherSettings {
+        /// Whose.
+        job: Job,
+        /// What has changed.
+        changes: Vec<Changed>,
+    },
+}
+
+impl CheckpointError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::OtherSettings { .. } => {
+                "another --job NAME makes the new bars beside the old ones; --reset-state forgets \
+                 where this job stood and begins again (bars that are out stay where they are)"
+            }
+            Self::Unreadable { reason: Unreadable::Version { .. }, .. } => {
+                "use the barflow that wrote it, or --reset-state to begin again"
+            }
+            Self::Unreadable { .. } | Self::Broken { .. } => {
+                "`barflow checkpoints show` says more; --reset-state forgets it and begins again"
+            }
+        }
+    }
+}
+
+impl Saved {
+    /// Understands the entries of a job; those of others are passed over.
+    ///
+    /// # Errors
+    /// When one cannot be read, or one is missing.
+    pub fn understand(job: &Job, entries: &Entries) -> Result<Self, CheckpointError> {
+        let unreadable = |key: &str, reason| CheckpointError::Unreadable {
+            job: job.clone(),
+            key: key.to_owned(),
+            reason,
+        };
+        let mut saved = Self::default();
+        let mut records: BTreeMap<InstrumentId, Vec<Record>> = BTreeMap::new();
+        for (key, value) in entries {
+            match job.parse(key) {
+                None => {}
+                Some(Key::Settings) => {
+                    saved.settings = Some(open(value).map_err(|reason| unreadable(key, reason))?);
+                }
+                Some(Key::Shard(shard)) => {
+                    let who = open(value).map_err(|reason| unreadable(key, reason))?;
+                    saved.shards.insert(shard, who);
+                }
+                Some(Key::Instrument(_)) => {
+                    let record: Record = open(value).map_err(|reason| unreadable(key, reason))?;
+                    records.entry(record.feed.instrument.clone()).or_default().push(record);
+                }
+            }
+        }
+        for (instrument, records) in records {
+            let account = Account::restore(records)
+                .map_err(|reason| CheckpointError::Broken { job: job.clone(), reason })?;
+            saved.accounts.extend(account.map(|account| (instrument, account)));
+        }
+        Ok(saved)
+    }
+
+    /// Refuses to go on where other bars were asked for. `lenient` lets whole bars come and go.
+    ///
+    /// # Errors
+    /// What has changed.
+    pub fn check(
+        &self,
+        job: &Job,
+        settings: &JobSettings,
+        lenient: bool,
+    ) -> Result<(), CheckpointError> {
+        let Some(before) = self.settings.as_ref().filter(|_| !self.accounts.is_empty()) else {
+            return Ok(());
+        };
+        let changes = match lenient {
+            true => settings.changes_of_the_same_bars(before),
+            false => settings.changes(before),
+        };
+        if changes.is_empty() {
+            return Ok(());
+        }
+        Err(CheckpointError::OtherSettings { job: job.clone(), changes })
+    }
+}

@@ -1,0 +1,80 @@
+//! `delivery`, `job` and `commit_interval` under `[sink]`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::live::duration;
+use super::problem::Problems;
+use super::replay::SinkKind;
+use super::section::Section;
+use crate::checkpoints::job::Job;
+
+/// How often a bar arrives when things go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Once: bars and the position they belong to count together, and a restart goes on there.
+    ExactlyOnce,
+    /// At least once: a restart begins again.
+    AtLeastOnce,
+}
+
+/// How bars are delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryOptions {
+    /// How often a bar arrives.
+    pub delivery: Delivery,
+    /// The name under which a restart finds where it stood.
+    pub job: Option<Job>,
+    /// Time between two commits.
+    pub commit_interval: Duration,
+    /// Whether to forget where the job stood.
+    pub reset_state: bool,
+}
+
+/// A second: a reader waits no longer, and a commit costs next to nothing.
+const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
+
+impl DeliveryOptions {
+    /// Takes its keys out of `[sink]`; what is not said depends on the sink.
+    pub fn understand(sink: &mut Section, kind: SinkKind, problems: &mut Problems) -> Self {
+        let choices =
+            [("exactly-once", Delivery::ExactlyOnce), ("at-least-once", Delivery::AtLeastOnce)];
+        let usual = match kind {
+            SinkKind::Kafka => Delivery::ExactlyOnce,
+            SinkKind::JsonLines | SinkKind::Parquet | SinkKind::None => Delivery::AtLeastOnce,
+        };
+        let interval = duration(sink, "commit_interval", problems, COMMIT_INTERVAL);
+        Self {
+            delivery: sink.choice("delivery", &choices, problems).unwrap_or(usual),
+            job: sink.parse_with("job", str::parse, problems),
+            // 0 is as often as can be.
+            commit_interval: interval.unwrap_or_default(),
+            reset_state: false,
+        }
+    }
+
+    /// Whether a restart goes on.
+    pub fn is_exactly_once(&self) -> bool {
+        self.delivery == Delivery::ExactlyOnce
+    }
+
+    /// Checks that the sink can do it.
+    pub fn check(&self, kind: SinkKind, out: Option<&Path>, problems: &mut Problems) {
+        if self.commit_interval > Duration::from_secs(30) {
+            // Kafka ends transactions after a minute.
+            problems.add("[sink]", "commit_interval: at most 30s");
+        }
+        let stdout = out.is_none_or(|out| out == Path::new("-"));
+        match kind {
+            SinkKind::JsonLines if self.is_exactly_once() && stdout => {
+                let message = "delivery = \"exactly-once\" cannot take back what went to standard \
+                               output: say --out FILE";
+                problems.add("[sink]", message);
+            }
+            SinkKind::None if self.is_exactly_once() => {
+                problems.add("[sink]", "delivery = \"exactly-once\" needs a sink other than none");
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The compacted topic in which checkpoints stand.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
+
+use super::secrets::Secrets;
+use super::settings::KafkaSettings;
+use crate::checkpoints::saved::Entries;
+use crate::sinks::SinkError;
+
+/// Properties that mean nothing to a consumer, or something else.
+const PRODUCERS_ONLY: [&str; 16] = [
+    "acks",
+    "batch.num.messages",
+    "batch.size",
+    "compression.codec",
+    "compression.level",
+    "compression.type",
+    "delivery.report.only.error",
+    "delivery.timeout.ms",
+    "enable.idempotence",
+    "linger.ms",
+    "message.timeout.ms",
+    "partitioner",
+    "queue.buffering.max.kbytes",
+    "queue.buffering.max.ms",
+    "request.required.acks",
+    "transaction.timeout.ms",
+];
+
+/// Between two looks at whether other jobs' transactions have ended.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Reads checkpoints back.
+pub struct CheckpointTopic {
+    config: ClientConfig,
+    secrets: Secrets,
+    brokers: String,
+    topic: String,
+    patience: Duration,
+}
+
+impl CheckpointTopic {
+    /// Finds the topic, and makes it if it is not there: it is ours alone, so it needs no leave.
+    ///
+    /// # Errors
+    /// When Kafka cannot be reached or does not let us.
+    pub fn open(settings: &KafkaSettings) -> Result<Self, SinkError> {
+        let (resolved, secrets) = settings.resolve(&|name| std::env::var(name).ok())?;
+        let mut config = ClientConfig::new();
+        for (key, value) in resolved.config_map() {
+            if !PRODUCERS_ONLY.iter().any(|property| *property == key) {
+                config.set(key, value);
+            }
+        }
+        let (brokers, topic) = (settings.brokers.clone(), settings.checkpoint_topic.clone());
+        let opened = Self { config, secrets, brokers, topic, patience: settings.patience };
+        opened.ensure()?;
+        Ok(opened)
+    }
+
+    fn wrong(&self, what: &str, reason: &dyn std::fmt::Display) -> SinkError {
+        SinkError::Unavailable(self.secrets.remove_from(&format!(
+            "the checkpoint topic \"{}\" at \"{}\" {what}: {reason}",
+            self.topic, self.brokers
+        )))
+    }
+
+    fn ensure(&self) -> Result<(), SinkError> {
+        let admin: AdminClient<DefaultClientContext> =
+            self.config.create().map_err(|e| self.wrong("could not be looked for", &e))?;
+        let metadata = admin.inner().fetch_metadata(Some(&self.topic), self.patience);
+        let metadata = metadata.map_err(|e| self.wrong("could not be looked for", &e))?;
+        let found = metadata.topics().first();
+        if found.is_some_and(|topic| topic.error().is_none() && !topic.partitions().is_empty()) {
+            return Ok(());
+        }
+        // One partition, so that what was read first was written first. Small segments, because
+        // Kafka compacts no segment that it still writes, and a restart reads all of them.
+        let new = NewTopic::new(&self.topic, 1, TopicReplication::Fixed(-1))
+            .set("cleanup.policy", "compact")
+            .set("segment.bytes", "16777216")
+            .set("min.cleanable.dirty.ratio", "0.2")
+            .set("max.message.bytes", "8388608")
+            .set("retention.ms", "-1");
+        let options = AdminOptions::new()
+            .request_timeout(Some(self.patience))
+            .operation_timeout(Some(self.patience));
+        let made = futures_executor::block_on(admin.create_topics([&new], &options))
+            .map_err(|e| self.wrong("could not be created", &e))?;
+        match made.into_iter().next() {
+            Some(Err((_, code))) if code != RDKafkaErrorCode::TopicAlreadyExists => {
+                Err(self.wrong("could not be created", &code))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn consumer(&self, isolation: &str) -> Result<BaseConsumer, SinkError> {
+        self.config
+            .clone()
+            .set("group.id", "barflow-checkpoints")
+            .set("enable.auto.commit", "false")
+            .set("isolation.level", isolation)
+            .set("enable.partition.eof", "true")
+            .create()
+            .map_err(|e| self.wrong("could not be read", &e))
+    }
+
+    /// The newest committed value under each key that `keep` wants.
+    ///
+    /// Whatever was committed before the call is in the answer. That takes some care: committed
+    /// records behind another job's open transaction are not shown until that one has ended, so
+    /// this waits for it, as long as a transaction can last.
+    ///
+    /// # Errors
+    /// When Kafka does not answer, or another job's transaction does not end.
+    pub fn read(&self, keep: impl Fn(&str) -> bool) -> Result<Entries, SinkError> {
+        let wrong = |error: &dyn std::fmt::Display| self.wrong("could not be read", error);
+        let committed = self.consumer("read_committed")?;
+        let all = self.consumer("read_uncommitted")?;
+        let metadata = committed
+            .fetch_metadata(Some(&self.topic), self.patience)
+            .map_err(|error| wrong(&error))?;
+        let partitions: Vec<i32> = metadata
+            .topics()
+            .iter()
+            .flat_map(|topic| topic.partitions().iter().map(|partition| partition.id()))
+            .collect();
+        let mut list = TopicPartitionList::new();
+        let mut open = BTreeSet::new();
+        for partition in partitions {
+            let (low, end) = all
+                .fetch_watermarks(&self.topic, partition, self.patience)
+                .map_err(|error| wrong(&error))?;
+            self.wait_until_decided(&committed, partition, end)?;
+            if low == end {
+                continue;
+            }
+            list.add_partition_offset(&self.topic, partition, Offset::Beginning)
+                .map_err(|error| wrong(&error))?;
+            open.insert(partition);
+        }
+        committed.assign(&list).map_err(|error| wrong(&error))?;
+        let mut entries = Entries::new();
+        let mut heard = Instant::now();
+        while !open.is_empty() {
+            match committed.poll(self.patience.min(Duration::from_millis(200))) {
+                Some(Ok(message)) => {
+                    heard = Instant::now();
+                    let Some(key) = message.key().and_then(|key| std::str::from_utf8(key).ok())
+                    else {
+                        continue;
+                    };
+                    if !keep(key) {
+                        continue;
+                    }
+                    match message.payload() {
+                        Some(value) => entries.insert(key.to_owned(), value.to_vec()),
+                        None => entries.remove(key),
+                    };
+                }
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    open.remove(&partition);
+                }
+                Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AllBrokersDown)))
+                | None => {
+                    if heard.elapsed() > self.patience {
+                        return Err(wrong(&"nothing came for too long"));
+                    }
+                }
+                Some(Err(error)) => return Err(wrong(&error)),
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Waits until everything before `end` is committed or aborted.
+    fn wait_until_decided(
+        &self,
+        committed: &BaseConsumer,
+        partition: i32,
+        end: i64,
+    ) -> Result<(), SinkError> {
+        let start = Instant::now();
+        let mut said = false;
+        loop {
+            // For such a consumer the end is where the first open transaction begins.
+            let (_, decided) = committed
+                .fetch_watermarks(&self.topic, partition, self.patience)
+                .map_err(|error| self.wrong("could not be read", &error))?;
+            if decided >= end {
+                return Ok(());
+            }
+            if start.elapsed() > Duration::from_secs(120) {
+                let reason = "another job's transaction has been open for two minutes; is its \
+                              broker or its process stuck?";
+                return Err(self.wrong("could not be read", &reason));
+            }
+            if !said && start.elapsed() > Duration::from_secs(1) {
+                said = true;
+                tracing::info!("waiting for another job's transaction in {}", self.topic);
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+}
