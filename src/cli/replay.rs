@@ -32,6 +32,7 @@ use crate::history::{feeders, remarks};
 use crate::quarantine::Quarantine;
 use crate::recordings::{RecordingOptions, Recordings};
 use crate::sinks::{SinkError, SinkReport};
+use crate::telemetry;
 use crate::telemetry::latency::Latency;
 use crate::trade_store::TradeStore;
 
@@ -51,6 +52,9 @@ pub fn run(args: ReplayArgs) -> Result<Outcome, Failure> {
     };
     let mut settings = ReplaySettings::understand(file, args.typed())?;
     settings.delivery.reset_state = args.reset_state;
+    // A sink that waits for its broker says so; whatever else is worth knowing is in the summary.
+    telemetry::start(tracing::Level::WARN, None)
+        .map_err(|e| Failure::outside(anyhow::anyhow!(e)))?;
     replay(&settings, true)
 }
 
