@@ -79,6 +79,8 @@ impl Fences {
         all: usize,
         latency: Option<&Latency>,
     ) -> Result<Self, SinkError> {
+        // A producer knows best why nobody answers: a wrong password, a certificate.
+        KafkaSink::connect(settings.clone(), &[])?.producer.metadata(None)?;
         let topic = CheckpointTopic::open(settings)?;
         let writer = Writer::here();
         let changes = SettingsChanges::default();
