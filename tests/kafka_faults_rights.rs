@@ -1,0 +1,59 @@
+//! A user who lacks a right is told which, one after the other, until the run works.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod support;
+
+use support::jobs::Job;
+use support::kafka::{GUEST, broker};
+use support::rights::{
+    CREATE, DESCRIBE, DESCRIBE_CONFIGS, GROUP, READ, TOPIC, TRANSACTIONAL_ID, WRITE, allow,
+};
+
+#[test]
+fn each_missing_right_is_named() {
+    let Some(kafka) = broker() else { return };
+    let Some(address) = &kafka.sasl else {
+        println!("SKIPPED: this broker has no SASL listener");
+        return;
+    };
+    let (user, password) = GUEST;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    let mut job = Job::new(address, "rights").quick().with_properties(&[
+        ("security.protocol", "sasl_plaintext"),
+        ("sasl.mechanism", "PLAIN"),
+        ("sasl.username", user),
+        ("sasl.password", &format!("${{file:{}}}", file.display())),
+    ]);
+    let checkpoints = "barflow.checkpoints";
+    let refused = |job: &Job, words: &[&str]| {
+        let (code, said) = job.run(&[]);
+        assert_eq!(code, Some(3), "{said}");
+        for word in words {
+            assert!(said.contains(word), "{said}\nwithout: {word}");
+        }
+    };
+    let may = |kind, name: &str, operations: &[i8]| {
+        for operation in operations {
+            allow(&kafka.plain, user, kind, name, *operation);
+        }
+    };
+
+    std::fs::write(&file, "wrong-password-5").unwrap();
+    refused(&job, &["refused the login"]);
+    std::fs::write(&file, password).unwrap();
+    refused(&job, &[checkpoints, "rights Read, Write and Describe on that topic"]);
+    may(TOPIC, checkpoints, &[DESCRIBE, DESCRIBE_CONFIGS, CREATE, READ, WRITE]);
+    refused(&job, &[&job.name, "does not give access to topic"]);
+    may(TOPIC, "rights", &[DESCRIBE, CREATE]);
+    refused(&job, &["transactional ids that begin with \"barflow.\""]);
+    may(TRANSACTIONAL_ID, "barflow.", &[DESCRIBE, WRITE]);
+    refused(&job, &["the group \"barflow-checkpoints\""]);
+    may(GROUP, "barflow-checkpoints", &[READ]);
+    refused(&job, &[&job.name, "rights Write and Describe on the topics of bars"]);
+    may(TOPIC, "rights", &[WRITE]);
+    let (code, said) = job.run(&[]);
+    assert_eq!(code, Some(0), "{said}");
+    job.broker.clone_from(&kafka.plain);
+    job.assert_once();
+}
