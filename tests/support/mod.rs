@@ -13,3 +13,4 @@ pub mod rights;
 pub mod rows;
 pub mod shapes;
 pub mod venue;
+pub mod wire;
