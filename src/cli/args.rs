@@ -34,6 +34,8 @@ pub enum Command {
     Venue(Box<super::venue::VenueArgs>),
     /// Compare two outputs of bars and name the first difference
     Diff(super::diff::DiffArgs),
+    /// Say where jobs stand, or forget it
+    Checkpoints(super::checkpoints::CheckpointsArgs),
     /// Write realistic day files in Binance's layout
     Synth(SynthArgs),
     /// Validate configuration files without doing anything

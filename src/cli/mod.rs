@@ -11,6 +11,7 @@ use clap::Parser;
 
 pub mod args;
 pub mod check;
+pub mod checkpoints;
 pub mod demo;
 pub mod diff;
 pub mod failure;
@@ -54,6 +55,7 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
     match cli.command {
         Command::Replay(args) => replay::run(*args),
         Command::Diff(args) => diff::run(&args),
+        Command::Checkpoints(args) => checkpoints::run(&args),
         Command::Live(args) => live::run(*args),
         Command::Record(args) => record::run(*args),
         Command::Venue(args) => venue::run(&args),

@@ -87,6 +87,7 @@ pub fn replay(settings: &ReplaySettings, report: bool) -> Result<Outcome, Failur
         lenient: false,
         delivery: settings.delivery.clone(),
     })?;
+    remarks.extend(went_on(&begun.resume));
     let quarantine = match &settings.quarantine {
         Some(path) => Some(Arc::new(Quarantine::open(path, !begun.resume.is_empty())?)),
         None => None,
@@ -166,6 +167,15 @@ fn job_name(settings: &ReplaySettings, source: &Source) -> String {
     }
     what.extend(settings.kafka.settings().topic_template.chars());
     format!("replay.{:08x}", xxh3_64(what.as_bytes()) as u32)
+}
+
+/// A run that makes fewer bars than its files hold says why.
+fn went_on(resume: &Resumption) -> Vec<String> {
+    let positions = resume.positions.iter().map(|(instrument, at)| {
+        format!("{instrument}: goes on behind {}:{} (trade {})", at.source, at.line, at.trade_id)
+    });
+    let hint = "--reset-state begins again".to_owned();
+    positions.chain((!resume.is_empty()).then_some(hint)).collect()
 }
 
 /// What decides, besides the bars, which bars come out.
@@ -281,9 +291,7 @@ impl Source {
         pool: BatchPool,
     ) -> Result<Vec<Feeder>, Failure> {
         match self {
-            Self::Files(plan) => {
-                feeders(plan, workers, read, &resume.positions).map_err(input_failure)
-            }
+            Self::Files(plan) => feeders(plan, workers, read, resume).map_err(input_failure),
             // Read from their beginning again: what was applied is known by its ids.
             Self::Recordings(found) => {
                 Ok(found.feeders(workers, recording_options(settings), pool))

@@ -206,7 +206,7 @@ pub(super) fn bar_book(
 }
 
 /// The keys of `over` replace those of `under`.
-pub(super) fn over(mut under: Section, mut over: Section) -> Section {
+pub(crate) fn over(mut under: Section, mut over: Section) -> Section {
     for (key, value, origin) in over.take_rest() {
         under.put(key, value, origin);
     }
