@@ -14,13 +14,11 @@ use crate::graph::run::{Feeder, Workers};
 /// would be sent to anyway, so nothing crosses between workers; histories of one worker are read
 /// one after the other.
 pub fn feeders(plan: Plan, workers: &Workers, options: &ReadOptions) -> Vec<Feeder> {
-    let peers = workers.everywhere() as u64;
+    let share = workers.share();
     let mut histories: Vec<Vec<_>> = (0..workers.here()).map(|_| Vec::new()).collect();
     for instrument in plan.instruments {
-        let worker = (instrument.feed.instrument.shard_hash() % peers) as usize;
-        if let Some(mine) = worker.checked_sub(workers.first()).and_then(|at| histories.get_mut(at))
-        {
-            mine.push(instrument);
+        if let Some(worker) = share.worker(&instrument.feed.instrument) {
+            histories[worker].push(instrument);
         }
     }
     histories

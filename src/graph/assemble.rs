@@ -20,9 +20,10 @@ use timely::dataflow::{ProbeHandle, Scope, StreamVec};
 
 use super::flow::{EpochClock, Intakes, source};
 use super::handover::Handover;
-use super::outlet;
+use super::{news, outlet};
 use super::stop::Stop;
 use super::tally::Tally;
+use super::workers::Workers;
 use crate::telemetry::latency::{Latency, Stage};
 
 /// Which bars a feed gets.
@@ -54,8 +55,13 @@ pub struct GraphOptions {
     pub latency: Latency,
 }
 
-/// Draws the dataflow of one worker, fed by `intakes`.
-pub fn assemble(scope: Scope<'_, Epoch>, intakes: Intakes, options: &GraphOptions) {
+/// Draws the dataflow of one worker of these, fed by `intakes`.
+pub fn assemble(
+    scope: Scope<'_, Epoch>,
+    intakes: Intakes,
+    options: &GraphOptions,
+    workers: &Workers,
+) {
     let handed_over = ProbeHandle::new();
     let intakes = source(scope, intakes, options.clock.clone(), handed_over.clone());
 
@@ -89,7 +95,7 @@ pub fn assemble(scope: Scope<'_, Epoch>, intakes: Intakes, options: &GraphOption
         options.tally.clone(),
         options.stop.clone(),
     );
-    commits.probe_with(&handed_over);
+    news::exchange(commits.probe_with(&handed_over), options, workers);
 }
 
 /// Whoever joined a market in the middle wants to know from when on bars are those of the long

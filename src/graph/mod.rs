@@ -18,7 +18,10 @@
 pub mod assemble;
 pub mod flow;
 pub mod handover;
+pub mod mesh;
+mod news;
 pub mod outlet;
 pub mod run;
 pub mod stop;
 pub mod tally;
+pub mod workers;

@@ -37,14 +37,17 @@ pub fn from_history(settings: &mut LiveSettings, outlets: &Outlets) -> Result<()
     let options =
         PlanOptions { instrument: settings.history_instrument.clone(), ..PlanOptions::default() };
     let histories = plan(&settings.history, &options)?;
-    for history in &histories.instruments {
+    let share = outlets.share;
+    let mine = |history: &InstrumentPlan| share.holds(&history.feed.instrument);
+    for history in histories.instruments.iter().filter(|history| mine(history)) {
         fits(history, settings)?;
     }
     let mut applied = Applied::new();
     for history in histories.instruments {
         let instrument = history.feed.instrument.clone();
-        let worker = instrument.shard_hash() % outlets.inlets.len().max(1) as u64;
-        let inlet = &outlets.inlets[worker as usize];
+        // The history of another process's instrument is read there.
+        let Some(worker) = share.worker(&instrument) else { continue };
+        let inlet = &outlets.inlets[worker];
         let mut last = None;
         for intake in InstrumentStream::open(history, ReadOptions::new(8192))? {
             let intake = intake?;
