@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use barflow::config::bars::{BarBook, cut};
 use barflow::graph::assemble::GraphOptions;
-use barflow::graph::run::{Feeder, Pace, Workers, commit_channel, run};
+use barflow::graph::mesh::Mesh;
+use barflow::graph::run::{Feeder, Pace, commit_channel, run};
 use barflow::graph::stop::Stop;
 use barflow::graph::tally::Tally;
 use barflow::sinks::none::NoSink;
@@ -112,9 +113,8 @@ fn through_graph(book: &BarBook, intakes: Vec<Intake>, pool: &BatchPool) -> u64 
         }
         Ok(())
     });
-    let workers = Workers::Threads(1);
     let sink = Box::new(NoSink::default());
-    let report = run(&workers, Pace::HISTORY, options, committed, vec![feeder], sink);
+    let report = run(Mesh::of_threads(1), Pace::HISTORY, options, committed, vec![feeder], sink);
     report.expect("the graph runs").bars
 }
 

@@ -15,6 +15,7 @@ use clap::{Args, ValueHint};
 
 use super::args::put;
 use super::failure::{Failure, Outcome};
+use super::mesh::{MeshArgs, connect, unmesh};
 use super::replay::{input_failure, rejected};
 use super::signals::Signals;
 use super::sink;
@@ -29,7 +30,7 @@ use crate::feeds::hub::Outlets;
 use crate::feeds::session::SessionFault;
 use crate::graph::assemble::{GraphOptions, OnReject};
 use crate::graph::flow::EpochClock;
-use crate::graph::run::{Feeder, Pace, Workers, commit_channel, run as run_graph};
+use crate::graph::run::{Feeder, Pace, commit_channel, run as run_graph};
 use crate::graph::stop::{Cause, Stop};
 use crate::graph::tally::Tally;
 use crate::live::begin::HistoryError;
@@ -129,6 +130,10 @@ pub struct LiveArgs {
     #[arg(long, value_name = "N", env = "BARFLOW_WORKERS")]
     pub workers: Option<String>,
 
+    /// One of several processes.
+    #[command(flatten)]
+    pub mesh: MeshArgs,
+
     /// Set bad rows and frames aside into this file (JSON lines)
     #[arg(long, value_name = "FILE", env = "BARFLOW_QUARANTINE", value_hint = ValueHint::FilePath)]
     pub quarantine: Option<String>,
@@ -172,6 +177,7 @@ impl LiveArgs {
         ] {
             put(&mut typed.replay, key, flag, value);
         }
+        self.mesh.put(&mut typed.replay);
         if !self.history.is_empty() {
             typed.replay.put("history", Value::List(self.history.clone()), "--history");
             typed.replay.put("start", Value::Text("from-history".into()), "--history");
@@ -250,7 +256,7 @@ pub(super) struct Run {
 }
 
 /// Runs live feeds by validated settings.
-pub(super) fn execute(settings: LiveSettings, run: Run) -> Result<Outcome, Failure> {
+pub(super) fn execute(mut settings: LiveSettings, run: Run) -> Result<Outcome, Failure> {
     let limit = match &run.duration {
         Some(text) => Some(
             crate::config::bar_kinds::duration_ns(text)
@@ -268,6 +274,12 @@ pub(super) fn execute(settings: LiveSettings, run: Run) -> Result<Outcome, Failu
     let started = Instant::now();
     if let Some(ns) = limit {
         stop_after(Duration::from_nanos(ns.max(0).unsigned_abs()), &stop);
+    }
+    let workers = settings.mesh.workers(settings.workers);
+    let (share, job, patience) = (workers.share(), settings.job(), settings.mesh.patience);
+    settings.keep(share);
+    if settings.feeds.is_empty() {
+        tracing::info!("no instrument falls to this process; it stays for the others");
     }
     let latency = Latency::default();
     let sink = sink::open(&sink::Wanted {
@@ -297,7 +309,6 @@ pub(super) fn execute(settings: LiveSettings, run: Run) -> Result<Outcome, Failu
         }
         None => (None, None),
     };
-    let workers = Workers::Threads(settings.workers);
     let pool = BatchPool::new(BATCH_ROWS, BATCHES);
     let on_reject = on_reject(quarantine.clone(), stop.clone());
     let tally = Tally::default();
@@ -333,9 +344,10 @@ pub(super) fn execute(settings: LiveSettings, run: Run) -> Result<Outcome, Failu
         settings,
     };
     let feeder: Feeder = Box::new(move |inlets, stop| {
-        supervisor.run(Outlets { inlets, pool, stop: stop.clone(), on_reject, gaps })
+        supervisor.run(Outlets { inlets, share, pool, stop: stop.clone(), on_reject, gaps })
     });
-    let result = run_graph(&workers, pace, options, committed, vec![feeder], sink);
+    let mesh = connect(workers.clone(), &job, patience, &stop)?;
+    let result = run_graph(mesh, pace, options, committed, vec![feeder], sink);
     let recorded = recording.map(crate::capture::record::Recording::finish);
 
     let mut remarks = remarks(&reports, &latency);
@@ -354,7 +366,12 @@ pub(super) fn execute(settings: LiveSettings, run: Run) -> Result<Outcome, Failu
         tally: &tally,
         report: result.as_ref().ok(),
         elapsed: started.elapsed(),
-        stopped: signals.name().map(|name| format!("stopped by {name}")),
+        stopped: signals
+            .name()
+            .map(str::to_owned)
+            .or_else(|| stop.asker())
+            .map(|who| format!("stopped by {who}")),
+        workers: &workers,
         remarks: &remarks,
     };
     eprint!("{}", summary.text());
@@ -422,6 +439,10 @@ fn conclude(result: Result<SinkReport, Cause>) -> Result<Outcome, Failure> {
     };
     let cause = match cause.downcast::<ReplayError>() {
         Ok(error) => return Err(input_failure(*error)),
+        Err(cause) => cause,
+    };
+    let cause = match unmesh(cause) {
+        Ok(failure) => return Err(failure),
         Err(cause) => cause,
     };
     let cause = match cause.downcast::<HistoryError>() {

@@ -9,12 +9,13 @@ use barflow_operators::instrument::InstrumentId;
 use barflow_operators::intake::Reject;
 use barflow_operators::pool::BatchPool;
 use barflow_replay::error::ReplayError;
-use barflow_replay::plan::{Plan, PlanOptions, plan};
+use barflow_replay::plan::{InstrumentPlan, Plan, PlanOptions, plan};
 use barflow_replay::progress::Progress;
 use barflow_replay::stream::{ReadOptions, stores_quote};
 
 use super::args::ReplayArgs;
 use super::failure::{Failure, Outcome};
+use super::mesh::{connect, unmesh};
 use super::progress::Shown;
 use super::signals::Signals;
 use super::sink;
@@ -26,6 +27,7 @@ use crate::graph::flow::EpochClock;
 use crate::graph::run::{Feeder, Pace, Workers, commit_channel, run as run_graph};
 use crate::graph::stop::{Cause, Stop};
 use crate::graph::tally::Tally;
+use crate::graph::workers::Share;
 use crate::history::{feeders, remarks};
 use crate::quarantine::Quarantine;
 use crate::recordings::{RecordingOptions, Recordings};
@@ -56,7 +58,14 @@ pub fn run(args: ReplayArgs) -> Result<Outcome, Failure> {
 /// # Errors
 /// As [`run`].
 pub fn replay(settings: &ReplaySettings, report: bool) -> Result<Outcome, Failure> {
-    let source = Source::find(settings)?;
+    let mut source = Source::find(settings)?;
+    let workers = settings.mesh.workers(settings.workers);
+    let job = settings.job().with("inputs", source.text());
+    source.keep(workers.share());
+    if workers.share().is_part() {
+        crate::telemetry::start(tracing::Level::INFO, None)
+            .map_err(|error| Failure::outside(anyhow::anyhow!("{error}")))?;
+    }
     let mut remarks = source.remarks(settings);
     let stop = Stop::new();
     let signals = Signals::raise(&stop).map_err(|e| {
@@ -97,7 +106,6 @@ pub fn replay(settings: &ReplaySettings, report: bool) -> Result<Outcome, Failur
         }
         None => (None, None),
     };
-    let workers = Workers::Threads(settings.workers);
     let tally = Tally::default();
     let (commits, committed) = commit_channel();
     let book = settings.bars.clone();
@@ -118,8 +126,9 @@ pub fn replay(settings: &ReplaySettings, report: bool) -> Result<Outcome, Failur
         latency: Latency::default(),
     };
     let feeders = source.feeders(settings, &workers, &read, pool);
+    let mesh = connect(workers.clone(), &job, settings.mesh.patience, &stop)?;
     let shown = report.then(|| Shown::start(progress.clone(), bytes));
-    let result = run_graph(&workers, Pace::HISTORY, options, committed, feeders, sink);
+    let result = run_graph(mesh, Pace::HISTORY, options, committed, feeders, sink);
     drop(shown);
     let kept = store.map(TradeStore::finish).transpose();
 
@@ -136,7 +145,8 @@ pub fn replay(settings: &ReplaySettings, report: bool) -> Result<Outcome, Failur
             tally: &tally,
             report: result.as_ref().ok(),
             elapsed: started.elapsed(),
-            stopped: stopped_by(&signals, &tally),
+            stopped: stopped_by(&signals, &stop, &tally),
+            workers: &workers,
             remarks: &remarks,
         };
         eprint!("{}", summary.text());
@@ -192,6 +202,31 @@ impl Source {
             contract_size: settings.contract_size,
         };
         plan(&settings.files, &options).map(Self::Files).map_err(input_failure)
+    }
+
+    /// What there is to read, without the folders it lies in: processes that read the same may
+    /// find it at different places.
+    fn text(&self) -> String {
+        let name = |path: &std::path::Path| path.file_name().map(ToOwned::to_owned);
+        match self {
+            Self::Files(plan) => {
+                let files = |i: &InstrumentPlan| i.files.iter().map(|f| name(&f.path)).collect();
+                let instruments = plan.instruments.iter();
+                let inputs: Vec<(String, Vec<_>)> =
+                    instruments.map(|i| (i.feed.instrument.to_string(), files(i))).collect();
+                format!("{inputs:?}")
+            }
+            Self::Recordings(found) => format!("{:?} {}", found.instruments(), found.files()),
+        }
+    }
+
+    /// Forgets what other processes read.
+    fn keep(&mut self, share: Share) {
+        match self {
+            Self::Files(plan) => plan.instruments.retain(|i| share.holds(&i.feed.instrument)),
+            // The instruments of a connection lie in one file: all is read, and a part used.
+            Self::Recordings(_) => {}
+        }
     }
 
     fn remarks(&self, settings: &ReplaySettings) -> Vec<String> {
@@ -251,8 +286,8 @@ impl Source {
     }
 }
 
-fn stopped_by(signals: &Signals, tally: &Tally) -> Option<String> {
-    let name = signals.name()?;
+fn stopped_by(signals: &Signals, stop: &Stop, tally: &Tally) -> Option<String> {
+    let name = signals.name().map(str::to_owned).or_else(|| stop.asker())?;
     let positions = tally.positions();
     let mut text = format!("stopped by {name}; everything read before is in the output");
     for (instrument, position) in positions {
@@ -282,6 +317,10 @@ fn conclude(
             };
             let cause = match cause.downcast::<ReplayError>() {
                 Ok(error) => return Err(input_failure(*error)),
+                Err(cause) => cause,
+            };
+            let cause = match unmesh(cause) {
+                Ok(failure) => return Err(failure),
                 Err(cause) => cause,
             };
             match cause.downcast::<BadRow>() {

@@ -20,10 +20,10 @@ use timely::dataflow::{ProbeHandle, Scope, StreamVec};
 
 use super::flow::{EpochClock, Intakes, source};
 use super::handover::Handover;
-use super::{news, outlet};
 use super::stop::Stop;
 use super::tally::Tally;
 use super::workers::Workers;
+use super::{news, outlet};
 use crate::telemetry::latency::{Latency, Stage};
 
 /// Which bars a feed gets.

@@ -85,7 +85,7 @@ fn tell<'scope>(
     let mut builder = OperatorBuilder::new("TellNews".to_owned(), scope);
     let info = builder.operator_info();
     // Its frontier says when all is done; what is told belongs to no epoch.
-    let _input = builder.new_input_connection(handed_over, Pipeline, []);
+    let mut input = builder.new_input_connection(handed_over, Pipeline, []);
     let (output, stream) = builder.new_output();
     let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<News>>>::from(output);
     let activator = scope.activator_for(Rc::clone(&info.address));
@@ -104,19 +104,21 @@ fn tell<'scope>(
         let mut next_look = Instant::now();
         let mut next_line = None;
         move |frontiers| {
+            input.for_each(|_, _| {});
             if frontiers[0].is_empty() {
                 capability = None;
             }
             let Some(held) = &capability else { return };
             let (now, state) = (clock.now(), State::of(&stop));
-            // What was heard from one process the others have heard from it as well.
-            if now > told || state > known.get() {
+            // What was heard from a process the others have heard from it as well.
+            let own = if state > known.get() { state } else { State::Runs };
+            if now > told || own > State::Runs {
                 told = now;
-                known.set(known.get().max(state));
+                known.set(known.get().max(own));
                 let mut output = output.activate();
                 let mut session = output.session(held);
                 for to in &others {
-                    session.give(News { to: *to, from, clock: now, state });
+                    session.give(News { to: *to, from, clock: now, state: own });
                 }
             }
             if Instant::now() >= next_look {

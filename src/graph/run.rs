@@ -125,18 +125,18 @@ pub fn run(
         let config = WorkerConfig::default().idle_spin(pace.idle_spin);
         let guards = mesh.start(&stop).and_then(|Crew { builders, others, link }| {
             execute_from(builders, others, config, move |worker| {
-            let mine = worker.index() - first;
-            let intakes = ends
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-                .get_mut(mine)
-                .and_then(Option::take);
-            if let Some(intakes) = intakes {
-                worker.dataflow(|scope| assemble(scope, intakes, &options, &workers));
-            }
-            // The options hold the senders of the commit channel; each worker's dataflow has its
-            // own copies, which go when it completes.
-            link.work(worker);
+                let mine = worker.index() - first;
+                let intakes = ends
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner)
+                    .get_mut(mine)
+                    .and_then(Option::take);
+                if let Some(intakes) = intakes {
+                    worker.dataflow(|scope| assemble(scope, intakes, &options, &workers));
+                }
+                // The options hold the senders of the commit channel; each worker's dataflow has its
+                // own copies, which go when it completes.
+                link.work(worker);
             })
         });
         match guards {

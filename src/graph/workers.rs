@@ -104,9 +104,8 @@ mod tests {
         let mut held = [0; 3];
         for number in 0..200 {
             let instrument: InstrumentId = format!("test:spot:S{number}").parse().unwrap();
-            let at: Vec<(usize, usize)> = (0..3)
-                .filter_map(|p| Some((p, process(p).share().worker(&instrument)?)))
-                .collect();
+            let at: Vec<(usize, usize)> =
+                (0..3).filter_map(|p| Some((p, process(p).share().worker(&instrument)?))).collect();
             let [(holder, worker)] = at[..] else { panic!("{instrument}: {at:?}") };
             let first = process(holder).first();
             assert_eq!((first + worker) as u64, instrument.shard_hash() % 6);

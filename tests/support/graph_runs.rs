@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use barflow::graph::assemble::GraphOptions;
-use barflow::graph::run::{Feeder, Pace, Workers, commit_channel, run};
+use barflow::graph::mesh::Mesh;
+use barflow::graph::run::{Feeder, Pace, commit_channel, run};
 use barflow::graph::stop::{Cause, Stop};
 use barflow::graph::tally::Tally;
 use barflow::sinks::{BarSink, Commit, SinkError, SinkReport};
@@ -129,7 +130,6 @@ pub fn run_graph(setup: Setup, inputs: Vec<Vec<Intake>>) -> Run {
 }
 
 pub fn run_into(setup: Setup, inputs: Vec<Vec<Intake>>, kept: Kept) -> Run {
-    let workers = Workers::Threads(setup.workers);
     let (sender, receiver) = commit_channel();
     let rejects = Arc::new(Mutex::new(Vec::new()));
     let stop = Stop::new();
@@ -174,7 +174,14 @@ pub fn run_into(setup: Setup, inputs: Vec<Vec<Intake>>, kept: Kept) -> Run {
             })
         })
         .collect();
-    let result = run(&workers, Pace::HISTORY, options, receiver, feeders, Box::new(kept.clone()));
+    let result = run(
+        Mesh::of_threads(setup.workers),
+        Pace::HISTORY,
+        options,
+        receiver,
+        feeders,
+        Box::new(kept.clone()),
+    );
     let commits = std::mem::take(&mut *kept.0.lock().unwrap());
     let rejects = std::mem::take(&mut *rejects.lock().unwrap());
     Run { result, commits, rejects, tally }
@@ -204,5 +211,5 @@ pub fn run_fed(
         clock: Default::default(),
         latency: Default::default(),
     };
-    run(&Workers::Threads(setup.workers), Pace::HISTORY, options, committed, feeders, sink)
+    run(Mesh::of_threads(setup.workers), Pace::HISTORY, options, committed, feeders, sink)
 }

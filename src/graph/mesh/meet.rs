@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use socket2::{SockRef, TcpKeepalive};
 
-use super::hello::{Hello, Job};
 use super::MeshError;
+use super::hello::{Hello, Job};
 use crate::graph::stop::Stop;
 use crate::graph::workers::Workers;
 
