@@ -216,15 +216,7 @@ fn any_number_of_processes_and_workers_makes_the_same_bars() {
             assert_eq!(end.said.contains(&line), processes > 1, "{about}: {}", end.said);
             bars.extend_from_slice(&end.bars);
         }
-        let found = by_series(&bars);
-        assert_eq!(found.len(), expected.len(), "{about}");
-        for (series, bars) in &expected {
-            let found = &found[series];
-            for (at, (found, bar)) in found.iter().zip(bars).enumerate() {
-                assert_eq!(found, bar, "{about}: {series:?}, bar {at}");
-            }
-            assert_eq!(found.len(), bars.len(), "{about}: {series:?}");
-        }
+        assert_same_series(&bars, &alone.bars, &about);
         let said: Vec<&str> = ends.iter().map(|end| end.said.as_str()).collect();
         assert_eq!(counted(&said), counted(&[&alone.said]), "{about}");
         assert_eq!(read(&said), read(&[&alone.said]), "{about}");
@@ -269,6 +261,104 @@ impl Job {
 }
 
 const OFTEN: &str = "tick=tick,size=20";
+
+fn assert_same_series(found: &[String], expected: &[String], about: &str) {
+    let (found, expected) = (by_series(found), by_series(expected));
+    for (series, bars) in &expected {
+        let none = Vec::new();
+        let found = found.get(series).unwrap_or(&none);
+        support::live::assert_same(found, bars, &format!("{about}: {series:?}"));
+    }
+    assert_eq!(found.len(), expected.len(), "{about}");
+}
+
+#[test]
+fn live_processes_share_the_instruments_of_a_venue() {
+    let folder = tempfile::tempdir().unwrap();
+    let days = days(folder.path(), 3_000);
+    let alone = Process::start(replay(&days, None, &[]), folder.path(), "alone").end();
+    assert_eq!(alone.code, Some(0), "{}", alone.said);
+    let of_day = |day: &str| -> Vec<PathBuf> {
+        SYMBOLS.iter().map(|s| days.join(format!("{s}-trades-2024-03-{day}.zip"))).collect()
+    };
+    let second = of_day("02");
+    let second: Vec<&Path> = second.iter().map(PathBuf::as_path).collect();
+    let faults = ["--faults", "drop=0.002,duplicate=0.02,disconnect=4000", "--seed", "5"];
+    let mut arguments = vec!["--protocol", "binance-spot", "--speed", "max"];
+    arguments.extend(faults);
+    let venue = Venue::start(&arguments, &second);
+    let hosts = hosts_file(folder.path(), &free_addresses(2));
+    let mut running: Vec<Process> = (0..2)
+        .map(|process| {
+            let mut command = barflow();
+            command.args(["live", "--report-every", "0", "--venue", "binance-spot"]);
+            command.args(["--instrument", &SYMBOLS.join(","), "--at", &venue.address]).args(BARS);
+            for file in of_day("01") {
+                command.arg("--history").arg(file);
+            }
+            command.arg("--hosts").arg(&hosts).args(["--process", &process.to_string()]);
+            Process::start(command, folder.path(), &format!("live-{process}"))
+        })
+        .collect();
+    let deadline = Instant::now() + PATIENCE;
+    let came = |running: &[Process]| running.iter().map(|p| p.bars().len()).sum::<usize>();
+    while came(&running) < alone.bars.len() {
+        let said: Vec<String> = running.iter().map(Process::said).collect();
+        assert!(Instant::now() < deadline, "{} bars came\n{said:?}", came(&running));
+        assert!(running.iter_mut().all(|p| p.child.try_wait().unwrap().is_none()), "{said:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    signal(&running[0].child, "TERM");
+    let ends: Vec<End> = running.into_iter().map(Process::end).collect();
+    assert!(ends.iter().all(|end| end.code == Some(0) && !end.bars.is_empty()));
+    let bars: Vec<String> = ends.into_iter().flat_map(|end| end.bars).collect();
+    assert_same_series(&bars, &alone.bars, "live");
+}
+
+#[test]
+fn processes_share_the_instruments_of_a_recording() {
+    let folder = tempfile::tempdir().unwrap();
+    let days = days(folder.path(), 5_000);
+    let files: Vec<PathBuf> =
+        SYMBOLS.iter().map(|s| days.join(format!("{s}-trades-2024-03-01.zip"))).collect();
+    let files: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
+    let faults = ["--faults", "garbage=0.01", "--seed", "5"];
+    let mut arguments = vec!["--protocol", "binance-spot", "--speed", "max"];
+    arguments.extend(faults);
+    let venue = Venue::start(&arguments, &files);
+    let recordings = folder.path().join("recordings");
+    let recorded = barflow()
+        .args(["record", "--venue", "binance-spot", "--instrument", &SYMBOLS.join(",")])
+        .args(["--at", &venue.address, "--for", "5s", "--out"])
+        .arg(&recordings)
+        .output()
+        .unwrap();
+    assert!(recorded.status.success(), "{}", String::from_utf8_lossy(&recorded.stderr));
+    let bad = |name: &str| folder.path().join(format!("{name}-rows.jsonl"));
+    let start = |name: &str, hosts: Option<(&Path, usize)>| {
+        let quarantine = bad(name);
+        let more = ["--protocol", "binance-spot", "--quarantine", quarantine.to_str().unwrap()];
+        Process::start(replay(&recordings, hosts, &more), folder.path(), name)
+    };
+    let rejected = |names: &[&str]| {
+        let rows = names.iter().map(|name| fs::read_to_string(bad(name)).unwrap_or_default());
+        rows.map(|rows| rows.lines().count()).sum::<usize>()
+    };
+    let alone = start("alone", None).end();
+    assert_eq!(alone.code, Some(1), "{}", alone.said);
+    assert!(alone.bars.len() > 10 && rejected(&["alone"]) > 10, "{}", alone.said);
+    let hosts = hosts_file(folder.path(), &free_addresses(2));
+    let running = [start("part-0", Some((&hosts, 0))), start("part-1", Some((&hosts, 1)))];
+    let ends = running.map(Process::end);
+    for end in &ends {
+        assert!(matches!(end.code, Some(0 | 1)), "{}", end.said);
+    }
+    let bars: Vec<String> = ends.iter().flat_map(|end| end.bars.clone()).collect();
+    assert_same_series(&bars, &alone.bars, "recording");
+    let said = ends.each_ref().map(|end| end.said.as_str());
+    assert_eq!(counted(&said), counted(&[&alone.said]));
+    assert_eq!(rejected(&["part-0", "part-1"]), rejected(&["alone"]));
+}
 
 #[test]
 fn when_a_process_is_killed_the_other_says_so_and_ends() {
