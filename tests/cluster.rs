@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -214,6 +214,13 @@ fn any_number_of_processes_and_workers_makes_the_same_bars() {
             assert!(!end.bars.is_empty(), "{about}: process {process} made nothing");
             let line = format!("process {process} of {processes} ");
             assert_eq!(end.said.contains(&line), processes > 1, "{about}: {}", end.said);
+            // Each knows all about its own instruments, and nothing about the others'.
+            let own: BTreeSet<String> =
+                by_series(&end.bars).into_keys().map(|(instrument, _)| instrument).collect();
+            assert_eq!(read(&[&end.said]).1, 12_000 * own.len() as u64, "{about}: {}", end.said);
+            for line in end.said.lines().filter(|line| line.contains(": duplicates ")) {
+                assert!(own.iter().any(|i| line.starts_with(i.as_str())), "{about}: {line}");
+            }
             bars.extend_from_slice(&end.bars);
         }
         assert_same_series(&bars, &alone.bars, &about);
