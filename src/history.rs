@@ -27,19 +27,17 @@ pub fn feeders(
     options: &ReadOptions,
     resumption: &Resumption,
 ) -> Result<Vec<Feeder>, ReplayError> {
-    let peers = workers.everywhere() as u64;
+    let share = workers.share();
     let mut histories: Vec<Vec<_>> = (0..workers.here()).map(|_| Vec::new()).collect();
     for instrument in plan.instruments {
-        let worker = (instrument.feed.instrument.shard_hash() % peers) as usize;
-        if let Some(mine) = worker.checked_sub(workers.first()).and_then(|at| histories.get_mut(at))
-        {
-            let id = &instrument.feed.instrument;
+        let id = &instrument.feed.instrument;
+        if let Some(worker) = share.worker(id) {
             if let Some(before) = resumption.feeds.get(id).filter(|f| **f != instrument.feed) {
                 return Err(other_trades(before, &instrument.feed));
             }
             let position = resumption.positions.get(id);
             let resume = position.map(|position| go_on(&instrument, position)).transpose()?;
-            mine.push((instrument, resume.flatten()));
+            histories[worker].push((instrument, resume.flatten()));
         }
     }
     Ok(histories

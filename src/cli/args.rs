@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
+use super::mesh::MeshArgs;
 use crate::config::replay::Typed;
 use crate::config::section::{Section, Value};
 
@@ -146,6 +147,10 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "N", env = "BARFLOW_WORKERS")]
     pub workers: Option<String>,
 
+    /// One of several processes.
+    #[command(flatten)]
+    pub mesh: MeshArgs,
+
     /// Take trades from this time on (2024-03-01, 2024-03-01T12:00:00Z, ns)
     #[arg(long, value_name = "TIME", env = "BARFLOW_FROM")]
     pub from: Option<String>,
@@ -206,6 +211,7 @@ impl ReplayArgs {
         ] {
             put(&mut typed.replay, key, flag, value);
         }
+        self.mesh.put(&mut typed.replay);
         put(&mut typed.sink, "kind", "--sink", &self.sink);
         put(&mut typed.sink, "out", "--out", &self.out);
         put(&mut typed.sink, "delivery", "--delivery", &self.delivery);

@@ -16,6 +16,7 @@ pub mod demo;
 pub mod diff;
 pub mod failure;
 pub mod live;
+pub mod mesh;
 pub mod progress;
 pub mod record;
 pub mod replay;

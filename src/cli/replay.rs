@@ -9,13 +9,14 @@ use barflow_operators::instrument::InstrumentId;
 use barflow_operators::intake::Reject;
 use barflow_operators::pool::BatchPool;
 use barflow_replay::error::ReplayError;
-use barflow_replay::plan::{Plan, PlanOptions, plan};
+use barflow_replay::plan::{InstrumentPlan, Plan, PlanOptions, plan};
 use barflow_replay::progress::Progress;
 use barflow_replay::stream::{ReadOptions, stores_quote};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::args::ReplayArgs;
 use super::failure::{Failure, Outcome};
+use super::mesh::{connect, unmesh};
 use super::progress::Shown;
 use super::signals::Signals;
 use super::sink;
@@ -28,6 +29,7 @@ use crate::graph::flow::EpochClock;
 use crate::graph::run::{Feeder, Pace, Workers, run as run_graph};
 use crate::graph::stop::{Cause, Stop};
 use crate::graph::tally::Tally;
+use crate::graph::workers::Share;
 use crate::history::{feeders, remarks};
 use crate::quarantine::Quarantine;
 use crate::recordings::{RecordingOptions, Recordings};
@@ -59,14 +61,21 @@ pub fn run(args: ReplayArgs) -> Result<Outcome, Failure> {
 /// # Errors
 /// As [`run`].
 pub fn replay(settings: &ReplaySettings, report: bool) -> Result<Outcome, Failure> {
-    let source = Source::find(settings)?;
+    let mut source = Source::find(settings)?;
+    let workers = settings.mesh.workers(settings.workers);
+    let same = settings.job().with("inputs", source.text());
+    let job = job_name(settings, &source);
+    source.keep(workers.share());
+    if workers.share().is_part() {
+        crate::telemetry::start(tracing::Level::INFO, None)
+            .map_err(|error| Failure::outside(anyhow::anyhow!("{error}")))?;
+    }
     let mut remarks = source.remarks(settings);
     let stop = Stop::new();
     let signals = Signals::raise(&stop).map_err(|e| {
         Failure::outside(anyhow::Error::new(e).context("signals cannot be handled"))
     })?;
     let started = Instant::now();
-    let workers = Workers::Threads(settings.workers);
     let wanted = sink::Wanted {
         kind: settings.sink,
         out: settings.out.as_deref(),
@@ -75,12 +84,13 @@ pub fn replay(settings: &ReplaySettings, report: bool) -> Result<Outcome, Failur
         instruments: source.instruments(),
         latency: None,
         delivery: &settings.delivery,
-        job: job_name(settings, &source),
+        job,
         workers: &workers,
         stop: &stop,
         complete_when_stopped: false,
     };
     let taken = wanted.take()?;
+    let mesh = connect(workers.clone(), &same, settings.mesh.patience, &stop)?;
     let begun = taken.begin(&JobPlan {
         job: wanted.job()?,
         settings: wanted.settings(&decisive(settings)),
@@ -134,7 +144,7 @@ pub fn replay(settings: &ReplaySettings, report: bool) -> Result<Outcome, Failur
     };
     let feeders = source.feeders(settings, &workers, &read, &begun.resume, pool)?;
     let shown = report.then(|| Shown::start(progress.clone(), bytes));
-    let result = run_graph(&workers, Pace::HISTORY, options, feeders, begun.sinks);
+    let result = run_graph(mesh, Pace::HISTORY, options, feeders, begun.sinks);
     drop(shown);
     let kept = store.map(TradeStore::finish).transpose();
 
@@ -151,7 +161,8 @@ pub fn replay(settings: &ReplaySettings, report: bool) -> Result<Outcome, Failur
             tally: &tally,
             report: result.as_ref().ok(),
             elapsed: started.elapsed(),
-            stopped: stopped_by(&signals, &tally),
+            stopped: stopped_by(&signals, &stop, &tally),
+            workers: &workers,
             remarks: &remarks,
         };
         eprint!("{}", summary.text());
@@ -239,6 +250,31 @@ impl Source {
         plan(&settings.files, &options).map(Self::Files).map_err(input_failure)
     }
 
+    /// What there is to read, without the folders it lies in: processes that read the same may
+    /// find it at different places.
+    fn text(&self) -> String {
+        let name = |path: &std::path::Path| path.file_name().map(ToOwned::to_owned);
+        match self {
+            Self::Files(plan) => {
+                let files = |i: &InstrumentPlan| i.files.iter().map(|f| name(&f.path)).collect();
+                let instruments = plan.instruments.iter();
+                let inputs: Vec<(String, Vec<_>)> =
+                    instruments.map(|i| (i.feed.instrument.to_string(), files(i))).collect();
+                format!("{inputs:?}")
+            }
+            Self::Recordings(found) => format!("{:?} {}", found.instruments(), found.files()),
+        }
+    }
+
+    /// Forgets what other processes read.
+    fn keep(&mut self, share: Share) {
+        match self {
+            Self::Files(plan) => plan.instruments.retain(|i| share.holds(&i.feed.instrument)),
+            // The instruments of a connection lie in one file: all is read, and a part used.
+            Self::Recordings(_) => {}
+        }
+    }
+
     fn remarks(&self, settings: &ReplaySettings) -> Vec<String> {
         match self {
             Self::Files(plan) => remarks(plan, &settings.bars),
@@ -300,8 +336,8 @@ impl Source {
     }
 }
 
-fn stopped_by(signals: &Signals, tally: &Tally) -> Option<String> {
-    let name = signals.name()?;
+fn stopped_by(signals: &Signals, stop: &Stop, tally: &Tally) -> Option<String> {
+    let name = signals.name().map(str::to_owned).or_else(|| stop.asker())?;
     let positions = tally.positions();
     let mut text = format!("stopped by {name}; everything read before is in the output");
     for (instrument, position) in positions {
@@ -331,6 +367,10 @@ fn conclude(
             };
             let cause = match cause.downcast::<ReplayError>() {
                 Ok(error) => return Err(input_failure(*error)),
+                Err(cause) => cause,
+            };
+            let cause = match unmesh(cause) {
+                Ok(failure) => return Err(failure),
                 Err(cause) => cause,
             };
             match cause.downcast::<BadRow>() {
