@@ -46,6 +46,9 @@ const SINK_IDLE: Duration = Duration::from_millis(50);
 /// Commits of a replay that may wait for the sink.
 pub const COMMIT_QUEUE: usize = 4;
 
+/// The same where a sink ends transactions, which takes as long as some dozen batches.
+const COMMIT_QUEUE_BESIDE_CUTS: usize = 64;
+
 /// Runs until all feeders are done and everything they fed is in the sinks. Workers take turns at
 /// the sinks: one for all of them, or one each.
 ///
@@ -62,7 +65,11 @@ pub fn run(
     let stop = options.stop.clone();
     let workers = mesh.workers().clone();
     let (alive, ended) = bounded::<()>(0);
-    let queue = if pace.direct { pace.queue } else { COMMIT_QUEUE };
+    let queue = match options.checkpoints {
+        _ if pace.direct => pace.queue,
+        Some(_) => COMMIT_QUEUE_BESIDE_CUTS,
+        None => COMMIT_QUEUE,
+    };
     let (handovers, sinks): (Vec<Handover>, Vec<Held>) = sinks
         .into_iter()
         .map(|sink| {

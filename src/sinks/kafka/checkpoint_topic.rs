@@ -110,6 +110,8 @@ impl CheckpointTopic {
             .set("enable.auto.commit", "false")
             .set("isolation.level", isolation)
             .set("enable.partition.eof", "true")
+            // The end of the topic is told with the first empty answer, which is waited for.
+            .set("fetch.wait.max.ms", "5")
             .create()
             .map_err(|e| self.wrong("could not be read", &e))
     }

@@ -12,6 +12,7 @@
 //! them is known to be committed. A commit whose outcome is unknown is looked up, never guessed.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use barflow_operators::checkpoint::account::Sealed;
@@ -55,7 +56,7 @@ pub struct TransactionalSink {
     committed: u64,
     bars: u64,
     open: Open,
-    topic: CheckpointTopic,
+    topic: Arc<CheckpointTopic>,
     changes: SettingsChanges,
     latency: Option<Latency>,
 }
@@ -63,7 +64,7 @@ pub struct TransactionalSink {
 /// The shards of a job, all in our hands: nobody else can commit for it any more.
 pub struct Fences {
     sinks: Vec<TransactionalSink>,
-    topic: CheckpointTopic,
+    topic: Arc<CheckpointTopic>,
     job: Job,
 }
 
@@ -80,18 +81,12 @@ impl Fences {
         all: usize,
         latency: Option<&Latency>,
     ) -> Result<Self, SinkError> {
-        let topic = CheckpointTopic::open(settings)?;
+        let topic = Arc::new(CheckpointTopic::open(settings)?);
         let writer = Writer::here();
         let changes = SettingsChanges::default();
         let open = |shard| {
-            TransactionalSink::open(
-                settings,
-                job,
-                shard,
-                &writer,
-                latency.cloned(),
-                changes.clone(),
-            )
+            let (latency, topic) = (latency.cloned(), Arc::clone(&topic));
+            TransactionalSink::open(settings, job, shard, &writer, latency, topic, changes.clone())
         };
         let first = mine.start == 0;
         let sinks = mine.map(open).collect::<Result<Vec<_>, _>>()?;
@@ -188,10 +183,10 @@ impl TransactionalSink {
         shard: usize,
         writer: &Writer,
         latency: Option<Latency>,
+        topic: Arc<CheckpointTopic>,
         changes: SettingsChanges,
     ) -> Result<Self, SinkError> {
         let sink = open_sink(settings, job, shard, latency.as_ref())?;
-        let topic = CheckpointTopic::open(settings)?;
         let mut this = Self {
             sink,
             settings: settings.clone(),
