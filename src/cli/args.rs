@@ -35,6 +35,8 @@ pub enum Command {
     Venue(Box<super::venue::VenueArgs>),
     /// Compare two outputs of bars and name the first difference
     Diff(super::diff::DiffArgs),
+    /// Make the bars of trade files again and compare them with an output, for audits
+    Verify(Box<super::verify::VerifyArgs>),
     /// Say where jobs stand, or forget it
     Checkpoints(super::checkpoints::CheckpointsArgs),
     /// Write realistic day files in Binance's layout

@@ -25,6 +25,7 @@ pub mod sink;
 pub mod summary;
 pub mod synth;
 pub mod venue;
+pub mod verify;
 
 use self::args::{Cli, Command};
 use self::failure::{Failure, Outcome};
@@ -56,6 +57,7 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
     match cli.command {
         Command::Replay(args) => replay::run(*args),
         Command::Diff(args) => diff::run(&args),
+        Command::Verify(args) => verify::run(*args),
         Command::Checkpoints(args) => checkpoints::run(&args),
         Command::Live(args) => live::run(*args),
         Command::Record(args) => record::run(*args),

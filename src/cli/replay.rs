@@ -23,7 +23,7 @@ use super::sink;
 use super::summary::Summary;
 use crate::config::file::ConfigFile;
 use crate::config::replay::{QuoteChoice, ReplaySettings};
-use crate::delivery::{JobPlan, Resumption};
+use crate::delivery::{JobPlan, Resumption, Taken};
 use crate::graph::assemble::{GraphOptions, OnReject};
 use crate::graph::flow::EpochClock;
 use crate::graph::run::{Feeder, Pace, Workers, run as run_graph};
@@ -33,7 +33,7 @@ use crate::graph::workers::Share;
 use crate::history::{feeders, remarks};
 use crate::quarantine::Quarantine;
 use crate::recordings::{RecordingOptions, Recordings};
-use crate::sinks::{SinkError, SinkReport};
+use crate::sinks::{BarSink, SinkError, SinkReport};
 use crate::telemetry::latency::Latency;
 use crate::trade_store::TradeStore;
 
@@ -61,6 +61,18 @@ pub fn run(args: ReplayArgs) -> Result<Outcome, Failure> {
 /// # Errors
 /// As [`run`].
 pub fn replay(settings: &ReplaySettings, report: bool) -> Result<Outcome, Failure> {
+    replay_into(settings, None, report)
+}
+
+/// As [`replay`], into this sink instead of the one of the settings.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn replay_into(
+    settings: &ReplaySettings,
+    sink: Option<Box<dyn BarSink>>,
+    report: bool,
+) -> Result<Outcome, Failure> {
     let mut source = Source::find(settings)?;
     let workers = settings.mesh.workers(settings.workers);
     let same = settings.job().with("inputs", source.text());
@@ -89,7 +101,10 @@ pub fn replay(settings: &ReplaySettings, report: bool) -> Result<Outcome, Failur
         stop: &stop,
         complete_when_stopped: false,
     };
-    let taken = wanted.take()?;
+    let taken = match sink {
+        Some(sink) => Taken::Plain(sink),
+        None => wanted.take()?,
+    };
     let mesh = connect(workers.clone(), &same, settings.mesh.patience, &stop)?;
     let begun = taken.begin(&JobPlan {
         job: wanted.job()?,

@@ -11,29 +11,9 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
 
 use super::secrets::Secrets;
-use super::settings::KafkaSettings;
+use super::settings::{KafkaSettings, PRODUCERS_ONLY};
 use crate::checkpoints::saved::Entries;
 use crate::sinks::SinkError;
-
-/// Properties that mean nothing to a consumer, or something else.
-const PRODUCERS_ONLY: [&str; 16] = [
-    "acks",
-    "batch.num.messages",
-    "batch.size",
-    "compression.codec",
-    "compression.level",
-    "compression.type",
-    "delivery.report.only.error",
-    "delivery.timeout.ms",
-    "enable.idempotence",
-    "linger.ms",
-    "message.timeout.ms",
-    "partitioner",
-    "queue.buffering.max.kbytes",
-    "queue.buffering.max.ms",
-    "request.required.acks",
-    "transaction.timeout.ms",
-];
 
 /// Between two looks at whether other jobs' transactions have ended.
 const LOOK: Duration = Duration::from_millis(20);
