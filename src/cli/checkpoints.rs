@@ -76,7 +76,7 @@ pub enum What {
 /// Where checkpoints are.
 #[derive(Clone, Debug, Args)]
 pub struct Place {
-    /// Configuration file (TOML) with [kafka]
+    /// Configuration file (TOML); its section about kafka counts
     #[arg(long, value_name = "FILE", env = "BARFLOW_CONFIG", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
 

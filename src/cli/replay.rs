@@ -191,7 +191,7 @@ fn job_name(settings: &ReplaySettings, source: &Source) -> String {
     for instrument in source.instruments() {
         what.extend([instrument.as_str(), "\n"]);
     }
-    what.extend(settings.kafka.settings().topic_template.chars());
+    what.push_str(&settings.kafka.settings().topic_template);
     format!("replay.{:08x}", xxh3_64(what.as_bytes()) as u32)
 }
 

@@ -11,7 +11,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
 
 use super::secrets::Secrets;
-use super::settings::{KafkaSettings, PRODUCERS_ONLY};
+use super::settings::KafkaSettings;
 use crate::checkpoints::saved::Entries;
 use crate::sinks::SinkError;
 
@@ -33,13 +33,7 @@ impl CheckpointTopic {
     /// # Errors
     /// When Kafka cannot be reached or does not let us.
     pub fn open(settings: &KafkaSettings) -> Result<Self, SinkError> {
-        let (resolved, secrets) = settings.resolve(&|name| std::env::var(name).ok())?;
-        let mut config = ClientConfig::new();
-        for (key, value) in resolved.config_map() {
-            if !PRODUCERS_ONLY.iter().any(|property| *property == key) {
-                config.set(key, value);
-            }
-        }
+        let (config, secrets) = (settings.reader()?, settings.secrets()?);
         let (brokers, topic) = (settings.brokers.clone(), settings.checkpoint_topic.clone());
         let opened = Self { config, secrets, brokers, topic, patience: settings.patience };
         opened.ensure()?;

@@ -26,7 +26,7 @@ const FIXED: [(&str, &str); 5] = [
 ];
 
 /// Properties that mean nothing to a consumer, or something else.
-pub(super) const PRODUCERS_ONLY: [&str; 16] = [
+const PRODUCERS_ONLY: [&str; 16] = [
     "acks",
     "batch.num.messages",
     "batch.size",
@@ -231,11 +231,16 @@ impl KafkaSettings {
         let (resolved, _) = self.resolve(&|name| std::env::var(name).ok())?;
         let mut config = ClientConfig::new();
         for (key, value) in resolved.config_map() {
-            if !PRODUCERS_ONLY.iter().any(|property| *property == key) {
+            if !PRODUCERS_ONLY.contains(&key) {
                 config.set(key, value);
             }
         }
         Ok(config)
+    }
+
+    /// What must never be shown.
+    pub(super) fn secrets(&self) -> Result<Secrets, SinkError> {
+        self.resolve(&|name| std::env::var(name).ok()).map(|(_, secrets)| secrets)
     }
 
     /// The topic of a bar of this specification and instrument.
