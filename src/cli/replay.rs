@@ -112,6 +112,11 @@ pub(super) fn replay_into(
         lenient: false,
         delivery: settings.delivery.clone(),
     })?;
+    if settings.trades.is_some() && !begun.resume.is_empty() {
+        let message = "--sink-trades would keep the trades behind the checkpoint only";
+        return Err(Failure::usage(anyhow::anyhow!(message))
+            .hint("keep them in a run of their own: --sink none --sink-trades FOLDER"));
+    }
     remarks.extend(went_on(&begun.resume));
     let quarantine = match &settings.quarantine {
         Some(path) => Some(Arc::new(Quarantine::open(path, !begun.resume.is_empty())?)),
