@@ -34,6 +34,7 @@ use crate::history::{feeders, remarks};
 use crate::quarantine::Quarantine;
 use crate::recordings::{RecordingOptions, Recordings};
 use crate::sinks::{BarSink, SinkError, SinkReport};
+use crate::telemetry;
 use crate::telemetry::latency::Latency;
 use crate::trade_store::TradeStore;
 
@@ -53,6 +54,11 @@ pub fn run(args: ReplayArgs) -> Result<Outcome, Failure> {
     };
     let mut settings = ReplaySettings::understand(file, args.typed())?;
     settings.delivery.reset_state = args.reset_state;
+    // A sink that waits for its broker says so, and processes talk of one another; whatever else is
+    // worth knowing is in the summary.
+    let together = settings.mesh.workers(settings.workers).share().is_part();
+    let level = if together { tracing::Level::INFO } else { tracing::Level::WARN };
+    telemetry::start(level, None).map_err(|e| Failure::outside(anyhow::anyhow!(e)))?;
     replay(&settings, true)
 }
 
@@ -78,10 +84,6 @@ pub(super) fn replay_into(
     let same = settings.job().with("inputs", source.text());
     let job = job_name(settings, &source);
     source.keep(workers.share());
-    if workers.share().is_part() {
-        crate::telemetry::start(tracing::Level::INFO, None)
-            .map_err(|error| Failure::outside(anyhow::anyhow!("{error}")))?;
-    }
     let mut remarks = source.remarks(settings);
     let stop = Stop::new();
     let signals = Signals::raise(&stop).map_err(|e| {

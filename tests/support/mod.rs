@@ -4,10 +4,12 @@
 pub mod avro;
 pub mod bars;
 pub mod graph_runs;
+pub mod jobs;
 pub mod kafka;
 pub mod live;
 pub mod protocols;
 pub mod real;
+pub mod rights;
 pub mod rows;
 pub mod shapes;
 pub mod venue;
