@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use barflow::graph::assemble::GraphOptions;
-use barflow::graph::run::{Feeder, Pace, Workers, run};
+use barflow::graph::mesh::Mesh;
+use barflow::graph::run::{Feeder, Pace, run};
 use barflow::graph::stop::{Cause, Stop};
 use barflow::graph::tally::Tally;
 use barflow::sinks::{BarSink, Commit, SinkError, SinkReport};
@@ -129,7 +130,7 @@ pub fn run_graph(setup: Setup, inputs: Vec<Vec<Intake>>) -> Run {
 }
 
 pub fn run_into(setup: Setup, inputs: Vec<Vec<Intake>>, kept: Kept) -> Run {
-    let workers = Workers::Threads(setup.workers);
+    let mesh = Mesh::of_threads(setup.workers);
     let rejects = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&rejects);
     let options = GraphOptions {
@@ -160,7 +161,7 @@ pub fn run_into(setup: Setup, inputs: Vec<Vec<Intake>>, kept: Kept) -> Run {
         })
         .collect();
     let sinks: Vec<Box<dyn BarSink>> = vec![Box::new(kept.clone())];
-    let result = run(&workers, Pace::HISTORY, options, feeders, sinks);
+    let result = run(mesh, Pace::HISTORY, options, feeders, sinks);
     let commits = std::mem::take(&mut *kept.0.lock().unwrap());
     let rejects = std::mem::take(&mut *rejects.lock().unwrap());
     Run { result, commits, rejects, tally }
@@ -173,7 +174,7 @@ pub fn run_fed(
     sink: Box<dyn BarSink>,
 ) -> Result<SinkReport, Cause> {
     let options = options(&setup);
-    run(&Workers::Threads(setup.workers), Pace::HISTORY, options, feeders, vec![sink])
+    run(Mesh::of_threads(setup.workers), Pace::HISTORY, options, feeders, vec![sink])
 }
 
 fn options(setup: &Setup) -> GraphOptions {

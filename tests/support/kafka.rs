@@ -224,6 +224,15 @@ pub fn read(broker: &str, topic: &str) -> Vec<Received> {
     received
 }
 
+/// How many committed messages a topic holds; none if it is not there yet.
+pub fn committed(broker: &str, topic: &str) -> usize {
+    let consumer: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", broker).create().unwrap();
+    let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(20)).unwrap();
+    let there = metadata.topics().first().is_some_and(|topic| !topic.partitions().is_empty());
+    if there { read(broker, topic).len() } else { 0 }
+}
+
 /// Hands over all committed messages of a topic, each partition in its order.
 pub fn read_each(broker: &str, topic: &str, mut each: impl FnMut(Received)) {
     let consumer: BaseConsumer = ClientConfig::new()

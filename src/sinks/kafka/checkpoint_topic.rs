@@ -15,25 +15,8 @@ use super::settings::KafkaSettings;
 use crate::checkpoints::saved::Entries;
 use crate::sinks::SinkError;
 
-/// Properties that mean nothing to a consumer, or something else.
-const PRODUCERS_ONLY: [&str; 16] = [
-    "acks",
-    "batch.num.messages",
-    "batch.size",
-    "compression.codec",
-    "compression.level",
-    "compression.type",
-    "delivery.report.only.error",
-    "delivery.timeout.ms",
-    "enable.idempotence",
-    "linger.ms",
-    "message.timeout.ms",
-    "partitioner",
-    "queue.buffering.max.kbytes",
-    "queue.buffering.max.ms",
-    "request.required.acks",
-    "transaction.timeout.ms",
-];
+/// Bytes of the largest record: all builders of one instrument.
+pub(super) const LARGEST_RECORD: &str = "8388608";
 
 /// Between two looks at whether other jobs' transactions have ended.
 const LOOK: Duration = Duration::from_millis(20);
@@ -54,11 +37,7 @@ impl CheckpointTopic {
     /// # Errors
     /// When Kafka cannot be reached or does not let us.
     pub fn open(settings: &KafkaSettings) -> Result<Self, SinkError> {
-        let (mut config, secrets) = settings.resolve(&|name| std::env::var(name).ok())?;
-        // Taken out, not copied over: the library shows no secret, not even to us.
-        for property in PRODUCERS_ONLY {
-            config.remove(property);
-        }
+        let (config, secrets) = (settings.reader()?, settings.secrets()?);
         let (brokers, topic) = (settings.brokers.clone(), settings.checkpoint_topic.clone());
         let opened = Self { config, secrets, brokers, topic, patience: settings.patience };
         opened.ensure()?;
@@ -111,7 +90,7 @@ impl CheckpointTopic {
             .set("cleanup.policy", "compact")
             .set("segment.bytes", "16777216")
             .set("min.cleanable.dirty.ratio", "0.2")
-            .set("max.message.bytes", "8388608")
+            .set("max.message.bytes", LARGEST_RECORD)
             .set("message.timestamp.type", "LogAppendTime")
             .set("retention.ms", "-1");
         let made = futures_executor::block_on(admin.create_topics([&new], &self.options()))
@@ -183,6 +162,8 @@ impl CheckpointTopic {
             .set("enable.auto.commit", "false")
             .set("isolation.level", isolation)
             .set("enable.partition.eof", "true")
+            // The end of the topic is told with the first empty answer, which is waited for.
+            .set("fetch.wait.max.ms", "5")
             .create()
             .map_err(|e| self.failed("could not be read", &e))
     }

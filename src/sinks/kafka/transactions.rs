@@ -11,6 +11,7 @@
 //! **Invariant:** what is handed to this sink between two cuts is kept here until the second of
 //! them is known to be committed. A commit whose outcome is unknown is looked up, never guessed.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use barflow_operators::checkpoint::account::Sealed;
@@ -18,7 +19,7 @@ use barflow_operators::checkpoint::envelope::{open, seal};
 use barflow_operators::published::PublishedBar;
 use rdkafka::message::OwnedHeaders;
 
-use super::checkpoint_topic::CheckpointTopic;
+use super::checkpoint_topic::{CheckpointTopic, LARGEST_RECORD};
 use super::producer::{Fault, Outgoing, Producer};
 use super::{KafkaSettings, KafkaSink};
 use crate::checkpoints::job::{Job, Shard, Writer};
@@ -54,7 +55,7 @@ pub struct TransactionalSink {
     committed: u64,
     bars: u64,
     open: Open,
-    topic: CheckpointTopic,
+    topic: Arc<CheckpointTopic>,
     changes: SettingsChanges,
     latency: Option<Latency>,
 }
@@ -62,7 +63,7 @@ pub struct TransactionalSink {
 /// The shards of a job, all in our hands: nobody else can commit for it any more.
 pub struct Fences {
     sinks: Vec<TransactionalSink>,
-    topic: CheckpointTopic,
+    topic: Arc<CheckpointTopic>,
     job: Job,
 }
 
@@ -81,19 +82,12 @@ impl Fences {
     ) -> Result<Self, SinkError> {
         // A producer knows best why nobody answers: a wrong password, a certificate.
         KafkaSink::connect(settings.clone(), &[])?.producer.metadata(None)?;
-        let topic = CheckpointTopic::open(settings)?;
+        let topic = Arc::new(CheckpointTopic::open(settings)?);
         let writer = Writer::here();
         let changes = SettingsChanges::default();
         let open = |shard| {
-            TransactionalSink::open(
-                settings,
-                job,
-                shard,
-                &writer,
-                &topic,
-                latency.cloned(),
-                changes.clone(),
-            )
+            let (latency, topic) = (latency.cloned(), Arc::clone(&topic));
+            TransactionalSink::open(settings, job, shard, &writer, latency, topic, changes.clone())
         };
         let first = mine.start == 0;
         let mut sinks: Vec<TransactionalSink> = Vec::new();
@@ -188,8 +182,8 @@ impl TransactionalSink {
         job: &Job,
         shard: usize,
         writer: &Writer,
-        topic: &CheckpointTopic,
         latency: Option<Latency>,
+        topic: Arc<CheckpointTopic>,
         changes: SettingsChanges,
     ) -> Result<Self, SinkError> {
         let mut sink = open_sink(settings, job, shard, latency.as_ref())?;
@@ -203,7 +197,7 @@ impl TransactionalSink {
             committed: 0,
             bars: 0,
             open: Open::default(),
-            topic: topic.clone(),
+            topic,
             changes,
             latency,
         };
@@ -438,7 +432,12 @@ fn open_sink(
     latency: Option<&Latency>,
 ) -> Result<KafkaSink, SinkError> {
     let id = job.transactional_id(shard);
-    let sink = KafkaSink::connect(settings.clone(), &[("transactional.id", &id)])?;
+    let mut over = vec![("transactional.id", id.as_str())];
+    if !settings.properties.contains_key("message.max.bytes") {
+        // What the checkpoint topic takes: ten builders with long windows have a state of megabytes.
+        over.push(("message.max.bytes", LARGEST_RECORD));
+    }
+    let sink = KafkaSink::connect(settings.clone(), &over)?;
     Ok(match latency {
         Some(latency) => sink.observed_by(latency.clone()),
         None => sink,
