@@ -265,8 +265,13 @@ impl CheckpointTopic {
                 return Ok(());
             }
             if start.elapsed() > Duration::from_secs(120) {
-                let reason = "another job's transaction has been open for two minutes; is its \
-                              broker or its process stuck?";
+                // Longer than one lasts by default: Kafka itself may have forgotten to end it.
+                let reason = format!(
+                    "another job's transaction has been open for two minutes; is its process \
+                     stuck?\nhint: if it runs no more, kafka-transactions.sh --bootstrap-server {} \
+                     find-hanging --topic {} finds it, and abort ends it",
+                    self.brokers, self.topic
+                );
                 return Err(self.wrong("could not be read", &reason));
             }
             if !said && start.elapsed() > Duration::from_secs(1) {
