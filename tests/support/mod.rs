@@ -3,9 +3,13 @@
 
 pub mod avro;
 pub mod bars;
+pub mod days;
 pub mod graph_runs;
 pub mod kafka;
+pub mod kills;
 pub mod live;
+pub mod lives;
+pub mod once;
 pub mod protocols;
 pub mod real;
 pub mod rows;
