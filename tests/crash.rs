@@ -15,9 +15,10 @@ use std::time::Duration;
 
 use barflow::compare::source::read as read_bars;
 use support::days::{bars, make, undisturbed};
-use support::kafka::{broker, read, sent, unique};
+use support::kafka::{broker, create_topic, read, sent, unique};
 use support::kills::{Ended, Kill, plan, run, share};
-use support::live::barflow;
+use support::live::{Venue, barflow};
+use support::live_job::LiveJob;
 use support::once::{ByKey, Toll, by_key, count};
 
 /// The steps of a transaction, in order.
@@ -164,4 +165,93 @@ fn in_files(out: &Path) -> ByKey {
         }
     }
     bars
+}
+
+/// A venue whose tape goes on while nobody listens.
+struct Case {
+    protocol: &'static str,
+    instrument: &'static str,
+    symbol: &'static str,
+    trades: u64,
+    /// Trades a second. Bybit lists the last 1,000 only: that must be longer than a restart takes.
+    rate: &'static str,
+    faults: &'static str,
+}
+
+const BINANCE: Case = Case {
+    protocol: "binance-spot",
+    instrument: "binance:spot:BTCUSDT",
+    symbol: "BTCUSDT",
+    trades: 6_000,
+    rate: "600",
+    faults: "drop=0.002,duplicate=0.02,disconnect=1500",
+};
+
+/// Its trades have names instead of numbers: what a standing connection drops is seen by nobody.
+const BYBIT: Case = Case {
+    protocol: "bybit-linear",
+    instrument: "bybit:linear:BTCUSDT",
+    symbol: "BTCUSDT",
+    trades: 1_200,
+    rate: "100",
+    faults: "duplicate=0.02,disconnect=300",
+};
+
+const KRAKEN: Case = Case {
+    protocol: "kraken",
+    instrument: "kraken:spot:BTC-USD",
+    symbol: "BTC-USD",
+    trades: 4_000,
+    rate: "400",
+    faults: "drop=0.002,duplicate=0.02,disconnect=1000",
+};
+
+#[test]
+fn a_live_run_that_is_killed_while_its_venue_goes_on_arrives_exactly_once() {
+    let Some(kafka) = broker() else { return };
+    std::thread::scope(|scope| {
+        // The seeds begin at different steps.
+        for (case, seed) in [(BINANCE, 5), (BYBIT, 7), (KRAKEN, 2)] {
+            scope.spawn(move || live_case(&case, seed, &kafka.plain));
+        }
+    });
+}
+
+fn live_case(case: &Case, seed: u64, brokers: &str) {
+    let mut kills = plan(seed, &TRANSACTION, share(10, 3), 12, Duration::from_secs(3));
+    let mut toll = Toll::default();
+    for tape in 0.. {
+        if kills.is_empty() {
+            break;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let seed = seed * 1_000 + tape;
+        let days = make(folder.path(), "binance:spot:BTCUSDT", 2, case.trades, seed);
+        let wanted = undisturbed(&days, &["--instrument", case.instrument]);
+        let seed = seed.to_string();
+        let mut arguments = vec!["--protocol", case.protocol, "--instrument", case.instrument];
+        arguments.extend(["--rate", case.rate, "--faults", case.faults, "--seed", &seed]);
+        let venue = Venue::start(&arguments, &[&days[1]]);
+        let name = unique(case.protocol);
+        create_topic(brokers, &name, 2, &[]);
+        let job = LiveJob {
+            protocol: case.protocol,
+            instrument: case.instrument,
+            symbol: case.symbol,
+            at: &venue.address,
+            history: &days[0],
+            brokers,
+            name: &name,
+        };
+        for kill in kills.split_off(kills.len().saturating_sub(4)) {
+            toll.kill(job.start(1 + kills.len() % 2, Some(kill)).be_killed(kill).place());
+        }
+        let said = job.start(1, None).finish_when(|| {
+            std::thread::sleep(Duration::from_millis(300));
+            read(brokers, &name).len() >= count(&wanted)
+        });
+        let about = format!("{name}, seed {seed}\n{said}\n{}", venue.stop());
+        toll.close(&wanted, &committed(brokers, &name), &about);
+    }
+    toll.print(&format!("live {} → kafka", case.protocol));
 }

@@ -43,7 +43,7 @@ pub fn share(percent: usize, usual: usize) -> usize {
     total.map_or(usual, |total| (total * percent).div_ceil(100))
 }
 
-/// So many kills: every place in turn, then a random time; the seed decides the rest.
+/// So many kills: every place in turn, and a random time; the seed decides the rest.
 pub fn plan(
     seed: u64,
     places: &[&'static str],
@@ -53,7 +53,7 @@ pub fn plan(
 ) -> Vec<Kill> {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut kills: Vec<Kill> = (0..count)
-        .map(|at| match places.get(at % (places.len() + 1)) {
+        .map(|at| match places.get((at + seed as usize) % (places.len() + 1)) {
             Some(place) => Kill::At(place, rng.u64(1..=visits)),
             None => Kill::After(longest.mul_f64(rng.f64())),
         })

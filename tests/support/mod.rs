@@ -8,6 +8,7 @@ pub mod graph_runs;
 pub mod kafka;
 pub mod kills;
 pub mod live;
+pub mod live_job;
 pub mod lives;
 pub mod once;
 pub mod protocols;
