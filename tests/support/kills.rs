@@ -19,6 +19,14 @@ pub enum Kill {
 }
 
 impl Kill {
+    /// The same half-way there.
+    pub fn sooner(self) -> Self {
+        match self {
+            Self::At(place, nth) => Self::At(place, nth.div_ceil(2)),
+            Self::After(time) => Self::After(time / 2),
+        }
+    }
+
     /// Where, for a table.
     pub fn place(&self) -> &'static str {
         match self {
