@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use barflow::config::bars::{BarBook, cut};
 use barflow::graph::assemble::GraphOptions;
-use barflow::graph::run::{Feeder, Pace, Workers, run};
+use barflow::graph::mesh::Mesh;
+use barflow::graph::run::{Feeder, Pace, run};
 use barflow::sinks::BarSink;
 use barflow::sinks::none::NoSink;
 use barflow_operators::bars::machine::BarMachine;
@@ -101,9 +102,8 @@ fn through_graph(book: &BarBook, intakes: Vec<Intake>, pool: &BatchPool) -> u64 
         }
         Ok(())
     });
-    let workers = Workers::Threads(1);
     let sinks: Vec<Box<dyn BarSink>> = vec![Box::new(NoSink::default())];
-    let report = run(&workers, Pace::HISTORY, options, vec![feeder], sinks);
+    let report = run(Mesh::of_threads(1), Pace::HISTORY, options, vec![feeder], sinks);
     report.expect("the graph runs").bars
 }
 

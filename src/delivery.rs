@@ -111,7 +111,7 @@ impl Taken {
                 }
                 let saved = Saved::understand(&plan.job, &fences.read()?)?;
                 saved.check(&plan.job, &plan.settings, plan.lenient)?;
-                fences.check_topics(&saved)?;
+                fences.prepare_topics(&saved)?;
                 if saved.settings.as_ref() != Some(&plan.settings) {
                     fences.write_settings(plan.settings.clone())?;
                 }

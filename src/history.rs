@@ -1,12 +1,10 @@
 //! Replay files as a source of the graph: who reads which instrument, and what the plan is worth
 //! remarking on.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use barflow_operators::batch::IdKind;
-use barflow_operators::instrument::InstrumentId;
+use barflow_operators::batch::{Feed, IdKind};
 use barflow_operators::position::Position;
 use barflow_operators::sign::SignRule;
 use barflow_replay::error::ReplayError;
@@ -14,6 +12,7 @@ use barflow_replay::plan::{InstrumentPlan, Plan};
 use barflow_replay::stream::{InstrumentStream, ReadOptions};
 
 use crate::config::bars::BarBook;
+use crate::delivery::Resumption;
 use crate::graph::run::{Feeder, Workers};
 
 /// One feeder per worker of this process. An instrument is read by the worker that its trades
@@ -26,17 +25,19 @@ pub fn feeders(
     plan: Plan,
     workers: &Workers,
     options: &ReadOptions,
-    positions: &BTreeMap<InstrumentId, Position>,
+    resumption: &Resumption,
 ) -> Result<Vec<Feeder>, ReplayError> {
-    let peers = workers.everywhere() as u64;
+    let share = workers.share();
     let mut histories: Vec<Vec<_>> = (0..workers.here()).map(|_| Vec::new()).collect();
     for instrument in plan.instruments {
-        let worker = (instrument.feed.instrument.shard_hash() % peers) as usize;
-        if let Some(mine) = worker.checked_sub(workers.first()).and_then(|at| histories.get_mut(at))
-        {
-            let position = positions.get(&instrument.feed.instrument);
+        let id = &instrument.feed.instrument;
+        if let Some(worker) = share.worker(id) {
+            if let Some(before) = resumption.feeds.get(id).filter(|f| **f != instrument.feed) {
+                return Err(other_trades(before, &instrument.feed));
+            }
+            let position = resumption.positions.get(id);
             let resume = position.map(|position| go_on(&instrument, position)).transpose()?;
-            mine.push((instrument, resume.flatten()));
+            histories[worker].push((instrument, resume.flatten()));
         }
     }
     Ok(histories
@@ -60,6 +61,20 @@ pub fn feeders(
             })
         })
         .collect())
+}
+
+/// Bars that were made of one kind of trades cannot go on with another.
+fn other_trades(before: &Feed, now: &Feed) -> ReplayError {
+    let words = |feed: &Feed| {
+        let aggressor = if feed.has_aggressor { "with" } else { "without" };
+        format!("{} {aggressor} aggressor, ids {:?}", feed.input.as_str(), feed.ids).to_lowercase()
+    };
+    ReplayError::Resume(format!(
+        "{} was made of {}, these files hold {}",
+        now.instrument,
+        words(before),
+        words(now)
+    ))
 }
 
 /// Where reading goes on among these files. The file of the position may be gone while later ones

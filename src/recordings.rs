@@ -165,14 +165,20 @@ impl Recordings {
         options: RecordingOptions,
         pool: BatchPool,
     ) -> Vec<Feeder> {
-        let peers = workers.everywhere() as u64;
+        let share = workers.share();
         let feeder: Feeder = Box::new(move |inlets, stop| {
             let mut ended = false;
             self.read(&options, |slot, piece| {
                 let instrument = &self.symbols[slot].instrument;
-                let worker = (instrument.shard_hash() % peers) as usize;
-                let Some(inlet) = inlets.get(worker) else { return true };
                 let feed = Arc::clone(&piece.released.trades.feed);
+                let Some(worker) = share.worker(instrument) else {
+                    // Another process reads the same files for it.
+                    piece.released.trades.reset(feed);
+                    piece.released.voids.clear();
+                    piece.rejects.clear();
+                    return !stop.is_raised();
+                };
+                let inlet = &inlets[worker];
                 let trades = std::mem::replace(&mut piece.released.trades, pool.take(&feed));
                 let rejects = std::mem::take(&mut piece.rejects);
                 let position = piece.position.clone();

@@ -250,9 +250,9 @@ fn live_case(case: &Case, seed: u64, brokers: &str) {
         for kill in kills.split_off(kills.len().saturating_sub(4)) {
             toll.kill(job.start(1 + kills.len() % 2, Some(kill)).be_killed(kill).place());
         }
-        let said = job.start(1, None).finish_when(|| {
+        let said = job.start(1, None).finish_when(count(&wanted), || {
             std::thread::sleep(Duration::from_millis(300));
-            read(brokers, &name).len() >= count(&wanted)
+            read(brokers, &name).len()
         });
         let about = format!("{name}, seed {seed}\n{said}\n{}", venue.stop());
         toll.close(&wanted, &committed(brokers, &name), &about);

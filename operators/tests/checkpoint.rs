@@ -108,11 +108,11 @@ proptest! {
             at += 1;
             let (cut, crash) = *fates.next().unwrap();
             patience = patience.saturating_sub(1);
-            if cut || at == pieces.len() || patience == 0 {
-                if let Some(sealed) = account.cut() {
-                    topic.insert(sealed.key, sealed.bytes);
-                    kept.append(&mut open_transaction);
-                }
+            if (cut || at == pieces.len() || patience == 0)
+                && let Some(sealed) = account.cut()
+            {
+                topic.insert(sealed.key, sealed.bytes);
+                kept.append(&mut open_transaction);
             }
             if crash && patience > 0 {
                 open_transaction.clear();

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
+use super::mesh::MeshArgs;
 use crate::config::replay::Typed;
 use crate::config::section::{Section, Value};
 
@@ -34,6 +35,10 @@ pub enum Command {
     Venue(Box<super::venue::VenueArgs>),
     /// Compare two outputs of bars and name the first difference
     Diff(super::diff::DiffArgs),
+    /// Make the bars of trade files again and compare them with an output, for audits
+    Verify(Box<super::verify::VerifyArgs>),
+    /// Say where jobs stand, or forget it
+    Checkpoints(super::checkpoints::CheckpointsArgs),
     /// Write realistic day files in Binance's layout
     Synth(SynthArgs),
     /// Validate configuration files without doing anything
@@ -144,6 +149,10 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "N", env = "BARFLOW_WORKERS")]
     pub workers: Option<String>,
 
+    /// One of several processes.
+    #[command(flatten)]
+    pub mesh: MeshArgs,
+
     /// Take trades from this time on (2024-03-01, 2024-03-01T12:00:00Z, ns)
     #[arg(long, value_name = "TIME", env = "BARFLOW_FROM")]
     pub from: Option<String>,
@@ -204,6 +213,7 @@ impl ReplayArgs {
         ] {
             put(&mut typed.replay, key, flag, value);
         }
+        self.mesh.put(&mut typed.replay);
         put(&mut typed.sink, "kind", "--sink", &self.sink);
         put(&mut typed.sink, "out", "--out", &self.out);
         put(&mut typed.sink, "delivery", "--delivery", &self.delivery);

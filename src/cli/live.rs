@@ -14,6 +14,7 @@ use clap::{Args, ValueHint};
 
 use super::args::put;
 use super::failure::{Failure, Outcome};
+use super::mesh::{MeshArgs, connect, unmesh};
 use super::replay::{input_failure, rejected};
 use super::signals::Signals;
 use super::sink;
@@ -31,7 +32,7 @@ use crate::feeds::hub::Outlets;
 use crate::feeds::session::SessionFault;
 use crate::graph::assemble::{GraphOptions, OnReject};
 use crate::graph::flow::EpochClock;
-use crate::graph::run::{Feeder, Pace, Workers, run as run_graph};
+use crate::graph::run::{Feeder, Pace, run as run_graph};
 use crate::graph::stop::{Cause, Stop};
 use crate::graph::tally::Tally;
 use crate::live::begin::{HistoryError, from_checkpoint};
@@ -148,6 +149,10 @@ pub struct LiveArgs {
     #[arg(long, value_name = "N", env = "BARFLOW_WORKERS")]
     pub workers: Option<String>,
 
+    /// One of several processes.
+    #[command(flatten)]
+    pub mesh: MeshArgs,
+
     /// Set bad rows and frames aside into this file (JSON lines)
     #[arg(long, value_name = "FILE", env = "BARFLOW_QUARANTINE", value_hint = ValueHint::FilePath)]
     pub quarantine: Option<String>,
@@ -191,6 +196,7 @@ impl LiveArgs {
         ] {
             put(&mut typed.replay, key, flag, value);
         }
+        self.mesh.put(&mut typed.replay);
         if !self.history.is_empty() {
             typed.replay.put("history", Value::List(self.history.clone()), "--history");
             typed.replay.put("start", Value::Text("from-history".into()), "--history");
@@ -293,8 +299,14 @@ pub(super) fn execute(mut settings: LiveSettings, run: Run) -> Result<Outcome, F
     if let Some(ns) = limit {
         stop_after(Duration::from_nanos(ns.max(0).unsigned_abs()), &stop);
     }
+    let workers = settings.mesh.workers(settings.workers);
+    let share = workers.share();
+    let same = settings.job();
+    settings.keep(share);
+    if settings.feeds.is_empty() {
+        tracing::info!("no instrument falls to this process; it stays for the others");
+    }
     let latency = Latency::default();
-    let workers = Workers::Threads(settings.workers);
     let wanted = sink::Wanted {
         kind: settings.sink,
         out: settings.out.as_deref(),
@@ -314,7 +326,9 @@ pub(super) fn execute(mut settings: LiveSettings, run: Run) -> Result<Outcome, F
         lenient: true,
         delivery: settings.delivery.clone(),
     };
-    let begun = wanted.take()?.begin(&job)?;
+    let taken = wanted.take()?;
+    let mesh = connect(workers.clone(), &same, settings.mesh.patience, &stop)?;
+    let begun = taken.begin(&job)?;
     begun.order_bars(|feed| settings.bars.for_feed(feed));
     from_checkpoint(&mut settings, &begun.resume).map_err(Failure::usage)?;
     let quarantine = match &settings.quarantine {
@@ -372,9 +386,9 @@ pub(super) fn execute(mut settings: LiveSettings, run: Run) -> Result<Outcome, F
         settings,
     };
     let feeder: Feeder = Box::new(move |inlets, stop| {
-        supervisor.run(Outlets { inlets, pool, stop: stop.clone(), on_reject, gaps })
+        supervisor.run(Outlets { inlets, share, pool, stop: stop.clone(), on_reject, gaps })
     });
-    let result = run_graph(&workers, pace, options, vec![feeder], begun.sinks);
+    let result = run_graph(mesh, pace, options, vec![feeder], begun.sinks);
     let recorded = recording.map(crate::capture::record::Recording::finish);
 
     let mut remarks = remarks(&reports, &latency);
@@ -393,7 +407,12 @@ pub(super) fn execute(mut settings: LiveSettings, run: Run) -> Result<Outcome, F
         tally: &tally,
         report: result.as_ref().ok(),
         elapsed: started.elapsed(),
-        stopped: signals.name().map(|name| format!("stopped by {name}")),
+        stopped: signals
+            .name()
+            .map(str::to_owned)
+            .or_else(|| stop.asker())
+            .map(|who| format!("stopped by {who}")),
+        workers: &workers,
         remarks: &remarks,
     };
     eprint!("{}", summary.text());
@@ -466,6 +485,10 @@ fn conclude(result: Result<SinkReport, Cause>) -> Result<Outcome, Failure> {
     };
     let cause = match cause.downcast::<ReplayError>() {
         Ok(error) => return Err(input_failure(*error)),
+        Err(cause) => cause,
+    };
+    let cause = match unmesh(cause) {
+        Ok(failure) => return Err(failure),
         Err(cause) => cause,
     };
     let cause = match cause.downcast::<HistoryError>() {

@@ -11,10 +11,12 @@ use clap::Parser;
 
 pub mod args;
 pub mod check;
+pub mod checkpoints;
 pub mod demo;
 pub mod diff;
 pub mod failure;
 pub mod live;
+pub mod mesh;
 pub mod progress;
 pub mod record;
 pub mod replay;
@@ -23,6 +25,7 @@ pub mod sink;
 pub mod summary;
 pub mod synth;
 pub mod venue;
+pub mod verify;
 
 use self::args::{Cli, Command};
 use self::failure::{Failure, Outcome};
@@ -54,6 +57,8 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
     match cli.command {
         Command::Replay(args) => replay::run(*args),
         Command::Diff(args) => diff::run(&args),
+        Command::Verify(args) => verify::run(*args),
+        Command::Checkpoints(args) => checkpoints::run(&args),
         Command::Live(args) => live::run(*args),
         Command::Record(args) => record::run(*args),
         Command::Venue(args) => venue::run(&args),

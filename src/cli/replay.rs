@@ -9,29 +9,32 @@ use barflow_operators::instrument::InstrumentId;
 use barflow_operators::intake::Reject;
 use barflow_operators::pool::BatchPool;
 use barflow_replay::error::ReplayError;
-use barflow_replay::plan::{Plan, PlanOptions, plan};
+use barflow_replay::plan::{InstrumentPlan, Plan, PlanOptions, plan};
 use barflow_replay::progress::Progress;
 use barflow_replay::stream::{ReadOptions, stores_quote};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::args::ReplayArgs;
 use super::failure::{Failure, Outcome};
+use super::mesh::{connect, unmesh};
 use super::progress::Shown;
 use super::signals::Signals;
 use super::sink;
 use super::summary::Summary;
 use crate::config::file::ConfigFile;
 use crate::config::replay::{QuoteChoice, ReplaySettings};
-use crate::delivery::{JobPlan, Resumption};
+use crate::delivery::{JobPlan, Resumption, Taken};
 use crate::graph::assemble::{GraphOptions, OnReject};
 use crate::graph::flow::EpochClock;
 use crate::graph::run::{Feeder, Pace, Workers, run as run_graph};
 use crate::graph::stop::{Cause, Stop};
 use crate::graph::tally::Tally;
+use crate::graph::workers::Share;
 use crate::history::{feeders, remarks};
 use crate::quarantine::Quarantine;
 use crate::recordings::{RecordingOptions, Recordings};
-use crate::sinks::{SinkError, SinkReport};
+use crate::sinks::{BarSink, SinkError, SinkReport};
+use crate::telemetry;
 use crate::telemetry::latency::Latency;
 use crate::trade_store::TradeStore;
 
@@ -51,6 +54,11 @@ pub fn run(args: ReplayArgs) -> Result<Outcome, Failure> {
     };
     let mut settings = ReplaySettings::understand(file, args.typed())?;
     settings.delivery.reset_state = args.reset_state;
+    // A sink that waits for its broker says so, and processes talk of one another; whatever else is
+    // worth knowing is in the summary.
+    let together = settings.mesh.workers(settings.workers).share().is_part();
+    let level = if together { tracing::Level::INFO } else { tracing::Level::WARN };
+    telemetry::start(level, None).map_err(|e| Failure::outside(anyhow::anyhow!(e)))?;
     replay(&settings, true)
 }
 
@@ -59,14 +67,29 @@ pub fn run(args: ReplayArgs) -> Result<Outcome, Failure> {
 /// # Errors
 /// As [`run`].
 pub fn replay(settings: &ReplaySettings, report: bool) -> Result<Outcome, Failure> {
-    let source = Source::find(settings)?;
+    replay_into(settings, None, report)
+}
+
+/// As [`replay`], into this sink instead of the one of the settings.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn replay_into(
+    settings: &ReplaySettings,
+    sink: Option<Box<dyn BarSink>>,
+    report: bool,
+) -> Result<Outcome, Failure> {
+    let mut source = Source::find(settings)?;
+    let workers = settings.mesh.workers(settings.workers);
+    let same = settings.job().with("inputs", source.text());
+    let job = job_name(settings, &source);
+    source.keep(workers.share());
     let mut remarks = source.remarks(settings);
     let stop = Stop::new();
     let signals = Signals::raise(&stop).map_err(|e| {
         Failure::outside(anyhow::Error::new(e).context("signals cannot be handled"))
     })?;
     let started = Instant::now();
-    let workers = Workers::Threads(settings.workers);
     let wanted = sink::Wanted {
         kind: settings.sink,
         out: settings.out.as_deref(),
@@ -75,18 +98,28 @@ pub fn replay(settings: &ReplaySettings, report: bool) -> Result<Outcome, Failur
         instruments: source.instruments(),
         latency: None,
         delivery: &settings.delivery,
-        job: job_name(settings, &source),
+        job,
         workers: &workers,
         stop: &stop,
         complete_when_stopped: false,
     };
-    let taken = wanted.take()?;
+    let taken = match sink {
+        Some(sink) => Taken::Plain(sink),
+        None => wanted.take()?,
+    };
+    let mesh = connect(workers.clone(), &same, settings.mesh.patience, &stop)?;
     let begun = taken.begin(&JobPlan {
         job: wanted.job()?,
         settings: wanted.settings(&decisive(settings)),
         lenient: false,
         delivery: settings.delivery.clone(),
     })?;
+    if settings.trades.is_some() && !begun.resume.is_empty() {
+        let message = "--sink-trades would keep the trades behind the checkpoint only";
+        return Err(Failure::usage(anyhow::anyhow!(message))
+            .hint("keep them in a run of their own: --sink none --sink-trades FOLDER"));
+    }
+    remarks.extend(went_on(&begun.resume));
     let quarantine = match &settings.quarantine {
         Some(path) => Some(Arc::new(Quarantine::open(path, !begun.resume.is_empty())?)),
         None => None,
@@ -133,7 +166,7 @@ pub fn replay(settings: &ReplaySettings, report: bool) -> Result<Outcome, Failur
     };
     let feeders = source.feeders(settings, &workers, &read, &begun.resume, pool)?;
     let shown = report.then(|| Shown::start(progress.clone(), bytes));
-    let result = run_graph(&workers, Pace::HISTORY, options, feeders, begun.sinks);
+    let result = run_graph(mesh, Pace::HISTORY, options, feeders, begun.sinks);
     drop(shown);
     let kept = store.map(TradeStore::finish).transpose();
 
@@ -150,7 +183,8 @@ pub fn replay(settings: &ReplaySettings, report: bool) -> Result<Outcome, Failur
             tally: &tally,
             report: result.as_ref().ok(),
             elapsed: started.elapsed(),
-            stopped: stopped_by(&signals, &tally),
+            stopped: stopped_by(&signals, &stop, &tally),
+            workers: &workers,
             remarks: &remarks,
         };
         eprint!("{}", summary.text());
@@ -164,8 +198,17 @@ fn job_name(settings: &ReplaySettings, source: &Source) -> String {
     for instrument in source.instruments() {
         what.extend([instrument.as_str(), "\n"]);
     }
-    what.extend(settings.kafka.settings().topic_template.chars());
+    what.push_str(&settings.kafka.settings().topic_template);
     format!("replay.{:08x}", xxh3_64(what.as_bytes()) as u32)
+}
+
+/// A run that makes fewer bars than its files hold says why.
+fn went_on(resume: &Resumption) -> Vec<String> {
+    let positions = resume.positions.iter().map(|(instrument, at)| {
+        format!("{instrument}: goes on behind {}:{} (trade {})", at.source, at.line, at.trade_id)
+    });
+    let hint = "--reset-state begins again".to_owned();
+    positions.chain((!resume.is_empty()).then_some(hint)).collect()
 }
 
 /// What decides, besides the bars, which bars come out.
@@ -229,6 +272,31 @@ impl Source {
         plan(&settings.files, &options).map(Self::Files).map_err(input_failure)
     }
 
+    /// What there is to read, without the folders it lies in: processes that read the same may
+    /// find it at different places.
+    fn text(&self) -> String {
+        let name = |path: &std::path::Path| path.file_name().map(ToOwned::to_owned);
+        match self {
+            Self::Files(plan) => {
+                let files = |i: &InstrumentPlan| i.files.iter().map(|f| name(&f.path)).collect();
+                let instruments = plan.instruments.iter();
+                let inputs: Vec<(String, Vec<_>)> =
+                    instruments.map(|i| (i.feed.instrument.to_string(), files(i))).collect();
+                format!("{inputs:?}")
+            }
+            Self::Recordings(found) => format!("{:?} {}", found.instruments(), found.files()),
+        }
+    }
+
+    /// Forgets what other processes read.
+    fn keep(&mut self, share: Share) {
+        match self {
+            Self::Files(plan) => plan.instruments.retain(|i| share.holds(&i.feed.instrument)),
+            // The instruments of a connection lie in one file: all is read, and a part used.
+            Self::Recordings(_) => {}
+        }
+    }
+
     fn remarks(&self, settings: &ReplaySettings) -> Vec<String> {
         match self {
             Self::Files(plan) => remarks(plan, &settings.bars),
@@ -281,9 +349,7 @@ impl Source {
         pool: BatchPool,
     ) -> Result<Vec<Feeder>, Failure> {
         match self {
-            Self::Files(plan) => {
-                feeders(plan, workers, read, &resume.positions).map_err(input_failure)
-            }
+            Self::Files(plan) => feeders(plan, workers, read, resume).map_err(input_failure),
             // Read from their beginning again: what was applied is known by its ids.
             Self::Recordings(found) => {
                 Ok(found.feeders(workers, recording_options(settings), pool))
@@ -292,8 +358,8 @@ impl Source {
     }
 }
 
-fn stopped_by(signals: &Signals, tally: &Tally) -> Option<String> {
-    let name = signals.name()?;
+fn stopped_by(signals: &Signals, stop: &Stop, tally: &Tally) -> Option<String> {
+    let name = signals.name().map(str::to_owned).or_else(|| stop.asker())?;
     let positions = tally.positions();
     let mut text = format!("stopped by {name}; everything read before is in the output");
     for (instrument, position) in positions {
@@ -323,6 +389,10 @@ fn conclude(
             };
             let cause = match cause.downcast::<ReplayError>() {
                 Ok(error) => return Err(input_failure(*error)),
+                Err(cause) => cause,
+            };
+            let cause = match unmesh(cause) {
+                Ok(failure) => return Err(failure),
                 Err(cause) => cause,
             };
             match cause.downcast::<BadRow>() {

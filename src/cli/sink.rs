@@ -63,6 +63,11 @@ impl Wanted<'_> {
     pub fn take(&self) -> Result<Taken, Failure> {
         let exactly_once = self.delivery.is_exactly_once();
         let files = |output| -> Result<Taken, Failure> {
+            if self.workers.everywhere() > self.workers.here() {
+                let message = "exactly-once files belong to one process: several deliver exactly \
+                               once to kafka";
+                return Err(Failure::usage(anyhow::anyhow!(message)));
+            }
             let (stop, complete) = (self.stop.clone(), self.complete_when_stopped);
             let sink = JournaledSink::open(output, self.job()?, stop, complete)
                 .map_err(|error| Failure::from(DeliveryError::from(error)))?;
@@ -92,6 +97,13 @@ impl Wanted<'_> {
                     let all = self.workers.everywhere();
                     let latency = self.latency.as_ref();
                     let job = self.job()?;
+                    if self.delivery.reset_state && all > here {
+                        // One of them would forget what another has just begun to write.
+                        let message = "--reset-state is for a job of one process";
+                        return Err(Failure::usage(anyhow::anyhow!(message)).hint(format!(
+                            "`barflow checkpoints delete {job}` before they start"
+                        )));
+                    }
                     let fences = Fences::take(&kafka, &job, first..first + here, all, latency)?;
                     return Ok(Taken::Kafka(fences));
                 }

@@ -10,6 +10,7 @@ use barflow_operators::instrument::InstrumentId;
 use barflow_operators::sequence::Gap;
 
 use crate::graph::tally::Tally;
+use crate::graph::workers::Workers;
 use crate::sinks::SinkReport;
 
 /// Gaps listed one by one per instrument; all are counted.
@@ -27,6 +28,8 @@ pub struct Summary<'a> {
     pub elapsed: Duration,
     /// Where it stopped, if it was stopped.
     pub stopped: Option<String>,
+    /// Which process of which this is.
+    pub workers: &'a Workers,
     /// Remarks, such as a fallback to the tick rule.
     pub remarks: &'a [String],
 }
@@ -53,6 +56,14 @@ impl Summary<'_> {
         let seconds = self.elapsed.as_secs_f64();
         let mut text = String::new();
         // Writing to a String cannot fail.
+        if self.workers.share().is_part() {
+            let (process, processes) = (self.workers.process(), self.workers.processes());
+            let _ = writeln!(
+                text,
+                "process {process} of {processes} (counted from 0); what follows is of the \
+                 instruments that fall to it"
+            );
+        }
         let _ = writeln!(
             text,
             "{} files, {} trades in {seconds:.2} s ({} trades/s), peak memory {}",

@@ -3,6 +3,7 @@
 //! **Invariant:** reads what sinks have written, in whatever encoding, and knows nothing of how
 //! bars are made.
 
+pub mod audit;
 pub mod cell;
 pub mod difference;
 pub mod source;

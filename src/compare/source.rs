@@ -62,23 +62,34 @@ pub enum SourceError {
 /// # Errors
 /// When it cannot be read, or holds something that is no bar.
 pub fn read(source: &str) -> Result<Vec<Row>, SourceError> {
+    let mut rows = Vec::new();
+    read_each(source, &mut |row| rows.push(row))?;
+    Ok(rows)
+}
+
+/// As [`read`], bar by bar.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_each(source: &str, each: &mut dyn FnMut(Row)) -> Result<(), SourceError> {
     if let Some(rest) = source.strip_prefix("kafka://") {
         let Some((brokers, topic)) = rest.split_once('/').filter(|(_, topic)| !topic.is_empty())
         else {
             let reason = "kafka://HOST:PORT/TOPIC is wanted".to_owned();
             return Err(SourceError::File { path: source.to_owned(), reason });
         };
-        return kafka(brokers, topic);
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", brokers);
+        return kafka(config, topic, each);
     }
     let path = Path::new(source);
     if path.is_dir() {
-        let mut rows = Vec::new();
         for file in files(path)? {
-            rows.extend(read_file(&file)?);
+            read_file(&file, each)?;
         }
-        return Ok(rows);
+        return Ok(());
     }
-    read_file(path)
+    read_file(path, each)
 }
 
 fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> SourceError {
@@ -101,28 +112,27 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
     Ok(found)
 }
 
-fn read_file(path: &Path) -> Result<Vec<Row>, SourceError> {
+fn read_file(path: &Path, each: &mut dyn FnMut(Row)) -> Result<(), SourceError> {
     if path.extension().is_some_and(|ending| ending == "parquet") {
-        parquet(path)
+        parquet(path, each)
     } else {
-        json_lines(path)
+        json_lines(path, each)
     }
 }
 
-fn json_lines(path: &Path) -> Result<Vec<Row>, SourceError> {
+fn json_lines(path: &Path, each: &mut dyn FnMut(Row)) -> Result<(), SourceError> {
     let file = File::open(path).map_err(|e| unreadable(path, &e))?;
-    let mut rows = Vec::new();
     for (at, line) in BufReader::new(file).lines().enumerate() {
         let line = line.map_err(|e| unreadable(path, &e))?;
         if line.trim().is_empty() {
             continue;
         }
-        rows.push(json(line.as_bytes()).map_err(|reason| SourceError::NotABar {
+        each(json(line.as_bytes()).map_err(|reason| SourceError::NotABar {
             place: format!("{}:{}", path.display(), at + 1),
             reason,
         })?);
     }
-    Ok(rows)
+    Ok(())
 }
 
 fn json(bytes: &[u8]) -> Result<Row, String> {
@@ -141,17 +151,16 @@ fn bar(value: &Value) -> Result<Row, String> {
     Ok(row)
 }
 
-fn parquet(path: &Path) -> Result<Vec<Row>, SourceError> {
+fn parquet(path: &Path, each: &mut dyn FnMut(Row)) -> Result<(), SourceError> {
     let file = File::open(path).map_err(|e| unreadable(path, &e))?;
     let reader = ParquetRecordBatchReaderBuilder::try_new(file)
         .and_then(ParquetRecordBatchReaderBuilder::build)
         .map_err(|e| unreadable(path, &e))?;
-    let mut rows = Vec::new();
     for batch in reader {
         let batch = batch.map_err(|e| unreadable(path, &e))?;
-        rows.extend((0..batch.num_rows()).map(|row| parquet_row(&batch, row)));
+        (0..batch.num_rows()).for_each(|row| each(parquet_row(&batch, row)));
     }
-    Ok(rows)
+    Ok(())
 }
 
 fn parquet_row(batch: &RecordBatch, row: usize) -> Row {
@@ -186,15 +195,23 @@ fn cell(column: &dyn Array, row: usize) -> Cell {
     }
 }
 
-/// Reads a topic from its beginning to where it ends now, committed messages only.
-fn kafka(brokers: &str, topic: &str) -> Result<Vec<Row>, SourceError> {
+/// Reads a topic from its beginning to where it ends now, committed messages only. `config` says
+/// how to reach Kafka.
+///
+/// # Errors
+/// When it cannot be read, or holds something that is no bar.
+pub fn kafka(
+    mut config: ClientConfig,
+    topic: &str,
+    each: &mut dyn FnMut(Row),
+) -> Result<(), SourceError> {
+    let brokers = config.get("bootstrap.servers").unwrap_or_default().to_owned();
     let wrong = |error: &dyn std::fmt::Display| SourceError::Kafka {
-        brokers: brokers.to_owned(),
+        brokers: brokers.clone(),
         topic: topic.to_owned(),
         reason: error.to_string(),
     };
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", brokers)
+    let consumer: BaseConsumer = config
         .set("group.id", "barflow-diff")
         .set("enable.auto.commit", "false")
         .set("isolation.level", "read_committed")
@@ -215,7 +232,6 @@ fn kafka(brokers: &str, topic: &str) -> Result<Vec<Row>, SourceError> {
         open.insert(partition.id(), ());
     }
     consumer.assign(&list).map_err(|e| wrong(&e))?;
-    let mut rows = Vec::new();
     let mut heard = Instant::now();
     while !open.is_empty() {
         match consumer.poll(Duration::from_millis(200)) {
@@ -224,7 +240,7 @@ fn kafka(brokers: &str, topic: &str) -> Result<Vec<Row>, SourceError> {
                 let place = || format!("{topic}[{}]@{}", message.partition(), message.offset());
                 let value = message.payload().unwrap_or_default();
                 let wrong = |reason| SourceError::NotABar { place: place(), reason };
-                rows.push(match avro::read(value) {
+                each(match avro::read(value) {
                     Some(read) => read.and_then(|value| bar(&value)).map_err(wrong)?,
                     None => json(value).map_err(wrong)?,
                 });
@@ -240,5 +256,5 @@ fn kafka(brokers: &str, topic: &str) -> Result<Vec<Row>, SourceError> {
             Some(Err(error)) => return Err(wrong(&error)),
         }
     }
-    Ok(rows)
+    Ok(())
 }

@@ -53,6 +53,16 @@ impl DeliveryOptions {
         }
     }
 
+    /// No checkpoints.
+    pub fn none() -> Self {
+        Self {
+            delivery: Delivery::AtLeastOnce,
+            job: None,
+            commit_interval: COMMIT_INTERVAL,
+            reset_state: false,
+        }
+    }
+
     /// Whether a restart goes on.
     pub fn is_exactly_once(&self) -> bool {
         self.delivery == Delivery::ExactlyOnce

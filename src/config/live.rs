@@ -10,10 +10,13 @@ use super::delivery::DeliveryOptions;
 use super::feeds;
 use super::file::ConfigFile;
 use super::kafka::KafkaOptions;
+use super::mesh::MeshSettings;
 use super::problem::Problems;
 use super::replay::{SINKS, SinkKind, Typed, bar_book, over};
 use super::section::Section;
 use crate::feeds::plan::FeedPlan;
+use crate::graph::mesh::Job;
+use crate::graph::workers::Share;
 
 /// Where the bars of a live run begin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +46,8 @@ pub struct LiveSettings {
     pub delivery: DeliveryOptions,
     /// timely workers.
     pub workers: usize,
+    /// The other processes, if this is one of several.
+    pub mesh: MeshSettings,
     /// Where bars begin.
     pub start: Start,
     /// Files, folders and patterns to begin with.
@@ -80,6 +85,7 @@ impl LiveSettings {
             delivery: DeliveryOptions::understand(&mut sink, kind, p),
             feeds: feeds::understand(std::mem::take(&mut file.feeds), p),
             workers: live.parse("workers", "a whole number", p).unwrap_or(1),
+            mesh: MeshSettings::understand(&mut live, p),
             start: live.choice("start", &starts, p).unwrap_or_default(),
             history: live.list("history").map(|(files, _)| files).unwrap_or_default(),
             history_instrument: live.parse_with("history_instrument", str::parse, p),
@@ -133,6 +139,32 @@ impl LiveSettings {
         self.delivery.check(self.sink, self.out.as_deref(), problems);
         if self.sink == SinkKind::Kafka {
             self.kafka.check(problems);
+        }
+    }
+
+    /// What all processes of a job must agree on. Sinks and places may differ.
+    pub fn job(&self) -> Job {
+        let feeds: Vec<_> = self
+            .feeds
+            .iter()
+            .map(|feed| {
+                let symbols = feed.symbols.iter().map(|s| s.instrument.as_str());
+                (&feed.name, feed.venue.protocol(), feed.channel, symbols.collect::<Vec<_>>())
+            })
+            .collect();
+        Job::new("live")
+            .with("feeds", format!("{feeds:?}"))
+            .with("bars", format!("{:?}", self.bars))
+            .with("start", format!("{:?} {:?}", self.start, self.history_instrument))
+    }
+
+    /// Leaves instruments to the processes that they belong to, and feeds without instruments out.
+    pub fn keep(&mut self, share: Share) {
+        for feed in &mut self.feeds {
+            feed.symbols.retain(|symbol| share.holds(&symbol.instrument));
+        }
+        if share.is_part() {
+            self.feeds.retain(|feed| !feed.symbols.is_empty());
         }
     }
 

@@ -10,6 +10,7 @@ pub mod feeds;
 pub mod file;
 pub mod kafka;
 pub mod live;
+pub mod mesh;
 pub mod problem;
 pub mod replay;
 pub mod section;

@@ -11,9 +11,11 @@ use super::delivery::DeliveryOptions;
 use super::feeds::CHANNELS;
 use super::file::ConfigFile;
 use super::kafka::KafkaOptions;
+use super::mesh::MeshSettings;
 use super::problem::Problems;
 use super::section::Section;
 use crate::feeds::venue::Channel;
+use crate::graph::mesh::Job;
 
 /// Where bars go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,6 +72,8 @@ pub struct ReplaySettings {
     pub delivery: DeliveryOptions,
     /// timely workers.
     pub workers: usize,
+    /// The other processes, if this is one of several.
+    pub mesh: MeshSettings,
     /// First event time taken, ns.
     pub from: Option<i64>,
     /// First event time no longer taken, ns.
@@ -136,6 +140,7 @@ impl ReplaySettings {
             channel: replay.choice("channel", &CHANNELS, problems_ref),
             instrument: replay.parse_with("instrument", str::parse, problems_ref),
             workers: replay.parse("workers", whole, problems_ref).unwrap_or(1),
+            mesh: MeshSettings::understand(&mut replay, problems_ref),
             from: replay.parse_with("from", instant_ns, problems_ref),
             to: replay.parse_with("to", instant_ns, problems_ref),
             verify: replay.parse("verify", "true or false", problems_ref).unwrap_or(true),
@@ -156,6 +161,15 @@ impl ReplaySettings {
         sink.finish(&mut problems);
         settings.check(&mut problems);
         problems.or(settings)
+    }
+
+    /// What all processes of a job must agree on, besides what they read.
+    pub fn job(&self) -> Job {
+        let reading = (&self.protocol, self.channel, self.from, self.to, self.quote);
+        let judging = (self.contract_size, self.reorder_window, self.quarantine.is_some());
+        Job::new("replay")
+            .with("bars", format!("{:?}", self.bars))
+            .with("settings", format!("{reading:?} {judging:?}"))
     }
 
     fn check(&self, problems: &mut Problems) {
@@ -206,7 +220,7 @@ pub(super) fn bar_book(
 }
 
 /// The keys of `over` replace those of `under`.
-pub(super) fn over(mut under: Section, mut over: Section) -> Section {
+pub(crate) fn over(mut under: Section, mut over: Section) -> Section {
     for (key, value, origin) in over.take_rest() {
         under.put(key, value, origin);
     }

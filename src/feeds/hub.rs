@@ -24,6 +24,7 @@ use super::venue::{Decode, Ids, Missing};
 use crate::graph::assemble::OnReject;
 use crate::graph::flow::{Ended, Inlet};
 use crate::graph::stop::Stop;
+use crate::graph::workers::Share;
 use crate::telemetry::clock::now_ns;
 use crate::telemetry::latency::{Stage, VenueLatency};
 
@@ -39,8 +40,10 @@ const SHAPES_SHOWN: usize = 64;
 /// What a feed's thread needs of the rest of the program.
 #[derive(Clone)]
 pub struct Outlets {
-    /// One per worker; instruments go where they hash to.
+    /// One per worker of this process.
     pub inlets: Vec<Inlet>,
+    /// Which instruments go where.
+    pub share: Share,
     /// Where batches come from.
     pub pool: BatchPool,
     /// The end.
@@ -152,8 +155,8 @@ impl Hub {
         }
         let trades = self.outlets.pool.take(&feed);
         self.slots.push(Slot {
-            worker: (feed.instrument.shard_hash() % self.outlets.inlets.len().max(1) as u64)
-                as usize,
+            // Were it not ours, the graph would still carry its trades to where they belong.
+            worker: self.outlets.share.worker(&feed.instrument).unwrap_or(0),
             source: format!("{} {}", self.plan.name, symbol.listing.symbol).into(),
             symbol,
             feed,

@@ -21,10 +21,11 @@ use timely::dataflow::{ProbeHandle, Scope, StreamVec};
 use super::checkpoints::Checkpoints;
 use super::flow::{EpochClock, Intakes, source};
 use super::handover::Handover;
-use super::outlet;
 use super::stop::Stop;
 use super::tally::Tally;
 use super::transactions::transactions;
+use super::workers::Workers;
+use super::{news, outlet};
 use crate::telemetry::latency::{Latency, Stage};
 
 /// Which bars a feed gets.
@@ -73,11 +74,12 @@ impl GraphOptions {
     }
 }
 
-/// Draws the dataflow of one worker, fed by `intakes`; bars leave by `commits`.
+/// Draws the dataflow of one worker of these, fed by `intakes`; bars leave by `commits`.
 pub fn assemble(
     scope: Scope<'_, Epoch>,
     intakes: Intakes,
     options: &GraphOptions,
+    workers: &Workers,
     commits: Handover,
 ) {
     let handed_over = ProbeHandle::new();
@@ -117,7 +119,7 @@ pub fn assemble(
             transactions(built.bars, progress, built.cuts, commits, shard, tally, stop)
         }
     };
-    commits.probe_with(&handed_over);
+    news::exchange(commits.probe_with(&handed_over), options, workers);
 }
 
 /// Whoever joined a market in the middle wants to know from when on bars are those of the long

@@ -29,18 +29,39 @@ const IDLE: Duration = Duration::from_millis(2);
 /// The same where there are no others: each look would wake a worker for nothing.
 const IDLE_ALONE: Duration = Duration::from_millis(50);
 
-/// Hands out epochs to all sources of a process, so that every epoch has one owner and an idle
-/// source can promise never to use the past.
-#[derive(Clone, Debug, Default)]
-pub struct EpochClock(Arc<AtomicU64>);
+/// Hands out epochs to all sources of a process, so that an idle source can promise never to use
+/// the past. The clocks of several processes keep up with each other (`news`): otherwise a process
+/// with little to do would hold the others back for ever.
+#[derive(Clone, Default)]
+pub struct EpochClock {
+    next: Arc<AtomicU64>,
+    /// Whoever tells the other processes, if there are any.
+    teller: Arc<OnceLock<SyncActivator>>,
+}
 
 impl EpochClock {
     fn next(&self) -> Epoch {
-        self.0.fetch_add(1, Ordering::AcqRel)
+        let epoch = self.next.fetch_add(1, Ordering::AcqRel);
+        if let Some(teller) = self.teller.get() {
+            // Fails only when its worker is gone, and this one with it.
+            let _ = teller.activate();
+        }
+        epoch
     }
 
-    fn now(&self) -> Epoch {
-        self.0.load(Ordering::Acquire)
+    /// The first epoch that is not handed out.
+    pub(super) fn now(&self) -> Epoch {
+        self.next.load(Ordering::Acquire)
+    }
+
+    /// Takes over what another process's clock says.
+    pub(super) fn keep_up(&self, epoch: Epoch) {
+        self.next.fetch_max(epoch, Ordering::AcqRel);
+    }
+
+    /// Has this operator called whenever an epoch is handed out.
+    pub(super) fn told_by(&self, teller: SyncActivator) {
+        let _ = self.teller.set(teller);
     }
 }
 

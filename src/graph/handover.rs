@@ -4,6 +4,7 @@
 //! waking a thread costs more than handing a bar to Kafka's own queue does (docs/PERFORMANCE.md).
 //! A sink that is slow blocks the worker either way, and so slows the source.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam::channel::Sender;
@@ -16,8 +17,9 @@ use crate::telemetry::latency::{Latency, Stage};
 pub enum Handover {
     /// To the sink's thread.
     Queue(Sender<Commit>),
-    /// Into the sink.
-    Direct(DirectSink),
+    /// Into the sink; what would take long, and what comes while that lasts, through a queue to its
+    /// thread.
+    Direct(DirectSink, Sender<Commit>),
 }
 
 /// The sink is gone; it has said why, or will.
@@ -25,9 +27,13 @@ pub enum Handover {
 pub struct Gone;
 
 impl Handover {
+    pub(super) fn direct(sink: DirectSink, queue: Sender<Commit>) -> Self {
+        Self::Direct(sink, queue)
+    }
+
     /// Whether workers feed the sink themselves.
     pub(super) fn is_direct(&self) -> bool {
-        matches!(self, Self::Direct(_))
+        matches!(self, Self::Direct(..))
     }
 
     /// Hands a commit over, waiting while the sink is busy.
@@ -35,8 +41,13 @@ impl Handover {
         match self {
             Self::Queue(queue) => queue.send(commit).map_err(|_| Gone),
             // How far the input got is no news for a sink that is given no bars.
-            Self::Direct(_) if commit.bars.is_empty() => Ok(()),
-            Self::Direct(sink) => sink.commit(&commit),
+            Self::Direct(..) if commit.bars.is_empty() && commit.cut.is_none() => Ok(()),
+            // The end of a transaction is waited for elsewhere, and what follows it waits its turn.
+            Self::Direct(sink, queue) if commit.cut.is_some() || sink.is_behind() => {
+                sink.behind.fetch_add(1, Ordering::AcqRel);
+                queue.send(commit).map_err(|_| Gone)
+            }
+            Self::Direct(sink, _) => sink.commit(&commit),
         }
     }
 }
@@ -47,6 +58,8 @@ impl Handover {
 pub struct DirectSink {
     shared: Arc<Mutex<Shared>>,
     latency: Latency,
+    /// Commits in the queue, or just being worked on by the sink's thread.
+    behind: Arc<AtomicUsize>,
 }
 
 struct Shared {
@@ -56,7 +69,20 @@ struct Shared {
 
 impl DirectSink {
     pub(super) fn new(sink: Box<dyn BarSink>, latency: Latency) -> Self {
-        Self { shared: Arc::new(Mutex::new(Shared { sink, failed: None })), latency }
+        let shared = Arc::new(Mutex::new(Shared { sink, failed: None }));
+        Self { shared, latency, behind: Arc::default() }
+    }
+
+    /// Whether the sink's thread has work of a worker's: then that worker's next goes there too.
+    fn is_behind(&self) -> bool {
+        self.behind.load(Ordering::Acquire) > 0
+    }
+
+    /// Takes a commit that came through the queue.
+    pub(super) fn commit_queued(&self, commit: &Commit) -> Result<(), Gone> {
+        let result = self.commit(commit);
+        self.behind.fetch_sub(1, Ordering::AcqRel);
+        result
     }
 
     pub(super) fn commit(&self, commit: &Commit) -> Result<(), Gone> {

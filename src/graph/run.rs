@@ -5,69 +5,17 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
-use timely::{CommunicationConfig, WorkerConfig};
+use timely::WorkerConfig;
+use timely::execute::execute_from;
 
 use super::assemble::{GraphOptions, assemble};
 use super::flow::{Inlet, Intakes, inlet};
 use super::handover::{DirectSink, Handover, note};
+use super::mesh::{Crew, Mesh};
 use super::stop::{Cause, Stop};
+pub use super::workers::Workers;
 use crate::sinks::{BarSink, Commit, SinkError, SinkReport};
 use crate::telemetry::latency::Latency;
-
-/// Which workers there are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Workers {
-    /// This many threads of this process.
-    Threads(usize),
-    /// One process of several that form one dataflow over TCP.
-    Cluster {
-        /// Threads per process.
-        threads: usize,
-        /// Which process this is.
-        process: usize,
-        /// `host:port` of every process, in order.
-        hosts: Vec<String>,
-    },
-}
-
-impl Workers {
-    /// Workers in this process.
-    pub fn here(&self) -> usize {
-        match self {
-            Self::Threads(threads) | Self::Cluster { threads, .. } => (*threads).max(1),
-        }
-    }
-
-    /// Workers in all processes.
-    pub fn everywhere(&self) -> usize {
-        match self {
-            Self::Threads(_) => self.here(),
-            Self::Cluster { hosts, .. } => self.here() * hosts.len().max(1),
-        }
-    }
-
-    /// Index of this process's first worker among all.
-    pub fn first(&self) -> usize {
-        match self {
-            Self::Threads(_) => 0,
-            Self::Cluster { process, .. } => process * self.here(),
-        }
-    }
-
-    fn communication(&self) -> CommunicationConfig {
-        match self {
-            Self::Threads(0 | 1) => CommunicationConfig::Thread,
-            Self::Threads(threads) => CommunicationConfig::Process(*threads),
-            Self::Cluster { threads, process, hosts } => CommunicationConfig::Cluster {
-                threads: *threads,
-                process: *process,
-                addresses: hosts.clone(),
-                report: false,
-                zerocopy: false,
-            },
-        }
-    }
-}
 
 /// Fills inlets (one per worker of this process) until its input ends or the stop flag is up. Runs
 /// on a thread of its own.
@@ -98,6 +46,9 @@ const SINK_IDLE: Duration = Duration::from_millis(50);
 /// Commits of a replay that may wait for the sink.
 pub const COMMIT_QUEUE: usize = 4;
 
+/// The same where a sink ends transactions, which takes as long as some dozen batches.
+const COMMIT_QUEUE_BESIDE_CUTS: usize = 64;
+
 /// Runs until all feeders are done and everything they fed is in the sinks. Workers take turns at
 /// the sinks: one for all of them, or one each.
 ///
@@ -105,27 +56,30 @@ pub const COMMIT_QUEUE: usize = 4;
 /// The first error of a feeder, the graph or a sink. What the sinks had taken before stays
 /// delivered.
 pub fn run(
-    workers: &Workers,
+    mesh: Mesh,
     pace: Pace,
     options: GraphOptions,
     feeders: Vec<Feeder>,
     sinks: Vec<Box<dyn BarSink>>,
 ) -> Result<SinkReport, Cause> {
     let stop = options.stop.clone();
+    let workers = mesh.workers().clone();
     let (alive, ended) = bounded::<()>(0);
-    // A sink that has to end transactions waits for their outcome, which workers must not.
-    let direct = pace.direct && options.checkpoints.is_none();
-    let queue = if pace.direct { pace.queue } else { COMMIT_QUEUE };
+    let queue = match options.checkpoints {
+        _ if pace.direct => pace.queue,
+        Some(_) => COMMIT_QUEUE_BESIDE_CUTS,
+        None => COMMIT_QUEUE,
+    };
     let (handovers, sinks): (Vec<Handover>, Vec<Held>) = sinks
         .into_iter()
-        .map(|sink| match direct {
-            true => {
-                let sink = DirectSink::new(sink, options.latency.clone());
-                (Handover::Direct(sink.clone()), Held::Direct(sink, ended.clone()))
-            }
-            false => {
-                let (sender, commits) = bounded(queue);
-                (Handover::Queue(sender), Held::Thread(sink, commits))
+        .map(|sink| {
+            let (sender, commits) = bounded(queue);
+            match pace.direct {
+                true => {
+                    let sink = DirectSink::new(sink, options.latency.clone());
+                    (Handover::direct(sink.clone(), sender), Held::Direct(sink, commits))
+                }
+                false => (Handover::Queue(sender), Held::Thread(sink, commits)),
             }
         })
         .unzip();
@@ -139,13 +93,30 @@ pub fn run(
         for sink in sinks {
             let sink_stop = stop.clone();
             let latency = options.latency.clone();
+            let ended = ended.clone();
             sinking.push(threads.spawn(move || {
-                let result = match sink {
-                    Held::Thread(mut sink, commits) => drain(&commits, sink.as_mut(), &latency),
-                    Held::Direct(sink, ended) => look_after(&sink, &ended),
+                // Only when everybody has ended is it known how.
+                let all_ended = || {
+                    // Nothing is ever sent: it ends when the last holder of the other end does.
+                    let _ = ended.recv();
                 };
-                if result.is_err() {
-                    sink_stop.raise();
+                let result = match sink {
+                    Held::Thread(mut sink, commits) => drain(&commits, sink.as_mut(), &latency)
+                        .and_then(|()| {
+                            all_ended();
+                            end(&sink_stop, || sink.finish())
+                        }),
+                    Held::Direct(sink, commits) => {
+                        look_after(&sink, &commits);
+                        all_ended();
+                        end(&sink_stop, || sink.finish())
+                    }
+                };
+                match &result {
+                    // Nobody reads any more: an end, but no error.
+                    Err(SinkError::ClosedPipe) => sink_stop.raise(),
+                    Err(_) => sink_stop.fail_untold(),
+                    Ok(_) => {}
                 }
                 result
             }));
@@ -165,23 +136,23 @@ pub fn run(
         // The feeders have their own; the sources end when the last of them is done.
         drop(inlets);
 
-        let config = timely::Config {
-            communication: workers.communication(),
-            worker: WorkerConfig::default().idle_spin(pace.idle_spin),
-        };
-        let guards = timely::execute(config, move |worker| {
-            let mine = worker.index() - first;
-            let intakes = ends
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-                .get_mut(mine)
-                .and_then(Option::take);
-            if let Some(intakes) = intakes {
-                let commits = handovers[mine % handovers.len()].clone();
-                worker.dataflow(|scope| assemble(scope, intakes, &options, commits));
-            }
-            // The closure holds the senders of the commit channels; each worker's dataflow has its
-            // own copy, which goes when it completes.
+        let config = WorkerConfig::default().idle_spin(pace.idle_spin);
+        let guards = mesh.start(&stop).and_then(|Crew { builders, others, link }| {
+            execute_from(builders, others, config, move |worker| {
+                let mine = worker.index() - first;
+                let intakes = ends
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner)
+                    .get_mut(mine)
+                    .and_then(Option::take);
+                if let Some(intakes) = intakes {
+                    let commits = handovers[mine % handovers.len()].clone();
+                    worker.dataflow(|scope| assemble(scope, intakes, &options, &workers, commits));
+                }
+                // The closure holds the senders of the commit channels; each worker's dataflow has
+                // its own copy, which goes when it completes.
+                link.work(worker);
+            })
         });
         match guards {
             Ok(guards) => {
@@ -219,24 +190,41 @@ pub fn run(
 /// The sink, and how its thread learns of commits or of the end.
 enum Held {
     Thread(Box<dyn BarSink>, Receiver<Commit>),
-    Direct(DirectSink, Receiver<()>),
+    Direct(DirectSink, Receiver<Commit>),
 }
 
-/// Workers feed the sink; its thread asks it now and then how its deliveries fare.
-fn look_after(sink: &DirectSink, ended: &Receiver<()>) -> Result<SinkReport, SinkError> {
-    while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(SINK_IDLE) {
-        if sink.commit(&Commit::default()).is_err() {
-            break;
+/// The last word to a sink. A run that failed ends it too: what was handed over stays delivered,
+/// and a sink with checkpoints counts nothing behind its last cut anyway.
+fn end(
+    stop: &Stop,
+    finish: impl FnOnce() -> Result<SinkReport, SinkError>,
+) -> Result<SinkReport, SinkError> {
+    if stop.has_failed() {
+        tracing::debug!("the run has failed; its sink ends with what it has");
+    }
+    finish()
+}
+
+/// Workers feed the sink with bars; its thread ends transactions for them, and asks it now and then
+/// how its deliveries fare.
+fn look_after(sink: &DirectSink, commits: &Receiver<Commit>) {
+    loop {
+        let result = match commits.recv_timeout(SINK_IDLE) {
+            Ok(commit) => sink.commit_queued(&commit),
+            Err(RecvTimeoutError::Timeout) => sink.commit(&Commit::default()),
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        if result.is_err() {
+            return;
         }
     }
-    sink.finish()
 }
 
 fn drain(
     commits: &Receiver<Commit>,
     sink: &mut dyn BarSink,
     latency: &Latency,
-) -> Result<SinkReport, SinkError> {
+) -> Result<(), SinkError> {
     loop {
         match commits.recv_timeout(SINK_IDLE) {
             Ok(commit) => {
@@ -247,7 +235,7 @@ fn drain(
             }
             // A quiet market is no reason to learn of undelivered bars late.
             Err(RecvTimeoutError::Timeout) => sink.commit(&Commit::default())?,
-            Err(RecvTimeoutError::Disconnected) => return sink.finish(),
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
         }
     }
 }

@@ -10,7 +10,9 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
     raised: Arc<AtomicBool>,
+    failed: Arc<AtomicBool>,
     cause: Arc<Mutex<Option<Cause>>>,
+    asker: Arc<Mutex<Option<String>>>,
 }
 
 impl Stop {
@@ -29,17 +31,42 @@ impl Stop {
         self.raised.store(true, Ordering::Release);
     }
 
+    /// Asks for the end on behalf of somebody else, who is remembered if nobody asked before.
+    pub fn raise_for(&self, asker: impl Into<String>) {
+        if !self.is_raised() {
+            let mut slot = self.asker.lock().unwrap_or_else(PoisonError::into_inner);
+            slot.get_or_insert_with(|| asker.into());
+        }
+        self.raise();
+    }
+
+    /// On whose behalf the end was asked for, if it was not ours.
+    pub fn asker(&self) -> Option<String> {
+        self.asker.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Asks for the end because of an error; the first error is kept.
     pub fn fail(&self, cause: impl Into<Cause>) {
         let mut slot = self.cause.lock().unwrap_or_else(PoisonError::into_inner);
         slot.get_or_insert_with(|| cause.into());
         drop(slot);
+        self.fail_untold();
+    }
+
+    /// Asks for the end because of an error that whoever met it will tell.
+    pub fn fail_untold(&self) {
+        self.failed.store(true, Ordering::Release);
         self.raise();
     }
 
     /// Whether the end was asked for.
     pub fn is_raised(&self) -> bool {
         self.raised.load(Ordering::Acquire)
+    }
+
+    /// Whether it was asked for because of an error.
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
     }
 
     /// The first error, taken out.

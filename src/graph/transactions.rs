@@ -71,7 +71,8 @@ impl Pending {
     fn next(&mut self) -> Option<Commit> {
         let here = self.bars.len() as u64;
         let wanted = self.cuts.front().map_or(here, |cut| cut.bars_before - self.given);
-        let cut = self.cuts.pop_front_if(|_| wanted <= here).map(|cut| cut.records);
+        let cut = if wanted <= here { self.cuts.pop_front() } else { None };
+        let cut = cut.map(|cut| cut.records);
         let bars: Vec<_> = self.bars.drain(..wanted.min(here) as usize).collect();
         self.given += bars.len() as u64;
         (cut.is_some() || !bars.is_empty()).then(|| Commit { bars, cut, ..Commit::default() })

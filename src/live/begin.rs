@@ -50,12 +50,17 @@ pub fn from_history(
     let options =
         PlanOptions { instrument: settings.history_instrument.clone(), ..PlanOptions::default() };
     let histories = plan(&settings.history, &options)?;
-    for history in &histories.instruments {
+    let share = outlets.share;
+    let mine = |history: &InstrumentPlan| share.holds(&history.feed.instrument);
+    for history in histories.instruments.iter().filter(|history| mine(history)) {
         fits(history, settings)?;
     }
     let mut applied = BTreeMap::new();
     for history in histories.instruments {
         let instrument = history.feed.instrument.clone();
+        // The history of another process's instrument is read there.
+        let Some(worker) = share.worker(&instrument) else { continue };
+        let inlet = &outlets.inlets[worker];
         // A job that stopped amid its history goes on there; one that stopped later, behind it.
         let resume = positions.get(&instrument).map(|position| place(&history, position));
         if resume == Some(None) {
@@ -63,8 +68,6 @@ pub fn from_history(
             continue;
         }
         let options = ReadOptions { resume: resume.flatten(), ..ReadOptions::new(8192) };
-        let worker = instrument.shard_hash() % outlets.inlets.len().max(1) as u64;
-        let inlet = &outlets.inlets[worker as usize];
         let mut last = None;
         for intake in InstrumentStream::open(history, options)? {
             let intake = intake?;

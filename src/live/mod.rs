@@ -98,7 +98,8 @@ impl Supervisor {
         }
         let mut watch = reload::Watch::new(self.config.clone());
         let mut next_report = self.settings.report_every.map(|every| Instant::now() + every);
-        while !stop.is_raised() && !running.is_empty() {
+        // Without feeds there is nothing to wait for, unless other processes need this one.
+        while !stop.is_raised() && (!running.is_empty() || outlets.share.is_part()) {
             thread::sleep(LOOK);
             if watch.asks(&self.hangup) {
                 self.reload(&mut running, &outlets)?;
@@ -157,7 +158,10 @@ impl Supervisor {
     /// changes nothing.
     fn reload(&mut self, running: &mut Vec<Running>, outlets: &Outlets) -> Result<(), Cause> {
         let fresh = match (self.read_again)() {
-            Ok(fresh) => fresh,
+            Ok(mut fresh) => {
+                fresh.keep(outlets.share);
+                fresh
+            }
             Err(problems) => {
                 tracing::error!("the configuration is not taken: {problems}");
                 return Ok(());

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use barflow::graph::assemble::GraphOptions;
-use barflow::graph::run::{Feeder, Pace, Workers, run};
+use barflow::graph::mesh::Mesh;
+use barflow::graph::run::{Feeder, Pace, run};
 use barflow::graph::stop::{Cause, Stop};
 use barflow::graph::tally::Tally;
 use barflow::sinks::{BarSink, Commit, SinkError, SinkReport};
@@ -176,7 +177,8 @@ pub fn run_with(
         })
         .collect();
     let sinks: Vec<Box<dyn BarSink>> = vec![Box::new(kept.clone())];
-    let result = run(&Workers::Threads(workers), Pace::HISTORY, options, feeders, sinks);
+    let mesh = Mesh::of_threads(workers);
+    let result = run(mesh, Pace::HISTORY, options, feeders, sinks);
     let commits = std::mem::take(&mut *kept.0.lock().unwrap());
     let rejects = std::mem::take(&mut *rejects.lock().unwrap());
     Run { result, commits, rejects, tally }
@@ -189,7 +191,7 @@ pub fn run_fed(
     sink: Box<dyn BarSink>,
 ) -> Result<SinkReport, Cause> {
     let options = options(&setup);
-    run(&Workers::Threads(setup.workers), Pace::HISTORY, options, feeders, vec![sink])
+    run(Mesh::of_threads(setup.workers), Pace::HISTORY, options, feeders, vec![sink])
 }
 
 /// The options of a setup, for a run without checkpoints.

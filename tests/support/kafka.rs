@@ -34,9 +34,33 @@ pub struct Broker {
     /// Ends when its standard input does, and takes the broker along: the system closes that when
     /// this process is gone, even killed.
     keeper: Option<Child>,
+    directory: PathBuf,
 }
 
 impl Broker {
+    /// Ends it as a crash would, or in good order; its folder stays.
+    pub fn stop(&self, options: &[&str]) {
+        self.tell(&[&["stop"], options].concat());
+    }
+
+    /// Starts it again on the same port, with its data.
+    pub fn start_again(&self) {
+        self.tell(&["start"]);
+    }
+
+    fn tell(&self, command: &[&str]) {
+        assert!(self.keeper.is_some(), "a broker of our own is needed");
+        let status = script().args(command).arg("--dir").arg(&self.directory).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Stops it for a while, or lets it go on: a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let pid = std::fs::read_to_string(self.directory.join("pid")).unwrap();
+        let status = Command::new("kill").arg(format!("-{name}")).arg(pid.trim()).status();
+        assert!(status.unwrap().success());
+    }
+
     /// Ends a broker as a crash would, and waits until it is gone.
     pub fn kill(mut self) {
         let mut keeper = self.keeper.take().unwrap();
@@ -56,7 +80,9 @@ pub fn broker() -> Option<&'static Broker> {
             return None;
         }
         Some(match std::env::var("BARFLOW_TEST_KAFKA") {
-            Ok(plain) => Broker { plain, sasl: None, tls: None, keeper: None },
+            Ok(plain) => {
+                Broker { plain, sasl: None, tls: None, keeper: None, directory: PathBuf::new() }
+            }
             Err(_) => start(&[
                 "--sasl",
                 &format!("{}:{}", USER.0, USER.1),
@@ -103,6 +129,7 @@ pub fn start(options: &[&str]) -> Broker {
             (endpoint.to_owned(), certificate.into())
         }),
         keeper: Some(keeper),
+        directory,
     }
 }
 
@@ -141,6 +168,43 @@ pub fn create_topic(broker: &str, topic: &str, partitions: i32, settings: &[(&st
     results.into_iter().for_each(|result| drop(result.unwrap()));
 }
 
+/// Deletes a topic, and waits until it is gone.
+pub fn delete_topic(broker: &str, topic: &str) {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", broker).create().unwrap();
+    let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(20)));
+    let results = futures_executor::block_on(admin.delete_topics(&[topic], &options)).unwrap();
+    results.into_iter().for_each(|result| drop(result.unwrap()));
+    while exists(broker, topic) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Whether there is such a topic.
+pub fn exists(broker: &str, topic: &str) -> bool {
+    let client: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", broker).create().unwrap();
+    let metadata = client.fetch_metadata(Some(topic), Duration::from_secs(20)).unwrap();
+    metadata.topics()[0].error().is_none()
+}
+
+/// Waits until so many messages and marks of commits stand in a topic of one partition.
+pub fn wait_until(broker: &str, topic: &str, end: i64) {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", broker)
+        .set("isolation.level", "read_committed")
+        .create()
+        .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !consumer
+        .fetch_watermarks(topic, 0, Duration::from_secs(1))
+        .is_ok_and(|(_, committed)| committed >= end)
+    {
+        assert!(Instant::now() < deadline, "\"{topic}\" does not get to {end}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// A message as it lay in the topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
@@ -165,6 +229,15 @@ pub fn sent(broker: &str, topic: &str) -> usize {
     let mut sent = 0;
     read_as(broker, topic, "read_uncommitted", |_| sent += 1);
     sent
+}
+
+/// How many committed messages a topic holds; none if it is not there yet.
+pub fn committed(broker: &str, topic: &str) -> usize {
+    let consumer: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", broker).create().unwrap();
+    let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(20)).unwrap();
+    let there = metadata.topics().first().is_some_and(|topic| !topic.partitions().is_empty());
+    if there { read(broker, topic).len() } else { 0 }
 }
 
 /// Hands over all committed messages of a topic, each partition in its order.

@@ -69,11 +69,11 @@ impl Life {
         if status.is_none() { Kill::After(patience) } else { kill }
     }
 
-    /// Ends it in good order once `is_done` says so; what it said.
-    pub fn finish_when(mut self, mut is_done: impl FnMut() -> bool) -> String {
+    /// Ends it in good order once so many bars are found; what it said.
+    pub fn finish_when(mut self, wanted: usize, found: impl Fn() -> usize) -> String {
         let done = until(PATIENCE, || {
             let gone = self.child.try_wait().unwrap().is_some();
-            (gone || is_done()).then_some(gone)
+            (gone || found() >= wanted).then_some(gone)
         });
         if done == Some(false) {
             signal(&self.child, "TERM");
@@ -81,7 +81,7 @@ impl Life {
             let _ = self.child.kill();
         }
         let ended = self.end();
-        assert!(done == Some(false), "the bars do not come: {}", ended.said);
+        assert!(done == Some(false), "{} of {wanted} bars came: {}", found(), ended.said);
         assert_eq!(ended.code, Some(0), "{}", ended.said);
         ended.said
     }

@@ -5,8 +5,12 @@
 
 use differential_dataflow::AsCollection;
 use differential_dataflow::operators::CountTotal;
+use differential_dataflow::operators::arrange::arrangement::arrange_core;
+use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
+use differential_dataflow::trace::implementations::{KeyBatcher, KeySpine};
 use serde::{Deserialize, Serialize};
 use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::Exchange;
 
 use super::Epoch;
 use crate::instrument::InstrumentId;
@@ -72,9 +76,16 @@ const STRETCH: u64 = 1024;
 pub fn totals<'scope>(
     facts: StreamVec<'scope, Epoch, FactUpdate>,
 ) -> StreamVec<'scope, Epoch, ((Fact, isize), Epoch, isize)> {
-    facts
+    let stretched = facts
         .as_collection()
         .delay(|epoch| epoch.saturating_add(STRETCH - 1) / STRETCH * STRETCH)
-        .count_total()
-        .inner
+        .map(|fact| (fact, ()));
+    // To the worker that makes the instrument's bars: with several processes, each then knows all
+    // about its own instruments, and nothing about others'.
+    let by_instrument = Exchange::new(|((fact, ()), _, _): &((Fact, ()), Epoch, isize)| {
+        fact.instrument.shard_hash()
+    });
+    let facts: Arranged<'_, TraceAgent<KeySpine<Fact, Epoch, isize>>> =
+        arrange_core(stretched.inner, by_instrument, "Facts", KeyBatcher::new);
+    facts.count_total().inner
 }

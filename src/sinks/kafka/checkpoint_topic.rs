@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -15,30 +15,14 @@ use super::settings::KafkaSettings;
 use crate::checkpoints::saved::Entries;
 use crate::sinks::SinkError;
 
-/// Properties that mean nothing to a consumer, or something else.
-const PRODUCERS_ONLY: [&str; 16] = [
-    "acks",
-    "batch.num.messages",
-    "batch.size",
-    "compression.codec",
-    "compression.level",
-    "compression.type",
-    "delivery.report.only.error",
-    "delivery.timeout.ms",
-    "enable.idempotence",
-    "linger.ms",
-    "message.timeout.ms",
-    "partitioner",
-    "queue.buffering.max.kbytes",
-    "queue.buffering.max.ms",
-    "request.required.acks",
-    "transaction.timeout.ms",
-];
+/// Bytes of the largest record: all builders of one instrument.
+pub(super) const LARGEST_RECORD: &str = "8388608";
 
 /// Between two looks at whether other jobs' transactions have ended.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Reads checkpoints back.
+#[derive(Clone)]
 pub struct CheckpointTopic {
     config: ClientConfig,
     secrets: Secrets,
@@ -53,13 +37,7 @@ impl CheckpointTopic {
     /// # Errors
     /// When Kafka cannot be reached or does not let us.
     pub fn open(settings: &KafkaSettings) -> Result<Self, SinkError> {
-        let (resolved, secrets) = settings.resolve(&|name| std::env::var(name).ok())?;
-        let mut config = ClientConfig::new();
-        for (key, value) in resolved.config_map() {
-            if !PRODUCERS_ONLY.iter().any(|property| *property == key) {
-                config.set(key, value);
-            }
-        }
+        let (config, secrets) = (settings.reader()?, settings.secrets()?);
         let (brokers, topic) = (settings.brokers.clone(), settings.checkpoint_topic.clone());
         let opened = Self { config, secrets, brokers, topic, patience: settings.patience };
         opened.ensure()?;
@@ -73,34 +51,108 @@ impl CheckpointTopic {
         )))
     }
 
+    /// As [`wrong`](Self::wrong), with what is to be done about it if that is known.
+    fn failed(&self, what: &str, error: &KafkaError) -> SinkError {
+        let hint = match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                "\nhint: the user needs the rights Read, Write and Describe on that topic, and \
+                 Create if it is not there yet"
+            }
+            Some(RDKafkaErrorCode::GroupAuthorizationFailed) => {
+                "\nhint: the user needs the right Read on the group \"barflow-checkpoints\""
+            }
+            _ => "",
+        };
+        self.wrong(what, &format!("{error}{hint}"))
+    }
+
     fn ensure(&self) -> Result<(), SinkError> {
+        let unseen = |error: &KafkaError| self.failed("could not be looked for", error);
         let admin: AdminClient<DefaultClientContext> =
-            self.config.create().map_err(|e| self.wrong("could not be looked for", &e))?;
+            self.config.create().map_err(|e| unseen(&e))?;
         let metadata = admin.inner().fetch_metadata(Some(&self.topic), self.patience);
-        let metadata = metadata.map_err(|e| self.wrong("could not be looked for", &e))?;
-        let found = metadata.topics().first();
-        if found.is_some_and(|topic| topic.error().is_none() && !topic.partitions().is_empty()) {
-            return Ok(());
+        let metadata = metadata.map_err(|e| unseen(&e))?;
+        match metadata.topics().first().and_then(|topic| topic.error()).map(Into::into) {
+            None => self.check_policy(&admin),
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+                self.make(&admin)
+            }
+            Some(code) => Err(unseen(&KafkaError::MetadataFetch(code))),
         }
+    }
+
+    fn make(&self, admin: &AdminClient<DefaultClientContext>) -> Result<(), SinkError> {
         // One partition, so that what was read first was written first. Small segments, because
-        // Kafka compacts no segment that it still writes, and a restart reads all of them.
+        // Kafka compacts no segment that it still writes, and a restart reads all of them. The
+        // broker's time, because it refuses records whose time is an hour ahead of its own, and
+        // the clock of this computer may be.
         let new = NewTopic::new(&self.topic, 1, TopicReplication::Fixed(-1))
             .set("cleanup.policy", "compact")
             .set("segment.bytes", "16777216")
             .set("min.cleanable.dirty.ratio", "0.2")
-            .set("max.message.bytes", "8388608")
+            .set("max.message.bytes", LARGEST_RECORD)
+            .set("message.timestamp.type", "LogAppendTime")
             .set("retention.ms", "-1");
-        let options = AdminOptions::new()
-            .request_timeout(Some(self.patience))
-            .operation_timeout(Some(self.patience));
-        let made = futures_executor::block_on(admin.create_topics([&new], &options))
-            .map_err(|e| self.wrong("could not be created", &e))?;
+        let made = futures_executor::block_on(admin.create_topics([&new], &self.options()))
+            .map_err(|e| self.failed("could not be created", &e))?;
         match made.into_iter().next() {
             Some(Err((_, code))) if code != RDKafkaErrorCode::TopicAlreadyExists => {
-                Err(self.wrong("could not be created", &code))
+                Err(self.failed("could not be created", &KafkaError::AdminOp(code)))
             }
-            _ => Ok(()),
+            _ => self.await_sight(admin),
         }
+    }
+
+    /// A topic that was made a moment ago may not be known everywhere.
+    fn await_sight(&self, admin: &AdminClient<DefaultClientContext>) -> Result<(), SinkError> {
+        let start = Instant::now();
+        loop {
+            let metadata = admin.inner().fetch_metadata(Some(&self.topic), self.patience);
+            let metadata = metadata.map_err(|e| self.failed("could not be looked for", &e))?;
+            let found = metadata.topics().first();
+            if found.is_some_and(|topic| topic.error().is_none()) {
+                return Ok(());
+            }
+            if start.elapsed() > self.patience {
+                return Err(self.wrong("was created", &"but does not appear"));
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// A topic that forgets by age would forget where an instrument stood that trades seldom.
+    fn check_policy(&self, admin: &AdminClient<DefaultClientContext>) -> Result<(), SinkError> {
+        let resource = [ResourceSpecifier::Topic(&self.topic)];
+        let asked = admin.describe_configs(&resource, &self.options());
+        let described = futures_executor::block_on(asked)
+            .map_err(|e| self.failed("could not be looked at", &e))?;
+        let policy = match described.into_iter().next() {
+            Some(Ok(found)) => found.get("cleanup.policy").and_then(|entry| entry.value.clone()),
+            _ => None,
+        };
+        match policy.as_deref() {
+            Some("compact") => Ok(()),
+            Some(policy) => Err(SinkError::Refused(format!(
+                "the checkpoint topic \"{0}\" at \"{1}\" has cleanup.policy={policy}: it would \
+                 forget where jobs stand\nhint: kafka-configs.sh --bootstrap-server {1} --alter \
+                 --entity-type topics --entity-name {0} --add-config \
+                 cleanup.policy=compact,retention.ms=-1",
+                self.topic, self.brokers
+            ))),
+            None => {
+                tracing::warn!(
+                    "whether topic \"{}\" is compacted cannot be seen: that needs the right \
+                     DescribeConfigs",
+                    self.topic
+                );
+                Ok(())
+            }
+        }
+    }
+
+    fn options(&self) -> AdminOptions {
+        let patience = Some(self.patience);
+        AdminOptions::new().request_timeout(patience).operation_timeout(patience)
     }
 
     fn consumer(&self, isolation: &str) -> Result<BaseConsumer, SinkError> {
@@ -110,8 +162,10 @@ impl CheckpointTopic {
             .set("enable.auto.commit", "false")
             .set("isolation.level", isolation)
             .set("enable.partition.eof", "true")
+            // The end of the topic is told with the first empty answer, which is waited for.
+            .set("fetch.wait.max.ms", "5")
             .create()
-            .map_err(|e| self.wrong("could not be read", &e))
+            .map_err(|e| self.failed("could not be read", &e))
     }
 
     /// Keys that `wanted` wants, of records that were committed, aborted or neither yet. Waits for
@@ -137,14 +191,25 @@ impl CheckpointTopic {
     }
 
     fn read_as(&self, isolation: &str, keep: impl Fn(&str) -> bool) -> Result<Entries, SinkError> {
-        let wrong = |error: &dyn std::fmt::Display| self.wrong("could not be read", error);
+        let wrong = |error: &KafkaError| self.failed("could not be read", error);
         let reader = self.consumer(isolation)?;
         let all = self.consumer("read_uncommitted")?;
         let metadata = reader
             .fetch_metadata(Some(&self.topic), self.patience)
             .map_err(|error| wrong(&error))?;
-        let partitions: Vec<i32> = metadata
-            .topics()
+        let found = metadata.topics().first();
+        match found.and_then(|topic| topic.error()).map(Into::into) {
+            // Nothing read would look like nothing committed.
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+                return Err(SinkError::Refused(format!(
+                    "the checkpoint topic \"{}\" at \"{}\" was deleted while this run wrote to it",
+                    self.topic, self.brokers
+                )));
+            }
+            Some(code) => return Err(wrong(&KafkaError::MetadataFetch(code))),
+            None => {}
+        }
+        let partitions: Vec<i32> = found
             .iter()
             .flat_map(|topic| topic.partitions().iter().map(|partition| partition.id()))
             .collect();
@@ -189,7 +254,7 @@ impl CheckpointTopic {
                 Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AllBrokersDown)))
                 | None => {
                     if heard.elapsed() > self.patience {
-                        return Err(wrong(&"nothing came for too long"));
+                        return Err(self.wrong("could not be read", &"nothing came for too long"));
                     }
                 }
                 Some(Err(error)) => return Err(wrong(&error)),
@@ -211,7 +276,7 @@ impl CheckpointTopic {
             // For such a consumer the end is where the first open transaction begins.
             let (_, decided) = committed
                 .fetch_watermarks(&self.topic, partition, self.patience)
-                .map_err(|error| self.wrong("could not be read", &error))?;
+                .map_err(|error| self.failed("could not be read", &error))?;
             if decided >= end {
                 return Ok(());
             }

@@ -46,8 +46,8 @@ pub struct KafkaSink {
     encoder: Encoder,
     producer: Producer,
     topics: BTreeSet<String>,
-    /// Those that were not there.
-    created: BTreeSet<String>,
+    /// Those that have bars of this job: they may be missing no more.
+    needed: BTreeSet<String>,
     routes: HashMap<(Arc<str>, InstrumentId), Arc<str>>,
     schema_version: String,
     latency: Option<Latency>,
@@ -67,36 +67,55 @@ impl KafkaSink {
     /// [`SinkError::Unavailable`] when Kafka cannot be reached, does not let us in, or has no such
     /// topic.
     pub fn open(settings: KafkaSettings) -> Result<Self, SinkError> {
-        Self::open_with(settings, &[])
+        let mut sink = Self::connect(settings, &[])?;
+        sink.prepare_known()?;
+        Ok(sink)
     }
 
-    /// As [`open`](Self::open), with these properties of librdkafka over the others.
-    fn open_with(settings: KafkaSettings, over: &[(&str, &str)]) -> Result<Self, SinkError> {
+    /// Connects, with these properties of librdkafka over the others; no topic is created.
+    fn connect(settings: KafkaSettings, over: &[(&str, &str)]) -> Result<Self, SinkError> {
         let (mut config, secrets) = settings.resolve(&|name| std::env::var(name).ok())?;
         for (key, value) in over {
             config.set(*key, *value);
         }
         let wrong = |problem| SinkError::Settings(vec![problem]);
         let template = settings.topic_template.parse().map_err(wrong)?;
-        let known = settings.known_topics().map_err(wrong)?;
         let producer = Producer::new(&config, &settings.brokers, secrets, settings.patience)?;
-        let mut sink = Self {
+        Ok(Self {
             encoder: Encoder::new(settings.encoding),
             settings,
             config,
             template,
             producer,
             topics: BTreeSet::new(),
-            created: BTreeSet::new(),
+            needed: BTreeSet::new(),
             routes: HashMap::new(),
             schema_version: SCHEMA_VERSION.to_string(),
             latency: None,
-        };
-        if known.is_empty() {
-            sink.producer.metadata(None)?;
+        })
+    }
+
+    /// As [`prepare_known`](Self::prepare_known), but creates nothing: what is not there can wait,
+    /// what we may not use cannot.
+    fn look_for_known(&mut self) -> Result<(), SinkError> {
+        match self.settings.create_topics {
+            false => self.prepare_known(),
+            true => self.known().and_then(|known| self.missing(&known)).map(drop),
         }
-        sink.prepare(&known)?;
-        Ok(sink)
+    }
+
+    /// Makes sure of the topics that are known to be needed.
+    fn prepare_known(&mut self) -> Result<(), SinkError> {
+        let known = self.known()?;
+        if known.is_empty() {
+            // A broker that is not there is better found now than with the first bar.
+            self.producer.metadata(None)?;
+        }
+        self.prepare(&known)
+    }
+
+    fn known(&self) -> Result<Vec<String>, SinkError> {
+        self.settings.known_topics().map_err(|problem| SinkError::Settings(vec![problem]))
     }
 
     /// Tells `latency` when Kafka has confirmed a bar of a live feed.
@@ -108,6 +127,15 @@ impl KafkaSink {
     /// Makes sure that the topics exist, before the first bar for them is sent.
     fn prepare(&mut self, topics: &[String]) -> Result<(), SinkError> {
         let missing = self.missing(topics)?;
+        // An empty one in its place would pass for the whole.
+        if let Some(topic) = missing.iter().find(|topic| self.needed.contains(*topic)) {
+            return Err(SinkError::Refused(format!(
+                "topic \"{topic}\" at \"{}\" is not there any more, and with it the bars that \
+                 this job has written\nhint: --reset-state with --create-topics makes them again, \
+                 another --job begins beside it",
+                self.settings.brokers
+            )));
+        }
         if !missing.is_empty() && self.settings.create_topics {
             // Below i32::MAX, or the settings had been refused.
             let partitions = i32::try_from(self.settings.partitions).unwrap_or(i32::MAX);
@@ -119,7 +147,6 @@ impl KafkaSink {
                     ))
                 },
             )?;
-            self.created.extend(missing);
         } else if !missing.is_empty() {
             let names: Vec<String> = missing.iter().map(|topic| format!("\"{topic}\"")).collect();
             return Err(SinkError::Refused(format!(

@@ -86,6 +86,46 @@ pub(super) enum Fault {
     Failed(SinkError),
 }
 
+impl From<SinkError> for Fault {
+    fn from(error: SinkError) -> Self {
+        match error {
+            SinkError::Fenced(_) => Self::Fenced,
+            error => Self::Failed(error),
+        }
+    }
+}
+
+/// What can be done about an error.
+enum Remedy {
+    /// To look who else is at work.
+    Look,
+    /// Nothing before a person has done something: it would be refused again.
+    Person,
+    /// To try again, with a new producer.
+    Again,
+}
+
+impl Remedy {
+    fn of(code: Option<RDKafkaErrorCode>) -> Self {
+        use RDKafkaErrorCode::*;
+        match code {
+            Some(Fenced | ProducerFenced | InvalidProducerEpoch) => Self::Look,
+            Some(
+                MessageSizeTooLarge
+                | InvalidMessageSize
+                | InvalidTimestamp
+                | InvalidRecord
+                | InvalidTopic
+                | PolicyViolation
+                | TopicAuthorizationFailed
+                | ClusterAuthorizationFailed
+                | TransactionalIdAuthorizationFailed,
+            ) => Self::Person,
+            _ => Self::Again,
+        }
+    }
+}
+
 /// librdkafka's callbacks.
 struct Reports(Arc<Seen>);
 
@@ -130,6 +170,7 @@ pub(super) struct Producer {
     brokers: String,
     secrets: Secrets,
     patience: Duration,
+    transactional: bool,
     sent: u64,
     progress: Progress,
 }
@@ -160,8 +201,9 @@ impl Producer {
                 ))])
             })?;
         let progress = Progress { delivered: 0, since: Instant::now() };
-        let brokers = brokers.to_owned();
-        Ok(Self { client, seen, brokers, secrets, patience, sent: 0, progress })
+        let (brokers, transactional) =
+            (brokers.to_owned(), config.get("transactional.id").is_some());
+        Ok(Self { client, seen, brokers, secrets, patience, transactional, sent: 0, progress })
     }
 
     /// How many messages Kafka has confirmed.
@@ -311,23 +353,33 @@ impl Producer {
     }
 
     fn fault(&self, error: &KafkaError) -> Fault {
-        let fenced = matches!(
-            error.rdkafka_error_code(),
-            Some(
-                RDKafkaErrorCode::Fenced
-                    | RDKafkaErrorCode::ProducerFenced
-                    | RDKafkaErrorCode::InvalidProducerEpoch
-            )
-        );
-        match fenced {
-            true => Fault::Fenced,
-            false => {
-                let text = match error {
-                    KafkaError::Transaction(error) => error.to_string(),
-                    _ => cause(error),
-                };
-                Fault::Failed(self.unavailable(&format!("kafka at \"{}\": {text}", self.brokers)))
-            }
+        let text = match error {
+            KafkaError::Transaction(error) => error.to_string(),
+            _ => cause(error),
+        };
+        let code = error.rdkafka_error_code();
+        let text = format!("kafka at \"{}\": {text}{}", self.brokers, hint(code));
+        Fault::from(self.failure(code, &text))
+    }
+
+    fn failure(&self, code: Option<RDKafkaErrorCode>, text: &str) -> SinkError {
+        let text = self.secrets.remove_from(text);
+        match Remedy::of(code) {
+            Remedy::Look if self.transactional => SinkError::Fenced(text),
+            Remedy::Person => SinkError::Refused(text),
+            Remedy::Look | Remedy::Again => SinkError::Unavailable(text),
+        }
+    }
+
+    /// Why the whole transaction failed, if it did. Messages that go down with it do not say.
+    fn transaction_failure(&self) -> Option<(RDKafkaErrorCode, String)> {
+        // Refused while a transaction is under way, with the reason if that one has failed.
+        match self.client.begin_transaction() {
+            Err(KafkaError::Transaction(error)) => match error.code() {
+                RDKafkaErrorCode::State | RDKafkaErrorCode::NotConfigured => None,
+                code => Some((code, error.to_string())),
+            },
+            _ => None,
         }
     }
 
@@ -368,30 +420,23 @@ impl Producer {
 
     fn refused(&self, undelivered: &Undelivered) -> SinkError {
         let Undelivered { topic, key, code, cause } = undelivered;
-        let hint = match code {
-            Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
-                "\nhint: raise the topic's max.message.bytes and, if it is above 1 MB, the kafka \
-                 property message.max.bytes"
-            }
-            Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
-                "\nhint: the user needs the right to write to the topic"
-            }
-            Some(RDKafkaErrorCode::InvalidTimestamp) => {
-                "\nhint: the broker accepts no times in the future, see the topic's \
-                 message.timestamp.after.max.ms"
-            }
-            _ => "",
-        };
-        let text = format!(
-            "kafka at \"{}\" did not take a bar of \"{key}\" into topic \"{topic}\": {cause}{hint}",
-            self.brokers
-        );
-        match code {
-            Some(RDKafkaErrorCode::MessageTimedOut | RDKafkaErrorCode::BrokerTransportFailure) => {
-                self.unavailable(&text)
-            }
-            _ => SinkError::Refused(self.secrets.remove_from(&text)),
+        let (mut code, mut cause) = (*code, cause.clone());
+        if let Some(
+            RDKafkaErrorCode::PurgeQueue
+            | RDKafkaErrorCode::PurgeInflight
+            | RDKafkaErrorCode::State
+            | RDKafkaErrorCode::Fatal,
+        ) = code
+            && let Some((why, text)) = self.transaction_failure()
+        {
+            (code, cause) = (Some(why), text);
         }
+        let text = format!(
+            "kafka at \"{}\" did not take a record of \"{key}\" into topic \"{topic}\": {cause}{}",
+            self.brokers,
+            hint(code)
+        );
+        self.failure(code, &text)
     }
 
     /// An error without secrets.
@@ -405,5 +450,28 @@ fn cause(error: &KafkaError) -> String {
     match error {
         KafkaError::ClientConfig(_, text, _, _) | KafkaError::ClientCreation(text) => text.clone(),
         _ => error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string()),
+    }
+}
+
+/// What to do about it, on a line of its own.
+fn hint(code: Option<RDKafkaErrorCode>) -> &'static str {
+    match code {
+        Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
+            "\nhint: raise the topic's max.message.bytes and, if it is above 1 MB, the kafka \
+             property message.max.bytes"
+        }
+        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
+            "\nhint: the user needs the rights Write and Describe on the topics of bars, and on \
+             the checkpoint topic Read as well"
+        }
+        Some(RDKafkaErrorCode::TransactionalIdAuthorizationFailed) => {
+            "\nhint: the user needs the rights Write and Describe on transactional ids that begin \
+             with \"barflow.\"; --delivery at-least-once does without"
+        }
+        Some(RDKafkaErrorCode::InvalidTimestamp) => {
+            "\nhint: the broker accepts no times in the future, see the topic's \
+             message.timestamp.after.max.ms"
+        }
+        _ => "",
     }
 }

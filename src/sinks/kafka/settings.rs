@@ -25,6 +25,26 @@ const FIXED: [(&str, &str); 5] = [
     ("allow.auto.create.topics", "false"),
 ];
 
+/// Properties that mean nothing to a consumer, or something else.
+const PRODUCERS_ONLY: [&str; 16] = [
+    "acks",
+    "batch.num.messages",
+    "batch.size",
+    "compression.codec",
+    "compression.level",
+    "compression.type",
+    "delivery.report.only.error",
+    "delivery.timeout.ms",
+    "enable.idempotence",
+    "linger.ms",
+    "message.timeout.ms",
+    "partitioner",
+    "queue.buffering.max.kbytes",
+    "queue.buffering.max.ms",
+    "request.required.acks",
+    "transaction.timeout.ms",
+];
+
 /// What we choose where the user does not, with the other names librdkafka has for it.
 const DEFAULTS: [(&str, &str, &[&str]); 7] = [
     ("client.id", "barflow", &[]),
@@ -201,6 +221,36 @@ impl KafkaSettings {
         topics.sort();
         topics.dedup();
         Ok(topics)
+    }
+
+    /// How a reader reaches the same Kafka.
+    ///
+    /// # Errors
+    /// [`SinkError::Settings`] with all problems at once.
+    pub fn reader(&self) -> Result<ClientConfig, SinkError> {
+        let (resolved, _) = self.resolve(&|name| std::env::var(name).ok())?;
+        let mut config = ClientConfig::new();
+        for (key, value) in resolved.config_map() {
+            if !PRODUCERS_ONLY.contains(&key) {
+                config.set(key, value);
+            }
+        }
+        Ok(config)
+    }
+
+    /// What must never be shown.
+    pub(super) fn secrets(&self) -> Result<Secrets, SinkError> {
+        self.resolve(&|name| std::env::var(name).ok()).map(|(_, secrets)| secrets)
+    }
+
+    /// The topic of a bar of this specification and instrument.
+    ///
+    /// # Errors
+    /// When the template is wrong, or makes an impossible topic.
+    pub fn topic_of(&self, spec: &str, instrument: &InstrumentId) -> Result<String, SinkError> {
+        let wrong = |problem| SinkError::Settings(vec![problem]);
+        let template: Template = self.topic_template.parse().map_err(wrong)?;
+        template.topic(spec, instrument).map_err(wrong)
     }
 
     /// The client's configuration, with every reference resolved.

@@ -11,7 +11,7 @@
 //! **Invariant:** what is handed to this sink between two cuts is kept here until the second of
 //! them is known to be committed. A commit whose outcome is unknown is looked up, never guessed.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use barflow_operators::checkpoint::account::Sealed;
@@ -19,7 +19,7 @@ use barflow_operators::checkpoint::envelope::{open, seal};
 use barflow_operators::published::PublishedBar;
 use rdkafka::message::OwnedHeaders;
 
-use super::checkpoint_topic::CheckpointTopic;
+use super::checkpoint_topic::{CheckpointTopic, LARGEST_RECORD};
 use super::producer::{Fault, Outgoing, Producer};
 use super::{KafkaSettings, KafkaSink};
 use crate::checkpoints::job::{Job, Shard, Writer};
@@ -55,7 +55,7 @@ pub struct TransactionalSink {
     committed: u64,
     bars: u64,
     open: Open,
-    topic: CheckpointTopic,
+    topic: Arc<CheckpointTopic>,
     changes: SettingsChanges,
     latency: Option<Latency>,
 }
@@ -63,7 +63,7 @@ pub struct TransactionalSink {
 /// The shards of a job, all in our hands: nobody else can commit for it any more.
 pub struct Fences {
     sinks: Vec<TransactionalSink>,
-    topic: CheckpointTopic,
+    topic: Arc<CheckpointTopic>,
     job: Job,
 }
 
@@ -80,21 +80,23 @@ impl Fences {
         all: usize,
         latency: Option<&Latency>,
     ) -> Result<Self, SinkError> {
-        let topic = CheckpointTopic::open(settings)?;
+        let topic = Arc::new(CheckpointTopic::open(settings)?);
         let writer = Writer::here();
         let changes = SettingsChanges::default();
         let open = |shard| {
-            TransactionalSink::open(
-                settings,
-                job,
-                shard,
-                &writer,
-                latency.cloned(),
-                changes.clone(),
-            )
+            let (latency, topic) = (latency.cloned(), Arc::clone(&topic));
+            TransactionalSink::open(settings, job, shard, &writer, latency, topic, changes.clone())
         };
         let first = mine.start == 0;
-        let sinks = mine.map(open).collect::<Result<Vec<_>, _>>()?;
+        let mut sinks: Vec<TransactionalSink> = Vec::new();
+        for shard in mine {
+            // Of two copies that begin at once, the one that lost the first shard must not take
+            // another from the winner: both would end.
+            if let Some(first) = sinks.first_mut() {
+                first.introduce().map_err(|fault| first.lost(fault))?;
+            }
+            sinks.push(open(shard)?);
+        }
         if first {
             let prefix = job.shard_key(0);
             let prefix = &prefix[..prefix.len() - 1];
@@ -146,28 +148,19 @@ impl Fences {
         sink.end_transaction(Vec::new())
     }
 
-    /// Refuses to go on where bars of an earlier run stood in a topic that was not there now.
+    /// Makes sure of all topics; nothing is created where bars of this job once stood.
     ///
     /// # Errors
-    /// The topic that is gone.
-    pub fn check_topics(&mut self, saved: &Saved) -> Result<(), SinkError> {
-        let created: BTreeSet<String> =
-            self.sinks.iter().flat_map(|sink| sink.sink.created.iter().cloned()).collect();
-        let Some(sink) = self.sinks.first().filter(|_| !created.is_empty()) else { return Ok(()) };
-        for (instrument, account) in &saved.accounts {
-            for (spec, bars) in account.bars().filter(|(_, bars)| *bars > 0) {
-                let topic = sink.sink.template.topic(spec.name(), instrument);
-                if let Ok(topic) = topic
-                    && created.contains(&topic)
-                {
-                    return Err(SinkError::Refused(format!(
-                        "job \"{}\" has made {bars} bars of \"{instrument}\" for topic \"{topic}\", \
-                         which is not there any more\nhint: --reset-state makes them again, another \
-                         --job begins beside it",
-                        self.job
-                    )));
+    /// The topic that is gone, or what Kafka refuses.
+    pub fn prepare_topics(&mut self, saved: &Saved) -> Result<(), SinkError> {
+        for sink in &mut self.sinks {
+            for (instrument, account) in &saved.accounts {
+                for (spec, _) in account.bars().filter(|(_, bars)| *bars > 0) {
+                    // A bar that never had a topic is not missing from one.
+                    sink.sink.needed.extend(sink.sink.template.topic(spec.name(), instrument).ok());
                 }
             }
+            sink.sink.prepare_known()?;
         }
         Ok(())
     }
@@ -190,10 +183,11 @@ impl TransactionalSink {
         shard: usize,
         writer: &Writer,
         latency: Option<Latency>,
+        topic: Arc<CheckpointTopic>,
         changes: SettingsChanges,
     ) -> Result<Self, SinkError> {
-        let sink = open_sink(settings, job, shard, latency.as_ref())?;
-        let topic = CheckpointTopic::open(settings)?;
+        let mut sink = open_sink(settings, job, shard, latency.as_ref())?;
+        sink.look_for_known()?;
         let mut this = Self {
             sink,
             settings: settings.clone(),
@@ -208,22 +202,30 @@ impl TransactionalSink {
             latency,
         };
         // Who we are, before anything else: whoever is fenced now looks here for the reason.
-        match this.introduce() {
+        let begun = this.sink.producer.init_transactions();
+        match begun.and_then(|()| this.introduce()) {
             Ok(()) => Ok(this),
-            Err(Fault::Failed(error)) => Err(error),
-            Err(Fault::Fenced) => Err(SinkError::Fenced(format!(
-                "another copy of job \"{job}\" began at the same time and goes on"
-            ))),
+            Err(fault) => Err(this.lost(fault)),
+        }
+    }
+
+    /// Why this copy does not even begin.
+    fn lost(&self, fault: Fault) -> SinkError {
+        match fault {
+            Fault::Failed(error) => error,
+            Fault::Fenced => SinkError::Fenced(format!(
+                "another copy of job \"{}\" began at the same time and goes on",
+                self.job
+            )),
         }
     }
 
     fn introduce(&mut self) -> Result<(), Fault> {
         let producer = &mut self.sink.producer;
-        producer.init_transactions()?;
         producer.begin_transaction()?;
         let shard = Shard { writer: self.writer.clone(), committed: self.committed };
         send(producer, &self.settings, &self.job.shard_key(self.shard), Some(&seal(&shard)))?;
-        producer.drain().map_err(Fault::Failed)?;
+        producer.drain()?;
         producer.commit_transaction()
     }
 
@@ -252,7 +254,7 @@ impl TransactionalSink {
         let shard = Shard { writer: self.writer.clone(), committed: self.committed + 1 };
         send(producer, &self.settings, &self.job.shard_key(self.shard), Some(&seal(&shard)))?;
         fault_point!("before-drain");
-        producer.drain().map_err(Fault::Failed)?;
+        producer.drain()?;
         fault_point!("before-commit");
         producer.commit_transaction()?;
         fault_point!("after-commit");
@@ -279,7 +281,7 @@ impl TransactionalSink {
     fn send_bars(&mut self, from: usize) -> Result<(), Fault> {
         self.begin()?;
         for bar in &self.open.bars[from..] {
-            self.sink.publish(bar).map_err(Fault::Failed)?;
+            self.sink.publish(bar)?;
         }
         fault_point!("after-bars");
         Ok(())
@@ -317,13 +319,13 @@ impl TransactionalSink {
 
     /// A new producer, which ends the old one's transaction; then a look at how it ended.
     fn try_again(&mut self) -> Result<(), Fault> {
-        // A topic that has gone meanwhile took bars along: nobody may make an empty one in its place.
-        let settings = KafkaSettings { create_topics: false, ..self.settings.clone() };
-        let sink = open_sink(&settings, &self.job, self.shard, self.latency.as_ref());
-        self.sink = sink.map_err(Fault::Failed)?;
+        let mut sink = open_sink(&self.settings, &self.job, self.shard, self.latency.as_ref())?;
+        sink.needed.extend(self.sink.needed.union(&self.sink.topics).cloned());
+        sink.prepare(&Vec::from_iter(self.sink.topics.iter().cloned()))?;
+        self.sink = sink;
         self.open.begun = false;
         self.sink.producer.init_transactions()?;
-        let seen = self.look().map_err(Fault::Failed)?;
+        let seen = self.look()?;
         match seen {
             Some(shard) if shard.writer.id != self.writer.id => return Err(Fault::Fenced),
             Some(shard) if shard.committed == self.committed + 1 => {
@@ -378,7 +380,7 @@ impl TransactionalSink {
             for key in keys {
                 send(&mut self.sink.producer, &self.settings, key, None)?;
             }
-            self.sink.producer.drain().map_err(Fault::Failed)?;
+            self.sink.producer.drain()?;
             self.sink.producer.commit_transaction()
         };
         forget().map_err(|fault| match fault {
@@ -430,7 +432,12 @@ fn open_sink(
     latency: Option<&Latency>,
 ) -> Result<KafkaSink, SinkError> {
     let id = job.transactional_id(shard);
-    let sink = KafkaSink::open_with(settings.clone(), &[("transactional.id", &id)])?;
+    let mut over = vec![("transactional.id", id.as_str())];
+    if !settings.properties.contains_key("message.max.bytes") {
+        // What the checkpoint topic takes: ten builders with long windows have a state of megabytes.
+        over.push(("message.max.bytes", LARGEST_RECORD));
+    }
+    let sink = KafkaSink::connect(settings.clone(), &over)?;
     Ok(match latency {
         Some(latency) => sink.observed_by(latency.clone()),
         None => sink,
@@ -451,5 +458,5 @@ fn send(
         headers: OwnedHeaders::new(),
         ticket: None,
     };
-    producer.send(outgoing).map_err(Fault::Failed)
+    Ok(producer.send(outgoing)?)
 }

@@ -1,0 +1,292 @@
+//! `barflow checkpoints`: where jobs stand.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use barflow_operators::checkpoint::account::Account;
+use clap::{Args, Subcommand, ValueHint};
+use serde_json::json;
+
+use super::args::put;
+use super::failure::{Failure, Outcome};
+use crate::checkpoints::job::Job;
+use crate::checkpoints::local::LocalCheckpoint;
+use crate::checkpoints::saved::{Entries, Saved};
+use crate::config::file::ConfigFile;
+use crate::config::kafka::KafkaOptions;
+use crate::config::problem::Problems;
+use crate::config::replay::over;
+use crate::config::section::Section;
+use crate::delivery::DeliveryError;
+use crate::sinks::SinkError;
+use crate::sinks::journal::checkpoint_beside;
+use crate::sinks::kafka::{CheckpointTopic, Fences, KafkaSettings};
+
+const EXAMPLES: &str = "\
+Examples:
+  # the jobs that have checkpoints in Kafka
+  barflow checkpoints list --brokers localhost:9092
+
+  # where each instrument of one of them stands
+  barflow checkpoints show live --brokers localhost:9092
+
+  # the same of a job that writes a file
+  barflow checkpoints show --at bars.jsonl
+
+  # forget where a job stood; a copy of it that runs is stopped
+  barflow checkpoints delete live --brokers localhost:9092";
+
+/// `barflow checkpoints`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct CheckpointsArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub what: What,
+}
+
+/// What to do with checkpoints.
+#[derive(Debug, Subcommand)]
+pub enum What {
+    /// The jobs there are
+    List {
+        /// Where.
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Where each instrument of a job stands, and what decides its bars
+    Show {
+        /// Job; the only one if there is one
+        job: Option<Job>,
+        /// Where.
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Forget where a job stood: it begins again. Bars that are out stay where they are
+    Delete {
+        /// Job
+        job: Job,
+        /// Where.
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// Where checkpoints are.
+#[derive(Clone, Debug, Args)]
+pub struct Place {
+    /// Configuration file (TOML); its section about kafka counts
+    #[arg(long, value_name = "FILE", env = "BARFLOW_CONFIG", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+
+    /// Kafka brokers
+    #[arg(long, value_name = "HOST:PORT", env = "BARFLOW_BROKERS", conflicts_with = "at")]
+    pub brokers: Option<String>,
+
+    /// Output of a job that writes files: its file or folder, or the checkpoint beside it
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub at: Option<PathBuf>,
+
+    /// JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When there is no such job (2), or Kafka or the file cannot be read (3).
+pub fn run(args: &CheckpointsArgs) -> Result<Outcome, Failure> {
+    match &args.what {
+        What::List { place } => {
+            let entries = place.read()?;
+            print!("{}", if place.json { list_json(&entries) } else { list(&entries) });
+        }
+        What::Show { job, place } => {
+            let entries = place.read()?;
+            let jobs = jobs(&entries);
+            let job = match job {
+                Some(job) if jobs.contains(job) => job.clone(),
+                None if jobs.len() == 1 => jobs.into_iter().next().unwrap_or_else(|| {
+                    // The guard has just counted one.
+                    unreachable!("one job is there")
+                }),
+                _ => return Err(no_such_job(job.as_ref(), &jobs)),
+            };
+            let saved = Saved::understand(&job, &entries).map_err(DeliveryError::from)?;
+            print!("{}", if place.json { show_json(&job, &saved) } else { show(&job, &saved) });
+        }
+        What::Delete { job, place } => delete(job, place)?,
+    }
+    Ok(Outcome::Done)
+}
+
+impl Place {
+    fn read(&self) -> Result<Entries, Failure> {
+        if let Some(path) = &self.at {
+            return Ok(self.file(path)?.1.entries);
+        }
+        Ok(CheckpointTopic::open(&self.kafka()?)?.read(|_| true)?)
+    }
+
+    fn file(&self, path: &std::path::Path) -> Result<(PathBuf, LocalCheckpoint), Failure> {
+        let path = checkpoint_beside(path);
+        let found = LocalCheckpoint::read(&path).map_err(DeliveryError::from)?;
+        found.map(|found| (path.clone(), found)).ok_or_else(|| {
+            Failure::usage(anyhow::anyhow!("there is no checkpoint \"{}\"", path.display()))
+        })
+    }
+
+    fn kafka(&self) -> Result<KafkaSettings, Failure> {
+        let mut file = match &self.config {
+            Some(path) => ConfigFile::read(path)?,
+            None => ConfigFile::default(),
+        };
+        let mut typed = Section::default();
+        put(&mut typed, "brokers", "--brokers", &self.brokers);
+        let mut problems = Problems::default();
+        let kafka = over(file.take("kafka"), typed);
+        let properties = file.take("kafka.properties");
+        let options = KafkaOptions::understand(kafka, properties, &mut problems);
+        options.check(&mut problems);
+        let options = problems.or(options)?;
+        Ok(options.settings())
+    }
+}
+
+fn jobs(entries: &Entries) -> BTreeSet<Job> {
+    entries.keys().filter_map(|key| Job::of_key(key)).collect()
+}
+
+fn no_such_job(job: Option<&Job>, jobs: &BTreeSet<Job>) -> Failure {
+    let there = match jobs.len() {
+        0 => "there is none".to_owned(),
+        _ => jobs.iter().map(|job| format!("\"{job}\"")).collect::<Vec<_>>().join(", "),
+    };
+    Failure::usage(match job {
+        Some(job) => anyhow::anyhow!("there is no job \"{job}\"; jobs: {there}"),
+        None => anyhow::anyhow!("which job? {there}"),
+    })
+}
+
+fn bars(saved: &Saved) -> u64 {
+    saved.accounts.values().flat_map(Account::bars).map(|(_, bars)| bars).sum()
+}
+
+fn list(entries: &Entries) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    for job in jobs(entries) {
+        let _ = match Saved::understand(&job, entries) {
+            Err(error) => writeln!(text, "{job}: not readable: {error}"),
+            Ok(saved) if saved.accounts.is_empty() => {
+                writeln!(text, "{job}: nothing applied yet")
+            }
+            Ok(saved) => writeln!(
+                text,
+                "{job}: {} instruments, {} bars, settings {:08x}, last written by {}",
+                saved.accounts.len(),
+                bars(&saved),
+                saved.settings.as_ref().map_or(0, |settings| settings.hash() as u32),
+                writer(&saved),
+            ),
+        };
+    }
+    if text.is_empty() { "no job has a checkpoint here\n".to_owned() } else { text }
+}
+
+fn writer(saved: &Saved) -> String {
+    let newest = saved.shards.values().max_by_key(|shard| shard.writer.started);
+    newest.map_or_else(|| "this computer".to_owned(), |shard| shard.writer.to_string())
+}
+
+fn list_json(entries: &Entries) -> String {
+    let jobs = jobs(entries).into_iter().map(|job| match Saved::understand(&job, entries) {
+        Err(error) => json!({ "job": job.to_string(), "error": error.to_string() }),
+        Ok(saved) => json!({
+            "job": job.to_string(),
+            "instruments": saved.accounts.len(),
+            "bars": bars(&saved),
+            "settings": saved.settings.as_ref().map(|s| format!("{:016x}", s.hash())),
+            "shards": saved.shards.len(),
+        }),
+    });
+    lines(jobs)
+}
+
+fn lines(values: impl Iterator<Item = serde_json::Value>) -> String {
+    values.map(|value| format!("{value}\n")).collect()
+}
+
+fn time(ns: i64) -> String {
+    jiff::Timestamp::from_nanosecond(ns.into())
+        .map_or_else(|_| ns.to_string(), |time| time.to_string())
+}
+
+fn show(job: &Job, saved: &Saved) -> String {
+    let mut text = format!("job {job}\n");
+    // Writing to a String cannot fail.
+    for (shard, who) in &saved.shards {
+        let _ = writeln!(text, "shard {shard}: {}, {} commits", who.writer, who.committed);
+    }
+    if let Some(settings) = &saved.settings {
+        let _ = writeln!(text, "settings {:016x}", settings.hash());
+        for (key, value) in settings.iter() {
+            let _ = writeln!(text, "  {key} = {value}");
+        }
+    }
+    for (instrument, account) in &saved.accounts {
+        let _ = writeln!(text, "{instrument}");
+        if let Some(at) = account.position() {
+            let _ =
+                writeln!(text, "  applied up to {}:{} (trade {})", at.source, at.line, at.trade_id);
+        }
+        let _ = writeln!(text, "  last trade at {}", time(account.last_time()));
+        for (spec, bars) in account.bars() {
+            let _ = writeln!(text, "  {}: {bars} bars", spec.name());
+        }
+    }
+    text
+}
+
+fn show_json(job: &Job, saved: &Saved) -> String {
+    lines(saved.accounts.iter().map(|(instrument, account)| {
+        let bars: BTreeMap<String, u64> =
+            account.bars().map(|(spec, bars)| (spec.name().to_string(), bars)).collect();
+        json!({
+            "job": job.to_string(),
+            "instrument": instrument.as_str(),
+            "position": account.position(),
+            "last_time": account.last_time(),
+            "bars": bars,
+        })
+    }))
+}
+
+fn delete(job: &Job, place: &Place) -> Result<(), Failure> {
+    if let Some(path) = &place.at {
+        let (path, checkpoint) = place.file(path)?;
+        if !jobs(&checkpoint.entries).contains(job) {
+            return Err(no_such_job(Some(job), &jobs(&checkpoint.entries)));
+        }
+        let journal = std::fs::File::open(path.with_extension("journal"));
+        if journal.is_ok_and(|journal| journal.try_lock().is_err()) {
+            let error = format!("job \"{job}\" is at work; stop it first");
+            return Err(Failure::from(SinkError::Fenced(error)));
+        }
+        LocalCheckpoint::default().write(&path)?;
+        eprintln!("job \"{job}\" begins again; {} is empty", path.display());
+        return Ok(());
+    }
+    let settings = place.kafka()?;
+    let entries = CheckpointTopic::open(&settings)?.read(|_| true)?;
+    if !jobs(&entries).contains(job) {
+        return Err(no_such_job(Some(job), &jobs(&entries)));
+    }
+    // Whoever is at work must not write the next checkpoint on top.
+    let taken = Fences::take(&settings, job, 0..1, 1, None);
+    taken.and_then(|mut fences| fences.reset()).map_err(|error: SinkError| Failure::from(error))?;
+    eprintln!("job \"{job}\" begins again");
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! What two processes say to each other before they work together.
+
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind, Read, Write};
+
+use serde::{Deserialize, Serialize};
+
+use crate::graph::workers::Workers;
+
+/// The first bytes of a connection between processes.
+const MAGIC: &[u8; 14] = b"barflow mesh 1";
+
+/// Longest greeting taken.
+const LONGEST: u32 = 1 << 16;
+
+/// What a job does, in parts that can be compared: all processes must agree on each.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job(BTreeMap<String, String>);
+
+impl Job {
+    /// A job of this version of the program.
+    pub fn new(command: &str) -> Self {
+        let job = Self::default().with("command", command);
+        job.with("version", env!("CARGO_PKG_VERSION"))
+    }
+
+    /// Adds a part. Texts may be long: their hash is what is compared.
+    pub fn with(mut self, part: &str, text: impl AsRef<str>) -> Self {
+        let hash = xxhash_rust::xxh3::xxh3_64(text.as_ref().as_bytes());
+        self.0.insert(part.to_owned(), format!("{hash:016x}"));
+        self
+    }
+}
+
+/// A process's greeting.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Hello {
+    /// Who greets.
+    pub(super) process: usize,
+    /// Who is greeted.
+    pub(super) to: usize,
+    processes: usize,
+    workers: usize,
+    job: Job,
+    /// Why the other is sent away, if it is.
+    pub(super) refused: Option<String>,
+}
+
+impl Hello {
+    /// What these workers say to process `to`.
+    pub(super) fn new(workers: &Workers, job: &Job, to: usize) -> Self {
+        Self {
+            process: workers.process(),
+            to,
+            processes: workers.processes(),
+            workers: workers.here(),
+            job: job.clone(),
+            refused: None,
+        }
+    }
+
+    /// Why we and the `other` cannot work together, in words from our side.
+    pub(super) fn differs_from(&self, other: &Self) -> Option<String> {
+        if self.processes != other.processes {
+            let (theirs, ours) = (other.processes, self.processes);
+            return Some(format!("it counts {theirs} processes, this one {ours}"));
+        }
+        if other.to != self.process || other.process != self.to {
+            return Some("its hosts stand in another order".to_owned());
+        }
+        if self.workers != other.workers {
+            let (theirs, ours) = (other.workers, self.workers);
+            return Some(format!("it has {theirs} workers, this one {ours}"));
+        }
+        let parts = self.job.0.keys().chain(other.job.0.keys());
+        let mut differing: Vec<&str> = parts
+            .filter(|part| self.job.0.get(*part) != other.job.0.get(*part))
+            .map(String::as_str)
+            .collect();
+        differing.sort_unstable();
+        differing.dedup();
+        let differing = differing.join(", ");
+        (!differing.is_empty()).then(|| format!("not the same: {differing}"))
+    }
+
+    /// Says it.
+    pub(super) fn write(&self, to: &mut impl Write) -> io::Result<()> {
+        let text = serde_json::to_vec(self)?;
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend((text.len() as u32).to_be_bytes());
+        bytes.extend(text);
+        to.write_all(&bytes)
+    }
+
+    /// Hears one; [`ErrorKind::InvalidData`] if whoever speaks is no process of ours.
+    pub(super) fn read(from: &mut impl Read) -> io::Result<Self> {
+        let stranger = || io::Error::from(ErrorKind::InvalidData);
+        let mut magic = [0; MAGIC.len()];
+        from.read_exact(&mut magic)?;
+        let mut length = [0; 4];
+        from.read_exact(&mut length)?;
+        let length = u32::from_be_bytes(length);
+        if magic != *MAGIC || length > LONGEST {
+            return Err(stranger());
+        }
+        let mut text = vec![0; length as usize];
+        from.read_exact(&mut text)?;
+        serde_json::from_slice(&text).map_err(|_| stranger())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hello(process: usize, to: usize, threads: usize, job: &Job) -> Hello {
+        let hosts = vec!["a:1".to_owned(), "b:2".to_owned()];
+        Hello::new(&Workers::Cluster { threads, process, hosts }, job, to)
+    }
+
+    #[test]
+    fn a_greeting_is_heard_as_it_was_said() {
+        let said = hello(0, 1, 2, &Job::new("replay").with("bars", "x"));
+        let mut bytes = Vec::new();
+        said.write(&mut bytes).unwrap();
+        assert_eq!(Hello::read(&mut bytes.as_slice()).unwrap(), said);
+        let stranger = Hello::read(&mut &b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"[..]);
+        assert_eq!(stranger.unwrap_err().kind(), ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn what_differs_is_named() {
+        let job = Job::new("replay").with("bars", "x").with("inputs", "y");
+        let ours = hello(0, 1, 2, &job);
+        assert_eq!(ours.differs_from(&hello(1, 0, 2, &job)), None);
+        let other = Job::new("live").with("bars", "z").with("inputs", "y");
+        let what = ours.differs_from(&hello(1, 0, 2, &other)).unwrap();
+        assert_eq!(what, "not the same: bars, command");
+        let what = ours.differs_from(&hello(1, 0, 3, &job)).unwrap();
+        assert_eq!(what, "it has 3 workers, this one 2");
+        let what = ours.differs_from(&hello(1, 1, 2, &job)).unwrap();
+        assert_eq!(what, "its hosts stand in another order");
+    }
+}

@@ -1,0 +1,199 @@
+//! One job as several processes: the TCP connections between them, made and watched by ourselves.
+//!
+//! timely can connect processes too, but it prints to standard output, tries for ever, cannot tell
+//! whether the other side runs the same job, and panics when it goes away. So the sockets are made
+//! here (`meet`), after a greeting that compares jobs (`hello`), and wrapped (`wire`) so that
+//! a process that goes away is noticed before timely sees it (`link`).
+
+mod hello;
+mod link;
+mod meet;
+mod wire;
+
+use std::any::Any;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use timely::communication::allocator::zero_copy::initialize::{
+    CommsGuard, initialize_networking_from_sockets,
+};
+use timely::communication::allocator::{AllocatorBuilder, ProcessBuilder};
+use timely::communication::{Config, Hooks};
+
+pub use self::hello::Job;
+pub use self::link::Link;
+use self::wire::Wire;
+use super::stop::Stop;
+use super::workers::Workers;
+
+/// Why several processes are not, or no longer, one job.
+#[derive(Debug, thiserror::Error)]
+pub enum MeshError {
+    /// The own address cannot be listened at.
+    #[error("process {process} cannot listen at its own address {address}: {source}")]
+    Listen {
+        /// This process.
+        process: usize,
+        /// Its address.
+        address: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Patience has run out.
+    #[error("not all processes came within {}: {missing}", shown(*patience))]
+    Absent {
+        /// How long was waited.
+        patience: Duration,
+        /// Who is missing and what was last heard of them.
+        missing: String,
+    },
+    /// The end was asked for before all were there.
+    #[error("stopped while waiting for the other processes: {missing}")]
+    Stopped {
+        /// Who is missing.
+        missing: String,
+    },
+    /// The other process does something else.
+    #[error("process {process} at {address} and this one are not of one job: {what}")]
+    OtherJob {
+        /// The other process.
+        process: usize,
+        /// Its address.
+        address: String,
+        /// What differs.
+        what: String,
+    },
+    /// Something else listens at another process's address.
+    #[error("what listens at {address}, the address of process {process}, is no barflow process")]
+    Stranger {
+        /// Who should be there.
+        process: usize,
+        /// The address.
+        address: String,
+    },
+    /// The system refuses what a connection needs.
+    #[error("a connection between processes could not be set up: {0}")]
+    Setup(#[from] std::io::Error),
+    /// A process has gone away without a word.
+    #[error(
+        "process {process} at {address} is gone ({why}); nothing after the last commit counts; \
+         start the job again with any number of processes"
+    )]
+    Gone {
+        /// Which.
+        process: usize,
+        /// Its address.
+        address: String,
+        /// How that showed.
+        why: String,
+    },
+    /// A process has met an error.
+    #[error("process {process} at {address} has failed and says why; the job ends with it")]
+    Failed {
+        /// Which.
+        process: usize,
+        /// Its address.
+        address: String,
+    },
+}
+
+/// `60 s`, `1.5 s`.
+fn shown(time: Duration) -> String {
+    format!("{} s", time.as_secs_f64())
+}
+
+/// All processes of a job, connected to each other and not yet at work.
+#[derive(Debug)]
+pub struct Mesh {
+    workers: Workers,
+    /// By process; none for this one.
+    sockets: Vec<Option<TcpStream>>,
+}
+
+impl Mesh {
+    /// One process with this many workers.
+    pub fn of_threads(threads: usize) -> Self {
+        Self { workers: Workers::Threads(threads), sockets: vec![None] }
+    }
+
+    /// Finds the other processes. When this returns, every one of them got as far as asking for
+    /// the others too, and does the same `job`.
+    ///
+    /// # Errors
+    /// When one of them does not come within `patience` or does something else, and when `stop` is
+    /// raised meanwhile.
+    pub fn connect(
+        workers: Workers,
+        job: &Job,
+        patience: Duration,
+        stop: &Stop,
+    ) -> Result<Self, MeshError> {
+        let sockets = match workers.processes() {
+            1 => vec![None],
+            _ => meet::meet(&workers, job, patience, stop)?,
+        };
+        Ok(Self { workers, sockets })
+    }
+
+    /// Which workers there are.
+    pub fn workers(&self) -> &Workers {
+        &self.workers
+    }
+
+    /// Starts the threads that carry messages; what timely's workers are built from.
+    pub(super) fn start(self, stop: &Stop) -> Result<Crew, String> {
+        let (threads, process) = (self.workers.here(), self.workers.process());
+        let link = Link::new(self.workers.hosts().to_vec(), stop.clone());
+        if self.workers.processes() == 1 {
+            let config = if threads == 1 { Config::Thread } else { Config::Process(threads) };
+            let (builders, others) = config.try_build()?;
+            return Ok(Crew { builders, others, link });
+        }
+        let wires = link.carry(self.sockets).map_err(|error| error.to_string())?;
+        let hooks = Hooks::default();
+        let here = ProcessBuilder::new_typed_vector(threads, hooks.refill.clone(), None);
+        let (builders, comms) =
+            initialize_networking_from_sockets(here, wires, process, threads, hooks)
+                .map_err(|error| error.to_string())?;
+        let builders = builders.into_iter().map(AllocatorBuilder::Tcp).collect();
+        let others = Box::new(Carriers { comms: Some(comms), link: link.clone() });
+        Ok(Crew { builders, others, link })
+    }
+}
+
+/// What the workers of this process are built from.
+pub(super) struct Crew {
+    /// One per worker.
+    pub(super) builders: Vec<AllocatorBuilder>,
+    /// To be dropped when the workers have ended.
+    pub(super) others: Box<dyn Any + Send>,
+    /// How workers learn that another process is gone.
+    pub(super) link: Link,
+}
+
+/// timely's threads that carry messages.
+struct Carriers {
+    comms: Option<CommsGuard>,
+    link: Link,
+}
+
+impl Drop for Carriers {
+    fn drop(&mut self) {
+        let in_order = self.link.close();
+        match self.comms.take() {
+            // Joins them: all of them end in good order.
+            Some(comms) if in_order => drop(comms),
+            // Joining would pass on how they ended. They need nothing any more and end as well.
+            comms => std::mem::forget(comms),
+        }
+    }
+}
+
+impl Link {
+    /// Puts the sockets under watch.
+    fn carry(&self, sockets: Vec<Option<TcpStream>>) -> std::io::Result<Vec<Option<Wire>>> {
+        self.watch(&sockets)?;
+        let wires = sockets.into_iter().enumerate();
+        Ok(wires.map(|(peer, socket)| Some(Wire::new(socket?, peer, self.clone()))).collect())
+    }
+}

@@ -1,0 +1,164 @@
+//! A replay as a job, run as a process: started, paused, killed, started again.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::kafka::{read, unique};
+use super::live::{barflow, signal};
+
+/// Many small bars, so that there is something to lose at every moment.
+pub const BAR: &str = "dib=imbalance,measure=dollar,threshold=wald,target=20,alpha=0.01,warmup=200";
+
+/// Far beyond what a slow machine needs.
+const PATIENCE: Duration = Duration::from_secs(150);
+
+/// Two made-up days, and the bars of an uninterrupted run over them.
+pub struct Days {
+    pub folder: PathBuf,
+    pub bars: Vec<u8>,
+}
+
+/// The days of this test binary.
+pub fn days() -> &'static Days {
+    static DAYS: OnceLock<Days> = OnceLock::new();
+    DAYS.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(unique("days"));
+        let mut synth = barflow();
+        synth.args(["synth", "--date", "2024-03-01", "--days", "2", "--trades", "80000", "--out"]);
+        assert!(synth.arg(&folder).output().unwrap().status.success());
+        let replay = barflow().arg("replay").arg(&folder).args(["--bar", BAR]).output().unwrap();
+        assert!(replay.status.success(), "{}", String::from_utf8_lossy(&replay.stderr));
+        Days { folder, bars: replay.stdout }
+    })
+}
+
+/// A job that writes the bars of [`days`] into a topic of its own.
+pub struct Job {
+    pub broker: String,
+    /// Of the job, and of its topic.
+    pub name: String,
+    pub arguments: Vec<String>,
+}
+
+impl Job {
+    /// A new one, slow enough to be interrupted: it commits a few bars at a time.
+    pub fn new(broker: &str, name: &str) -> Self {
+        Self { broker: broker.to_owned(), name: unique(name), arguments: Vec::new() }
+    }
+
+    /// With more arguments.
+    pub fn with(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        self
+    }
+
+    /// With these properties of librdkafka.
+    pub fn with_properties(self, properties: &[(&str, &str)]) -> Self {
+        let mut text = "[kafka.properties]\n".to_owned();
+        for (name, value) in properties {
+            text += &format!("{name:?} = {value:?}\n");
+        }
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.toml", self.name));
+        fs::write(&file, text).unwrap();
+        self.with(&["--config", file.to_str().unwrap()])
+    }
+
+    /// Starts a copy.
+    pub fn start(&self) -> Running {
+        self.start_with(&["--bar", BAR])
+    }
+
+    /// Starts a copy with these arguments instead of the usual bars.
+    pub fn start_with(&self, arguments: &[&str]) -> Running {
+        let mut command = barflow();
+        command
+            .arg("replay")
+            .arg(&days().folder)
+            .args(["--sink", "kafka", "--brokers", &self.broker, "--create-topics"])
+            .args(["--job", &self.name, "--topic", &self.name])
+            .args(["--commit-interval", "1ms", "--batch-rows", "250"])
+            .args(&self.arguments)
+            .args(arguments);
+        Running::start(command)
+    }
+
+    /// Runs a copy to its end.
+    pub fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        self.start_with(&[&["--bar", BAR], arguments].concat()).finish()
+    }
+
+    /// Every bar stands in the topic once, in order, as an uninterrupted run has it.
+    pub fn assert_once(&self) {
+        let mut values = Vec::new();
+        for message in read(&self.broker, &self.name) {
+            values.extend_from_slice(&message.value);
+            values.push(b'\n');
+        }
+        let lines = |bytes: &[u8]| bytes.split(|byte| *byte == b'\n').count();
+        let expected = &days().bars;
+        assert_eq!(lines(&values), lines(expected), "number of bars in \"{}\"", self.name);
+        assert!(values == *expected, "bars in \"{}\"", self.name);
+    }
+}
+
+/// A process, killed when dropped.
+pub struct Running {
+    child: Child,
+    errors: Option<JoinHandle<String>>,
+}
+
+impl Running {
+    pub fn start(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut stderr = child.stderr.take().unwrap();
+        let errors = std::thread::spawn(move || {
+            let mut text = Vec::new();
+            let _ = stderr.read_to_end(&mut text);
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        Self { child, errors: Some(errors) }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) {
+        signal(&self.child, name);
+    }
+
+    /// Whether it still runs.
+    pub fn runs(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits for its end; its exit code and what it said.
+    pub fn finish(mut self) -> (Option<i32>, String) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.runs() {
+            if Instant::now() > deadline {
+                let _ = self.child.kill();
+                panic!("it does not end: {}", self.errors.take().unwrap().join().unwrap());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let code = self.child.wait().unwrap().code();
+        let said = self.errors.take().unwrap().join().unwrap();
+        println!("exit code {code:?}\n{said}");
+        (code, said)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
