@@ -57,7 +57,7 @@ fn tapes(seed: u64, trouble: &Trouble) -> Vec<Tape> {
         }
         rows
     };
-    let void = |row: &barflow_operators::trade::Trade| row.trade_id % 5 == 0;
+    let void = |row: &barflow_operators::trade::Trade| row.trade_id.is_multiple_of(5);
     let from_feed = rows(seed + 2)
         .into_iter()
         .filter(|row| row.trade_id % 97 != 0)
