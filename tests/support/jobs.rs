@@ -29,7 +29,7 @@ pub fn days() -> &'static Days {
     DAYS.get_or_init(|| {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(unique("days"));
         let mut synth = barflow();
-        synth.args(["synth", "--date", "2024-03-01", "--days", "2", "--trades", "80000", "--out"]);
+        synth.args(["synth", "--date", "2024-03-01", "--days", "2", "--trades", "50000", "--out"]);
         assert!(synth.arg(&folder).output().unwrap().status.success());
         let replay = barflow().arg("replay").arg(&folder).args(["--bar", BAR]).output().unwrap();
         assert!(replay.status.success(), "{}", String::from_utf8_lossy(&replay.stderr));

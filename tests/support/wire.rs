@@ -44,6 +44,9 @@ impl Wire {
                     continue;
                 }
                 let Ok(kafka) = TcpStream::connect(&broker) else { continue };
+                // Small messages there and back: each would wait for the one before.
+                client.set_nodelay(true).unwrap();
+                kafka.set_nodelay(true).unwrap();
                 let places = [place(&broker), place(&address.to_string())];
                 requests(&client, &kafka, &shared, darkness);
                 answers(&kafka, &client, &shared, places);
