@@ -2,9 +2,13 @@
 //! once. Real processes, a real Kafka.
 //!
 //! A series is one job: it is killed, started again with another number of workers, killed again,
-//! and at last left to come to its end. `BARFLOW_CRASHES=200 cargo test --release --features
-//! fault-points --test crash -- --nocapture` kills that often and prints a table; without the
-//! variable there are some thirty kills.
+//! and at last left to come to its end. Without more there are some thirty kills;
+//!
+//! ```sh
+//! BARFLOW_CRASHES=220 cargo test --features fault-points --test crash -- --nocapture
+//! ```
+//!
+//! kills about so often and prints a table (docs/RELIABILITY.md).
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod support;
