@@ -2,9 +2,13 @@
 //! once. Real processes, a real Kafka.
 //!
 //! A series is one job: it is killed, started again with another number of workers, killed again,
-//! and at last left to come to its end. `BARFLOW_CRASHES=200 cargo test --release --features
-//! fault-points --test crash -- --nocapture` kills that often and prints a table; without the
-//! variable there are some thirty kills.
+//! and at last left to come to its end. Without more there are some thirty kills;
+//!
+//! ```sh
+//! BARFLOW_CRASHES=220 cargo test --features fault-points --test crash -- --nocapture
+//! ```
+//!
+//! kills about so often and prints a table (docs/RELIABILITY.md).
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod support;
@@ -15,7 +19,7 @@ use std::time::Duration;
 
 use barflow::compare::source::read as read_bars;
 use support::days::{bars, make, undisturbed};
-use support::kafka::{broker, create_topic, read, sent, unique};
+use support::kafka::{broker, committed, read, sent, unique};
 use support::kills::{Ended, Kill, plan, run, share};
 use support::live::{Venue, barflow};
 use support::live_job::LiveJob;
@@ -96,7 +100,7 @@ fn a_replay_into_kafka_that_is_killed_at_any_step_arrives_exactly_once() {
             command
         };
         series(&mut kills, &mut toll, start, |_, _| ());
-        let found = committed(&kafka.plain, &job);
+        let found = counting(&kafka.plain, &job);
         aborted += sent(&kafka.plain, &job) - count(&found);
         toll.close(&wanted, &found, &job);
     }
@@ -109,7 +113,7 @@ fn a_replay_into_kafka_that_is_killed_at_any_step_arrives_exactly_once() {
 }
 
 /// What a reader sees who wants only what counts.
-fn committed(broker: &str, topic: &str) -> ByKey {
+fn counting(broker: &str, topic: &str) -> ByKey {
     by_key(read(broker, topic).into_iter().map(|m| String::from_utf8(m.value).unwrap()))
 }
 
@@ -237,7 +241,6 @@ fn live_case(case: &Case, seed: u64, brokers: &str) {
         arguments.extend(["--rate", case.rate, "--faults", case.faults, "--seed", &seed]);
         let venue = Venue::start(&arguments, &[&days[1]]);
         let name = unique(case.protocol);
-        create_topic(brokers, &name, 2, &[]);
         let job = LiveJob {
             protocol: case.protocol,
             instrument: case.instrument,
@@ -247,15 +250,16 @@ fn live_case(case: &Case, seed: u64, brokers: &str) {
             brokers,
             name: &name,
         };
-        for kill in kills.split_off(kills.len().saturating_sub(4)) {
-            toll.kill(job.start(1 + kills.len() % 2, Some(kill)).be_killed(kill).place());
+        let mine = kills.split_off(kills.len().saturating_sub(4));
+        for (life, kill) in mine.into_iter().enumerate() {
+            toll.kill(job.start(1 + life % 2, Some(kill)).be_killed(kill).place());
         }
         let said = job.start(1, None).finish_when(count(&wanted), || {
             std::thread::sleep(Duration::from_millis(300));
-            read(brokers, &name).len()
+            committed(brokers, &name)
         });
         let about = format!("{name}, seed {seed}\n{said}\n{}", venue.stop());
-        toll.close(&wanted, &committed(brokers, &name), &about);
+        toll.close(&wanted, &counting(brokers, &name), &about);
     }
     toll.print(&format!("live {} → kafka", case.protocol));
 }

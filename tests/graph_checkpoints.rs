@@ -60,7 +60,7 @@ fn tapes(seed: u64, trouble: &Trouble) -> Vec<Tape> {
     let void = |row: &barflow_operators::trade::Trade| row.trade_id.is_multiple_of(5);
     let from_feed = rows(seed + 2)
         .into_iter()
-        .filter(|row| row.trade_id % 97 != 0)
+        .filter(|row| !row.trade_id.is_multiple_of(97))
         .map(|row| if void(&row) { Row::Void(row.trade_id) } else { Row::Trade(row) });
     let unnumbered = Feed { ids: IdKind::Ordinal, ..Feed::clone(&feed("UNNUMBERED")) };
     let trades = |rows: Vec<_>| rows.into_iter().map(Row::Trade).collect();
