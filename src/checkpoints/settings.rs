@@ -174,7 +174,7 @@ mod tests {
         let now = settings(&["dib=imbalance", "c=tick,size=7"]);
         assert!(!now.changes(&before).is_empty());
         assert_eq!(now.changes_of_the_same_bars(&before), []);
-        let other = settings(&["dib=imbalance,target=500"]);
+        let other = settings(&["dib=imbalance,alpha=0.5"]);
         assert_eq!(other.changes_of_the_same_bars(&before).len(), 1);
     }
 }

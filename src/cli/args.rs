@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
+use super::delivery::DeliveryArgs;
 use super::mesh::MeshArgs;
 use crate::config::replay::Typed;
 use crate::config::section::{Section, Value};
@@ -127,23 +128,9 @@ pub struct ReplayArgs {
     #[arg(long)]
     pub create_topics: bool,
 
-    /// How often a bar arrives when things go wrong: exactly-once or at-least-once [default:
-    /// exactly-once for kafka, at-least-once for files]
-    #[arg(long, value_name = "HOW", env = "BARFLOW_DELIVERY")]
-    pub delivery: Option<String>,
-
-    /// Name under which a restart finds where it stood [default: replay and a
-    /// fingerprint of instruments and output]
-    #[arg(long, value_name = "NAME", env = "BARFLOW_JOB")]
-    pub job: Option<String>,
-
-    /// Time between two commits of exactly-once delivery [default: 1s]
-    #[arg(long, value_name = "TIME", env = "BARFLOW_COMMIT_INTERVAL")]
-    pub commit_interval: Option<String>,
-
-    /// Forget where the job stood and begin again
-    #[arg(long)]
-    pub reset_state: bool,
+    /// How bars are delivered.
+    #[command(flatten)]
+    pub delivery: DeliveryArgs,
 
     /// Dataflow workers; instruments are spread over them [default: 1]
     #[arg(long, value_name = "N", env = "BARFLOW_WORKERS")]
@@ -216,9 +203,7 @@ impl ReplayArgs {
         self.mesh.put(&mut typed.replay);
         put(&mut typed.sink, "kind", "--sink", &self.sink);
         put(&mut typed.sink, "out", "--out", &self.out);
-        put(&mut typed.sink, "delivery", "--delivery", &self.delivery);
-        put(&mut typed.sink, "job", "--job", &self.job);
-        put(&mut typed.sink, "commit_interval", "--commit-interval", &self.commit_interval);
+        self.delivery.put(&mut typed.sink);
         put(&mut typed.kafka, "brokers", "--brokers", &self.brokers);
         put(&mut typed.kafka, "topic", "--topic", &self.topic);
         put(&mut typed.kafka, "encoding", "--encoding", &self.encoding);

@@ -13,6 +13,7 @@ use barflow_replay::error::ReplayError;
 use clap::{Args, ValueHint};
 
 use super::args::put;
+use super::delivery::DeliveryArgs;
 use super::failure::{Failure, Outcome};
 use super::mesh::{MeshArgs, connect, unmesh};
 use super::replay::{input_failure, rejected};
@@ -128,22 +129,9 @@ pub struct LiveArgs {
     #[arg(long)]
     pub create_topics: bool,
 
-    /// How often a bar arrives when things go wrong: exactly-once or at-least-once [default:
-    /// exactly-once for kafka, at-least-once for files]
-    #[arg(long, value_name = "HOW", env = "BARFLOW_DELIVERY")]
-    pub delivery: Option<String>,
-
-    /// Name under which a restart finds where it stood [default: live]
-    #[arg(long, value_name = "NAME", env = "BARFLOW_JOB")]
-    pub job: Option<String>,
-
-    /// Time between two commits of exactly-once delivery [default: 1s]
-    #[arg(long, value_name = "TIME", env = "BARFLOW_COMMIT_INTERVAL")]
-    pub commit_interval: Option<String>,
-
-    /// Forget where the job stood and begin again
-    #[arg(long)]
-    pub reset_state: bool,
+    /// How bars are delivered.
+    #[command(flatten)]
+    pub delivery: DeliveryArgs,
 
     /// Dataflow workers; instruments are spread over them [default: 1]
     #[arg(long, value_name = "N", env = "BARFLOW_WORKERS")]
@@ -203,9 +191,7 @@ impl LiveArgs {
         }
         put(&mut typed.sink, "kind", "--sink", &self.sink);
         put(&mut typed.sink, "out", "--out", &self.out);
-        put(&mut typed.sink, "delivery", "--delivery", &self.delivery);
-        put(&mut typed.sink, "job", "--job", &self.job);
-        put(&mut typed.sink, "commit_interval", "--commit-interval", &self.commit_interval);
+        self.delivery.put(&mut typed.sink);
         put(&mut typed.kafka, "brokers", "--brokers", &self.brokers);
         put(&mut typed.kafka, "topic", "--topic", &self.topic);
         if self.create_topics {
@@ -218,7 +204,7 @@ impl LiveArgs {
     /// The configuration as it stands now.
     fn settings(&self) -> Result<LiveSettings, Problems> {
         let mut settings = LiveSettings::understand(self.feed.file()?, self.typed())?;
-        settings.delivery.reset_state = self.reset_state;
+        settings.delivery.reset_state = self.delivery.reset_state;
         Ok(settings)
     }
 }

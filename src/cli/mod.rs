@@ -12,6 +12,7 @@ use clap::Parser;
 pub mod args;
 pub mod check;
 pub mod checkpoints;
+pub mod delivery;
 pub mod demo;
 pub mod diff;
 pub mod failure;

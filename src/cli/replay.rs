@@ -53,7 +53,7 @@ pub fn run(args: ReplayArgs) -> Result<Outcome, Failure> {
         None => ConfigFile::default(),
     };
     let mut settings = ReplaySettings::understand(file, args.typed())?;
-    settings.delivery.reset_state = args.reset_state;
+    settings.delivery.reset_state = args.delivery.reset_state;
     // A sink that waits for its broker says so, and processes talk of one another; whatever else is
     // worth knowing is in the summary.
     let together = settings.mesh.workers(settings.workers).share().is_part();

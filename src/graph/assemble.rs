@@ -85,7 +85,8 @@ pub fn assemble(
     let handed_over = ProbeHandle::new();
     let intakes = source(scope, intakes, options.clock.clone(), handed_over.clone());
 
-    let validated = validate(intakes, options.validate.clone());
+    let cut_short = options.checkpoints.as_ref().map(|_| options.stop.flag());
+    let validated = validate(intakes, options.validate.clone(), cut_short);
     let on_reject = Arc::clone(&options.on_reject);
     validated.rejects.sink(Pipeline, "Rejects", move |(input, _frontier)| {
         input.for_each(|_, rejects| rejects.drain(..).for_each(|reject| on_reject(reject)));

@@ -130,18 +130,34 @@ pub fn run_graph(setup: Setup, inputs: Vec<Vec<Intake>>) -> Run {
 }
 
 pub fn run_into(setup: Setup, inputs: Vec<Vec<Intake>>, kept: Kept) -> Run {
-    let mesh = Mesh::of_threads(setup.workers);
+    let options = options(&setup);
+    run_with(setup.workers, options, inputs, kept)
+}
+
+/// Runs the graph by these options, whose rejects are kept.
+pub fn run_with(
+    workers: usize,
+    options: GraphOptions,
+    inputs: Vec<Vec<Intake>>,
+    kept: Kept,
+) -> Run {
     let rejects = Arc::new(Mutex::new(Vec::new()));
-    let seen = Arc::clone(&rejects);
+    let (seen, stop) = (Arc::clone(&rejects), options.stop.clone());
+    let stops = options.validate.policy == RejectPolicy::Stop && options.checkpoints.is_some();
     let options = GraphOptions {
-        on_reject: Arc::new(move |reject| seen.lock().unwrap().push(reject)),
-        ..options(&setup)
+        on_reject: Arc::new(move |reject| {
+            seen.lock().unwrap().push(reject);
+            if stops {
+                stop.raise();
+            }
+        }),
+        ..options
     };
     let tally = options.tally.clone();
-    let mut per_worker: Vec<Vec<Vec<Intake>>> = (0..setup.workers).map(|_| Vec::new()).collect();
+    let mut per_worker: Vec<Vec<Vec<Intake>>> = (0..workers).map(|_| Vec::new()).collect();
     for input in inputs {
         let Some(first) = input.first() else { continue };
-        let worker = first.trades.feed.instrument.shard_hash() as usize % setup.workers;
+        let worker = first.trades.feed.instrument.shard_hash() as usize % workers;
         per_worker[worker].push(input);
     }
     let feeders = per_worker
@@ -161,6 +177,7 @@ pub fn run_into(setup: Setup, inputs: Vec<Vec<Intake>>, kept: Kept) -> Run {
         })
         .collect();
     let sinks: Vec<Box<dyn BarSink>> = vec![Box::new(kept.clone())];
+    let mesh = Mesh::of_threads(workers);
     let result = run(mesh, Pace::HISTORY, options, feeders, sinks);
     let commits = std::mem::take(&mut *kept.0.lock().unwrap());
     let rejects = std::mem::take(&mut *rejects.lock().unwrap());
@@ -177,7 +194,8 @@ pub fn run_fed(
     run(Mesh::of_threads(setup.workers), Pace::HISTORY, options, feeders, vec![sink])
 }
 
-fn options(setup: &Setup) -> GraphOptions {
+/// The options of a setup, for a run without checkpoints.
+pub fn options(setup: &Setup) -> GraphOptions {
     let specs = setup.specs.clone();
     let validate = ValidateOptions {
         policy: setup.policy,

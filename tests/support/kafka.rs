@@ -224,6 +224,13 @@ pub fn read(broker: &str, topic: &str) -> Vec<Received> {
     received
 }
 
+/// How many messages a topic has that count or were aborted.
+pub fn sent(broker: &str, topic: &str) -> usize {
+    let mut sent = 0;
+    read_as(broker, topic, "read_uncommitted", |_| sent += 1);
+    sent
+}
+
 /// How many committed messages a topic holds; none if it is not there yet.
 pub fn committed(broker: &str, topic: &str) -> usize {
     let consumer: BaseConsumer =
@@ -234,13 +241,17 @@ pub fn committed(broker: &str, topic: &str) -> usize {
 }
 
 /// Hands over all committed messages of a topic, each partition in its order.
-pub fn read_each(broker: &str, topic: &str, mut each: impl FnMut(Received)) {
+pub fn read_each(broker: &str, topic: &str, each: impl FnMut(Received)) {
+    read_as(broker, topic, "read_committed", each);
+}
+
+fn read_as(broker: &str, topic: &str, isolation: &str, mut each: impl FnMut(Received)) {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", broker)
         .set("group.id", unique("reader"))
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
-        .set("isolation.level", "read_committed")
+        .set("isolation.level", isolation)
         .create()
         .unwrap();
     let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(20)).unwrap();

@@ -3,10 +3,15 @@
 
 pub mod avro;
 pub mod bars;
+pub mod days;
 pub mod graph_runs;
 pub mod jobs;
 pub mod kafka;
+pub mod kills;
 pub mod live;
+pub mod live_job;
+pub mod lives;
+pub mod once;
 pub mod protocols;
 pub mod real;
 pub mod rights;

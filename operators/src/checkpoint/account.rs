@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::envelope::seal;
 use super::record::{Body, Record, Step, Whole};
 use crate::bar::Bar;
-use crate::batch::{Feed, TradeBatch};
+use crate::batch::{Feed, IdKind, TradeBatch};
 use crate::dataflow::validate::Sequenced;
 use crate::desk::{Desk, Joined};
 use crate::position::Position;
@@ -171,6 +171,11 @@ impl Account {
             (piece.trades.trade_id.last(), piece.trades.event_time.last())
         {
             (self.last_id, self.last_time) = (Some(*id), *time);
+        }
+        let numbered = piece.trades.feed.ids != IdKind::Ordinal;
+        // Ids behind the last trade may be settled as well: known to stand for no trade.
+        if let Some(last) = self.last_id.as_mut().filter(|_| numbered) {
+            *last = piece.position.trade_id.max(*last);
         }
         self.voids.clone_from(&piece.voids);
         self.remember(&piece.gaps);

@@ -27,9 +27,10 @@ pub struct Record {
     pub step: u32,
     /// Everything before it is applied.
     pub position: Position,
-    /// Last trade applied, if any.
+    /// Last id that is settled: of a trade applied, or known to stand for none; none before the
+    /// first trade.
     pub last_id: Option<u64>,
-    /// Its event time, ns; 0 if there was none.
+    /// Event time of the last trade applied, ns; 0 if there was none.
     pub last_time: i64,
     /// Ids behind it that are known to stand for no trade.
     pub voids: Vec<Gap>,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
@@ -88,9 +89,14 @@ struct Lane {
 /// # Contract
 /// Intakes of an instrument arrive from one source, in order, on this worker. Trades leave in the
 /// order of their ids; every row ends in exactly one of the three outputs or in a count.
+///
+/// With `cut_short` another run goes on from where this one stops, and the flag says at the end
+/// whether it stopped before its input did. Then trades that wait for a missing id are left to the
+/// other run, which reads them again: released now, they would leave a gap that is none.
 pub fn validate<'scope>(
     intakes: StreamVec<'scope, Epoch, Intake>,
     options: ValidateOptions,
+    cut_short: Option<Arc<AtomicBool>>,
 ) -> Validated<'scope> {
     let mut builder = OperatorBuilder::new("Validate".to_owned(), intakes.scope());
     let mut input = builder.new_input(intakes, Pipeline);
@@ -138,12 +144,17 @@ pub fn validate<'scope>(
                         let feed = Arc::clone(&intake.trades.feed);
                         Lane { feed, sequencer, stopped: false, waiting: None }
                     });
-                    if let Some(result) = lane.take(intake, &caps, &options) {
+                    if let Some(result) = lane.take(intake, &caps, &options, cut_short.is_some()) {
                         send(&caps, result);
                     }
                 }
             });
-            if frontiers[0].is_empty() {
+            let is_cut_short =
+                || cut_short.as_ref().is_some_and(|flag| flag.load(Ordering::Acquire));
+            if frontiers[0].is_empty() && is_cut_short() {
+                // Drops the rights that are held, so that the frontier can go on to the end.
+                lanes.clear();
+            } else if frontiers[0].is_empty() {
                 for lane in lanes.values_mut() {
                     if let Some((result, caps)) = lane.finish() {
                         send(&caps, result);
@@ -168,6 +179,7 @@ impl Lane {
         mut intake: Intake,
         caps: &Caps,
         options: &ValidateOptions,
+        goes_on: bool,
     ) -> Option<LaneResult> {
         if self.stopped {
             options.pool.give_back(Arc::new(intake.trades));
@@ -196,7 +208,7 @@ impl Lane {
             self.stopped = true;
             rejects.truncate(1);
         }
-        if self.stopped && self.sequencer.is_waiting() {
+        if self.stopped && self.sequencer.is_waiting() && !goes_on {
             let mut rest = TradeBatch::clone(&trades);
             self.sequencer.flush(&mut rest, &mut findings);
             findings.released = rest.len() as u64;

@@ -168,6 +168,16 @@ impl CheckpointTopic {
             .map_err(|e| self.failed("could not be read", &e))
     }
 
+    /// Keys that `wanted` wants, of records that were committed, aborted or neither yet. Waits for
+    /// nobody's transaction.
+    ///
+    /// # Errors
+    /// When Kafka does not answer.
+    pub fn mentioned(&self, wanted: impl Fn(&str) -> bool) -> Result<BTreeSet<String>, SinkError> {
+        let entries = self.read_as("read_uncommitted", wanted)?;
+        Ok(entries.into_keys().collect())
+    }
+
     /// The newest committed value under each key that `keep` wants.
     ///
     /// Whatever was committed before the call is in the answer. That takes some care: committed
@@ -177,10 +187,14 @@ impl CheckpointTopic {
     /// # Errors
     /// When Kafka does not answer, or another job's transaction does not end.
     pub fn read(&self, keep: impl Fn(&str) -> bool) -> Result<Entries, SinkError> {
+        self.read_as("read_committed", keep)
+    }
+
+    fn read_as(&self, isolation: &str, keep: impl Fn(&str) -> bool) -> Result<Entries, SinkError> {
         let wrong = |error: &KafkaError| self.failed("could not be read", error);
-        let committed = self.consumer("read_committed")?;
+        let reader = self.consumer(isolation)?;
         let all = self.consumer("read_uncommitted")?;
-        let metadata = committed
+        let metadata = reader
             .fetch_metadata(Some(&self.topic), self.patience)
             .map_err(|error| wrong(&error))?;
         let found = metadata.topics().first();
@@ -205,7 +219,9 @@ impl CheckpointTopic {
             let (low, end) = all
                 .fetch_watermarks(&self.topic, partition, self.patience)
                 .map_err(|error| wrong(&error))?;
-            self.wait_until_decided(&committed, partition, end)?;
+            if isolation == "read_committed" {
+                self.wait_until_decided(&reader, partition, end)?;
+            }
             if low == end {
                 continue;
             }
@@ -213,11 +229,11 @@ impl CheckpointTopic {
                 .map_err(|error| wrong(&error))?;
             open.insert(partition);
         }
-        committed.assign(&list).map_err(|error| wrong(&error))?;
+        reader.assign(&list).map_err(|error| wrong(&error))?;
         let mut entries = Entries::new();
         let mut heard = Instant::now();
         while !open.is_empty() {
-            match committed.poll(self.patience.min(Duration::from_millis(200))) {
+            match reader.poll(self.patience.min(Duration::from_millis(200))) {
                 Some(Ok(message)) => {
                     heard = Instant::now();
                     let Some(key) = message.key().and_then(|key| std::str::from_utf8(key).ok())

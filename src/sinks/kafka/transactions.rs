@@ -102,8 +102,10 @@ impl Fences {
         if first {
             let prefix = job.shard_key(0);
             let prefix = &prefix[..prefix.len() - 1];
-            let shards = topic.read(|key| key.starts_with(prefix))?;
-            let earlier = shards.keys().filter_map(|key| key[prefix.len()..].parse().ok());
+            // Not only what is committed: to read that we would have to wait for the end of the very
+            // transactions that we are about to end.
+            let shards = topic.mentioned(|key| key.starts_with(prefix))?;
+            let earlier = shards.iter().filter_map(|key| key[prefix.len()..].parse().ok());
             for shard in earlier.filter(|shard: &usize| *shard >= all) {
                 // To be fenced it must be opened; it is not written to.
                 drop(open(shard)?);
