@@ -204,10 +204,22 @@ impl TransactionalSink {
             latency,
         };
         // Who we are, before anything else: whoever is fenced now looks here for the reason.
-        let begun = this.sink.producer.init_transactions();
-        match begun.and_then(|()| this.introduce()) {
-            Ok(()) => Ok(this),
-            Err(fault) => Err(this.lost(fault)),
+        let start = Instant::now();
+        loop {
+            let begun = this.sink.producer.init_transactions();
+            match begun.and_then(|()| this.introduce()) {
+                Ok(()) => return Ok(this),
+                // Two copies at once make the broker stumble: seen as "unknown broker error" for a
+                // commit that it had made. Whoever gives up then may be the one that won.
+                Err(Fault::Failed(SinkError::Unavailable(reason)))
+                    if start.elapsed() < settings.patience =>
+                {
+                    tracing::warn!(job = %job, shard, "{reason}; tried again");
+                    std::thread::sleep(PAUSE);
+                    this.sink = open_sink(settings, job, shard, this.latency.as_ref())?;
+                }
+                Err(fault) => return Err(this.lost(fault)),
+            }
         }
     }
 
