@@ -36,7 +36,9 @@ fn goes_on_by_itself(broker: &Broker, job: &Job, harm: impl FnOnce(&Broker)) {
     let (code, said) = running.finish();
     assert_eq!(code, Some(0), "{said}");
     job.assert_once();
-    assert!(said.contains("the transaction is tried again"), "{said}");
+    // Which of the two is said depends on who notices first: this side, or the broker.
+    let felt = ["the transaction is tried again", "the broker ended the transaction"];
+    assert!(felt.iter().any(|sign| said.contains(sign)), "the harm was not felt: {said}");
 }
 
 #[test]
