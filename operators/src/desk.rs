@@ -48,10 +48,16 @@ pub struct Desk {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Seat {
     spec: BarSpec,
-    machine: BarMachine,
+    state: SeatState,
+    shadow: Option<Box<Shadow>>,
+}
+
+/// Everything about a seat that can influence a later bar, or its flags.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SeatState {
+    pub(crate) machine: BarMachine,
     /// Ids that are missing since its last bar.
     missing_ids: u64,
-    shadow: Option<Box<Shadow>>,
 }
 
 /// A second builder that began later, until the two agree.
@@ -97,16 +103,27 @@ impl Desk {
         live: bool,
         mut emit: impl FnMut(&Arc<str>, Bar),
     ) -> Vec<Joined> {
+        self.on_batch_by_seat(trades, gaps, live, |_, spec, bar| emit(spec, bar))
+    }
+
+    /// As [`on_batch`](Self::on_batch), and tells the place of each bar's specification.
+    pub(crate) fn on_batch_by_seat(
+        &mut self,
+        trades: &TradeBatch,
+        gaps: &[Gap],
+        live: bool,
+        mut emit: impl FnMut(usize, &Arc<str>, Bar),
+    ) -> Vec<Joined> {
         let mut joined = Vec::new();
         let begins_live = live && !self.begun && !trades.is_empty();
         self.begun |= !trades.is_empty();
-        for seat in &mut self.seats {
+        for (place, seat) in self.seats.iter_mut().enumerate() {
             if begins_live {
                 seat.shadow = Some(Box::new(Shadow::new(&seat.spec, SHADOW_DELAY)));
             } else if live && !gaps.is_empty() {
                 seat.shadow = Some(Box::new(Shadow::new(&seat.spec, 0)));
             }
-            seat.on_batch(trades, gaps, &mut self.closed);
+            seat.state.on_batch(trades, gaps, &mut self.closed);
             if let Some(shadow) = &mut seat.shadow
                 && let Some((seq, trade_id)) = shadow.on_batch(trades, &self.closed)
             {
@@ -115,7 +132,7 @@ impl Desk {
                 seat.shadow = None;
             }
             for bar in self.closed.drain(..) {
-                emit(seat.spec.name(), bar);
+                emit(place, seat.spec.name(), bar);
             }
         }
         joined
@@ -128,23 +145,40 @@ impl Desk {
 
     /// How many bars each machine has made.
     pub fn bars(&self) -> impl Iterator<Item = (&BarSpec, u64)> {
-        self.seats.iter().map(|seat| (&seat.spec, seat.machine.bars()))
+        self.seats.iter().map(|seat| (&seat.spec, seat.state.machine.bars()))
+    }
+
+    /// The states of its machines, to come back to.
+    pub(crate) fn states(&self) -> impl ExactSizeIterator<Item = &SeatState> {
+        self.seats.iter().map(|seat| &seat.state)
+    }
+
+    /// Puts another past under a machine. What was known of its independence is void: it is found
+    /// out again from here.
+    pub(crate) fn put(&mut self, seat: usize, state: SeatState) {
+        let seat = &mut self.seats[seat];
+        seat.state = state;
+        if seat.shadow.is_some() {
+            seat.shadow = Some(Box::new(Shadow::new(&seat.spec, 0)));
+        }
     }
 }
 
 impl Seat {
     fn new(spec: &BarSpec) -> Self {
-        let machine = BarMachine::new(spec);
-        Self { spec: spec.clone(), machine, missing_ids: 0, shadow: None }
+        let state = SeatState { machine: BarMachine::new(spec), missing_ids: 0 };
+        Self { spec: spec.clone(), state, shadow: None }
     }
 
     fn shadowed(mut self, delay: u64) -> Self {
         self.shadow = Some(Box::new(Shadow::new(&self.spec, delay)));
         self
     }
+}
 
+impl SeatState {
     /// Takes a batch, telling bars that span a gap so.
-    fn on_batch(&mut self, trades: &TradeBatch, gaps: &[Gap], closed: &mut Vec<Bar>) {
+    pub(crate) fn on_batch(&mut self, trades: &TradeBatch, gaps: &[Gap], closed: &mut Vec<Bar>) {
         if gaps.is_empty() && self.missing_ids == 0 {
             self.machine.on_batch(trades, closed);
             return;
@@ -157,8 +191,9 @@ impl Seat {
             }
             let before = closed.len();
             self.machine.on_trade(&trade, trades.feed.has_aggressor, closed);
-            if let Some(bar) = closed.get_mut(before) {
-                // An interval's bar ends before the trade that closes it, and before its gap.
+            // One trade can close two: a day's last bar, and its own.
+            for bar in &mut closed[before..] {
+                // A bar that ends before the trade that closes it ends before that one's gap.
                 let whole = bar.last_trade_id == trade.trade_id;
                 bar.missing_ids = if whole { self.missing_ids } else { earlier };
                 self.missing_ids -= bar.missing_ids;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::batch::TradeBatch;
 use crate::position::Position;
+use crate::revision::Correction;
 use crate::sequence::Gap;
 use crate::spec::BarSpec;
 
@@ -47,6 +48,8 @@ pub struct Intake {
     pub live: Option<LiveNotes>,
     /// The bars of this instrument from this piece on; none: as before.
     pub specs: Option<Arc<[BarSpec]>>,
+    /// What is wrong with trades handed in before, or will be with later ones.
+    pub corrections: Vec<Correction>,
 }
 
 /// What a live feed has found out before it hands trades over: it has put them in order and asked
@@ -63,6 +66,6 @@ pub struct LiveNotes {
 impl Intake {
     /// A piece of a file.
     pub fn new(trades: TradeBatch, rejects: Vec<Reject>, start: Position, end: Position) -> Self {
-        Self { trades, rejects, start, end, live: None, specs: None }
+        Self { trades, rejects, start, end, live: None, specs: None, corrections: Vec::new() }
     }
 }

@@ -55,6 +55,7 @@ fn pieces(trades: &[Trade], cuts: &[usize], gaps: &[bool], live: bool) -> Vec<Se
             voids: Vec::new(),
             received: i64::from(live),
             specs: None,
+            corrections: Vec::new(),
         });
         at += rows;
     }
@@ -64,7 +65,7 @@ fn pieces(trades: &[Trade], cuts: &[usize], gaps: &[bool], live: bool) -> Vec<Se
 type Made = Vec<(String, Bar)>;
 
 fn apply(account: &mut Account, piece: &Sequenced, bars: &mut Made) {
-    account.on_sequenced(piece, true, |spec, bar| bars.push((spec.to_string(), bar)));
+    account.on_sequenced(piece, true, |spec, bar, _| bars.push((spec.to_string(), bar)));
 }
 
 fn bytes(bars: &Made) -> Vec<u8> {

@@ -75,6 +75,11 @@ impl<R: Rule> Builder<R> {
         self.next_seq
     }
 
+    /// Numbers its next bar so, and those after it from there on.
+    pub fn number_from(&mut self, seq: u64) {
+        self.next_seq = seq;
+    }
+
     /// Whether the next trade belongs to the warm-up.
     pub fn is_warming(&self) -> bool {
         self.rule.is_warming()

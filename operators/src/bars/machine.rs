@@ -134,6 +134,11 @@ impl BarMachine {
         each!(self, machine => machine.bars())
     }
 
+    /// Numbers its next bar so, and those after it from there on.
+    pub fn number_from(&mut self, seq: u64) {
+        each!(self, machine => machine.number_from(seq));
+    }
+
     /// Whether the next trade belongs to the warm-up.
     pub fn is_warming(&self) -> bool {
         each!(self, machine => machine.is_warming())

@@ -1,5 +1,6 @@
 //! One instrument's builders with the book that is kept about them.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use crate::batch::{Feed, IdKind, TradeBatch};
 use crate::dataflow::validate::Sequenced;
 use crate::desk::{Desk, Joined};
 use crate::position::Position;
+use crate::revision::{Change, Outcome, Refusal, Retained, Revision, Window, ids_of, subtract};
 use crate::sequence::{GAPS_REMEMBERED, Gap, Resume};
 use crate::spec::BarSpec;
 
@@ -33,6 +35,12 @@ pub struct Account {
     last_time: i64,
     gaps: VecDeque<Gap>,
     voids: Vec<Gap>,
+    /// Gaps behind the last trade: the next one will stand behind them.
+    behind: Vec<Gap>,
+    /// How often bars were corrected.
+    revisions: u32,
+    /// The past that can be corrected, if any is retained.
+    retained: Option<Retained>,
     generation: u64,
     step: u32,
     /// Bytes of the last whole state; 0 before the first.
@@ -73,6 +81,9 @@ impl Account {
             last_time: 0,
             gaps: VecDeque::new(),
             voids: Vec::new(),
+            behind: Vec::new(),
+            revisions: 0,
+            retained: None,
             generation: 0,
             step: 0,
             whole_bytes: 0,
@@ -103,7 +114,7 @@ impl Account {
             let Record { feed, position, last_id, last_time, voids, body, .. } = record;
             match (&mut account, body) {
                 (None, Body::Whole(whole)) => {
-                    let Whole { desk, gaps } = *whole;
+                    let Whole { desk, gaps, behind, revisions } = *whole;
                     account = Some(Self {
                         feed: Arc::new(feed),
                         desk,
@@ -112,6 +123,9 @@ impl Account {
                         last_time,
                         gaps,
                         voids,
+                        behind,
+                        revisions,
+                        retained: None,
                         generation,
                         step,
                         // As large as need be: the next record is a whole state.
@@ -146,25 +160,92 @@ impl Account {
         self.desk.on_batch(&trades, &step.gaps, step.live, |_, _| ());
     }
 
-    /// Takes a piece of input; hands bars out as they close. With `keeps_book` false nothing is
-    /// noted for a later record, at no cost.
+    /// Retains the past from here on, so that it can be corrected.
+    pub fn retain(&mut self, window: Window) {
+        self.retained = Some(Retained::new(window, self.last_id, self.revisions));
+    }
+
+    /// Takes a piece of input, then the corrections that came with it; hands out bars as they
+    /// close (+1), and what corrections change (−1, +1). With `keeps_book` false nothing is noted
+    /// for a later record, at no cost.
     pub fn on_sequenced(
         &mut self,
         piece: &Sequenced,
         keeps_book: bool,
-        emit: impl FnMut(&Arc<str>, Bar),
-    ) -> Vec<Joined> {
+        mut emit: impl FnMut(&Arc<str>, Bar, isize),
+    ) -> Taken {
         let live = piece.received != 0;
         if let Some(specs) = &piece.specs {
-            self.desk.seat(specs);
+            self.reseat(specs);
         }
+        let (trades, gaps) = (&piece.trades, self.gaps_before(piece));
+        let gaps = gaps.as_ref();
         if keeps_book {
-            self.note(piece, live);
+            self.note(piece, gaps, live);
         }
-        self.desk.on_batch(&piece.trades, &piece.gaps, live, emit)
+        let Some(retained) = &mut self.retained else {
+            let joined = self.desk.on_batch(trades, gaps, live, |spec, bar| emit(spec, bar, 1));
+            let refused = Outcome::Refused(Refusal::NotRetained);
+            let outcomes: Vec<_> = piece.corrections.iter().map(|c| (*c, refused)).collect();
+            let revision = (!outcomes.is_empty())
+                .then(|| Box::new(Revision { outcomes, ..Revision::default() }));
+            return Taken { joined, revision };
+        };
+        retained.on_batch(&self.desk, trades, gaps);
+        let joined = self.desk.on_batch_by_seat(trades, gaps, live, |seat, spec, bar| {
+            retained.on_bar(seat, &bar);
+            emit(spec, bar, 1);
+        });
+        retained.order(piece.corrections.iter().copied());
+        let revision = retained.revise(&mut self.desk, &mut self.behind).map(Box::new);
+        if let Some(revision) = &revision {
+            for update in &revision.updates {
+                emit(&update.spec, update.bar.clone(), update.diff);
+            }
+            self.note_revision(revision);
+        }
+        Taken { joined, revision }
     }
 
-    fn note(&mut self, piece: &Sequenced, live: bool) {
+    /// Gaps before and among the trades of a piece; those behind the last one wait for the next.
+    fn gaps_before<'p>(&mut self, piece: &'p Sequenced) -> Cow<'p, [Gap]> {
+        let is_behind =
+            |gap: &Gap| piece.trades.trade_id.last().is_none_or(|id| gap.first_missing > *id);
+        if self.behind.is_empty() && !piece.gaps.iter().any(is_behind) {
+            return Cow::Borrowed(&piece.gaps);
+        }
+        let all = self.behind.drain(..).chain(piece.gaps.iter().copied());
+        let (behind, before) = all.partition(is_behind);
+        self.behind = behind;
+        Cow::Owned(before)
+    }
+
+    /// A record has to say what corrections have changed.
+    fn note_revision(&mut self, revision: &Revision) {
+        self.revisions = self.retained.as_ref().map_or(self.revisions, Retained::revisions);
+        let mut gaps: Vec<Gap> = self.gaps.drain(..).collect();
+        for (correction, outcome) in &revision.outcomes {
+            if let (Outcome::Applied, Change::Add(trade)) = (outcome, correction.change)
+                && let Some(ids) = ids_of(&trade, self.feed.ids)
+            {
+                // A second copy of it is a duplicate from now on.
+                subtract(&mut gaps, ids);
+            }
+        }
+        self.gaps = gaps.into();
+        self.dirty = true;
+        self.log = None;
+    }
+
+    /// Corrections whose place was never reached, at the end of the input.
+    pub fn never_reached(&mut self) -> Option<Revision> {
+        let left = self.retained.as_mut()?.never_reached();
+        let refused = Outcome::Refused(Refusal::NeverReached);
+        let outcomes: Vec<_> = left.into_iter().map(|correction| (correction, refused)).collect();
+        (!outcomes.is_empty()).then(|| Revision { outcomes, ..Revision::default() })
+    }
+
+    fn note(&mut self, piece: &Sequenced, gaps: &[Gap], live: bool) {
         self.dirty = true;
         self.position = Some(piece.position.clone());
         if let (Some(id), Some(time)) =
@@ -179,6 +260,10 @@ impl Account {
         }
         self.voids.clone_from(&piece.voids);
         self.remember(&piece.gaps);
+        if !self.behind.is_empty() {
+            // Only a whole state has room for them; they are as good as never there.
+            self.log = None;
+        }
         let Some(log) = &mut self.log else { return };
         self.log_bytes += STEP_BYTES + TRADE_BYTES * piece.trades.len();
         if self.log_bytes > self.whole_bytes {
@@ -186,10 +271,10 @@ impl Account {
             self.log = None;
             return;
         }
-        if !piece.trades.is_empty() || !piece.gaps.is_empty() || piece.specs.is_some() {
+        if !piece.trades.is_empty() || piece.specs.is_some() {
             log.push(Step {
                 trades: piece.trades.iter().collect(),
-                gaps: piece.gaps.clone(),
+                gaps: gaps.to_vec(),
                 live,
                 specs: piece.specs.clone(),
             });
@@ -220,7 +305,9 @@ impl Account {
             None => {
                 self.generation += 1;
                 self.step = 0;
-                Body::Whole(Box::new(Whole { desk: self.desk.clone(), gaps: self.gaps.clone() }))
+                let (desk, gaps) = (self.desk.clone(), self.gaps.clone());
+                let (behind, revisions) = (self.behind.clone(), self.revisions);
+                Body::Whole(Box::new(Whole { desk, gaps, behind, revisions }))
             }
         };
         let record = Record {
@@ -281,9 +368,26 @@ impl Account {
 
     /// Orders other bars from the next trade on.
     pub fn seat(&mut self, specs: &[BarSpec]) {
-        self.desk.seat(specs);
+        self.reseat(specs);
         self.log = None;
     }
+
+    fn reseat(&mut self, specs: &[BarSpec]) {
+        if let Some(retained) = &mut self.retained {
+            let before: Vec<BarSpec> = self.desk.specs().cloned().collect();
+            retained.reseat(&before, specs);
+        }
+        self.desk.seat(specs);
+    }
+}
+
+/// What came of a piece of input beside its bars.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// Builders that have become independent of where they began.
+    pub joined: Vec<Joined>,
+    /// What became of corrections, if any were due.
+    pub revision: Option<Box<Revision>>,
 }
 
 /// A record ready to be kept.

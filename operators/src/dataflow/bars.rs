@@ -20,6 +20,7 @@ use crate::instrument::InstrumentId;
 use crate::pool::BatchPool;
 use crate::position::Position;
 use crate::published::PublishedBar;
+use crate::revision::{Revision, Window};
 use crate::spec::BarSpec;
 
 /// A bar as a differential update: +1 stands, −1 (a later correction) no longer stands.
@@ -33,6 +34,8 @@ pub struct Bars<'scope> {
     pub progress: StreamVec<'scope, Epoch, (InstrumentId, Position)>,
     /// Live builders that have become independent of where they began.
     pub joined: StreamVec<'scope, Epoch, (InstrumentId, Joined)>,
+    /// What became of corrections.
+    pub revisions: StreamVec<'scope, Epoch, (InstrumentId, Box<Revision>)>,
     /// Checkpoints; none without a [`Book`].
     pub cuts: StreamVec<'scope, Epoch, Cut>,
 }
@@ -78,11 +81,14 @@ pub enum Due {
 /// With a `book` the state of the builders is written down now and then, always between two
 /// batches: what is sent in [`cuts`](Bars::cuts) holds exactly the trades whose bars were sent
 /// before, whatever epochs they came in.
+///
+/// With a `window` that much of the past is retained, and corrections change it.
 pub fn bars<'scope>(
     trades: StreamVec<'scope, Epoch, Sequenced>,
     pool: BatchPool,
     specs_of: impl Fn(&Feed) -> Vec<BarSpec> + 'static,
     mut book: Option<Book>,
+    window: Option<Window>,
 ) -> Bars<'scope> {
     let scope = trades.scope();
     let mut builder = OperatorBuilder::new("Bars".to_owned(), scope);
@@ -94,6 +100,7 @@ pub fn bars<'scope>(
     let (progress_out, progress) = builder.new_output();
     let (joined_out, joined) = builder.new_output();
     let (cuts_out, cuts) = builder.new_output();
+    let (revisions_out, revisions) = builder.new_output();
     let mut bars_out = OutputBuilder::<_, CapacityContainerBuilder<Vec<BarUpdate>>>::from(bars_out);
     let mut progress_out = OutputBuilder::<
         _,
@@ -102,6 +109,10 @@ pub fn bars<'scope>(
     let mut joined_out =
         OutputBuilder::<_, CapacityContainerBuilder<Vec<(InstrumentId, Joined)>>>::from(joined_out);
     let mut cuts_out = OutputBuilder::<_, CapacityContainerBuilder<Vec<Cut>>>::from(cuts_out);
+    let mut revisions_out = OutputBuilder::<
+        _,
+        CapacityContainerBuilder<Vec<(InstrumentId, Box<Revision>)>>,
+    >::from(revisions_out);
 
     builder.build(move |_initial| {
         let mut accounts: BTreeMap<InstrumentId, Account> = BTreeMap::new();
@@ -110,20 +121,29 @@ pub fn bars<'scope>(
         // The right to send a cut later; of the newest batch, so that it holds back as little as
         // can be.
         let mut cut_cap: Option<Capability<Epoch>> = None;
+        // The right to say at the end which corrections' place was never reached.
+        let mut last_word: Option<Capability<Epoch>> = None;
         move |frontiers| {
             let mut bars_out = bars_out.activate();
             let mut progress_out = progress_out.activate();
             let mut joined_out = joined_out.activate();
+            let mut revisions_out = revisions_out.activate();
             input.for_each(|cap, batches| {
                 // All outputs live at the input's own time; a message without one carries no
                 // trades of ours.
-                let (Some(bars_cap), Some(progress_cap), Some(joined_cap)) =
-                    (cap.retain_least(0), cap.retain_least(1), cap.retain_least(2))
-                else {
+                let (Some(bars_cap), Some(progress_cap), Some(joined_cap), Some(revisions_cap)) = (
+                    cap.retain_least(0),
+                    cap.retain_least(1),
+                    cap.retain_least(2),
+                    cap.retain_least(4),
+                ) else {
                     return;
                 };
                 if book.is_some() {
                     cut_cap = cap.retain_least(3);
+                }
+                if window.is_some() {
+                    last_word = cap.retain_least(4);
                 }
                 let epoch = *bars_cap.time();
                 let mut bars_session = bars_out.session(&bars_cap);
@@ -132,22 +152,43 @@ pub fn bars<'scope>(
                     let feed = &piece.trades.feed;
                     let account = accounts.entry(feed.instrument.clone()).or_insert_with(|| {
                         let restored = book.as_ref().and_then(|book| book.take(&feed.instrument));
-                        restored.unwrap_or_else(|| Account::new(Arc::clone(feed), &specs_of(feed)))
+                        let mut account = restored
+                            .unwrap_or_else(|| Account::new(Arc::clone(feed), &specs_of(feed)));
+                        if let Some(window) = window {
+                            account.retain(window);
+                        }
+                        account
                     });
-                    let joined = account.on_sequenced(&piece, book.is_some(), |spec, bar| {
+                    let taken = account.on_sequenced(&piece, book.is_some(), |spec, bar, diff| {
                         let (spec, feed) = (Arc::clone(spec), Arc::clone(feed));
                         let received = piece.received;
                         sent += 1;
-                        bars_session.give((PublishedBar { spec, feed, bar, received }, epoch, 1));
+                        bars_session.give((
+                            PublishedBar { spec, feed, bar, received },
+                            epoch,
+                            diff,
+                        ));
                     });
-                    for joined in joined {
+                    for joined in taken.joined {
                         joined_out.session(&joined_cap).give((feed.instrument.clone(), joined));
+                    }
+                    if let Some(revision) = taken.revision {
+                        let revision = (feed.instrument.clone(), revision);
+                        revisions_out.session(&revisions_cap).give(revision);
                     }
                     progress_session.give((feed.instrument.clone(), piece.position));
                     pool.give_back(piece.trades);
                 }
             });
             let ended = frontiers[0].is_empty();
+            if let Some(cap) = last_word.take_if(|_| ended) {
+                for (instrument, account) in &mut accounts {
+                    if let Some(revision) = account.never_reached() {
+                        let revision = (instrument.clone(), Box::new(revision));
+                        revisions_out.session(&cap).give(revision);
+                    }
+                }
+            }
             if let (Some(book), Some(cap)) = (&mut book, &cut_cap) {
                 let due = if ended { Due::Now } else { (book.due)(sent - cut_at) };
                 match due {
@@ -164,7 +205,7 @@ pub fn bars<'scope>(
             }
         }
     });
-    Bars { bars, progress, joined, cuts }
+    Bars { bars, progress, joined, revisions, cuts }
 }
 
 impl Book {

@@ -14,6 +14,7 @@ use timely::dataflow::channels::pact::Exchange;
 
 use super::Epoch;
 use crate::instrument::InstrumentId;
+use crate::revision::{Change, Outcome, Revision};
 use crate::sequence::{Findings, Gap};
 
 /// What can be counted about an instrument's input.
@@ -31,6 +32,12 @@ pub enum FactKind {
     Rejected,
     /// This gap in the ids.
     Gap(Gap),
+    /// Corrections of the past that were applied.
+    Corrected,
+    /// Corrections that said what was so already.
+    AlreadySo,
+    /// Corrections that could not be applied.
+    CorrectionsRefused,
     /// Bars made by this specification.
     Bars(String),
 }
@@ -65,6 +72,30 @@ impl Fact {
         (counts.into_iter().chain(gaps).filter(|(_, n)| *n > 0))
             .map(|(kind, n)| (Self::new(instrument, kind), n as isize))
             .collect()
+    }
+}
+
+impl Fact {
+    /// What corrections came to, with counts.
+    pub fn of_revision(instrument: &InstrumentId, revision: &Revision) -> Vec<(Self, isize)> {
+        let mut facts = Vec::new();
+        for (correction, outcome) in &revision.outcomes {
+            let kind = match outcome {
+                Outcome::Applied => FactKind::Corrected,
+                Outcome::AlreadySo => FactKind::AlreadySo,
+                Outcome::Refused(_) => FactKind::CorrectionsRefused,
+            };
+            facts.push((Self::new(instrument, kind), 1));
+            let trades = match (outcome, correction.change) {
+                (Outcome::Applied, Change::Add(_)) => 1,
+                (Outcome::Applied, Change::Remove) => -1,
+                _ => continue,
+            };
+            facts.push((Self::new(instrument, FactKind::Trades), trades));
+        }
+        let gaps = revision.gaps.iter();
+        facts.extend(gaps.map(|(gap, n)| (Self::new(instrument, FactKind::Gap(*gap)), *n)));
+        facts
     }
 }
 

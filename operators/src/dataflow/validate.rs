@@ -19,6 +19,7 @@ use crate::instrument::InstrumentId;
 use crate::intake::{Intake, Reject};
 use crate::pool::BatchPool;
 use crate::position::Position;
+use crate::revision::Correction;
 use crate::sequence::{Findings, Gap, Resume, Sequencer};
 use crate::spec::BarSpec;
 use crate::trade::Trade;
@@ -43,6 +44,8 @@ pub struct ValidateOptions {
     pub pool: BatchPool,
     /// Where instruments go on from an earlier run.
     pub resume: BTreeMap<InstrumentId, Resume>,
+    /// Whether a late trade is a correction of the past, rather than a bad row.
+    pub revises: bool,
 }
 
 /// Trades of one instrument in venue order, and the position that they complete.
@@ -60,6 +63,8 @@ pub struct Sequenced {
     pub received: i64,
     /// The bars of this instrument from these trades on; none: as before.
     pub specs: Option<Arc<[BarSpec]>>,
+    /// Corrections of the instrument's history, late trades among them.
+    pub corrections: Vec<Correction>,
 }
 
 /// The three ways on.
@@ -200,6 +205,10 @@ impl Lane {
         let mut findings = Findings::default();
         let mut trades = self.sequencer.on_batch(intake.trades, &options.pool, &mut findings);
         let mut rejects = intake.rejects;
+        let mut corrections = intake.corrections;
+        if options.revises {
+            corrections.extend(findings.late.drain(..).map(|(_, late)| Correction::late(late)));
+        }
         for (row, late) in findings.late.drain(..) {
             rejects.push(late_reject(row, &late, &intake.start, options.reorder_window));
         }
@@ -236,7 +245,7 @@ impl Lane {
             facts.push((Fact::new(&feed.instrument, FactKind::Rejected), rejects.len() as isize));
         }
         let (gaps, voids, specs) = (findings.gaps, self.sequencer.voids(), intake.specs);
-        let sequenced = Sequenced { trades, position, gaps, voids, received, specs };
+        let sequenced = Sequenced { trades, position, gaps, voids, received, specs, corrections };
         Some(LaneResult { sequenced, rejects, facts })
     }
 
@@ -253,7 +262,15 @@ impl Lane {
         let gaps = findings.gaps;
         let trades = Arc::new(rest);
         let voids = self.sequencer.voids();
-        let sequenced = Sequenced { trades, position, gaps, voids, received: 0, specs: None };
+        let sequenced = Sequenced {
+            trades,
+            position,
+            gaps,
+            voids,
+            received: 0,
+            specs: None,
+            corrections: Vec::new(),
+        };
         Some((LaneResult { sequenced, rejects: Vec::new(), facts }, caps))
     }
 }

@@ -1,5 +1,7 @@
 //! Random trades and specifications, wilder than any market.
 
+pub mod compat;
+
 use std::sync::Arc;
 
 use barflow_operators::bars::product::ExpectationsAt;

@@ -72,6 +72,10 @@ impl Gather {
         self.next_seq
     }
 
+    pub(super) fn number_from(&mut self, seq: u64) {
+        self.next_seq = seq;
+    }
+
     pub fn open(&self) -> &OpenBar {
         &self.open
     }

@@ -95,6 +95,11 @@ impl Nautilus {
         self.gather.bars()
     }
 
+    /// See [`Builder::number_from`](super::super::builder::Builder::number_from).
+    pub fn number_from(&mut self, seq: u64) {
+        self.gather.number_from(seq);
+    }
+
     /// The open bar; `ticks` is 0 when there is none.
     pub fn open(&self) -> &OpenBar {
         self.gather.open()

@@ -1,0 +1,81 @@
+//! What can be wrong with the past, and what became of it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::trade::Trade;
+
+/// A change of one instrument's history.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Correction {
+    /// The id of the trade that it is about: its place in the order.
+    pub trade_id: u64,
+    /// What is to be done there.
+    pub change: Change,
+    /// It becomes known only when the trade of this id has been applied; 0: at once. This is how a
+    /// late delivery is played again from files.
+    pub known_after: u64,
+}
+
+/// What is to be done at a trade's place.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Change {
+    /// A trade was missing there.
+    Add(Trade),
+    /// There was no such trade.
+    Remove,
+    /// The trade there was another.
+    Replace(Trade),
+}
+
+impl Correction {
+    /// A trade that comes after its place in the order has passed.
+    pub fn late(trade: Trade) -> Self {
+        Self { trade_id: trade.trade_id, change: Change::Add(trade), known_after: 0 }
+    }
+
+    /// The trade that shall stand there, if any.
+    pub fn trade(&self) -> Option<&Trade> {
+        match &self.change {
+            Change::Add(trade) | Change::Replace(trade) => Some(trade),
+            Change::Remove => None,
+        }
+    }
+}
+
+/// What became of a correction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The history is as it says.
+    Applied,
+    /// It was so before: the same trade was there, or none.
+    AlreadySo,
+    /// The history is as it was.
+    Refused(Refusal),
+}
+
+/// Why a correction could not be applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Refusal {
+    /// Its place lies before the trades that are retained.
+    BeyondWindow,
+    /// There is no trade of this id to remove or to replace.
+    NoSuchTrade,
+    /// Another trade has this id: that is a matter of replacing, not of adding.
+    OtherTradeThere,
+    /// The input ended before the trade's place.
+    NeverReached,
+    /// Nothing is retained in this run.
+    NotRetained,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::BeyondWindow => "its place lies before the trades that are still retained",
+            Self::NoSuchTrade => "there is no trade of this id",
+            Self::OtherTradeThere => "another trade has this id: replace it instead",
+            Self::NeverReached => "the input ended before its place",
+            Self::NotRetained => "no trades are retained in this run",
+        })
+    }
+}

@@ -1,0 +1,262 @@
+//! The recent past of one instrument: trades in columns, states to begin again from, bars made.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::block::{Block, append};
+use super::correction::{Change, Correction, Outcome, Refusal};
+use super::walk::{Walk, locate};
+use crate::bar::Bar;
+use crate::batch::TradeBatch;
+use crate::desk::Desk;
+use crate::sequence::Gap;
+use crate::spec::BarSpec;
+
+/// How much of the past can be corrected: the less of both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Trades. Each takes 41 bytes, and the bars made of them 300 bytes each.
+    pub trades: u64,
+    /// Event time, ns.
+    pub time: i64,
+    /// Trades between two states that can be come back to, where the input comes in small pieces.
+    /// A correction feeds half as many more than it has to, on average; a state takes half a
+    /// kilobyte per specification of adaptive bars.
+    pub every: usize,
+}
+
+impl Window {
+    /// A good number of trades between two states.
+    pub const EVERY: usize = 1024;
+}
+
+/// A bar that stands from now on (+1), or no longer (−1).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Update {
+    /// Name of the specification.
+    pub spec: Arc<str>,
+    /// The bar.
+    pub bar: Bar,
+    /// +1 or −1.
+    pub diff: isize,
+}
+
+/// What corrections came to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Revision {
+    /// Bars, per specification in order of their last trade; of two with the same last trade, the
+    /// one that no longer stands comes first.
+    pub updates: Vec<Update>,
+    /// What became of each correction.
+    pub outcomes: Vec<(Correction, Outcome)>,
+    /// Gaps that are (+1) or no longer are (−1).
+    pub gaps: Vec<(Gap, isize)>,
+    /// Trades fed again.
+    pub recomputed: u64,
+    /// Whether a builder goes another way from now on: its state is not the one it was.
+    pub reaches_present: bool,
+}
+
+/// The recent past of one instrument.
+///
+/// # Contract
+/// The net of all updates equals the bars that a fresh run makes of the corrected history, but for
+/// their numbers: a bar made by a correction takes the number of the bar within which it closed as
+/// that was counted first, so numbers never decrease, and can repeat or be left out.
+#[derive(Clone, Debug)]
+pub struct Retained {
+    window: Window,
+    blocks: VecDeque<Block>,
+    trades: u64,
+    /// Last trade that is not retained any more, or never was.
+    forgotten: Option<u64>,
+    /// Last id that is settled: of a trade or of a gap.
+    last: Option<u64>,
+    /// Corrections whose place or time has not come, soonest first.
+    pending: Vec<Correction>,
+    revisions: u32,
+}
+
+impl Retained {
+    /// Nothing yet. `forgotten` is the last id applied before, `revisions` how often bars were
+    /// corrected before.
+    pub fn new(window: Window, forgotten: Option<u64>, revisions: u32) -> Self {
+        Self {
+            window,
+            blocks: VecDeque::new(),
+            trades: 0,
+            forgotten,
+            last: forgotten,
+            pending: Vec::new(),
+            revisions,
+        }
+    }
+
+    /// How often bars were corrected.
+    pub fn revisions(&self) -> u32 {
+        self.revisions
+    }
+
+    /// Trades that can be corrected now.
+    pub fn len(&self) -> u64 {
+        self.trades
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.trades == 0
+    }
+
+    /// Notes trades that the desk is about to take.
+    pub(crate) fn on_batch(&mut self, desk: &Desk, trades: &Arc<TradeBatch>, gaps: &[Gap]) {
+        let ends = [gaps.last().map(|gap| gap.last_missing), trades.trade_id.last().copied()];
+        self.last = ends.into_iter().flatten().chain(self.last).max();
+        let (rows, every) = (trades.len(), self.window.every.max(1));
+        let fits = |block: &Block| rows == 0 || block.trades.len() + rows <= every;
+        match self.blocks.back_mut() {
+            Some(tail) if fits(tail) => append(Arc::make_mut(&mut tail.trades), trades),
+            None if rows == 0 => return,
+            _ => {
+                let states = desk.states().cloned();
+                // Large pieces are kept as they are; small ones are gathered.
+                let kept = if rows >= every / 4 {
+                    Arc::clone(trades)
+                } else {
+                    let feed = Arc::clone(&trades.feed);
+                    let mut own = TradeBatch::with_capacity(feed, every);
+                    append(&mut own, trades);
+                    Arc::new(own)
+                };
+                self.blocks.push_back(Block::new(kept, states));
+            }
+        }
+        self.trades += rows as u64;
+        if let Some(tail) = self.blocks.back_mut() {
+            tail.gaps.extend(gaps);
+        }
+        self.forget();
+    }
+
+    /// Notes a bar that the desk has made of them.
+    pub(crate) fn on_bar(&mut self, seat: usize, bar: &Bar) {
+        let tail = self.blocks.back_mut().and_then(|tail| tail.seats[seat].as_mut());
+        if let Some(past) = tail {
+            past.bars.push(bar.clone());
+        }
+    }
+
+    /// Follows a desk that takes other specifications.
+    pub(crate) fn reseat(&mut self, before: &[BarSpec], now: &[BarSpec]) {
+        let stays: Vec<_> =
+            (now.iter()).map(|spec| before.iter().position(|earlier| earlier == spec)).collect();
+        for block in &mut self.blocks {
+            let mut seats = std::mem::take(&mut block.seats);
+            block.seats = stays.iter().map(|from| seats.get_mut((*from)?)?.take()).collect();
+        }
+    }
+
+    fn forget(&mut self) {
+        let now = self.blocks.back().and_then(|tail| tail.trades.event_time.last().copied());
+        while self.blocks.len() > 1
+            && let Some(first) = self.blocks.front()
+        {
+            let rows = first.trades.len() as u64;
+            let enough = self.trades - rows >= self.window.trades;
+            let time = first.trades.event_time.last().copied();
+            let old = now
+                .zip(time)
+                .is_some_and(|(now, time)| now.saturating_sub(time) > self.window.time);
+            if !enough && !old {
+                break;
+            }
+            self.trades -= rows;
+            self.forgotten = first.last_id().or(self.forgotten);
+            self.blocks.pop_front();
+        }
+    }
+
+    /// Takes corrections; those whose time has not come wait.
+    pub fn order(&mut self, corrections: impl IntoIterator<Item = Correction>) {
+        self.pending.extend(corrections);
+        self.pending.sort_by_key(due);
+    }
+
+    /// Applies what is due to the past and to the desk; none if nothing is. `behind` are the gaps
+    /// behind the last trade.
+    pub(crate) fn revise(&mut self, desk: &mut Desk, behind: &mut Vec<Gap>) -> Option<Revision> {
+        let due = self.pending.partition_point(|c| self.last.is_some_and(|last| due(c) <= last));
+        if due == 0 {
+            return None;
+        }
+        // As they were told, for each id.
+        let mut waiting: Vec<Correction> = self.pending.drain(..due).collect();
+        waiting.sort_by_key(|correction| correction.trade_id);
+        let mut out = Revision::default();
+        if let Some(tail) = self.blocks.back_mut() {
+            tail.gaps.append(behind);
+        }
+        while !waiting.is_empty() {
+            // One per id at a time: the next finds the history as this one leaves it.
+            let mut round: Vec<Correction> = Vec::new();
+            waiting.retain(|correction| {
+                let again = round.last().is_some_and(|c| c.trade_id == correction.trade_id);
+                if !again {
+                    round.push(*correction);
+                }
+                again
+            });
+            round.retain(|correction| {
+                let outcome = self.judge(correction);
+                out.outcomes.push((*correction, outcome));
+                outcome == Outcome::Applied
+            });
+            if round.is_empty() {
+                continue;
+            }
+            self.revisions += 1;
+            let walk = Walk {
+                blocks: &mut self.blocks,
+                origin: self.forgotten.is_none(),
+                number: self.revisions,
+                every: self.window.every.max(1),
+                corrections: &round,
+                out: &mut out,
+            };
+            walk.run(desk);
+        }
+        if let Some(tail) = self.blocks.back_mut() {
+            *behind = tail.gaps_behind();
+        }
+        self.trades = self.blocks.iter().map(|block| block.trades.len() as u64).sum();
+        Some(out)
+    }
+
+    /// What becomes of a correction, were it applied now.
+    fn judge(&self, correction: &Correction) -> Outcome {
+        let id = correction.trade_id;
+        if self.blocks.is_empty() || self.forgotten.is_some_and(|forgotten| id <= forgotten) {
+            return Outcome::Refused(Refusal::BeyondWindow);
+        }
+        let block = &self.blocks[locate(&self.blocks, 0, id)];
+        let there = block.row(id).ok().map(|row| block.trades.trade(row));
+        match (there, correction.change) {
+            (Some(there), Change::Add(trade) | Change::Replace(trade)) if there == trade => {
+                Outcome::AlreadySo
+            }
+            (Some(_), Change::Add(_)) => Outcome::Refused(Refusal::OtherTradeThere),
+            (None, Change::Remove) if block.misses(id) => Outcome::AlreadySo,
+            (None, Change::Remove | Change::Replace(_)) => Outcome::Refused(Refusal::NoSuchTrade),
+            _ => Outcome::Applied,
+        }
+    }
+
+    /// The input has ended: what still waits never will be applied.
+    pub fn never_reached(&mut self) -> Vec<Correction> {
+        std::mem::take(&mut self.pending)
+    }
+}
+
+/// The id after which a correction can be applied.
+fn due(correction: &Correction) -> u64 {
+    correction.trade_id.max(correction.known_after)
+}

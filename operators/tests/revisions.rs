@@ -1,0 +1,305 @@
+//! Corrections of the past: the net of all updates is what a fresh run makes of the corrected
+//! history.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[allow(dead_code)]
+mod generate;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use barflow_operators::bar::Bar;
+use barflow_operators::batch::TradeBatch;
+use barflow_operators::checkpoint::account::Account;
+use barflow_operators::dataflow::validate::Sequenced;
+use barflow_operators::position::Position;
+use barflow_operators::revision::{Change, Correction, Outcome, Refusal, Revision, Window};
+use barflow_operators::sequence::Gap;
+use barflow_operators::spec::BarSpec;
+use barflow_operators::trade::{Aggressor, Trade};
+use proptest::prelude::*;
+
+/// Bars that stand, in order, by specification.
+type Standing = BTreeMap<String, Vec<Bar>>;
+
+const EVERYTHING: Window = Window { trades: u64::MAX, time: i64::MAX, every: 1024 };
+
+fn piece(before: Option<u64>, trades: &[Trade], corrections: Vec<Correction>) -> Sequenced {
+    let mut last = before;
+    let mut gaps = Vec::new();
+    for trade in trades {
+        if let Some(last) = last.filter(|last| last + 1 < trade.trade_id) {
+            gaps.push(Gap { first_missing: last + 1, last_missing: trade.trade_id - 1 });
+        }
+        last = Some(trade.trade_id);
+    }
+    Sequenced {
+        trades: Arc::new(TradeBatch::from_trades(generate::feed(true), trades)),
+        position: Position {
+            source: "tape".into(),
+            member: "tape".into(),
+            byte: 0,
+            line: 0,
+            trade_id: last.unwrap_or(0),
+        },
+        gaps,
+        voids: Vec::new(),
+        received: 0,
+        specs: None,
+        corrections,
+    }
+}
+
+/// An instrument's account, and what a reader of its updates holds.
+struct Job {
+    account: Account,
+    last: Option<u64>,
+    standing: Standing,
+    revisions: Vec<Revision>,
+}
+
+impl Job {
+    fn new(specs: &[BarSpec], window: Option<Window>) -> Self {
+        let mut account = Account::new(generate::feed(true), specs);
+        if let Some(window) = window {
+            account.retain(window);
+        }
+        Self { account, last: None, standing: Standing::new(), revisions: Vec::new() }
+    }
+
+    fn take(&mut self, trades: &[Trade], corrections: Vec<Correction>) {
+        let piece = piece(self.last, trades, corrections);
+        self.last = trades.last().map(|last| last.trade_id).or(self.last);
+        let standing = &mut self.standing;
+        let taken = self.account.on_sequenced(&piece, true, |spec, bar, diff| {
+            let bars = standing.entry(spec.to_string()).or_default();
+            if diff == 1 {
+                // Of several bars that one trade closes, the order is theirs.
+                let at = bars.partition_point(|other| other.last_trade_id <= bar.last_trade_id);
+                bars.insert(at, bar);
+            } else {
+                assert_eq!(diff, -1);
+                let at = bars.iter().position(|other| *other == bar).unwrap();
+                bars.remove(at);
+            }
+        });
+        self.revisions.extend(taken.revision.map(|revision| *revision));
+    }
+
+    /// What readers hold, without what only says how it came about.
+    fn net(&self) -> Vec<u8> {
+        let mut standing = self.standing.clone();
+        standing.retain(|_, bars| !bars.is_empty());
+        for bar in standing.values_mut().flatten() {
+            (bar.seq, bar.revision) = (0, 0);
+        }
+        postcard::to_stdvec(&standing).unwrap()
+    }
+
+    fn difference(&self, other: &Self) -> String {
+        let empty = Vec::new();
+        for spec in self.standing.keys().chain(other.standing.keys()) {
+            let ours = self.standing.get(spec).unwrap_or(&empty);
+            let its = other.standing.get(spec).unwrap_or(&empty);
+            for at in 0..ours.len().max(its.len()) {
+                let same =
+                    |a: &Bar, b: &Bar| Bar { seq: b.seq, revision: b.revision, ..a.clone() } == *b;
+                if !matches!((ours.get(at), its.get(at)), (Some(a), Some(b)) if same(a, b)) {
+                    return format!("{spec} bar {at}: {:#?}\n{:#?}", ours.get(at), its.get(at));
+                }
+            }
+        }
+        "bytes only".to_owned()
+    }
+
+    fn outcomes(&self) -> Vec<Outcome> {
+        self.revisions.iter().flat_map(|r| r.outcomes.iter().map(|(_, outcome)| *outcome)).collect()
+    }
+}
+
+fn named(specs: Vec<BarSpec>) -> Vec<BarSpec> {
+    let name = |(at, spec): (usize, &BarSpec)| {
+        BarSpec::new(&format!("spec{at}"), spec.sign(), spec.limits(), *spec.rule()).unwrap()
+    };
+    specs.iter().enumerate().map(name).collect()
+}
+
+/// What happens to a trade of the true history: it comes in time and as it is, it comes late, it
+/// comes though it should not have, or it comes with another price first.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    Right,
+    Late(usize),
+    Struck(usize),
+    Wrong(usize),
+    /// No trade has this id, and none ever had.
+    Nothing,
+}
+
+fn fate() -> impl Strategy<Value = Fate> {
+    prop_oneof![
+        20 => Just(Fate::Right),
+        1 => (0usize..300).prop_map(Fate::Late),
+        1 => (0usize..300).prop_map(Fate::Struck),
+        1 => (0usize..300).prop_map(Fate::Wrong),
+        1 => Just(Fate::Nothing),
+    ]
+}
+
+/// Any rule, those of other programs among them.
+fn any_spec() -> impl Strategy<Value = BarSpec> {
+    prop_oneof![
+        3 => generate::spec(),
+        1 => generate::compat::rules().prop_map(generate::plain),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_net_of_all_updates_is_a_fresh_run_on_the_corrected_history(
+        specs in prop::collection::vec(any_spec(), 1..4),
+        trades in generate::trades(400),
+        fates in prop::collection::vec(fate(), 1..80),
+        lengths in prop::collection::vec(1usize..40, 1..6),
+        every in 1usize..60,
+        ahead in any::<bool>(),
+    ) {
+        let specs = named(specs);
+        let mut right = Vec::new();
+        let mut delivered = Vec::new();
+        // By the number of delivered trades after which it becomes known.
+        let mut known: BTreeMap<usize, Vec<Correction>> = BTreeMap::new();
+        for ((at, trade), fate) in trades.iter().enumerate().zip(fates.iter().cycle()) {
+            let trade = Trade { trade_id: 10 + at as u64, ..*trade };
+            let mut later = |lag: usize, change| {
+                let correction = Correction { trade_id: trade.trade_id, change, known_after: 0 };
+                known.entry(delivered.len() + lag).or_default().push(correction);
+            };
+            match *fate {
+                Fate::Right => {}
+                Fate::Late(lag) => {
+                    later(lag, Change::Add(trade));
+                    right.push(trade);
+                    continue;
+                }
+                Fate::Struck(lag) => {
+                    later(lag, Change::Remove);
+                    delivered.push(trade);
+                    continue;
+                }
+                Fate::Wrong(lag) => {
+                    later(lag, Change::Replace(trade));
+                    right.push(trade);
+                    delivered.push(Trade { price: trade.price + 0.3, qty: 5.0, ..trade });
+                    continue;
+                }
+                Fate::Nothing => continue,
+            }
+            right.push(trade);
+            delivered.push(trade);
+        }
+        prop_assume!(!delivered.is_empty());
+        // A trade behind all of them, so that every correction's place is passed.
+        let end = Trade { trade_id: 10_000, ..delivered[0] };
+        right.push(end);
+        delivered.push(end);
+
+        let mut fresh = Job::new(&specs, None);
+        fresh.take(&right, Vec::new());
+        let mut revised = Job::new(&specs, Some(Window { every, ..EVERYTHING }));
+        let mut lengths = lengths.iter().cycle();
+        let mut at = 0;
+        let mut ordered = 0;
+        while at < delivered.len() {
+            let rows = (*lengths.next().unwrap()).min(delivered.len() - at);
+            let horizon = if ahead { usize::MAX } else { at };
+            let later = match horizon.checked_add(1) {
+                Some(horizon) => known.split_off(&horizon),
+                None => BTreeMap::new(),
+            };
+            let due: Vec<Correction> = std::mem::replace(&mut known, later).into_values().flatten().collect();
+            ordered += due.len();
+            revised.take(&delivered[at..at + rows], due);
+            at += rows;
+        }
+        let rest: Vec<Correction> = known.into_values().flatten().collect();
+        ordered += rest.len();
+        revised.take(&[], rest);
+        prop_assert_eq!(revised.outcomes(), vec![Outcome::Applied; ordered]);
+        prop_assert!(revised.net() == fresh.net(), "{}", revised.difference(&fresh));
+        for bars in revised.standing.values() {
+            prop_assert!(bars.windows(2).all(|pair| pair[0].seq <= pair[1].seq), "{:?}", bars);
+        }
+        // And it goes on like the fresh one.
+        let more: Vec<Trade> = trades.iter().enumerate()
+            .map(|(at, trade)| Trade { trade_id: 10_001 + at as u64, ..*trade }).collect();
+        fresh.take(&more, Vec::new());
+        revised.take(&more, Vec::new());
+        prop_assert!(revised.net() == fresh.net(), "{}", revised.difference(&fresh));
+    }
+}
+
+fn trade(id: u64) -> Trade {
+    Trade {
+        trade_id: id,
+        event_time: id as i64,
+        price: 1.0,
+        qty: 1.0,
+        quote: 1.0,
+        aggressor: Aggressor::Buyer,
+        count: 1,
+    }
+}
+
+#[test]
+fn corrections_that_change_nothing_or_cannot_be_applied_say_so() {
+    let specs = [generate::wald(barflow_operators::measure::Measure::Dollar, 0.01, 10.0)];
+    let window = Window { trades: 20, time: i64::MAX, every: 10 };
+    let mut job = Job::new(&specs, Some(window));
+    for start in (1..101).step_by(5) {
+        let trades: Vec<Trade> = (start..start + 5).filter(|id| *id != 95).map(trade).collect();
+        job.take(&trades, Vec::new());
+    }
+    let correct = |trade_id, change| Correction { trade_id, change, known_after: 0 };
+    let other = Trade { price: 2.0, ..trade(90) };
+    job.take(
+        &[],
+        vec![
+            correct(3, Change::Remove),
+            correct(90, Change::Add(trade(90))),
+            correct(91, Change::Add(Trade { trade_id: 91, ..other })),
+            correct(92, Change::Replace(trade(92))),
+            correct(95, Change::Remove),
+            correct(96, Change::Remove),
+            // The second finds what the first has left.
+            correct(96, Change::Replace(trade(96))),
+            correct(97, Change::Remove),
+            correct(97, Change::Add(trade(97))),
+            // Its place has not come.
+            correct(200, Change::Remove),
+        ],
+    );
+    let refused = Outcome::Refused;
+    assert_eq!(
+        job.outcomes(),
+        [
+            refused(Refusal::BeyondWindow),
+            Outcome::AlreadySo,
+            refused(Refusal::OtherTradeThere),
+            Outcome::AlreadySo,
+            Outcome::AlreadySo,
+            Outcome::Applied,
+            Outcome::Applied,
+            refused(Refusal::NoSuchTrade),
+            Outcome::Applied,
+        ]
+    );
+    let left = job.account.never_reached().unwrap();
+    assert_eq!(left.outcomes.len(), 1);
+    assert_eq!(left.outcomes[0].1, refused(Refusal::NeverReached));
+    let mut none = Job::new(&specs, None);
+    none.take(&[trade(1)], vec![correct(1, Change::Remove)]);
+    assert_eq!(none.outcomes(), [refused(Refusal::NotRetained)]);
+}
