@@ -94,6 +94,7 @@ fn through_graph(book: &BarBook, intakes: Vec<Intake>, pool: &BatchPool) -> u64 
         // Takes every batch back: freeing memory is not the graph's work.
         pool: pool.clone(),
         resume: BTreeMap::new(),
+        revises: false,
     };
     let options = GraphOptions::new(Arc::new(move |feed| book.for_feed(feed)), validate);
     let feeder: Feeder = Box::new(move |inlets, _stop| {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use barflow_operators::batch::{Feed, IdKind};
 use barflow_operators::position::Position;
 use barflow_operators::sign::SignRule;
+use barflow_replay::corrections::Corrections;
 use barflow_replay::error::ReplayError;
 use barflow_replay::plan::{InstrumentPlan, Plan};
 use barflow_replay::stream::{InstrumentStream, ReadOptions};
@@ -17,7 +18,8 @@ use crate::graph::run::{Feeder, Workers};
 
 /// One feeder per worker of this process. An instrument is read by the worker that its trades
 /// would be sent to anyway, so nothing crosses between workers; histories of one worker are read
-/// one after the other. An instrument with a position goes on there.
+/// one after the other. An instrument with a position goes on there; corrections that were due
+/// before it have been applied.
 ///
 /// # Errors
 /// When an instrument cannot go on with these files.
@@ -26,6 +28,7 @@ pub fn feeders(
     workers: &Workers,
     options: &ReadOptions,
     resumption: &Resumption,
+    mut corrections: Corrections,
 ) -> Result<Vec<Feeder>, ReplayError> {
     let share = workers.share();
     let mut histories: Vec<Vec<_>> = (0..workers.here()).map(|_| Vec::new()).collect();
@@ -37,7 +40,11 @@ pub fn feeders(
             }
             let position = resumption.positions.get(id);
             let resume = position.map(|position| go_on(&instrument, position)).transpose()?;
-            histories[worker].push((instrument, resume.flatten()));
+            let mut wrong = corrections.remove(id).unwrap_or_default();
+            if let Some(position) = position {
+                wrong.retain(|c| c.trade_id.max(c.known_after) > position.trade_id);
+            }
+            histories[worker].push((instrument, resume.flatten(), wrong));
         }
     }
     Ok(histories
@@ -49,10 +56,13 @@ pub fn feeders(
                 // Only its own: the others' sources end when their readers do.
                 let inlet = inlets.swap_remove(worker);
                 drop(inlets);
-                for (history, resume) in mine {
+                for (history, resume, mut wrong) in mine {
                     let options = ReadOptions { resume, ..options.clone() };
                     for intake in InstrumentStream::open(history, options)? {
-                        if stop.is_raised() || inlet.send(intake?).is_err() {
+                        let mut intake = intake?;
+                        // All at the beginning: they wait until their place has passed.
+                        intake.corrections = std::mem::take(&mut wrong);
+                        if stop.is_raised() || inlet.send(intake).is_err() {
                             return Ok(());
                         }
                     }

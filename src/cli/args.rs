@@ -128,6 +128,10 @@ pub struct ReplayArgs {
     #[arg(long)]
     pub create_topics: bool,
 
+    /// Also keep the bars that stand, by key, in a compacted topic beside each topic: TOPIC.current
+    #[arg(long)]
+    pub current: bool,
+
     /// How bars are delivered.
     #[command(flatten)]
     pub delivery: DeliveryArgs,
@@ -168,6 +172,15 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "FOLDER", env = "BARFLOW_SINK_TRADES", value_hint = ValueHint::DirPath)]
     pub sink_trades: Option<String>,
 
+    /// Correct the history: add, remove or replace trades by their ids (CSV, docs/revisions.md)
+    #[arg(long, value_name = "FILE", env = "BARFLOW_CORRECTIONS", value_hint = ValueHint::FilePath)]
+    pub corrections: Option<String>,
+
+    /// Retain so much of the past for corrections and late trades: a time, a number of trades, or
+    /// both (1h,500000) [default: 1000000 with --corrections, else nothing]
+    #[arg(long, value_name = "WINDOW", env = "BARFLOW_REVISION_WINDOW")]
+    pub revision_window: Option<String>,
+
     /// Trades that may wait for a missing id [default: 1024]
     #[arg(long, value_name = "N", env = "BARFLOW_REORDER_WINDOW", hide_short_help = true)]
     pub reorder_window: Option<String>,
@@ -195,6 +208,8 @@ impl ReplayArgs {
             ("quote", "--quote", &self.quote),
             ("contract_size", "--contract-size", &self.contract_size),
             ("trades", "--sink-trades", &self.sink_trades),
+            ("corrections", "--corrections", &self.corrections),
+            ("revision_window", "--revision-window", &self.revision_window),
             ("reorder_window", "--reorder-window", &self.reorder_window),
             ("batch_rows", "--batch-rows", &self.batch_rows),
         ] {
@@ -209,6 +224,9 @@ impl ReplayArgs {
         put(&mut typed.kafka, "encoding", "--encoding", &self.encoding);
         if self.no_verify {
             typed.replay.put("verify", Value::Text("false".into()), "--no-verify");
+        }
+        if self.current {
+            typed.kafka.put("current", Value::Text("true".into()), "--current");
         }
         if self.create_topics {
             typed.kafka.put("create_topics", Value::Text("true".into()), "--create-topics");

@@ -43,7 +43,11 @@ pub fn run(args: &DiffArgs) -> Result<Outcome, Failure> {
             _ => Failure::outside(error),
         })
     };
-    let verdict = compare(read(&args.a)?, read(&args.b)?, Rules { synchronise: args.synchronise });
+    let verdict = compare(
+        read(&args.a)?,
+        read(&args.b)?,
+        Rules { synchronise: args.synchronise, revised: false },
+    );
     for remark in &verdict.remarks {
         eprintln!("{remark}");
     }

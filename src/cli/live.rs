@@ -17,6 +17,7 @@ use super::delivery::DeliveryArgs;
 use super::failure::{Failure, Outcome};
 use super::mesh::{MeshArgs, connect, unmesh};
 use super::replay::{input_failure, rejected};
+use super::revisions::on_revision;
 use super::signals::Signals;
 use super::sink;
 use super::summary::Summary;
@@ -33,6 +34,7 @@ use crate::feeds::hub::Outlets;
 use crate::feeds::session::SessionFault;
 use crate::graph::assemble::{GraphOptions, OnReject};
 use crate::graph::flow::EpochClock;
+use crate::graph::revised::Revised;
 use crate::graph::run::{Feeder, Pace, run as run_graph};
 use crate::graph::stop::{Cause, Stop};
 use crate::graph::tally::Tally;
@@ -338,7 +340,7 @@ pub(super) fn execute(mut settings: LiveSettings, run: Run) -> Result<Outcome, F
     };
     let pool = BatchPool::new(BATCH_ROWS, BATCHES);
     let on_reject = on_reject(quarantine.clone(), stop.clone());
-    let tally = Tally::default();
+    let (tally, revised) = (Tally::default(), Revised::default());
     let book = Book::new(settings.bars.clone());
     let shared = book.clone();
     let options = GraphOptions {
@@ -348,7 +350,10 @@ pub(super) fn execute(mut settings: LiveSettings, run: Run) -> Result<Outcome, F
             reorder_window: 1024,
             pool: pool.clone(),
             resume: begun.resume.orders,
+            revises: settings.revision_window.is_some(),
         },
+        window: settings.revision_window,
+        on_revision: on_revision(revised.clone(), quarantine.clone(), stop.clone()),
         on_reject: Arc::clone(&on_reject),
         trades: None,
         tally: tally.clone(),
@@ -357,6 +362,7 @@ pub(super) fn execute(mut settings: LiveSettings, run: Run) -> Result<Outcome, F
         latency: latency.clone(),
         checkpoints: begun.checkpoints,
     };
+    let revises = settings.revision_window.is_some();
     let reports = Reports::default();
     let pace = Pace { idle_spin: settings.idle_spin, ..Pace::LIVE };
     let supervisor = Supervisor {
@@ -398,6 +404,7 @@ pub(super) fn execute(mut settings: LiveSettings, run: Run) -> Result<Outcome, F
             .map(str::to_owned)
             .or_else(|| stop.asker())
             .map(|who| format!("stopped by {who}")),
+        revised: revises.then(|| revised.totals()),
         workers: &workers,
         remarks: &remarks,
     };

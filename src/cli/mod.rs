@@ -21,6 +21,7 @@ pub mod mesh;
 pub mod progress;
 pub mod record;
 pub mod replay;
+pub mod revisions;
 pub mod signals;
 pub mod sink;
 pub mod summary;

@@ -8,6 +8,7 @@ use barflow_operators::dataflow::validate::{RejectPolicy, ValidateOptions};
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::intake::Reject;
 use barflow_operators::pool::BatchPool;
+use barflow_replay::corrections::Corrections;
 use barflow_replay::error::ReplayError;
 use barflow_replay::plan::{InstrumentPlan, Plan, PlanOptions, plan};
 use barflow_replay::progress::Progress;
@@ -18,6 +19,7 @@ use super::args::ReplayArgs;
 use super::failure::{Failure, Outcome};
 use super::mesh::{connect, unmesh};
 use super::progress::Shown;
+use super::revisions::{corrections, fingerprint, on_revision};
 use super::signals::Signals;
 use super::sink;
 use super::summary::Summary;
@@ -26,6 +28,7 @@ use crate::config::replay::{QuoteChoice, ReplaySettings};
 use crate::delivery::{JobPlan, Resumption, Taken};
 use crate::graph::assemble::{GraphOptions, OnReject};
 use crate::graph::flow::EpochClock;
+use crate::graph::revised::Revised;
 use crate::graph::run::{Feeder, Pace, Workers, run as run_graph};
 use crate::graph::stop::{Cause, Stop};
 use crate::graph::tally::Tally;
@@ -80,6 +83,11 @@ pub(super) fn replay_into(
     report: bool,
 ) -> Result<Outcome, Failure> {
     let mut source = Source::find(settings)?;
+    let corrections = source.corrections(settings)?;
+    let window = settings.revision_window.or_else(|| {
+        let needed = settings.corrections.is_some();
+        needed.then_some(crate::config::revisions::DEFAULT)
+    });
     let workers = settings.mesh.workers(settings.workers);
     let same = settings.job().with("inputs", source.text());
     let job = job_name(settings, &source);
@@ -110,7 +118,7 @@ pub(super) fn replay_into(
     let mesh = connect(workers.clone(), &same, settings.mesh.patience, &stop)?;
     let begun = taken.begin(&JobPlan {
         job: wanted.job()?,
-        settings: wanted.settings(&decisive(settings)),
+        settings: wanted.settings(&decisive(settings)?),
         lenient: false,
         delivery: settings.delivery.clone(),
     })?;
@@ -146,7 +154,7 @@ pub(super) fn replay_into(
         }
         None => (None, None),
     };
-    let tally = Tally::default();
+    let (tally, revised) = (Tally::default(), Revised::default());
     let book = settings.bars.clone();
     let options = GraphOptions {
         specs_of: Arc::new(move |feed| book.for_feed(feed)),
@@ -155,7 +163,10 @@ pub(super) fn replay_into(
             reorder_window: source.reorder_window(settings),
             pool: pool.clone(),
             resume: begun.resume.orders.clone(),
+            revises: window.is_some(),
         },
+        window,
+        on_revision: on_revision(revised.clone(), quarantine.clone(), stop.clone()),
         on_reject: on_reject(quarantine.clone(), stop.clone()),
         trades,
         tally: tally.clone(),
@@ -164,7 +175,7 @@ pub(super) fn replay_into(
         latency: Latency::default(),
         checkpoints: begun.checkpoints,
     };
-    let feeders = source.feeders(settings, &workers, &read, &begun.resume, pool)?;
+    let feeders = source.feeders(settings, &workers, &read, &begun.resume, corrections, pool)?;
     let shown = report.then(|| Shown::start(progress.clone(), bytes));
     let result = run_graph(mesh, Pace::HISTORY, options, feeders, begun.sinks);
     drop(shown);
@@ -184,12 +195,14 @@ pub(super) fn replay_into(
             report: result.as_ref().ok(),
             elapsed: started.elapsed(),
             stopped: stopped_by(&signals, &stop, &tally),
+            revised: window.map(|_| revised.totals()),
             workers: &workers,
             remarks: &remarks,
         };
         eprint!("{}", summary.text());
     }
-    conclude(result, kept.map(drop), rejected > 0 && quarantine.is_some())
+    let set_aside = rejected > 0 && quarantine.is_some();
+    conclude(result, kept.map(drop), set_aside || revised.totals().refused > 0)
 }
 
 /// The same command is the same job, whatever else runs beside it.
@@ -212,14 +225,16 @@ fn went_on(resume: &Resumption) -> Vec<String> {
 }
 
 /// What decides, besides the bars, which bars come out.
-fn decisive(settings: &ReplaySettings) -> [(&'static str, Option<String>); 5] {
-    [
+fn decisive(settings: &ReplaySettings) -> Result<[(&'static str, Option<String>); 6], Failure> {
+    let corrections = settings.corrections.as_deref().map(fingerprint).transpose();
+    Ok([
+        ("corrections", corrections.map_err(input_failure)?),
         ("quote", Some(format!("{:?}", settings.quote).to_lowercase())),
         ("contract_size", settings.contract_size.map(|size| size.to_string())),
         ("from", settings.from.map(|time| time.to_string())),
         ("reorder_window", Some(settings.reorder_window.to_string())),
         ("protocol", settings.protocol.clone()),
-    ]
+    ])
 }
 
 fn on_reject(quarantine: Option<Arc<Quarantine>>, stop: Stop) -> OnReject {
@@ -340,16 +355,29 @@ impl Source {
         }
     }
 
+    /// What the user says is wrong with the files.
+    fn corrections(&self, settings: &ReplaySettings) -> Result<Corrections, Failure> {
+        match (self, &settings.corrections) {
+            (Self::Files(plan), Some(path)) => {
+                corrections(path, plan, settings.contract_size).map_err(input_failure)
+            }
+            _ => Ok(Corrections::new()),
+        }
+    }
+
     fn feeders(
         self,
         settings: &ReplaySettings,
         workers: &Workers,
         read: &ReadOptions,
         resume: &Resumption,
+        corrections: Corrections,
         pool: BatchPool,
     ) -> Result<Vec<Feeder>, Failure> {
         match self {
-            Self::Files(plan) => feeders(plan, workers, read, resume).map_err(input_failure),
+            Self::Files(plan) => {
+                feeders(plan, workers, read, resume, corrections).map_err(input_failure)
+            }
             // Read from their beginning again: what was applied is known by its ids.
             Self::Recordings(found) => {
                 Ok(found.feeders(workers, recording_options(settings), pool))

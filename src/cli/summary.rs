@@ -9,6 +9,7 @@ use barflow_operators::dataflow::ledger::FactKind;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::sequence::Gap;
 
+use crate::graph::revised::Totals;
 use crate::graph::tally::Tally;
 use crate::graph::workers::Workers;
 use crate::sinks::SinkReport;
@@ -28,6 +29,8 @@ pub struct Summary<'a> {
     pub elapsed: Duration,
     /// Where it stopped, if it was stopped.
     pub stopped: Option<String>,
+    /// What corrections came to, if the past can be corrected.
+    pub revised: Option<Totals>,
     /// Which process of which this is.
     pub workers: &'a Workers,
     /// Remarks, such as a fallback to the tick rule.
@@ -93,6 +96,9 @@ impl Summary<'_> {
                 grouped(ticks.value_at_quantile(0.9))
             );
         }
+        if let Some(revised) = &self.revised {
+            describe_revisions(&mut text, revised);
+        }
         for remark in self.remarks {
             let _ = writeln!(text, "note: {remark}");
         }
@@ -153,10 +159,32 @@ impl Summary<'_> {
                 FactKind::TimeReversals => c.time_reversals += n,
                 FactKind::Rejected => c.rejected += n,
                 FactKind::Gap(gap) => c.gaps.extend(std::iter::repeat_n(gap, n as usize)),
-                FactKind::Bars(_) => {}
+                FactKind::Corrected
+                | FactKind::AlreadySo
+                | FactKind::CorrectionsRefused
+                | FactKind::Bars(_) => {}
             }
         }
         counts
+    }
+}
+
+fn describe_revisions(text: &mut String, revised: &Totals) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        text,
+        "corrections: {} applied, {} already so, {} refused; {} bars no longer stand, {} take their \
+         place",
+        grouped(revised.applied),
+        grouped(revised.already_so),
+        grouped(revised.refused),
+        grouped(revised.retracted),
+        grouped(revised.made)
+    );
+    if revised.applied > 0 {
+        let at = |quantile| grouped(revised.recomputed.value_at_quantile(quantile));
+        let (p50, p99) = (at(0.5), at(0.99));
+        let _ = writeln!(text, "trades fed again per correction: p50 {p50}, p99 {p99}");
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::args::ReplayArgs;
 use super::failure::{Failure, Outcome};
 use super::replay::replay_into;
-use crate::compare::audit::{Audit, Mark, judge, ranges};
+use crate::compare::audit::{Audit, Mark, Standing, judge, ranges};
 use crate::compare::cell::{Cell, Row};
 use crate::compare::source::{self, SourceError};
 use crate::config::file::ConfigFile;
@@ -49,7 +49,7 @@ pub struct VerifyArgs {
     pub replay: ReplayArgs,
 }
 
-type Series = BTreeMap<(String, String), Vec<Mark>>;
+type Series = BTreeMap<(String, String), Standing>;
 
 /// Runs the command.
 ///
@@ -84,8 +84,8 @@ pub fn run(args: VerifyArgs) -> Result<Outcome, Failure> {
     let audits: Vec<_> = expected
         .iter()
         .map(|(series, bars)| {
-            let found = found.get(series).map_or(&[][..], Vec::as_slice);
-            (series, judge(bars, found))
+            let found = found.get(series).map_or(&[][..], Standing::bars);
+            (series, judge(bars.bars(), found))
         })
         .collect();
     for ((instrument, spec), audit) in &audits {
@@ -136,7 +136,8 @@ fn note(series: &mut Series, row: &Row) {
         _ => 0,
     };
     let trades = (whole("first_trade_id"), whole("last_trade_id"));
-    series.entry(row.key()).or_default().push(Mark { seq: whole("seq"), trades, digest });
+    let mark = Mark { seq: whole("seq"), trades, digest };
+    series.entry(row.key()).or_default().take(mark, row.retracts(), whole("revision"));
 }
 
 fn as_text(audit: &Audit) -> String {
@@ -193,12 +194,12 @@ struct Keeper(Arc<Mutex<Series>>);
 impl BarSink for Keeper {
     fn commit(&mut self, commit: &Commit) -> Result<(), SinkError> {
         let mut series = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (published, _) in &commit.bars {
+        for (published, diff) in &commit.bars {
             let key = (published.feed.instrument.to_string(), published.spec.to_string());
             let bar = &published.bar;
             let trades = (bar.first_trade_id, bar.last_trade_id);
             let mark = Mark { seq: bar.seq, trades, digest: bar.state_digest };
-            series.entry(key).or_default().push(mark);
+            series.entry(key).or_default().take(mark, *diff < 0, bar.revision.into());
         }
         Ok(())
     }

@@ -70,6 +70,32 @@ impl Audit {
     }
 }
 
+/// The bars of a series that stand, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Standing(Vec<Mark>);
+
+impl Standing {
+    /// Takes a bar as an output lists it: one that stands, one that a correction puts in its place,
+    /// or one that no longer stands.
+    pub fn take(&mut self, mark: Mark, retracts: bool, revision: u64) {
+        if retracts {
+            if let Some(at) = self.0.iter().rposition(|other| *other == mark) {
+                self.0.remove(at);
+            }
+        } else if revision == 0 {
+            self.0.push(mark);
+        } else {
+            let before = |other: &Mark| other.trades.1 < mark.trades.1;
+            self.0.insert(self.0.partition_point(before), mark);
+        }
+    }
+
+    /// The bars.
+    pub fn bars(&self) -> &[Mark] {
+        &self.0
+    }
+}
+
 /// Judges a series: recomputed bars in order, found bars in the order of the output.
 pub fn judge(expected: &[Mark], found: &[Mark]) -> Audit {
     let mut audit = Audit { expected: expected.len() as u64, ..Audit::default() };

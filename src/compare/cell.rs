@@ -82,6 +82,11 @@ impl Row {
         (text("instrument"), text("spec"))
     }
 
+    /// Whether it says that an earlier row of the same fields no longer stands.
+    pub fn retracts(&self) -> bool {
+        *self.get("retracts") == Cell::Text("true".to_owned())
+    }
+
     /// A field that counts; 0 if it is not there.
     pub fn whole(&self, name: &str) -> i128 {
         match self.get(name) {

@@ -12,6 +12,9 @@ pub struct Rules {
     /// there on everything but the bar's number must be equal. For runs that began at different
     /// trades.
     pub synchronise: bool,
+    /// Corrections have changed one of the two: bars that stand are compared without their numbers.
+    /// Found out by [`compare`].
+    pub revised: bool,
 }
 
 /// What came of it.
@@ -25,7 +28,35 @@ pub struct Verdict {
     pub remarks: Vec<String>,
 }
 
-type Sequences = BTreeMap<(String, String), Vec<Row>>;
+type Sequences = BTreeMap<(String, String), Sequence>;
+
+/// The bars of a sequence that stand.
+#[derive(Default)]
+struct Sequence {
+    bars: Vec<Row>,
+    /// Whether corrections have changed it: then numbers tell only how that came about.
+    revised: bool,
+    /// Rows that take back what was never there.
+    unfounded: Vec<Row>,
+}
+
+impl Sequence {
+    fn take(&mut self, row: Row) {
+        self.revised |= row.retracts() || row.whole("revision") != 0;
+        if !row.retracts() {
+            return self.bars.push(row);
+        }
+        let same = |bar: &Row| {
+            ["last_trade_id", "seq", "revision", "state_digest"]
+                .iter()
+                .all(|field| bar.get(field) == row.get(field))
+        };
+        match self.bars.iter().rposition(same) {
+            Some(at) => drop(self.bars.remove(at)),
+            None => self.unfounded.push(row),
+        }
+    }
+}
 
 /// Compares all sequences of bars of two outputs.
 pub fn compare(a: Vec<Row>, b: Vec<Row>, rules: Rules) -> Verdict {
@@ -35,14 +66,33 @@ pub fn compare(a: Vec<Row>, b: Vec<Row>, rules: Rules) -> Verdict {
     for key in keys {
         let name = format!("{} {}", key.0, key.1);
         match (a.get(&key), b.get(&key)) {
-            (Some(a), Some(b)) => sequence(&name, a, b, rules, &mut verdict),
+            (Some(a), Some(b)) => {
+                let rules = Rules { revised: a.revised || b.revised, ..rules };
+                if rules.revised {
+                    verdict.remarks.push(format!(
+                        "{name}: corrections have changed it; what stands is compared, without \
+                         its numbers"
+                    ));
+                }
+                sequence(&name, &a.bars, &b.bars, rules, &mut verdict);
+            }
             (Some(a), None) => {
-                verdict.differences.push(format!("{name}: A has {} bars, B none", a.len()));
+                verdict.differences.push(format!("{name}: A has {} bars, B none", a.bars.len()));
             }
             (None, Some(b)) => {
-                verdict.differences.push(format!("{name}: B has {} bars, A none", b.len()));
+                verdict.differences.push(format!("{name}: B has {} bars, A none", b.bars.len()));
             }
             (None, None) => {}
+        }
+        for (which, found) in [("A", a.get(&key)), ("B", b.get(&key))] {
+            for row in found.iter().flat_map(|found| &found.unfounded) {
+                verdict.differences.push(format!(
+                    "{name}: {which} takes back bar {} (trades {} to {}), which is not there",
+                    row.get("seq"),
+                    row.get("first_trade_id"),
+                    row.get("last_trade_id")
+                ));
+            }
         }
     }
     verdict
@@ -51,11 +101,11 @@ pub fn compare(a: Vec<Row>, b: Vec<Row>, rules: Rules) -> Verdict {
 fn sequences(rows: Vec<Row>) -> Sequences {
     let mut sequences = Sequences::new();
     for row in rows {
-        sequences.entry(row.key()).or_default().push(row);
+        sequences.entry(row.key()).or_default().take(row);
     }
-    for rows in sequences.values_mut() {
+    for sequence in sequences.values_mut() {
         // A topic with several partitions comes in any order; a stable sort keeps repeats apart.
-        rows.sort_by_key(|row| row.whole("seq"));
+        sequence.bars.sort_by_key(|row| (row.whole("seq"), row.whole("last_trade_id")));
     }
     sequences
 }
@@ -107,7 +157,13 @@ fn meeting(a: &[Row], b: &[Row]) -> Option<(usize, usize)> {
 
 /// How a bar differs, the telling fields first.
 fn bar(a: &Row, b: &Row, rules: Rules) -> Option<String> {
-    let skipped = |field: &str| rules.synchronise && field == "seq";
+    let skipped = |field: &str| match field {
+        "seq" => rules.synchronise || rules.revised,
+        "revision" => rules.revised,
+        // What stands takes nothing back, and older outputs do not say so.
+        "retracts" => true,
+        _ => false,
+    };
     let names: BTreeSet<&str> =
         a.0.iter()
             .chain(&b.0)
@@ -180,10 +236,32 @@ mod tests {
     }
 
     #[test]
+    fn what_was_taken_back_does_not_count() {
+        let with = |row: &Row, name: &str, cell: Cell| {
+            let mut row = row.clone();
+            row.0.retain(|(field, _)| field != name);
+            row.0.push((name.to_owned(), cell));
+            row
+        };
+        let fresh = vec![row(0, 10, "aa", 1.0), row(1, 15, "xx", 5.0), row(2, 20, "bb", 2.0)];
+        let wrong = row(0, 12, "cc", 9.0);
+        let gone = with(&wrong, "retracts", Cell::Text("true".into()));
+        let mut revised = vec![wrong, row(1, 20, "bb", 2.0), gone.clone()];
+        // Both take the number of the bar within which they close.
+        revised.push(with(&row(0, 10, "aa", 1.0), "revision", Cell::Whole(1)));
+        revised.push(with(&row(1, 15, "xx", 5.0), "revision", Cell::Whole(1)));
+        let verdict = compare(revised.clone(), fresh.clone(), Rules::default());
+        assert_eq!((verdict.equal, verdict.differences.len()), (3, 0), "{verdict:?}");
+        revised.push(gone);
+        let verdict = compare(revised, fresh, Rules::default());
+        assert!(verdict.differences[0].contains("A takes back bar 0"), "{verdict:?}");
+    }
+
+    #[test]
     fn runs_that_began_apart_are_compared_from_where_they_agree() {
         let a = vec![row(0, 10, "aa", 1.0), row(1, 20, "bb", 2.0), row(2, 30, "cc", 3.0)];
         let b = vec![row(0, 20, "bb", 9.0), row(1, 30, "cc", 3.0)];
-        let rules = Rules { synchronise: true };
+        let rules = Rules { synchronise: true, revised: false };
         let verdict = compare(a.clone(), b, rules);
         assert_eq!((verdict.equal, verdict.differences.len()), (1, 0), "{verdict:?}");
         assert!(verdict.remarks[0].contains("equal states at trade 20"), "{verdict:?}");

@@ -56,7 +56,7 @@ pub enum SourceError {
     },
 }
 
-/// Reads all bars of an output: `FILE.jsonl`, `FILE.parquet`, a folder of them, or
+/// Reads all rows of an output: `FILE.jsonl`, `FILE.parquet`, a folder of them, or
 /// `kafka://HOST:PORT/TOPIC`.
 ///
 /// # Errors
@@ -187,6 +187,7 @@ fn cell(column: &dyn Array, row: usize) -> Cell {
         DataType::Utf8 => Cell::Text(column.as_string::<i32>().value(row).to_owned()),
         DataType::UInt64 => Cell::Whole(column.as_primitive::<UInt64Type>().value(row).into()),
         DataType::UInt32 => Cell::Whole(column.as_primitive::<UInt32Type>().value(row).into()),
+        DataType::Boolean => Cell::Text(column.as_boolean().value(row).to_string()),
         DataType::Float64 => Cell::Number(column.as_primitive::<Float64Type>().value(row)),
         DataType::Timestamp(TimeUnit::Nanosecond, _) => {
             Cell::Whole(column.as_primitive::<TimestampNanosecondType>().value(row).into())

@@ -15,6 +15,8 @@ pub struct KafkaOptions {
     pub brokers: Option<String>,
     /// Topic template.
     pub topic: Option<String>,
+    /// Whether what stands is kept in compacted topics as well.
+    pub current: bool,
     /// Encoding of values.
     pub encoding: Encoding,
     /// Whether missing topics are created.
@@ -39,6 +41,7 @@ impl KafkaOptions {
         let options = Self {
             brokers: keys.text("brokers", problems).map(|(text, _)| text),
             topic: keys.text("topic", problems).map(|(text, _)| text),
+            current: keys.parse("current", "true or false", problems).unwrap_or(false),
             encoding: keys.choice("encoding", &encodings, problems).unwrap_or(Encoding::Json),
             create_topics: keys.parse("create_topics", "true or false", problems).unwrap_or(false),
             partitions: keys.parse("partitions", "a whole number", problems),
@@ -77,6 +80,7 @@ impl KafkaOptions {
         KafkaSettings {
             brokers: self.brokers.clone().unwrap_or_default(),
             topic_template: self.topic.clone().unwrap_or(defaults.topic_template),
+            current: self.current,
             encoding: self.encoding,
             create_topics: self.create_topics,
             partitions: self.partitions.unwrap_or(defaults.partitions),

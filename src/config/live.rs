@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use barflow_operators::instrument::InstrumentId;
+use barflow_operators::revision::Window;
 
 use super::bars::BarBook;
 use super::delivery::DeliveryOptions;
@@ -13,6 +14,7 @@ use super::kafka::KafkaOptions;
 use super::mesh::MeshSettings;
 use super::problem::Problems;
 use super::replay::{SINKS, SinkKind, Typed, bar_book, over};
+use super::revisions::window;
 use super::section::Section;
 use crate::feeds::plan::FeedPlan;
 use crate::graph::mesh::Job;
@@ -64,6 +66,8 @@ pub struct LiveSettings {
     pub report_every: Option<Duration>,
     /// Where Prometheus can ask for metrics, `host:port`.
     pub metrics: Option<std::net::SocketAddr>,
+    /// How much of the past is retained for late trades; none: they cannot be applied.
+    pub revision_window: Option<Window>,
     /// How long an idle worker polls before it sleeps.
     pub idle_spin: Duration,
 }
@@ -94,6 +98,7 @@ impl LiveSettings {
             record: live.text("record", p).map(|(path, _)| path.into()),
             report_every: duration(&mut live, "report_every", p, Duration::from_secs(60)),
             metrics: live.parse("metrics", "an address such as 127.0.0.1:9464", p),
+            revision_window: live.parse_with("revision_window", window, p),
             idle_spin: duration(&mut live, "idle_spin", p, Duration::from_millis(1))
                 .unwrap_or_default(),
             sink: kind,

@@ -13,4 +13,5 @@ pub mod live;
 pub mod mesh;
 pub mod problem;
 pub mod replay;
+pub mod revisions;
 pub mod section;

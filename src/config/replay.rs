@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use barflow_operators::instrument::InstrumentId;
+use barflow_operators::revision::Window;
 use jiff::civil;
 use jiff::tz::TimeZone;
 
@@ -13,6 +14,7 @@ use super::file::ConfigFile;
 use super::kafka::KafkaOptions;
 use super::mesh::MeshSettings;
 use super::problem::Problems;
+use super::revisions::window;
 use super::section::Section;
 use crate::feeds::venue::Channel;
 use crate::graph::mesh::Job;
@@ -92,6 +94,11 @@ pub struct ReplaySettings {
     pub batch_rows: usize,
     /// Folder for validated trades as Parquet.
     pub trades: Option<PathBuf>,
+    /// Corrections of the files' history (CSV).
+    pub corrections: Option<PathBuf>,
+    /// How much of the past is retained for corrections and late trades; none: they cannot be
+    /// applied.
+    pub revision_window: Option<Window>,
 }
 
 /// The bars of someone who names none.
@@ -152,6 +159,8 @@ impl ReplaySettings {
                 .unwrap_or(REORDER_WINDOW),
             batch_rows: replay.parse("batch_rows", whole, problems_ref).unwrap_or(BATCH_ROWS),
             trades: replay.text("trades", problems_ref).map(|(path, _)| path.into()),
+            corrections: replay.text("corrections", problems_ref).map(|(path, _)| path.into()),
+            revision_window: replay.parse_with("revision_window", window, problems_ref),
             sink: kind,
             out: sink.text("out", problems_ref).map(|(path, _)| path.into()),
             kafka: KafkaOptions::understand(kafka, file.take("kafka.properties"), problems_ref),
@@ -188,6 +197,10 @@ impl ReplaySettings {
         }
         if self.channel.is_some() && self.protocol.is_none() {
             problems.add("[replay]", "channel belongs to recordings: say their protocol as well");
+        }
+        if self.corrections.is_some() && self.protocol.is_some() {
+            let message = "corrections belong to trade files: recordings cannot be corrected";
+            problems.add("[replay]", message);
         }
         if let (Some(from), Some(to)) = (self.from, self.to)
             && from >= to

@@ -10,6 +10,7 @@ use barflow_operators::dataflow::validate::{Sequenced, ValidateOptions, validate
 use barflow_operators::desk::Joined;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::intake::Reject;
+use barflow_operators::revision::{Revision, Window};
 use barflow_operators::spec::BarSpec;
 use crossbeam::channel::Sender;
 use timely::container::CapacityContainerBuilder;
@@ -34,6 +35,9 @@ pub type SpecsOf = Arc<dyn Fn(&Feed) -> Vec<BarSpec> + Send + Sync>;
 /// Who is told of rows that are no lawful trades.
 pub type OnReject = Arc<dyn Fn(Reject) + Send + Sync>;
 
+/// Who is told of corrections of the past.
+pub type OnRevision = Arc<dyn Fn(&InstrumentId, &Revision) + Send + Sync>;
+
 /// What the dataflow needs to know; the same for every worker.
 #[derive(Clone)]
 pub struct GraphOptions {
@@ -43,6 +47,10 @@ pub struct GraphOptions {
     pub validate: ValidateOptions,
     /// Who is told of bad rows.
     pub on_reject: OnReject,
+    /// How much of the past is retained, so that it can be corrected; none for a run without.
+    pub window: Option<Window>,
+    /// Who is told of corrections.
+    pub on_revision: OnRevision,
     /// Where validated trades go, if anybody wants them.
     pub trades: Option<Sender<Sequenced>>,
     /// Where counts are kept.
@@ -64,6 +72,8 @@ impl GraphOptions {
             specs_of,
             validate,
             on_reject: Arc::new(|_| ()),
+            window: None,
+            on_revision: Arc::new(|_, _| ()),
             trades: None,
             tally: Tally::default(),
             stop: Stop::new(),
@@ -98,14 +108,16 @@ pub fn assemble(
     let specs_of = Arc::clone(&options.specs_of);
     let book = options.checkpoints.as_ref().map(Checkpoints::book);
     let pool = options.validate.pool.clone();
-    let built = bars(validated.trades, pool, move |feed| specs_of(feed), book);
+    let window = options.window;
+    let built = bars(validated.trades, pool, move |feed| specs_of(feed), book, window);
+    let revised = note_revisions(built.revisions, Arc::clone(&options.on_revision));
     built.joined.sink(Pipeline, "Joined", |(input, _frontier)| {
         input
             .for_each(|_, joined| joined.drain(..).for_each(|(i, joined)| say_joined(&i, &joined)));
     });
     let bar_facts = count_bars(built.bars.clone(), options.tally.clone(), options.latency.clone());
     let tally = options.tally.clone();
-    totals(scope.concatenate([validated.facts, bar_facts])).inspect_core(move |event| {
+    totals(scope.concatenate([validated.facts, bar_facts, revised])).inspect_core(move |event| {
         if let Ok((_, updates)) = event {
             tally.update_totals(updates);
         }
@@ -136,6 +148,31 @@ fn say_joined(instrument: &InstrumentId, joined: &Joined) {
     );
 }
 
+/// Tells of corrections, and passes on what they change for the ledger.
+fn note_revisions<'scope>(
+    revisions: StreamVec<'scope, Epoch, (InstrumentId, Box<Revision>)>,
+    on_revision: OnRevision,
+) -> StreamVec<'scope, Epoch, (Fact, Epoch, isize)> {
+    revisions.unary::<CapacityContainerBuilder<Vec<_>>, _, _, _>(
+        Pipeline,
+        "Revisions",
+        move |_cap, _info| {
+            move |input, output| {
+                input.for_each(|cap, revisions| {
+                    let Some(cap) = cap.retain_least(0) else { return };
+                    let epoch = *cap.time();
+                    for (instrument, revision) in revisions.drain(..) {
+                        on_revision(&instrument, &revision);
+                        let facts = Fact::of_revision(&instrument, &revision).into_iter();
+                        let facts = facts.map(|(fact, n)| (fact, epoch, n));
+                        output.session(&cap).give_iterator(facts);
+                    }
+                });
+            }
+        },
+    )
+}
+
 /// Notes lengths of bars, and how many there are as facts for the ledger: one per specification
 /// and message, however many bars a message holds.
 fn count_bars<'scope>(
@@ -149,7 +186,7 @@ fn count_bars<'scope>(
                 for (bar, _, _) in updates.iter() {
                     latency.note(bar.feed.instrument.venue(), Stage::Decided, bar.received);
                 }
-                tally.add_bars(updates.iter().filter(|(_, _, diff)| *diff > 0).map(|(b, _, _)| b));
+                tally.add_bars(updates.iter().map(|(bar, _, diff)| (bar, *diff)));
                 let mut session = output.session(&cap);
                 // Bars of a specification lie side by side, in order of epochs.
                 let alike = |a: &BarUpdate, b: &BarUpdate| {

@@ -22,6 +22,7 @@ pub mod handover;
 pub mod mesh;
 mod news;
 pub mod outlet;
+pub mod revised;
 pub mod run;
 pub mod stop;
 pub mod tally;

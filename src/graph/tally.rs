@@ -44,17 +44,20 @@ impl Tally {
         }
     }
 
-    /// Takes bars.
-    pub fn add_bars<'a>(&self, bars: impl Iterator<Item = &'a PublishedBar>) {
+    /// Takes bars that stand (+1) or no longer do (−1).
+    pub fn add_bars<'a>(&self, bars: impl Iterator<Item = (&'a PublishedBar, isize)>) {
         let mut lengths = self.lengths.lock().unwrap_or_else(PoisonError::into_inner);
-        for bar in bars {
+        for (bar, diff) in bars {
             let key = (bar.feed.instrument.clone(), Arc::clone(&bar.spec));
             let entry = lengths.entry(key).or_insert_with(|| BarLengths {
                 // Three digits are always lawful; the constructor fails only for more than five.
                 ticks: Histogram::new(3).unwrap_or_else(|_| unreachable!("3 digits are lawful")),
             });
             // Fails only beyond what a u64 histogram can grow to; such a length is no loss.
-            let _ = entry.ticks.record(bar.bar.ticks);
+            let _ = match diff {
+                1.. => entry.ticks.record(bar.bar.ticks).map_err(drop),
+                _ => take_back(&mut entry.ticks, bar.bar.ticks),
+            };
         }
     }
 
@@ -78,4 +81,10 @@ impl Tally {
     pub fn lengths(&self) -> Lengths {
         self.lengths.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+fn take_back(lengths: &mut Histogram<u64>, ticks: u64) -> Result<(), ()> {
+    let mut one = Histogram::<u64>::new_from(&*lengths);
+    one.record(ticks).map_err(drop)?;
+    lengths.subtract(&one).map_err(drop)
 }

@@ -71,7 +71,7 @@ pub struct JournaledSink {
     journal: File,
     checkpoint: LocalCheckpoint,
     /// Bars since the last cut, by worker: each cuts its own.
-    open: BTreeMap<usize, Vec<PublishedBar>>,
+    open: BTreeMap<usize, Vec<(PublishedBar, isize)>>,
     stop: Stop,
     publishes_when_stopped: bool,
     changes: SettingsChanges,
@@ -229,10 +229,10 @@ impl JournaledSink {
             entries.read_exact(&mut length).map_err(disk)?;
             bytes.resize(u32::from_le_bytes(length) as usize, 0);
             entries.read_exact(&mut bytes).map_err(disk)?;
-            let bar: PublishedBar = postcard::from_bytes(&bytes).map_err(|e| {
+            let update: (PublishedBar, isize) = postcard::from_bytes(&bytes).map_err(|e| {
                 SinkError::Refused(format!("\"{}\" is damaged: {e}", path.display()))
             })?;
-            commit.bars.push((bar, 1));
+            commit.bars.push(update);
             if commit.bars.len() == BARS_AT_ONCE {
                 sink.commit(&commit)?;
                 commit.bars.clear();
@@ -250,7 +250,7 @@ impl BarSink for JournaledSink {
     fn commit(&mut self, commit: &Commit) -> Result<(), SinkError> {
         if !commit.bars.is_empty() {
             let open = self.open.entry(commit.shard).or_default();
-            open.extend(commit.bars.iter().map(|(bar, _)| bar.clone()));
+            open.extend_from_slice(&commit.bars);
         }
         match &commit.cut {
             Some(records) => self.cut(commit.shard, records),

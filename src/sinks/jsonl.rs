@@ -72,8 +72,8 @@ impl BarSink for JsonLines {
 }
 
 fn write_bars(out: &mut impl Write, commit: &Commit) -> io::Result<()> {
-    for (bar, _diff) in &commit.bars {
-        serde_json::to_writer(&mut *out, &BarRecord::from(bar))?;
+    for (bar, diff) in &commit.bars {
+        serde_json::to_writer(&mut *out, &BarRecord::of(bar, *diff))?;
         out.write_all(b"\n")?;
     }
     Ok(())

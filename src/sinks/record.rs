@@ -4,7 +4,7 @@ use barflow_operators::published::PublishedBar;
 use serde::{Serialize, Serializer};
 
 /// Version of the record's fields; raised when a field changes its meaning or goes.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// The fields of docs/BARS.md, in the order in which all encodings list them.
 ///
@@ -51,6 +51,15 @@ pub struct BarRecord<'a> {
     pub state_digest: u64,
     pub revision: u32,
     pub missing_ids: u64,
+    /// The bar of these fields no longer stands.
+    pub retracts: bool,
+}
+
+impl<'a> BarRecord<'a> {
+    /// A bar that stands from now on (+1), or no longer does (−1).
+    pub fn of(bar: &'a PublishedBar, diff: isize) -> Self {
+        Self { retracts: diff < 0, ..Self::from(bar) }
+    }
 }
 
 impl<'a> From<&'a PublishedBar> for BarRecord<'a> {
@@ -93,6 +102,7 @@ impl<'a> From<&'a PublishedBar> for BarRecord<'a> {
             state_digest: bar.state_digest,
             revision: bar.revision,
             missing_ids: bar.missing_ids,
+            retracts: false,
         }
     }
 }

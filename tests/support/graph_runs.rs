@@ -202,6 +202,7 @@ pub fn options(setup: &Setup) -> GraphOptions {
         reorder_window: setup.window,
         pool: BatchPool::new(1024, 16),
         resume: BTreeMap::new(),
+        revises: false,
     };
     GraphOptions::new(Arc::new(move |_feed| specs.clone()), validate)
 }

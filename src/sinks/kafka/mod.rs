@@ -48,7 +48,7 @@ pub struct KafkaSink {
     topics: BTreeSet<String>,
     /// Those that have bars of this job: they may be missing no more.
     needed: BTreeSet<String>,
-    routes: HashMap<(Arc<str>, InstrumentId), Arc<str>>,
+    routes: HashMap<(Arc<str>, InstrumentId), Route>,
     schema_version: String,
     latency: Option<Latency>,
 }
@@ -180,32 +180,36 @@ impl KafkaSink {
         Ok(missing)
     }
 
-    fn route(&mut self, bar: &PublishedBar) -> Result<Arc<str>, SinkError> {
+    fn route(&mut self, bar: &PublishedBar) -> Result<Route, SinkError> {
         let key = (Arc::clone(&bar.spec), bar.feed.instrument.clone());
-        if let Some(topic) = self.routes.get(&key) {
-            return Ok(Arc::clone(topic));
+        if let Some(route) = self.routes.get(&key) {
+            return Ok(route.clone());
         }
         let topic = self
             .template
             .topic(&bar.spec, &bar.feed.instrument)
             .map_err(|problem| SinkError::Settings(vec![problem]))?;
-        if !self.topics.contains(&topic) {
-            self.prepare(std::slice::from_ref(&topic))?;
+        let current = self.settings.current.then(|| current_of(&topic));
+        let topics: Vec<String> = current.iter().cloned().chain([topic.clone()]).collect();
+        if !topics.iter().all(|topic| self.topics.contains(topic)) {
+            self.prepare(&topics)?;
         }
-        let topic: Arc<str> = topic.into();
-        self.routes.insert(key, Arc::clone(&topic));
-        Ok(topic)
+        let route = Route { topic: topic.into(), current: current.map(Into::into) };
+        self.routes.insert(key, route.clone());
+        Ok(route)
     }
 
     /// The topics that bars went to, for a person.
     fn places(&self) -> Vec<String> {
-        let used: BTreeSet<&Arc<str>> = self.routes.values().collect();
+        let topics = self.routes.values().flat_map(|r| r.current.iter().chain([&r.topic]));
+        let used: BTreeSet<&Arc<str>> = topics.collect();
         used.into_iter().map(|topic| format!("{topic} at {}", self.settings.brokers)).collect()
     }
 
-    fn publish(&mut self, bar: &PublishedBar) -> Result<(), SinkError> {
-        let topic = self.route(bar)?;
-        let record = BarRecord::from(bar);
+    /// A bar that stands (+1), or no longer does (−1), for both kinds of topics.
+    fn publish(&mut self, bar: &PublishedBar, diff: isize) -> Result<(), SinkError> {
+        let Route { topic, current } = self.route(bar)?;
+        let record = BarRecord::of(bar, diff);
         let digest = hex_digest(record.state_digest);
         let headers = [
             ("spec", record.spec),
@@ -227,11 +231,23 @@ impl KafkaSink {
         })?;
         let latency = self.latency.as_ref().filter(|_| bar.received != 0);
         let ticket = latency.map(|latency| (latency.venue(record.venue), bar.received));
+        let timestamp = Some(milliseconds(record.close_time));
+        if let Some(current) = &current {
+            self.producer.send(Outgoing {
+                topic: current,
+                key: &current_key(&record),
+                // A tombstone: no bar of that key stands.
+                value: (!record.retracts).then_some(value),
+                timestamp,
+                headers: headers.clone(),
+                ticket: None,
+            })?;
+        }
         self.producer.send(Outgoing {
             topic: &topic,
             key: record.instrument,
             value: Some(value),
-            timestamp: Some(milliseconds(record.close_time)),
+            timestamp,
             headers,
             ticket,
         })?;
@@ -244,9 +260,8 @@ impl KafkaSink {
 
 impl BarSink for KafkaSink {
     fn commit(&mut self, commit: &Commit) -> Result<(), SinkError> {
-        refuse_corrections(commit)?;
-        for (bar, _) in commit.bars.iter().filter(|(_, diff)| *diff == 1) {
-            self.publish(bar)?;
+        for (bar, diff) in &commit.bars {
+            self.publish(bar, *diff)?;
         }
         self.producer.check()
     }
@@ -261,16 +276,28 @@ impl BarSink for KafkaSink {
     }
 }
 
-/// All or none: a correction is refused before any bar of its commit has left.
-fn refuse_corrections(commit: &Commit) -> Result<(), SinkError> {
-    match commit.bars.iter().find(|(_, diff)| !matches!(diff, 0 | 1)) {
-        None => Ok(()),
-        Some((bar, diff)) => Err(SinkError::Refused(format!(
-            "bar {} of \"{}\", \"{}\" changes by {diff}: corrections cannot be written to kafka \
-             yet",
-            bar.bar.seq, bar.feed.instrument, bar.spec
-        ))),
-    }
+/// Where the bars of a series go.
+#[derive(Clone)]
+struct Route {
+    /// Everything ever said, in order.
+    topic: Arc<str>,
+    /// What stands now, by key.
+    current: Option<Arc<str>>,
+}
+
+/// The compacted topic beside a topic.
+pub(crate) fn current_of(topic: &str) -> String {
+    format!("{topic}{CURRENT}")
+}
+
+/// What makes a topic's name that of the compacted one beside it.
+const CURRENT: &str = ".current";
+
+/// The place of a bar, whatever the bars around it become: numbers shift when a correction makes
+/// one bar more, but no two bars of a series that stand end with the same trade
+/// (docs/adr/0007-revisions.md).
+fn current_key(record: &BarRecord<'_>) -> String {
+    format!("{}/{}/{}", record.instrument, record.spec, record.last_trade_id)
 }
 
 /// ns to ms, towards the past, so that a bar never seems to close later than it did.

@@ -69,6 +69,9 @@ pub struct KafkaSettings {
     /// The topic of a bar; placeholders `{spec}`, `{instrument}`, `{venue}`, `{market}`,
     /// `{symbol}`.
     pub topic_template: String,
+    /// Whether bars that stand are also kept by key in a compacted topic beside each topic, named
+    /// as it with `.current` behind.
+    pub current: bool,
     /// How values are written.
     pub encoding: Encoding,
     /// Whether missing topics are created.
@@ -95,6 +98,7 @@ impl Default for KafkaSettings {
         Self {
             brokers: String::new(),
             topic_template: "bars.{spec}".to_owned(),
+            current: false,
             encoding: Encoding::Json,
             create_topics: false,
             partitions: 1,
@@ -122,6 +126,7 @@ impl fmt::Debug for KafkaSettings {
         f.debug_struct("KafkaSettings")
             .field("brokers", &self.brokers)
             .field("topic_template", &self.topic_template)
+            .field("current", &self.current)
             .field("encoding", &self.encoding)
             .field("create_topics", &self.create_topics)
             .field("partitions", &self.partitions)
@@ -217,6 +222,10 @@ impl KafkaSettings {
             } else {
                 topics.push(template.topic_of_spec(spec)?);
             }
+        }
+        if self.current {
+            let beside: Vec<String> = topics.iter().map(|topic| super::current_of(topic)).collect();
+            topics.extend(beside);
         }
         topics.sort();
         topics.dedup();

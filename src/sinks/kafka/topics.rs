@@ -135,9 +135,10 @@ pub(super) fn create(
     let admin: AdminClient<DefaultClientContext> =
         config.create().map_err(|error| error.to_string())?;
     // -1: as many replicas as the brokers are configured to keep.
+    let is_current = |name: &str| name.ends_with(super::CURRENT);
     let new = |name| {
         NewTopic::new(name, partitions, TopicReplication::Fixed(-1))
-            .set("cleanup.policy", "delete")
+            .set("cleanup.policy", if is_current(name) { "compact" } else { "delete" })
             // The producer has compressed already; the broker need not do it again.
             .set("compression.type", "producer")
             // A bar's timestamp is its close time. Kept for a number of days after that, a bar of
@@ -145,7 +146,7 @@ pub(super) fn create(
             .set("retention.ms", "-1")
             .set("message.timestamp.type", "CreateTime")
     };
-    let new: Vec<NewTopic<'_>> = topics.iter().map(|name| new(name)).collect();
+    let new: Vec<NewTopic<'_>> = topics.iter().map(|name| new(name.as_str())).collect();
     let options =
         AdminOptions::new().request_timeout(Some(patience)).operation_timeout(Some(patience));
     let results = futures_executor::block_on(admin.create_topics(&new, &options))

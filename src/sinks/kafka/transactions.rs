@@ -39,7 +39,7 @@ const INTRODUCTION: Duration = Duration::from_secs(2);
 /// What is under way: sent at least once, not known to be committed.
 #[derive(Default)]
 struct Open {
-    bars: Vec<PublishedBar>,
+    bars: Vec<(PublishedBar, isize)>,
     records: Option<Vec<Sealed>>,
     settings: Option<JobSettings>,
     begun: bool,
@@ -294,8 +294,8 @@ impl TransactionalSink {
 
     fn send_bars(&mut self, from: usize) -> Result<(), Fault> {
         self.begin()?;
-        for bar in &self.open.bars[from..] {
-            self.sink.publish(bar)?;
+        for (bar, diff) in &self.open.bars[from..] {
+            self.sink.publish(bar, *diff)?;
         }
         fault_point!("after-bars");
         Ok(())
@@ -406,10 +406,8 @@ impl TransactionalSink {
 
 impl BarSink for TransactionalSink {
     fn commit(&mut self, commit: &Commit) -> Result<(), SinkError> {
-        super::refuse_corrections(commit)?;
         let from = self.open.bars.len();
-        let bars = commit.bars.iter().filter(|(_, diff)| *diff == 1);
-        self.open.bars.extend(bars.map(|(bar, _)| bar.clone()));
+        self.open.bars.extend_from_slice(&commit.bars);
         if self.open.bars.len() > from
             && let Err(fault) = self.send_bars(from)
         {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use arrow_array::builder::{
-    Float64Builder, StringBuilder, TimestampNanosecondBuilder, UInt32Builder, UInt64Builder,
+    BooleanBuilder, Float64Builder, StringBuilder, TimestampNanosecondBuilder, UInt32Builder,
+    UInt64Builder,
 };
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -65,6 +66,9 @@ macro_rules! kind {
     (builder number) => {
         Float64Builder
     };
+    (builder flag) => {
+        BooleanBuilder
+    };
     (new time) => {
         TimestampNanosecondBuilder::new().with_timezone("UTC")
     };
@@ -85,6 +89,9 @@ macro_rules! kind {
     };
     (type number) => {
         DataType::Float64
+    };
+    (type flag) => {
+        DataType::Boolean
     };
 }
 
@@ -143,6 +150,7 @@ columns! {
     state_digest: count,
     revision: small,
     missing_ids: count,
+    retracts: flag,
 }
 
 impl Columns {

@@ -61,8 +61,8 @@ impl ParquetBars {
 
 impl BarSink for ParquetBars {
     fn commit(&mut self, commit: &Commit) -> Result<(), SinkError> {
-        for (bar, _diff) in &commit.bars {
-            let record = BarRecord::from(bar);
+        for (bar, diff) in &commit.bars {
+            let record = BarRecord::of(bar, *diff);
             let key = (bar.feed.instrument.clone(), Arc::clone(&bar.spec));
             let file = self.file_for(&record, key)?;
             file.columns.push(&record);

@@ -1,0 +1,50 @@
+//! How much of the past is retained, as text.
+
+use barflow_operators::revision::Window;
+use jiff::Span;
+use jiff::SpanRelativeTo;
+
+/// Trades retained where corrections are told and nobody says how many.
+pub const DEFAULT: Window = Window { trades: 1_000_000, time: i64::MAX, every: Window::EVERY };
+
+/// `1h`, `500000` (trades), or both: `1h,500000`; the less of both counts.
+///
+/// # Errors
+/// What would have been understood.
+pub fn window(text: &str) -> Result<Window, String> {
+    let mut window = Window { trades: u64::MAX, time: i64::MAX, every: Window::EVERY };
+    for part in text.split(',').map(str::trim) {
+        if let Ok(trades) = part.parse::<u64>() {
+            window.trades = trades;
+            continue;
+        }
+        window.time = duration_ns(part).ok_or(
+            "not a time such as 1h, a number of trades such as 500000, or both: 1h,500000",
+        )?;
+    }
+    Ok(window)
+}
+
+fn duration_ns(text: &str) -> Option<i64> {
+    let span: Span = text.parse().ok()?;
+    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
+    i64::try_from(duration.as_nanos()).ok().filter(|ns| *ns > 0)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_is_a_time_a_number_of_trades_or_both() {
+        let hour = 3_600_000_000_000;
+        assert_eq!(window("1h").unwrap(), Window { trades: u64::MAX, time: hour, every: 1024 });
+        assert_eq!(window("7").unwrap(), Window { trades: 7, time: i64::MAX, every: 1024 });
+        let both = Window { trades: 500_000, time: hour / 2, every: 1024 };
+        assert_eq!(window("30m, 500000").unwrap(), both);
+        for wrong in ["", "soon", "-1h", "1h,"] {
+            assert!(window(wrong).unwrap_err().contains("1h,500000"), "{wrong}");
+        }
+    }
+}
