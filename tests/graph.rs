@@ -193,6 +193,26 @@ proptest! {
 }
 
 #[test]
+fn a_history_of_gaps_holds_nothing_back_for_long() {
+    // Before a gap is given up there is the next one, from the first trade to the last.
+    let feed = feed("GAPS");
+    let mut tape = tape(3, 4000);
+    tape.iter_mut().for_each(|trade| trade.trade_id *= 2);
+    let run = run_graph(setup(1), vec![intakes(&feed, &tape, 3)]);
+    run.result.unwrap();
+    let bars = run.commits.iter().map(|commit| commit.bars.len()).sum::<usize>();
+    let expected: usize = specs().iter().map(|spec| bare(spec, &feed, &tape).len()).sum();
+    assert_eq!(bars, expected);
+    // Reading would resume no further back than trades wait.
+    for commit in &run.commits {
+        for (_, position) in &commit.positions {
+            let released = position.trade_id / 2;
+            assert!(released.saturating_sub(position.byte) <= 20, "{position:?}");
+        }
+    }
+}
+
+#[test]
 fn an_intake_without_trades_is_no_trouble() {
     let feed = feed("A");
     let empty: Vec<Intake> = intakes(&feed, &tape(1, 10), 10)

@@ -66,6 +66,10 @@ pub struct Sequencer {
     spans: bool,
     /// Trades waiting for a missing id, by id; all beyond `last_id + 1`.
     waiting: VecDeque<Trade>,
+    /// Which batch each of them came with, counted from 1.
+    came_with: VecDeque<u64>,
+    /// Batches taken.
+    batches: u64,
     /// The latest gaps, to tell a late trade from a repeated one.
     recent_gaps: VecDeque<Gap>,
     /// Ids ahead that are known to stand for no trade, in order.
@@ -97,6 +101,8 @@ impl Sequencer {
             last_time: i64::MIN,
             spans: false,
             waiting: VecDeque::new(),
+            came_with: VecDeque::new(),
+            batches: 0,
             recent_gaps: VecDeque::new(),
             voids: VecDeque::new(),
         }
@@ -134,6 +140,13 @@ impl Sequencer {
         !self.waiting.is_empty()
     }
 
+    /// How many batches were taken since the first that has trades waiting, that one included; 0 if
+    /// none waits.
+    pub fn batches_waiting(&self) -> usize {
+        let oldest = self.came_with.iter().min();
+        oldest.map_or(0, |oldest| (self.batches - oldest + 1) as usize)
+    }
+
     /// Takes a batch; returns the trades that are now in order, the same allocation where all of
     /// them are.
     pub fn on_batch(
@@ -142,6 +155,7 @@ impl Sequencer {
         pool: &BatchPool,
         findings: &mut Findings,
     ) -> Arc<TradeBatch> {
+        self.batches += 1;
         self.spans = batch.feed.ids == IdKind::Spans;
         self.skip_voids();
         let batch = self.skip_applied(batch, findings);
@@ -259,6 +273,7 @@ impl Sequencer {
         let id = trade.trade_id;
         if self.waiting.back().is_none_or(|last| last.trade_id < id) {
             self.waiting.push_back(trade);
+            self.came_with.push_back(self.batches);
             return;
         }
         match self.waiting.binary_search_by_key(&id, |waiting| waiting.trade_id) {
@@ -266,13 +281,14 @@ impl Sequencer {
             Err(place) => {
                 found.reordered += 1;
                 self.waiting.insert(place, trade);
+                self.came_with.insert(place, self.batches);
             }
         }
     }
 
     /// Gives up the ids before the first waiting trade and releases what follows them.
     fn give_up_gap(&mut self, out: &mut TradeBatch, found: &mut Findings) {
-        let Some(first) = self.waiting.pop_front() else { return };
+        let Some(first) = self.next_waiting() else { return };
         if let Some(last) = self.last_id {
             self.note_gaps(last + 1, self.first_id(&first), found);
         }
@@ -301,12 +317,17 @@ impl Sequencer {
         }
     }
 
+    fn next_waiting(&mut self) -> Option<Trade> {
+        self.came_with.pop_front();
+        self.waiting.pop_front()
+    }
+
     fn release_waiting(&mut self, out: &mut TradeBatch) {
         while let (Some(next), Some(last)) = (self.waiting.front().copied(), self.last_id) {
             if self.first_id(&next) > last.saturating_add(1) {
                 break;
             }
-            self.waiting.pop_front();
+            self.next_waiting();
             if next.trade_id > last {
                 self.release(&next, out);
             }

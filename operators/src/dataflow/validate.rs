@@ -1,6 +1,6 @@
 //! From what inputs say to trades in order: drives one [`Sequencer`] per instrument.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -84,9 +84,10 @@ struct Lane {
     feed: Arc<Feed>,
     sequencer: Sequencer,
     stopped: bool,
-    /// Where reading would have to resume while trades wait, and the right to release them later.
-    /// The held capability keeps the frontier from passing a position that is not complete.
-    waiting: Option<(Position, Caps)>,
+    /// Of each intake since the first that has trades waiting: where it starts, and the right to
+    /// release its trades. Reading would have to resume at the first; its held capability keeps the
+    /// frontier from passing a position that is not complete.
+    waiting: VecDeque<(Position, Caps)>,
 }
 
 /// Checks the sequence of each instrument's intakes and splits off what is wrong.
@@ -147,7 +148,7 @@ pub fn validate<'scope>(
                             sequencer.resume(from.clone());
                         }
                         let feed = Arc::clone(&intake.trades.feed);
-                        Lane { feed, sequencer, stopped: false, waiting: None }
+                        Lane { feed, sequencer, stopped: false, waiting: VecDeque::new() }
                     });
                     if let Some(result) = lane.take(intake, &caps, &options, cut_short.is_some()) {
                         send(&caps, result);
@@ -226,14 +227,22 @@ impl Lane {
         let mut position = intake.end;
         if self.stopped {
             // Whoever goes on later has to meet the row again that stopped us.
-            position = self.waiting.take().map_or(intake.start, |(start, _)| start);
-        } else if self.sequencer.is_waiting() {
-            let held = self.waiting.get_or_insert_with(|| {
-                (intake.start.clone(), (caps.0.clone(), caps.1.clone(), caps.2.clone()))
-            });
-            position = held.0.clone();
+            let first = self.waiting.pop_front();
+            self.waiting.clear();
+            position = first.map_or(intake.start, |(start, _)| start);
         } else {
-            self.waiting = None;
+            // Where every gap is followed by another, something always waits, but never the same
+            // for long: what is held moves on with it.
+            let held = self.sequencer.batches_waiting();
+            if held > 0 {
+                let caps = (caps.0.clone(), caps.1.clone(), caps.2.clone());
+                self.waiting.push_back((intake.start, caps));
+            }
+            let released = self.waiting.len().saturating_sub(held);
+            self.waiting.drain(..released);
+            if let Some((start, _)) = self.waiting.front() {
+                position = start.clone();
+            }
         }
         let last = self.sequencer.last_id();
         // A row without an id of its own is numbered by where reading resumes.
@@ -251,7 +260,8 @@ impl Lane {
 
     /// The input has ended: releases what still waits.
     fn finish(&mut self) -> Option<(LaneResult, Caps)> {
-        let (mut position, caps) = self.waiting.take()?;
+        let (mut position, caps) = self.waiting.pop_front()?;
+        self.waiting.clear();
         let mut findings = Findings::default();
         let mut rest = TradeBatch::with_capacity(Arc::clone(&self.feed), 0);
         self.sequencer.flush(&mut rest, &mut findings);
