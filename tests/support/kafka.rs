@@ -285,7 +285,8 @@ fn received(message: &impl Message) -> Received {
         partition: message.partition(),
         offset: message.offset(),
         key: text(message.key()),
-        value: message.payload().unwrap().to_vec(),
+        // Empty: a tombstone.
+        value: message.payload().unwrap_or_default().to_vec(),
         timestamp: message.timestamp().to_millis().unwrap(),
         headers: message
             .headers()

@@ -11,6 +11,7 @@ pub mod kills;
 pub mod live;
 pub mod live_job;
 pub mod lives;
+pub mod mangled;
 pub mod once;
 pub mod protocols;
 pub mod real;
