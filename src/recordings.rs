@@ -274,7 +274,7 @@ impl Recordings {
         let trades = TradeBatch::with_capacity(feed, FULL);
         Piece {
             lane: Lane::new(ids, usize::MAX),
-            released: Released { trades, voids: Vec::new() },
+            released: Released::new(trades),
             rejects: Vec::new(),
             position: Position {
                 source: Arc::clone(&source),

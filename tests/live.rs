@@ -122,6 +122,64 @@ fn what_no_rest_has_is_a_gap_on_the_ledger_and_on_the_bar() {
 }
 
 #[test]
+fn bars_that_do_not_wait_for_missing_trades_are_corrected_to_those_of_replay() {
+    // Rows that are no trades between market participants are among what REST brings.
+    for (protocol, instrument, symbol) in [PROTOCOLS[0], PROTOCOLS[1], PROTOCOLS[8]] {
+        let folder = tempfile::tempdir().unwrap();
+        let Some((history, day)) = two_days(folder.path(), 12_000) else { return };
+        let wanted = replayed(&[&history, &day], instrument, DIB);
+        let faults = "drop=0.003,duplicate=0.02,reorder=0.01,rest-5xx=0.1";
+        let venue = Venue::start(
+            &[
+                "--protocol",
+                protocol,
+                "--instrument",
+                instrument,
+                "--speed",
+                "max",
+                "--faults",
+                faults,
+                "--seed",
+                "9",
+            ],
+            &[&day],
+        );
+        let mut live = Live::start(&[
+            "--venue",
+            protocol,
+            "--instrument",
+            symbol,
+            "--at",
+            &venue.address,
+            "--history",
+            history.to_str().unwrap(),
+            "--history-instrument",
+            instrument,
+            "--bar",
+            DIB,
+            "--on-gap",
+            "revise",
+            "--revision-window",
+            "100000",
+        ]);
+        let seen = live.wait_until_net(wanted.len());
+        let (code, _, said) = live.stop();
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains("corrections: ") && said.contains("0 refused"), "{said}");
+        assert!(seen.retracted > 0, "{said}");
+        let net: Vec<String> = seen.standing;
+        let digests = |bars: &[String]| -> Vec<String> {
+            let digest = |line: &String| {
+                let bar: serde_json::Value = serde_json::from_str(line).unwrap();
+                format!("{} {} {}", bar["last_trade_id"], bar["state_digest"], bar["missing_ids"])
+            };
+            bars.iter().map(digest).collect()
+        };
+        assert_eq!(digests(&net), digests(&wanted), "{protocol}\n{said}");
+    }
+}
+
+#[test]
 fn sigterm_ends_within_ten_seconds_even_while_the_tape_runs() {
     let folder = tempfile::tempdir().unwrap();
     let Some((_, day)) = two_days(folder.path(), 12_000) else { return };

@@ -131,6 +131,10 @@ pub struct LiveArgs {
     #[arg(long)]
     pub create_topics: bool,
 
+    /// Also keep the bars that stand, by key, in a compacted topic beside each topic: TOPIC.current
+    #[arg(long)]
+    pub current: bool,
+
     /// How bars are delivered.
     #[command(flatten)]
     pub delivery: DeliveryArgs,
@@ -150,6 +154,16 @@ pub struct LiveArgs {
     /// Write gaps that could not be filled into this file (JSON lines)
     #[arg(long, value_name = "FILE", env = "BARFLOW_GAPS", value_hint = ValueHint::FilePath)]
     pub gaps: Option<String>,
+
+    /// What bars do while trades are missing: wait for REST, or go on and be corrected
+    /// [default: wait]
+    #[arg(long, value_name = "wait|revise", env = "BARFLOW_ON_GAP")]
+    pub on_gap: Option<String>,
+
+    /// Retain so much of the past for trades that come late: a time, a number of trades per
+    /// instrument, or both (1h,500000) [default: nothing]
+    #[arg(long, value_name = "WINDOW", env = "BARFLOW_REVISION_WINDOW")]
+    pub revision_window: Option<String>,
 
     /// Also record all frames into this folder
     #[arg(long, value_name = "FOLDER", env = "BARFLOW_RECORD", value_hint = ValueHint::DirPath)]
@@ -179,6 +193,8 @@ impl LiveArgs {
             ("workers", "--workers", &self.workers),
             ("quarantine", "--quarantine", &self.quarantine),
             ("gaps", "--gaps", &self.gaps),
+            ("on_gap", "--on-gap", &self.on_gap),
+            ("revision_window", "--revision-window", &self.revision_window),
             ("record", "--record", &self.record),
             ("report_every", "--report-every", &self.report_every),
             ("metrics", "--metrics", &self.metrics),
@@ -196,6 +212,9 @@ impl LiveArgs {
         self.delivery.put(&mut typed.sink);
         put(&mut typed.kafka, "brokers", "--brokers", &self.brokers);
         put(&mut typed.kafka, "topic", "--topic", &self.topic);
+        if self.current {
+            put(&mut typed.kafka, "current", "--current", &Some("true".to_owned()));
+        }
         if self.create_topics {
             let value = Some("true".to_owned());
             put(&mut typed.kafka, "create_topics", "--create-topics", &value);

@@ -83,6 +83,7 @@ fn feed(name: String, mut section: Section, problems: &mut Problems) -> Option<F
         connect_patience: connect_patience.unwrap_or_default(),
         frame_bytes_max: frame_bytes_max.unwrap_or(FRAME_BYTES_MAX),
         waiting_room: waiting_room.unwrap_or(WAITING_ROOM),
+        revises: false,
     })
 }
 

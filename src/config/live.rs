@@ -17,6 +17,7 @@ use super::replay::{SINKS, SinkKind, Typed, bar_book, over};
 use super::revisions::window;
 use super::section::Section;
 use crate::feeds::plan::FeedPlan;
+use crate::feeds::venue::Ids;
 use crate::graph::mesh::Job;
 use crate::graph::workers::Share;
 
@@ -85,7 +86,7 @@ impl LiveSettings {
         let kafka = over(file.take("kafka"), typed.kafka);
         let starts = [("now", Start::Now), ("from-history", Start::FromHistory)];
         let kind = sink.choice("kind", &SINKS, p).unwrap_or_default();
-        let settings = Self {
+        let mut settings = Self {
             delivery: DeliveryOptions::understand(&mut sink, kind, p),
             feeds: feeds::understand(std::mem::take(&mut file.feeds), p),
             workers: live.parse("workers", "a whole number", p).unwrap_or(1),
@@ -106,6 +107,16 @@ impl LiveSettings {
             kafka: KafkaOptions::understand(kafka, file.take("kafka.properties"), p),
             bars: bar_book(file.bars, typed.bars, p),
         };
+        let ways = [("wait", false), ("revise", true)];
+        if live.choice("on_gap", &ways, &mut problems).unwrap_or(false) {
+            if settings.revision_window.is_none() {
+                problems.add("[live]", "on_gap = \"revise\" needs a revision_window, such as 1h");
+            }
+            for feed in &mut settings.feeds {
+                // Without ids nothing shows what is missing: there bars have to wait.
+                feed.revises = feed.venue.ids(feed.channel) != Ids::Names;
+            }
+        }
         live.finish(&mut problems);
         sink.finish(&mut problems);
         settings.check(&mut problems);

@@ -4,7 +4,7 @@
 //! Handing an intake to the graph blocks while the graph is busy: then no socket is read, TCP tells
 //! the venue to wait, and memory stays bounded. Should the venue hang up, ids show what was missed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,8 @@ use barflow_operators::instrument::InstrumentId;
 use barflow_operators::intake::{Intake, LiveNotes, Reject};
 use barflow_operators::pool::BatchPool;
 use barflow_operators::position::Position;
+use barflow_operators::revision::Correction;
+use barflow_operators::sequence::Gap;
 use barflow_operators::spec::BarSpec;
 
 use super::counters::Counters;
@@ -20,6 +22,7 @@ use super::gap_ledger::GapLedger;
 use super::lane::{GivenUp, Lane, Released, Taken};
 use super::plan::{FeedPlan, Symbol};
 use super::print::{BadRow, Heard, Prints, Standing};
+use super::session::owed::Owed;
 use super::venue::{Decode, Ids, Missing};
 use crate::graph::assemble::OnReject;
 use crate::graph::flow::{Ended, Inlet};
@@ -70,6 +73,8 @@ struct Slot {
     /// Whether a connection listens to it.
     heard: bool,
     gap: Option<OpenGap>,
+    /// Gaps that were passed over and are asked about.
+    owed: VecDeque<Owed>,
     /// Set while it is unknown whether trades came between the last one and a new connection.
     tail: Option<Tail>,
 }
@@ -161,13 +166,14 @@ impl Hub {
             symbol,
             feed,
             lane,
-            released: Released { trades, voids: Vec::new() },
+            released: Released::new(trades),
             received: 0,
             specs,
             dirty: false,
             active: true,
             heard: false,
             gap: None,
+            owed: VecDeque::new(),
             tail: None,
         });
         self.slots.len() as u32 - 1
@@ -289,8 +295,7 @@ impl Hub {
 
     fn hand_over(&mut self, at: u32) {
         let slot = &mut self.slots[at as usize];
-        if slot.released.trades.is_empty() && slot.released.voids.is_empty() && slot.specs.is_none()
-        {
+        if slot.released.is_empty() && slot.specs.is_none() {
             return;
         }
         let fresh = self.outlets.pool.take(&slot.feed);
@@ -312,6 +317,8 @@ impl Hub {
             voids: std::mem::take(&mut slot.released.voids),
         });
         intake.specs = slot.specs.take();
+        let never = slot.released.never.drain(..);
+        intake.corrections = never.map(Correction::never).collect();
         let inlet = &self.outlets.inlets[slot.worker];
         if hand_to(inlet, intake, &self.outlets.stop).is_err() {
             self.ended = true;
@@ -400,15 +407,18 @@ impl Hub {
             self.touch(at, received);
             return missed > 0;
         }
+        let mut late = false;
         for print in &prints.rows {
-            if matches!(self.take(at, print, received), Taken::Released | Taken::Waits) {
+            let taken = self.take(at, print, received);
+            if matches!(taken, Taken::Released | Taken::Waits | Taken::Late) {
+                late |= taken == Taken::Late;
                 self.counters.backfilled += 1;
             }
         }
         // Rows of the list that had come already are no news.
         self.counters.duplicates = duplicates;
         self.touch(at, received);
-        state(&self.slots[at as usize].lane) != before
+        late || state(&self.slots[at as usize].lane) != before
     }
 
     /// Ends the wait of a slot: what is missing becomes a gap on the ledger.
@@ -417,6 +427,40 @@ impl Hub {
         let Some(gap) = slot.lane.give_up(&mut slot.released) else { return };
         self.note_gap(at, &gap, reason);
         self.touch(at, now_ns());
+    }
+
+    /// Ends the wait of a slot for now: its order goes on, and what is missing is owed.
+    pub(super) fn pass_over(&mut self, at: u32, owed: Owed) {
+        let slot = &mut self.slots[at as usize];
+        if slot.lane.give_up(&mut slot.released).is_some() {
+            slot.owed.push_back(owed);
+            self.touch(at, now_ns());
+        }
+    }
+
+    /// Slots that are owed something.
+    pub(super) fn owing(&self) -> Vec<u32> {
+        let slots = self.slots.iter().enumerate();
+        slots.filter(|(_, slot)| !slot.owed.is_empty()).map(|(at, _)| at as u32).collect()
+    }
+
+    pub(super) fn owed_mut(&mut self, at: u32) -> &mut VecDeque<Owed> {
+        &mut self.slots[at as usize].owed
+    }
+
+    /// The first part of what was missing that still is.
+    pub(super) fn still_missing(&self, at: u32, missing: &Missing) -> Option<Missing> {
+        let gap = self.slots[at as usize].lane.owed(missing).next()?;
+        Some(Missing { first: gap.first_missing, last: gap.last_missing, ..*missing })
+    }
+
+    /// What is owed will not come: it becomes a gap on the ledger.
+    pub(super) fn give_up_owed(&mut self, at: u32, missing: &Missing, reason: &str) {
+        let gaps: Vec<Gap> = self.slots[at as usize].lane.owed(missing).collect();
+        for gap in gaps {
+            let gap = GivenUp { gap: Some(gap), after: missing.after, before: missing.before };
+            self.note_gap(at, &gap, reason);
+        }
     }
 
     fn note_gap(&mut self, at: u32, gap: &GivenUp, reason: &str) {

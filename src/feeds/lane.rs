@@ -13,6 +13,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use barflow_operators::batch::TradeBatch;
+use barflow_operators::revision::missing::subtract;
 use barflow_operators::sequence::Gap;
 
 use super::names::Names;
@@ -42,6 +43,20 @@ pub struct Released {
     pub trades: TradeBatch,
     /// Ids that are no trades, in order.
     pub voids: Vec<Gap>,
+    /// Ids given up as missing that turn out to be no trades.
+    pub never: Vec<Gap>,
+}
+
+impl Released {
+    /// Trades, and nothing else.
+    pub fn new(trades: TradeBatch) -> Self {
+        Self { trades, voids: Vec::new(), never: Vec::new() }
+    }
+
+    /// Whether there is nothing to go on.
+    pub fn is_empty(&self) -> bool {
+        self.trades.is_empty() && self.voids.is_empty() && self.never.is_empty()
+    }
 }
 
 /// A gap that was given up.
@@ -190,26 +205,29 @@ impl Lane {
 
     fn take_old(&mut self, print: &Print, out: &mut Released) -> Taken {
         let id = print.trade.trade_id;
-        let late =
-            self.given_up.iter().rposition(|g| g.first_missing <= id && id <= g.last_missing);
-        match late {
-            Some(place) => {
-                // Once: the graph sets it aside, a repeat of it is a repeat.
-                let gap = self.given_up[place];
-                self.given_up.remove(place);
-                for rest in [(gap.first_missing, id - 1), (id + 1, gap.last_missing)] {
-                    if rest.0 <= rest.1 {
-                        let rest = Gap { first_missing: rest.0, last_missing: rest.1 };
-                        self.given_up.push_back(rest);
-                    }
-                }
-                if print.standing == Standing::Trade {
-                    out.trades.push(&print.trade);
-                }
-                Taken::Late
-            }
-            None => Taken::Repeated,
+        if !self.given_up.iter().any(|gap| gap.first_missing <= id && id <= gap.last_missing) {
+            return Taken::Repeated;
         }
+        // Once: the graph puts it in its place or sets it aside, a repeat of it is a repeat.
+        let ids = Gap { first_missing: first_id(self.ids, print), last_missing: id };
+        let mut given_up: Vec<Gap> = self.given_up.drain(..).collect();
+        subtract(&mut given_up, ids);
+        self.given_up = given_up.into();
+        match print.standing {
+            Standing::Trade => out.trades.push(&print.trade),
+            Standing::Excluded(_) => out.never.push(ids),
+        }
+        Taken::Late
+    }
+
+    /// What of this is still given up as missing.
+    pub fn owed(&self, missing: &Missing) -> impl Iterator<Item = Gap> + '_ {
+        let (first, last) = (missing.first, missing.last);
+        self.given_up.iter().filter_map(move |gap| {
+            let first_missing = gap.first_missing.max(first);
+            let last_missing = gap.last_missing.min(last);
+            (first_missing <= last_missing).then_some(Gap { first_missing, last_missing })
+        })
     }
 
     fn wait(&mut self, print: &Print) -> Taken {
@@ -324,7 +342,7 @@ mod tests {
             ids: IdKind::Venue,
             has_aggressor: true,
         });
-        Released { trades: TradeBatch::with_capacity(feed, 16), voids: Vec::new() }
+        Released::new(TradeBatch::with_capacity(feed, 16))
     }
 
     fn print(id: u64) -> Print {

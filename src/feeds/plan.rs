@@ -86,6 +86,9 @@ pub struct FeedPlan {
     pub reorder_wait: Duration,
     /// How long an instrument may wait for what is missing before it becomes a gap.
     pub backfill_budget: Duration,
+    /// Whether bars go on over a gap at once, to be corrected when REST has what is missing; only
+    /// for venues that number their trades.
+    pub revises: bool,
     /// How long the first connection may take before the feed is called unreachable.
     pub connect_patience: Duration,
     /// Largest frame taken, bytes.

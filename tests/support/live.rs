@@ -158,6 +158,28 @@ impl Live {
         }
     }
 
+    /// Waits until so many bars stand and nothing new comes for a while.
+    pub fn wait_until_net(&mut self, bars: usize) -> Net {
+        let deadline = Instant::now() + PATIENCE;
+        let mut net = Net::default();
+        let mut quiet = 0;
+        while net.standing.len() != bars || quiet < 20 {
+            match self.lines.recv_timeout(Duration::from_millis(100)) {
+                Ok(line) => {
+                    net.take(line);
+                    quiet = 0;
+                }
+                Err(_) => quiet += 1,
+            }
+            if Instant::now() > deadline || self.child.try_wait().unwrap().is_some() {
+                let _ = self.child.kill();
+                let said = self.errors.take().unwrap().join().unwrap();
+                panic!("{} bars stand, {bars} are wanted\n{said}", net.standing.len());
+            }
+        }
+        net
+    }
+
     /// Ends it in good order; its exit code, all its bars and what it said.
     pub fn stop(mut self) -> (Option<i32>, Vec<String>, String) {
         signal(&self.child, "TERM");
@@ -179,6 +201,29 @@ impl Live {
             self.bars.push(line);
         }
         (status.code(), std::mem::take(&mut self.bars), said)
+    }
+}
+
+/// Bars that stand, by their last trade.
+#[derive(Default)]
+pub struct Net {
+    pub standing: Vec<String>,
+    pub retracted: usize,
+}
+
+impl Net {
+    fn take(&mut self, line: String) {
+        let bar = |line: &String| serde_json::from_str::<serde_json::Value>(line).unwrap();
+        let last = |line: &String| bar(line)["last_trade_id"].as_u64().unwrap();
+        if bar(&line)["retracts"] == true {
+            self.retracted += 1;
+            let gone = line.replace("\"retracts\":true", "\"retracts\":false");
+            let at = self.standing.iter().position(|other| *other == gone).expect(&line);
+            self.standing.remove(at);
+            return;
+        }
+        let at = self.standing.partition_point(|other| last(other) < last(&line));
+        self.standing.insert(at, line);
     }
 }
 

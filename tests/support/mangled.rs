@@ -48,7 +48,7 @@ pub fn mangle(folder: &Path, rows: &[String], every: u64, lag: u64, seed: u64) -
     let (mut right, mut delivered) = (String::new(), String::new());
     let mut corrections = String::from("action,trade_id,time,price,qty,side,known_after\n");
     let mut count = 0;
-    let mut put = |text: &mut String, row: &str| {
+    let put = |text: &mut String, row: &str| {
         text.push_str(row);
         text.push('\n');
     };

@@ -225,9 +225,14 @@ impl Account {
         self.revisions = self.retained.as_ref().map_or(self.revisions, Retained::revisions);
         let mut gaps: Vec<Gap> = self.gaps.drain(..).collect();
         for (correction, outcome) in &revision.outcomes {
-            if let (Outcome::Applied, Change::Add(trade)) = (outcome, correction.change)
-                && let Some(ids) = ids_of(&trade, self.feed.ids)
-            {
+            let ids = match (outcome, correction.change) {
+                (Outcome::Applied, Change::Add(trade)) => ids_of(&trade, self.feed.ids),
+                (Outcome::Applied, Change::Never { first }) => {
+                    Some(Gap { first_missing: first, last_missing: correction.trade_id })
+                }
+                _ => None,
+            };
+            if let Some(ids) = ids {
                 // A second copy of it is a duplicate from now on.
                 subtract(&mut gaps, ids);
             }

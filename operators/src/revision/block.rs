@@ -98,6 +98,11 @@ impl Block {
             };
             trades.extend((row..place).map(|row| self.trades.trade(row)));
             row = place;
+            if let Change::Never { first } = correction.change {
+                let last_missing = correction.trade_id;
+                come.push(Gap { first_missing: first, last_missing });
+                continue;
+            }
             if found {
                 gone.extend(ids_of(&self.trades.trade(row), feed.ids));
                 row += 1;

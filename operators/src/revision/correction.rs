@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::sequence::Gap;
 use crate::trade::Trade;
 
 /// A change of one instrument's history.
@@ -25,6 +26,11 @@ pub enum Change {
     Remove,
     /// The trade there was another.
     Replace(Trade),
+    /// No trade was missing there: these ids, of which `trade_id` is the last, stand for none.
+    Never {
+        /// The first of them.
+        first: u64,
+    },
 }
 
 impl Correction {
@@ -33,11 +39,17 @@ impl Correction {
         Self { trade_id: trade.trade_id, change: Change::Add(trade), known_after: 0 }
     }
 
+    /// Ids that were thought to be missing and stand for no trade.
+    pub fn never(ids: Gap) -> Self {
+        let change = Change::Never { first: ids.first_missing };
+        Self { trade_id: ids.last_missing, change, known_after: 0 }
+    }
+
     /// The trade that shall stand there, if any.
     pub fn trade(&self) -> Option<&Trade> {
         match &self.change {
             Change::Add(trade) | Change::Replace(trade) => Some(trade),
-            Change::Remove => None,
+            Change::Remove | Change::Never { .. } => None,
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::sequence::Gap;
 use crate::trade::Trade;
 
 /// The ids that a row stands for; none where ids are not the venue's.
-pub(crate) fn ids_of(trade: &Trade, kind: IdKind) -> Option<Gap> {
+pub fn ids_of(trade: &Trade, kind: IdKind) -> Option<Gap> {
     let last = trade.trade_id;
     let first = match kind {
         IdKind::Ordinal => return None,
@@ -16,7 +16,7 @@ pub(crate) fn ids_of(trade: &Trade, kind: IdKind) -> Option<Gap> {
 }
 
 /// Takes ids out.
-pub(crate) fn subtract(gaps: &mut Vec<Gap>, ids: Gap) {
+pub fn subtract(gaps: &mut Vec<Gap>, ids: Gap) {
     let untouched =
         |gap: &Gap| gap.last_missing < ids.first_missing || ids.last_missing < gap.first_missing;
     if gaps.iter().all(untouched) {

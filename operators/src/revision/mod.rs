@@ -12,7 +12,7 @@
 
 mod block;
 pub mod correction;
-mod missing;
+pub mod missing;
 pub mod retained;
 mod walk;
 

@@ -243,6 +243,8 @@ impl Retained {
             (Some(there), Change::Add(trade) | Change::Replace(trade)) if there == trade => {
                 Outcome::AlreadySo
             }
+            (Some(_), Change::Never { .. }) => Outcome::Refused(Refusal::OtherTradeThere),
+            (None, Change::Never { .. }) if !block.misses(id) => Outcome::AlreadySo,
             (Some(_), Change::Add(_)) => Outcome::Refused(Refusal::OtherTradeThere),
             (None, Change::Remove) if block.misses(id) => Outcome::AlreadySo,
             (None, Change::Remove | Change::Replace(_)) => Outcome::Refused(Refusal::NoSuchTrade),

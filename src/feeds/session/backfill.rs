@@ -22,18 +22,28 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest pause that a venue may ask for before we give the question back.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
+/// What a question is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum About {
+    /// What an instrument waits for.
+    Gap,
+    /// What came after its last trade.
+    Tail,
+    /// A gap that it did not wait for.
+    Owed,
+}
+
 /// What is asked, and for whom.
 pub(super) struct Question {
     pub(super) slot: u32,
-    /// Whether it is about what came after the last trade rather than about a gap.
-    pub(super) tail: bool,
+    pub(super) about: About,
     pub(super) request: Request,
 }
 
 /// What came of it.
 pub(super) struct Answer {
     pub(super) slot: u32,
-    pub(super) tail: bool,
+    pub(super) about: About,
     pub(super) body: Result<Vec<u8>, String>,
 }
 
@@ -79,7 +89,7 @@ fn work(
         .into();
     let mut pacer = Pacer::new(plan.venue.limits().requests);
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
-    for Question { slot, tail, request } in questions {
+    for Question { slot, about, request } in questions {
         thread::sleep(pacer.spend(request.weight, Instant::now()));
         let url = format!("{}{}", plan.rest_base().trim_end_matches('/'), request.path);
         let mut pause = None;
@@ -91,7 +101,7 @@ fn work(
                 thread::sleep(pause.map_or(wait, |asked: Duration| asked.min(LONGEST_PAUSE)));
             }
         }
-        if answers.send(Answer { slot, tail, body }).is_err() {
+        if answers.send(Answer { slot, about, body }).is_err() {
             return;
         }
     }

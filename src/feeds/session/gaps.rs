@@ -3,21 +3,22 @@
 use std::time::{Duration, Instant};
 
 use super::Session;
-use super::backfill::{Answer, Backfill, Question};
+use super::backfill::{About, Answer, Backfill, Question};
+use super::owed;
 use crate::feeds::hub::{Hub, OpenGap, Tail};
 use crate::feeds::print::Prints;
 use crate::feeds::venue::Ids;
 
 /// Answers in a row without news after which REST is believed not to have what is missing. More
 /// than one: REST may lag behind the websocket by a moment.
-const FRUITLESS_MOST: u32 = 3;
+pub(super) const FRUITLESS_MOST: u32 = 3;
 
 /// Pauses after an answer without news, growing with their number.
-const FRUITLESS_PAUSE: Duration = Duration::from_millis(150);
+pub(super) const FRUITLESS_PAUSE: Duration = Duration::from_millis(150);
 
 /// Pause after a failed request; the backfill itself has waited out what the venue asked for, and
 /// longer with every failure.
-const FAILED_PAUSE: Duration = Duration::from_millis(50);
+pub(super) const FAILED_PAUSE: Duration = Duration::from_millis(50);
 
 /// Failures after which the question about the latest trades is left to the next trade.
 const TAIL_FAILURES: u32 = 10;
@@ -50,6 +51,11 @@ pub(super) fn look(session: &Session, backfill: &Backfill, now: Instant) {
         if open.asked || now < open.next {
             continue;
         }
+        if plan.revises {
+            owed::pass_over(&mut hub, at, missing, now);
+            *hub.gap_mut(at) = None;
+            continue;
+        }
         let over_budget = now.duration_since(open.since) > plan.backfill_budget;
         if over_budget || open.fruitless >= FRUITLESS_MOST {
             let reason = if over_budget {
@@ -70,13 +76,14 @@ pub(super) fn look(session: &Session, backfill: &Backfill, now: Instant) {
             }
             Some(request) => {
                 hub.counters.requests += 1;
-                backfill.ask(Question { slot: at, tail: false, request });
+                backfill.ask(Question { slot: at, about: About::Gap, request });
                 if let Some(open) = hub.gap_mut(at) {
                     open.asked = true;
                 }
             }
         }
     }
+    owed::look(&mut hub, plan, backfill, now);
     for (at, tail, missing) in hub.tails() {
         // A known gap comes first; what follows it shows by itself.
         if tail.asked || now < tail.next || hub.gap_mut(at).is_some() {
@@ -87,7 +94,7 @@ pub(super) fn look(session: &Session, backfill: &Backfill, now: Instant) {
             None => *hub.tail_mut(at) = None,
             Some(request) => {
                 hub.counters.requests += 1;
-                backfill.ask(Question { slot: at, tail: true, request });
+                backfill.ask(Question { slot: at, about: About::Tail, request });
                 *hub.tail_mut(at) = Some(Tail { asked: true, ..tail });
             }
         }
@@ -121,9 +128,10 @@ pub(super) fn answer(session: &Session, answer: Answer, now: Instant) {
             "REST could not be asked for missing trades; trying again"
         );
     }
-    if answer.tail {
-        after_tail(&mut hub, at, news, now);
-        return;
+    match answer.about {
+        About::Tail => return after_tail(&mut hub, at, news, now),
+        About::Owed => return owed::after_answer(&mut hub, at, news, now),
+        About::Gap => {}
     }
     let Some(open) = hub.gap_mut(at) else { return };
     open.asked = false;

@@ -36,6 +36,7 @@ pub mod backoff;
 mod connection;
 mod gaps;
 mod leg;
+pub(super) mod owed;
 pub mod pacer;
 
 pub use self::leg::Fault as SessionFault;
@@ -176,6 +177,7 @@ async fn drive(
     let closing = futures_util::future::join_all(legs);
     let _ = tokio::time::timeout(CLOSING, closing).await;
     let mut hub = session.hub.borrow_mut();
+    owed::end(&mut hub);
     hub.flush();
     hub.counters.tell(&session.plan.name, &mut told);
     report.set(&hub.counters, 0);
