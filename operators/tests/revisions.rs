@@ -303,3 +303,36 @@ fn corrections_that_change_nothing_or_cannot_be_applied_say_so() {
     none.take(&[trade(1)], vec![correct(1, Change::Remove)]);
     assert_eq!(none.outcomes(), [refused(Refusal::NotRetained)]);
 }
+
+#[test]
+fn a_restart_goes_on_counting_and_keeps_what_was_corrected() {
+    let specs = [generate::wald(barflow_operators::measure::Measure::Dollar, 0.01, 10.0)];
+    let sized =
+        |id: u64| Trade { qty: 1.0 + (id % 7) as f64, quote: 1.0 + (id % 7) as f64, ..trade(id) };
+    let trades: Vec<Trade> = (1..3000).map(sized).collect();
+    let correct = |trade_id, change| Correction { trade_id, change, known_after: 0 };
+    let mut job = Job::new(&specs, Some(EVERYTHING));
+    job.take(&trades[..2000], Vec::new());
+    // The last trade of all: its gap waits for the next one, through the restart as well.
+    job.take(&[], vec![correct(1990, Change::Remove), correct(2000, Change::Remove)]);
+    let sealed = job.account.cut().unwrap();
+    let record = barflow_operators::checkpoint::envelope::open(&sealed.bytes).unwrap();
+    job.account = Account::restore(vec![record]).unwrap().unwrap();
+    job.account.retain(EVERYTHING);
+    job.take(&trades[2000..], Vec::new());
+    job.take(&[], vec![correct(1500, Change::Remove), correct(2500, Change::Remove)]);
+    let refused = Outcome::Refused(Refusal::BeyondWindow);
+    let applied = Outcome::Applied;
+    assert_eq!(job.outcomes(), [applied, applied, refused, applied]);
+    assert_eq!(job.account.resume().gaps.len(), 0, "what was struck is no trade to come");
+    let made =
+        |revision| job.standing["plain"].iter().filter(|bar| bar.revision == revision).count();
+    assert!(made(1) > 0 && made(2) > 0);
+    let mut fresh = Job::new(&specs, None);
+    let right: Vec<Trade> = (trades.iter())
+        .filter(|trade| ![1990, 2000, 2500].contains(&trade.trade_id))
+        .copied()
+        .collect();
+    fresh.take(&right, Vec::new());
+    assert!(job.net() == fresh.net(), "{}", job.difference(&fresh));
+}
