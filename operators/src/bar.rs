@@ -39,7 +39,8 @@ impl CloseReason {
 /// bar's measure (ticks, base or quote), times in ns since the Unix epoch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bar {
-    /// 0, 1, 2 … per specification and instrument.
+    /// 0, 1, 2 … per specification and instrument. A bar made by a correction takes the number of
+    /// the bar within which it closes, as that was counted first (docs/revisions.md).
     pub seq: u64,
     /// Event time of the first trade.
     pub open_time: i64,
@@ -95,7 +96,7 @@ pub struct Bar {
     pub close_reason: CloseReason,
     /// Hash of everything that can influence a later bar, taken after the close.
     pub state_digest: u64,
-    /// 0 for a bar as first made; higher for a corrected one.
+    /// 0 for a bar as first made; of a corrected one, which correction of its instrument made it.
     pub revision: u32,
     /// Ids that never came, between the bar before and the last trade of this one: more than 0
     /// says that the bar spans a gap. Builders leave it at 0; who knows of gaps fills it in.

@@ -272,9 +272,9 @@ fn is_same(a: &Bar, b: &Bar) -> bool {
 /// The block that an id belongs into, from this one on.
 pub(super) fn locate(blocks: &VecDeque<Block>, from: usize, id: u64) -> usize {
     let behind = |block: &Block| block.last_id().is_some_and(|last| id <= last);
-    let at = blocks.iter().skip(from).position(behind).map_or(blocks.len() - 1, |at| from + at);
-    // A gap behind a block's last trade is that block's.
-    if at > from && blocks[at - 1].misses(id) { at - 1 } else { at }
+    // Gaps stand before the next trade, so only those behind the last trade of all are the last
+    // block's.
+    blocks.iter().skip(from).position(behind).map_or(blocks.len() - 1, |at| from + at)
 }
 
 /// Gaps behind the last trade stand before the next one, which is none of these parts'.

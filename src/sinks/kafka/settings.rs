@@ -153,6 +153,14 @@ impl KafkaSettings {
         if let Err(problem) = self.known_topics() {
             problems.push(problem);
         }
+        if self.topic_template.ends_with(super::CURRENT) {
+            problems.push(format!(
+                "topic \"{}\" ends in \"{}\", which is kept for the compacted topics of what \
+                 stands (current = true)",
+                self.topic_template,
+                super::CURRENT
+            ));
+        }
         if self.partitions == 0 || i32::try_from(self.partitions).is_err() {
             problems.push(format!("partitions is {}; it must be at least 1", self.partitions));
         }
