@@ -25,5 +25,6 @@ pub mod revision;
 pub mod sequence;
 pub mod sign;
 pub mod spec;
+pub mod sweep;
 pub mod trade;
 pub mod validation;

@@ -65,6 +65,12 @@ impl<R: Rule> Builder<R> {
         &self.rule
     }
 
+    /// What decides on signs and flow, and whether nothing else ever closes a bar.
+    pub(crate) fn frame(&self) -> (&Signer, Measure, bool) {
+        let only_the_rule = !self.boundary.is_set() && self.caps == Caps::NONE;
+        (&self.signer, self.measure, only_the_rule)
+    }
+
     /// The open bar; `ticks` is 0 when there is none.
     pub fn open(&self) -> &OpenBar {
         &self.open

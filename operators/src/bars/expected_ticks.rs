@@ -35,6 +35,11 @@ impl ExpectedTicks {
         self.value
     }
 
+    /// E\[T\] if it never moves.
+    pub(crate) fn constant_value(&self) -> Option<f64> {
+        self.alpha.is_none().then_some(self.value)
+    }
+
     /// Learns from a bar of `ticks` ticks.
     pub fn settle(&mut self, ticks: u64, round_bits: u32) {
         if let Some(alpha) = self.alpha {

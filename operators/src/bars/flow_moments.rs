@@ -30,6 +30,11 @@ impl FlowMoments {
         Self { alpha, memory, warmup, left: warmup, mu: 0.0, m2: 0.0, c: 0.0, e: 0.0 }
     }
 
+    /// α and φ.
+    pub(crate) fn speeds(&self) -> (f64, f64) {
+        (self.alpha, self.memory)
+    }
+
     /// Whether the warm-up lasts.
     #[inline(always)]
     pub fn is_warming(&self) -> bool {

@@ -22,6 +22,9 @@ pub struct Wald {
     drift_share: f64,
 }
 
+/// What its digests begin with.
+pub(crate) const MACHINE: &str = "imbalance/wald";
+
 /// The screen compares squares, so it must allow for their rounding: 1e-9 relative is millions of
 /// times that, and the absolute term covers squares too small to be normal.
 const SCREEN: f64 = 1.0 - 1e-9;
@@ -42,9 +45,14 @@ impl Wald {
     #[inline(always)]
     fn variance(&self) -> f64 {
         let m = &self.moments;
-        let mu2 = m.mu * m.mu;
-        let gamma0 = (m.m2 - mu2).max(0.0);
-        (gamma0 + 2.0 * (m.c - mu2 * self.drift_share)).max(gamma0 / 10.0)
+        long_run_variance(m.mu, m.m2, m.c, self.drift_share)
+    }
+
+    /// Its moments, what drift alone explains of `c`, its E\[T\] and its rounding, where E\[T\] is
+    /// constant: then these are all there is.
+    pub(crate) fn parts(&self) -> Option<(&FlowMoments, f64, f64, u32)> {
+        let ticks = self.expected_ticks.constant_value()?;
+        Some((&self.moments, self.drift_share, ticks, self.round_bits))
     }
 
     /// The barrier itself, by Newton's method on f(a) = a·tanh(a·k) − m. Only for reports.
@@ -69,8 +77,27 @@ impl Wald {
     }
 }
 
+/// γ0 + 2·Σ of discounted autocovariances, at least γ0/10.
+#[inline(always)]
+pub(crate) fn long_run_variance(mu: f64, m2: f64, c: f64, drift_share: f64) -> f64 {
+    let mu2 = mu * mu;
+    let gamma0 = (m2 - mu2).max(0.0);
+    (gamma0 + 2.0 * (c - mu2 * drift_share)).max(gamma0 / 10.0)
+}
+
+/// Whether |θ| has reached the barrier, given |mu|, σ² and E\[T\].
+pub(crate) fn reaches(theta: f64, mu: f64, variance: f64, ticks: f64) -> bool {
+    let product = mu * ticks;
+    if variance == 0.0 {
+        return theta >= product;
+    }
+    theta >= product
+        && theta >= (variance * ticks).sqrt()
+        && theta * libm::tanh(theta * (mu / variance)) >= product
+}
+
 impl Rule for Wald {
-    const MACHINE: &'static str = "imbalance/wald";
+    const MACHINE: &'static str = MACHINE;
 
     #[inline(always)]
     fn is_warming(&self) -> bool {
@@ -90,17 +117,8 @@ impl Rule for Wald {
     }
 
     fn closes(&self, open: &OpenBar) -> bool {
-        let theta = open.theta.abs();
-        let ticks = self.expected_ticks.value();
-        let mu = self.moments.mu.abs();
-        let product = mu * ticks;
-        let variance = self.variance();
-        if variance == 0.0 {
-            return theta >= product;
-        }
-        theta >= product
-            && theta >= (variance * ticks).sqrt()
-            && theta * libm::tanh(theta * (mu / variance)) >= product
+        let (theta, mu) = (open.theta.abs(), self.moments.mu.abs());
+        reaches(theta, mu, self.variance(), self.expected_ticks.value())
     }
 
     fn levels(&self) -> Levels {
