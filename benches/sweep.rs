@@ -36,7 +36,15 @@ fn tape() -> Vec<TradeBatch> {
                 price += 0.1 * f64::from(aggressor.sign());
                 let qty = 0.001 * f64::from(random.u32(1..500));
                 let (event_time, quote) = (id as i64 * 50_000_000, price * qty);
-                trades.push(Trade { trade_id: id, event_time, price, qty, quote, aggressor, count: 1 });
+                trades.push(Trade {
+                    trade_id: id,
+                    event_time,
+                    price,
+                    qty,
+                    quote,
+                    aggressor,
+                    count: 1,
+                });
             }
             TradeBatch::from_trades(Arc::clone(&feed), &trades)
         })

@@ -20,6 +20,7 @@ pub mod live;
 pub mod quarantine;
 pub mod recordings;
 pub mod sinks;
+pub mod sweep;
 pub mod telemetry;
 pub mod trade_store;
 pub mod venue;

@@ -28,6 +28,8 @@ Exit codes: 0 done; 1 done but with rows set aside, or stopped by bad data; \
 pub enum Command {
     /// Make bars from historical trade files
     Replay(Box<ReplayArgs>),
+    /// Try a grid of bar specifications on trade files, in one pass
+    Sweep(Box<super::sweep::SweepArgs>),
     /// Make bars from exchange feeds, until told to stop
     Live(Box<super::live::LiveArgs>),
     /// Record the raw frames of exchange feeds

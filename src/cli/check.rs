@@ -7,6 +7,7 @@ use crate::config::file::ConfigFile;
 use crate::config::live::LiveSettings;
 use crate::config::problem::Problems;
 use crate::config::replay::{ReplaySettings, Typed};
+use crate::config::sweep::{SweepSettings, TypedSweep};
 
 /// Checks every file and says what each would do.
 ///
@@ -25,6 +26,10 @@ pub fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
 
 /// What a file would do; a file with feeds is for live runs, any other for replays.
 fn understand(file: ConfigFile) -> Result<String, Problems> {
+    if file.sections.contains_key("grid") || file.sections.contains_key("sweep") {
+        let settings = SweepSettings::understand(file, TypedSweep::default())?;
+        return Ok(format!("a grid of {} configurations", settings.grid.points.len()));
+    }
     let is_live = !file.feeds.is_empty() || file.sections.contains_key("live");
     if !is_live {
         return Ok(bars(&ReplaySettings::understand(file, Typed::default())?.bars));

@@ -25,6 +25,7 @@ pub mod revisions;
 pub mod signals;
 pub mod sink;
 pub mod summary;
+pub mod sweep;
 pub mod synth;
 pub mod venue;
 pub mod verify;
@@ -61,6 +62,7 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Diff(args) => diff::run(&args),
         Command::Verify(args) => verify::run(*args),
         Command::Checkpoints(args) => checkpoints::run(&args),
+        Command::Sweep(args) => sweep::run(&args),
         Command::Live(args) => live::run(*args),
         Command::Record(args) => record::run(*args),
         Command::Venue(args) => venue::run(&args),

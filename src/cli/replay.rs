@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use barflow_operators::dataflow::validate::{RejectPolicy, ValidateOptions};
+use barflow_operators::dataflow::validate::{RejectPolicy, Sequenced, ValidateOptions};
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::intake::Reject;
 use barflow_operators::pool::BatchPool;
@@ -13,6 +13,7 @@ use barflow_replay::error::ReplayError;
 use barflow_replay::plan::{InstrumentPlan, Plan, PlanOptions, plan};
 use barflow_replay::progress::Progress;
 use barflow_replay::stream::{ReadOptions, stores_quote};
+use crossbeam::channel::Sender;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::args::ReplayArgs;
@@ -70,16 +71,18 @@ pub fn run(args: ReplayArgs) -> Result<Outcome, Failure> {
 /// # Errors
 /// As [`run`].
 pub fn replay(settings: &ReplaySettings, report: bool) -> Result<Outcome, Failure> {
-    replay_into(settings, None, report)
+    replay_into(settings, None, None, report)
 }
 
-/// As [`replay`], into this sink instead of the one of the settings.
+/// As [`replay`], into this sink instead of the one of the settings, and with this listener for
+/// trades in order instead of a folder.
 ///
 /// # Errors
 /// As [`run`].
 pub(super) fn replay_into(
     settings: &ReplaySettings,
     sink: Option<Box<dyn BarSink>>,
+    listener: Option<Sender<Sequenced>>,
     report: bool,
 ) -> Result<Outcome, Failure> {
     let mut source = Source::find(settings)?;
@@ -152,7 +155,7 @@ pub(super) fn replay_into(
                 .map_err(|e| Failure::outside(anyhow::Error::new(e)))?;
             (Some(send), Some(store))
         }
-        None => (None, None),
+        None => (listener, None),
     };
     let (tally, revised) = (Tally::default(), Revised::default());
     let book = settings.bars.clone();
@@ -261,7 +264,7 @@ enum Source {
     Recordings(Recordings),
 }
 
-fn recording_options(settings: &ReplaySettings) -> RecordingOptions {
+pub(super) fn recording_options(settings: &ReplaySettings) -> RecordingOptions {
     RecordingOptions {
         instrument: settings.instrument.clone(),
         contract_size: settings.contract_size,

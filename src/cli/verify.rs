@@ -70,7 +70,7 @@ pub fn run(args: VerifyArgs) -> Result<Outcome, Failure> {
     settings.sink = SinkKind::None;
     settings.delivery = crate::config::delivery::DeliveryOptions::none();
     let made = Arc::new(Mutex::new(Series::new()));
-    let outcome = replay_into(&settings, Some(Box::new(Keeper(Arc::clone(&made)))), true)?;
+    let outcome = replay_into(&settings, Some(Box::new(Keeper(Arc::clone(&made)))), None, true)?;
     let expected = std::mem::take(&mut *made.lock().unwrap_or_else(PoisonError::into_inner));
     let found = match &args.against {
         Some(path) => {

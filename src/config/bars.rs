@@ -37,6 +37,11 @@ impl BarBook {
         &self.0
     }
 
+    /// These specifications.
+    pub fn of(orders: Vec<BarOrder>) -> Self {
+        Self(orders)
+    }
+
     /// Understands all sections; names must differ.
     pub fn understand(sections: Vec<(String, Section)>, problems: &mut Problems) -> Self {
         let mut names = BTreeSet::new();

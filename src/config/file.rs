@@ -19,7 +19,7 @@ pub struct ConfigFile {
     pub feeds: Vec<(String, Section)>,
 }
 
-const SECTIONS: [&str; 4] = ["replay", "live", "sink", "kafka"];
+const SECTIONS: [&str; 6] = ["replay", "live", "sink", "kafka", "sweep", "grid"];
 
 impl ConfigFile {
     /// Reads a file.
@@ -82,7 +82,8 @@ impl ConfigFile {
                 let hint = suggestion(&name, known);
                 let message = format!(
                     "unknown section [{name}]{hint}; there are [replay], [live], \
-                     [feeds.NAME], [sink], [kafka], [kafka.properties] and [bars.NAME]"
+                     [feeds.NAME], [sink], [kafka], [kafka.properties], [bars.NAME], [sweep] \
+                     and [grid]"
                 );
                 problems.add(at, message);
             }

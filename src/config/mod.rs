@@ -15,3 +15,4 @@ pub mod problem;
 pub mod replay;
 pub mod revisions;
 pub mod section;
+pub mod sweep;

@@ -1,5 +1,7 @@
 //! Any configurations side by side.
 
+use serde::{Deserialize, Serialize};
+
 use super::flows::Flow;
 use super::kernel::Features;
 use super::tile::{Member, Tile};
@@ -42,7 +44,7 @@ impl Close {
 }
 
 /// A builder by itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Single {
     config: u32,
     machine: BarMachine,
@@ -53,12 +55,15 @@ struct Single {
 /// # Contract
 /// Each closes the bars that its own [`BarMachine`] would, with the same digests, whatever the
 /// batching and the instruction set. Closes of one configuration come in order.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Crowd {
+    /// Of this computer, whichever it was before.
+    #[serde(skip)]
     features: Features,
     flows: Vec<Flow>,
     tiles: Vec<Tile>,
     singles: Vec<Single>,
+    #[serde(skip)]
     bars: Vec<Bar>,
     /// Rows taken.
     rows: u64,
@@ -120,8 +125,8 @@ impl Crowd {
             let BarMachine::Wald(builder) = &single.machine else { return true };
             let (signer, measure, only_the_rule) = builder.frame();
             // One that began in the middle may still have another sign in mind.
-            let flow = (flows.iter())
-                .position(|flow| flow.measure == measure && flow.signer == *signer);
+            let flow =
+                (flows.iter()).position(|flow| flow.measure == measure && flow.signer == *signer);
             let Some(flow) = flow.filter(|_| only_the_rule && !builder.is_warming()) else {
                 return true;
             };
@@ -136,7 +141,8 @@ impl Crowd {
                 ticks: open.ticks,
                 open_time: open.open_time,
             };
-            let is_in = tiles.iter_mut().rev().any(|tile| tile.flow == flow && tile.admit(&member, rows));
+            let is_in =
+                tiles.iter_mut().rev().any(|tile| tile.flow == flow && tile.admit(&member, rows));
             if !is_in {
                 let mut tile = Tile::new(flow);
                 tile.admit(&member, rows);

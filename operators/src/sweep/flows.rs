@@ -1,19 +1,23 @@
 //! Signed flows of a batch, each formed once for all configurations that use it.
 
+use serde::{Deserialize, Serialize};
+
 use crate::batch::TradeBatch;
 use crate::measure::Measure;
 use crate::sign::{SignRule, Signer};
 
 /// One sign rule and measure.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Flow {
     pub(super) rule: SignRule,
     pub(super) measure: Measure,
     /// As the last row left it.
     pub(super) signer: Signer,
     /// b of each row.
+    #[serde(skip)]
     pub(super) signs: Vec<i8>,
     /// x = b·v of each row.
+    #[serde(skip)]
     pub(super) x: Vec<f64>,
 }
 

@@ -4,11 +4,13 @@
 //! same bits; never a fused multiply-add. Only the *screen* differs, which says that a bar may
 //! close: it lets through a little more than closes, and the exact test decides.
 
+use serde::{Deserialize, Serialize};
+
 /// Builders side by side: two vectors of AVX-512, four of AVX2.
 pub(super) const LANES: usize = 16;
 
 /// One number of each builder.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[repr(C, align(64))]
 pub(super) struct Lanes(pub(super) [f64; LANES]);
 
@@ -17,7 +19,7 @@ impl Lanes {
 }
 
 /// State and parameters of the builders of a tile.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Walds {
     pub(super) mu: Lanes,
     pub(super) m2: Lanes,
@@ -39,6 +41,12 @@ pub enum Features {
     Avx2,
     /// AVX-512 F (x86-64).
     Avx512,
+}
+
+impl Default for Features {
+    fn default() -> Self {
+        Self::best()
+    }
 }
 
 impl Features {

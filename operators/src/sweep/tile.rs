@@ -1,5 +1,7 @@
 //! Sixteen Wald builders of one flow, and what of them is not in the inner loop.
 
+use serde::{Deserialize, Serialize};
+
 use super::crowd::Close;
 use super::flows::Flow;
 use super::kernel::{Features, LANES, Lanes, Walds, run};
@@ -10,7 +12,7 @@ use crate::batch::TradeBatch;
 use crate::digest::Digest;
 
 /// Sixteen Wald builders behind their warm-up, without caps or sessions.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Tile {
     /// Which of the flows.
     pub(super) flow: usize,

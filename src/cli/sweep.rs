@@ -1,0 +1,392 @@
+//! `barflow sweep`: a grid of bar specifications on the same trades.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use barflow_operators::batch::TradeBatch;
+use barflow_operators::dataflow::validate::Sequenced;
+use barflow_operators::spec::BarSpec;
+use clap::{Args, ValueHint};
+use crossbeam::channel::{Receiver, Sender, bounded};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::args::put;
+use super::failure::{Failure, Outcome};
+use super::replay::{input_failure, replay_into};
+use super::summary::grouped;
+use crate::config::bars::{BarBook, BarOrder};
+use crate::config::file::ConfigFile;
+use crate::config::replay::SinkKind;
+use crate::config::section::Value;
+use crate::config::sweep::{SweepSettings, TypedSweep};
+use crate::fault_point;
+use crate::sinks::none::NoSink;
+use crate::sweep::state::State;
+use crate::sweep::summary::Summary;
+use crate::sweep::worker::{Late, Part, Word, work};
+use crate::sweep::{heat_map, output};
+use crate::telemetry;
+
+/// Batches that may wait for a worker.
+const QUEUE: usize = 8;
+
+const EXAMPLES: &str = "\
+Examples:
+  # the grid stands in a file; docs/SWEEPS.md explains it
+  barflow sweep --config configs/sweep.toml 'data/BTCUSDT-trades-2024-*.zip'
+
+  # or is typed: 25 x 19 configurations, the best by variance ratio
+  barflow sweep data/ --grid kind=imbalance --grid measure=dollar \\
+    --grid 'alpha=1e-4..1e-2 log 25' --grid 'target=200..2000 step 100' --by variance_ratio
+
+Out come OUT/summary.parquet (a row per configuration), OUT/map.svg (a heat map of two keys), the best
+on standard output, and with --bars N the bars of the best N. Killed and started again, it goes on.";
+
+/// `barflow sweep`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct SweepArgs {
+    /// Files, folders or quoted patterns, as for `barflow replay`; of one instrument
+    #[arg(value_name = "FILES", value_hint = ValueHint::AnyPath)]
+    pub files: Vec<String>,
+
+    /// Configuration file (TOML); flags go over it
+    #[arg(long, value_name = "FILE", env = "BARFLOW_CONFIG", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+
+    /// A key of the grid: a value, a list (a,b,c), or a range: 1e-4..1e-2 log 25, 200..2000 lin 10,
+    /// 100..500 step 50 (repeatable)
+    #[arg(long = "grid", value_name = "KEY=VALUES")]
+    pub grid: Vec<String>,
+
+    /// Folder for what comes out [default: sweep]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub out: Option<String>,
+
+    /// What the best are judged by: jarque_bera, serial_correlation, variance_ratio, bars,
+    /// ticks_p50, sync_trades [default: jarque_bera]
+    #[arg(long, value_name = "CRITERION")]
+    pub by: Option<String>,
+
+    /// How many of the best are shown [default: 10]
+    #[arg(long, value_name = "N")]
+    pub top: Option<String>,
+
+    /// Write the bars of so many of the best into OUT/bars
+    #[arg(long, value_name = "N")]
+    pub bars: Option<String>,
+
+    /// Threads that build bars [default: as many as cores]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<String>,
+
+    /// Instrument of all files; by default told from their names
+    #[arg(long, value_name = "ID")]
+    pub instrument: Option<String>,
+
+    /// Take trades from this time on (2024-03-01, 2024-03-01T12:00:00Z, ns)
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+
+    /// Take trades before this time
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+
+    /// Do not verify archives (checksums, CRCs) before using them
+    #[arg(long)]
+    pub no_verify: bool,
+}
+
+impl SweepArgs {
+    fn typed(&self) -> Result<TypedSweep, Failure> {
+        let mut typed = TypedSweep::default();
+        if !self.files.is_empty() {
+            typed.replay.put("files", Value::List(self.files.clone()), "FILES");
+        }
+        for (key, flag, value) in [
+            ("instrument", "--instrument", &self.instrument),
+            ("from", "--from", &self.from),
+            ("to", "--to", &self.to),
+        ] {
+            put(&mut typed.replay, key, flag, value);
+        }
+        if self.no_verify {
+            typed.replay.put("verify", Value::Text("false".into()), "--no-verify");
+        }
+        for (key, flag, value) in [
+            ("out", "--out", &self.out),
+            ("by", "--by", &self.by),
+            ("top", "--top", &self.top),
+            ("bars", "--bars", &self.bars),
+            ("threads", "--threads", &self.threads),
+        ] {
+            put(&mut typed.sweep, key, flag, value);
+        }
+        for argument in &self.grid {
+            let Some((key, values)) = argument.split_once('=') else {
+                return Err(Failure::usage(anyhow::anyhow!(
+                    "--grid {argument:?}: KEY=VALUES is wanted, such as alpha=0.001,0.002"
+                )));
+            };
+            let texts: Vec<String> = values.split(',').map(|v| v.trim().to_owned()).collect();
+            let value = match <[String; 1]>::try_from(texts) {
+                Ok([one]) => Value::Text(one),
+                Err(list) => Value::List(list),
+            };
+            typed.grid.put(key.trim(), value, format!("--grid {argument:?}"));
+        }
+        Ok(typed)
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Wrong settings or files (2), bad data (1), outside world (3).
+pub fn run(args: &SweepArgs) -> Result<Outcome, Failure> {
+    let file = match &args.config {
+        Some(path) => ConfigFile::read(path)?,
+        None => ConfigFile::default(),
+    };
+    let settings = SweepSettings::understand(file, args.typed()?)?;
+    telemetry::start(tracing::Level::WARN, None)
+        .map_err(|e| Failure::outside(anyhow::anyhow!(e)))?;
+    std::fs::create_dir_all(&settings.out).map_err(|e| {
+        let what = format!("could not create the folder \"{}\"", settings.out.display());
+        Failure::outside(anyhow::Error::new(e).context(what))
+    })?;
+    let started = Instant::now();
+    let swept = sweep(&settings)?;
+    let summaries: Vec<&Summary> = swept.summaries();
+    report(&settings, &summaries)?;
+    let seconds = started.elapsed().as_secs_f64();
+    let steps = swept.fresh as f64 * settings.grid.points.len() as f64;
+    eprintln!(
+        "{} configurations, {} trades in {seconds:.2} s ({:.2} ns per trade and configuration, all \
+         threads together)",
+        grouped(settings.grid.points.len() as u64),
+        grouped(swept.trades),
+        seconds * 1e9 / steps.max(1.0)
+    );
+    if settings.bars > 0 {
+        write_bars(&settings, &summaries)?;
+    }
+    // Only now: until everything is written, it could go on.
+    let _ = std::fs::remove_file(settings.out.join(STATE));
+    Ok(swept.outcome)
+}
+
+/// Where the state of an unfinished sweep is, in the folder of what comes out.
+const STATE: &str = "sweep.state";
+
+/// What a sweep came to.
+struct Swept {
+    parts: Vec<Part>,
+    /// Trades of the history; how many of them in this run.
+    trades: u64,
+    fresh: u64,
+    outcome: Outcome,
+}
+
+impl Swept {
+    /// In the order of the grid: parts were dealt out like cards.
+    fn summaries(&self) -> Vec<&Summary> {
+        let most = self.parts.iter().map(|part| part.summaries().len()).max().unwrap_or(0);
+        (0..most)
+            .flat_map(|at| self.parts.iter().filter_map(move |part| part.summaries().get(at)))
+            .collect()
+    }
+}
+
+fn sweep(settings: &SweepSettings) -> Result<Swept, Failure> {
+    let workers = settings.threads.min(settings.grid.points.len());
+    let hands: Vec<Vec<BarSpec>> = (0..workers)
+        .map(|worker| {
+            let mine = settings.grid.points.iter().skip(worker).step_by(workers);
+            mine.map(|point| point.spec.clone()).collect()
+        })
+        .collect();
+    let late = Late { after: settings.late, most: settings.late_most };
+    let of = fingerprint(settings)?;
+    let path = settings.out.join(STATE);
+    let (mut stands, parts) = match State::read(&path, of, workers) {
+        Some((state, parts)) => {
+            eprintln!("going on behind {} trades", grouped(state.trades));
+            ((state.last_trade_id, state.trades), parts)
+        }
+        None => ((0, 0), hands.iter().map(|specs| Part::new(specs, late)).collect()),
+    };
+    let before = stands.1;
+    thread::scope(|scope| {
+        let (words, threads): (Vec<Sender<Word>>, Vec<_>) = parts
+            .into_iter()
+            .zip(&hands)
+            .enumerate()
+            .map(|(number, (part, specs))| {
+                let (send, receive) = bounded(QUEUE);
+                (send, scope.spawn(move || work(part, specs, number, &receive)))
+            })
+            .unzip();
+        let every = settings.write_every;
+        let (send, trades) = bounded::<Sequenced>(QUEUE);
+        let dealing = scope.spawn(move || {
+            let result = deal(&trades, &words, &mut stands, of, &path, every);
+            (result, stands)
+        });
+        let outcome =
+            replay_into(&settings.replay, Some(Box::new(NoSink::default())), Some(send), false);
+        let dealt = dealing.join();
+        let parts: Result<Vec<Part>, _> =
+            threads.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        let broken = || Failure::outside(anyhow::anyhow!("a thread panicked"));
+        let ((result, stands), parts) =
+            (dealt.map_err(|_| broken())?, parts.map_err(|_| broken())?);
+        result?;
+        let outcome = outcome?;
+        Ok(Swept { parts, trades: stands.1, fresh: stands.1 - before, outcome })
+    })
+}
+
+/// Hands trades to all workers, and writes the state down now and then.
+fn deal(
+    trades: &Receiver<Sequenced>,
+    words: &[Sender<Word>],
+    stands: &mut (u64, u64),
+    of: u64,
+    path: &Path,
+    every: Duration,
+) -> Result<(), Failure> {
+    let mut instrument = None;
+    let mut written = Instant::now();
+    for Sequenced { trades, .. } in trades {
+        let mine = instrument.get_or_insert_with(|| trades.feed.instrument.clone());
+        if *mine != trades.feed.instrument {
+            let text = format!(
+                "{mine} and {}: a sweep is of one instrument; choose files of one",
+                trades.feed.instrument
+            );
+            return Err(Failure::usage(anyhow::anyhow!(text)));
+        }
+        let old = trades.trade_id.partition_point(|id| stands.1 > 0 && *id <= stands.0);
+        let news = match old {
+            0 => trades,
+            old if old == trades.len() => continue,
+            old => {
+                let news: Vec<_> = trades.iter().skip(old).collect();
+                Arc::new(TradeBatch::from_trades(Arc::clone(&trades.feed), &news))
+            }
+        };
+        let Some(last) = news.trade_id.last() else { continue };
+        *stands = (*last, stands.1 + news.len() as u64);
+        for worker in words {
+            // A worker ends only when this end does.
+            let _ = worker.send(Word::Trades(Arc::clone(&news)));
+        }
+        if written.elapsed() > every {
+            write_down(words, *stands, of, path)?;
+            written = Instant::now();
+        }
+    }
+    Ok(())
+}
+
+fn write_down(
+    words: &[Sender<Word>],
+    stands: (u64, u64),
+    of: u64,
+    path: &Path,
+) -> Result<(), Failure> {
+    let (send, parts) = bounded(words.len());
+    for worker in words {
+        let _ = worker.send(Word::WriteDown(send.clone()));
+    }
+    drop(send);
+    let mut parts: Vec<(usize, Vec<u8>)> = parts.iter().collect();
+    parts.sort_unstable();
+    let parts = parts.into_iter().map(|(_, bytes)| bytes).collect();
+    State::new(of, stands.0, stands.1, parts).write(path).map_err(|e| {
+        let what = format!("could not write \"{}\"", path.display());
+        Failure::outside(anyhow::Error::new(e).context(what))
+    })?;
+    fault_point!("sweep-written");
+    Ok(())
+}
+
+/// What makes a state of another sweep useless: the grid, the files, how they are read.
+fn fingerprint(settings: &SweepSettings) -> Result<u64, Failure> {
+    use std::fmt::Write as _;
+    let replay = &settings.replay;
+    let options = barflow_replay::plan::PlanOptions {
+        instrument: replay.instrument.clone(),
+        from: replay.from,
+        to: replay.to,
+        quote_from_source: replay.quote == crate::config::replay::QuoteChoice::Source,
+        contract_size: replay.contract_size,
+    };
+    let plan = barflow_replay::plan::plan(&replay.files, &options).map_err(input_failure)?;
+    if let [first, second, ..] = &plan.instruments[..] {
+        let text = format!(
+            "{} and {}: a sweep is of one instrument; choose files of one",
+            first.feed.instrument, second.feed.instrument
+        );
+        return Err(Failure::usage(anyhow::anyhow!(text)));
+    }
+    let mut text = format!(
+        "{:?} {:?} {:?} {:?} {} {}",
+        settings.grid, replay.from, replay.to, replay.quote, settings.late, settings.late_most
+    );
+    for file in plan.instruments.iter().flat_map(|instrument| &instrument.files) {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n{:?} {} {}", file.path.file_name(), file.bytes, file.first_time);
+    }
+    Ok(xxh3_64(text.as_bytes()))
+}
+
+fn report(settings: &SweepSettings, summaries: &[&Summary]) -> Result<(), Failure> {
+    let (grid, by) = (&settings.grid, settings.by);
+    let path = settings.out.join("summary.parquet");
+    output::parquet(&path, by, grid, summaries)?;
+    let varies = |at: &usize| {
+        let first = &grid.points[0].values[*at];
+        grid.points.iter().any(|point| point.values[*at] != *first)
+    };
+    let axes = settings.map.clone().or_else(|| {
+        let mut keys = (0..grid.keys.len()).filter(varies).map(|at| grid.keys[at].clone());
+        Some((keys.next()?, keys.next()?))
+    });
+    if let Some((x, y)) = axes {
+        let scores: Vec<Option<f64>> = summaries
+            .iter()
+            .enumerate()
+            .map(|(at, summary)| output::score(by, grid, at, summary))
+            .collect();
+        let word = crate::config::sweep::CRITERIA.iter().find(|(_, c)| *c == by);
+        let title = format!("{} (dark: better)", word.map_or("", |(word, _)| word));
+        let svg = heat_map::svg(grid, &scores, (&x, &y), &title).map_err(|e| {
+            Failure::outside(anyhow::anyhow!("the heat map could not be drawn: {e}"))
+        })?;
+        output::text(&settings.out.join("map.svg"), &svg)?;
+        eprintln!("{} over {x} and {y} is in {}", title, settings.out.join("map.svg").display());
+    }
+    let best = output::ranking(by, grid, summaries);
+    print!("{}", output::table(grid, summaries, &best, settings.top));
+    eprintln!("all configurations are in {}", path.display());
+    Ok(())
+}
+
+/// The bars of the best, as a replay makes them.
+fn write_bars(settings: &SweepSettings, summaries: &[&Summary]) -> Result<(), Failure> {
+    let best = output::ranking(settings.by, &settings.grid, summaries);
+    let specs = best.iter().take(settings.bars).map(|at| &settings.grid.points[*at].spec);
+    let orders = specs.map(|spec| BarOrder { spec: spec.clone(), instruments: Vec::new() });
+    let folder = settings.out.join("bars");
+    let mut replay = settings.replay.clone();
+    replay.bars = BarBook::of(orders.collect());
+    replay.sink = SinkKind::Parquet;
+    replay.out = Some(folder.clone());
+    replay_into(&replay, None, None, false)?;
+    eprintln!("bars of the best {} are in {}", replay.bars.orders().len(), folder.display());
+    Ok(())
+}

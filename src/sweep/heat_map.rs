@@ -1,0 +1,95 @@
+//! A grid as a picture: two keys along the axes, the score as colour.
+
+use plotters::prelude::*;
+
+use crate::config::sweep::Grid;
+
+/// Draws the best score of every pair of values of two keys, as SVG. Dark is good; white says that
+/// nothing could be judged there.
+///
+/// # Errors
+/// What the drawing library says.
+pub fn svg(
+    grid: &Grid,
+    scores: &[Option<f64>],
+    (x, y): (&str, &str),
+    title: &str,
+) -> Result<String, String> {
+    let place = |name: &str| grid.keys.iter().position(|key| key == name);
+    let (Some(x_at), Some(y_at)) = (place(x), place(y)) else {
+        return Err(format!("\"{x}\" or \"{y}\" is no key of the grid"));
+    };
+    let (columns, rows) = (values(grid, x_at), values(grid, y_at));
+    let mut cells = vec![vec![None; columns.len()]; rows.len()];
+    for (point, score) in grid.points.iter().zip(scores) {
+        let column = columns.iter().position(|value| *value == point.values[x_at]);
+        let row = rows.iter().position(|value| *value == point.values[y_at]);
+        if let (Some(column), Some(row), Some(score)) = (column, row, score) {
+            let cell: &mut Option<f64> = &mut cells[row][column];
+            *cell = Some(cell.map_or(*score, |best| best.min(*score)));
+        }
+    }
+    // By rank: one wild value would leave all others one colour.
+    let mut known: Vec<f64> = cells.iter().flatten().flatten().copied().collect();
+    known.sort_by(f64::total_cmp);
+    let share = |score: f64| {
+        known.partition_point(|other| *other < score) as f64 / (known.len().max(2) - 1) as f64
+    };
+    let mut out = String::new();
+    let error = |e: &dyn std::fmt::Display| e.to_string();
+    {
+        let area = SVGBackend::with_string(&mut out, (900, 640)).into_drawing_area();
+        area.fill(&WHITE).map_err(|e| error(&e))?;
+        let mut chart = ChartBuilder::on(&area)
+            .caption(title, ("sans-serif", 18))
+            .margin(12)
+            .x_label_area_size(48)
+            .y_label_area_size(72)
+            .build_cartesian_2d(
+                (0..columns.len() as i32).into_segmented(),
+                (0..rows.len() as i32).into_segmented(),
+            )
+            .map_err(|e| error(&e))?;
+        let label = |values: &[String], at: &SegmentValue<i32>| match at {
+            SegmentValue::CenterOf(at) | SegmentValue::Exact(at) => {
+                values.get(*at as usize).cloned().unwrap_or_default()
+            }
+            SegmentValue::Last => String::new(),
+        };
+        chart
+            .configure_mesh()
+            .disable_mesh()
+            .x_desc(x)
+            .y_desc(y)
+            .x_labels(columns.len().min(12))
+            .y_labels(rows.len().min(20))
+            .x_label_formatter(&|at| label(&columns, at))
+            .y_label_formatter(&|at| label(&rows, at))
+            .draw()
+            .map_err(|e| error(&e))?;
+        let squares = cells.iter().enumerate().flat_map(|(row, cells)| {
+            let known = cells.iter().enumerate().filter_map(|(at, cell)| Some((at, (*cell)?)));
+            known.map(move |(column, score)| (column as i32, row as i32, score))
+        });
+        let squares = squares.map(|(column, row, score)| {
+            let exact = SegmentValue::Exact;
+            let corners = [(exact(column), exact(row)), (exact(column + 1), exact(row + 1))];
+            let light = (235.0 * share(score).min(1.0)) as u8;
+            Rectangle::new(corners, RGBColor(light, light, 200 + light / 5).filled())
+        });
+        chart.draw_series(squares).map_err(|e| error(&e))?;
+        area.present().map_err(|e| error(&e))?;
+    }
+    Ok(out)
+}
+
+/// The values of a key, in the order of the grid.
+fn values(grid: &Grid, key: usize) -> Vec<String> {
+    let mut values: Vec<String> = Vec::new();
+    for point in &grid.points {
+        if !values.contains(&point.values[key]) {
+            values.push(point.values[key].clone());
+        }
+    }
+    values
+}

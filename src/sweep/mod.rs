@@ -1,0 +1,16 @@
+//! Grids of configurations in one pass: what each makes of a history, and which is the best.
+//!
+//! ```text
+//! replay's own graph ─► trades in order ─► workers, each with a part of the grid ─► summaries
+//!                                              └─ state, now and then ─► sweep.state
+//! ```
+//!
+//! The bars are those of `barflow replay`: the same validation orders the trades, and
+//! [`Crowd`](barflow_operators::sweep::Crowd) makes the bits of single builders.
+
+pub mod heat_map;
+pub mod output;
+pub mod returns;
+pub mod state;
+pub mod summary;
+pub mod worker;

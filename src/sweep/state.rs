@@ -1,0 +1,54 @@
+//! A sweep that is stopped goes on: its state in a file.
+
+use std::path::Path;
+
+use barflow_operators::checkpoint::envelope::{open, seal};
+use serde::{Deserialize, Serialize};
+
+use super::worker::Part;
+
+/// Where a sweep stands.
+#[derive(Serialize, Deserialize)]
+pub struct State {
+    /// Of what: the grid, the files, the settings that matter.
+    pub of: u64,
+    /// Last trade taken.
+    pub last_trade_id: u64,
+    /// Trades taken.
+    pub trades: u64,
+    /// The workers' parts.
+    parts: Vec<Vec<u8>>,
+}
+
+impl State {
+    /// From what the workers wrote down.
+    pub fn new(of: u64, last_trade_id: u64, trades: u64, parts: Vec<Vec<u8>>) -> Self {
+        Self { of, last_trade_id, trades, parts }
+    }
+
+    /// Reads a file; none if it is not there, not whole, or of another sweep.
+    pub fn read(path: &Path, of: u64, workers: usize) -> Option<(Self, Vec<Part>)> {
+        let bytes = std::fs::read(path).ok()?;
+        let state: Self = open(&bytes)
+            .map_err(|error| tracing::warn!("{}: {error}; beginning again", path.display()))
+            .ok()?;
+        if state.of != of || state.parts.len() != workers {
+            tracing::warn!("{} is of another sweep; beginning again", path.display());
+            return None;
+        }
+        let parts = state.parts.iter().map(|bytes| postcard::from_bytes(bytes).ok());
+        let parts = parts.collect::<Option<Vec<Part>>>()?;
+        Some((state, parts))
+    }
+
+    /// Writes it, whole or not at all.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn write(&self, path: &Path) -> std::io::Result<()> {
+        let next = path.with_extension("state.next");
+        std::fs::write(&next, seal(self))?;
+        std::fs::File::open(&next)?.sync_all()?;
+        std::fs::rename(&next, path)
+    }
+}

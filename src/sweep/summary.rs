@@ -1,0 +1,124 @@
+//! What a configuration makes of a history, in a few numbers.
+
+use std::collections::VecDeque;
+
+use barflow_operators::sweep::Close;
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::returns::Returns;
+
+/// Bars of one of two builders that wait for the other to close on the same trade.
+const BARS_COMPARED: usize = 16;
+
+/// Everything about one configuration.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Summary {
+    #[serde(serialize_with = "counts", deserialize_with = "lengths")]
+    ticks: Histogram<u32>,
+    /// Σ of close time less open time, ns.
+    duration: i128,
+    /// Statistics of its bars' returns.
+    pub returns: Returns,
+    /// How long a builder that began later took to agree.
+    pub sync: Sync,
+}
+
+/// Whether a builder that began later has come to the same state.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Sync {
+    /// Last trade and digest of recent bars.
+    ours: VecDeque<(u64, u64)>,
+    its: VecDeque<(u64, u64)>,
+    /// Bars that the later one has made.
+    bars: u64,
+    /// Trades and bars that it took, once both agree.
+    pub after: Option<(u64, u64)>,
+}
+
+impl Default for Summary {
+    fn default() -> Self {
+        Self { ticks: histogram(), duration: 0, returns: Returns::default(), sync: Sync::default() }
+    }
+}
+
+fn histogram() -> Histogram<u32> {
+    // Two digits are always lawful; the constructor fails only for more than five.
+    Histogram::new(2).unwrap_or_else(|_| unreachable!("2 digits are lawful"))
+}
+
+impl Summary {
+    /// Takes a bar.
+    pub fn add(&mut self, close: &Close) {
+        // Fails only beyond what the histogram can grow to.
+        let _ = self.ticks.record(close.ticks);
+        self.duration += i128::from(close.close_time) - i128::from(close.open_time);
+        self.returns.add(close.close);
+    }
+
+    /// Bars made.
+    pub fn bars(&self) -> u64 {
+        self.ticks.len()
+    }
+
+    /// Ticks per bar, to two digits; none without bars.
+    pub fn ticks_at(&self, quantile: f64) -> Option<u64> {
+        (self.bars() > 0).then(|| self.ticks.value_at_quantile(quantile))
+    }
+
+    /// Mean length of a bar in seconds, first to last trade.
+    pub fn seconds(&self) -> Option<f64> {
+        (self.bars() > 0).then(|| self.duration as f64 / 1e9 / self.bars() as f64)
+    }
+}
+
+impl Sync {
+    /// Takes a bar of the builder itself.
+    pub fn ours(&mut self, close: &Close) {
+        keep(&mut self.ours, close);
+    }
+
+    /// Takes a bar of the later one, which has taken `trades` trades by then.
+    pub fn its(&mut self, close: &Close) {
+        self.bars += 1;
+        keep(&mut self.its, close);
+    }
+
+    /// Looks whether both have closed on the same trade in the same state. `trades_at` tells how
+    /// many trades the later one had taken at a trade.
+    pub fn look(&mut self, trades_at: impl Fn(u64) -> u64) -> bool {
+        if self.after.is_some() {
+            return true;
+        }
+        let place = self.its.iter().position(|bar| self.ours.contains(bar));
+        if let Some(place) = place {
+            let later = (self.its.len() - place - 1) as u64;
+            self.after = Some((trades_at(self.its[place].0), self.bars - later));
+            (self.ours, self.its) = (VecDeque::new(), VecDeque::new());
+        }
+        self.after.is_some()
+    }
+}
+
+fn keep(bars: &mut VecDeque<(u64, u64)>, close: &Close) {
+    if bars.len() == BARS_COMPARED {
+        bars.pop_front();
+    }
+    bars.push_back((close.last_trade_id, close.state_digest));
+}
+
+fn counts<S: Serializer>(histogram: &Histogram<u32>, to: S) -> Result<S::Ok, S::Error> {
+    let counts: Vec<(u64, u32)> = histogram
+        .iter_recorded()
+        .map(|value| (value.value_iterated_to(), value.count_at_value()))
+        .collect();
+    counts.serialize(to)
+}
+
+fn lengths<'de, D: Deserializer<'de>>(from: D) -> Result<Histogram<u32>, D::Error> {
+    let mut histogram = histogram();
+    for (value, count) in Vec::<(u64, u32)>::deserialize(from)? {
+        histogram.record_n(value, count).map_err(serde::de::Error::custom)?;
+    }
+    Ok(histogram)
+}
