@@ -24,5 +24,6 @@ pub mod published;
 pub mod sequence;
 pub mod sign;
 pub mod spec;
+pub mod stitch;
 pub mod trade;
 pub mod validation;
