@@ -377,12 +377,8 @@ fn a_bad_row_stops_a_stitched_history_where_it_stands() {
     let pool = BatchPool::new(64, 8);
     let trades = tape.trades[..60_000].to_vec();
     let good: Vec<Trade> = trades[..50_100].to_vec();
-    let whole = Cut {
-        chunks: cut(good, &[1000], &[20]),
-        keep: 5000,
-        ahead: vec![true],
-        window: 1024,
-    };
+    let whole =
+        Cut { chunks: cut(good, &[1000], &[20]), keep: 5000, ahead: vec![true], window: 1024 };
     let expected = sequential(&feed, &specs, &whole);
     let mut stitcher = Stitcher::new(StitcherOptions {
         feed: Arc::clone(&feed),

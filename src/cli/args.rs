@@ -63,6 +63,9 @@ Examples:
     --bar 'dib=imbalance,measure=dollar,threshold=wald,target=1000,alpha=0.001' \\
     --bar 'hour=time,every=1h'
 
+  # a year of one instrument on four cores, the same bars to the bit
+  barflow replay 'data/BTCUSDT-trades-2024-*.zip' --parallel 4 --sink parquet --out bars
+
   # a recorded connection
   barflow replay --protocol binance-spot recordings/
 
@@ -136,6 +139,11 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "N", env = "BARFLOW_WORKERS")]
     pub workers: Option<String>,
 
+    /// Threads that share the history of one instrument; the bars are those of one pass, to the bit
+    /// [default: 1]
+    #[arg(long, value_name = "N", env = "BARFLOW_PARALLEL")]
+    pub parallel: Option<String>,
+
     /// One of several processes.
     #[command(flatten)]
     pub mesh: MeshArgs,
@@ -189,6 +197,7 @@ impl ReplayArgs {
             ("channel", "--channel", &self.channel),
             ("instrument", "--instrument", &self.instrument),
             ("workers", "--workers", &self.workers),
+            ("parallel", "--parallel", &self.parallel),
             ("from", "--from", &self.from),
             ("to", "--to", &self.to),
             ("quarantine", "--quarantine", &self.quarantine),

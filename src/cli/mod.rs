@@ -18,6 +18,7 @@ pub mod diff;
 pub mod failure;
 pub mod live;
 pub mod mesh;
+pub mod parallel;
 pub mod progress;
 pub mod record;
 pub mod replay;

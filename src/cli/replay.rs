@@ -126,7 +126,7 @@ pub(super) fn replay_into(
     };
 
     // Twice what can be under way at once, so that the pool never runs dry.
-    let pool = BatchPool::new(settings.batch_rows, 96);
+    let pool = BatchPool::new(settings.batch_rows, if settings.parallel > 1 { 1024 } else { 96 });
     let progress = Progress::default();
     let (files, bytes) = source.size();
     let read = ReadOptions {
@@ -164,9 +164,20 @@ pub(super) fn replay_into(
         latency: Latency::default(),
         checkpoints: begun.checkpoints,
     };
-    let feeders = source.feeders(settings, &workers, &read, &begun.resume, pool)?;
     let shown = report.then(|| Shown::start(progress.clone(), bytes));
-    let result = run_graph(mesh, Pace::HISTORY, options, feeders, begun.sinks);
+    let result = match source {
+        Source::Files(plan) if settings.parallel > 1 => {
+            let run = super::parallel::run(plan, settings.parallel, options, read, begun.sinks);
+            run.map(|(report, told)| {
+                remarks.extend(told);
+                report
+            })
+        }
+        source => {
+            let feeders = source.feeders(settings, &workers, &read, &begun.resume, pool)?;
+            run_graph(mesh, Pace::HISTORY, options, feeders, begun.sinks)
+        }
+    };
     drop(shown);
     let kept = store.map(TradeStore::finish).transpose();
 

@@ -180,7 +180,11 @@ impl Stitcher {
         Mark { last_id: mark.last_id.map(|id| id.wrapping_add(self.ids)), ..mark }
     }
 
-    fn on_raw(&mut self, mut piece: Piece, mut raw: Arc<TradeBatch>) -> Result<Stitched, ReadAgain> {
+    fn on_raw(
+        &mut self,
+        mut piece: Piece,
+        mut raw: Arc<TradeBatch>,
+    ) -> Result<Stitched, ReadAgain> {
         if self.ids != 0 {
             let mut trades = Arc::unwrap_or_clone(raw);
             trades.trade_id.iter_mut().for_each(|id| *id = id.wrapping_add(self.ids));
@@ -276,6 +280,7 @@ impl Stitcher {
                 None => apart = true,
             }
         }
+        self.chairs.iter_mut().for_each(|chair| chair.joined = None);
         self.twice.apart += u64::from(apart);
     }
 
@@ -290,8 +295,19 @@ impl Stitcher {
         self.rows
     }
 
-    /// The history has ended: what waited for missing ids.
+    /// Whether trades wait for missing ids that the true builders could not take now, because the
+    /// chunk's have gone on in their place. If the chunk breaks off here, it has to be read again.
+    pub fn is_in_debt(&self) -> bool {
+        let any_joined = self.chairs.iter().any(|chair| chair.joined.is_some());
+        any_joined && self.truth.lane.mark().is_none()
+    }
+
+    /// The history has ended: what waited for missing ids. Nothing comes of it while
+    /// [in debt](Self::is_in_debt).
     pub fn finish(&mut self) -> Stitched {
+        if self.is_in_debt() {
+            return Stitched::default();
+        }
         let Some(passed) = self.truth.lane.finish() else { return Stitched::default() };
         let Passed { trades, position, rejects, findings } = passed;
         let mut bars = Vec::new();
@@ -324,13 +340,7 @@ fn agree(truth: &[Bar], chunk: &[Bar], ids: u64) -> Option<u64> {
     })
 }
 
-fn hand_out(
-    spec: &BarSpec,
-    closed: Vec<Bar>,
-    seq: u64,
-    ids: u64,
-    bars: &mut Vec<(Arc<str>, Bar)>,
-) {
+fn hand_out(spec: &BarSpec, closed: Vec<Bar>, seq: u64, ids: u64, bars: &mut Vec<(Arc<str>, Bar)>) {
     bars.extend(closed.into_iter().map(|mut bar| {
         bar.seq = bar.seq.wrapping_add(seq);
         bar.first_trade_id = bar.first_trade_id.wrapping_add(ids);
