@@ -165,6 +165,14 @@ impl Sequencer {
         }
     }
 
+    /// Takes a batch that [passes](Self::passes).
+    pub fn let_through(&mut self, batch: &TradeBatch, findings: &mut Findings) {
+        if let Some(last) = batch.trade_id.last() {
+            self.last_id = Some(*last);
+        }
+        self.note_release(batch, findings);
+    }
+
     /// Goes on behind trades that another sequencer with this one's mark has let through, when all
     /// of them [passed](Self::passes).
     pub fn pass_over(&mut self, behind: Mark) {
@@ -185,10 +193,7 @@ impl Sequencer {
         let passes =
             batch.feed.ids == IdKind::Ordinal || (!self.spans && self.continues(&batch.trade_id));
         if passes {
-            if let Some(last) = batch.trade_id.last() {
-                self.last_id = Some(*last);
-            }
-            self.note_release(&batch, findings);
+            self.let_through(&batch, findings);
             return Arc::new(batch);
         }
         let mut ordered = pool.take(&batch.feed);

@@ -14,9 +14,12 @@ const KEPT_TIMES: u64 = 4;
 /// The least that is kept: 2.7 MB.
 const LEAST_KEPT: u64 = 1 << 16;
 
-/// A chunk is at least this many times as long as joining is expected to take: what is worked on
-/// twice stays below a tenth.
-const CHUNK_TIMES: u64 = 12;
+/// A chunk is at least this many times as long as joining is expected to take, or nothing is built
+/// ahead in it: what is worked on twice stays about a tenth of the building.
+const LEAST_TIMES: u64 = 8;
+
+/// The same where the length can be chosen.
+const CHUNK_TIMES: u64 = 20;
 
 /// Trades of a chunk of row groups: short enough to spread well, long enough to be worth a hand-over.
 const SHORTEST: u64 = 1 << 19;
@@ -132,6 +135,7 @@ impl Belief {
 
     fn is_worth(&self, rows: u64) -> bool {
         let expected = self.expected();
-        self.strikes < STRIKES && expected.is_some_and(|trades| trades.saturating_mul(2) <= rows)
+        self.strikes < STRIKES
+            && expected.is_some_and(|trades| trades.saturating_mul(LEAST_TIMES) <= rows)
     }
 }

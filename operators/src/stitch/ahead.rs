@@ -50,7 +50,8 @@ impl Ahead {
     /// Takes the next intake.
     pub fn on_intake(&mut self, intake: Intake) -> Piece {
         let stops = self.options.policy == RejectPolicy::Stop && !intake.rejects.is_empty();
-        if stops || self.given_up {
+        // Without builders there is nobody whose order would have to be known.
+        if stops || self.given_up || self.seats.iter().all(Option::is_none) {
             self.given_up = true;
             return Piece::read(intake);
         }
@@ -60,10 +61,16 @@ impl Ahead {
         let passes = self.order.passes(&trades);
         let keeps = !passes || before.is_none() || self.kept < self.options.keep.max(1);
         self.kept += trades.len();
-        // What does not pass as it is has to be judged again, as it was.
-        let mut raw = (!passes).then(|| Arc::new(trades.clone()));
         let mut findings = Findings::default();
-        let released = self.order.on_batch(trades, &self.options.pool, &mut findings);
+        let mut raw = None;
+        let released = if passes {
+            self.order.let_through(&trades, &mut findings);
+            Arc::new(trades)
+        } else {
+            // What does not pass as it is has to be judged again, as it was.
+            raw = Some(Arc::new(trades.clone()));
+            self.order.on_batch(trades, &self.options.pool, &mut findings)
+        };
         let seats = self.build(&released, &findings);
         if passes && keeps {
             raw = Some(released);
