@@ -25,5 +25,6 @@ pub mod sequence;
 pub mod sign;
 pub mod spec;
 pub mod stitch;
+pub mod survey;
 pub mod trade;
 pub mod validation;

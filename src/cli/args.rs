@@ -38,6 +38,8 @@ pub enum Command {
     Diff(super::diff::DiffArgs),
     /// Make the bars of trade files again and compare them with an output, for audits
     Verify(Box<super::verify::VerifyArgs>),
+    /// Measure after how many trades bars no longer depend on where they began
+    SyncReport(Box<super::sync_report::SyncReportArgs>),
     /// Say where jobs stand, or forget it
     Checkpoints(super::checkpoints::CheckpointsArgs),
     /// Write realistic day files in Binance's layout

@@ -25,6 +25,8 @@ pub mod replay;
 pub mod signals;
 pub mod sink;
 pub mod summary;
+pub mod sync_plot;
+pub mod sync_report;
 pub mod synth;
 pub mod venue;
 pub mod verify;
@@ -61,6 +63,7 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Diff(args) => diff::run(&args),
         Command::Verify(args) => verify::run(*args),
         Command::Checkpoints(args) => checkpoints::run(&args),
+        Command::SyncReport(args) => sync_report::run(*args),
         Command::Live(args) => live::run(*args),
         Command::Record(args) => record::run(*args),
         Command::Venue(args) => venue::run(&args),

@@ -120,6 +120,9 @@ pub(super) fn replay_into(
             .hint("keep them in a run of their own: --sink none --sink-trades FOLDER"));
     }
     remarks.extend(went_on(&begun.resume));
+    if settings.from.is_some() {
+        remarks.extend(super::sync_report::of_a_late_start(&settings.bars));
+    }
     let quarantine = match &settings.quarantine {
         Some(path) => Some(Arc::new(Quarantine::open(path, !begun.resume.is_empty())?)),
         None => None,
