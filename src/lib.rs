@@ -17,6 +17,7 @@ pub mod feeds;
 pub mod graph;
 pub mod history;
 pub mod live;
+pub mod parallel;
 pub mod quarantine;
 pub mod recordings;
 pub mod sinks;

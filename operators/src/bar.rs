@@ -196,6 +196,12 @@ impl OpenBar {
         self.theta_max = if self.theta > self.theta_max { self.theta } else { self.theta_max };
     }
 
+    /// Adds to the ids, wrapping.
+    pub(crate) fn shift_ids(&mut self, by: u64) {
+        self.first_trade_id = self.first_trade_id.wrapping_add(by);
+        self.last_trade_id = self.last_trade_id.wrapping_add(by);
+    }
+
     /// Notes the latest trade.
     #[inline]
     pub fn end(&mut self, trade: &Trade) {

@@ -57,7 +57,7 @@ struct Seat {
 pub(crate) struct SeatState {
     pub(crate) machine: BarMachine,
     /// Ids that are missing since its last bar.
-    missing_ids: u64,
+    pub(crate) missing_ids: u64,
 }
 
 /// A second builder that began later, until the two agree.
@@ -166,8 +166,7 @@ impl Desk {
 
 impl Seat {
     fn new(spec: &BarSpec) -> Self {
-        let state = SeatState { machine: BarMachine::new(spec), missing_ids: 0 };
-        Self { spec: spec.clone(), state, shadow: None }
+        Self { spec: spec.clone(), state: SeatState::new(spec), shadow: None }
     }
 
     fn shadowed(mut self, delay: u64) -> Self {
@@ -177,6 +176,11 @@ impl Seat {
 }
 
 impl SeatState {
+    /// A builder that has seen nothing.
+    pub(crate) fn new(spec: &BarSpec) -> Self {
+        Self { machine: BarMachine::new(spec), missing_ids: 0 }
+    }
+
     /// Takes a batch, telling bars that span a gap so.
     pub(crate) fn on_batch(&mut self, trades: &TradeBatch, gaps: &[Gap], closed: &mut Vec<Bar>) {
         if gaps.is_empty() && self.missing_ids == 0 {

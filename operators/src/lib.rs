@@ -25,6 +25,8 @@ pub mod revision;
 pub mod sequence;
 pub mod sign;
 pub mod spec;
+pub mod stitch;
+pub mod survey;
 pub mod sweep;
 pub mod trade;
 pub mod validation;

@@ -76,6 +76,15 @@ pub struct Sequencer {
     voids: VecDeque<Gap>,
 }
 
+/// How far a sequencer is, see [`Sequencer::mark`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Id of the last trade let through, if any.
+    pub last_id: Option<u64>,
+    /// Its event time, ns; `i64::MIN` if there was none.
+    pub last_time: i64,
+}
+
 /// What is known of an instrument's order from an earlier run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resume {
@@ -147,6 +156,42 @@ impl Sequencer {
         oldest.map_or(0, |oldest| (self.batches - oldest + 1) as usize)
     }
 
+    /// Id of the last trade and its event time; none while trades wait or ids ahead are known to
+    /// stand for nothing. Two sequencers with equal marks let the same trades through from there on,
+    /// whatever either has seen before: of rows behind the mark both let none through, and differ
+    /// at most in whether they call them repeated or late.
+    pub fn mark(&self) -> Option<Mark> {
+        let settled = self.waiting.is_empty() && self.voids.is_empty();
+        settled.then_some(Mark { last_id: self.last_id, last_time: self.last_time })
+    }
+
+    /// Whether all trades of this batch would be let through as they are, with nothing to note but
+    /// times that run backwards.
+    pub fn passes(&self, batch: &TradeBatch) -> bool {
+        match batch.feed.ids {
+            IdKind::Ordinal => match (self.last_id, batch.trade_id.first()) {
+                (Some(last), Some(first)) => *first > last,
+                _ => true,
+            },
+            IdKind::Venue => self.continues(&batch.trade_id),
+            IdKind::Spans => false,
+        }
+    }
+
+    /// Takes a batch that [passes](Self::passes).
+    pub fn let_through(&mut self, batch: &TradeBatch, findings: &mut Findings) {
+        if let Some(last) = batch.trade_id.last() {
+            self.last_id = Some(*last);
+        }
+        self.note_release(batch, findings);
+    }
+
+    /// Goes on behind trades that another sequencer with this one's mark has let through, when all
+    /// of them [passed](Self::passes).
+    pub fn pass_over(&mut self, behind: Mark) {
+        (self.last_id, self.last_time) = (behind.last_id, behind.last_time);
+    }
+
     /// Takes a batch; returns the trades that are now in order, the same allocation where all of
     /// them are.
     pub fn on_batch(
@@ -162,10 +207,7 @@ impl Sequencer {
         let passes =
             batch.feed.ids == IdKind::Ordinal || (!self.spans && self.continues(&batch.trade_id));
         if passes {
-            if let Some(last) = batch.trade_id.last() {
-                self.last_id = Some(*last);
-            }
-            self.note_release(&batch, findings);
+            self.let_through(&batch, findings);
             return Arc::new(batch);
         }
         let mut ordered = pool.take(&batch.feed);

@@ -14,6 +14,7 @@
 
 pub mod binance;
 pub mod checksum;
+pub mod chunks;
 pub mod corrections;
 pub mod decode;
 pub mod error;

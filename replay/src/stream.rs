@@ -102,6 +102,11 @@ impl InstrumentStream {
         })
     }
 
+    /// How many rows without ids of their own it has numbered.
+    pub fn numbered(&self) -> u64 {
+        self.ordinal - 1
+    }
+
     /// Verifies the next file (if nobody has begun to), opens it, and begins to verify the one
     /// after it.
     fn advance(&mut self) -> Result<bool, ReplayError> {

@@ -40,6 +40,8 @@ pub enum Command {
     Diff(super::diff::DiffArgs),
     /// Make the bars of trade files again and compare them with an output, for audits
     Verify(Box<super::verify::VerifyArgs>),
+    /// Measure after how many trades bars no longer depend on where they began
+    SyncReport(Box<super::sync_report::SyncReportArgs>),
     /// Say where jobs stand, or forget it
     Checkpoints(super::checkpoints::CheckpointsArgs),
     /// Write realistic day files in Binance's layout
@@ -64,6 +66,9 @@ Examples:
   barflow replay 'data/BTCUSDT-trades-2024-*.zip' --sink parquet --out bars \\
     --bar 'dib=imbalance,measure=dollar,threshold=wald,target=1000,alpha=0.001' \\
     --bar 'hour=time,every=1h'
+
+  # a year of one instrument on four cores, the same bars to the bit
+  barflow replay 'data/BTCUSDT-trades-2024-*.zip' --parallel 4 --sink parquet --out bars
 
   # a recorded connection
   barflow replay --protocol binance-spot recordings/
@@ -142,6 +147,11 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "N", env = "BARFLOW_WORKERS")]
     pub workers: Option<String>,
 
+    /// Threads that share the history of one instrument; the bars are those of one pass, to the bit
+    /// [default: 1]
+    #[arg(long, value_name = "N", env = "BARFLOW_PARALLEL")]
+    pub parallel: Option<String>,
+
     /// One of several processes.
     #[command(flatten)]
     pub mesh: MeshArgs,
@@ -204,6 +214,7 @@ impl ReplayArgs {
             ("channel", "--channel", &self.channel),
             ("instrument", "--instrument", &self.instrument),
             ("workers", "--workers", &self.workers),
+            ("parallel", "--parallel", &self.parallel),
             ("from", "--from", &self.from),
             ("to", "--to", &self.to),
             ("quarantine", "--quarantine", &self.quarantine),

@@ -18,6 +18,7 @@ pub mod diff;
 pub mod failure;
 pub mod live;
 pub mod mesh;
+pub mod parallel;
 pub mod progress;
 pub mod record;
 pub mod replay;
@@ -26,6 +27,8 @@ pub mod signals;
 pub mod sink;
 pub mod summary;
 pub mod sweep;
+pub mod sync_plot;
+pub mod sync_report;
 pub mod synth;
 pub mod venue;
 pub mod verify;
@@ -63,6 +66,7 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Verify(args) => verify::run(*args),
         Command::Checkpoints(args) => checkpoints::run(&args),
         Command::Sweep(args) => sweep::run(&args),
+        Command::SyncReport(args) => sync_report::run(*args),
         Command::Live(args) => live::run(*args),
         Command::Record(args) => record::run(*args),
         Command::Venue(args) => venue::run(&args),

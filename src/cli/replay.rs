@@ -131,13 +131,16 @@ pub(super) fn replay_into(
             .hint("keep them in a run of their own: --sink none --sink-trades FOLDER"));
     }
     remarks.extend(went_on(&begun.resume));
+    if settings.from.is_some() {
+        remarks.extend(super::sync_report::of_a_late_start(&settings.bars));
+    }
     let quarantine = match &settings.quarantine {
         Some(path) => Some(Arc::new(Quarantine::open(path, !begun.resume.is_empty())?)),
         None => None,
     };
 
     // Twice what can be under way at once, so that the pool never runs dry.
-    let pool = BatchPool::new(settings.batch_rows, 96);
+    let pool = BatchPool::new(settings.batch_rows, if settings.parallel > 1 { 1024 } else { 96 });
     let progress = Progress::default();
     let (files, bytes) = source.size();
     let read = ReadOptions {
@@ -178,9 +181,21 @@ pub(super) fn replay_into(
         latency: Latency::default(),
         checkpoints: begun.checkpoints,
     };
-    let feeders = source.feeders(settings, &workers, &read, &begun.resume, corrections, pool)?;
     let shown = report.then(|| Shown::start(progress.clone(), bytes));
-    let result = run_graph(mesh, Pace::HISTORY, options, feeders, begun.sinks);
+    let result = match source {
+        Source::Files(plan) if settings.parallel > 1 => {
+            let run = super::parallel::run(plan, settings.parallel, options, read, begun.sinks);
+            run.map(|(report, told)| {
+                remarks.extend(told);
+                report
+            })
+        }
+        source => {
+            let feeders =
+                source.feeders(settings, &workers, &read, &begun.resume, corrections, pool)?;
+            run_graph(mesh, Pace::HISTORY, options, feeders, begun.sinks)
+        }
+    };
     drop(shown);
     let kept = store.map(TradeStore::finish).transpose();
 

@@ -74,6 +74,8 @@ pub struct ReplaySettings {
     pub delivery: DeliveryOptions,
     /// timely workers.
     pub workers: usize,
+    /// Threads that share the history of each instrument; 1 for one pass.
+    pub parallel: usize,
     /// The other processes, if this is one of several.
     pub mesh: MeshSettings,
     /// First event time taken, ns.
@@ -147,6 +149,7 @@ impl ReplaySettings {
             channel: replay.choice("channel", &CHANNELS, problems_ref),
             instrument: replay.parse_with("instrument", str::parse, problems_ref),
             workers: replay.parse("workers", whole, problems_ref).unwrap_or(1),
+            parallel: replay.parse("parallel", whole, problems_ref).unwrap_or(1),
             mesh: MeshSettings::understand(&mut replay, problems_ref),
             from: replay.parse_with("from", instant_ns, problems_ref),
             to: replay.parse_with("to", instant_ns, problems_ref),
@@ -185,6 +188,7 @@ impl ReplaySettings {
         if !(1..=1024).contains(&self.workers) {
             problems.add("[replay]", format!("workers = {}: 1 to 1024", self.workers));
         }
+        self.check_parallel(problems);
         if !(1..=1 << 16).contains(&self.batch_rows) {
             problems.add("[replay]", format!("batch_rows = {}: 1 to 65536", self.batch_rows));
         }
@@ -210,6 +214,39 @@ impl ReplaySettings {
         self.delivery.check(self.sink, self.out.as_deref(), problems);
         if self.sink == SinkKind::Kafka {
             self.kafka.check(problems);
+        }
+    }
+}
+
+impl ReplaySettings {
+    fn check_parallel(&self, problems: &mut Problems) {
+        let mut add = |message: String| problems.add("[replay]", message);
+        if !(1..=256).contains(&self.parallel) {
+            add(format!("parallel = {}: 1 to 256", self.parallel));
+        }
+        if self.parallel <= 1 {
+            return;
+        }
+        if self.workers > 1 || !self.mesh.hosts.is_empty() {
+            add("parallel divides each history, workers and hosts divide instruments: one of the \
+                 two"
+            .to_owned());
+        }
+        if self.protocol.is_some() {
+            add("parallel needs files of trades; recordings are read in one pass".to_owned());
+        }
+        if self.corrections.is_some() || self.revision_window.is_some() {
+            add("parallel corrects nothing: corrections need one pass over the history".to_owned());
+        }
+        if self.trades.is_some() {
+            add("parallel does not keep trades: keep them in a run without it (--sink none \
+                 --sink-trades FOLDER)"
+                .to_owned());
+        }
+        if self.delivery.is_exactly_once() {
+            add("parallel keeps no checkpoints: say delivery = \"at-least-once\" (--delivery \
+                 at-least-once), or leave parallel out"
+                .to_owned());
         }
     }
 }

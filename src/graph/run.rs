@@ -220,7 +220,8 @@ fn look_after(sink: &DirectSink, commits: &Receiver<Commit>) {
     }
 }
 
-fn drain(
+/// Gives a sink commits until nobody sends any more.
+pub(crate) fn drain(
     commits: &Receiver<Commit>,
     sink: &mut dyn BarSink,
     latency: &Latency,

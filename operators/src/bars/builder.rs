@@ -91,6 +91,12 @@ impl<R: Rule> Builder<R> {
         self.rule.is_warming()
     }
 
+    /// Numbers the next bar `next_seq`, and adds `ids` (wrapping) to the ids of the open bar.
+    pub(crate) fn renumber(&mut self, next_seq: u64, ids: u64) {
+        self.next_seq = next_seq;
+        self.open.shift_ids(ids);
+    }
+
     /// Takes one trade; appends the bars it closes (at a session's end there can be two).
     pub fn on_trade(&mut self, trade: &Trade, has_aggressor: bool, bars: &mut Vec<Bar>) {
         // A period ends before this trade, so its bar's digest must not know this trade's sign.

@@ -143,6 +143,13 @@ impl BarMachine {
     pub fn is_warming(&self) -> bool {
         each!(self, machine => machine.is_warming())
     }
+
+    /// Makes it the machine that counted from elsewhere: the next bar gets the number `next_seq`,
+    /// and `ids` is added (wrapping) to the ids that the open bar has noted. Nothing else in a
+    /// machine knows numbers of bars or ids.
+    pub(crate) fn renumber(&mut self, next_seq: u64, ids: u64) {
+        each!(self, machine => machine.renumber(next_seq, ids));
+    }
 }
 
 /// What surrounds a rule.

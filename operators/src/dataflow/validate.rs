@@ -285,7 +285,8 @@ impl Lane {
     }
 }
 
-fn late_reject(row: usize, trade: &Trade, start: &Position, window: usize) -> Reject {
+/// A trade that came too late, as a row set aside.
+pub(crate) fn late_reject(row: usize, trade: &Trade, start: &Position, window: usize) -> Reject {
     Reject {
         row: row as u32,
         source: if start.member == start.source {

@@ -1,6 +1,7 @@
 //! Reading trades back.
 
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -15,7 +16,9 @@ use barflow_operators::position::Position;
 use barflow_operators::trade::Aggressor;
 use barflow_operators::validation;
 use crossbeam::channel::{Receiver, bounded};
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReaderBuilder, RowSelection, RowSelector};
+use parquet::arrow::arrow_reader::{
+    ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
+};
 
 use super::{FEED_KEY, VERSION, VERSION_KEY};
 use crate::error::ReplayError;
@@ -28,6 +31,14 @@ pub struct Head {
     pub feed: Feed,
     /// Event time of its first trade, ns.
     pub first_time: i64,
+}
+
+/// Who decodes.
+enum Batches {
+    /// A thread of its own, a few batches ahead.
+    Ahead(Receiver<Result<RecordBatch, String>>, Option<JoinHandle<()>>),
+    /// Whoever asks.
+    Here(Box<ParquetRecordBatchReader>),
 }
 
 /// Batches decoded ahead.
@@ -77,11 +88,20 @@ fn open(path: &Path) -> Result<Builder, ReplayError> {
     })
 }
 
-/// Trades of one file, decoded on a thread of their own.
+/// Rows of each row group of a file.
+///
+/// # Errors
+/// When it cannot be opened.
+pub fn group_rows(path: &Path) -> Result<Vec<u64>, ReplayError> {
+    let builder = open(path)?;
+    let groups = builder.metadata().row_groups().iter();
+    Ok(groups.map(|group| group.num_rows().max(0) as u64).collect())
+}
+
+/// Trades of one file.
 pub struct ParquetTrades {
     path: PathBuf,
-    batches: Receiver<Result<RecordBatch, String>>,
-    decoding: Option<JoinHandle<()>>,
+    batches: Batches,
     feed: Arc<Feed>,
     pool: BatchPool,
     from: i64,
@@ -133,11 +153,39 @@ impl ParquetTrades {
                 progress.add_bytes(bytes.saturating_sub(done));
             })
             .map_err(|e| ReplayError::io("start a thread to decode", path, e))?;
+        let batches = Batches::Ahead(batches, Some(decoding));
+        Ok(Self::new(path, batches, feed, from_row, options))
+    }
+
+    /// The trades of these row groups, the first of which begins at row `from_row`, decoded by
+    /// whoever asks for them.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn open_groups(
+        path: &Path,
+        feed: Arc<Feed>,
+        groups: Range<usize>,
+        from_row: u64,
+        options: &ReadOptions,
+    ) -> Result<Self, ReplayError> {
+        let builder = open(path)?.with_batch_size(options.batch_rows);
+        let reader = builder.with_row_groups(groups.collect()).build();
+        let reader = reader.map_err(|e| damaged(path, &e.to_string()))?;
+        Ok(Self::new(path, Batches::Here(Box::new(reader)), feed, from_row, options))
+    }
+
+    fn new(
+        path: &Path,
+        batches: Batches,
+        feed: Arc<Feed>,
+        from_row: u64,
+        options: &ReadOptions,
+    ) -> Self {
         let source: Arc<str> = path.display().to_string().into();
-        Ok(Self {
+        Self {
             path: path.to_owned(),
             batches,
-            decoding: Some(decoding),
             feed,
             pool: options.pool.clone(),
             from: options.from.unwrap_or(i64::MIN),
@@ -149,7 +197,7 @@ impl ParquetTrades {
                 line: from_row + 1,
                 trade_id: 0,
             },
-        })
+        }
     }
 
     /// The next intake; None at the file's end.
@@ -157,10 +205,16 @@ impl ParquetTrades {
     /// # Errors
     /// When the file is damaged or holds what no lawful trade can be.
     pub fn next_intake(&mut self) -> Result<Option<Intake>, ReplayError> {
-        let batch = match self.batches.recv() {
-            Ok(Ok(batch)) => batch,
-            Ok(Err(error)) => return Err(damaged(&self.path, &error)),
-            Err(_) => return Ok(None),
+        let batch = match &mut self.batches {
+            Batches::Ahead(batches, _) => batches.recv().ok(),
+            Batches::Here(reader) => {
+                reader.next().map(|batch| batch.map_err(|error| error.to_string()))
+            }
+        };
+        let batch = match batch {
+            Some(Ok(batch)) => batch,
+            Some(Err(error)) => return Err(damaged(&self.path, &error)),
+            None => return Ok(None),
         };
         let start = self.at.clone();
         let mut trades = self.pool.take(&self.feed);
@@ -211,10 +265,11 @@ impl ParquetTrades {
 
 impl Drop for ParquetTrades {
     fn drop(&mut self) {
+        let Batches::Ahead(batches, decoding) = &mut self.batches else { return };
         // Closing the channel is what ends the decoder.
         let (_, closed) = bounded(0);
-        self.batches = closed;
-        if let Some(decoding) = self.decoding.take() {
+        *batches = closed;
+        if let Some(decoding) = decoding.take() {
             let _ = decoding.join();
         }
     }

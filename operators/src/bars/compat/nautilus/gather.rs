@@ -80,6 +80,11 @@ impl Gather {
         &self.open
     }
 
+    pub(super) fn renumber(&mut self, next_seq: u64, ids: u64) {
+        self.next_seq = next_seq;
+        self.open.shift_ids(ids);
+    }
+
     pub fn next_trade(&mut self) {
         self.counted = false;
     }

@@ -105,6 +105,11 @@ impl Nautilus {
         self.gather.open()
     }
 
+    /// See [`BarMachine::renumber`](super::super::machine::BarMachine).
+    pub(crate) fn renumber(&mut self, next_seq: u64, ids: u64) {
+        self.gather.renumber(next_seq, ids);
+    }
+
     /// Always false: there is no warm-up.
     pub fn is_warming(&self) -> bool {
         false

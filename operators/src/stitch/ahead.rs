@@ -1,0 +1,125 @@
+//! A chunk's own order and builders, which know nothing of what came before.
+
+use std::sync::Arc;
+
+use super::piece::{Outline, Piece, Remains, SeatOutline};
+use super::seat::Seat;
+use crate::batch::{IdKind, TradeBatch};
+use crate::dataflow::validate::RejectPolicy;
+use crate::intake::Intake;
+use crate::pool::BatchPool;
+use crate::sequence::{Findings, Resume, Sequencer};
+use crate::spec::BarSpec;
+
+/// How a chunk is worked on.
+#[derive(Clone, Debug)]
+pub struct AheadOptions {
+    /// The bars, and which of them to build ahead.
+    pub specs: Vec<(BarSpec, bool)>,
+    /// Trades to keep from the chunk's beginning; at least the first intake with trades is kept.
+    pub keep: usize,
+    /// What is done with bad rows.
+    pub policy: RejectPolicy,
+    /// Trades that may wait for a missing id.
+    pub reorder_window: usize,
+    /// Where batches go that are let go.
+    pub pool: BatchPool,
+}
+
+/// Works on one chunk.
+#[derive(Debug)]
+pub struct Ahead {
+    options: AheadOptions,
+    order: Sequencer,
+    seats: Vec<Option<Seat>>,
+    begun: bool,
+    kept: usize,
+    /// A row has ended everything: only the true order knows how.
+    given_up: bool,
+}
+
+impl Ahead {
+    /// Begins a chunk.
+    pub fn new(options: AheadOptions) -> Self {
+        let seat = |(spec, wanted): &(BarSpec, bool)| wanted.then(|| Seat::new(spec));
+        let seats = options.specs.iter().map(seat).collect();
+        let order = Sequencer::new(options.reorder_window);
+        Self { options, order, seats, begun: false, kept: 0, given_up: false }
+    }
+
+    /// Takes the next intake.
+    pub fn on_intake(&mut self, intake: Intake) -> Piece {
+        let stops = self.options.policy == RejectPolicy::Stop && !intake.rejects.is_empty();
+        // Without builders there is nobody whose order would have to be known.
+        if stops || self.given_up || self.seats.iter().all(Option::is_none) {
+            self.given_up = true;
+            return Piece::read(intake);
+        }
+        let Intake { trades, rejects, start, end, .. } = intake;
+        self.begin(&trades);
+        let before = self.order.mark();
+        let passes = self.order.passes(&trades);
+        let keeps = !passes || before.is_none() || self.kept < self.options.keep.max(1);
+        self.kept += trades.len();
+        let mut findings = Findings::default();
+        let mut raw = None;
+        let released = if passes {
+            self.order.let_through(&trades, &mut findings);
+            Arc::new(trades)
+        } else {
+            // What does not pass as it is has to be judged again, as it was.
+            raw = Some(Arc::new(trades.clone()));
+            self.order.on_batch(trades, &self.options.pool, &mut findings)
+        };
+        let seats = self.build(&released, &findings);
+        if passes && keeps {
+            raw = Some(released);
+        } else {
+            self.options.pool.give_back(released);
+        }
+        let outline = Outline {
+            before,
+            after: self.order.mark(),
+            released: findings.released,
+            time_reversals: findings.time_reversals,
+            seats,
+        };
+        Piece { start, end, rejects, raw, outline: Some(outline) }
+    }
+
+    /// Supposes that the ids run on from the chunk before. Where they do not, the supposition is
+    /// noticed, and both orders agree as soon as the true one has given up the gap.
+    fn begin(&mut self, trades: &TradeBatch) {
+        let Some(first) = trades.trade_id.first().filter(|_| !self.begun) else { return };
+        self.begun = true;
+        let ids = match trades.feed.ids {
+            IdKind::Ordinal => return,
+            IdKind::Venue => 1,
+            IdKind::Spans => trades.count.first().copied().unwrap_or(1).max(1),
+        };
+        self.order.resume(Resume {
+            last_id: first.checked_sub(u64::from(ids)),
+            last_time: i64::MIN,
+            gaps: Default::default(),
+            voids: Vec::new(),
+        });
+    }
+
+    fn build(&mut self, trades: &TradeBatch, findings: &Findings) -> Vec<Option<SeatOutline>> {
+        let seats = self.seats.iter_mut();
+        seats
+            .map(|seat| {
+                let seat = seat.as_mut()?;
+                let mut bars = Vec::new();
+                seat.on_batch(trades, &findings.gaps, &mut bars);
+                Some(SeatOutline { bars, missing_ids: seat.missing_ids })
+            })
+            .collect()
+    }
+
+    /// The chunk has ended.
+    pub fn finish(self) -> Remains {
+        let seats = self.seats.into_iter();
+        Remains { seats: seats.map(|seat| Some(seat?.machine)).collect() }
+    }
+}

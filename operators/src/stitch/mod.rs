@@ -1,0 +1,34 @@
+//! One history in pieces, worked on by several threads, and the bars of the sequential run.
+//!
+//! ```text
+//! chunk k     ─► Ahead: order and builders that know no past ─► pieces ─┐
+//! chunk k + 1 ─► Ahead: …                                    ─► pieces ─┼─► Stitcher ─► bars in order
+//! ```
+//!
+//! A chunk's builders begin with nothing at its first trade. The [`Stitcher`] holds the true
+//! builders, those of the sequential run, and takes the chunks one after the other: it goes on with
+//! the true builders into the next chunk until one of them closes a bar on the same trade and with
+//! the same `state_digest` as the chunk's own. From there on both would make the same bars, so the
+//! rest of the chunk's bars are taken as they are, renumbered. A builder that never falls into step
+//! goes on through the whole chunk: what comes out is that of the sequential run in any case.
+//!
+//! Order is judged the same way: a chunk's own [`Sequencer`](crate::sequence::Sequencer) begins with
+//! nothing, and its verdicts count from where it stands as the true one does.
+//!
+//! What the true builders need of a chunk's trades, its head, is kept; the rest may be let go. If
+//! more turns out to be needed, the chunk is read again ([`ReadAgain`]).
+//!
+//! **Invariant:** bars, their order and numbers, gaps, rejects and counts are those of one pass over
+//! the whole history, whatever the chunks, the kept heads and the specifications.
+
+mod ahead;
+mod horizon;
+mod lane;
+mod piece;
+mod seat;
+mod stitcher;
+
+pub use ahead::{Ahead, AheadOptions};
+pub use horizon::horizon;
+pub use piece::{Piece, Remains};
+pub use stitcher::{ReadAgain, Stitched, Stitcher, StitcherOptions, Twice};

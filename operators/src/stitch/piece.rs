@@ -1,0 +1,71 @@
+//! What travels from a chunk to the stitcher.
+
+use std::sync::Arc;
+
+use crate::bar::Bar;
+use crate::bars::machine::BarMachine;
+use crate::batch::TradeBatch;
+use crate::intake::{Intake, Reject};
+use crate::position::Position;
+use crate::sequence::Mark;
+
+/// One intake of a chunk: what was read, or at least what came of it.
+#[derive(Clone, Debug)]
+pub struct Piece {
+    /// Where the first row of the intake starts.
+    pub start: Position,
+    /// Where the row after the last one starts.
+    pub end: Position,
+    /// Rows that are no trades.
+    pub rejects: Vec<Reject>,
+    /// The rows that are trades, as they were read; none if they were let go.
+    pub raw: Option<Arc<TradeBatch>>,
+    /// What the chunk's own order and builders made of them; none where they had given up.
+    pub(super) outline: Option<Outline>,
+}
+
+/// What a chunk's own order and builders made of an intake.
+#[derive(Clone, Debug)]
+pub(super) struct Outline {
+    /// Where the chunk's own order stood before and after.
+    pub before: Option<Mark>,
+    pub after: Option<Mark>,
+    /// Trades let through, and how many of them have a time before that of the one before.
+    pub released: u64,
+    pub time_reversals: u64,
+    /// By specification; none for one that is not built ahead.
+    pub seats: Vec<Option<SeatOutline>>,
+}
+
+/// What one builder made of an intake.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SeatOutline {
+    pub bars: Vec<Bar>,
+    /// Ids that are missing since its last bar, after the intake.
+    pub missing_ids: u64,
+}
+
+/// What is left of a chunk's builders at its end.
+#[derive(Clone, Debug)]
+pub struct Remains {
+    /// By specification; none for those that were not built ahead.
+    pub(super) seats: Vec<Option<BarMachine>>,
+}
+
+impl Piece {
+    /// An intake of which nothing is known but what was read.
+    pub fn read(intake: Intake) -> Self {
+        let Intake { trades, rejects, start, end, .. } = intake;
+        Self { start, end, rejects, raw: Some(Arc::new(trades)), outline: None }
+    }
+
+    /// Bytes that it holds, about.
+    pub fn bytes(&self) -> usize {
+        // Six columns; bars are what they are.
+        const TRADE: usize = 41;
+        let trades = self.raw.as_ref().map_or(0, |trades| trades.len());
+        let seats = self.outline.iter().flat_map(|outline| &outline.seats);
+        let bars: usize = seats.flatten().map(|seat| seat.bars.len()).sum();
+        size_of::<Self>() + trades * TRADE + bars * size_of::<Bar>()
+    }
+}

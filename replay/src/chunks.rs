@@ -1,0 +1,193 @@
+//! One instrument's history cut into chunks that can be read at the same time.
+//!
+//! A text file is one chunk: decoding cannot begin inside. barflow's own Parquet is cut at row groups.
+//! Chunks read one after the other give the intakes of an
+//! [`InstrumentStream`](crate::stream::InstrumentStream) over the whole history, cut at the same rows,
+//! except that rows without ids are numbered from 1 in each chunk.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+use barflow_operators::batch::{Feed, IdKind};
+use barflow_operators::intake::Intake;
+
+use crate::checksum::verify;
+use crate::decode::Container;
+use crate::error::ReplayError;
+use crate::plan::{FileKind, InstrumentPlan, PlannedFile};
+use crate::progress::Progress;
+use crate::stream::{InstrumentStream, ReadOptions};
+use crate::trades_parquet::read::{ParquetTrades, group_rows};
+
+/// Cuts a history.
+#[derive(Debug)]
+pub struct Chunks {
+    feed: Arc<Feed>,
+    files: VecDeque<PlannedFile>,
+    /// Where the first file is cut next.
+    groups: Option<Groups>,
+    batch_rows: u64,
+}
+
+/// Row groups of a file that are left.
+#[derive(Debug)]
+struct Groups {
+    /// Rows of each.
+    rows: VecDeque<u64>,
+    next: usize,
+    next_row: u64,
+    /// Rows of all groups of the file.
+    all: u64,
+}
+
+/// A part of a history.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    feed: Arc<Feed>,
+    file: PlannedFile,
+    /// None for the whole file.
+    part: Option<Part>,
+    rows: u64,
+}
+
+/// Row groups of a file.
+#[derive(Clone, Debug)]
+struct Part {
+    groups: Range<usize>,
+    first_row: u64,
+    file_rows: u64,
+}
+
+impl Chunks {
+    /// Cuts a history that is read in batches of `batch_rows`.
+    pub fn new(plan: InstrumentPlan, batch_rows: usize) -> Self {
+        let batch_rows = batch_rows.max(1) as u64;
+        Self { feed: plan.feed, files: plan.files.into(), groups: None, batch_rows }
+    }
+
+    /// Rows of the whole history that is left, about.
+    pub fn rows(&self) -> u64 {
+        self.files.iter().map(guess_rows).sum()
+    }
+
+    /// Whether all of it can be cut finer than into files.
+    pub fn is_fine(&self) -> bool {
+        self.files.iter().all(|file| file.kind == FileKind::Parquet)
+    }
+
+    /// The next chunk, of at least `rows` rows where there are so many and the file can be cut.
+    pub fn next_chunk(&mut self, rows: u64) -> Option<Chunk> {
+        let file = self.files.front()?.clone();
+        if self.groups.is_none() && file.kind == FileKind::Parquet {
+            // Whoever opens the chunk meets the same error again and tells it.
+            let groups = group_rows(&file.path).ok();
+            self.groups = groups.map(|rows| {
+                let all = rows.iter().sum();
+                Groups { rows: rows.into(), next: 0, next_row: 0, all }
+            });
+        }
+        let Some(groups) = &mut self.groups else {
+            self.files.pop_front();
+            let rows = guess_rows(&file);
+            return Some(Chunk { feed: Arc::clone(&self.feed), file, part: None, rows });
+        };
+        let (first, first_row, file_rows) = (groups.next, groups.next_row, groups.all);
+        // Batches must be cut where one pass over the file cuts them.
+        while let Some(group) = groups.rows.front()
+            && (groups.next_row - first_row < rows.max(1)
+                || !groups.next_row.is_multiple_of(self.batch_rows))
+        {
+            groups.next_row += group;
+            groups.next += 1;
+            groups.rows.pop_front();
+        }
+        let part = Some(Part { groups: first..groups.next, first_row, file_rows });
+        let rows = groups.next_row - first_row;
+        if groups.rows.is_empty() {
+            self.groups = None;
+            self.files.pop_front();
+        }
+        Some(Chunk { feed: Arc::clone(&self.feed), file, part, rows })
+    }
+}
+
+/// Bytes that a row takes on disk, about: too many rows is the better guess, since a chunk thought
+/// too short is not worth building ahead.
+fn guess_rows(file: &PlannedFile) -> u64 {
+    let bytes_per_row = match file.container {
+        Container::Plain => 60,
+        Container::Parquet => 6,
+        _ => 12,
+    };
+    file.bytes / bytes_per_row
+}
+
+impl Chunk {
+    /// Rows, about; exactly for a part of a file.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Whether its rows have ids that were made up while reading, from 1.
+    pub fn is_numbered(&self) -> bool {
+        self.feed.ids == IdKind::Ordinal && self.file.kind != FileKind::Parquet
+    }
+
+    /// Begins to read; `options` are those of the whole history.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or is not whole.
+    pub fn open(&self, options: &ReadOptions) -> Result<ChunkReader, ReplayError> {
+        let Some(Part { groups, first_row, file_rows }) = self.part.clone() else {
+            let plan =
+                InstrumentPlan { feed: Arc::clone(&self.feed), files: vec![self.file.clone()] };
+            let stream = InstrumentStream::open(plan, options.clone())?;
+            return Ok(ChunkReader::File(Box::new(stream)));
+        };
+        if options.verify && groups.start == 0 {
+            verify(&self.file.path, self.file.container)?;
+        }
+        let feed = Arc::clone(&self.feed);
+        let trades = ParquetTrades::open_groups(&self.file.path, feed, groups, first_row, options)?;
+        let bytes_per_row = self.file.bytes as f64 / file_rows.max(1) as f64;
+        Ok(ChunkReader::Groups(Box::new(trades), options.progress.clone(), bytes_per_row))
+    }
+}
+
+/// Reads one chunk.
+pub enum ChunkReader {
+    /// A whole file.
+    File(Box<InstrumentStream>),
+    /// Row groups of one, and the bytes that a row takes.
+    Groups(Box<ParquetTrades>, Progress, f64),
+}
+
+impl ChunkReader {
+    /// The next intake; none at the chunk's end.
+    ///
+    /// # Errors
+    /// When the file is damaged or cannot be read.
+    pub fn next_intake(&mut self) -> Result<Option<Intake>, ReplayError> {
+        match self {
+            Self::File(stream) => stream.next().transpose(),
+            Self::Groups(trades, progress, bytes_per_row) => {
+                let intake = trades.next_intake()?;
+                if let Some(intake) = &intake {
+                    let rows = intake.trades.len();
+                    progress.add_rows(rows as u64);
+                    progress.add_bytes((rows as f64 * *bytes_per_row) as u64);
+                }
+                Ok(intake)
+            }
+        }
+    }
+
+    /// How many rows without ids were numbered so far.
+    pub fn numbered(&self) -> u64 {
+        match self {
+            Self::File(stream) => stream.numbered(),
+            Self::Groups(..) => 0,
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! `barflow sync-report`: how much history do these bars need before they are those of a longer one?
+
+use barflow_operators::instrument::InstrumentId;
+use barflow_operators::pool::BatchPool;
+use barflow_operators::sequence::{Findings as Sequence, Sequencer};
+use barflow_operators::stitch::horizon;
+use barflow_operators::survey::{Arrival, Findings, Survey, tolerance_rank};
+use barflow_replay::plan::{InstrumentPlan, PlanOptions, plan};
+use barflow_replay::progress::Progress;
+use barflow_replay::stream::{InstrumentStream, ReadOptions};
+use clap::{Args, ValueHint};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+use super::args::ReplayArgs;
+use super::failure::{Failure, Outcome};
+use super::progress::Shown;
+use super::replay::input_failure;
+use super::summary::grouped;
+use super::sync_plot;
+use crate::config::bars::BarBook;
+use crate::config::file::ConfigFile;
+use crate::config::replay::{QuoteChoice, ReplaySettings};
+
+const EXAMPLES: &str = "\
+Examples:
+  # how much history do live builders of these bars need?
+  barflow sync-report 'data/BTCUSDT-trades-2024-03-*.zip' --bar 'dib=imbalance,target=1000'
+
+  # memories compared, with a plot
+  barflow sync-report data/ --plot memories.svg \\
+    --bar 'quick=imbalance,alpha=0.003' --bar 'slow=imbalance,alpha=0.0003'
+
+A builder that saw everything runs beside builders that began at many points of the same trades. One
+of them has arrived when both close a bar on the same trade in the same state: from there on all
+their bars are equal. docs/SYNCHRONISATION.md explains.";
+
+/// The share of joins that the recommended history is to be enough for, and how sure that is.
+const COVERAGE: f64 = 0.95;
+const CONFIDENCE: f64 = 0.95;
+
+/// `barflow sync-report`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct SyncReportArgs {
+    /// Points at which builders begin, at least (at most twice as many)
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub points: usize,
+
+    /// One line of JSON per instrument and specification
+    #[arg(long)]
+    pub json: bool,
+
+    /// Draw the shares of builders that have arrived into this file (SVG)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub plot: Option<PathBuf>,
+
+    /// Which trades, and which bars of them; nothing is delivered.
+    #[command(flatten)]
+    pub replay: ReplayArgs,
+}
+
+/// What was measured of one instrument and specification.
+pub struct Measured {
+    /// Which instrument.
+    pub instrument: InstrumentId,
+    /// Name of the specification.
+    pub spec: String,
+    /// Trades of the instrument.
+    pub trades: u64,
+    /// The measurement.
+    pub findings: Findings,
+    /// Ns from one trade to the next; the median over pieces of the history.
+    pub pace: f64,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Wrong settings or files (2), outside world (3).
+pub fn run(args: SyncReportArgs) -> Result<Outcome, Failure> {
+    let file = match &args.replay.config {
+        Some(path) => ConfigFile::read(path)?,
+        None => ConfigFile::default(),
+    };
+    let settings = ReplaySettings::understand(file, args.replay.typed())?;
+    if settings.protocol.is_some() {
+        let message = "sync-report reads files of trades, not recordings";
+        return Err(Failure::usage(anyhow::anyhow!(message))
+            .hint("keep the recordings' trades with `barflow replay --sink-trades FOLDER` first"));
+    }
+    if !(1..=10_000).contains(&args.points) {
+        return Err(Failure::usage(anyhow::anyhow!("--points {}: 1 to 10000", args.points)));
+    }
+    let options = PlanOptions {
+        instrument: settings.instrument.clone(),
+        from: settings.from,
+        to: settings.to,
+        quote_from_source: settings.quote == QuoteChoice::Source,
+        contract_size: settings.contract_size,
+    };
+    let plan = plan(&settings.files, &options).map_err(input_failure)?;
+    let progress = Progress::default();
+    let shown = Shown::start(progress.clone(), plan.bytes());
+    let mut measured = Vec::new();
+    for instrument in plan.instruments {
+        measured.extend(measure(instrument, &settings, args.points, &progress)?);
+    }
+    drop(shown);
+    for measured in &measured {
+        match args.json {
+            true => println!("{}", as_json(measured)),
+            false => print!("{}", as_text(measured)),
+        }
+    }
+    if let Some(path) = &args.plot {
+        sync_plot::draw(path, &measured)
+            .map_err(|error| Failure::outside(anyhow::anyhow!("{}: {error}", path.display())))?;
+        eprintln!("the plot is in {}", path.display());
+    }
+    Ok(Outcome::Done)
+}
+
+/// Reads an instrument's history once, with all its specifications.
+fn measure(
+    plan: InstrumentPlan,
+    settings: &ReplaySettings,
+    points: usize,
+    progress: &Progress,
+) -> Result<Vec<Measured>, Failure> {
+    let instrument = plan.feed.instrument.clone();
+    let specs = settings.bars.for_feed(&plan.feed);
+    let mut surveys: Vec<Survey> = specs.iter().map(|spec| Survey::new(spec, points)).collect();
+    let pool = BatchPool::new(settings.batch_rows, 64);
+    let read = ReadOptions {
+        pool: pool.clone(),
+        verify: settings.verify,
+        from: settings.from,
+        to: settings.to,
+        progress: progress.clone(),
+        ..ReadOptions::new(settings.batch_rows)
+    };
+    let mut order = Sequencer::new(settings.reorder_window);
+    let mut paces = Vec::new();
+    let mut trades = 0;
+    for intake in InstrumentStream::open(plan, read).map_err(input_failure)? {
+        // Rows that are no trades, repeated or late are of no interest here.
+        let intake = intake.map_err(input_failure)?;
+        let batch = order.on_batch(intake.trades, &pool, &mut Sequence::default());
+        trades += batch.len() as u64;
+        if let (Some(first), Some(last)) = (batch.event_time.first(), batch.event_time.last()) {
+            paces.push(last.saturating_sub(*first) as f64 / batch.len() as f64);
+        }
+        surveys.iter_mut().for_each(|survey| survey.on_batch(&batch));
+        pool.give_back(batch);
+    }
+    paces.sort_by(f64::total_cmp);
+    let pace = paces.get(paces.len() / 2).copied().unwrap_or(0.0);
+    let of = |survey: Survey| Measured {
+        instrument: instrument.clone(),
+        spec: survey.spec().name().to_string(),
+        trades,
+        findings: survey.findings(),
+        pace,
+    };
+    Ok(surveys.into_iter().map(of).collect())
+}
+
+impl Measured {
+    /// Joining points that count.
+    pub fn points(&self) -> usize {
+        self.findings.arrivals.len() + self.findings.never
+    }
+
+    /// The arrival that `share` of all points had reached; none where it is beyond the data.
+    fn at(&self, share: f64) -> Option<&Arrival> {
+        let rank = (share * self.points() as f64).ceil().max(1.0) as usize;
+        self.findings.arrivals.get(rank - 1)
+    }
+
+    /// Trades after which joins have arrived, with the stated coverage and confidence. Those that
+    /// never did lie beyond all others.
+    fn warm_up(&self) -> Option<u64> {
+        let rank = tolerance_rank(self.points(), COVERAGE, CONFIDENCE)?;
+        self.findings.arrivals.get(rank - 1).map(|arrival| arrival.trades)
+    }
+}
+
+const SHARES: [(&str, f64); 5] =
+    [("min", 0.0), ("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0)];
+
+fn as_text(measured: &Measured) -> String {
+    let Measured { instrument, spec, trades, findings, .. } = measured;
+    let points = measured.points();
+    let mut text = format!(
+        "{instrument} {spec}: {points} joining points in the first half of {} trades\n",
+        grouped(*trades)
+    );
+    if points == 0 {
+        return text + "  too few trades to measure anything\n";
+    }
+    if findings.arrivals.is_empty() {
+        return text
+            + &format!(
+                "  never identical within the {} trades that followed each: these bars depend on \
+                 where they begin;\n  only the same beginning gives the same bars\n",
+                grouped(findings.followed)
+            );
+    }
+    let column = |of: &dyn Fn(&Arrival) -> u64| {
+        let shown = SHARES.map(|(name, share)| match measured.at(share) {
+            Some(arrival) => format!("{name} {}", grouped(of(arrival))),
+            None => format!("{name} beyond"),
+        });
+        shown.join(", ")
+    };
+    text += &format!("  identical after trades: {}\n", column(&|arrival| arrival.trades));
+    let mut bars: Vec<u64> = findings.arrivals.iter().map(|arrival| arrival.bars).collect();
+    bars.sort_unstable();
+    text += &format!(
+        "  and bars: min {}, p50 {}, max {}\n",
+        grouped(bars[0]),
+        grouped(bars[bars.len() / 2]),
+        grouped(bars[bars.len() - 1])
+    );
+    if findings.never > 0 {
+        text += &format!(
+            "  {} of them ({:.1} %) never, within the {} trades that followed each\n",
+            findings.never,
+            100.0 * findings.never as f64 / points as f64,
+            grouped(findings.followed)
+        );
+    }
+    text + &match measured.warm_up() {
+        Some(warm_up) => format!(
+            "  warm-up: {} trades, {} at the median rate: enough for 95 % of all joins, with 95 % \
+             confidence\n           if joins are as independent of each other as these\n",
+            grouped(warm_up),
+            time(warm_up as f64 * measured.pace)
+        ),
+        None if findings.never > 0 => {
+            "  warm-up: none can be recommended; compare state_digest before relying on equality\n"
+                .to_owned()
+        }
+        None => {
+            "  warm-up: too few points to be sure; ask for more (--points) or give more trades\n"
+                .to_owned()
+        }
+    }
+}
+
+fn as_json(measured: &Measured) -> Value {
+    let Measured { instrument, spec, trades, findings, pace } = measured;
+    let at = |of: &dyn Fn(&Arrival) -> Value| -> Value {
+        let pairs = SHARES.map(|(name, share)| (name.to_owned(), measured.at(share).map(of)));
+        pairs.into_iter().map(|(name, value)| (name, json!(value))).collect()
+    };
+    json!({
+        "instrument": instrument.as_str(),
+        "spec": spec,
+        "trades": trades,
+        "points": measured.points(),
+        "never": findings.never,
+        "followed_at_least": findings.followed,
+        "identical_after_trades": at(&|arrival| json!(arrival.trades)),
+        "bars_there": at(&|arrival| json!(arrival.bars)),
+        "seconds_there": at(&|arrival| json!(arrival.nanoseconds as f64 / 1e9)),
+        "warm_up_trades": measured.warm_up(),
+        "warm_up_seconds": measured.warm_up().map(|trades| trades as f64 * pace / 1e9),
+        "coverage": COVERAGE,
+        "confidence": CONFIDENCE,
+        "arrivals": findings.arrivals.iter().map(|a| json!([a.began, a.trades, a.bars]))
+            .collect::<Vec<_>>(),
+    })
+}
+
+fn time(nanoseconds: f64) -> String {
+    let seconds = nanoseconds / 1e9;
+    match seconds {
+        ..120.0 => format!("{seconds:.0} s"),
+        120.0..7200.0 => format!("{:.0} min", seconds / 60.0),
+        7200.0..172_800.0 => format!("{:.1} h", seconds / 3600.0),
+        _ => format!("{:.1} days", seconds / 86_400.0),
+    }
+}
+
+/// What whoever begins in the middle of a history should know.
+pub(super) fn of_a_late_start(bars: &BarBook) -> Vec<String> {
+    let mut remarks: Vec<String> = Vec::new();
+    for order in bars.orders() {
+        let spec = &order.spec;
+        remarks.push(match horizon(spec) {
+            Some(trades) => format!(
+                "{}: began at --from; expected to be the bars of a longer history after about {} \
+                 trades",
+                spec.name(),
+                grouped(trades)
+            ),
+            None => format!(
+                "{}: began at --from, and depends on it: not expected to become the bars of a \
+                 longer history",
+                spec.name()
+            ),
+        });
+    }
+    remarks
+        .push("`barflow sync-report` measures how much history to give before --from".to_owned());
+    remarks
+}
