@@ -198,13 +198,17 @@ fn our_parquet_is_cut_within_files() {
         .output()
         .unwrap();
     assert!(kept.status.success());
-    let run = check(folder.path(), &[store.clone()], &QUICK);
+    let run = check(folder.path(), std::slice::from_ref(&store), &QUICK);
     let chunks = run.notes.iter().find(|note| note.contains("chunks")).unwrap();
     assert!(!chunks.contains(" 1 chunks") && !chunks.contains("read again"), "{chunks}");
     let joined = run.notes.iter().filter(|note| note.contains("joined"));
     assert_eq!(joined.count(), 2, "{:?}", run.notes);
     // Rows per batch that row groups are no multiple of.
-    check(folder.path(), &[store.clone()], &[&QUICK[..], &["--batch-rows", "5000"]].concat());
+    check(
+        folder.path(),
+        std::slice::from_ref(&store),
+        &[&QUICK[..], &["--batch-rows", "5000"]].concat(),
+    );
     check(folder.path(), &[store], &BARS);
 }
 
