@@ -2,7 +2,7 @@
 //!
 //! A text file is one chunk: decoding cannot begin inside. barflow's own Parquet is cut at row groups.
 //! Chunks read one after the other give the intakes of an
-//! [`InstrumentStream`](crate::stream::InstrumentStream) over the whole history, cut at the same rows,
+//! [`InstrumentStream`] over the whole history, cut at the same rows,
 //! except that rows without ids are numbered from 1 in each chunk.
 
 use std::collections::VecDeque;
