@@ -35,6 +35,7 @@ fn record_fields(bar: &PublishedBar) -> Vec<(String, serde_json::Value)> {
 fn plain(value: Avro) -> serde_json::Value {
     match value {
         Avro::Null => serde_json::Value::Null,
+        Avro::Boolean(flag) => flag.into(),
         Avro::Long(number) => number.into(),
         Avro::Double(number) => number.into(),
         Avro::String(text) => text.into(),
