@@ -18,7 +18,7 @@ use crate::error::ReplayError;
 use crate::plan::{FileKind, InstrumentPlan, PlannedFile};
 use crate::progress::Progress;
 use crate::stream::{InstrumentStream, ReadOptions};
-use crate::trades_parquet::read::{ParquetTrades, group_rows};
+use crate::trades_parquet::read::{Footer, ParquetTrades};
 
 /// Cuts a history.
 #[derive(Debug)]
@@ -33,6 +33,7 @@ pub struct Chunks {
 /// Row groups of a file that are left.
 #[derive(Debug)]
 struct Groups {
+    footer: Footer,
     /// Rows of each.
     rows: VecDeque<u64>,
     next: usize,
@@ -54,6 +55,7 @@ pub struct Chunk {
 /// Row groups of a file.
 #[derive(Clone, Debug)]
 struct Part {
+    footer: Footer,
     groups: Range<usize>,
     first_row: u64,
     file_rows: u64,
@@ -81,10 +83,11 @@ impl Chunks {
         let file = self.files.front()?.clone();
         if self.groups.is_none() && file.kind == FileKind::Parquet {
             // Whoever opens the chunk meets the same error again and tells it.
-            let groups = group_rows(&file.path).ok();
-            self.groups = groups.map(|rows| {
+            let footer = Footer::read(&file.path).ok();
+            self.groups = footer.map(|footer| {
+                let rows = footer.group_rows();
                 let all = rows.iter().sum();
-                Groups { rows: rows.into(), next: 0, next_row: 0, all }
+                Groups { footer, rows: rows.into(), next: 0, next_row: 0, all }
             });
         }
         let Some(groups) = &mut self.groups else {
@@ -102,7 +105,8 @@ impl Chunks {
             groups.next += 1;
             groups.rows.pop_front();
         }
-        let part = Some(Part { groups: first..groups.next, first_row, file_rows });
+        let footer = groups.footer.clone();
+        let part = Some(Part { footer, groups: first..groups.next, first_row, file_rows });
         let rows = groups.next_row - first_row;
         if groups.rows.is_empty() {
             self.groups = None;
@@ -139,7 +143,7 @@ impl Chunk {
     /// # Errors
     /// When the file cannot be opened or is not whole.
     pub fn open(&self, options: &ReadOptions) -> Result<ChunkReader, ReplayError> {
-        let Some(Part { groups, first_row, file_rows }) = self.part.clone() else {
+        let Some(Part { footer, groups, first_row, file_rows }) = self.part.clone() else {
             let plan =
                 InstrumentPlan { feed: Arc::clone(&self.feed), files: vec![self.file.clone()] };
             let stream = InstrumentStream::open(plan, options.clone())?;
@@ -149,7 +153,8 @@ impl Chunk {
             verify(&self.file.path, self.file.container)?;
         }
         let feed = Arc::clone(&self.feed);
-        let trades = ParquetTrades::open_groups(&self.file.path, feed, groups, first_row, options)?;
+        let path = &self.file.path;
+        let trades = ParquetTrades::open_groups(path, &footer, feed, groups, first_row, options)?;
         let bytes_per_row = self.file.bytes as f64 / file_rows.max(1) as f64;
         Ok(ChunkReader::Groups(Box::new(trades), options.progress.clone(), bytes_per_row))
     }

@@ -26,6 +26,14 @@ pub fn run(
     Ok((delivered, remarks(&report, workers)))
 }
 
+/// Why nothing was cut into chunks.
+pub fn one_pass(threads: usize) -> String {
+    format!(
+        "made in one pass: it keeps {threads} threads as busy, decoding ahead of the builders; chunks pay \
+         with more threads or more specifications"
+    )
+}
+
 fn remarks(report: &Report, workers: usize) -> Vec<String> {
     let twice = &report.twice;
     let again = match twice.read_again {

@@ -181,9 +181,13 @@ pub(super) fn replay_into(
         latency: Latency::default(),
         checkpoints: begun.checkpoints,
     };
+    let in_chunks = settings.parallel > 1 && source.is_worth_chunks(settings);
+    if settings.parallel > 1 && !in_chunks {
+        remarks.push(super::parallel::one_pass(settings.parallel));
+    }
     let shown = report.then(|| Shown::start(progress.clone(), bytes));
     let result = match source {
-        Source::Files(plan) if settings.parallel > 1 => {
+        Source::Files(plan) if in_chunks => {
             let run = super::parallel::run(plan, settings.parallel, options, read, begun.sinks);
             run.map(|(report, told)| {
                 remarks.extend(told);
@@ -344,6 +348,13 @@ impl Source {
             }
             Self::Recordings(recordings) => recordings.instruments(),
         }
+    }
+
+    /// Whether several threads are expected to be sooner done with chunks than one pass.
+    fn is_worth_chunks(&self, settings: &ReplaySettings) -> bool {
+        let Self::Files(plan) = self else { return false };
+        let specs = plan.instruments.first().map(|i| settings.bars.for_feed(&i.feed));
+        crate::parallel::is_worth(plan, &specs.unwrap_or_default(), settings.parallel)
     }
 
     /// Files, and their bytes where progress is told by them.

@@ -21,6 +21,8 @@ mod budget;
 mod run;
 mod tell;
 mod work;
+mod worth;
 
 pub use beliefs::SpecReport;
 pub use run::{Options, Report, run};
+pub use worth::is_worth;

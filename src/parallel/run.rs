@@ -120,7 +120,7 @@ fn replay(
         pool: graph.validate.pool.clone(),
     });
     let ended = thread::scope(|threads| {
-        let (send, underway) = bounded(options.workers);
+        let (send, underway) = bounded(2 * options.workers);
         for number in 0..options.workers {
             let (shared, send) = (&shared, send.clone());
             thread::Builder::new()

@@ -17,7 +17,8 @@ use barflow_operators::trade::Aggressor;
 use barflow_operators::validation;
 use crossbeam::channel::{Receiver, bounded};
 use parquet::arrow::arrow_reader::{
-    ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+    ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
 };
 
 use super::{FEED_KEY, VERSION, VERSION_KEY};
@@ -83,19 +84,33 @@ type Builder = ParquetRecordBatchReaderBuilder<File>;
 
 fn open(path: &Path) -> Result<Builder, ReplayError> {
     let file = File::open(path).map_err(|e| ReplayError::io("open", path, e))?;
-    Builder::try_new(file).map_err(|e| {
-        ReplayError::corrupt(path, "Parquet footer", "a whole Parquet file", e.to_string())
-    })
+    Builder::try_new(file).map_err(|e| bad_footer(path, &e.to_string()))
 }
 
-/// Rows of each row group of a file.
-///
-/// # Errors
-/// When it cannot be opened.
-pub fn group_rows(path: &Path) -> Result<Vec<u64>, ReplayError> {
-    let builder = open(path)?;
-    let groups = builder.metadata().row_groups().iter();
-    Ok(groups.map(|group| group.num_rows().max(0) as u64).collect())
+/// A file's footer, read once for all readers of its row groups.
+#[derive(Clone, Debug)]
+pub struct Footer(ArrowReaderMetadata);
+
+impl Footer {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or its footer is damaged.
+    pub fn read(path: &Path) -> Result<Self, ReplayError> {
+        let file = File::open(path).map_err(|e| ReplayError::io("open", path, e))?;
+        let read = ArrowReaderMetadata::load(&file, ArrowReaderOptions::default());
+        read.map(Self).map_err(|e| bad_footer(path, &e.to_string()))
+    }
+
+    /// Rows of each row group.
+    pub fn group_rows(&self) -> Vec<u64> {
+        let groups = self.0.metadata().row_groups().iter();
+        groups.map(|group| group.num_rows().max(0) as u64).collect()
+    }
+}
+
+fn bad_footer(path: &Path, found: &str) -> ReplayError {
+    ReplayError::corrupt(path, "Parquet footer", "a whole Parquet file", found)
 }
 
 /// Trades of one file.
@@ -164,12 +179,15 @@ impl ParquetTrades {
     /// When the file cannot be opened.
     pub fn open_groups(
         path: &Path,
+        footer: &Footer,
         feed: Arc<Feed>,
         groups: Range<usize>,
         from_row: u64,
         options: &ReadOptions,
     ) -> Result<Self, ReplayError> {
-        let builder = open(path)?.with_batch_size(options.batch_rows);
+        let file = File::open(path).map_err(|e| ReplayError::io("open", path, e))?;
+        let builder = Builder::new_with_metadata(file, footer.0.clone());
+        let builder = builder.with_batch_size(options.batch_rows);
         let reader = builder.with_row_groups(groups.collect()).build();
         let reader = reader.map_err(|e| damaged(path, &e.to_string()))?;
         Ok(Self::new(path, Batches::Here(Box::new(reader)), feed, from_row, options))
