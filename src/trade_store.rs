@@ -9,7 +9,7 @@ use barflow_operators::dataflow::validate::Sequenced;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::pool::BatchPool;
 use barflow_replay::error::ReplayError;
-use barflow_replay::trades_parquet::write::TradeWriter;
+use barflow_replay::trades_parquet::write::{TradeWriter, WriteOptions};
 use crossbeam::channel::{Receiver, Sender, bounded};
 
 use crate::graph::stop::Stop;
@@ -70,8 +70,9 @@ fn write(
         if !writers.contains_key(&feed.instrument) {
             let id = &feed.instrument;
             let name = format!("{}-{}-{}.trades.parquet", id.venue(), id.market(), id.symbol());
-            let quote = with_quote.get(id).copied().unwrap_or(false);
-            let writer = TradeWriter::create(&folder.join(name), feed, quote)?;
+            let with_quote = with_quote.get(id).copied().unwrap_or(false);
+            let options = WriteOptions { with_quote, ..WriteOptions::default() };
+            let writer = TradeWriter::create(&folder.join(name), feed, options)?;
             writers.insert(id.clone(), writer);
         }
         if let Some(writer) = writers.get_mut(&feed.instrument) {

@@ -40,7 +40,29 @@ pub fn verify(path: &Path, container: Container) -> Result<(), ReplayError> {
     }
 }
 
-fn verify_sum(path: &Path, beside: &Path) -> Result<(), ReplayError> {
+/// The checksum published beside a file, and where; none if there is none.
+///
+/// # Errors
+/// When the checksum file cannot be read or is none.
+pub fn published_sum(path: &Path) -> Result<Option<(PathBuf, String)>, ReplayError> {
+    let beside = checksum_file(path);
+    if !beside.exists() {
+        return Ok(None);
+    }
+    let expected = expected_sum(&beside)?;
+    Ok(Some((beside, expected)))
+}
+
+/// Holds a file against the checksum published beside it, if there is one.
+///
+/// # Errors
+/// When they differ, or one of them cannot be read.
+pub fn verify_published(path: &Path) -> Result<(), ReplayError> {
+    let beside = checksum_file(path);
+    if beside.exists() { verify_sum(path, &beside) } else { Ok(()) }
+}
+
+fn expected_sum(beside: &Path) -> Result<String, ReplayError> {
     let text = fs::read_to_string(beside).map_err(|e| ReplayError::io("read", beside, e))?;
     let expected = text.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
     if expected.len() != 64 || !expected.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -48,6 +70,11 @@ fn verify_sum(path: &Path, beside: &Path) -> Result<(), ReplayError> {
         let found = text.lines().next().unwrap_or("nothing");
         return Err(ReplayError::corrupt(beside, "checksum file", expected, found));
     }
+    Ok(expected)
+}
+
+fn verify_sum(path: &Path, beside: &Path) -> Result<(), ReplayError> {
+    let expected = expected_sum(beside)?;
     let found = sha256(path).map_err(|e| ReplayError::io("read", path, e))?;
     if found == expected {
         Ok(())

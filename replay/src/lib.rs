@@ -23,6 +23,7 @@ pub mod plan;
 pub mod progress;
 pub mod rows;
 pub mod sniff;
+pub mod store;
 pub mod stream;
 pub mod synth;
 pub mod trades_parquet;

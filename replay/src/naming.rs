@@ -68,7 +68,11 @@ fn days(text: &str) -> Option<(Date, Date)> {
     if let Ok(day) = text.parse::<Date>() {
         return Some((day, day));
     }
-    let (year, month) = text.split_once('-')?;
+    let Some((year, month)) = text.split_once('-') else {
+        // A year of a trade store.
+        let first = Date::new(text.parse().ok().filter(|_| text.len() == 4)?, 1, 1).ok()?;
+        return Some((first, first.last_of_year()));
+    };
     let first = Date::new(year.parse().ok()?, month.parse().ok()?, 1).ok()?;
     Some((first, first.last_of_month()))
 }
@@ -101,6 +105,8 @@ mod tests {
         assert_eq!(monthly.input, Some(InputKind::AggTrades));
         assert_eq!(monthly.days.unwrap().1, Date::new(2024, 2, 29).unwrap());
         assert_eq!(monthly.market, Some("spot"));
+        let year = read(Path::new("BTCUSDT-trades-2024.parquet")).days.unwrap();
+        assert_eq!(year, (Date::new(2024, 1, 1).unwrap(), Date::new(2024, 12, 31).unwrap()));
     }
 
     #[test]

@@ -134,7 +134,10 @@ fn describe(feed: &Feed) -> String {
 }
 
 /// Every file that the inputs name, once.
-fn find(inputs: &[String]) -> Result<BTreeSet<PathBuf>, ReplayError> {
+///
+/// # Errors
+/// The first input that names nothing.
+pub fn find(inputs: &[String]) -> Result<BTreeSet<PathBuf>, ReplayError> {
     let mut found = BTreeSet::new();
     for input in inputs {
         let path = Path::new(input);

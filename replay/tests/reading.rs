@@ -14,7 +14,7 @@ use barflow_replay::error::ReplayError;
 use barflow_replay::plan::{InstrumentPlan, Plan, PlanOptions, plan};
 use barflow_replay::rows::{Layout, Output, Quote, RowRules, careful, read_rows};
 use barflow_replay::stream::{InstrumentStream, ReadOptions};
-use barflow_replay::trades_parquet::write::TradeWriter;
+use barflow_replay::trades_parquet::write::{TradeWriter, WriteOptions};
 use proptest::prelude::*;
 
 fn data(path: &str) -> Option<PathBuf> {
@@ -393,7 +393,12 @@ fn trades_parquet_gives_back_what_was_written() {
         let history = only(planned(&[&csv], &PlanOptions::default()).unwrap());
         let read = intakes(&history, ReadOptions::new(2)).unwrap();
         let path = folder.path().join(name.replace("csv", "parquet"));
-        let mut writer = TradeWriter::create(&path, &history.feed, quote).unwrap();
+        let mut writer = TradeWriter::create(
+            &path,
+            &history.feed,
+            WriteOptions { with_quote: quote, ..WriteOptions::default() },
+        )
+        .unwrap();
         read.iter().for_each(|intake| writer.write(&intake.trades).unwrap());
         assert!(!path.exists(), "nothing stands under the name before it is whole");
         writer.finish().unwrap();
@@ -417,8 +422,12 @@ fn a_quote_value_of_its_own_is_never_dropped_silently() {
     let history = only(planned(&[&csv], &PlanOptions::default()).unwrap());
     let mut read = intakes(&history, ReadOptions::new(2)).unwrap();
     read[0].trades.quote[0] = 123.0;
-    let mut writer =
-        TradeWriter::create(&folder.path().join("x.parquet"), &history.feed, false).unwrap();
+    let mut writer = TradeWriter::create(
+        &folder.path().join("x.parquet"),
+        &history.feed,
+        WriteOptions::default(),
+    )
+    .unwrap();
     let error = writer.write(&read[0].trades).unwrap_err();
     assert!(error.to_string().contains("quote value"), "{error}");
 }

@@ -44,6 +44,12 @@ pub enum Command {
     SyncReport(Box<super::sync_report::SyncReportArgs>),
     /// Say where jobs stand, or forget it
     Checkpoints(super::checkpoints::CheckpointsArgs),
+    /// Turn archives into a trade store: a Parquet file per instrument and day
+    Convert(super::store::convert::ConvertArgs),
+    /// Merge the days of a trade store into months and years
+    Compact(super::store::compact::CompactArgs),
+    /// Look after a trade store
+    Store(super::store::StoreArgs),
     /// Write realistic day files in Binance's layout
     Synth(SynthArgs),
     /// Validate configuration files without doing anything
@@ -69,6 +75,9 @@ Examples:
 
   # a year of one instrument on four cores, the same bars to the bit
   barflow replay 'data/BTCUSDT-trades-2024-*.zip' --parallel 4 --sink parquet --out bars
+
+  # a quarter from a trade store (docs/history.md)
+  barflow replay --store history --instrument binance:spot:BTCUSDT --from 2024-01-01 --to 2024-04-01
 
   # a recorded connection
   barflow replay --protocol binance-spot recordings/
@@ -105,6 +114,15 @@ pub struct ReplayArgs {
     /// Instrument of all files, such as binance:spot:BTCUSDT; by default told from their names
     #[arg(long, value_name = "ID", env = "BARFLOW_INSTRUMENT")]
     pub instrument: Option<String>,
+
+    /// Take the trades of this trade store instead of files (`barflow convert`); which of them, say
+    /// --instrument, --from and --to
+    #[arg(long, value_name = "DIR", env = "BARFLOW_STORE", value_hint = ValueHint::DirPath)]
+    pub store: Option<String>,
+
+    /// Kind of the store's trades, where it has both: trades or aggTrades
+    #[arg(long, value_name = "KIND")]
+    pub kind: Option<String>,
 
     /// Bars to make: NAME=kind,key=value,… (repeatable)
     #[arg(long = "bar", value_name = "SPEC", env = "BARFLOW_BAR", value_delimiter = ';')]
@@ -213,6 +231,8 @@ impl ReplayArgs {
             ("protocol", "--protocol", &self.protocol),
             ("channel", "--channel", &self.channel),
             ("instrument", "--instrument", &self.instrument),
+            ("store", "--store", &self.store),
+            ("input", "--kind", &self.kind),
             ("workers", "--workers", &self.workers),
             ("parallel", "--parallel", &self.parallel),
             ("from", "--from", &self.from),

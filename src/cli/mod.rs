@@ -25,6 +25,7 @@ pub mod replay;
 pub mod revisions;
 pub mod signals;
 pub mod sink;
+pub mod store;
 pub mod summary;
 pub mod sweep;
 pub mod sync_plot;
@@ -70,6 +71,9 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Live(args) => live::run(*args),
         Command::Record(args) => record::run(*args),
         Command::Venue(args) => venue::run(&args),
+        Command::Convert(args) => store::convert::run(&args),
+        Command::Compact(args) => store::compact::run(&args),
+        Command::Store(args) => store::run(&args),
         Command::Synth(args) => synth::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Demo(args) => demo::run(&args),

@@ -10,7 +10,7 @@ use barflow_operators::intake::Reject;
 use barflow_operators::pool::BatchPool;
 use barflow_replay::corrections::Corrections;
 use barflow_replay::error::ReplayError;
-use barflow_replay::plan::{InstrumentPlan, Plan, PlanOptions, plan};
+use barflow_replay::plan::{InstrumentPlan, Plan};
 use barflow_replay::progress::Progress;
 use barflow_replay::stream::{ReadOptions, stores_quote};
 use crossbeam::channel::Sender;
@@ -25,7 +25,7 @@ use super::signals::Signals;
 use super::sink;
 use super::summary::Summary;
 use crate::config::file::ConfigFile;
-use crate::config::replay::{QuoteChoice, ReplaySettings};
+use crate::config::replay::ReplaySettings;
 use crate::delivery::{JobPlan, Resumption, Taken};
 use crate::graph::assemble::{GraphOptions, OnReject};
 use crate::graph::flow::EpochClock;
@@ -85,7 +85,7 @@ pub(super) fn replay_into(
     listener: Option<Sender<Sequenced>>,
     report: bool,
 ) -> Result<Outcome, Failure> {
-    let mut source = Source::find(settings)?;
+    let (mut source, lacks) = Source::find(settings)?;
     let corrections = source.corrections(settings)?;
     let window = settings.revision_window.or_else(|| {
         let needed = settings.corrections.is_some();
@@ -96,6 +96,7 @@ pub(super) fn replay_into(
     let job = job_name(settings, &source);
     source.keep(workers.share());
     let mut remarks = source.remarks(settings);
+    remarks.extend(lacks);
     let stop = Stop::new();
     let signals = Signals::raise(&stop).map_err(|e| {
         Failure::outside(anyhow::Error::new(e).context("signals cannot be handled"))
@@ -293,20 +294,16 @@ pub(super) fn recording_options(settings: &ReplaySettings) -> RecordingOptions {
 }
 
 impl Source {
-    fn find(settings: &ReplaySettings) -> Result<Self, Failure> {
+    /// What there is, and what of it is not there.
+    fn find(settings: &ReplaySettings) -> Result<(Self, Vec<String>), Failure> {
         if let Some(protocol) = &settings.protocol {
             let options = recording_options(settings);
             let found = Recordings::find(&settings.files, protocol, settings.channel, &options);
-            return found.map(Self::Recordings).map_err(Failure::usage);
+            let found = found.map(Self::Recordings).map_err(Failure::usage);
+            return Ok((found?, Vec::new()));
         }
-        let options = PlanOptions {
-            instrument: settings.instrument.clone(),
-            from: settings.from,
-            to: settings.to,
-            quote_from_source: settings.quote == QuoteChoice::Source,
-            contract_size: settings.contract_size,
-        };
-        plan(&settings.files, &options).map(Self::Files).map_err(input_failure)
+        let (plan, lacks) = settings.plan().map_err(input_failure)?;
+        Ok((Self::Files(plan), lacks))
     }
 
     /// What there is to read, without the folders it lies in: processes that read the same may

@@ -318,14 +318,8 @@ fn write_down(
 fn fingerprint(settings: &SweepSettings) -> Result<u64, Failure> {
     use std::fmt::Write as _;
     let replay = &settings.replay;
-    let options = barflow_replay::plan::PlanOptions {
-        instrument: replay.instrument.clone(),
-        from: replay.from,
-        to: replay.to,
-        quote_from_source: replay.quote == crate::config::replay::QuoteChoice::Source,
-        contract_size: replay.contract_size,
-    };
-    let plan = barflow_replay::plan::plan(&replay.files, &options).map_err(input_failure)?;
+    let (plan, lacks) = replay.plan().map_err(input_failure)?;
+    lacks.iter().for_each(|remark| eprintln!("{remark}"));
     if let [first, second, ..] = &plan.instruments[..] {
         let text = format!(
             "{} and {}: a sweep is of one instrument; choose files of one",

@@ -5,7 +5,7 @@ use barflow_operators::pool::BatchPool;
 use barflow_operators::sequence::{Findings as Sequence, Sequencer};
 use barflow_operators::stitch::horizon;
 use barflow_operators::survey::{Arrival, Findings, Survey, tolerance_rank};
-use barflow_replay::plan::{InstrumentPlan, PlanOptions, plan};
+use barflow_replay::plan::InstrumentPlan;
 use barflow_replay::progress::Progress;
 use barflow_replay::stream::{InstrumentStream, ReadOptions};
 use clap::{Args, ValueHint};
@@ -20,7 +20,7 @@ use super::summary::grouped;
 use super::sync_plot;
 use crate::config::bars::BarBook;
 use crate::config::file::ConfigFile;
-use crate::config::replay::{QuoteChoice, ReplaySettings};
+use crate::config::replay::ReplaySettings;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -92,14 +92,8 @@ pub fn run(args: SyncReportArgs) -> Result<Outcome, Failure> {
     if !(1..=10_000).contains(&args.points) {
         return Err(Failure::usage(anyhow::anyhow!("--points {}: 1 to 10000", args.points)));
     }
-    let options = PlanOptions {
-        instrument: settings.instrument.clone(),
-        from: settings.from,
-        to: settings.to,
-        quote_from_source: settings.quote == QuoteChoice::Source,
-        contract_size: settings.contract_size,
-    };
-    let plan = plan(&settings.files, &options).map_err(input_failure)?;
+    let (plan, lacks) = settings.plan().map_err(input_failure)?;
+    lacks.iter().for_each(|remark| eprintln!("{remark}"));
     let progress = Progress::default();
     let shown = Shown::start(progress.clone(), plan.bytes());
     let mut measured = Vec::new();

@@ -2,8 +2,12 @@
 
 use std::path::PathBuf;
 
+use barflow_operators::batch::InputKind;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::revision::Window;
+use barflow_replay::error::ReplayError;
+use barflow_replay::plan::{Plan, PlanOptions, plan};
+use barflow_replay::store::series;
 use jiff::civil;
 use jiff::tz::TimeZone;
 
@@ -56,6 +60,10 @@ pub enum QuoteChoice {
 pub struct ReplaySettings {
     /// Files, folders and patterns.
     pub files: Vec<String>,
+    /// Trade store whose files are taken instead.
+    pub store: Option<PathBuf>,
+    /// Which kind of the store's trades.
+    pub input: Option<InputKind>,
     /// Files are recordings of this protocol.
     pub protocol: Option<String>,
     /// Which of the protocol's channels.
@@ -103,6 +111,10 @@ pub struct ReplaySettings {
     pub revision_window: Option<Window>,
 }
 
+/// The words for kinds of input, as in the names of archives.
+const INPUTS: [(&str, InputKind); 2] =
+    [("trades", InputKind::Trades), ("aggTrades", InputKind::AggTrades)];
+
 /// The bars of someone who names none.
 const DEFAULT_BAR: &str = "dib=imbalance,measure=dollar,threshold=wald,target=1000";
 
@@ -145,6 +157,8 @@ impl ReplaySettings {
         let settings = Self {
             delivery: DeliveryOptions::understand(&mut sink, kind, problems_ref),
             files: replay.list("files").map(|(files, _)| files).unwrap_or_default(),
+            store: replay.text("store", problems_ref).map(|(path, _)| path.into()),
+            input: replay.choice("input", &INPUTS, problems_ref),
             protocol: replay.text("protocol", problems_ref).map(|(name, _)| name),
             channel: replay.choice("channel", &CHANNELS, problems_ref),
             instrument: replay.parse_with("instrument", str::parse, problems_ref),
@@ -175,6 +189,33 @@ impl ReplaySettings {
         problems.or(settings)
     }
 
+    /// The plan of what is read, and what of it is not there.
+    ///
+    /// # Errors
+    /// Files that cannot be found or understood.
+    pub fn plan(&self) -> Result<(Plan, Vec<String>), ReplayError> {
+        let options = PlanOptions {
+            instrument: self.instrument.clone(),
+            from: self.from,
+            to: self.to,
+            quote_from_source: self.quote == QuoteChoice::Source,
+            contract_size: self.contract_size,
+        };
+        let Some(store) = &self.store else {
+            return Ok((plan(&self.files, &options)?, Vec::new()));
+        };
+        let wanted = series::Wanted {
+            instrument: self.instrument.clone(),
+            input: self.input,
+            from: self.from,
+            to: self.to,
+        };
+        let selection = series::select(store, &wanted)?;
+        let files: Vec<String> =
+            selection.files.iter().map(|path| path.display().to_string()).collect();
+        Ok((plan(&files, &options)?, selection.remarks))
+    }
+
     /// What all processes of a job must agree on, besides what they read.
     pub fn job(&self) -> Job {
         let reading = (&self.protocol, self.channel, self.from, self.to, self.quote);
@@ -189,6 +230,12 @@ impl ReplaySettings {
             problems.add("[replay]", format!("workers = {}: 1 to 1024", self.workers));
         }
         self.check_parallel(problems);
+        if self.store.is_some() && (!self.files.is_empty() || self.protocol.is_some()) {
+            problems.add("[replay]", "store stands for files: name one or the other");
+        }
+        if self.input.is_some() && self.store.is_none() {
+            problems.add("[replay]", "input belongs to store: files tell their kind themselves");
+        }
         if !(1..=1 << 16).contains(&self.batch_rows) {
             problems.add("[replay]", format!("batch_rows = {}: 1 to 65536", self.batch_rows));
         }

@@ -7,8 +7,12 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int8Type, TimestampNanosecondType, UInt32Type, UInt64Type};
+use arrow_array::types::{
+    Float64Type, Int8Type, TimestampMicrosecondType, TimestampNanosecondType, UInt32Type,
+    UInt64Type,
+};
 use arrow_array::{Array, RecordBatch};
+use arrow_schema::{DataType, TimeUnit};
 use barflow_operators::batch::{Feed, TradeBatch};
 use barflow_operators::intake::Intake;
 use barflow_operators::pool::BatchPool;
@@ -20,7 +24,9 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
     ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
 };
+use parquet::file::metadata::FileMetaData;
 
+use super::write::Unit;
 use super::{FEED_KEY, VERSION, VERSION_KEY};
 use crate::error::ReplayError;
 use crate::stream::ReadOptions;
@@ -52,11 +58,22 @@ const AHEAD: usize = 4;
 pub fn head(path: &Path) -> Result<Head, ReplayError> {
     let builder = open(path)?;
     let metadata = builder.metadata().file_metadata();
-    let find = |key: &str| {
-        let pairs = metadata.key_value_metadata()?;
-        pairs.iter().find(|pair| pair.key == key)?.value.clone()
-    };
-    match find(VERSION_KEY) {
+    let feed = feed_of(path, metadata)?;
+    let first_time = note(metadata, "barflow.first_event_time").and_then(|text| text.parse().ok());
+    match first_time {
+        Some(first_time) => Ok(Head { feed, first_time }),
+        None => Err(ReplayError::NothingToRead(format!("{} has no trades", path.display()))),
+    }
+}
+
+fn note(metadata: &FileMetaData, key: &str) -> Option<String> {
+    let pairs = metadata.key_value_metadata()?;
+    pairs.iter().find(|pair| pair.key == key)?.value.clone()
+}
+
+/// What the trades of a file have in common.
+pub(super) fn feed_of(path: &Path, metadata: &FileMetaData) -> Result<Feed, ReplayError> {
+    match note(metadata, VERSION_KEY) {
         Some(version) if version == VERSION => {}
         Some(version) => {
             let reason = format!("it has trades layout {version}; this barflow reads {VERSION}");
@@ -64,20 +81,15 @@ pub fn head(path: &Path) -> Result<Head, ReplayError> {
         }
         None => {
             let reason = "it is a Parquet file, but not one of barflow's trades (write those with \
-                          --sink-trades)";
+                          `barflow convert` or --sink-trades)";
             return Err(ReplayError::layout(path, reason));
         }
     }
-    let feed = find(FEED_KEY).and_then(|text| serde_json::from_str(&text).ok());
-    let Some(feed) = feed else {
-        let found = find(FEED_KEY).unwrap_or_else(|| "none".to_owned());
-        return Err(ReplayError::corrupt(path, FEED_KEY, "the feed as JSON", found));
-    };
-    let first_time = find("barflow.first_event_time").and_then(|text| text.parse().ok());
-    match first_time {
-        Some(first_time) => Ok(Head { feed, first_time }),
-        None => Err(ReplayError::NothingToRead(format!("{} has no trades", path.display()))),
-    }
+    let feed = note(metadata, FEED_KEY).and_then(|text| serde_json::from_str(&text).ok());
+    feed.ok_or_else(|| {
+        let found = note(metadata, FEED_KEY).unwrap_or_else(|| "none".to_owned());
+        ReplayError::corrupt(path, FEED_KEY, "the feed as JSON", found)
+    })
 }
 
 type Builder = ParquetRecordBatchReaderBuilder<File>;
@@ -100,6 +112,25 @@ impl Footer {
         let file = File::open(path).map_err(|e| ReplayError::io("open", path, e))?;
         let read = ArrowReaderMetadata::load(&file, ArrowReaderOptions::default());
         read.map(Self).map_err(|e| bad_footer(path, &e.to_string()))
+    }
+
+    /// What the file says of itself.
+    pub fn file_metadata(&self) -> &FileMetaData {
+        self.0.metadata().file_metadata()
+    }
+
+    /// Unit of its times.
+    pub fn unit(&self) -> Unit {
+        let time = self.0.schema().field_with_name("event_time").map(|field| field.data_type());
+        match time {
+            Ok(DataType::Timestamp(TimeUnit::Microsecond, _)) => Unit::Microseconds,
+            _ => Unit::Nanoseconds,
+        }
+    }
+
+    /// Whether the quote value is a column of its own.
+    pub fn with_quote(&self) -> bool {
+        self.0.schema().field_with_name("quote").is_ok()
     }
 
     /// Rows of each row group.
@@ -301,8 +332,12 @@ fn fill(trades: &mut TradeBatch, batch: &RecordBatch) -> Result<(), &'static str
     let ids = column("trade_id")?.as_primitive_opt::<UInt64Type>().ok_or("trade_id")?;
     trades.trade_id.extend_from_slice(ids.values());
     let times = column("event_time")?;
-    let times = times.as_primitive_opt::<TimestampNanosecondType>().ok_or("event_time")?;
-    trades.event_time.extend_from_slice(times.values());
+    if let Some(times) = times.as_primitive_opt::<TimestampNanosecondType>() {
+        trades.event_time.extend_from_slice(times.values());
+    } else {
+        let times = times.as_primitive_opt::<TimestampMicrosecondType>().ok_or("event_time")?;
+        trades.event_time.extend(times.values().iter().map(|time| time.saturating_mul(1000)));
+    }
     let prices = column("price")?.as_primitive_opt::<Float64Type>().ok_or("price")?;
     trades.price.extend_from_slice(prices.values());
     let qtys = column("qty")?.as_primitive_opt::<Float64Type>().ok_or("qty")?;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::{
-    ArrayRef, Float64Array, Int8Array, RecordBatch, TimestampNanosecondArray, UInt32Array,
-    UInt64Array,
+    ArrayRef, Float64Array, Int8Array, RecordBatch, TimestampMicrosecondArray,
+    TimestampNanosecondArray, UInt32Array, UInt64Array,
 };
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
 use barflow_operators::batch::{Feed, InputKind, TradeBatch};
@@ -16,11 +16,80 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 
+use super::digest::ColumnDigest;
 use super::{FEED_KEY, VERSION, VERSION_KEY};
 use crate::error::ReplayError;
 
 /// Rows per row group: 40 MB decoded, small enough to stay well within a replay's memory.
 const GROUP_ROWS: usize = 1 << 17;
+
+/// Level of zstd: 3 takes 6 to 10 % less room than 1 and a tenth more time (docs/PERFORMANCE.md).
+const ZSTD_LEVEL: i32 = 3;
+
+/// Unit of the times in a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unit {
+    /// Nanoseconds: every time there is.
+    #[default]
+    Nanoseconds,
+    /// Microseconds: a quarter less room where the venue tells no more.
+    Microseconds,
+}
+
+/// How a file is written.
+#[derive(Clone, Debug, Default)]
+pub struct WriteOptions {
+    /// Whether the quote value is a column of its own; without it every trade's must be
+    /// `price * qty`.
+    pub with_quote: bool,
+    /// Unit of times.
+    pub unit: Unit,
+}
+
+/// A whole file on disk that does not have its name yet. Dropped, it is gone.
+#[derive(Debug)]
+pub struct Unpublished {
+    path: PathBuf,
+    unfinished: PathBuf,
+    /// Trades in it.
+    pub rows: u64,
+    /// See [`ColumnDigest`].
+    pub digest: u64,
+}
+
+impl Unpublished {
+    /// Where it lies until it is published.
+    pub fn unfinished(&self) -> &Path {
+        &self.unfinished
+    }
+
+    /// Gives the file its name.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn publish(self) -> Result<PathBuf, ReplayError> {
+        fs::rename(&self.unfinished, &self.path)
+            .map_err(|e| ReplayError::io("name", &self.path, e))?;
+        sync_folder(&self.path)?;
+        Ok(self.path.clone())
+    }
+}
+
+impl Drop for Unpublished {
+    fn drop(&mut self) {
+        // After `publish` the name is gone already.
+        let _ = fs::remove_file(&self.unfinished);
+    }
+}
+
+/// Makes a file's name durable.
+fn sync_folder(path: &Path) -> Result<(), ReplayError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|e| ReplayError::io("make durable", folder, e))
+}
 
 /// Appends trades to a file that appears under its name when finished.
 pub struct TradeWriter {
@@ -28,19 +97,20 @@ pub struct TradeWriter {
     unfinished: PathBuf,
     writer: Option<ArrowWriter<File>>,
     schema: SchemaRef,
-    with_quote: bool,
+    options: WriteOptions,
+    digest: ColumnDigest,
+    notes: Vec<(String, String)>,
     rows: u64,
     first: Option<(u64, i64)>,
     last: Option<(u64, i64)>,
 }
 
 impl TradeWriter {
-    /// A writer of one feed's trades. `with_quote` stores the quote value as a column of its own;
-    /// without it every trade's must be `price * qty`.
+    /// A writer of one feed's trades.
     ///
     /// # Errors
     /// When the file cannot be made.
-    pub fn create(path: &Path, feed: &Feed, with_quote: bool) -> Result<Self, ReplayError> {
+    pub fn create(path: &Path, feed: &Feed, options: WriteOptions) -> Result<Self, ReplayError> {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             fs::create_dir_all(folder)
                 .map_err(|e| ReplayError::io("make the folder of", path, e))?;
@@ -49,7 +119,7 @@ impl TradeWriter {
         name.push(format!(".unfinished-{}", std::process::id()));
         let unfinished = path.with_file_name(name);
         let file = File::create(&unfinished).map_err(|e| ReplayError::io("write", path, e))?;
-        let schema = schema(feed, with_quote);
+        let schema = schema(feed, &options);
         let writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties(feed)))
             .map_err(|e| write_error(path, &e.to_string()))?;
         Ok(Self {
@@ -57,11 +127,23 @@ impl TradeWriter {
             unfinished,
             writer: Some(writer),
             schema,
-            with_quote,
+            options,
+            digest: ColumnDigest::default(),
+            notes: Vec::new(),
             rows: 0,
             first: None,
             last: None,
         })
+    }
+
+    /// Trades so far.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Adds `barflow.KEY` to the file's metadata.
+    pub fn note(&mut self, key: &str, value: String) {
+        self.notes.push((key.to_owned(), value));
     }
 
     /// Appends a batch.
@@ -72,7 +154,7 @@ impl TradeWriter {
         if batch.is_empty() {
             return Ok(());
         }
-        if !self.with_quote {
+        if !self.options.with_quote {
             let rows = batch.price.iter().zip(&batch.qty).zip(&batch.quote);
             let lost =
                 rows.into_iter().position(|((p, q), quote)| (p * q).to_bits() != quote.to_bits());
@@ -82,6 +164,14 @@ impl TradeWriter {
                 return Err(write_error(&self.path, &text));
             }
         }
+        if self.options.unit == Unit::Microseconds
+            && let Some(row) = batch.event_time.iter().position(|time| time % 1000 != 0)
+        {
+            let (id, time) = (batch.trade_id[row], batch.event_time[row]);
+            let text = format!("trade {id} has the time {time} ns, which is no whole microsecond");
+            return Err(write_error(&self.path, &text));
+        }
+        self.digest.add(batch);
         let record = self.record(batch).map_err(|e| write_error(&self.path, &e.to_string()))?;
         let Some(writer) = self.writer.as_mut() else { return Ok(()) };
         writer.write(&record).map_err(|e| write_error(&self.path, &e.to_string()))?;
@@ -96,31 +186,52 @@ impl TradeWriter {
     ///
     /// # Errors
     /// When the disk refuses; then there is no file.
-    pub fn finish(mut self) -> Result<PathBuf, ReplayError> {
-        let Some(mut writer) = self.writer.take() else { return Ok(self.path.clone()) };
+    pub fn finish(self) -> Result<PathBuf, ReplayError> {
+        self.close()?.publish()
+    }
+
+    /// Completes the file and makes it durable, without its name yet.
+    ///
+    /// # Errors
+    /// When the disk refuses; then there is no file.
+    pub fn close(mut self) -> Result<Unpublished, ReplayError> {
+        let closed = Err(write_error(&self.path, "the file is closed"));
+        let Some(mut writer) = self.writer.take() else { return closed };
         let mut note = |key: &str, value: String| {
             writer.append_key_value_metadata(KeyValue::new(format!("barflow.{key}"), value));
         };
         note("rows", self.rows.to_string());
+        note("digest", format!("{:016x}", self.digest.value()));
         if let (Some((first, first_time)), Some((last, last_time))) = (self.first, self.last) {
             note("first_trade_id", first.to_string());
             note("last_trade_id", last.to_string());
             note("first_event_time", first_time.to_string());
             note("last_event_time", last_time.to_string());
         }
+        for (key, value) in self.notes.drain(..) {
+            note(&key, value);
+        }
         let file = writer.into_inner().map_err(|e| write_error(&self.path, &e.to_string()))?;
         file.sync_all().map_err(|e| ReplayError::io("write", &self.path, e))?;
-        fs::rename(&self.unfinished, &self.path)
-            .map_err(|e| ReplayError::io("name", &self.path, e))?;
-        Ok(self.path.clone())
+        let (path, unfinished) = (self.path.clone(), std::mem::take(&mut self.unfinished));
+        Ok(Unpublished { path, unfinished, rows: self.rows, digest: self.digest.value() })
     }
 
     fn record(&self, batch: &TradeBatch) -> Result<RecordBatch, ArrowError> {
         let sides = batch.aggressor.iter().map(|side| side.sign());
-        let times = TimestampNanosecondArray::from(batch.event_time.clone()).with_timezone("UTC");
+        let times: ArrayRef = match self.options.unit {
+            Unit::Nanoseconds => {
+                let times = TimestampNanosecondArray::from(batch.event_time.clone());
+                Arc::new(times.with_timezone("UTC"))
+            }
+            Unit::Microseconds => {
+                let times = batch.event_time.iter().map(|time| time / 1000);
+                Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC"))
+            }
+        };
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new(UInt64Array::from(batch.trade_id.clone())),
-            Arc::new(times),
+            times,
             Arc::new(Float64Array::from(batch.price.clone())),
             Arc::new(Float64Array::from(batch.qty.clone())),
             Arc::new(Int8Array::from_iter_values(sides)),
@@ -130,7 +241,7 @@ impl TradeWriter {
                 if batch.count.is_empty() { vec![1; batch.len()] } else { batch.count.clone() };
             columns.push(Arc::new(UInt32Array::from(counts)));
         }
-        if self.with_quote {
+        if self.options.with_quote {
             columns.push(Arc::new(Float64Array::from(batch.quote.clone())));
         }
         RecordBatch::try_new(Arc::clone(&self.schema), columns)
@@ -139,13 +250,19 @@ impl TradeWriter {
 
 impl Drop for TradeWriter {
     fn drop(&mut self) {
-        // After `finish` the name is gone already; an unfinished file must not stay.
-        let _ = fs::remove_file(&self.unfinished);
+        // After `close` it is somebody else's; otherwise an unfinished file must not stay.
+        if self.writer.is_some() {
+            let _ = fs::remove_file(&self.unfinished);
+        }
     }
 }
 
-fn schema(feed: &Feed, with_quote: bool) -> SchemaRef {
-    let time = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
+fn schema(feed: &Feed, options: &WriteOptions) -> SchemaRef {
+    let unit = match options.unit {
+        Unit::Nanoseconds => TimeUnit::Nanosecond,
+        Unit::Microseconds => TimeUnit::Microsecond,
+    };
+    let time = DataType::Timestamp(unit, Some("UTC".into()));
     let mut fields = vec![
         Field::new("trade_id", DataType::UInt64, false),
         Field::new("event_time", time, false),
@@ -156,7 +273,7 @@ fn schema(feed: &Feed, with_quote: bool) -> SchemaRef {
     if feed.input == InputKind::AggTrades {
         fields.push(Field::new("count", DataType::UInt32, false));
     }
-    if with_quote {
+    if options.with_quote {
         fields.push(Field::new("quote", DataType::Float64, false));
     }
     Arc::new(Schema::new(fields))
@@ -167,7 +284,7 @@ fn properties(feed: &Feed) -> WriterProperties {
     let feed = serde_json::to_string(feed).unwrap_or_default();
     let mut properties = WriterProperties::builder()
         .set_created_by(format!("barflow {}", env!("CARGO_PKG_VERSION")))
-        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL).unwrap_or_default()))
         .set_max_row_group_row_count(Some(GROUP_ROWS))
         .set_key_value_metadata(Some(vec![
             KeyValue::new(VERSION_KEY.to_owned(), VERSION.to_owned()),

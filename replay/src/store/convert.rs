@@ -1,0 +1,323 @@
+//! An archive becomes files of days: streamed, put in the order of its ids, written, read back, named.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use barflow_operators::batch::{Feed, IdKind, TradeBatch};
+use barflow_operators::intake::Reject;
+use barflow_operators::pool::BatchPool;
+use barflow_operators::sequence::{Findings, Sequencer};
+use jiff::civil::Date;
+
+use super::audit::audit;
+use super::days::{day_of, each, start_of};
+use super::journal::{Conversion, Journal};
+use super::layout;
+use crate::checksum::{published_sum, sha256};
+use crate::error::ReplayError;
+use crate::naming;
+use crate::plan::{FileKind, InstrumentPlan, PlanOptions, plan};
+use crate::progress::Progress;
+use crate::stream::{InstrumentStream, ReadOptions, stores_quote};
+use crate::trades_parquet::facts::Origin;
+use crate::trades_parquet::write::{TradeWriter, Unit, Unpublished, WriteOptions};
+
+/// Rows per batch.
+const BATCH_ROWS: usize = 8192;
+
+/// How archives are converted.
+#[derive(Clone, Debug)]
+pub struct ConvertOptions {
+    /// What the user says of the files.
+    pub plan: PlanOptions,
+    /// Trades that may wait for a missing id; one that comes later than that makes the archive
+    /// unusable.
+    pub reorder_window: usize,
+    /// Convert again what was converted before.
+    pub again: bool,
+    /// How far reading has got.
+    pub progress: Progress,
+}
+
+/// What became of an archive.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// It was converted.
+    Converted(Conversion),
+    /// It was before.
+    Already(Conversion),
+}
+
+/// Converts one archive. Nothing has a name in the store before everything of the archive was found
+/// lawful, written and read back.
+///
+/// # Errors
+/// When the archive is damaged, holds a row that is no lawful trade, or cannot be told in days; when the
+/// disk refuses.
+pub fn convert(
+    archive: &Path,
+    store: &Path,
+    options: &ConvertOptions,
+    journal: &Mutex<Journal>,
+) -> Result<Outcome, ReplayError> {
+    let sum = sum_of(archive)?;
+    let known = lock(journal).find(&sum).cloned();
+    if let Some(known) = known.filter(|known| !options.again && is_there(store, known)) {
+        options.progress.add_bytes(std::fs::metadata(archive).map_or(0, |found| found.len()));
+        return Ok(Outcome::Already(known));
+    }
+    let name = archive.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let history = history_of(archive, &options.plan)?;
+    let days = naming::read(archive).days;
+    let split = Split {
+        store: store.to_owned(),
+        feed: Arc::clone(&history.feed),
+        write: WriteOptions { with_quote: stores_quote(&history.files), unit: unit_of(&history) },
+        origin: Origin { name: name.clone(), sha256: sum.clone() },
+        days,
+        current: None,
+        closed: Vec::new(),
+    };
+    let read = read(archive, history, options, split)?;
+    let first_day = days.map(|days| days.0).or(read.days.first().copied());
+    let last_day = days.map(|days| days.1).or(read.days.last().copied());
+    let (Some(first_day), Some(last_day)) = (first_day, last_day) else {
+        return Err(ReplayError::NothingToRead(format!("{} has no trades", archive.display())));
+    };
+    for file in read.files {
+        let found = audit(file.unfinished())?;
+        if (found.rows, found.digest) != (file.rows, file.digest) {
+            let expected = format!("{} trades, digest {:016x}", file.rows, file.digest);
+            let found = format!("{} trades, digest {:016x}", found.rows, found.digest);
+            return Err(ReplayError::corrupt(file.unfinished(), "read back", expected, found));
+        }
+        file.publish()?;
+    }
+    let conversion = Conversion {
+        archive: name,
+        sha256: sum,
+        instrument: read.feed.instrument.to_string(),
+        kind: layout::kind(read.feed.input).to_owned(),
+        first_day,
+        last_day,
+        source_rows: read.source_rows,
+        rows: read.rows,
+    };
+    lock(journal).note(conversion.clone())?;
+    Ok(Outcome::Converted(conversion))
+}
+
+fn lock(journal: &Mutex<Journal>) -> std::sync::MutexGuard<'_, Journal> {
+    journal.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The checksum, held against the published one.
+fn sum_of(archive: &Path) -> Result<String, ReplayError> {
+    let found = sha256(archive).map_err(|e| ReplayError::io("read", archive, e))?;
+    match published_sum(archive)? {
+        Some((checksum_file, expected)) if expected != found => {
+            let path = archive.to_owned();
+            Err(ReplayError::Checksum { path, checksum_file, expected, found })
+        }
+        _ => Ok(found),
+    }
+}
+
+/// Whether some file stands for each day that the archive gave trades to: its own, its month's or its
+/// year's.
+fn is_there(store: &Path, conversion: &Conversion) -> bool {
+    let Some(folder) = conversion_folder(store, conversion) else { return false };
+    let symbol = conversion.instrument.rsplit(':').next().unwrap_or_default();
+    let exists = |first, last| {
+        let period = layout::period(first, last);
+        folder.join(format!("{symbol}-{}-{period}.parquet", conversion.kind)).exists()
+    };
+    let mut days = each(conversion.first_day, conversion.last_day);
+    // An archive of a month without any trade on some day has no file for it.
+    let is_long = conversion.first_day != conversion.last_day;
+    let there = |day: Date| {
+        exists(day, day)
+            || exists(day.first_of_month(), day.last_of_month())
+            || exists(day.first_of_year(), day.last_of_year())
+    };
+    if is_long { days.any(there) } else { days.all(there) }
+}
+
+fn conversion_folder(store: &Path, conversion: &Conversion) -> Option<PathBuf> {
+    let mut parts = conversion.instrument.split(':');
+    let (venue, market, symbol) = (parts.next()?, parts.next()?, parts.next()?);
+    let folder = store.join(layout::TRADES).join(venue).join(market);
+    Some(folder.join(&conversion.kind).join(symbol))
+}
+
+fn history_of(archive: &Path, options: &PlanOptions) -> Result<InstrumentPlan, ReplayError> {
+    let planned = plan(&[archive.display().to_string()], options)?;
+    let mut histories = planned.instruments.into_iter();
+    let (Some(history), None) = (histories.next(), histories.next()) else {
+        return Err(ReplayError::layout(archive, "it holds trades of several instruments"));
+    };
+    if history.feed.ids == IdKind::Ordinal {
+        let reason = "its rows have no ids of their own, so days of it cannot be told from one another; \
+                      keep such a history with `barflow replay --sink-trades`";
+        return Err(ReplayError::layout(archive, reason));
+    }
+    Ok(history)
+}
+
+fn unit_of(history: &InstrumentPlan) -> Unit {
+    let coarse = |kind: &FileKind| match kind {
+        FileKind::Rows { unit, .. } => unit % 1000 == 0,
+        FileKind::Parquet => false,
+    };
+    match history.files.iter().all(|file| coarse(&file.kind)) {
+        true => Unit::Microseconds,
+        false => Unit::Nanoseconds,
+    }
+}
+
+/// What reading an archive came to.
+struct ReadArchive {
+    feed: Arc<Feed>,
+    files: Vec<Unpublished>,
+    days: Vec<Date>,
+    source_rows: u64,
+    rows: u64,
+}
+
+fn read(
+    archive: &Path,
+    history: InstrumentPlan,
+    options: &ConvertOptions,
+    mut split: Split,
+) -> Result<ReadArchive, ReplayError> {
+    let feed = Arc::clone(&history.feed);
+    let pool = BatchPool::new(BATCH_ROWS, 32);
+    // Checksum and CRC are checked anyhow: the one before, the other while reading, and nothing has its
+    // name until all was read.
+    let read = ReadOptions {
+        pool: pool.clone(),
+        verify: false,
+        progress: options.progress.clone(),
+        ..ReadOptions::new(BATCH_ROWS)
+    };
+    let mut order = Sequencer::new(options.reorder_window);
+    let mut source_rows = 0;
+    for intake in InstrumentStream::open(history, read)? {
+        let intake = intake?;
+        if let Some(reject) = intake.rejects.first() {
+            return Err(bad_row(archive, reject));
+        }
+        source_rows += intake.trades.len() as u64;
+        let mut findings = Findings::default();
+        let batch = order.on_batch(intake.trades, &pool, &mut findings);
+        if let Some((_, late)) = findings.late.first() {
+            let found = format!("trade {} far behind its place", late.trade_id);
+            return Err(ReplayError::corrupt(archive, "order of its ids", "ids that rise", found));
+        }
+        split.take(&batch, &pool)?;
+        pool.give_back(batch);
+    }
+    let mut rest = TradeBatch::with_capacity(Arc::clone(&feed), 0);
+    order.flush(&mut rest, &mut Findings::default());
+    split.take(&rest, &pool)?;
+    let (files, days) = split.finish(source_rows)?;
+    let rows = files.iter().map(|file| file.rows).sum();
+    Ok(ReadArchive { feed, files, days, source_rows, rows })
+}
+
+fn bad_row(archive: &Path, reject: &Reject) -> ReplayError {
+    let what = format!("line {}, field \"{}\"", reject.line, reject.field);
+    ReplayError::corrupt(
+        archive,
+        what,
+        "a lawful trade",
+        format!("\"{}\" ({})", reject.value, reject.reason),
+    )
+}
+
+/// Cuts trades at midnight.
+struct Split {
+    store: PathBuf,
+    feed: Arc<Feed>,
+    write: WriteOptions,
+    origin: Origin,
+    /// The days that the archive is about: what lies outside goes to the first or last of them, where
+    /// `barflow quality` sees it.
+    days: Option<(Date, Date)>,
+    current: Option<Day>,
+    closed: Vec<(Date, TradeWriter)>,
+}
+
+struct Day {
+    date: Date,
+    writer: TradeWriter,
+    /// First time of the next day, ns; never for the archive's last day.
+    until: i64,
+}
+
+impl Split {
+    fn take(&mut self, batch: &TradeBatch, pool: &BatchPool) -> Result<(), ReplayError> {
+        let Some(first) = batch.event_time.first() else { return Ok(()) };
+        if self.current.is_none() {
+            self.current = Some(self.begin(day_of(*first))?);
+        }
+        let mut from = 0;
+        while let Some(current) = &mut self.current {
+            let times = &batch.event_time[from..];
+            let Some(next) = times.iter().position(|time| *time >= current.until) else {
+                if from == 0 {
+                    current.writer.write(batch)?;
+                } else {
+                    write_part(current, batch, from..batch.len(), pool)?;
+                }
+                break;
+            };
+            write_part(current, batch, from..from + next, pool)?;
+            from += next;
+            let day = self.begin(day_of(batch.event_time[from]))?;
+            let ended = self.current.replace(day);
+            self.closed.extend(ended.map(|day| (day.date, day.writer)));
+        }
+        Ok(())
+    }
+
+    fn begin(&self, day: Date) -> Result<Day, ReplayError> {
+        let date = self.days.map_or(day, |(first, last)| day.clamp(first, last));
+        let path = layout::file(&self.store, &self.feed, date, date);
+        let mut writer = TradeWriter::create(&path, &self.feed, self.write.clone())?;
+        // Plain data always has a JSON form.
+        writer.note("sources", serde_json::to_string(&[&self.origin]).unwrap_or_default());
+        writer.note("days", format!("{date}/{date}"));
+        let is_last = self.days.is_some_and(|(_, last)| date == last);
+        let until = date.tomorrow().ok().filter(|_| !is_last).map_or(i64::MAX, start_of);
+        Ok(Day { date, writer, until })
+    }
+
+    fn finish(mut self, source_rows: u64) -> Result<(Vec<Unpublished>, Vec<Date>), ReplayError> {
+        let last = self.current.take().map(|day| (day.date, day.writer));
+        self.closed.extend(last);
+        if let [(_, writer)] = &mut self.closed[..] {
+            writer.note("source_rows", source_rows.to_string());
+        }
+        let mut files = Vec::new();
+        let mut days = Vec::new();
+        for (date, writer) in self.closed {
+            days.push(date);
+            files.push(writer.close()?);
+        }
+        Ok((files, days))
+    }
+}
+
+fn write_part(
+    day: &mut Day,
+    batch: &TradeBatch,
+    rows: std::ops::Range<usize>,
+    pool: &BatchPool,
+) -> Result<(), ReplayError> {
+    let mut part = pool.take(&batch.feed);
+    rows.for_each(|row| part.push(&batch.trade(row)));
+    day.writer.write(&part)?;
+    pool.give_back(Arc::new(part));
+    Ok(())
+}

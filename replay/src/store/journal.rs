@@ -1,0 +1,141 @@
+//! Which archives were converted into which files: `conversions.jsonl`, a line per archive, appended
+//! when all of its files have their names. A line that a crash cut short was never said.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+
+use crate::error::ReplayError;
+use crate::trades_parquet::facts::Facts;
+
+/// An archive that was converted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conversion {
+    /// Name of the archive.
+    pub archive: String,
+    /// Its SHA-256, in hexadecimal.
+    pub sha256: String,
+    /// Venue, market and symbol, as `venue:market:SYMBOL`.
+    pub instrument: String,
+    /// `trades` or `aggTrades`.
+    pub kind: String,
+    /// The days that it stands for.
+    pub first_day: Date,
+    /// The last of them.
+    pub last_day: Date,
+    /// Rows of the archive.
+    pub source_rows: u64,
+    /// Trades kept: rows less repeated ones.
+    pub rows: u64,
+}
+
+/// What the journal of a store says.
+#[derive(Debug, Default)]
+pub struct Known(BTreeMap<String, Conversion>);
+
+impl Known {
+    /// What became of the archive with this checksum.
+    pub fn find(&self, sha256: &str) -> Option<&Conversion> {
+        self.0.get(sha256)
+    }
+
+    /// Holds a file against what was noted of its archives, where each of them gave to this file only.
+    ///
+    /// # Errors
+    /// When rows are missing, or too many.
+    pub fn agrees(&self, file: &Facts) -> Result<(), ReplayError> {
+        let Some((first, last)) = file.days else { return Ok(()) };
+        let mut rows = 0;
+        for source in &file.sources {
+            match self.find(&source.sha256) {
+                Some(known) if first <= known.first_day && known.last_day <= last => {
+                    rows += known.rows;
+                }
+                _ => return Ok(()),
+            }
+        }
+        // Every day of a month names the archive of the month.
+        let once = file.sources.iter().collect::<BTreeSet<_>>().len() == file.sources.len();
+        if !once || rows == file.rows {
+            return Ok(());
+        }
+        let what = "rows, by the journal of conversions";
+        Err(ReplayError::corrupt(&file.path, what, rows.to_string(), file.rows.to_string()))
+    }
+}
+
+/// The journal of a store, to be written to.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+    /// By checksum.
+    known: Known,
+}
+
+impl Journal {
+    /// Opens a store's journal, making it where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read or written, or a line of it is damaged.
+    pub fn open(store: &Path) -> Result<Self, ReplayError> {
+        let path = store.join("conversions.jsonl");
+        fs::create_dir_all(store).map_err(|e| ReplayError::io("make", store, e))?;
+        let (known, whole) = read(&path)?;
+        let open = OpenOptions::new().create(true).append(true).open(&path);
+        let file = open.map_err(|e| ReplayError::io("open", &path, e))?;
+        // What a crash cut short is written again whole.
+        file.set_len(whole).map_err(|e| ReplayError::io("write", &path, e))?;
+        Ok(Self { path, file, known })
+    }
+
+    /// Reads a store's journal without the right to write it.
+    ///
+    /// # Errors
+    /// When it cannot be read, or a line of it is damaged.
+    pub fn read(store: &Path) -> Result<Known, ReplayError> {
+        Ok(read(&store.join("conversions.jsonl"))?.0)
+    }
+
+    /// What became of the archive with this checksum.
+    pub fn find(&self, sha256: &str) -> Option<&Conversion> {
+        self.known.find(sha256)
+    }
+
+    /// Notes a conversion, durably.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn note(&mut self, conversion: Conversion) -> Result<(), ReplayError> {
+        // Plain data always has a JSON form.
+        let mut line = serde_json::to_string(&conversion).unwrap_or_default();
+        line.push('\n');
+        let written = self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data());
+        written.map_err(|e| ReplayError::io("write", &self.path, e))?;
+        self.known.0.insert(conversion.sha256.clone(), conversion);
+        Ok(())
+    }
+}
+
+/// The conversions, and how many bytes of the file are whole lines.
+fn read(path: &Path) -> Result<(Known, u64), ReplayError> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(ReplayError::io("read", path, error)),
+    };
+    let whole = text.rfind('\n').map_or(0, |at| at + 1);
+    let mut known = BTreeMap::new();
+    for (line, number) in text[..whole].lines().zip(1..) {
+        let conversion: Conversion = serde_json::from_str(line).map_err(|error| {
+            let what = format!("line {number}");
+            ReplayError::corrupt(path, what, "a conversion as JSON", error.to_string())
+        })?;
+        known.insert(conversion.sha256.clone(), conversion);
+    }
+    Ok((Known(known), whole as u64))
+}

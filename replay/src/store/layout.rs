@@ -1,0 +1,60 @@
+//! Where trades lie in a store.
+
+use std::path::{Path, PathBuf};
+
+use barflow_operators::batch::{Feed, InputKind};
+use jiff::civil::Date;
+
+/// Folder of the trades.
+pub const TRADES: &str = "trades";
+/// Folder of the archives, as published.
+pub const ARCHIVE: &str = "archive";
+
+/// The venue's word for a kind of input, as in the names of its archives.
+pub fn kind(input: InputKind) -> &'static str {
+    match input {
+        InputKind::Trades => "trades",
+        InputKind::AggTrades => "aggTrades",
+    }
+}
+
+/// Folder of a feed's files.
+pub fn folder(store: &Path, feed: &Feed) -> PathBuf {
+    let id = &feed.instrument;
+    let parts = [TRADES, id.venue(), id.market(), kind(feed.input), id.symbol()];
+    parts.iter().fold(store.to_owned(), |path, part| path.join(part))
+}
+
+/// The file of the days `first..=last`: named for a year or month if they are one, else for a day.
+pub fn file(store: &Path, feed: &Feed, first: Date, last: Date) -> PathBuf {
+    let symbol = feed.instrument.symbol();
+    let name = format!("{symbol}-{}-{}.parquet", kind(feed.input), period(first, last));
+    folder(store, feed).join(name)
+}
+
+/// `2024`, `2024-03` or `2024-03-01`.
+pub fn period(first: Date, last: Date) -> String {
+    let day = first.to_string();
+    let wanted = if first == last {
+        day.len()
+    } else if (first, last) == (first.first_of_year(), first.last_of_year()) {
+        4
+    } else {
+        7
+    };
+    day.chars().take(wanted).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use jiff::civil::date;
+
+    #[test]
+    fn names_tell_the_days() {
+        assert_eq!(period(date(2024, 3, 1), date(2024, 3, 1)), "2024-03-01");
+        assert_eq!(period(date(2024, 2, 1), date(2024, 2, 29)), "2024-02");
+        assert_eq!(period(date(2024, 1, 1), date(2024, 12, 31)), "2024");
+    }
+}

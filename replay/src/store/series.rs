@@ -1,0 +1,209 @@
+//! What a store holds: files by feed, and which of them make up a range of days.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use barflow_operators::batch::{Feed, InputKind};
+use barflow_operators::instrument::InstrumentId;
+use jiff::civil::Date;
+
+use super::days::{day_of, each};
+use super::layout;
+use crate::error::ReplayError;
+use crate::trades_parquet::facts::Facts;
+
+/// All files of one feed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// Which feed.
+    pub feed: Feed,
+    /// Files that are in use, in the order of their days.
+    pub files: Vec<Facts>,
+    /// Files whose days are in a longer one: what a merge that was cut short left behind.
+    pub covered: Vec<Facts>,
+}
+
+impl Series {
+    /// First and last day.
+    pub fn span(&self) -> Option<(Date, Date)> {
+        Some((days(self.files.first()?)?.0, days(self.files.last()?)?.1))
+    }
+
+    /// Days within the span that no file stands for, as ranges.
+    pub fn missing(&self) -> Vec<(Date, Date)> {
+        let held = self.files.iter().filter_map(days);
+        let mut missing = Vec::new();
+        let mut expected: Option<Date> = None;
+        for (first, last) in held {
+            if let Some(expected) = expected.filter(|expected| *expected < first) {
+                missing.push((expected, first.yesterday().unwrap_or(first)));
+            }
+            expected = last.tomorrow().ok();
+        }
+        missing
+    }
+
+    /// How many days there are.
+    pub fn day_count(&self) -> usize {
+        self.files.iter().filter_map(days).map(|(first, last)| each(first, last).count()).sum()
+    }
+}
+
+/// The days of a file; those of its trades where it does not say.
+pub fn days(facts: &Facts) -> Option<(Date, Date)> {
+    let edges = || Some((day_of(facts.first?.1), day_of(facts.last?.1)));
+    facts.days.or_else(edges)
+}
+
+/// Reads the footers of all files of a store, by feed.
+///
+/// # Errors
+/// When the folder is no store, or a file in it is damaged.
+pub fn read(store: &Path) -> Result<Vec<Series>, ReplayError> {
+    let folder = store.join(layout::TRADES);
+    let mut files = Vec::new();
+    if folder.exists() {
+        walk(&folder, &mut files)?;
+    } else if !store.join(layout::ARCHIVE).exists() {
+        let text = format!("{} is no trade store: it has no folder \"trades\"", store.display());
+        return Err(ReplayError::NothingToRead(text));
+    }
+    files.sort();
+    let mut of: BTreeMap<Feed, Vec<Facts>> = BTreeMap::new();
+    for path in files {
+        let facts = Facts::read(&path)?;
+        of.entry(facts.feed.clone()).or_default().push(facts);
+    }
+    Ok(of.into_iter().map(|(feed, files)| arrange(feed, files)).collect())
+}
+
+/// The longer of two files that stand for the same days is the one in use.
+fn arrange(feed: Feed, mut files: Vec<Facts>) -> Series {
+    let length = |facts: &Facts| days(facts).map_or(0, |(first, last)| each(first, last).count());
+    files.sort_by_key(|facts| (std::cmp::Reverse(length(facts)), days(facts), facts.path.clone()));
+    let mut used: Vec<Facts> = Vec::new();
+    let mut covered = Vec::new();
+    for file in files {
+        let within = |other: &Facts| match (days(&file), days(other)) {
+            (Some((a, b)), Some((first, last))) => first <= a && b <= last,
+            _ => false,
+        };
+        if used.iter().any(within) { covered.push(file) } else { used.push(file) }
+    }
+    used.sort_by_key(|facts| (days(facts), facts.path.clone()));
+    Series { feed, files: used, covered }
+}
+
+fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), ReplayError> {
+    let entries = fs::read_dir(folder).map_err(|e| ReplayError::io("list", folder, e))?;
+    for entry in entries {
+        let path = entry.map_err(|e| ReplayError::io("list", folder, e))?.path();
+        if path.is_dir() {
+            walk(&path, found)?;
+        } else if path.extension().is_some_and(|extension| extension == "parquet") {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// What somebody wants of a store.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Which instrument; all if none.
+    pub instrument: Option<InstrumentId>,
+    /// Trades or aggregates; whichever there is if none.
+    pub input: Option<InputKind>,
+    /// First event time, ns.
+    pub from: Option<i64>,
+    /// First event time no longer wanted, ns.
+    pub to: Option<i64>,
+}
+
+/// What there is of it.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Files, by instrument and day.
+    pub files: Vec<PathBuf>,
+    /// What is not there, in words.
+    pub remarks: Vec<String>,
+}
+
+/// Selects files.
+///
+/// # Errors
+/// When the store has nothing of what is wanted, or both kinds of it.
+pub fn select(store: &Path, wanted: &Wanted) -> Result<Selection, ReplayError> {
+    let mut selection = Selection::default();
+    let all = read(store)?;
+    let is_wanted = |series: &&Series| {
+        wanted.instrument.as_ref().is_none_or(|id| *id == series.feed.instrument)
+            && wanted.input.is_none_or(|input| input == series.feed.input)
+    };
+    let mut before: Option<&Feed> = None;
+    for series in all.iter().filter(is_wanted) {
+        if let Some(other) = before.filter(|feed| feed.instrument == series.feed.instrument) {
+            let text = format!(
+                "{} holds {} and {} of {}: say which with --kind",
+                store.display(),
+                layout::kind(other.input),
+                layout::kind(series.feed.input),
+                other.instrument
+            );
+            return Err(ReplayError::Mixed(text));
+        }
+        before = Some(&series.feed);
+        select_of(series, wanted, &mut selection);
+    }
+    if selection.files.is_empty() {
+        return Err(ReplayError::NothingToRead(nothing(store, wanted, &all)));
+    }
+    Ok(selection)
+}
+
+fn select_of(series: &Series, wanted: &Wanted, selection: &mut Selection) {
+    let from = wanted.from.map(day_of);
+    // `to` itself is no longer wanted.
+    let to = wanted.to.map(|to| day_of(to - 1));
+    let touches = |(first, last): &(Date, Date)| {
+        from.is_none_or(|from| *last >= from) && to.is_none_or(|to| *first <= to)
+    };
+    let instrument = &series.feed.instrument;
+    for file in series.files.iter().filter(|facts| facts.rows > 0) {
+        if days(file).as_ref().is_none_or(touches) {
+            selection.files.push(file.path.clone());
+        }
+    }
+    for missing in series.missing().iter().filter(|missing| touches(missing)) {
+        selection.remarks.push(format!("{instrument}: the store lacks {}", range(missing)));
+    }
+    if let Some((first, last)) = series.span() {
+        if let Some(from) = from.filter(|from| *from < first) {
+            let lacks = range(&(from, first.yesterday().unwrap_or(first)));
+            selection.remarks.push(format!("{instrument}: the store lacks {lacks}"));
+        }
+        if let Some(to) = to.filter(|to| *to > last) {
+            let lacks = range(&(last.tomorrow().unwrap_or(last), to));
+            selection.remarks.push(format!("{instrument}: the store lacks {lacks}"));
+        }
+    }
+}
+
+/// Days in words.
+pub fn range((first, last): &(Date, Date)) -> String {
+    if first == last { first.to_string() } else { format!("{first} to {last}") }
+}
+
+fn nothing(store: &Path, wanted: &Wanted, all: &[Series]) -> String {
+    let there: Vec<String> = all
+        .iter()
+        .filter_map(|series| {
+            let span = range(&series.span()?);
+            Some(format!("{} {} {span}", series.feed.instrument, layout::kind(series.feed.input)))
+        })
+        .collect();
+    let what = wanted.instrument.as_ref().map_or("trades".to_owned(), ToString::to_string);
+    let there = if there.is_empty() { "nothing yet".to_owned() } else { there.join("; ") };
+    format!("{} has no {what} in the wanted range; it holds {there}", store.display())
+}

@@ -1,0 +1,91 @@
+//! One writer per store, several threads within it.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use super::layout;
+use crate::error::ReplayError;
+
+/// The right to write trades into a store; whoever holds it is alone.
+#[derive(Debug)]
+pub struct Writing {
+    _lock: File,
+}
+
+impl Writing {
+    /// Takes the right, and removes what a writer that was killed had not finished.
+    ///
+    /// # Errors
+    /// When another process has it, or the disk refuses.
+    pub fn begin(store: &Path) -> Result<Self, ReplayError> {
+        fs::create_dir_all(store).map_err(|e| ReplayError::io("make", store, e))?;
+        let path = store.join("conversions.lock");
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let lock = lock.map_err(|e| ReplayError::io("open", &path, e))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let text = "another convert, compact or prune is at work in this store";
+                return Err(ReplayError::io("lock", &path, std::io::Error::other(text)));
+            }
+            Err(TryLockError::Error(error)) => return Err(ReplayError::io("lock", &path, error)),
+        }
+        remove_unfinished(&store.join(layout::TRADES))?;
+        Ok(Self { _lock: lock })
+    }
+}
+
+fn remove_unfinished(folder: &Path) -> Result<(), ReplayError> {
+    if !folder.exists() {
+        return Ok(());
+    }
+    let entries = fs::read_dir(folder).map_err(|e| ReplayError::io("list", folder, e))?;
+    for entry in entries {
+        let path = entry.map_err(|e| ReplayError::io("list", folder, e))?.path();
+        if path.is_dir() {
+            remove_unfinished(&path)?;
+        } else if path.to_string_lossy().contains(".parquet.unfinished-") {
+            fs::remove_file(&path).map_err(|e| ReplayError::io("remove", &path, e))?;
+        }
+    }
+    Ok(())
+}
+
+/// Does something to each item, on several threads; results in the order of the items. Items that were
+/// not begun when `stop` is raised have none.
+pub fn on_threads<T: Sync, R: Send>(
+    items: &[T],
+    threads: usize,
+    stop: &AtomicBool,
+    work: impl Fn(&T) -> R + Sync,
+) -> Vec<Option<R>> {
+    let next = AtomicUsize::new(0);
+    let mut results: Vec<Option<R>> = items.iter().map(|_| None).collect();
+    let done = thread::scope(|scope| {
+        let run = || {
+            let mut mine = Vec::new();
+            while !stop.load(Ordering::Acquire) {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(item) = items.get(index) else { break };
+                mine.push((index, work(item)));
+            }
+            mine
+        };
+        let workers: Vec<_> =
+            (1..threads.clamp(1, items.len().max(1))).map(|_| scope.spawn(run)).collect();
+        let mut done = run();
+        for worker in workers {
+            match worker.join() {
+                Ok(mine) => done.extend(mine),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        done
+    });
+    for (index, result) in done {
+        results[index] = Some(result);
+    }
+    results
+}

@@ -1,0 +1,136 @@
+//! `barflow compact`: days into months and years.
+
+use barflow_replay::progress::Progress;
+use barflow_replay::store::compact::{merge, plan};
+use barflow_replay::store::series::Series;
+use barflow_replay::store::work::{Writing, on_threads};
+use clap::Args;
+
+use super::super::failure::{Failure, Outcome};
+use super::super::progress::Shown;
+use super::super::replay::input_failure;
+use super::{Place, bytes, stop_flag, threads};
+
+const EXAMPLES: &str = "\
+Examples:
+  barflow compact --store history
+  barflow compact --store history --target-size 1GiB --dry-run
+
+Whole years whose files together are not larger than the target become one file, else whole months. The
+new file is read back before the old ones are removed. Months with missing days are left as they are.";
+
+/// `barflow compact`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct CompactArgs {
+    #[command(flatten)]
+    place: Place,
+
+    /// Largest file to make, such as 256MiB, 1GiB or bytes
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
+    target_size: u64,
+
+    /// Files that are made at the same time [default: one per core]
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+
+    /// Say what would be merged, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor: u64 = match unit {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" | "M" => 1 << 20,
+        "GiB" | "G" => 1 << 30,
+        _ => return Err("a number and B, KiB, MiB or GiB are wanted".to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| "a number is wanted".to_owned())?;
+    number.checked_mul(factor).ok_or_else(|| "too large".to_owned())
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// No store (2), damage (2), outside world (3).
+pub fn run(args: &CompactArgs) -> Result<Outcome, Failure> {
+    let stop = stop_flag()?;
+    let store = &args.place.store;
+    let writing = (!args.dry_run).then(|| Writing::begin(store)).transpose();
+    let _writing = writing.map_err(input_failure)?;
+    let all = args.place.series()?;
+    let mut merges = Vec::new();
+    for series in &all {
+        let planned = plan(series, args.target_size);
+        planned.remarks.iter().for_each(|remark| eprintln!("{remark}"));
+        merges.extend(planned.merges.into_iter().map(|merge| (series, merge)));
+    }
+    if args.dry_run {
+        for (series, merge) in &merges {
+            println!(
+                "{} {}: {} files, {}",
+                series.feed.instrument,
+                barflow_replay::store::series::range(&(merge.first, merge.last)),
+                merge.files.len(),
+                bytes(merge.bytes())
+            );
+        }
+        return Ok(Outcome::Done);
+    }
+    let total: u64 = merges.iter().map(|(_, merge)| merge.bytes()).sum();
+    let progress = Progress::default();
+    let shown = Shown::start(progress.clone(), total);
+    let done = on_threads(&merges, threads(args.jobs), &stop, |(series, planned)| {
+        let made = merge(store, series, planned);
+        progress.add_bytes(planned.bytes());
+        made
+    });
+    drop(shown);
+    let mut made = 0;
+    for path in done.iter().flatten() {
+        match path {
+            Ok(path) => {
+                made += 1;
+                println!("{}", path.display());
+            }
+            Err(error) => eprintln!("refused: {error}"),
+        }
+    }
+    let removed = leftovers(&all)?;
+    let files: usize = merges.iter().map(|(_, merge)| merge.files.len()).sum();
+    eprintln!("{made} files made of {files} ({}){removed}", bytes(total));
+    let failed = done.iter().any(|result| !matches!(result, Some(Ok(_))));
+    Ok(if failed { Outcome::WithRejects } else { Outcome::Done })
+}
+
+/// Removes what an earlier merge, cut short, had left behind its file.
+fn leftovers(all: &[Series]) -> Result<String, Failure> {
+    let covered: Vec<_> = all.iter().flat_map(|series| &series.covered).collect();
+    for file in &covered {
+        std::fs::remove_file(&file.path).map_err(|error| {
+            Failure::outside(anyhow::Error::new(error).context(format!("{}", file.path.display())))
+        })?;
+    }
+    Ok(match covered.len() {
+        0 => String::new(),
+        count => format!("; {count} files of an earlier merge removed"),
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(size("256MiB"), Ok(256 << 20));
+        assert_eq!(size("12"), Ok(12));
+        assert!(size("x").is_err() && size("3 apples").is_err());
+        assert!(size("99999999999999GiB").is_err());
+    }
+}

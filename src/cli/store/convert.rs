@@ -1,0 +1,159 @@
+//! `barflow convert`: archives into a trade store.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Instant;
+
+use barflow_operators::instrument::InstrumentId;
+use barflow_replay::error::ReplayError;
+use barflow_replay::plan::PlanOptions;
+use barflow_replay::progress::Progress;
+use barflow_replay::store::convert::{self as conversion, ConvertOptions, Outcome as Became};
+use barflow_replay::store::journal::Journal;
+use barflow_replay::store::layout::ARCHIVE;
+use barflow_replay::store::work::{Writing, on_threads};
+use clap::{Args, ValueHint};
+
+use super::super::failure::{Failure, Outcome};
+use super::super::progress::Shown;
+use super::super::replay::input_failure;
+use super::super::summary::grouped;
+use super::{bytes, stop_flag, threads};
+
+const EXAMPLES: &str = "\
+Examples:
+  # everything that `barflow fetch` brought into this store
+  barflow convert --store history
+
+  # archives from elsewhere
+  barflow convert --store history 'data/BTCUSDT-trades-2024-03-*.zip'
+
+Archives become one Parquet file per instrument and UTC day, in the order of ids, with times in µs where
+the venue tells no more. A file has its name when it was written, read back and found equal; an archive
+that is damaged or holds a bad row is named, and nothing of it gets in. Run again, it goes on.
+
+Exit codes: 0 all are in the store; 1 some were refused; 2 wrong usage; 3 outside world unavailable.";
+
+/// Trades that may wait for a missing id. Archives are whole, so this is generous: 4 MB.
+const REORDER_WINDOW: usize = 1 << 16;
+
+/// `barflow convert`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct ConvertArgs {
+    /// Archives, folders or patterns; without any, the archives of the store
+    #[arg(value_name = "FILES", value_hint = ValueHint::AnyPath)]
+    pub files: Vec<String>,
+
+    /// Folder of the store
+    #[arg(long, value_name = "DIR", env = "BARFLOW_STORE", value_hint = ValueHint::DirPath)]
+    pub store: PathBuf,
+
+    /// Instrument of all files, such as binance:spot:BTCUSDT; by default told from their names
+    #[arg(long, value_name = "ID")]
+    pub instrument: Option<InstrumentId>,
+
+    /// Quote value of one contract of an inverse instrument [default: the venue's rule]
+    #[arg(long, value_name = "NUMBER")]
+    pub contract_size: Option<f64>,
+
+    /// Archives that are converted at the same time [default: one per core]
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<usize>,
+
+    /// Convert again what was converted before
+    #[arg(long)]
+    pub again: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Wrong usage (2), outside world (3). Refused archives are an outcome.
+pub fn run(args: &ConvertArgs) -> Result<Outcome, Failure> {
+    let begun = Instant::now();
+    let stop = stop_flag()?;
+    let archives = find(args)?;
+    let sizes = archives.iter().map(|path| std::fs::metadata(path).map_or(0, |found| found.len()));
+    let total: u64 = sizes.sum();
+    let _writing = Writing::begin(&args.store).map_err(input_failure)?;
+    let journal = Mutex::new(Journal::open(&args.store).map_err(input_failure)?);
+    let progress = Progress::default();
+    let options = ConvertOptions {
+        plan: PlanOptions {
+            instrument: args.instrument.clone(),
+            contract_size: args.contract_size,
+            ..PlanOptions::default()
+        },
+        reorder_window: REORDER_WINDOW,
+        again: args.again,
+        progress: progress.clone(),
+    };
+    let shown = Shown::start(progress, total);
+    let outcomes = on_threads(&archives, threads(args.jobs), &stop, |archive| {
+        conversion::convert(archive, &args.store, &options, &journal)
+    });
+    drop(shown);
+    conclude(&archives, outcomes, total, begun)
+}
+
+fn find(args: &ConvertArgs) -> Result<Vec<PathBuf>, Failure> {
+    let of_store = args.store.join(ARCHIVE);
+    if args.files.is_empty() && !of_store.exists() {
+        let error =
+            anyhow::anyhow!("{} has no archives, and no files were named", args.store.display());
+        return Err(Failure::usage(error).hint("`barflow fetch` brings archives into a store"));
+    }
+    let inputs = match args.files.is_empty() {
+        true => vec![of_store.display().to_string()],
+        false => args.files.clone(),
+    };
+    let found: BTreeSet<PathBuf> = barflow_replay::plan::find(&inputs).map_err(input_failure)?;
+    let is_ours = |path: &Path| path.extension().is_some_and(|extension| extension == "parquet");
+    let archives: Vec<PathBuf> = found.into_iter().filter(|path| !is_ours(path)).collect();
+    Ok(archives)
+}
+
+fn conclude(
+    archives: &[PathBuf],
+    outcomes: Vec<Option<Result<Became, ReplayError>>>,
+    total: u64,
+    begun: Instant,
+) -> Result<Outcome, Failure> {
+    let (mut converted, mut already, mut refused, mut left, mut trades) = (0, 0, 0, 0, 0);
+    for outcome in outcomes {
+        match outcome {
+            Some(Ok(Became::Converted(conversion))) => {
+                converted += 1;
+                trades += conversion.rows;
+                let repeated = conversion.source_rows - conversion.rows;
+                if repeated > 0 {
+                    let count = grouped(repeated);
+                    eprintln!("{}: {count} repeated trades left out", conversion.archive);
+                }
+            }
+            Some(Ok(Became::Already(_))) => already += 1,
+            // A full disk is no fault of the archive, and the next one would meet it as well.
+            Some(Err(error @ ReplayError::Io { .. })) => return Err(input_failure(error)),
+            Some(Err(error)) => {
+                refused += 1;
+                eprintln!("refused: {error}");
+            }
+            None => left += 1,
+        }
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    eprintln!(
+        "{converted} of {} archives ({}) converted: {} trades in {seconds:.2} s ({} trades/s); \
+         {already} were already, {refused} refused",
+        archives.len(),
+        bytes(total),
+        grouped(trades),
+        grouped((trades as f64 / seconds.max(1e-9)) as u64),
+    );
+    if left > 0 {
+        eprintln!("stopped: {left} archives left; the same command goes on");
+    }
+    Ok(if refused > 0 || left > 0 { Outcome::WithRejects } else { Outcome::Done })
+}

@@ -1,0 +1,121 @@
+//! `barflow store prune`: what is not needed any more.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use barflow_replay::checksum::{checksum_file, sha256};
+use barflow_replay::store::journal::Journal;
+use barflow_replay::store::layout::ARCHIVE;
+use barflow_replay::store::series::days;
+use barflow_replay::store::work::Writing;
+use clap::Args;
+use jiff::civil::Date;
+
+use super::super::failure::{Failure, Outcome};
+use super::super::replay::input_failure;
+use super::{Place, bytes};
+
+const EXAMPLES: &str = "\
+Examples:
+  barflow store prune --store history --archives          # says what it would remove
+  barflow store prune --store history --archives --yes
+  barflow store prune --store history --before 2022-01-01 --instrument binance:spot:BTCUSDT --yes";
+
+/// `barflow store prune`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct PruneArgs {
+    #[command(flatten)]
+    place: Place,
+
+    /// Archives whose trades are in the store
+    #[arg(long)]
+    archives: bool,
+
+    /// Trades of days before this one (files that also hold later days stay)
+    #[arg(long, value_name = "DATE")]
+    before: Option<Date>,
+
+    /// Do it; without this, only say what would be removed
+    #[arg(long)]
+    yes: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Wrong usage or no store (2), outside world (3).
+pub fn run(args: &PruneArgs) -> Result<Outcome, Failure> {
+    if !args.archives && args.before.is_none() {
+        let error = anyhow::anyhow!("say what to remove: --archives, --before DATE, or both");
+        return Err(Failure::usage(error));
+    }
+    let writing = args.yes.then(|| Writing::begin(&args.place.store)).transpose();
+    let _writing = writing.map_err(input_failure)?;
+    let mut goes: Vec<PathBuf> = Vec::new();
+    if args.archives {
+        goes.extend(converted_archives(args)?);
+    }
+    if let Some(before) = args.before {
+        for series in args.place.series()? {
+            let files = series.files.into_iter().chain(series.covered);
+            let is_old = |facts: &_| days(facts).is_some_and(|(_, last)| last < before);
+            goes.extend(files.filter(is_old).map(|facts| facts.path));
+        }
+    }
+    let size = |path: &PathBuf| std::fs::metadata(path).map_or(0, |found| found.len());
+    let total: u64 = goes.iter().map(size).sum();
+    for path in &goes {
+        println!("{}", path.display());
+        if args.yes {
+            remove(path)?;
+            // The checksum of an archive goes with it; other files have none.
+            let sum = checksum_file(path);
+            if sum.exists() {
+                remove(&sum)?;
+            }
+        }
+    }
+    let (count, size) = (goes.len(), bytes(total));
+    match args.yes {
+        true => eprintln!("{count} files ({size}) removed"),
+        false => eprintln!("{count} files ({size}) would be removed; --yes does it"),
+    }
+    Ok(Outcome::Done)
+}
+
+fn remove(path: &PathBuf) -> Result<(), Failure> {
+    std::fs::remove_file(path).map_err(|error| {
+        let context = format!("could not remove {}", path.display());
+        Failure::outside(anyhow::Error::new(error).context(context))
+    })
+}
+
+/// Archives of the store whose checksum is that of some file's source.
+fn converted_archives(args: &PruneArgs) -> Result<Vec<PathBuf>, Failure> {
+    let folder = args.place.store.join(ARCHIVE);
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let journal = Journal::read(&args.place.store).map_err(input_failure)?;
+    let series = args.place.series()?;
+    let files = series.iter().flat_map(|series| &series.files);
+    let held: BTreeSet<&str> =
+        files.flat_map(|file| &file.sources).map(|source| source.sha256.as_str()).collect();
+    let mut goes = Vec::new();
+    let found = match barflow_replay::plan::find(&[folder.display().to_string()]) {
+        Ok(found) => found,
+        Err(barflow_replay::error::ReplayError::NothingToRead(_)) => return Ok(goes),
+        Err(error) => return Err(input_failure(error)),
+    };
+    for archive in found {
+        let sum = sha256(&archive).map_err(|error| {
+            let context = format!("could not read {}", archive.display());
+            Failure::outside(anyhow::Error::new(error).context(context))
+        })?;
+        if held.contains(sum.as_str()) && journal.find(&sum).is_some() {
+            goes.push(archive);
+        }
+    }
+    Ok(goes)
+}

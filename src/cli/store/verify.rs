@@ -1,0 +1,109 @@
+//! `barflow store verify`: everything is read back.
+
+use std::path::PathBuf;
+
+use barflow_replay::checksum::published_sum;
+use barflow_replay::progress::Progress;
+use barflow_replay::store::audit::audit;
+use barflow_replay::store::journal::Journal;
+use barflow_replay::store::layout::ARCHIVE;
+use barflow_replay::store::series::{Series, range};
+use barflow_replay::store::work::on_threads;
+use barflow_replay::trades_parquet::facts::Facts;
+use clap::Args;
+
+use super::super::failure::{Failure, Outcome};
+use super::super::progress::Shown;
+use super::super::replay::input_failure;
+use super::super::summary::grouped;
+use super::{Place, stop_flag, threads};
+
+/// `barflow store verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    #[command(flatten)]
+    place: Place,
+
+    /// Files that are read at the same time [default: one per core]
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// No store (2), outside world (3). Damage is an outcome, named file by file.
+pub fn run(args: &VerifyArgs) -> Result<Outcome, Failure> {
+    let stop = stop_flag()?;
+    let store = &args.place.store;
+    let all = args.place.series()?;
+    let journal = Journal::read(store).map_err(input_failure)?;
+    let files: Vec<&Facts> = all.iter().flat_map(|series| &series.files).collect();
+    let archives = archives(args)?;
+    let size = |path: &PathBuf| std::fs::metadata(path).map_or(0, |found| found.len());
+    let total: u64 =
+        files.iter().map(|file| file.bytes).sum::<u64>() + archives.iter().map(size).sum::<u64>();
+    let progress = Progress::default();
+    let shown = Shown::start(progress.clone(), total);
+    let threads = threads(args.jobs);
+    let read = on_threads(&files, threads, &stop, |file| {
+        let counted = audit(&file.path);
+        progress.add_bytes(file.bytes);
+        counted.map(drop).and_then(|()| journal.agrees(file))
+    });
+    let summed = on_threads(&archives, threads, &stop, |archive| {
+        let sound = barflow_replay::checksum::verify_published(archive);
+        progress.add_bytes(size(archive));
+        sound
+    });
+    drop(shown);
+    let mut damaged = 0;
+    for result in read.iter().chain(&summed) {
+        if let Some(Err(error)) = result {
+            damaged += 1;
+            println!("damaged: {error}");
+        }
+    }
+    all.iter().for_each(remark);
+    let trades: u64 = files.iter().map(|file| file.rows).sum();
+    let left = read.iter().chain(&summed).filter(|result| result.is_none()).count();
+    eprintln!(
+        "{} files ({} trades) and {} archives read, {damaged} damaged",
+        files.len(),
+        grouped(trades),
+        archives.len()
+    );
+    if left > 0 {
+        eprintln!("stopped: {left} were not read");
+    }
+    Ok(if damaged + left > 0 { Outcome::WithRejects } else { Outcome::Done })
+}
+
+fn archives(args: &VerifyArgs) -> Result<Vec<PathBuf>, Failure> {
+    let folder = args.place.store.join(ARCHIVE);
+    if !folder.exists() || args.place.instrument.is_some() || args.place.kind.is_some() {
+        return Ok(Vec::new());
+    }
+    let found = barflow_replay::plan::find(&[folder.display().to_string()]);
+    let found = match found {
+        Ok(found) => found,
+        // A folder without archives is no damage.
+        Err(barflow_replay::error::ReplayError::NothingToRead(_)) => return Ok(Vec::new()),
+        Err(error) => return Err(input_failure(error)),
+    };
+    let has_sum = |path: &PathBuf| !matches!(published_sum(path), Ok(None));
+    Ok(found.into_iter().filter(has_sum).collect())
+}
+
+fn remark(series: &Series) {
+    let instrument = &series.feed.instrument;
+    for days in series.missing() {
+        eprintln!("{instrument}: the store lacks {}", range(&days));
+    }
+    for file in &series.covered {
+        let path = file.path.display();
+        eprintln!(
+            "{instrument}: {path} is not used, a longer file stands for its days (`barflow compact` removes it)"
+        );
+    }
+}
