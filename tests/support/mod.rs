@@ -1,6 +1,7 @@
 //! What several test binaries share. Each uses a part of it.
 #![allow(dead_code, unused_imports)]
 
+pub mod archives;
 pub mod avro;
 pub mod bars;
 pub mod days;

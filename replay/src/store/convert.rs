@@ -284,6 +284,20 @@ impl Split {
     fn begin(&self, day: Date) -> Result<Day, ReplayError> {
         let date = self.days.map_or(day, |(first, last)| day.clamp(first, last));
         let path = layout::file(&self.store, &self.feed, date, date);
+        let month = (date.first_of_month(), date.last_of_month());
+        let year = (date.first_of_year(), date.last_of_year());
+        for (first, last) in [month, year] {
+            let longer = layout::file(&self.store, &self.feed, first, last);
+            if longer.exists() {
+                let text = format!(
+                    "{} stands for {date} already, with other archives; remove it, and convert its \
+                     archives and {} again",
+                    longer.display(),
+                    self.origin.name
+                );
+                return Err(ReplayError::Mixed(text));
+            }
+        }
         let mut writer = TradeWriter::create(&path, &self.feed, self.write.clone())?;
         // Plain data always has a JSON form.
         writer.note("sources", serde_json::to_string(&[&self.origin]).unwrap_or_default());
