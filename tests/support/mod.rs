@@ -14,6 +14,7 @@ pub mod live_job;
 pub mod lives;
 pub mod mangled;
 pub mod once;
+pub mod peers;
 pub mod protocols;
 pub mod real;
 pub mod rights;
