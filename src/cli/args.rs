@@ -120,6 +120,11 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "DIR", env = "BARFLOW_STORE", value_hint = ValueHint::DirPath)]
     pub store: Option<String>,
 
+    /// Also write sums of the bars by UTC day, and over trailing weeks, as JSON lines, as they stand at
+    /// the end of the run
+    #[arg(long, value_name = "FILE", env = "BARFLOW_DAILY", value_hint = ValueHint::FilePath)]
+    pub daily: Option<String>,
+
     /// Kind of the store's trades, where it has both: trades or aggTrades
     #[arg(long, value_name = "KIND")]
     pub kind: Option<String>,
@@ -238,6 +243,7 @@ impl ReplayArgs {
             ("from", "--from", &self.from),
             ("to", "--to", &self.to),
             ("quarantine", "--quarantine", &self.quarantine),
+            ("daily", "--daily", &self.daily),
             ("quote", "--quote", &self.quote),
             ("contract_size", "--contract-size", &self.contract_size),
             ("trades", "--sink-trades", &self.sink_trades),

@@ -375,6 +375,7 @@ pub(super) fn execute(mut settings: LiveSettings, run: Run) -> Result<Outcome, F
         on_revision: on_revision(revised.clone(), quarantine.clone(), stop.clone()),
         on_reject: Arc::clone(&on_reject),
         trades: None,
+        daily: None,
         tally: tally.clone(),
         stop: stop.clone(),
         clock: EpochClock::default(),

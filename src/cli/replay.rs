@@ -1,6 +1,7 @@
 //! `barflow replay`: plan, run, report.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -28,6 +29,7 @@ use crate::config::file::ConfigFile;
 use crate::config::replay::ReplaySettings;
 use crate::delivery::{JobPlan, Resumption, Taken};
 use crate::graph::assemble::{GraphOptions, OnReject};
+use crate::graph::daily::Daily;
 use crate::graph::flow::EpochClock;
 use crate::graph::revised::Revised;
 use crate::graph::run::{Feeder, Pace, Workers, run as run_graph};
@@ -37,6 +39,7 @@ use crate::graph::workers::Share;
 use crate::history::{feeders, remarks};
 use crate::quarantine::Quarantine;
 use crate::recordings::{RecordingOptions, Recordings};
+use crate::sinks::atomic_file::{AtomicFile, refused};
 use crate::sinks::{BarSink, SinkError, SinkReport};
 use crate::telemetry;
 use crate::telemetry::latency::Latency;
@@ -162,6 +165,7 @@ pub(super) fn replay_into(
         None => (listener, None),
     };
     let (tally, revised) = (Tally::default(), Revised::default());
+    let daily = settings.daily.as_ref().map(|_| Daily::default());
     let book = settings.bars.clone();
     let options = GraphOptions {
         specs_of: Arc::new(move |feed| book.for_feed(feed)),
@@ -176,6 +180,7 @@ pub(super) fn replay_into(
         on_revision: on_revision(revised.clone(), quarantine.clone(), stop.clone()),
         on_reject: on_reject(quarantine.clone(), stop.clone()),
         trades,
+        daily: daily.clone(),
         tally: tally.clone(),
         stop: stop.clone(),
         clock: EpochClock::default(),
@@ -203,6 +208,10 @@ pub(super) fn replay_into(
     };
     drop(shown);
     let kept = store.map(TradeStore::finish).transpose();
+    if let (Some(path), Some(daily), Ok(_)) = (&settings.daily, &daily, &result) {
+        write_daily(path, daily)?;
+        remarks.push(format!("sums by day are in {}", path.display()));
+    }
 
     if let Ok(Some(paths)) = &kept {
         remarks.extend(paths.iter().map(|path| format!("trades are in {}", path.display())));
@@ -226,6 +235,13 @@ pub(super) fn replay_into(
     }
     let set_aside = rejected > 0 && quarantine.is_some();
     conclude(result, kept.map(drop), set_aside || revised.totals().refused > 0)
+}
+
+fn write_daily(path: &Path, daily: &Daily) -> Result<(), Failure> {
+    let (unfinished, mut file) = AtomicFile::create(path)?;
+    daily.write(&mut file).map_err(|error| refused("write", path, &error))?;
+    unfinished.commit(&file)?;
+    Ok(())
 }
 
 /// The same command is the same job, whatever else runs beside it.
@@ -309,7 +325,7 @@ impl Source {
     /// What there is to read, without the folders it lies in: processes that read the same may
     /// find it at different places.
     fn text(&self) -> String {
-        let name = |path: &std::path::Path| path.file_name().map(ToOwned::to_owned);
+        let name = |path: &Path| path.file_name().map(ToOwned::to_owned);
         match self {
             Self::Files(plan) => {
                 let files = |i: &InstrumentPlan| i.files.iter().map(|f| name(&f.path)).collect();

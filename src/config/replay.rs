@@ -94,6 +94,8 @@ pub struct ReplaySettings {
     pub verify: bool,
     /// Where bad rows go; without it the first one stops the run.
     pub quarantine: Option<PathBuf>,
+    /// File for sums of the bars by day.
+    pub daily: Option<PathBuf>,
     /// Which quote value.
     pub quote: QuoteChoice,
     /// Quote value of one contract of an inverse instrument; the venue's rule if not given.
@@ -169,6 +171,7 @@ impl ReplaySettings {
             to: replay.parse_with("to", instant_ns, problems_ref),
             verify: replay.parse("verify", "true or false", problems_ref).unwrap_or(true),
             quarantine: replay.text("quarantine", problems_ref).map(|(path, _)| path.into()),
+            daily: replay.text("daily", problems_ref).map(|(path, _)| path.into()),
             quote: replay.choice("quote", &quotes, problems_ref).unwrap_or_default(),
             contract_size: replay.parse("contract_size", "a number", problems_ref),
             reorder_window: replay
@@ -289,6 +292,9 @@ impl ReplaySettings {
             add("parallel does not keep trades: keep them in a run without it (--sink none \
                  --sink-trades FOLDER)"
                 .to_owned());
+        }
+        if self.daily.is_some() {
+            add("parallel has no sums by day: leave one of the two out".to_owned());
         }
         if self.delivery.is_exactly_once() {
             add("parallel keeps no checkpoints: say delivery = \"at-least-once\" (--delivery \

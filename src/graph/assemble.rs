@@ -5,6 +5,7 @@ use std::sync::Arc;
 use barflow_operators::batch::Feed;
 use barflow_operators::dataflow::Epoch;
 use barflow_operators::dataflow::bars::{BarUpdate, bars};
+use barflow_operators::dataflow::daily::daily;
 use barflow_operators::dataflow::ledger::{Fact, FactKind, totals};
 use barflow_operators::dataflow::validate::{Sequenced, ValidateOptions, validate};
 use barflow_operators::desk::Joined;
@@ -20,6 +21,7 @@ use timely::dataflow::operators::{Concatenate, Inspect, Probe};
 use timely::dataflow::{ProbeHandle, Scope, StreamVec};
 
 use super::checkpoints::Checkpoints;
+use super::daily::Daily;
 use super::flow::{EpochClock, Intakes, source};
 use super::handover::Handover;
 use super::stop::Stop;
@@ -53,6 +55,8 @@ pub struct GraphOptions {
     pub on_revision: OnRevision,
     /// Where validated trades go, if anybody wants them.
     pub trades: Option<Sender<Sequenced>>,
+    /// Where sums by day are kept, if anybody wants them.
+    pub daily: Option<Daily>,
     /// Where counts are kept.
     pub tally: Tally,
     /// How the run ends.
@@ -75,6 +79,7 @@ impl GraphOptions {
             window: None,
             on_revision: Arc::new(|_, _| ()),
             trades: None,
+            daily: None,
             tally: Tally::default(),
             stop: Stop::new(),
             clock: EpochClock::default(),
@@ -115,6 +120,13 @@ pub fn assemble(
         input
             .for_each(|_, joined| joined.drain(..).for_each(|(i, joined)| say_joined(&i, &joined)));
     });
+    if let Some(days) = options.daily.clone() {
+        daily(built.bars.clone()).inspect_core(move |event| {
+            if let Ok((_, updates)) = event {
+                days.update(updates);
+            }
+        });
+    }
     let bar_facts = count_bars(built.bars.clone(), options.tally.clone(), options.latency.clone());
     let tally = options.tally.clone();
     totals(scope.concatenate([validated.facts, bar_facts, revised])).inspect_core(move |event| {

@@ -17,6 +17,7 @@
 
 pub mod assemble;
 pub mod checkpoints;
+pub mod daily;
 pub mod flow;
 pub mod handover;
 pub mod mesh;

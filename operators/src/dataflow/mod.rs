@@ -12,6 +12,7 @@
 //! instrument; what does not (counts, gaps) is a differential collection.
 
 pub mod bars;
+pub mod daily;
 pub mod ledger;
 pub mod validate;
 
