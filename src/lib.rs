@@ -6,6 +6,9 @@
 //! files, archives ─ replay ─┘   └──────── graph ───────┘       └─ sinks::{parquet, jsonl}
 //! ```
 
+pub mod archive;
+pub mod archive_server;
+pub mod backoff;
 pub mod capture;
 pub mod checkpoints;
 pub mod cli;
@@ -13,6 +16,7 @@ pub mod compare;
 pub mod config;
 pub mod delivery;
 pub mod fault_points;
+pub mod fault_text;
 pub mod feeds;
 pub mod graph;
 pub mod history;
@@ -20,6 +24,7 @@ pub mod live;
 pub mod parallel;
 pub mod quarantine;
 pub mod recordings;
+pub mod serving;
 pub mod sinks;
 pub mod sweep;
 pub mod telemetry;

@@ -62,15 +62,20 @@ pub fn verify_published(path: &Path) -> Result<(), ReplayError> {
     if beside.exists() { verify_sum(path, &beside) } else { Ok(()) }
 }
 
+/// The SHA-256 in the text of a checksum file, in lower case; none if it is no such text.
+pub fn sum_in(text: &str) -> Option<String> {
+    let sum = text.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
+    let is_sum = sum.len() == 64 && sum.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_sum.then_some(sum)
+}
+
 fn expected_sum(beside: &Path) -> Result<String, ReplayError> {
     let text = fs::read_to_string(beside).map_err(|e| ReplayError::io("read", beside, e))?;
-    let expected = text.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
-    if expected.len() != 64 || !expected.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    sum_in(&text).ok_or_else(|| {
         let expected = "a SHA-256 of 64 hexadecimal digits, two spaces and the file's name";
         let found = text.lines().next().unwrap_or("nothing");
-        return Err(ReplayError::corrupt(beside, "checksum file", expected, found));
-    }
-    Ok(expected)
+        ReplayError::corrupt(beside, "checksum file", expected, found)
+    })
 }
 
 fn verify_sum(path: &Path, beside: &Path) -> Result<(), ReplayError> {

@@ -44,12 +44,16 @@ pub enum Command {
     SyncReport(Box<super::sync_report::SyncReportArgs>),
     /// Say where jobs stand, or forget it
     Checkpoints(super::checkpoints::CheckpointsArgs),
+    /// Bring archives of trades from the venue's public archive, verified
+    Fetch(Box<super::fetch::FetchArgs>),
     /// Turn archives into a trade store: a Parquet file per instrument and day
     Convert(super::store::convert::ConvertArgs),
     /// Merge the days of a trade store into months and years
     Compact(super::store::compact::CompactArgs),
     /// Look after a trade store
     Store(super::store::StoreArgs),
+    /// Be an archive: serve files as the venue's public archive does, with faults
+    ArchiveServer(super::archive_server::ArchiveServerArgs),
     /// Write realistic day files in Binance's layout
     Synth(SynthArgs),
     /// Validate configuration files without doing anything

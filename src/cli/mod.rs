@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+pub mod archive_server;
 pub mod args;
 pub mod check;
 pub mod checkpoints;
@@ -16,6 +17,8 @@ pub mod delivery;
 pub mod demo;
 pub mod diff;
 pub mod failure;
+pub mod fetch;
+pub mod fetch_progress;
 pub mod live;
 pub mod mesh;
 pub mod parallel;
@@ -71,6 +74,8 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Live(args) => live::run(*args),
         Command::Record(args) => record::run(*args),
         Command::Venue(args) => venue::run(&args),
+        Command::Fetch(args) => fetch::run(&args),
+        Command::ArchiveServer(args) => archive_server::run(&args),
         Command::Convert(args) => store::convert::run(&args),
         Command::Compact(args) => store::compact::run(&args),
         Command::Store(args) => store::run(&args),
@@ -83,4 +88,10 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
             Ok(Outcome::Done)
         }
     }
+}
+
+/// Writes data to standard output; whoever reads it may have had enough.
+fn print(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use crate::fault_text::{FaultsError, duration, parts};
+
 /// Names of the faults, as in `--faults` and in the summary.
 pub const KINDS: [&str; 12] = [
     "drop",
@@ -78,60 +80,42 @@ pub struct Faults {
     pub refuse: f64,
 }
 
-/// Why a text describes no faults.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("fault \"{part}\" {reason}")]
-pub struct FaultsError {
-    part: String,
-    reason: String,
-}
-
 impl FromStr for Faults {
     type Err = FaultsError;
 
     /// `drop=0.001,duplicate=0.01,disconnect=30s,stall=5000:2s,gap=0.0005:10`.
     fn from_str(text: &str) -> Result<Self, FaultsError> {
         let mut faults = Self::default();
-        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-            let wrong =
-                |reason: &str| FaultsError { part: part.to_owned(), reason: reason.to_owned() };
-            let (name, value) =
-                part.split_once('=').ok_or_else(|| wrong("is not of the form name=value"))?;
-            let (value, more) = match value.split_once(':') {
-                Some((value, more)) => (value, Some(more)),
-                None => (value, None),
-            };
-            let chance = || -> Result<f64, FaultsError> {
-                let chance = value.parse().ok().filter(|chance| (0.0..=1.0).contains(chance));
-                chance.ok_or_else(|| wrong("wants a probability between 0 and 1"))
-            };
-            match name {
-                "drop" => faults.drop = chance()?,
-                "duplicate" => faults.duplicate = chance()?,
-                "reorder" => faults.reorder = chance()?,
-                "garbage" => faults.garbage = chance()?,
-                "unknown" => faults.unknown = chance()?,
-                "huge" => faults.huge = chance()?,
-                "rest-5xx" => faults.rest_5xx = chance()?,
-                "refuse" => faults.refuse = chance()?,
-                "disconnect" => faults.disconnect = Some(every(value).ok_or_else(|| wrong(EVERY))?),
+        for part in parts(text) {
+            let part = part?;
+            match part.name {
+                "drop" => faults.drop = part.chance()?,
+                "duplicate" => faults.duplicate = part.chance()?,
+                "reorder" => faults.reorder = part.chance()?,
+                "garbage" => faults.garbage = part.chance()?,
+                "unknown" => faults.unknown = part.chance()?,
+                "huge" => faults.huge = part.chance()?,
+                "rest-5xx" => faults.rest_5xx = part.chance()?,
+                "refuse" => faults.refuse = part.chance()?,
+                "disconnect" => {
+                    faults.disconnect = Some(every(part.value).ok_or_else(|| part.wrong(EVERY))?)
+                }
                 "stall" => {
-                    let pause = more.and_then(duration).ok_or_else(|| wrong(STALL))?;
-                    faults.stall = Some((every(value).ok_or_else(|| wrong(EVERY))?, pause));
+                    let pause = part.more.and_then(duration).ok_or_else(|| part.wrong(STALL))?;
+                    faults.stall =
+                        Some((every(part.value).ok_or_else(|| part.wrong(EVERY))?, pause));
                 }
                 "gap" => {
-                    let length = more.unwrap_or("1").parse().ok().filter(|length| *length > 0);
+                    let length = part.more.unwrap_or("1").parse().ok().filter(|length| *length > 0);
                     let length = length
-                        .ok_or_else(|| wrong("wants probability:trades, such as 0.001:10"))?;
-                    faults.gap = Some((chance()?, length));
+                        .ok_or_else(|| part.wrong("wants probability:trades, such as 0.001:10"))?;
+                    faults.gap = Some((part.chance()?, length));
                 }
                 "rest-429" => {
-                    let after = more.map_or(Some(Duration::ZERO), duration);
-                    let after =
-                        after.ok_or_else(|| wrong("wants probability:pause, such as 0.1:2s"))?;
-                    faults.rest_429 = Some((chance()?, after.as_secs()));
+                    let (chance, after) = part.chance_of_pause(Some(Duration::ZERO))?;
+                    faults.rest_429 = Some((chance, after.as_secs()));
                 }
-                _ => return Err(wrong(&format!("is none of {}", KINDS.join(", ")))),
+                _ => return Err(part.wrong(&format!("is none of {}", KINDS.join(", ")))),
             }
         }
         Ok(faults)
@@ -146,12 +130,6 @@ fn every(text: &str) -> Option<Every> {
         Ok(trades) => (trades >= 1.0).then_some(Every::Trades(trades)),
         Err(_) => duration(text).map(Every::Time),
     }
-}
-
-/// `250ms`, `30s`, `5m`.
-pub fn duration(text: &str) -> Option<Duration> {
-    let span: jiff::SignedDuration = text.parse().ok()?;
-    Duration::try_from(span).ok().filter(|duration| !duration.is_zero())
 }
 
 /// What a connection is sent instead of one trade.

@@ -12,7 +12,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use self::exchange::Exchange;
 use self::faults::Faults;
@@ -100,40 +99,8 @@ impl Tally {
     }
 }
 
-/// A venue that is running on a thread of its own.
-pub struct Running {
-    /// Where it listens.
-    pub address: SocketAddr,
-    /// What it has done so far.
-    pub tally: Arc<Tally>,
-    stop: Arc<AtomicBool>,
-    thread: Option<std::thread::JoinHandle<std::io::Result<()>>>,
-}
-
-impl Running {
-    /// Whether it has ended by itself.
-    pub fn has_ended(&self) -> bool {
-        self.thread.as_ref().is_none_or(std::thread::JoinHandle::is_finished)
-    }
-
-    /// Ends it and waits.
-    ///
-    /// # Errors
-    /// When the server had failed.
-    pub fn stop(mut self) -> std::io::Result<()> {
-        self.stop.store(true, Ordering::Release);
-        match self.thread.take() {
-            Some(thread) => thread.join().unwrap_or_else(|_| Err(std::io::Error::other("panic"))),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Release);
-    }
-}
+/// A venue that is running.
+pub type Running = crate::serving::Running<Tally>;
 
 /// Starts a venue.
 ///
@@ -144,19 +111,9 @@ pub fn start(
     tape: Tape,
     options: VenueOptions,
 ) -> std::io::Result<Running> {
-    let listener = std::net::TcpListener::bind(options.listen)?;
-    listener.set_nonblocking(true)?;
-    let address = listener.local_addr()?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let tally = Arc::new(Tally::default());
-    let (flag, counts) = (Arc::clone(&stop), Arc::clone(&tally));
-    let thread = std::thread::Builder::new().name("venue".to_owned()).spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let result =
-            runtime.block_on(server::serve(listener, exchange, tape, options, counts, flag));
-        // Connections that a client keeps open are no reason to stay.
-        runtime.shutdown_timeout(Duration::from_millis(100));
-        result
-    })?;
-    Ok(Running { address, tally, stop, thread: Some(thread) })
+    let (tally, listen) = (Arc::new(Tally::default()), options.listen);
+    let counts = Arc::clone(&tally);
+    crate::serving::start("venue", listen, tally, move |listener, stop| {
+        server::serve(listener, exchange, tape, options, counts, stop)
+    })
 }

@@ -19,6 +19,7 @@ use super::exchange::{Client, Exchange, Query, Request};
 use super::faults::{Kind, Mangler};
 use super::tape::Tape;
 use super::{Tally, VenueOptions, player};
+use crate::serving::stopped;
 use crate::telemetry::clock::now_ns;
 
 /// Messages that may wait for one client; then the tape waits.
@@ -108,16 +109,10 @@ pub(super) async fn serve(
     let serving = axum::serve(listener, app);
     tokio::select! {
         served = serving.into_future() => served,
-        () = stopped(&floor) => {
+        () = stopped(&floor.stop) => {
             playing.abort();
             Ok(())
         }
-    }
-}
-
-async fn stopped(floor: &Floor) {
-    while !floor.stop.load(Ordering::Acquire) {
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

@@ -10,7 +10,11 @@ use crate::error::ReplayError;
 
 /// The right to write trades into a store; whoever holds it is alone.
 #[derive(Debug)]
-pub struct Writing {
+pub struct Writing(#[allow(dead_code)] Alone);
+
+/// A lock on a file; it ends with the process at the latest.
+#[derive(Debug)]
+pub struct Alone {
     _lock: File,
 }
 
@@ -20,20 +24,29 @@ impl Writing {
     /// # Errors
     /// When another process has it, or the disk refuses.
     pub fn begin(store: &Path) -> Result<Self, ReplayError> {
-        fs::create_dir_all(store).map_err(|e| ReplayError::io("make", store, e))?;
-        let path = store.join("conversions.lock");
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-        let lock = lock.map_err(|e| ReplayError::io("open", &path, e))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let text = "another convert, compact or prune is at work in this store";
-                return Err(ReplayError::io("lock", &path, std::io::Error::other(text)));
-            }
-            Err(TryLockError::Error(error)) => return Err(ReplayError::io("lock", &path, error)),
-        }
+        let who = "another convert, compact or prune";
+        let writing = Self(lock(store, "conversions.lock", who)?);
         remove_unfinished(&store.join(layout::TRADES))?;
-        Ok(Self { _lock: lock })
+        Ok(writing)
+    }
+}
+
+/// Makes sure that nobody else does the same in a store, as long as the result lives.
+///
+/// # Errors
+/// When somebody does (`who` says it in words), or the disk refuses.
+pub fn lock(store: &Path, name: &str, who: &str) -> Result<Alone, ReplayError> {
+    fs::create_dir_all(store).map_err(|e| ReplayError::io("make", store, e))?;
+    let path = store.join(name);
+    let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+    let lock = lock.map_err(|e| ReplayError::io("open", &path, e))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(Alone { _lock: lock }),
+        Err(TryLockError::WouldBlock) => {
+            let text = format!("{who} is at work in this store");
+            Err(ReplayError::io("lock", &path, std::io::Error::other(text)))
+        }
+        Err(TryLockError::Error(error)) => Err(ReplayError::io("lock", &path, error)),
     }
 }
 

@@ -117,6 +117,6 @@ fn threads(asked: Option<usize>) -> usize {
 }
 
 /// Bytes for people.
-fn bytes(count: u64) -> String {
+pub(super) fn bytes(count: u64) -> String {
     indicatif::BinaryBytes(count).to_string()
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use super::backoff::Backoff;
 use super::pacer::Pacer;
+use crate::backoff::Backoff;
 use crate::feeds::plan::FeedPlan;
 use crate::feeds::venue::Request;
 

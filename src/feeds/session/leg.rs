@@ -8,8 +8,8 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::Session;
-use super::backoff::Backoff;
 use super::connection::{self, End, Handles};
+use crate::backoff::Backoff;
 
 /// Bounds of the waits between attempts.
 const FIRST_WAIT: Duration = Duration::from_millis(250);

@@ -32,7 +32,6 @@ use crate::sinks::kafka::secrets;
 use crate::telemetry::latency::Latency;
 
 mod backfill;
-pub mod backoff;
 mod connection;
 mod gaps;
 mod leg;

@@ -1,0 +1,80 @@
+//! What can go wrong with fetching.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a file, or a listing, did not come. Every text names what it is about.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// Asked again and again, in vain.
+    #[error("{url}: gave up after {tries} attempts without progress: {what}")]
+    GaveUp {
+        /// What was asked for.
+        url: String,
+        /// How often.
+        tries: u32,
+        /// What the last attempt came to.
+        what: String,
+    },
+    /// The archive does not want to give it.
+    #[error("{url}: HTTP {status}: {said}")]
+    Refused {
+        /// What was asked for.
+        url: String,
+        /// The answer.
+        status: u16,
+        /// The beginning of its text.
+        said: String,
+    },
+    /// It is not there.
+    #[error("{url}: not found (HTTP 404)")]
+    NotFound {
+        /// What was asked for.
+        url: String,
+    },
+    /// An answer that means nothing here.
+    #[error("{url}: {what}")]
+    Meaningless {
+        /// What was asked for.
+        url: String,
+        /// What is wrong with the answer.
+        what: String,
+    },
+    /// What came is not what was published.
+    #[error(
+        "{url}: its SHA-256 differs from the published one: expected {expected}, found {found}"
+    )]
+    Checksum {
+        /// The archive.
+        url: String,
+        /// As published beside it.
+        expected: String,
+        /// Of what came.
+        found: String,
+    },
+    /// The disk refuses.
+    #[error("could not {action} \"{}\": {source}", path.display())]
+    Disk {
+        /// What was being attempted.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// We were told to stop.
+    #[error("stopped")]
+    Stopped,
+}
+
+impl FetchError {
+    /// An error of the disk.
+    pub fn disk(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Disk { action, path: path.to_owned(), source }
+    }
+
+    /// Whether other files may fare better.
+    pub fn is_of_the_file(&self) -> bool {
+        matches!(self, Self::NotFound { .. } | Self::Meaningless { .. } | Self::Checksum { .. })
+    }
+}

@@ -1,0 +1,95 @@
+//! `barflow archive-server`: an archive of our own.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Args, ValueHint};
+
+use super::failure::{Failure, Outcome};
+use super::replay::input_failure;
+use super::signals::Signals;
+use crate::archive::place::Market;
+use crate::archive_server::faults::Faults;
+use crate::archive_server::tree::Tree;
+use crate::archive_server::{ServerOptions, start};
+use crate::graph::stop::Stop;
+
+const EXAMPLES: &str = "\
+Examples:
+  # made-up days, and a fetch of them in another terminal
+  barflow synth --out published --date 2024-03-01 --days 3
+  barflow archive-server published --faults cut=0.2,429=0.1
+  barflow fetch --base-url http://127.0.0.1:8800 --symbol BTCUSDT --from 2024-03-01 --to 2024-03-03 \\
+    --store history
+
+Faults (docs/fetch.md): cut, corrupt, 5xx, redirect, no-range = chance of a request;
+stall, 429 = chance:pause; missing, wrong-sum = chance of a file, for good; rate = bytes a second.";
+
+/// `barflow archive-server`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct ArchiveServerArgs {
+    /// Archives, named as the venue names them: files, folders or patterns
+    #[arg(value_name = "FILES", required = true, value_hint = ValueHint::AnyPath)]
+    files: Vec<String>,
+
+    /// Where to listen; port 0 lets the system choose
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8800")]
+    listen: SocketAddr,
+
+    /// Market of files whose folders do not tell it: spot, um, cm
+    #[arg(long, value_name = "MARKET")]
+    market: Option<Market>,
+
+    /// What goes wrong, and how often
+    #[arg(long, value_name = "FAULTS", default_value = "")]
+    faults: Faults,
+
+    /// The same seed makes the same faults
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+
+    /// Keys on a page of the listing
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    page: u16,
+
+    /// List no keys, as a plain web server
+    #[arg(long)]
+    no_listing: bool,
+}
+
+/// Serves until told to stop.
+///
+/// # Errors
+/// When there are no archives (2), or the address is taken (3).
+pub fn run(args: &ArchiveServerArgs) -> Result<Outcome, Failure> {
+    let tree = Tree::of(&args.files, args.market).map_err(input_failure)?;
+    for path in &tree.ignored {
+        eprintln!("left out, by its name: {}", path.display());
+    }
+    let stop = Stop::default();
+    let _signals = Signals::raise(&stop).map_err(Failure::outside)?;
+    eprintln!("{} archives", tree.keys.len() / 2);
+    let options = ServerOptions {
+        listen: args.listen,
+        faults: args.faults.clone(),
+        seed: args.seed,
+        page: (!args.no_listing).then_some(args.page.into()),
+    };
+    let running = start(tree, options)
+        .with_context(|| format!("cannot listen at {}", args.listen))
+        .map_err(Failure::outside)?;
+    let mut stdout = std::io::stdout();
+    // Whoever started us may have closed it, and does not want to know.
+    let _ =
+        writeln!(stdout, "listening on http://{}", running.address).and_then(|()| stdout.flush());
+    while !stop.is_raised() && !running.has_ended() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let tally = std::sync::Arc::clone(&running.tally);
+    running.stop().map_err(Failure::outside)?;
+    eprintln!("{}", tally.summary());
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,404 @@
+//! `barflow fetch`: the public archive onto a disk.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use barflow_operators::batch::InputKind;
+use barflow_replay::store::work::{Alone, lock};
+use clap::{Args, ValueHint};
+use jiff::civil::Date;
+
+use super::failure::{Failure, Outcome};
+use super::fetch_progress::Transfers;
+use super::replay::input_failure;
+use super::signals::Signals;
+use super::store::{bytes, kind};
+use crate::archive::client::{Client, ClientOptions};
+use crate::archive::error::FetchError;
+use crate::archive::manifest::Manifest;
+use crate::archive::place::{Market, Period, Series};
+use crate::archive::plan::{Absent, Granularity, Plan, Published, Wanted, Why, plan};
+use crate::archive::run::{self, Job, Outcome as Became};
+use crate::archive::survey::{self, Source};
+use crate::graph::stop::Stop;
+
+const EXAMPLES: &str = "\
+Examples:
+  # sizes first
+  barflow fetch --symbol BTCUSDT --from 2022-01-01 --to 2024-12-31 --store history --dry-run
+
+  # three years, whole months where they are published
+  barflow fetch --symbol BTCUSDT --from 2022-01-01 --to 2024-12-31 --store history
+
+  # aggregates of two USD-M futures, the last days up to yesterday
+  barflow fetch --market um --symbol BTCUSDT,ETHUSDT --kind aggTrades --from 2024-11-01 --store history
+
+  # another archive of the same layout (`barflow archive-server` is one)
+  barflow fetch --base-url http://127.0.0.1:8800 --symbol BTCUSDT --from 2024-03-01 --to 2024-03-03 \\
+    --store history
+
+Files are checked against the published SHA-256 while they come, and have their name when it is right.
+Stopped or killed at any point, the same command goes on where it was; what is verified is not fetched
+again. docs/fetch.md tells more.
+
+Exit codes: 0 everything published is here; 1 days are missing in the archive, or archives were refused;
+2 wrong usage, or an unknown symbol; 3 the archive or the disk is not available.";
+
+/// The venue's own archive.
+const BASE: &str = "https://data.binance.vision";
+/// Where that one lists its keys: its own address shows a page for people.
+const LISTING: &str = "https://s3-ap-northeast-1.amazonaws.com/data.binance.vision";
+
+/// `barflow fetch`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct FetchArgs {
+    /// Whose archive
+    #[arg(long, value_name = "VENUE", default_value = "binance", value_parser = ["binance"])]
+    venue: String,
+
+    /// Market: spot, um (USD-M futures) or cm (COIN-M futures)
+    #[arg(long, value_name = "MARKET", default_value = "spot")]
+    market: Market,
+
+    /// Symbols, with commas between them
+    #[arg(long, value_name = "SYMBOL,…", required = true, value_delimiter = ',', value_parser = symbol)]
+    symbol: Vec<String>,
+
+    /// trades or aggTrades
+    #[arg(long, value_name = "KIND", default_value = "trades", value_parser = kind)]
+    kind: InputKind,
+
+    /// First day, such as 2024-03-01 or 2024-03
+    #[arg(long, value_name = "DATE", value_parser = first_day)]
+    from: Date,
+
+    /// Last day, itself included, such as 2024-03-31 or 2024-03 [default: yesterday, UTC]
+    #[arg(long, value_name = "DATE", value_parser = last_day)]
+    to: Option<Date>,
+
+    /// Files of days or of months; auto: whole months where they are published and not begun in days
+    #[arg(long, value_name = "daily|monthly|auto", default_value = "auto", value_parser = granularity)]
+    granularity: Granularity,
+
+    /// Folder of the store
+    #[arg(long, value_name = "DIR", env = "BARFLOW_STORE", value_hint = ValueHint::DirPath)]
+    store: PathBuf,
+
+    /// Address of an archive of the same layout [default: the venue's]
+    #[arg(long, value_name = "URL", env = "BARFLOW_ARCHIVE_URL")]
+    base_url: Option<String>,
+
+    /// Where that archive lists its keys, as S3 does [default: the venue's, or --base-url]
+    #[arg(long, value_name = "URL", env = "BARFLOW_ARCHIVE_LISTING_URL")]
+    listing_url: Option<String>,
+
+    /// Files that come at the same time
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    jobs: u16,
+
+    /// Attempts in a row that may bring nothing
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    tries: u32,
+
+    /// How long an answer may take to begin, or stand still
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = timeout)]
+    timeout: Duration,
+
+    /// Say what would be fetched, with sizes, and fetch nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// The day that is not over yet; for tests
+    #[arg(long, value_name = "DATE", hide = true)]
+    today: Option<Date>,
+}
+
+fn symbol(text: &str) -> Result<String, String> {
+    let good = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    match !text.is_empty() && text.chars().all(good) {
+        true => Ok(text.to_uppercase()),
+        false => Err("is no symbol such as BTCUSDT".to_owned()),
+    }
+}
+
+fn first_day(text: &str) -> Result<Date, String> {
+    day_or_month(text).map(|period| period.days().0)
+}
+
+fn last_day(text: &str) -> Result<Date, String> {
+    day_or_month(text).map(|period| period.days().1)
+}
+
+fn day_or_month(text: &str) -> Result<Period, String> {
+    let month = || Some(Period::Month(format!("{text}-01").parse().ok()?));
+    let period = text.parse().ok().map(Period::Day).or_else(month);
+    period.ok_or_else(|| "is no date such as 2024-03-01 or 2024-03".to_owned())
+}
+
+fn granularity(text: &str) -> Result<Granularity, String> {
+    match text {
+        "daily" => Ok(Granularity::Daily),
+        "monthly" => Ok(Granularity::Monthly),
+        "auto" => Ok(Granularity::Auto),
+        _ => Err("is none of daily, monthly, auto".to_owned()),
+    }
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    crate::fault_text::duration(text).ok_or_else(|| "is no time such as 30s".to_owned())
+}
+
+impl FetchArgs {
+    fn series(&self) -> Vec<Series> {
+        let symbols: BTreeSet<&String> = self.symbol.iter().collect();
+        let series = |symbol: &String| Series {
+            market: self.market,
+            kind: self.kind,
+            symbol: symbol.clone(),
+        };
+        symbols.into_iter().map(series).collect()
+    }
+
+    fn client(&self, stop: &Stop) -> Client {
+        let base = self.base_url.clone().unwrap_or_else(|| BASE.to_owned());
+        let own = if self.base_url.is_some() { base.clone() } else { LISTING.to_owned() };
+        let listing = self.listing_url.clone().unwrap_or(own);
+        let options = ClientOptions { base, listing, tries: self.tries, timeout: self.timeout };
+        Client::new(options, stop.flag())
+    }
+
+    fn wanted(&self, today: Date) -> Result<Wanted, Failure> {
+        let to = self.to.or_else(|| today.yesterday().ok()).unwrap_or(today);
+        if self.from > to {
+            let error = anyhow::anyhow!("--from {} is later than --to {to}", self.from);
+            return Err(Failure::usage(error));
+        }
+        Ok(Wanted { from: self.from, to, granularity: self.granularity })
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Wrong usage (2), outside world (3).
+pub fn run(args: &FetchArgs) -> Result<Outcome, Failure> {
+    let begun = Instant::now();
+    let utc = || jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+    let today = args.today.unwrap_or_else(utc);
+    let wanted = args.wanted(today)?;
+    let stop = Stop::new();
+    let _signals = Signals::raise(&stop).map_err(Failure::outside)?;
+    let client = args.client(&stop);
+    let _alone: Option<Alone> = match args.dry_run {
+        true => None,
+        false => Some(lock(&args.store, "fetch.lock", "another fetch").map_err(input_failure)?),
+    };
+    let manifest = match args.dry_run {
+        true => Manifest::read(&args.store),
+        false => Manifest::open(&args.store),
+    };
+    let manifest = manifest.map_err(failure)?;
+    let (plans, unknown) = match plans(args, &client, &manifest, wanted, today) {
+        Ok(plans) => plans,
+        Err(FetchError::Stopped) => return Ok(stopped()),
+        Err(error) => return Err(failure(error)),
+    };
+    let mut holes = false;
+    for (series, planned) in &plans {
+        holes |= planned.absent.iter().any(|absent| absent.why == Why::Missing);
+        tell(series, &planned.absent);
+    }
+    let jobs: Vec<Job> = plans.into_iter().flat_map(|(_, planned)| planned.jobs).collect();
+    let (here, missing): (Vec<Job>, Vec<Job>) =
+        jobs.into_iter().partition(|job| job.is_here(&args.store, &manifest));
+    if args.dry_run {
+        list(&here, &missing);
+    } else if let Some(outcome) = bring(args, &client, manifest, &here, &missing, &stop, begun)? {
+        return Ok(outcome);
+    }
+    match (unknown.first(), holes) {
+        (Some(series), _) => {
+            let error = anyhow::anyhow!("nothing of {series} is in the archive");
+            Err(Failure::usage(error).hint(
+                "symbols are written as the venue writes them; --market spot, um and cm have their own",
+            ))
+        }
+        (None, true) => Ok(Outcome::WithRejects),
+        (None, false) => Ok(Outcome::Done),
+    }
+}
+
+/// What is to be done for one series.
+struct Planned {
+    jobs: Vec<Job>,
+    absent: Vec<Absent>,
+}
+
+/// The plans of all series, and those of which nothing is published.
+type Plans = (Vec<(Series, Planned)>, Vec<Series>);
+
+fn plans(
+    args: &FetchArgs,
+    client: &Client,
+    manifest: &Manifest,
+    wanted: Wanted,
+    today: Date,
+) -> Result<Plans, FetchError> {
+    let all = args.series();
+    let source = match all.first() {
+        Some(series) => survey::source(client, series)?,
+        None => Source::Listing,
+    };
+    if source == Source::Files {
+        eprintln!("{} lists no keys: asking for each file", client.listing());
+    }
+    let (mut plans, mut unknown) = (Vec::new(), Vec::new());
+    for series in all {
+        let published = survey::published(client, &series, wanted, source)?;
+        if published.is_empty() {
+            unknown.push(series);
+            continue;
+        }
+        let Plan { files, absent } =
+            plan(wanted, &published, &here(&series, manifest, &published), today);
+        let jobs = files.into_iter().map(|period| Job {
+            key: series.key(period),
+            listed: published.get(&period).cloned().unwrap_or_default(),
+        });
+        let jobs = jobs.collect();
+        plans.push((series, Planned { jobs, absent }));
+    }
+    Ok((plans, unknown))
+}
+
+/// Periods of a series that the store has.
+fn here(series: &Series, manifest: &Manifest, published: &Published) -> BTreeSet<Period> {
+    let is_here = |period: &&Period| manifest.is_verified(&run::place(&series.key(**period)));
+    published.keys().filter(is_here).copied().collect()
+}
+
+fn tell(series: &Series, absent: &[Absent]) {
+    for absent in absent {
+        eprintln!("{series}: {absent}");
+    }
+}
+
+/// One line per file on standard output: bytes, what would be done, key.
+fn list(here: &[Job], missing: &[Job]) {
+    let mut lines: Vec<(&Job, &str)> = here.iter().map(|job| (job, "here")).collect();
+    lines.extend(missing.iter().map(|job| (job, "fetch")));
+    lines.sort_by(|a, b| a.0.key.cmp(&b.0.key));
+    let mut text = String::new();
+    for (job, what) in lines {
+        text += &format!("{}\t{what}\t{}\n", job.listed.bytes, job.key);
+    }
+    super::print(&text);
+    let size = |jobs: &[Job]| bytes(jobs.iter().map(|job| job.listed.bytes).sum());
+    eprintln!(
+        "{} files ({}) to fetch, {} ({}) are here",
+        missing.len(),
+        size(missing),
+        here.len(),
+        size(here)
+    );
+}
+
+/// Brings what is missing; an outcome if the run ends with it.
+fn bring(
+    args: &FetchArgs,
+    client: &Client,
+    manifest: Manifest,
+    here: &[Job],
+    missing: &[Job],
+    stop: &Stop,
+    begun: Instant,
+) -> Result<Option<Outcome>, Failure> {
+    let total: u64 = missing.iter().map(|job| job.listed.bytes).sum();
+    let shown = Transfers::start(missing.len(), total);
+    let watch = Arc::clone(&shown);
+    let outcomes =
+        run::run(missing, &args.store, client, manifest, args.jobs.into(), stop, &*watch);
+    shown.finish();
+    let (mut fetched, mut wire, mut found, mut left) = (0, 0, 0, 0);
+    let (mut refused, mut trouble) = (0, None);
+    for outcome in outcomes.map_err(failure)? {
+        match outcome {
+            Some(Became::Fetched(bytes, path)) => {
+                fetched += 1;
+                wire += bytes;
+                super::print(&format!("{}\n", path.display()));
+            }
+            Some(Became::Found) => found += 1,
+            Some(Became::Failed(FetchError::Stopped)) | None => left += 1,
+            Some(Became::Failed(error)) if error.is_of_the_file() => refused += 1,
+            Some(Became::Failed(error)) => {
+                left += 1;
+                trouble = trouble.or(Some(error));
+            }
+        }
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    eprintln!(
+        "{fetched} files ({}) fetched in {seconds:.1} s; {} were here, {refused} refused",
+        bytes(wire),
+        here.len() + found,
+    );
+    if let Some(error) = trouble {
+        eprintln!("{left} files left; the same command goes on");
+        return Err(failure(error));
+    }
+    if left > 0 {
+        return Ok(Some(stopped()));
+    }
+    Ok((refused > 0).then_some(Outcome::WithRejects))
+}
+
+fn stopped() -> Outcome {
+    eprintln!("stopped; the same command goes on");
+    Outcome::WithRejects
+}
+
+fn failure(error: FetchError) -> Failure {
+    let hint = match &error {
+        FetchError::Refused { status: 403 | 451, .. } => {
+            "the archive refuses requests from here; a mirror can be named with --base-url"
+        }
+        FetchError::GaveUp { .. } => {
+            "the same command goes on; --tries and --timeout give more patience"
+        }
+        FetchError::Disk { .. } => "what has come is kept; the same command goes on",
+        FetchError::Meaningless { .. } => {
+            "is --base-url, or --listing-url, the address of an archive?"
+        }
+        _ => return Failure::outside(error),
+    };
+    Failure::outside(error).hint(hint)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use jiff::civil::date;
+
+    #[test]
+    fn dates_may_be_months() {
+        assert_eq!(first_day("2024-02"), Ok(date(2024, 2, 1)));
+        assert_eq!(last_day("2024-02"), Ok(date(2024, 2, 29)));
+        assert_eq!(last_day("2024-02-03"), Ok(date(2024, 2, 3)));
+        for text in ["2024", "2024-13", "x", ""] {
+            assert!(first_day(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn symbols_are_those_of_a_path() {
+        assert_eq!(symbol("btcusdt"), Ok("BTCUSDT".to_owned()));
+        for text in ["", "../x", "A/B", "A B"] {
+            assert!(symbol(text).is_err(), "{text}");
+        }
+    }
+}
