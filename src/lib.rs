@@ -18,6 +18,7 @@ pub mod graph;
 pub mod history;
 pub mod live;
 pub mod parallel;
+pub mod quality;
 pub mod quarantine;
 pub mod recordings;
 pub mod sinks;
