@@ -8,6 +8,7 @@ use std::fs;
 
 use barflow::graph::assemble::GraphOptions;
 use barflow::graph::quality::Quality;
+use barflow::quality::report::shown;
 use barflow_operators::dataflow::validate::RejectPolicy;
 use barflow_operators::quality::judge::{Judge, Known};
 use barflow_operators::quality::suite::{Check, Severity, Suite};
@@ -115,18 +116,25 @@ fn a_replay_says_of_every_day_what_quality_says_of_its_files() {
         let score = day["data_quality_score"].as_f64().unwrap();
         let day = day["day"].as_str().unwrap();
         let broken = broken.join(", ");
-        expected.push(format!("quality: binance:spot:BTCUSDT {day} {score:.4} ({broken})"));
+        expected.push(format!("quality: binance:spot:BTCUSDT {day} {} ({broken})", shown(score)));
     }
     expected.sort();
     assert_eq!(expected.len(), 3);
     for workers in ["1", "2"] {
         let aside = folder.path().join(format!("aside{workers}"));
-        let replayed = barflow()
-            .args(["replay", "--sink", "none", "--quality", suite, "--workers", workers])
-            .args(["--quote", "source", "--quarantine", aside.to_str().unwrap()])
-            .args(&files)
-            .output()
-            .unwrap();
+        let replay = |more: &[&str]| {
+            let mut replay = barflow();
+            replay.args(["replay", "--bar", "t=imbalance,target=100", "--workers", workers]);
+            replay.args(["--quote", "source", "--quarantine", aside.to_str().unwrap()]);
+            replay.args(more).args(&files).output().unwrap()
+        };
+        let replayed = replay(&["--quality", suite]);
+        let mut bars: Vec<&[u8]> = replayed.stdout.split(|byte| *byte == b'\n').collect();
+        let without = replay(&[]).stdout;
+        let mut others: Vec<&[u8]> = without.split(|byte| *byte == b'\n').collect();
+        bars.sort();
+        others.sort();
+        assert!(bars.len() > 10 && bars == others, "judging changes bars");
         let text = String::from_utf8(replayed.stderr).unwrap();
         let mut said: Vec<&str> = text.lines().filter(|l| l.starts_with("quality: ")).collect();
         said.sort();

@@ -9,8 +9,8 @@ use std::process::Command;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::UInt64Type;
-use arrow_array::{RecordBatch, UInt64Array};
+use arrow_array::types::{Float64Type, TimestampNanosecondType, UInt64Type};
+use arrow_array::{Array, Float64Array, RecordBatch, TimestampNanosecondArray, UInt64Array};
 use support::live::barflow;
 use support::spoiled::{as_parquet, days, rewrite, write};
 
@@ -42,7 +42,8 @@ fn both(python: &Path, file: &Path, folder: &Path) -> ([Option<i32>; 2], [Vec<St
     let report: serde_json::Value = serde_json::from_slice(&ours.stdout).unwrap();
     let expectations = report["instruments"][0]["expectations"].as_array().unwrap();
     let broken = expectations.iter().filter(|e| e["offenders"] != 0);
-    let broken = broken.map(|e| e["expectation"].as_str().unwrap().to_owned()).collect();
+    let mut broken: Vec<String> =
+        broken.map(|e| e["expectation"].as_str().unwrap().to_owned()).collect();
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/quality/gx_check.py");
     let theirs = Command::new(python).arg(script).arg(&exported).arg(file).output().unwrap();
     let text = String::from_utf8(theirs.stdout).unwrap();
@@ -54,19 +55,31 @@ fn both(python: &Path, file: &Path, folder: &Path) -> ([Option<i32>; 2], [Vec<St
         .map(|line| line.split(' ').next().unwrap().to_owned())
         .collect();
     said.sort();
+    broken.sort();
     ([ours.status.code(), theirs.status.code()], [broken, said])
 }
 
-/// Gives the row `at` of the first batch the id of the row before it.
-fn repeat_an_id(batch: RecordBatch) -> RecordBatch {
-    let ids = batch.column_by_name("trade_id").unwrap().as_primitive::<UInt64Type>();
-    let mut ids = ids.values().to_vec();
-    if ids[0] == 1 {
-        ids[100] = ids[99];
-    }
+/// Repeats an id, moves a trade far ahead in time, and makes another larger than any.
+fn spoil(batch: RecordBatch) -> RecordBatch {
+    let schema = batch.schema();
     let mut columns = batch.columns().to_vec();
+    let mut ids = columns[0].as_primitive::<UInt64Type>().values().to_vec();
+    if ids[0] != 1 {
+        return batch;
+    }
+    ids[100] = ids[99];
     columns[0] = Arc::new(UInt64Array::from(ids));
-    RecordBatch::try_new(batch.schema(), columns).unwrap()
+    let at = schema.index_of("event_time").unwrap();
+    let times = columns[at].as_primitive::<TimestampNanosecondType>();
+    let mut moved = times.values().to_vec();
+    moved[200] += 60_000_000_000;
+    let moved = TimestampNanosecondArray::from(moved).with_data_type(times.data_type().clone());
+    columns[at] = Arc::new(moved);
+    let at = schema.index_of("qty").unwrap();
+    let mut qtys = columns[at].as_primitive::<Float64Type>().values().to_vec();
+    qtys[300] = 2e9;
+    columns[at] = Arc::new(Float64Array::from(qtys));
+    RecordBatch::try_new(schema, columns).unwrap()
 }
 
 #[test]
@@ -79,11 +92,11 @@ fn great_expectations_agrees_on_a_good_file_and_on_a_spoiled_one() {
     assert_eq!((codes, broken), ([Some(0); 2], [vec![], vec![]]));
 
     let spoiled = folder.path().join("spoiled.parquet");
-    rewrite(&good, &spoiled, repeat_an_id);
+    rewrite(&good, &spoiled, spoil);
     let (codes, [ours, theirs]) = both(&python, &spoiled, folder.path());
     assert_eq!(codes, [Some(1); 2]);
     // The id that was overwritten is missing as well.
-    assert_eq!(ours, ["no_id_gaps", "no_duplicate_ids"]);
-    assert_eq!(theirs, ["no_duplicate_ids", "no_id_gaps"]);
+    assert_eq!(ours, ["no_duplicate_ids", "no_id_gaps", "qty_within", "time_monotone"]);
+    assert_eq!(theirs, ours);
     fs::remove_dir_all(folder.path()).unwrap();
 }

@@ -8,7 +8,7 @@ use std::thread;
 
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::quality::suite::Suite;
-use barflow_replay::plan::{PlanOptions, plan};
+use barflow_replay::plan::PlanOptions;
 use barflow_replay::progress::Progress;
 use clap::{Args, ValueHint};
 
@@ -18,7 +18,8 @@ use super::replay::input_failure;
 use crate::config;
 use crate::config::problem::Problems;
 use crate::config::replay::instant_ns;
-use crate::quality::manifest::{self, Manifest};
+use crate::quality::inputs::Inputs;
+use crate::quality::manifest::Manifest;
 use crate::quality::report::Report;
 use crate::quality::run::{Settings, judge};
 use crate::quality::{gx, html, json, table};
@@ -52,8 +53,7 @@ pub struct QualityArgs {
     #[arg(value_name = "FILES", value_hint = ValueHint::AnyPath)]
     pub files: Vec<String>,
 
-    /// A store: its trades (DIR/trades/**.parquet), or else its archives (DIR/archive), with what
-    /// DIR/manifest.jsonl says of them
+    /// A trade store (docs/history.md): its trades, its archives, and what is written down of them
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with = "files")]
     pub store: Option<PathBuf>,
 
@@ -113,14 +113,6 @@ pub fn run(args: &QualityArgs) -> Result<Outcome, Failure> {
         return export(path, &suite, &args.files);
     }
     let settings = settings(args, suite)?;
-    let files = match &args.store {
-        Some(store) if !store.is_dir() => {
-            let message = format!("there is no folder \"{}\"", store.display());
-            return Err(Failure::usage(anyhow::anyhow!(message)));
-        }
-        Some(store) => vec![manifest::inputs(store)],
-        None => args.files.clone(),
-    };
     let options = PlanOptions {
         instrument: instrument(args)?,
         from: settings.from,
@@ -128,11 +120,14 @@ pub fn run(args: &QualityArgs) -> Result<Outcome, Failure> {
         quote_from_source: true,
         contract_size: None,
     };
-    let plan = plan(&files, &options).map_err(input_failure)?;
-    let shown = Shown::start(settings.progress.clone(), plan.bytes());
-    let instruments = judge(plan, &settings).map_err(input_failure)?;
+    let inputs = match &args.store {
+        Some(store) => Inputs::of_store(store, &options),
+        None => Inputs::of_files(&args.files, &options),
+    };
+    let inputs = inputs.map_err(input_failure)?;
+    let shown = Shown::start(settings.progress.clone(), inputs.plan.bytes());
+    let report = judge(inputs, &settings).map_err(input_failure)?;
     drop(shown);
-    let report = Report { suite: settings.suite, instruments };
     deliver(args, &report)?;
     Ok(if report.passes() { Outcome::Done } else { Outcome::Differs })
 }
@@ -151,10 +146,11 @@ fn settings(args: &QualityArgs, suite: Suite) -> Result<Settings, Failure> {
     }
     problems.or(())?;
     let manifest = match &args.store {
-        Some(store) => Manifest::of_store(store).map_err(|error| {
-            let what = format!("the manifest of {} could not be read", store.display());
-            Failure::outside(anyhow::Error::new(error).context(what))
-        })?,
+        Some(store) if !store.is_dir() => {
+            let message = format!("there is no folder \"{}\"", store.display());
+            return Err(Failure::usage(anyhow::anyhow!(message)));
+        }
+        Some(store) => Manifest::of_store(store).map_err(input_failure)?,
         None => Manifest::default(),
     };
     let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);

@@ -13,7 +13,7 @@ use crate::graph::quality::QualityDays;
 use crate::graph::revised::Totals;
 use crate::graph::tally::Tally;
 use crate::graph::workers::Workers;
-use crate::quality::report::date;
+use crate::quality::report::{date, shown};
 use crate::sinks::SinkReport;
 
 /// Gaps listed one by one per instrument; all are counted.
@@ -208,7 +208,7 @@ fn describe_quality(text: &mut String, quality: &QualityDays) {
             broken if broken.is_empty() => broken,
             broken => format!(" ({broken})"),
         };
-        let _ = writeln!(text, "quality: {instrument} {} {score:.4}{broken}", date(*day));
+        let _ = writeln!(text, "quality: {instrument} {} {}{broken}", date(*day), shown(*score));
     }
     if days.len() > DAYS_LISTED {
         let more = days.len() - DAYS_LISTED;

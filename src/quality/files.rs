@@ -3,7 +3,6 @@
 use super::footer::Footer;
 use super::manifest::Manifest;
 use barflow_operators::quality::day::{Count, DayReport, Example, Place};
-use barflow_operators::quality::day_of;
 use barflow_operators::quality::suite::{Check, Suite};
 use barflow_replay::checksum::{checksum_file, sha256, verify};
 use barflow_replay::decode::Container;
@@ -21,16 +20,16 @@ pub fn has_own_quotes(file: &PlannedFile, inverse: bool) -> bool {
     }
 }
 
-/// Judges a file of which `rows` rows were read (none if it could not be read as a whole, or only a
-/// part was wanted); what is found counts to the day of its first trade.
+/// Judges a file of which `rows` rows were read (none if it was not or could not be read as a whole, or
+/// only a part was wanted); what is found counts to `day`, that of its first trade.
 pub fn judge(
     file: &PlannedFile,
+    day: i32,
     rows: Option<u64>,
     manifest: &Manifest,
     suite: &Suite,
     days: &mut Vec<DayReport>,
 ) {
-    let day = day_of(file.first_time);
     let at = match days.binary_search_by_key(&day, |report| report.day) {
         Ok(at) => at,
         Err(at) => {
@@ -79,18 +78,19 @@ fn checksum(file: &PlannedFile, manifest: &Manifest) -> Verdict {
 
 fn recorded(file: &PlannedFile, rows: Option<u64>, manifest: &Manifest) -> Verdict {
     let found = rows?;
-    let own = match file.kind {
-        // One that cannot be read is found out when it is read.
-        FileKind::Parquet => Footer::read(&file.path).unwrap_or_default(),
-        FileKind::Rows { .. } => Footer::default(),
+    let (who, said) = match file.kind {
+        FileKind::Parquet => {
+            // One that cannot be read is found out when it is read.
+            let said = Footer::read(&file.path)?.rows?;
+            if let Err(error) = manifest.agrees(&file.path) {
+                return Some(Err(error.to_string()));
+            }
+            ("its footer", said)
+        }
+        FileKind::Rows { .. } => ("the store", manifest.rows(&file.path)?),
     };
-    let listed = manifest.get(&file.path).and_then(|file| file.rows);
-    let all = [("it", own.rows), ("its source", own.source_rows), ("the manifest", listed)];
-    let mut said = all.into_iter().filter_map(|(who, rows)| Some((who, rows?))).peekable();
-    said.peek()?;
-    let wrong = said.find(|(_, rows)| *rows != found);
-    Some(
-        wrong
-            .map_or(Ok(()), |(who, rows)| Err(format!("{found} rows were read, {who} has {rows}"))),
-    )
+    Some(match said == found {
+        true => Ok(()),
+        false => Err(format!("{found} rows were read, {who} says {said}")),
+    })
 }

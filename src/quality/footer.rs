@@ -10,8 +10,6 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 pub struct Footer {
     /// Rows written.
     pub rows: Option<u64>,
-    /// Rows of the file that it was made from.
-    pub source_rows: Option<u64>,
     /// Ids of the first and the last row.
     pub ids: Option<(u64, u64)>,
     /// Event times of the first and the last row, ns.
@@ -33,7 +31,6 @@ impl Footer {
         let time = |key: &str| find(key)?.parse::<i64>().ok();
         Some(Self {
             rows: number("barflow.rows"),
-            source_rows: number("barflow.source_rows"),
             ids: number("barflow.first_trade_id").zip(number("barflow.last_trade_id")),
             times: time("barflow.first_event_time").zip(time("barflow.last_event_time")),
             columns: builder.schema().fields().iter().map(|field| field.name().clone()).collect(),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::plots::{self, PlotError};
-use super::report::{Report, Verdict, broken, date, lines, passes, said};
+use super::report::{Report, Verdict, broken, date, lines, passes, said, shown};
 use super::run::Judged;
 use crate::cli::summary::grouped;
 
@@ -33,10 +33,13 @@ pub fn page(report: &Report) -> Result<String, String> {
          <h1>Data quality: {}</h1>\n",
         verdict(report.passes())
     );
+    for damaged in &report.unopened {
+        let _ = writeln!(page, "<p class=\"broken\">damaged: {}</p>", escaped(&damaged.error));
+    }
     overview(&mut page, report);
     for judged in &report.instruments {
         instrument(&mut page, judged, report)
-            .map_err(|error| format!("the plots of {} failed: {error}", judged.instrument))?;
+            .map_err(|error| format!("the plots of {} failed: {error}", judged.name()))?;
     }
     page.push_str(
         "<p class=\"none\">The score of a day is the mean over all expectations that could be \
@@ -62,12 +65,12 @@ fn overview(page: &mut String, report: &Report) {
         let trades = judged.days.iter().map(|day| day.trades).sum();
         let scores = judged.days.iter().filter_map(|day| day.score(&report.suite));
         let least = scores.min_by(f64::total_cmp);
-        let least = least.map_or_else(String::new, |score| format!("{score:.4}"));
+        let least = least.map_or_else(String::new, shown);
         let _ = writeln!(
             page,
             "<tr><td>{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
              <td class=\"n\">{least}</td></tr>",
-            escaped(judged.instrument.as_str()),
+            escaped(&judged.name()),
             verdict(passes(judged, &report.suite)),
             judged.days.len(),
             grouped(trades),
@@ -78,7 +81,7 @@ fn overview(page: &mut String, report: &Report) {
 
 fn instrument(page: &mut String, judged: &Judged, report: &Report) -> Result<(), PlotError> {
     let suite = &report.suite;
-    let _ = writeln!(page, "<h2>{}</h2>", escaped(judged.instrument.as_str()));
+    let _ = writeln!(page, "<h2>{}</h2>", escaped(&judged.name()));
     for damaged in &judged.damaged {
         let _ = writeln!(page, "<p class=\"broken\">damaged: {}</p>", escaped(&damaged.error));
     }
@@ -141,8 +144,9 @@ fn days(page: &mut String, judged: &Judged, report: &Report) {
     for (score, day) in days.iter().take(DAYS) {
         let _ = writeln!(
             page,
-            "<tr><td>{}</td><td class=\"n\">{score:.4}</td><td class=\"n\">{}</td><td>{}</td></tr>",
+            "<tr><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td>{}</td></tr>",
             date(day.day),
+            shown(*score),
             grouped(day.trades),
             broken(day, &report.suite)
         );

@@ -6,6 +6,7 @@ use barflow_operators::quality::day::{DayReport, Example};
 use barflow_operators::quality::suite::{Severity, Suite};
 use serde_json::{Map, Value, json};
 
+use super::inputs::Damaged;
 use super::report::{Line, Report, date, lines, passes};
 use super::run::Judged;
 
@@ -13,18 +14,26 @@ use super::run::Judged;
 pub fn value(report: &Report) -> Value {
     let instruments: Vec<Value> =
         report.instruments.iter().map(|judged| instrument(judged, &report.suite)).collect();
-    json!({ "passes": report.passes(), "instruments": instruments })
+    json!({
+        "passes": report.passes(),
+        "damaged": damaged(&report.unopened),
+        "instruments": instruments,
+    })
+}
+
+fn damaged(files: &[Damaged]) -> Value {
+    let said =
+        |file: &Damaged| json!({ "path": file.path.display().to_string(), "error": file.error });
+    files.iter().map(said).collect()
 }
 
 fn instrument(judged: &Judged, suite: &Suite) -> Value {
-    let damaged = judged.damaged.iter().map(
-        |damaged| json!({ "path": damaged.path.display().to_string(), "error": damaged.error }),
-    );
     json!({
-        "instrument": judged.instrument.as_str(),
+        "instrument": judged.feed.instrument.as_str(),
+        "input": judged.feed.input.as_str(),
         "passes": passes(judged, suite),
         "files": judged.files,
-        "damaged": damaged.collect::<Vec<_>>(),
+        "damaged": damaged(&judged.damaged),
         "expectations": lines(judged, suite).iter().map(line).collect::<Vec<_>>(),
         "days": judged.days.iter().map(|day| a_day(day, suite)).collect::<Vec<_>>(),
     })
@@ -85,7 +94,7 @@ pub fn quarantine(report: &Report, mut out: impl Write) -> io::Result<u64> {
                 }
                 for example in &count.examples {
                     let mut line = json!({
-                        "instrument": judged.instrument.as_str(),
+                        "instrument": judged.feed.instrument.as_str(),
                         "expectation": check.as_str(),
                     });
                     if let (Value::Object(line), Value::Object(rest)) =

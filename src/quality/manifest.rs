@@ -1,10 +1,15 @@
-//! What a store says of its files: `manifest.jsonl`, one line per event of a file.
+//! What a store says of its files: `manifest.jsonl`, one line per event of a file, and
+//! `conversions.jsonl`, which archives became which trades.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use barflow_replay::checksum::published_sum;
+use barflow_replay::error::ReplayError;
+use barflow_replay::store::journal::{Journal, Known};
+use barflow_replay::trades_parquet::facts::Facts;
 use serde_json::Value;
 
 /// What was written down of a file; the last line that says it counts.
@@ -21,19 +26,21 @@ pub struct Recorded {
 pub struct Manifest {
     root: PathBuf,
     files: BTreeMap<PathBuf, Recorded>,
+    conversions: Known,
 }
 
 impl Manifest {
-    /// Reads `DIR/manifest.jsonl`. A store without one has an empty manifest; lines and keys that
-    /// are not understood say nothing (an append that was cut short leaves such a line).
+    /// Reads both. A store without a manifest has an empty one; lines and keys of it that are not
+    /// understood say nothing (an append that was cut short leaves such a line).
     ///
     /// # Errors
-    /// When it is there and cannot be read.
-    pub fn of_store(store: &Path) -> io::Result<Self> {
-        let text = match fs::read_to_string(store.join("manifest.jsonl")) {
+    /// When one is there and cannot be read, or the journal of conversions is damaged.
+    pub fn of_store(store: &Path) -> Result<Self, ReplayError> {
+        let path = store.join("manifest.jsonl");
+        let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(error),
+            Err(error) => return Err(ReplayError::io("read", &path, error)),
         };
         let mut files: BTreeMap<PathBuf, Recorded> = BTreeMap::new();
         for line in text.lines() {
@@ -48,7 +55,7 @@ impl Manifest {
                 file.rows = Some(rows);
             }
         }
-        Ok(Self { root: store.to_owned(), files })
+        Ok(Self { root: store.to_owned(), files, conversions: Journal::read(store)? })
     }
 
     /// What is recorded of a file: its path is written absolute or from the store's root on.
@@ -56,17 +63,24 @@ impl Manifest {
         let inside = path.strip_prefix(&self.root).unwrap_or(path);
         self.files.get(inside).or_else(|| self.files.get(path))
     }
-}
 
-/// Where a store keeps what is to be judged: its trades as Parquet, or else the archives.
-pub fn inputs(store: &Path) -> String {
-    let trades = store.join("trades");
-    let pattern = format!("{}/**/*.parquet", glob::Pattern::escape(&trades.to_string_lossy()));
-    let converted = glob::glob(&pattern).is_ok_and(|mut found| found.any(|path| path.is_ok()));
-    let folder = if converted { trades } else { store.join("archive") };
-    // A folder of files that is no store is judged as it is.
-    let folder = if folder.exists() { folder } else { store.to_owned() };
-    folder.display().to_string()
+    /// Rows of an archive: as listed, or as counted when it was converted, by its checksum.
+    pub fn rows(&self, archive: &Path) -> Option<u64> {
+        let listed = self.get(archive);
+        listed.and_then(|file| file.rows).or_else(|| {
+            let published = || published_sum(archive).ok().flatten().map(|(_, sum)| sum);
+            let sha256 = listed.and_then(|file| file.sha256.clone()).or_else(published)?;
+            Some(self.conversions.find(&sha256)?.source_rows)
+        })
+    }
+
+    /// Holds a file of trades against what was noted when it was made.
+    ///
+    /// # Errors
+    /// When rows are missing, or too many.
+    pub fn agrees(&self, trades: &Path) -> Result<(), ReplayError> {
+        self.conversions.agrees(&Facts::read(trades)?)
+    }
 }
 
 #[cfg(test)]
@@ -84,17 +98,5 @@ mod tests {
         let manifest = Manifest::of_store(store.path()).unwrap();
         let recorded = manifest.get(&store.path().join("archive/a.zip")).unwrap();
         assert_eq!(*recorded, Recorded { sha256: Some("bb".into()), rows: Some(7) });
-    }
-
-    #[test]
-    fn parquet_comes_before_archives() {
-        let store = tempfile::tempdir().unwrap();
-        let root = store.path().display().to_string();
-        assert_eq!(inputs(store.path()), root);
-        fs::create_dir_all(store.path().join("archive")).unwrap();
-        assert_eq!(inputs(store.path()), format!("{root}/archive"));
-        fs::create_dir_all(store.path().join("trades/x")).unwrap();
-        fs::write(store.path().join("trades/x/a.parquet"), "").unwrap();
-        assert_eq!(inputs(store.path()), format!("{root}/trades"));
     }
 }

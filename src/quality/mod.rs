@@ -1,8 +1,8 @@
 //! Expectations held against files: what `barflow quality` runs and reports.
 //!
 //! ```text
-//! files, folders, a store ─► plan ─► one judge per instrument (operators::quality) ─► report
-//!                             └────► checksums, recorded rows ──────────────────────┘
+//! files, folders, a store ─► inputs ─► one judge per instrument (operators::quality) ─► report
+//!                              └─────► checksums, recorded rows ─────────────────────┘
 //! ```
 //!
 //! **Invariant:** the judging itself is `operators::quality`, the same machine as in the live graph;
@@ -12,6 +12,7 @@ pub mod files;
 pub mod footer;
 pub mod gx;
 pub mod html;
+pub mod inputs;
 pub mod json;
 pub mod manifest;
 pub mod plots;

@@ -4,7 +4,8 @@ use barflow_operators::quality::day::{DayReport, Example};
 use barflow_operators::quality::suite::{Check, Severity, Suite};
 use jiff::civil::Date;
 
-use super::run::{Damaged, Judged};
+use super::inputs::Damaged;
+use super::run::Judged;
 
 /// Everything that was found.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,6 +14,8 @@ pub struct Report {
     pub suite: Suite,
     /// By instrument.
     pub instruments: Vec<Judged>,
+    /// Files that could not even be opened, of whichever instrument.
+    pub unopened: Vec<Damaged>,
 }
 
 /// How an expectation stands.
@@ -97,12 +100,13 @@ pub fn lines<'a>(judged: &'a Judged, suite: &Suite) -> Vec<Line<'a>> {
 impl Report {
     /// Whether no expectation is broken that matters more than a warning, and no file is damaged.
     pub fn passes(&self) -> bool {
-        self.instruments.iter().all(|judged| passes(judged, &self.suite))
+        self.unopened.is_empty()
+            && self.instruments.iter().all(|judged| passes(judged, &self.suite))
     }
 
-    /// Damaged files of all instruments.
+    /// All damaged files.
     pub fn damaged(&self) -> impl Iterator<Item = &Damaged> {
-        self.instruments.iter().flat_map(|judged| &judged.damaged)
+        self.unopened.iter().chain(self.instruments.iter().flat_map(|judged| &judged.damaged))
     }
 
     /// Scores of all days of all instruments, the worst first; days that nothing could be judged on
@@ -122,6 +126,12 @@ impl Report {
 pub fn passes(judged: &Judged, suite: &Suite) -> bool {
     let broken = |line: &Line<'_>| line.verdict() == Verdict::Broken;
     judged.damaged.is_empty() && !lines(judged, suite).iter().any(broken)
+}
+
+/// A score with four decimals; `1.0000` only where nothing offends.
+pub fn shown(score: f64) -> String {
+    let most = if score < 1.0 { 0.9999 } else { 1.0 };
+    format!("{:.4}", score.min(most))
 }
 
 /// `2024-03-01`.

@@ -1,23 +1,26 @@
 //! Reads files, one thread per instrument, and has them judged.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use barflow_operators::instrument::InstrumentId;
+use barflow_operators::batch::{Feed, InputKind};
 use barflow_operators::intake::Intake;
 use barflow_operators::quality::day::DayReport;
+use barflow_operators::quality::day_of;
 use barflow_operators::quality::judge::{Judge, Known};
 use barflow_operators::quality::suite::Suite;
 use barflow_replay::error::ReplayError;
-use barflow_replay::plan::{InstrumentPlan, Plan};
+use barflow_replay::plan::InstrumentPlan;
 use barflow_replay::progress::Progress;
+use barflow_replay::store::layout;
 use barflow_replay::stream::{InstrumentStream, ReadOptions};
 
 use super::files;
+use super::inputs::{Damaged, Inputs};
 use super::manifest::Manifest;
+use super::report::Report;
 
 /// How files are judged.
 #[derive(Clone, Debug)]
@@ -38,20 +41,11 @@ pub struct Settings {
     pub progress: Progress,
 }
 
-/// A file that could not be read to its end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Damaged {
-    /// Which.
-    pub path: PathBuf,
-    /// What is wrong.
-    pub error: String,
-}
-
 /// What one instrument came to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judged {
-    /// Which.
-    pub instrument: InstrumentId,
+    /// Which, and whether it is made of trades or aggregates.
+    pub feed: Arc<Feed>,
     /// Files read.
     pub files: usize,
     /// One report per day, in order.
@@ -60,14 +54,26 @@ pub struct Judged {
     pub damaged: Vec<Damaged>,
 }
 
+impl Judged {
+    /// `binance:spot:BTCUSDT`, with ` aggTrades` behind it where it is made of these.
+    pub fn name(&self) -> String {
+        let instrument = &self.feed.instrument;
+        match self.feed.input {
+            InputKind::Trades => instrument.to_string(),
+            InputKind::AggTrades => format!("{instrument} {}", layout::kind(self.feed.input)),
+        }
+    }
+}
+
 /// Rows per batch.
 const BATCH_ROWS: usize = 8192;
 
-/// Judges all instruments of a plan, in its order.
+/// Judges all instruments, in the order of the plan.
 ///
 /// # Errors
 /// What the system refuses. Damaged files are no errors but findings.
-pub fn judge(plan: Plan, settings: &Settings) -> Result<Vec<Judged>, ReplayError> {
+pub fn judge(inputs: Inputs, settings: &Settings) -> Result<Report, ReplayError> {
+    let Inputs { plan, archives, damaged } = inputs;
     let instruments: Vec<_> = plan.instruments.into_iter().map(|i| Mutex::new(Some(i))).collect();
     let results: Vec<_> = instruments.iter().map(|_| Mutex::new(None)).collect();
     let next = AtomicUsize::new(0);
@@ -76,7 +82,7 @@ pub fn judge(plan: Plan, settings: &Settings) -> Result<Vec<Judged>, ReplayError
             let at = next.fetch_add(1, Ordering::Relaxed);
             let Some(slot) = instruments.get(at) else { return };
             let plan = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let judged = plan.map(|plan| judge_instrument(plan, settings));
+            let judged = plan.map(|plan| judge_instrument(plan, &archives, settings));
             *results[at].lock().unwrap_or_else(PoisonError::into_inner) = judged;
         }
     };
@@ -87,7 +93,10 @@ pub fn judge(plan: Plan, settings: &Settings) -> Result<Vec<Judged>, ReplayError
         take();
     });
     let results = results.into_iter();
-    results.filter_map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
+    let results =
+        results.filter_map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner));
+    let instruments: Result<_, _> = results.collect();
+    Ok(Report { suite: settings.suite.clone(), instruments: instruments?, unopened: damaged })
 }
 
 /// What is known of an instrument's files before they are read.
@@ -97,18 +106,18 @@ pub fn known(plan: &InstrumentPlan, from: Option<i64>, to: Option<i64>) -> Known
     Known { from, to, own_quotes }
 }
 
-fn judge_instrument(plan: InstrumentPlan, settings: &Settings) -> Result<Judged, ReplayError> {
+fn judge_instrument(
+    plan: InstrumentPlan,
+    archives: &[InstrumentPlan],
+    settings: &Settings,
+) -> Result<Judged, ReplayError> {
     let known = known(&plan, settings.from, settings.to);
     let mut judge = Judge::new(settings.suite.clone(), known);
     if settings.keep_all {
         judge = judge.keeping_all();
     }
-    let mut judged = Judged {
-        instrument: plan.feed.instrument.clone(),
-        files: plan.files.len(),
-        days: Vec::new(),
-        damaged: Vec::new(),
-    };
+    let mut judged =
+        Judged { feed: Arc::clone(&plan.feed), files: 0, days: Vec::new(), damaged: Vec::new() };
     let whole = settings.from.is_none() && settings.to.is_none();
     let read = ReadOptions {
         // Wrong checksums are findings, and the rows behind them are judged all the same.
@@ -139,11 +148,25 @@ fn judge_instrument(plan: InstrumentPlan, settings: &Settings) -> Result<Judged,
                 }
             }
         }
-        rows.push(found.filter(|_| whole));
+        // Plans reach a day beyond what is wanted, whose files are nobody's business.
+        if whole || found != Some(0) {
+            rows.push((file, found.filter(|_| whole)));
+        }
     }
     judge.finish(&mut judged.days);
-    for (file, rows) in plan.files.iter().zip(rows) {
-        files::judge(file, rows, &settings.manifest, &settings.suite, &mut judged.days);
+    judged.files = rows.len();
+    for (file, rows) in rows {
+        let day = day_of(file.first_time.max(settings.from.unwrap_or(i64::MIN)));
+        files::judge(file, day, rows, &settings.manifest, &settings.suite, &mut judged.days);
+    }
+    let same = |other: &&InstrumentPlan| {
+        (&other.feed.instrument, other.feed.input) == (&plan.feed.instrument, plan.feed.input)
+    };
+    let archives = archives.iter().filter(|_| whole).filter(same);
+    for file in archives.flat_map(|archives| &archives.files) {
+        judged.files += 1;
+        let day = day_of(file.first_time);
+        files::judge(file, day, None, &settings.manifest, &settings.suite, &mut judged.days);
     }
     Ok(judged)
 }

@@ -2,28 +2,31 @@
 
 use std::fmt::Write as _;
 
-use super::report::{Report, broken, date, lines, passes, said};
+use super::report::{Report, broken, date, lines, passes, said, shown};
 use super::run::Judged;
 use crate::cli::summary::grouped;
 
 /// The whole report; the `days` worst days are listed.
 pub fn text(report: &Report, days: usize) -> String {
     let mut text = String::new();
+    // Writing to a String cannot fail.
+    for damaged in &report.unopened {
+        let _ = writeln!(text, "DAMAGED: {}", damaged.error);
+    }
     for judged in &report.instruments {
         instrument(&mut text, judged, report);
     }
     let worst = report.worst_days();
     let below = worst.iter().filter(|(_, _, score)| *score < 1.0).count();
-    // Writing to a String cannot fail.
     let _ = writeln!(text, "data quality score: {below} of {} days below 1", worst.len());
-    let width =
-        worst.iter().take(days).map(|(judged, _, _)| judged.instrument.as_str().len()).max();
+    let width = worst.iter().take(days).map(|(judged, _, _)| judged.name().len()).max();
     let width = width.unwrap_or_default();
     for (judged, day, score) in worst.iter().take(days) {
         let mut line = format!(
-            "  {:width$} {} {score:.4} {:>12} trades",
-            judged.instrument.as_str(),
+            "  {:width$} {} {} {:>12} trades",
+            judged.name(),
             date(day.day),
+            shown(*score),
             grouped(day.trades),
         );
         let broken = broken(day, &report.suite);
@@ -45,7 +48,7 @@ fn instrument(text: &mut String, judged: &Judged, report: &Report) {
     let _ = writeln!(
         text,
         "{}: {verdict}; {} trades, {} day{}, {} file{}",
-        judged.instrument,
+        judged.name(),
         grouped(trades),
         judged.days.len(),
         s(judged.days.len()),
