@@ -22,6 +22,7 @@ pub mod graph;
 pub mod history;
 pub mod live;
 pub mod parallel;
+pub mod quality;
 pub mod quarantine;
 pub mod recordings;
 pub mod serving;

@@ -21,6 +21,7 @@ pub mod measure;
 pub mod pool;
 pub mod position;
 pub mod published;
+pub mod quality;
 pub mod revision;
 pub mod sequence;
 pub mod sign;

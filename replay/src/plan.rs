@@ -194,7 +194,10 @@ fn is_input(path: &Path) -> bool {
 }
 
 /// What a file is; None if its name says that none of its trades are wanted.
-fn recognise(
+///
+/// # Errors
+/// When it is empty, damaged or of a layout that nobody knows.
+pub fn recognise(
     path: &Path,
     options: &PlanOptions,
 ) -> Result<Option<(Feed, PlannedFile)>, ReplayError> {

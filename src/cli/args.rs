@@ -40,6 +40,8 @@ pub enum Command {
     Diff(super::diff::DiffArgs),
     /// Make the bars of trade files again and compare them with an output, for audits
     Verify(Box<super::verify::VerifyArgs>),
+    /// Hold trade files against expectations: a score per day, a verdict, a report
+    Quality(Box<super::quality::QualityArgs>),
     /// Measure after how many trades bars no longer depend on where they began
     SyncReport(Box<super::sync_report::SyncReportArgs>),
     /// Say where jobs stand, or forget it
@@ -220,6 +222,10 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "WINDOW", env = "BARFLOW_REVISION_WINDOW")]
     pub revision_window: Option<String>,
 
+    /// Hold the trades against these expectations on the way (TOML, docs/quality.md)
+    #[arg(long, value_name = "SUITE", env = "BARFLOW_QUALITY", value_hint = ValueHint::FilePath)]
+    pub quality: Option<String>,
+
     /// Trades that may wait for a missing id [default: 1024]
     #[arg(long, value_name = "N", env = "BARFLOW_REORDER_WINDOW", hide_short_help = true)]
     pub reorder_window: Option<String>,
@@ -253,6 +259,7 @@ impl ReplayArgs {
             ("trades", "--sink-trades", &self.sink_trades),
             ("corrections", "--corrections", &self.corrections),
             ("revision_window", "--revision-window", &self.revision_window),
+            ("quality", "--quality", &self.quality),
             ("reorder_window", "--reorder-window", &self.reorder_window),
             ("batch_rows", "--batch-rows", &self.batch_rows),
         ] {

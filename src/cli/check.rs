@@ -6,6 +6,7 @@ use crate::config::bars::BarBook;
 use crate::config::file::ConfigFile;
 use crate::config::live::LiveSettings;
 use crate::config::problem::Problems;
+use crate::config::quality;
 use crate::config::replay::{ReplaySettings, Typed};
 use crate::config::sweep::{SweepSettings, TypedSweep};
 
@@ -16,7 +17,8 @@ use crate::config::sweep::{SweepSettings, TypedSweep};
 pub fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
     let mut problems = Problems::default();
     for path in &args.files {
-        match ConfigFile::read(path).and_then(understand) {
+        let origin = path.display().to_string();
+        match ConfigFile::read(path).and_then(|file| understand(file, &origin)) {
             Ok(what) => println!("{}: ok ({what})", path.display()),
             Err(found) => problems.0.extend(found.0),
         }
@@ -25,7 +27,11 @@ pub fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
 }
 
 /// What a file would do; a file with feeds is for live runs, any other for replays.
-fn understand(file: ConfigFile) -> Result<String, Problems> {
+fn understand(file: ConfigFile, origin: &str) -> Result<String, Problems> {
+    if !file.expect.is_empty() {
+        let suite = quality::understand(file, origin)?;
+        return Ok(format!("{} expectations", suite.expectations().len()));
+    }
     if file.sections.contains_key("grid") || file.sections.contains_key("sweep") {
         let settings = SweepSettings::understand(file, TypedSweep::default())?;
         return Ok(format!("a grid of {} configurations", settings.grid.points.len()));

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use barflow_operators::dataflow::validate::{RejectPolicy, ValidateOptions};
 use barflow_operators::intake::Reject;
 use barflow_operators::pool::BatchPool;
+use barflow_operators::quality::judge::Known;
 use barflow_replay::error::ReplayError;
 use clap::{Args, ValueHint};
 
@@ -34,6 +35,7 @@ use crate::feeds::hub::Outlets;
 use crate::feeds::session::SessionFault;
 use crate::graph::assemble::{GraphOptions, OnReject};
 use crate::graph::flow::EpochClock;
+use crate::graph::quality::Quality;
 use crate::graph::revised::Revised;
 use crate::graph::run::{Feeder, Pace, run as run_graph};
 use crate::graph::stop::{Cause, Stop};
@@ -165,6 +167,10 @@ pub struct LiveArgs {
     #[arg(long, value_name = "WINDOW", env = "BARFLOW_REVISION_WINDOW")]
     pub revision_window: Option<String>,
 
+    /// Hold the trades against these expectations (TOML, docs/quality.md)
+    #[arg(long, value_name = "SUITE", env = "BARFLOW_QUALITY", value_hint = ValueHint::FilePath)]
+    pub quality: Option<String>,
+
     /// Also record all frames into this folder
     #[arg(long, value_name = "FOLDER", env = "BARFLOW_RECORD", value_hint = ValueHint::DirPath)]
     pub record: Option<String>,
@@ -195,6 +201,7 @@ impl LiveArgs {
             ("gaps", "--gaps", &self.gaps),
             ("on_gap", "--on-gap", &self.on_gap),
             ("revision_window", "--revision-window", &self.revision_window),
+            ("quality", "--quality", &self.quality),
             ("record", "--record", &self.record),
             ("report_every", "--report-every", &self.report_every),
             ("metrics", "--metrics", &self.metrics),
@@ -362,6 +369,8 @@ pub(super) fn execute(mut settings: LiveSettings, run: Run) -> Result<Outcome, F
     let (tally, revised) = (Tally::default(), Revised::default());
     let book = Book::new(settings.bars.clone());
     let shared = book.clone();
+    // Feeds say when they are down in their own way; what lies before the first trade was not ours.
+    let quality = settings.quality.clone().map(|suite| Quality::new(suite, |_| Known::default()));
     let options = GraphOptions {
         specs_of: Arc::new(move |feed| shared.now().for_feed(feed)),
         validate: ValidateOptions {
@@ -378,6 +387,7 @@ pub(super) fn execute(mut settings: LiveSettings, run: Run) -> Result<Outcome, F
         daily: None,
         tally: tally.clone(),
         stop: stop.clone(),
+        quality: quality.clone(),
         clock: EpochClock::default(),
         latency: latency.clone(),
         checkpoints: begun.checkpoints,
@@ -425,6 +435,7 @@ pub(super) fn execute(mut settings: LiveSettings, run: Run) -> Result<Outcome, F
             .or_else(|| stop.asker())
             .map(|who| format!("stopped by {who}")),
         revised: revises.then(|| revised.totals()),
+        quality: quality.as_ref().map(Quality::days),
         workers: &workers,
         remarks: &remarks,
     };

@@ -23,6 +23,7 @@ pub mod live;
 pub mod mesh;
 pub mod parallel;
 pub mod progress;
+pub mod quality;
 pub mod record;
 pub mod replay;
 pub mod revisions;
@@ -70,6 +71,7 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Verify(args) => verify::run(*args),
         Command::Checkpoints(args) => checkpoints::run(&args),
         Command::Sweep(args) => sweep::run(&args),
+        Command::Quality(args) => quality::run(&args),
         Command::SyncReport(args) => sync_report::run(*args),
         Command::Live(args) => live::run(*args),
         Command::Record(args) => record::run(*args),

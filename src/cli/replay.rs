@@ -9,6 +9,8 @@ use barflow_operators::dataflow::validate::{RejectPolicy, Sequenced, ValidateOpt
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::intake::Reject;
 use barflow_operators::pool::BatchPool;
+use barflow_operators::quality::judge::Known;
+use barflow_operators::quality::suite::Suite;
 use barflow_replay::corrections::Corrections;
 use barflow_replay::error::ReplayError;
 use barflow_replay::plan::{InstrumentPlan, Plan};
@@ -31,12 +33,14 @@ use crate::delivery::{JobPlan, Resumption, Taken};
 use crate::graph::assemble::{GraphOptions, OnReject};
 use crate::graph::daily::Daily;
 use crate::graph::flow::EpochClock;
+use crate::graph::quality::Quality;
 use crate::graph::revised::Revised;
 use crate::graph::run::{Feeder, Pace, Workers, run as run_graph};
 use crate::graph::stop::{Cause, Stop};
 use crate::graph::tally::Tally;
 use crate::graph::workers::Share;
 use crate::history::{feeders, remarks};
+use crate::quality::run::known;
 use crate::quarantine::Quarantine;
 use crate::recordings::{RecordingOptions, Recordings};
 use crate::sinks::atomic_file::{AtomicFile, refused};
@@ -166,6 +170,7 @@ pub(super) fn replay_into(
     };
     let (tally, revised) = (Tally::default(), Revised::default());
     let daily = settings.daily.as_ref().map(|_| Daily::default());
+    let quality = settings.quality.clone().map(|suite| source.expect(suite, settings));
     let book = settings.bars.clone();
     let options = GraphOptions {
         specs_of: Arc::new(move |feed| book.for_feed(feed)),
@@ -183,6 +188,7 @@ pub(super) fn replay_into(
         daily: daily.clone(),
         tally: tally.clone(),
         stop: stop.clone(),
+        quality: quality.clone(),
         clock: EpochClock::default(),
         latency: Latency::default(),
         checkpoints: begun.checkpoints,
@@ -228,6 +234,7 @@ pub(super) fn replay_into(
             elapsed: started.elapsed(),
             stopped: stopped_by(&signals, &stop, &tally),
             revised: window.map(|_| revised.totals()),
+            quality: quality.as_ref().map(Quality::days),
             workers: &workers,
             remarks: &remarks,
         };
@@ -387,6 +394,20 @@ impl Source {
             // Inverse contracts: the quote value is not price times quantity to the last bit.
             Self::Recordings(found) => found.instruments().into_iter().map(|i| (i, true)).collect(),
         }
+    }
+
+    /// What is expected of the trades, with what is known of them.
+    fn expect(&self, suite: Suite, settings: &ReplaySettings) -> Quality {
+        let (from, to) = (settings.from, settings.to);
+        let known: BTreeMap<InstrumentId, Known> = match self {
+            Self::Files(plan) => {
+                let of = |i: &InstrumentPlan| (i.feed.instrument.clone(), known(i, from, to));
+                plan.instruments.iter().map(of).collect()
+            }
+            Self::Recordings(_) => BTreeMap::new(),
+        };
+        let other = Known { from, to, own_quotes: false };
+        Quality::new(suite, move |instrument| known.get(instrument).copied().unwrap_or(other))
     }
 
     /// Lanes have put recorded trades in order already.

@@ -9,13 +9,18 @@ use barflow_operators::dataflow::ledger::FactKind;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::sequence::Gap;
 
+use crate::graph::quality::QualityDays;
 use crate::graph::revised::Totals;
 use crate::graph::tally::Tally;
 use crate::graph::workers::Workers;
+use crate::quality::report::{date, shown};
 use crate::sinks::SinkReport;
 
 /// Gaps listed one by one per instrument; all are counted.
 const GAPS_LISTED: usize = 5;
+
+/// Days listed with their scores, the worst first.
+const DAYS_LISTED: usize = 10;
 
 /// Everything the summary tells.
 pub struct Summary<'a> {
@@ -31,6 +36,8 @@ pub struct Summary<'a> {
     pub stopped: Option<String>,
     /// What corrections came to, if the past can be corrected.
     pub revised: Option<Totals>,
+    /// How expectations stand, if there are any.
+    pub quality: Option<QualityDays>,
     /// Which process of which this is.
     pub workers: &'a Workers,
     /// Remarks, such as a fallback to the tick rule.
@@ -98,6 +105,9 @@ impl Summary<'_> {
         }
         if let Some(revised) = &self.revised {
             describe_revisions(&mut text, revised);
+        }
+        if let Some(quality) = &self.quality {
+            describe_quality(&mut text, quality);
         }
         for remark in self.remarks {
             let _ = writeln!(text, "note: {remark}");
@@ -185,6 +195,24 @@ fn describe_revisions(text: &mut String, revised: &Totals) {
         let at = |quantile| grouped(revised.recomputed.value_at_quantile(quantile));
         let (p50, p99) = (at(0.5), at(0.99));
         let _ = writeln!(text, "trades fed again per correction: p50 {p50}, p99 {p99}");
+    }
+}
+
+/// The days of the lowest scores.
+fn describe_quality(text: &mut String, quality: &QualityDays) {
+    let mut days: Vec<_> =
+        quality.iter().filter_map(|(key, day)| Some((day.score()?, key, day))).collect();
+    days.sort_by(|a, b| a.0.total_cmp(&b.0));
+    for (score, (instrument, day), counts) in days.iter().take(DAYS_LISTED) {
+        let broken = match counts.broken() {
+            broken if broken.is_empty() => broken,
+            broken => format!(" ({broken})"),
+        };
+        let _ = writeln!(text, "quality: {instrument} {} {}{broken}", date(*day), shown(*score));
+    }
+    if days.len() > DAYS_LISTED {
+        let more = days.len() - DAYS_LISTED;
+        let _ = writeln!(text, "quality: and {more} days more, none of a lower score");
     }
 }
 

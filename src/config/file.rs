@@ -17,6 +17,8 @@ pub struct ConfigFile {
     pub bars: Vec<(String, Section)>,
     /// `[feeds.NAME]`, in the order of the file.
     pub feeds: Vec<(String, Section)>,
+    /// `[expect.NAME]`, in the order of the file.
+    pub expect: Vec<(String, Section)>,
 }
 
 const SECTIONS: [&str; 6] = ["replay", "live", "sink", "kafka", "sweep", "grid"];
@@ -60,8 +62,13 @@ impl ConfigFile {
                 problems.add(at, format!("\"{name}\" belongs into a section such as [replay]"));
                 continue;
             };
-            if name == "bars" || name == "feeds" {
-                let named = if name == "bars" { &mut file.bars } else { &mut file.feeds };
+            let named = match name.as_str() {
+                "bars" => Some(&mut file.bars),
+                "feeds" => Some(&mut file.feeds),
+                "expect" => Some(&mut file.expect),
+                _ => None,
+            };
+            if let Some(named) = named {
                 for (key, value) in inner {
                     let at = format!("{origin}:{}", line_of(text, key.span().start));
                     let key = key.into_inner().into_owned();
@@ -78,18 +85,18 @@ impl ConfigFile {
             } else if SECTIONS.contains(&name.as_str()) {
                 file.add(&name, at, inner, origin, text, &mut problems);
             } else {
-                let known = SECTIONS.iter().copied().chain(["bars", "feeds"]);
+                let known = SECTIONS.iter().copied().chain(["bars", "feeds", "expect"]);
                 let hint = suggestion(&name, known);
                 let message = format!(
                     "unknown section [{name}]{hint}; there are [replay], [live], \
-                     [feeds.NAME], [sink], [kafka], [kafka.properties], [bars.NAME], [sweep] \
-                     and [grid]"
+                     [feeds.NAME], [sink], [kafka], [kafka.properties], [bars.NAME], [sweep], \
+                     [grid] and [expect.NAME]"
                 );
                 problems.add(at, message);
             }
         }
         // Tables come sorted by name; people expect their own order.
-        for named in [&mut file.bars, &mut file.feeds] {
+        for named in [&mut file.bars, &mut file.feeds, &mut file.expect] {
             named.sort_by_key(|(_, section)| line_number(&section.origin));
         }
         problems.or(file)

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use barflow_operators::instrument::InstrumentId;
+use barflow_operators::quality::suite::Suite;
 use barflow_operators::revision::Window;
 
 use super::bars::BarBook;
@@ -13,6 +14,7 @@ use super::file::ConfigFile;
 use super::kafka::KafkaOptions;
 use super::mesh::MeshSettings;
 use super::problem::Problems;
+use super::quality::suite;
 use super::replay::{SINKS, SinkKind, Typed, bar_book, over};
 use super::revisions::window;
 use super::section::Section;
@@ -69,6 +71,8 @@ pub struct LiveSettings {
     pub metrics: Option<std::net::SocketAddr>,
     /// How much of the past is retained for late trades; none: they cannot be applied.
     pub revision_window: Option<Window>,
+    /// What is expected of the trades; none: nothing.
+    pub quality: Option<Suite>,
     /// How long an idle worker polls before it sleeps.
     pub idle_spin: Duration,
 }
@@ -100,6 +104,7 @@ impl LiveSettings {
             report_every: duration(&mut live, "report_every", p, Duration::from_secs(60)),
             metrics: live.parse("metrics", "an address such as 127.0.0.1:9464", p),
             revision_window: live.parse_with("revision_window", window, p),
+            quality: suite(&mut live, p),
             idle_spin: duration(&mut live, "idle_spin", p, Duration::from_millis(1))
                 .unwrap_or_default(),
             sink: kind,

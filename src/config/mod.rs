@@ -12,6 +12,7 @@ pub mod kafka;
 pub mod live;
 pub mod mesh;
 pub mod problem;
+pub mod quality;
 pub mod replay;
 pub mod revisions;
 pub mod section;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use barflow_operators::batch::InputKind;
 use barflow_operators::instrument::InstrumentId;
+use barflow_operators::quality::suite::Suite;
 use barflow_operators::revision::Window;
 use barflow_replay::error::ReplayError;
 use barflow_replay::plan::{Plan, PlanOptions, plan};
@@ -18,6 +19,7 @@ use super::file::ConfigFile;
 use super::kafka::KafkaOptions;
 use super::mesh::MeshSettings;
 use super::problem::Problems;
+use super::quality::suite;
 use super::revisions::window;
 use super::section::Section;
 use crate::feeds::venue::Channel;
@@ -111,6 +113,8 @@ pub struct ReplaySettings {
     /// How much of the past is retained for corrections and late trades; none: they cannot be
     /// applied.
     pub revision_window: Option<Window>,
+    /// What is expected of the trades; none: nothing.
+    pub quality: Option<Suite>,
 }
 
 /// The words for kinds of input, as in the names of archives.
@@ -181,6 +185,7 @@ impl ReplaySettings {
             trades: replay.text("trades", problems_ref).map(|(path, _)| path.into()),
             corrections: replay.text("corrections", problems_ref).map(|(path, _)| path.into()),
             revision_window: replay.parse_with("revision_window", window, problems_ref),
+            quality: suite(&mut replay, problems_ref),
             sink: kind,
             out: sink.text("out", problems_ref).map(|(path, _)| path.into()),
             kafka: KafkaOptions::understand(kafka, file.take("kafka.properties"), problems_ref),
@@ -295,6 +300,10 @@ impl ReplaySettings {
         }
         if self.daily.is_some() {
             add("parallel has no sums by day: leave one of the two out".to_owned());
+        }
+        if self.quality.is_some() {
+            add("parallel judges nothing: hold the trades against expectations with `barflow quality`"
+                .to_owned());
         }
         if self.delivery.is_exactly_once() {
             add("parallel keeps no checkpoints: say delivery = \"at-least-once\" (--delivery \

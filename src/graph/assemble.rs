@@ -7,6 +7,7 @@ use barflow_operators::dataflow::Epoch;
 use barflow_operators::dataflow::bars::{BarUpdate, bars};
 use barflow_operators::dataflow::daily::daily;
 use barflow_operators::dataflow::ledger::{Fact, FactKind, totals};
+use barflow_operators::dataflow::quality::{day_totals, quality};
 use barflow_operators::dataflow::validate::{Sequenced, ValidateOptions, validate};
 use barflow_operators::desk::Joined;
 use barflow_operators::instrument::InstrumentId;
@@ -24,6 +25,7 @@ use super::checkpoints::Checkpoints;
 use super::daily::Daily;
 use super::flow::{EpochClock, Intakes, source};
 use super::handover::Handover;
+use super::quality::Quality;
 use super::stop::Stop;
 use super::tally::Tally;
 use super::transactions::transactions;
@@ -61,6 +63,8 @@ pub struct GraphOptions {
     pub tally: Tally,
     /// How the run ends.
     pub stop: Stop,
+    /// What is expected of the input, if anything: costs nothing if not.
+    pub quality: Option<Quality>,
     /// Hands out epochs.
     pub clock: EpochClock,
     /// How long bars of live feeds take.
@@ -82,6 +86,7 @@ impl GraphOptions {
             daily: None,
             tally: Tally::default(),
             stop: Stop::new(),
+            quality: None,
             clock: EpochClock::default(),
             latency: Latency::default(),
             checkpoints: None,
@@ -99,6 +104,21 @@ pub fn assemble(
 ) {
     let handed_over = ProbeHandle::new();
     let intakes = source(scope, intakes, options.clock.clone(), handed_over.clone());
+
+    // Before anything is put in order or set aside: that is what there is to judge.
+    let intakes = match &options.quality {
+        Some(expectations) => {
+            let judged = quality(intakes, expectations.expected());
+            let totals = expectations.clone();
+            day_totals(judged.updates).inspect_core(move |event| {
+                if let Ok((_, updates)) = event {
+                    totals.update(updates);
+                }
+            });
+            judged.intakes
+        }
+        None => intakes,
+    };
 
     let cut_short = options.checkpoints.as_ref().map(|_| options.stop.flag());
     let validated = validate(intakes, options.validate.clone(), cut_short);

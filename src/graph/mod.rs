@@ -1,8 +1,11 @@
 //! One dataflow, whatever the source.
 //!
 //! ```text
-//! inlets ─► source ─► validate ─┬─► bars ──┬─► sink ─► commits (bars + positions per closed frontier)
-//!   (bounded channels)          │          ├─► facts ─► totals   (differential)
+//! inlets ─► source ─► quality (if asked for) ─► counts per day (differential)
+//!   (bounded channels)   │
+//!                        ▼
+//!                     validate ─┬─► bars ──┬─► sink ─► commits (bars + positions per closed frontier)
+//!                               │          ├─► facts ─► totals   (differential)
 //!                               ├─► rejects └─► lengths of bars  (histograms)
 //!                               └─► trades (optional trade sink)
 //! ```
@@ -23,6 +26,7 @@ pub mod handover;
 pub mod mesh;
 mod news;
 pub mod outlet;
+pub mod quality;
 pub mod revised;
 pub mod run;
 pub mod stop;

@@ -30,18 +30,7 @@ pub struct Tally {
 impl Tally {
     /// Takes updates of totals: +1 makes a total current, −1 takes it back.
     pub fn update_totals(&self, updates: &[((Fact, isize), u64, isize)]) {
-        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
-        // Withdrawals first: an update of a fact is a withdrawal and an assertion in any order.
-        for ((fact, count), _, _) in updates.iter().filter(|(_, _, diff)| *diff < 0) {
-            if totals.get(fact) == Some(count) {
-                totals.remove(fact);
-            }
-        }
-        let mut asserted: Vec<_> = updates.iter().filter(|(_, _, diff)| *diff > 0).collect();
-        asserted.sort_by_key(|(_, epoch, _)| *epoch);
-        for ((fact, count), _, _) in asserted {
-            totals.insert(fact.clone(), *count);
-        }
+        apply(&mut self.totals.lock().unwrap_or_else(PoisonError::into_inner), updates);
     }
 
     /// Takes bars that stand (+1) or no longer do (−1).
@@ -80,6 +69,24 @@ impl Tally {
     /// The lengths as they stand.
     pub fn lengths(&self) -> Lengths {
         self.lengths.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Brings totals up to date: +1 makes a total current, −1 takes it back.
+pub(super) fn apply<K: Ord + Clone>(
+    totals: &mut BTreeMap<K, isize>,
+    updates: &[((K, isize), u64, isize)],
+) {
+    // Withdrawals first: an update of a fact is a withdrawal and an assertion in any order.
+    for ((fact, count), _, _) in updates.iter().filter(|(_, _, diff)| *diff < 0) {
+        if totals.get(fact) == Some(count) {
+            totals.remove(fact);
+        }
+    }
+    let mut asserted: Vec<_> = updates.iter().filter(|(_, _, diff)| *diff > 0).collect();
+    asserted.sort_by_key(|(_, epoch, _)| *epoch);
+    for ((fact, count), _, _) in asserted {
+        totals.insert(fact.clone(), *count);
     }
 }
 

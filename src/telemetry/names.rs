@@ -1,6 +1,7 @@
 //! Names of all metrics: `barflow_<part>_<noun>_<unit>[_total]`. docs/live.md lists them.
 #![allow(missing_docs)] // Each name says what it counts; the table in docs/live.md says more.
 
+pub const QUALITY: &str = "barflow_data_quality_score";
 pub const FRAMES: &str = "barflow_feed_frames_total";
 pub const TRADES: &str = "barflow_feed_trades_total";
 pub const EXCLUDED: &str = "barflow_feed_excluded_total";

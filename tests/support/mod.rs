@@ -20,5 +20,6 @@ pub mod real;
 pub mod rights;
 pub mod rows;
 pub mod shapes;
+pub mod spoiled;
 pub mod venue;
 pub mod wire;

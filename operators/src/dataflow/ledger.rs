@@ -3,11 +3,13 @@
 //! Counts, gaps and rejects do not depend on the order of trades, and later corrections take some
 //! of them back: they are collections of updates, and differential maintains their totals.
 
-use differential_dataflow::AsCollection;
+use std::hash::Hash;
+
 use differential_dataflow::operators::CountTotal;
 use differential_dataflow::operators::arrange::arrangement::arrange_core;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 use differential_dataflow::trace::implementations::{KeyBatcher, KeySpine};
+use differential_dataflow::{AsCollection, ExchangeData};
 use serde::{Deserialize, Serialize};
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
@@ -107,16 +109,26 @@ const STRETCH: u64 = 1024;
 pub fn totals<'scope>(
     facts: StreamVec<'scope, Epoch, FactUpdate>,
 ) -> StreamVec<'scope, Epoch, ((Fact, isize), Epoch, isize)> {
-    let stretched = facts
+    count(facts, STRETCH, "Facts", |fact| fact.instrument.shard_hash())
+}
+
+/// Maintains the multiplicity of every key, on the worker that `shard` says; totals change at the
+/// end of a stretch of epochs.
+pub(super) fn count<'scope, K: ExchangeData + Hash>(
+    updates: StreamVec<'scope, Epoch, (K, Epoch, isize)>,
+    stretch: u64,
+    name: &str,
+    shard: fn(&K) -> u64,
+) -> StreamVec<'scope, Epoch, ((K, isize), Epoch, isize)> {
+    let stretched = updates
         .as_collection()
-        .delay(|epoch| epoch.saturating_add(STRETCH - 1) / STRETCH * STRETCH)
-        .map(|fact| (fact, ()));
+        .delay(move |epoch| epoch.saturating_add(stretch - 1) / stretch * stretch)
+        .map(|key| (key, ()));
     // To the worker that makes the instrument's bars: with several processes, each then knows all
     // about its own instruments, and nothing about others'.
-    let by_instrument = Exchange::new(|((fact, ()), _, _): &((Fact, ()), Epoch, isize)| {
-        fact.instrument.shard_hash()
-    });
-    let facts: Arranged<'_, TraceAgent<KeySpine<Fact, Epoch, isize>>> =
-        arrange_core(stretched.inner, by_instrument, "Facts", KeyBatcher::new);
-    facts.count_total().inner
+    let by_instrument =
+        Exchange::new(move |((key, ()), _, _): &((K, ()), Epoch, isize)| shard(key));
+    let keys: Arranged<'_, TraceAgent<KeySpine<K, Epoch, isize>>> =
+        arrange_core(stretched.inner, by_instrument, name, KeyBatcher::new);
+    keys.count_total().inner
 }

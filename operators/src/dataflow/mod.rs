@@ -1,6 +1,9 @@
 //! The dataflow operators: one thin driver per idea, no rule of its own in any of them.
 //!
 //! ```text
+//! intake ─► quality (if expectations are held against the input) ─► counts per day (differential)
+//!              │
+//!              ▼
 //! intake ─► validate ─► sequenced trades ─► bars ─► ±bars (differential)
 //!              ├─► rejects                   └────► progress: how far each instrument is
 //!              └─► facts ─► ledger (differential counts)
@@ -14,6 +17,7 @@
 pub mod bars;
 pub mod daily;
 pub mod ledger;
+pub mod quality;
 pub mod validate;
 
 /// Logical time: the ordinal of an intake, over all sources of a process.

@@ -34,7 +34,7 @@ pub struct Conversion {
 }
 
 /// What the journal of a store says.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known(BTreeMap<String, Conversion>);
 
 impl Known {

@@ -70,12 +70,17 @@ pub fn read(store: &Path) -> Result<Vec<Series>, ReplayError> {
         return Err(ReplayError::NothingToRead(text));
     }
     files.sort();
+    let facts: Result<Vec<_>, _> = files.iter().map(|path| Facts::read(path)).collect();
+    Ok(arranged(facts?))
+}
+
+/// Files by feed.
+pub fn arranged(files: impl IntoIterator<Item = Facts>) -> Vec<Series> {
     let mut of: BTreeMap<Feed, Vec<Facts>> = BTreeMap::new();
-    for path in files {
-        let facts = Facts::read(&path)?;
+    for facts in files {
         of.entry(facts.feed.clone()).or_default().push(facts);
     }
-    Ok(of.into_iter().map(|(feed, files)| arrange(feed, files)).collect())
+    of.into_iter().map(|(feed, files)| arrange(feed, files)).collect()
 }
 
 /// The longer of two files that stand for the same days is the one in use.

@@ -1,0 +1,138 @@
+//! Rows of one day, column by column.
+
+use crate::batch::{IdKind, TradeBatch};
+use crate::intake::Reject;
+use crate::trade::{Aggressor, Trade};
+
+use super::day::{Count, Example, Place};
+
+/// Some rows of an input, and where they stand.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a> {
+    pub(super) ids: &'a [u64],
+    pub(super) times: &'a [i64],
+    pub(super) prices: &'a [f64],
+    pub(super) qtys: &'a [f64],
+    pub(super) quotes: &'a [f64],
+    pub(super) sides: &'a [Aggressor],
+    /// Empty when all are 1.
+    counts: &'a [u32],
+    /// Row of the batch that the first is.
+    offset: usize,
+    places: Places<'a>,
+}
+
+/// Tells where rows of a batch stand.
+#[derive(Clone, Copy)]
+pub(super) struct Places<'a> {
+    pub(super) source: &'a str,
+    pub(super) member: &'a str,
+    /// Line of the first row.
+    pub(super) line: u64,
+    pub(super) rejects: &'a [Reject],
+}
+
+impl Places<'_> {
+    /// Where a row of the batch stands. Rejected rows lie between the others, and know their lines.
+    fn of(&self, row: usize) -> Place {
+        let before = self.rejects.partition_point(|reject| reject.row as usize <= row);
+        let line = match self.rejects[..before].last() {
+            Some(reject) => reject.line + 1 + (row - reject.row as usize) as u64,
+            None => self.line + row as u64,
+        };
+        let source = match self.source == self.member {
+            true => self.source.into(),
+            false => format!("{}/{}", self.source, self.member).into(),
+        };
+        Place { source, line }
+    }
+}
+
+impl<'a> Rows<'a> {
+    /// All rows of a batch.
+    pub(super) fn of_batch(batch: &'a TradeBatch, places: Places<'a>) -> Self {
+        Self {
+            ids: &batch.trade_id,
+            times: &batch.event_time,
+            prices: &batch.price,
+            qtys: &batch.qty,
+            quotes: &batch.quote,
+            sides: &batch.aggressor,
+            counts: &batch.count,
+            offset: 0,
+            places,
+        }
+    }
+
+    /// One trade.
+    pub(super) fn of_trade(trade: &'a Trade, places: Places<'a>) -> Self {
+        use std::slice::from_ref;
+        Self {
+            ids: from_ref(&trade.trade_id),
+            times: from_ref(&trade.event_time),
+            prices: from_ref(&trade.price),
+            qtys: from_ref(&trade.qty),
+            quotes: from_ref(&trade.quote),
+            sides: from_ref(&trade.aggressor),
+            counts: from_ref(&trade.count),
+            offset: 0,
+            places,
+        }
+    }
+
+    /// Rows `from` to before `to`.
+    pub(super) fn slice(&self, from: usize, to: usize) -> Self {
+        Self {
+            ids: &self.ids[from..to],
+            times: &self.times[from..to],
+            prices: &self.prices[from..to],
+            qtys: &self.qtys[from..to],
+            quotes: &self.quotes[from..to],
+            sides: &self.sides[from..to],
+            counts: if self.counts.is_empty() { &[] } else { &self.counts[from..to] },
+            offset: self.offset + from,
+            places: self.places,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// First id of a row: its only one, but for spans.
+    #[inline(always)]
+    pub(super) fn first_id(&self, row: usize, kind: IdKind) -> u64 {
+        let id = self.ids[row];
+        match (kind, self.counts.get(row)) {
+            (IdKind::Spans, Some(count)) => id.saturating_sub(u64::from(*count).max(1) - 1),
+            _ => id,
+        }
+    }
+
+    pub(super) fn place(&self, row: usize) -> Place {
+        self.places.of(self.offset + row)
+    }
+
+    /// An example of a row.
+    pub(super) fn example(&self, row: usize, value: String) -> Example {
+        Example { trade_id: Some(self.ids[row]), place: Some(self.place(row)), value }
+    }
+
+    /// Counts rows that are not `lawful`. One pass without branches finds that there is none, which
+    /// is nearly always so.
+    #[inline(always)]
+    pub(super) fn check(
+        &self,
+        count: &mut Count,
+        lawful: impl Fn(usize) -> bool,
+        value: impl Fn(usize) -> String,
+    ) {
+        count.rows += self.len() as u64;
+        if (0..self.len()).fold(true, |all, row| all & lawful(row)) {
+            return;
+        }
+        for row in (0..self.len()).filter(|row| !lawful(*row)) {
+            count.offend(|| self.example(row, value(row)));
+        }
+    }
+}

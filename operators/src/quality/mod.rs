@@ -1,0 +1,23 @@
+//! Expectations on trades: is this history one that bars should be made of?
+//!
+//! ```text
+//! trades and rejects, as the input has them ─► Judge ─► one DayReport per UTC day ─► score
+//! ```
+//!
+//! A [`suite::Suite`] says what is expected and how much it matters, a [`judge::Judge`] holds one
+//! instrument's input against it. Nothing is sequenced before: repeated, late and missing ids are
+//! what there is to see.
+//!
+//! **Invariant:** no clock, no files, no hash order; how the input is cut into batches changes no
+//! report.
+
+mod calendar;
+mod columns;
+pub mod day;
+mod ids;
+pub mod judge;
+mod prices;
+pub mod score;
+pub mod suite;
+
+pub use calendar::{DAY_NS, day_of};

@@ -1,0 +1,232 @@
+//! `barflow quality`: do these trades meet our expectations?
+
+use std::fs;
+use std::io::Write as _;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use barflow_operators::instrument::InstrumentId;
+use barflow_operators::quality::suite::Suite;
+use barflow_replay::plan::PlanOptions;
+use barflow_replay::progress::Progress;
+use clap::{Args, ValueHint};
+
+use super::failure::{Failure, Outcome};
+use super::progress::Shown;
+use super::replay::input_failure;
+use crate::config;
+use crate::config::problem::Problems;
+use crate::config::replay::instant_ns;
+use crate::quality::inputs::Inputs;
+use crate::quality::manifest::Manifest;
+use crate::quality::report::Report;
+use crate::quality::run::{Settings, judge};
+use crate::quality::{gx, html, json, table};
+use crate::sinks::atomic_file::AtomicFile;
+
+const EXAMPLES: &str = "\
+Examples:
+  # is a month of one instrument fit to make bars from?
+  barflow quality 'data/BTCUSDT-trades-2024-03-*.zip'
+
+  # a whole store by a suite of one's own, with a report to pass on
+  barflow quality --store store --suite configs/quality.toml --html quality.html --json quality.json
+
+  # offenders of `quarantine` expectations, one JSON line each
+  barflow quality data/ --suite my.toml --quarantine offenders.jsonl
+
+  # the same expectations for Great Expectations
+  barflow quality --suite configs/quality.toml --export-gx suite.json BTCUSDT-trades.parquet
+
+Without --suite all built-in expectations are held against the trades (configs/quality.toml has
+them with comments). docs/quality.md says what each means, and what the score is.
+
+Exit codes: 0 passes (warnings are no reason not to); 1 an expectation of severity fail or
+quarantine is broken, or a file is damaged; 2 wrong usage, suite or input files; 3 not readable.";
+
+/// `barflow quality`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct QualityArgs {
+    /// Files, folders or quoted patterns, as of `barflow replay`
+    #[arg(value_name = "FILES", value_hint = ValueHint::AnyPath)]
+    pub files: Vec<String>,
+
+    /// A trade store (docs/history.md): its trades, its archives, and what is written down of them
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with = "files")]
+    pub store: Option<PathBuf>,
+
+    /// Expectations (TOML) [default: all, with their usual parameters]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub suite: Option<PathBuf>,
+
+    /// Instrument of all files, such as binance:spot:BTCUSDT; by default told from their names
+    #[arg(long, value_name = "ID")]
+    pub instrument: Option<String>,
+
+    /// Judge trades from this time on; days missing from there on are missed
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+
+    /// Judge trades before this time; days missing up to there are missed
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+
+    /// Instruments judged at the same time [default: one per core]
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<NonZeroUsize>,
+
+    /// Days listed, the worst first
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub days: usize,
+
+    /// Write everything into this file as JSON; - for standard output, instead of the table
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub json: Option<PathBuf>,
+
+    /// Write a report with plots into this file; it needs nothing else to be looked at
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub html: Option<PathBuf>,
+
+    /// Write the offending rows of quarantine expectations into this file (JSON lines)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub quarantine: Option<PathBuf>,
+
+    /// Write the suite into this file as one for Great Expectations 1.x, for the one Parquet file
+    /// that is named (or for any); nothing is judged
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath,
+          conflicts_with_all = ["store", "json", "html", "quarantine"])]
+    pub export_gx: Option<PathBuf>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Wrong usage, suite or files (2), outside world (3).
+pub fn run(args: &QualityArgs) -> Result<Outcome, Failure> {
+    let suite = match &args.suite {
+        Some(path) => config::quality::read(path)?,
+        None => Suite::usual(),
+    };
+    if let Some(path) = &args.export_gx {
+        return export(path, &suite, &args.files);
+    }
+    let settings = settings(args, suite)?;
+    let options = PlanOptions {
+        instrument: instrument(args)?,
+        from: settings.from,
+        to: settings.to,
+        quote_from_source: true,
+        contract_size: None,
+    };
+    let inputs = match &args.store {
+        Some(store) => Inputs::of_store(store, &options),
+        None => Inputs::of_files(&args.files, &options),
+    };
+    let inputs = inputs.map_err(input_failure)?;
+    let shown = Shown::start(settings.progress.clone(), inputs.plan.bytes());
+    let report = judge(inputs, &settings).map_err(input_failure)?;
+    drop(shown);
+    deliver(args, &report)?;
+    Ok(if report.passes() { Outcome::Done } else { Outcome::Differs })
+}
+
+fn settings(args: &QualityArgs, suite: Suite) -> Result<Settings, Failure> {
+    let mut problems = Problems::default();
+    let mut instant = |flag: &str, text: &Option<String>| {
+        let text = text.as_ref()?;
+        instant_ns(text).map_err(|e| problems.add(flag, format!("\"{text}\": {e}"))).ok()
+    };
+    let (from, to) = (instant("--from", &args.from), instant("--to", &args.to));
+    if let (Some(from), Some(to)) = (from, to)
+        && from >= to
+    {
+        problems.add("--from, --to", "from must lie before to");
+    }
+    problems.or(())?;
+    let manifest = match &args.store {
+        Some(store) if !store.is_dir() => {
+            let message = format!("there is no folder \"{}\"", store.display());
+            return Err(Failure::usage(anyhow::anyhow!(message)));
+        }
+        Some(store) => Manifest::of_store(store).map_err(input_failure)?,
+        None => Manifest::default(),
+    };
+    let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    Ok(Settings {
+        suite,
+        from,
+        to,
+        jobs: args.jobs.unwrap_or_else(cores),
+        manifest,
+        keep_all: args.quarantine.is_some(),
+        progress: Progress::default(),
+    })
+}
+
+fn instrument(args: &QualityArgs) -> Result<Option<InstrumentId>, Failure> {
+    let parsed = args.instrument.as_deref().map(str::parse).transpose();
+    parsed.map_err(|error| Failure::usage(anyhow::Error::new(error)))
+}
+
+/// Writes what was asked for: files first, so that the table is the last word.
+fn deliver(args: &QualityArgs, report: &Report) -> Result<(), Failure> {
+    let to_stdout = args.json.as_deref() == Some(Path::new("-"));
+    if let Some(path) = args.json.as_deref().filter(|_| !to_stdout) {
+        write(path, |file| writeln!(file, "{:#}", json::value(report)))?;
+    }
+    if let Some(path) = &args.html {
+        let page = html::page(report).map_err(|e| Failure::outside(anyhow::anyhow!(e)))?;
+        write(path, |file| file.write_all(page.as_bytes()))?;
+        eprintln!("the report is in {}", path.display());
+    }
+    if let Some(path) = &args.quarantine {
+        let mut written = 0;
+        write(path, |file| {
+            written = json::quarantine(report, std::io::BufWriter::new(file))?;
+            Ok(())
+        })?;
+        eprintln!("{written} offending rows are in {}", path.display());
+    }
+    let text = match to_stdout {
+        true => format!("{:#}\n", json::value(report)),
+        false => table::text(report, args.days),
+    };
+    // Whoever closes the pipe has seen enough.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    for damaged in report.damaged() {
+        eprintln!("damaged: {}", damaged.error);
+    }
+    Ok(())
+}
+
+fn write(
+    path: &Path,
+    fill: impl FnOnce(&mut fs::File) -> std::io::Result<()>,
+) -> Result<(), Failure> {
+    let (unfinished, mut file) = AtomicFile::create(path)?;
+    fill(&mut file).map_err(|error| {
+        let what = format!("could not write \"{}\"", path.display());
+        Failure::outside(anyhow::Error::new(error).context(what))
+    })?;
+    unfinished.commit(&file)?;
+    Ok(())
+}
+
+fn export(path: &Path, suite: &Suite, files: &[String]) -> Result<Outcome, Failure> {
+    let file = match files {
+        [] => None,
+        [file] => Some(PathBuf::from(file)),
+        _ => {
+            let message = "a suite for Great Expectations is for one file: name one, or none";
+            return Err(Failure::usage(anyhow::anyhow!(message)));
+        }
+    };
+    let suite = gx::export(suite, file.as_deref()).map_err(input_failure)?;
+    write(path, |file| writeln!(file, "{:#}", suite.value))?;
+    for (check, why) in suite.left_out {
+        eprintln!("left out: {check}: {why}");
+    }
+    Ok(Outcome::Done)
+}

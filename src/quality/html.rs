@@ -1,0 +1,186 @@
+//! The report as one page that needs nothing else: style, plots and tables are inside.
+
+use std::fmt::Write as _;
+
+use super::plots::{self, PlotError};
+use super::report::{Report, Verdict, broken, date, lines, passes, said, shown};
+use super::run::Judged;
+use crate::cli::summary::grouped;
+
+const STYLE: &str = "\
+body{font:15px/1.45 system-ui,sans-serif;margin:2em auto;max-width:1100px;padding:0 1em;color:#222}
+table{border-collapse:collapse;margin:1em 0;width:100%}
+th,td{border-bottom:1px solid #ddd;padding:.3em .6em;text-align:left;vertical-align:top}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
+.ok{color:#2c7a2c}.warn{color:#a66a00}.broken{color:#b3261e;font-weight:600}.none{color:#888}
+code{font:13px ui-monospace,monospace;overflow-wrap:anywhere}
+svg{max-width:100%;height:auto}";
+
+/// Days listed per instrument, the worst first.
+const DAYS: usize = 50;
+
+/// Makes the page.
+///
+/// # Errors
+/// When a plot cannot be drawn.
+pub fn page(report: &Report) -> Result<String, String> {
+    let mut page = String::from("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n");
+    // Writing to a String cannot fail.
+    let _ = write!(
+        page,
+        "<meta charset=\"utf-8\"/>\n<meta name=\"viewport\" content=\"width=device-width\"/>\n\
+         <title>Data quality</title>\n<style>\n{STYLE}\n</style>\n</head>\n<body>\n\
+         <h1>Data quality: {}</h1>\n",
+        verdict(report.passes())
+    );
+    for damaged in &report.unopened {
+        let _ = writeln!(page, "<p class=\"broken\">damaged: {}</p>", escaped(&damaged.error));
+    }
+    overview(&mut page, report);
+    for judged in &report.instruments {
+        instrument(&mut page, judged, report)
+            .map_err(|error| format!("the plots of {} failed: {error}", judged.name()))?;
+    }
+    page.push_str(
+        "<p class=\"none\">The score of a day is the mean over all expectations that could be \
+         judged, weighted by severity (warn 1, quarantine 2, fail 4), of the share of rows that do \
+         not offend; daily expectations count 1 or 0.</p>\n</body>\n</html>\n",
+    );
+    Ok(page)
+}
+
+fn verdict(passes: bool) -> &'static str {
+    match passes {
+        true => "<span class=\"ok\">passes</span>",
+        false => "<span class=\"broken\">does not pass</span>",
+    }
+}
+
+fn overview(page: &mut String, report: &Report) {
+    page.push_str(
+        "<table>\n<tr><th>instrument</th><th>verdict</th><th class=\"n\">days</th>\
+         <th class=\"n\">trades</th><th class=\"n\">lowest score</th></tr>\n",
+    );
+    for judged in &report.instruments {
+        let trades = judged.days.iter().map(|day| day.trades).sum();
+        let scores = judged.days.iter().filter_map(|day| day.score(&report.suite));
+        let least = scores.min_by(f64::total_cmp);
+        let least = least.map_or_else(String::new, shown);
+        let _ = writeln!(
+            page,
+            "<tr><td>{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
+             <td class=\"n\">{least}</td></tr>",
+            escaped(&judged.name()),
+            verdict(passes(judged, &report.suite)),
+            judged.days.len(),
+            grouped(trades),
+        );
+    }
+    page.push_str("</table>\n");
+}
+
+fn instrument(page: &mut String, judged: &Judged, report: &Report) -> Result<(), PlotError> {
+    let suite = &report.suite;
+    let _ = writeln!(page, "<h2>{}</h2>", escaped(&judged.name()));
+    for damaged in &judged.damaged {
+        let _ = writeln!(page, "<p class=\"broken\">damaged: {}</p>", escaped(&damaged.error));
+    }
+    page.push_str(
+        "<table>\n<tr><th>expectation</th><th>severity</th><th>columns</th><th class=\"n\">days</th>\
+         <th class=\"n\">rows</th><th class=\"n\">offenders</th><th>verdict</th><th>examples</th>\
+         </tr>\n",
+    );
+    for line in lines(judged, suite) {
+        let class = match line.verdict() {
+            Verdict::Met => "ok",
+            Verdict::Warned => "warn",
+            Verdict::Broken => "broken",
+            Verdict::NotApplicable => "none",
+        };
+        let examples = line.examples.iter();
+        let examples: Vec<String> = examples
+            .map(|(day, example)| {
+                format!("<code>{} {}</code>", date(*day), escaped(&said(example)))
+            })
+            .collect();
+        let _ = writeln!(
+            page,
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
+             <td class=\"n\">{}</td><td class=\"{class}\">{}</td><td>{}</td></tr>",
+            line.check,
+            line.severity.as_str(),
+            line.check.columns().join(", "),
+            line.days,
+            grouped(line.rows),
+            grouped(line.offenders),
+            line.verdict().as_str(),
+            examples.join("<br/>")
+        );
+    }
+    page.push_str("</table>\n");
+    page.push_str(&plots::scores(judged, suite)?);
+    page.push_str(&plots::trades(judged)?);
+    page.push_str(&plots::offenders(judged, suite)?.unwrap_or_default());
+    days(page, judged, report);
+    Ok(())
+}
+
+fn days(page: &mut String, judged: &Judged, report: &Report) {
+    let mut days: Vec<_> = (judged.days.iter())
+        .filter_map(|day| Some((day.score(&report.suite)?, day)))
+        .filter(|(score, _)| *score < 1.0)
+        .collect();
+    if days.is_empty() {
+        return;
+    }
+    days.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let _ = writeln!(
+        page,
+        "<h3>Days below 1, the worst first ({} of {})</h3>\n<table>\n<tr><th>day</th>\
+         <th class=\"n\">score</th><th class=\"n\">trades</th><th>offenders</th></tr>",
+        days.len().min(DAYS),
+        days.len()
+    );
+    for (score, day) in days.iter().take(DAYS) {
+        let _ = writeln!(
+            page,
+            "<tr><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td>{}</td></tr>",
+            date(day.day),
+            shown(*score),
+            grouped(day.trades),
+            broken(day, &report.suite)
+        );
+    }
+    page.push_str("</table>\n");
+}
+
+/// Text as text, whatever is in it: names of files come from outside.
+fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            // Not lawful in XML, and nothing that anybody could read.
+            c if c.is_control() && !matches!(c, '\n' | '\t') => safe.push('\u{fffd}'),
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_from_outside_is_text() {
+        assert_eq!(
+            escaped("<script>\"a\"&'b'\u{0}"),
+            "&lt;script&gt;&quot;a&quot;&amp;&#39;b&#39;\u{fffd}"
+        );
+    }
+}

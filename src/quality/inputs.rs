@@ -1,0 +1,125 @@
+//! Which files are judged, and which of them cannot even be opened.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use barflow_operators::batch::Feed;
+use barflow_replay::error::ReplayError;
+use barflow_replay::plan::{InstrumentPlan, Plan, PlanOptions, PlannedFile, find, recognise};
+use barflow_replay::store::{layout, series};
+use barflow_replay::trades_parquet::facts::Facts;
+
+/// A file that cannot be read, or not to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damaged {
+    /// Which.
+    pub path: PathBuf,
+    /// What is wrong.
+    pub error: String,
+}
+
+/// What is judged.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Inputs {
+    /// Histories whose trades are read, by instrument and kind of input.
+    pub plan: Plan,
+    /// Archives whose trades are in the plan already: they are judged as files.
+    pub archives: Vec<InstrumentPlan>,
+    /// Files that cannot be opened.
+    pub damaged: Vec<Damaged>,
+}
+
+impl Inputs {
+    /// Files, folders and patterns.
+    ///
+    /// # Errors
+    /// The first that is missing or of a layout that nobody knows. Damage is no error.
+    pub fn of_files(files: &[String], options: &PlanOptions) -> Result<Self, ReplayError> {
+        let mut inputs = Self::default();
+        let found = gather(find(files)?, options, &mut inputs.damaged)?;
+        inputs.plan.instruments = found;
+        inputs.or_nothing()
+    }
+
+    /// A store: its trades, and its archives; of those that were not converted yet the trades. A
+    /// folder that is no store is taken as files.
+    ///
+    /// # Errors
+    /// As [`Self::of_files`].
+    pub fn of_store(store: &Path, options: &PlanOptions) -> Result<Self, ReplayError> {
+        let (trades, archive) = (store.join(layout::TRADES), store.join(layout::ARCHIVE));
+        if !trades.exists() && !archive.exists() {
+            return Self::of_files(&[store.display().to_string()], options);
+        }
+        let mut inputs = Self::default();
+        let mut facts = Vec::new();
+        for path in inside(&trades)? {
+            match Facts::read(&path) {
+                Ok(file) => facts.push(file),
+                Err(error) => inputs.damaged.push(damaged(path, error)?),
+            }
+        }
+        // What a merge that was cut short left behind is in a longer file as well.
+        let used = series::arranged(facts).into_iter().flat_map(|series| series.files);
+        let used = used.filter(|file| file.rows > 0).map(|file| file.path);
+        inputs.plan.instruments = gather(used, options, &mut inputs.damaged)?;
+        let of = |plan: &InstrumentPlan| (plan.feed.instrument.clone(), plan.feed.input);
+        let converted: Vec<_> = inputs.plan.instruments.iter().map(of).collect();
+        for plan in gather(inside(&archive)?, options, &mut inputs.damaged)? {
+            match converted.contains(&of(&plan)) {
+                true => inputs.archives.push(plan),
+                false => inputs.plan.instruments.push(plan),
+            }
+        }
+        inputs.or_nothing()
+    }
+
+    fn or_nothing(self) -> Result<Self, ReplayError> {
+        if self.plan.instruments.is_empty() && self.damaged.is_empty() {
+            let text = "no file holds trades in the wanted range of times".to_owned();
+            return Err(ReplayError::NothingToRead(text));
+        }
+        Ok(self)
+    }
+}
+
+/// Files of a folder; none if it is not there or empty.
+fn inside(folder: &Path) -> Result<Vec<PathBuf>, ReplayError> {
+    match find(&[folder.display().to_string()]) {
+        Ok(found) => Ok(found.into_iter().collect()),
+        Err(ReplayError::NothingToRead(_)) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+fn gather(
+    paths: impl IntoIterator<Item = PathBuf>,
+    options: &PlanOptions,
+    broken: &mut Vec<Damaged>,
+) -> Result<Vec<InstrumentPlan>, ReplayError> {
+    let mut histories: BTreeMap<Feed, Vec<PlannedFile>> = BTreeMap::new();
+    for path in paths {
+        match recognise(&path, options) {
+            Ok(Some((feed, file))) => histories.entry(feed).or_default().push(file),
+            // Nothing of it is wanted.
+            Ok(None) => {}
+            Err(error) => broken.push(damaged(path, error)?),
+        }
+    }
+    let history = |(feed, mut files): (Feed, Vec<PlannedFile>)| {
+        files.sort_by(|a, b| (a.first_time, &a.path).cmp(&(b.first_time, &b.path)));
+        InstrumentPlan { feed: Arc::new(feed), files }
+    };
+    Ok(histories.into_iter().map(history).collect())
+}
+
+/// A finding, if that is what the error is.
+fn damaged(path: PathBuf, error: ReplayError) -> Result<Damaged, ReplayError> {
+    match error {
+        ReplayError::Corrupt { .. } | ReplayError::NothingToRead(_) => {
+            Ok(Damaged { path, error: error.to_string() })
+        }
+        error => Err(error),
+    }
+}

@@ -1,0 +1,144 @@
+//! The plots of the report, as SVG.
+
+use barflow_operators::quality::suite::Suite;
+use plotters::coord::Shift;
+use plotters::prelude::*;
+
+use super::report::{date, lines};
+use super::run::Judged;
+
+const BLUE: RGBColor = RGBColor(31, 119, 180);
+const GREEN: RGBColor = RGBColor(44, 160, 44);
+const RED: RGBColor = RGBColor(214, 39, 40);
+const SIZE: (u32, u32) = (820, 260);
+
+/// What the drawing library says is wrong.
+pub type PlotError = Box<dyn std::error::Error>;
+
+/// Scores of all days.
+///
+/// # Errors
+/// When it cannot be drawn.
+pub fn scores(judged: &Judged, suite: &Suite) -> Result<String, PlotError> {
+    let points: Vec<(f64, f64)> = (judged.days.iter())
+        .filter_map(|day| Some((f64::from(day.day), day.score(suite)?)))
+        .collect();
+    let least = points.iter().map(|point| point.1).fold(1.0, f64::min);
+    // A day or two below 1 by a millionth are to be seen as well.
+    let low = (least - 0.1 * (1.0 - least) - 1e-6).max(0.0);
+    draw("data quality score per day", judged, low..1.0 + (1.0 - low) * 0.05, |chart| {
+        chart.draw_series(LineSeries::new(points.iter().copied(), BLUE.stroke_width(2)))?;
+        let dots = points.iter().map(|point| {
+            let colour = if point.1 < 1.0 { RED } else { BLUE };
+            Circle::new(*point, 3, colour.filled())
+        });
+        chart.draw_series(dots)?;
+        Ok(())
+    })
+}
+
+/// Trades of all days.
+///
+/// # Errors
+/// As [`scores`].
+pub fn trades(judged: &Judged) -> Result<String, PlotError> {
+    let most = judged.days.iter().map(|day| day.trades).max().unwrap_or(0).max(1) as f64;
+    draw("trades per day", judged, 0.0..most * 1.05, |chart| {
+        chart.draw_series(judged.days.iter().map(|day| {
+            let at = f64::from(day.day);
+            Rectangle::new([(at - 0.4, 0.0), (at + 0.4, day.trades as f64)], GREEN.filled())
+        }))?;
+        Ok(())
+    })
+}
+
+/// Offenders of all expectations that have any.
+///
+/// # Errors
+/// As [`scores`].
+pub fn offenders(judged: &Judged, suite: &Suite) -> Result<Option<String>, PlotError> {
+    let found: Vec<(&str, f64)> = lines(judged, suite)
+        .iter()
+        .filter(|line| line.offenders > 0)
+        .map(|line| (line.check.as_str(), line.offenders as f64))
+        .collect();
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let most = found.iter().map(|(_, n)| *n).fold(1.0, f64::max);
+    let height = 90 + 34 * found.len() as u32;
+    svg((SIZE.0, height), |root| {
+        let mut chart = ChartBuilder::on(root)
+            .margin(12)
+            .caption("offenders by expectation", ("sans-serif", 18))
+            .x_label_area_size(30)
+            .y_label_area_size(140)
+            // From one half on, so that a single offender is to be seen on a logarithmic scale.
+            .build_cartesian_2d((0.5..most * 2.0).log_scale(), -0.5..found.len() as f64 - 0.5)?;
+        let name = |at: &f64| match found.get(at.round().max(0.0) as usize) {
+            Some((name, _)) if (at - at.round()).abs() < 0.01 => (*name).to_owned(),
+            _ => String::new(),
+        };
+        chart
+            .configure_mesh()
+            .disable_y_mesh()
+            .y_labels(found.len() * 2)
+            .y_label_formatter(&name)
+            .x_label_formatter(&|n| format!("{n:.0}"))
+            .draw()?;
+        chart.draw_series(found.iter().enumerate().map(|(place, (_, n))| {
+            let at = place as f64;
+            Rectangle::new([(0.5, at - 0.35), (*n, at + 0.35)], RED.mix(0.8).filled())
+        }))?;
+        Ok(())
+    })
+    .map(Some)
+}
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Chart<'a, 'b> = ChartContext<
+    'a,
+    SVGBackend<'b>,
+    Cartesian2d<plotters::coord::types::RangedCoordf64, plotters::coord::types::RangedCoordf64>,
+>;
+
+/// A chart over the days of an instrument.
+fn draw(
+    caption: &str,
+    judged: &Judged,
+    y: std::ops::Range<f64>,
+    fill: impl Fn(&mut Chart<'_, '_>) -> Result<(), PlotError>,
+) -> Result<String, PlotError> {
+    let first = judged.days.first().map_or(0, |day| day.day);
+    let last = judged.days.last().map_or(first, |day| day.day);
+    svg(SIZE, |root| {
+        let mut chart = ChartBuilder::on(root)
+            .margin(12)
+            .caption(caption, ("sans-serif", 18))
+            .x_label_area_size(30)
+            .y_label_area_size(72)
+            .build_cartesian_2d(f64::from(first) - 0.6..f64::from(last) + 0.6, y.clone())?;
+        let day = |at: &f64| match (at - at.round()).abs() < 1e-6 {
+            true => date(at.round() as i32).to_string(),
+            false => String::new(),
+        };
+        let labels = (last - first + 1).clamp(1, 8) as usize;
+        chart.configure_mesh().x_labels(labels).x_label_formatter(&day).draw()?;
+        fill(&mut chart)
+    })
+}
+
+fn svg(
+    size: (u32, u32),
+    fill: impl FnOnce(&Area<'_>) -> Result<(), PlotError>,
+) -> Result<String, PlotError> {
+    let mut text = String::new();
+    {
+        let root = SVGBackend::with_string(&mut text, size).into_drawing_area();
+        root.fill(&WHITE)?;
+        fill(&root)?;
+        root.present()?;
+    }
+    // Within a page a drawing needs no namespace, and the page refers to nothing.
+    Ok(text.replace(" xmlns=\"http://www.w3.org/2000/svg\"", ""))
+}

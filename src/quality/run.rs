@@ -1,0 +1,172 @@
+//! Reads files, one thread per instrument, and has them judged.
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use barflow_operators::batch::{Feed, InputKind};
+use barflow_operators::intake::Intake;
+use barflow_operators::quality::day::DayReport;
+use barflow_operators::quality::day_of;
+use barflow_operators::quality::judge::{Judge, Known};
+use barflow_operators::quality::suite::Suite;
+use barflow_replay::error::ReplayError;
+use barflow_replay::plan::InstrumentPlan;
+use barflow_replay::progress::Progress;
+use barflow_replay::store::layout;
+use barflow_replay::stream::{InstrumentStream, ReadOptions};
+
+use super::files;
+use super::inputs::{Damaged, Inputs};
+use super::manifest::Manifest;
+use super::report::Report;
+
+/// How files are judged.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What is expected.
+    pub suite: Suite,
+    /// First event time wanted, ns.
+    pub from: Option<i64>,
+    /// First event time no longer wanted, ns.
+    pub to: Option<i64>,
+    /// Threads; each reads one instrument at a time.
+    pub jobs: NonZeroUsize,
+    /// What is known of the files.
+    pub manifest: Manifest,
+    /// Keeps all offenders of quarantine expectations, not only the first few of a day.
+    pub keep_all: bool,
+    /// How far reading has got.
+    pub progress: Progress,
+}
+
+/// What one instrument came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judged {
+    /// Which, and whether it is made of trades or aggregates.
+    pub feed: Arc<Feed>,
+    /// Files read.
+    pub files: usize,
+    /// One report per day, in order.
+    pub days: Vec<DayReport>,
+    /// Files that are damaged: the rows before the damage are judged.
+    pub damaged: Vec<Damaged>,
+}
+
+impl Judged {
+    /// `binance:spot:BTCUSDT`, with ` aggTrades` behind it where it is made of these.
+    pub fn name(&self) -> String {
+        let instrument = &self.feed.instrument;
+        match self.feed.input {
+            InputKind::Trades => instrument.to_string(),
+            InputKind::AggTrades => format!("{instrument} {}", layout::kind(self.feed.input)),
+        }
+    }
+}
+
+/// Rows per batch.
+const BATCH_ROWS: usize = 8192;
+
+/// Judges all instruments, in the order of the plan.
+///
+/// # Errors
+/// What the system refuses. Damaged files are no errors but findings.
+pub fn judge(inputs: Inputs, settings: &Settings) -> Result<Report, ReplayError> {
+    let Inputs { plan, archives, damaged } = inputs;
+    let instruments: Vec<_> = plan.instruments.into_iter().map(|i| Mutex::new(Some(i))).collect();
+    let results: Vec<_> = instruments.iter().map(|_| Mutex::new(None)).collect();
+    let next = AtomicUsize::new(0);
+    let take = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(slot) = instruments.get(at) else { return };
+            let plan = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let judged = plan.map(|plan| judge_instrument(plan, &archives, settings));
+            *results[at].lock().unwrap_or_else(PoisonError::into_inner) = judged;
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..settings.jobs.get().min(instruments.len().max(1)) {
+            scope.spawn(take);
+        }
+        take();
+    });
+    let results = results.into_iter();
+    let results =
+        results.filter_map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner));
+    let instruments: Result<_, _> = results.collect();
+    Ok(Report { suite: settings.suite.clone(), instruments: instruments?, unopened: damaged })
+}
+
+/// What is known of an instrument's files before they are read.
+pub fn known(plan: &InstrumentPlan, from: Option<i64>, to: Option<i64>) -> Known {
+    let inverse = plan.feed.instrument.market() == "cm";
+    let own_quotes = plan.files.iter().all(|file| files::has_own_quotes(file, inverse));
+    Known { from, to, own_quotes }
+}
+
+fn judge_instrument(
+    plan: InstrumentPlan,
+    archives: &[InstrumentPlan],
+    settings: &Settings,
+) -> Result<Judged, ReplayError> {
+    let known = known(&plan, settings.from, settings.to);
+    let mut judge = Judge::new(settings.suite.clone(), known);
+    if settings.keep_all {
+        judge = judge.keeping_all();
+    }
+    let mut judged =
+        Judged { feed: Arc::clone(&plan.feed), files: 0, days: Vec::new(), damaged: Vec::new() };
+    let whole = settings.from.is_none() && settings.to.is_none();
+    let read = ReadOptions {
+        // Wrong checksums are findings, and the rows behind them are judged all the same.
+        verify: false,
+        from: settings.from,
+        to: settings.to,
+        progress: settings.progress.clone(),
+        ..ReadOptions::new(BATCH_ROWS)
+    };
+    let mut rows = Vec::new();
+    // File by file: one that is damaged is no reason not to look at the others.
+    for file in &plan.files {
+        let one = InstrumentPlan { feed: Arc::clone(&plan.feed), files: vec![file.clone()] };
+        let mut found = Some(0);
+        for intake in InstrumentStream::open(one, read.clone())? {
+            match intake {
+                Ok(intake) => {
+                    let Intake { trades, rejects, start, .. } = intake;
+                    found = found.map(|found| found + (trades.len() + rejects.len()) as u64);
+                    judge.on_batch(&trades, &rejects, &start, &mut judged.days);
+                    read.pool.give_back(Arc::new(trades));
+                }
+                Err(error @ ReplayError::Io { .. }) => return Err(error),
+                Err(error) => {
+                    found = None;
+                    let (path, error) = (file.path.clone(), error.to_string());
+                    judged.damaged.push(Damaged { path, error });
+                }
+            }
+        }
+        // Plans reach a day beyond what is wanted, whose files are nobody's business.
+        if whole || found != Some(0) {
+            rows.push((file, found.filter(|_| whole)));
+        }
+    }
+    judge.finish(&mut judged.days);
+    judged.files = rows.len();
+    for (file, rows) in rows {
+        let day = day_of(file.first_time.max(settings.from.unwrap_or(i64::MIN)));
+        files::judge(file, day, rows, &settings.manifest, &settings.suite, &mut judged.days);
+    }
+    let same = |other: &&InstrumentPlan| {
+        (&other.feed.instrument, other.feed.input) == (&plan.feed.instrument, plan.feed.input)
+    };
+    let archives = archives.iter().filter(|_| whole).filter(same);
+    for file in archives.flat_map(|archives| &archives.files) {
+        judged.files += 1;
+        let day = day_of(file.first_time);
+        files::judge(file, day, None, &settings.manifest, &settings.suite, &mut judged.days);
+    }
+    Ok(judged)
+}

@@ -1,0 +1,78 @@
+//! Made-up days with something wrong in them.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::properties::WriterProperties;
+
+use super::live::barflow;
+
+/// A row of a day in Binance's spot layout: id, price, qty, quote, time, buyer is maker, best match.
+pub type Row = Vec<String>;
+
+/// Days of `BTCUSDT` from 2024-03-01 on, as rows.
+pub fn days(days: usize, trades: usize) -> Vec<Vec<Row>> {
+    let folder = tempfile::tempdir().unwrap();
+    let made = barflow()
+        .args(["synth", "--date", "2024-03-01", "--days", &days.to_string()])
+        .args(["--trades", &trades.to_string(), "--out"])
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    assert!(made.status.success());
+    let row = |line: &str| line.split(',').map(str::to_owned).collect();
+    String::from_utf8(made.stdout)
+        .unwrap()
+        .lines()
+        .map(|path| {
+            let mut zip = zip::ZipArchive::new(fs::File::open(path).unwrap()).unwrap();
+            let mut text = String::new();
+            zip.by_index(0).unwrap().read_to_string(&mut text).unwrap();
+            text.lines().map(row).collect()
+        })
+        .collect()
+}
+
+/// Writes days as `BTCUSDT-trades-2024-03-0N.csv`; those without rows are left out.
+pub fn write(folder: &Path, days: &[Vec<Row>]) -> Vec<PathBuf> {
+    let mut paths = Vec::new();
+    for (n, day) in days.iter().enumerate().filter(|(_, day)| !day.is_empty()) {
+        let path = folder.join(format!("BTCUSDT-trades-2024-03-0{}.csv", n + 1));
+        let lines: Vec<String> = day.iter().map(|row| row.join(",") + "\n").collect();
+        fs::write(&path, lines.concat()).unwrap();
+        paths.push(path);
+    }
+    paths
+}
+
+/// Keeps the trades of files as Parquet; returns the file.
+pub fn as_parquet(files: &[PathBuf], folder: &Path) -> PathBuf {
+    let kept = barflow()
+        .args(["replay", "--sink", "none", "--sink-trades"])
+        .arg(folder)
+        .args(files)
+        .output()
+        .unwrap();
+    assert!(kept.status.success(), "{}", String::from_utf8_lossy(&kept.stderr));
+    fs::read_dir(folder).unwrap().next().unwrap().unwrap().path()
+}
+
+/// Writes a Parquet again, with its metadata, batch after batch changed.
+pub fn rewrite(from: &Path, to: &Path, change: impl Fn(RecordBatch) -> RecordBatch) {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(fs::File::open(from).unwrap()).unwrap();
+    let pairs = builder.metadata().file_metadata().key_value_metadata().cloned().unwrap();
+    let pairs = pairs.into_iter().filter(|pair| pair.key.starts_with("barflow.")).collect();
+    let properties = WriterProperties::builder().set_key_value_metadata(Some(pairs)).build();
+    let schema = Arc::clone(builder.schema());
+    let file = fs::File::create(to).unwrap();
+    let mut writer = ArrowWriter::try_new(file, schema, Some(properties)).unwrap();
+    for batch in builder.with_batch_size(1 << 20).build().unwrap() {
+        writer.write(&change(batch.unwrap())).unwrap();
+    }
+    writer.close().unwrap();
+}
