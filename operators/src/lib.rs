@@ -23,6 +23,7 @@ pub mod position;
 pub mod published;
 pub mod revision;
 pub mod sequence;
+pub mod shadow;
 pub mod sign;
 pub mod spec;
 pub mod stitch;
