@@ -15,12 +15,15 @@ use barflow_operators::dataflow::validate::Sequenced;
 use barflow_operators::position::Position;
 use barflow_operators::revision::{Change, Correction, Outcome, Refusal, Revision, Window};
 use barflow_operators::sequence::Gap;
-use barflow_operators::spec::BarSpec;
+use barflow_operators::spec::{BarSpec, NautilusAggregation, NautilusSpec, RuleSpec};
 use barflow_operators::trade::{Aggressor, Trade};
 use proptest::prelude::*;
 
 /// Bars that stand, in order, by specification.
 type Standing = BTreeMap<String, Vec<Bar>>;
+
+/// The bar under each key: specification and last trade.
+type Current = BTreeMap<(String, u64), Bar>;
 
 const EVERYTHING: Window = Window { trades: u64::MAX, time: i64::MAX, every: 1024 };
 
@@ -55,6 +58,8 @@ struct Job {
     account: Account,
     last: Option<u64>,
     standing: Standing,
+    /// What a reader holds who keeps the last that was said of each key.
+    current: Current,
     revisions: Vec<Revision>,
 }
 
@@ -64,14 +69,21 @@ impl Job {
         if let Some(window) = window {
             account.retain(window);
         }
-        Self { account, last: None, standing: Standing::new(), revisions: Vec::new() }
+        let (standing, current) = (Standing::new(), Current::new());
+        Self { account, last: None, standing, current, revisions: Vec::new() }
     }
 
     fn take(&mut self, trades: &[Trade], corrections: Vec<Correction>) {
         let piece = piece(self.last, trades, corrections);
         self.last = trades.last().map(|last| last.trade_id).or(self.last);
-        let standing = &mut self.standing;
+        let (standing, current) = (&mut self.standing, &mut self.current);
         let taken = self.account.on_sequenced(&piece, true, |spec, bar, diff| {
+            let key = (spec.to_string(), bar.last_trade_id);
+            if diff == 1 {
+                current.insert(key, bar.clone());
+            } else {
+                current.remove(&key);
+            }
             let bars = standing.entry(spec.to_string()).or_default();
             if diff == 1 {
                 // Of several bars that one trade closes, the order is theirs.
@@ -94,6 +106,13 @@ impl Job {
             (bar.seq, bar.revision) = (0, 0);
         }
         postcard::to_stdvec(&standing).unwrap()
+    }
+
+    /// The same by key.
+    fn current(&self) -> Current {
+        let mut current = self.current.clone();
+        current.values_mut().for_each(|bar| (bar.seq, bar.revision) = (0, 0));
+        current
     }
 
     fn difference(&self, other: &Self) -> String {
@@ -229,6 +248,7 @@ proptest! {
         revised.take(&[], rest);
         prop_assert_eq!(revised.outcomes(), vec![Outcome::Applied; ordered]);
         prop_assert!(revised.net() == fresh.net(), "{}", revised.difference(&fresh));
+        prop_assert_eq!(revised.current(), fresh.current());
         for bars in revised.standing.values() {
             prop_assert!(bars.windows(2).all(|pair| pair[0].seq <= pair[1].seq), "{:?}", bars);
         }
@@ -302,6 +322,33 @@ fn corrections_that_change_nothing_or_cannot_be_applied_say_so() {
     let mut none = Job::new(&specs, None);
     none.take(&[trade(1)], vec![correct(1, Change::Remove)]);
     assert_eq!(none.outcomes(), [refused(Refusal::NotRetained)]);
+}
+
+#[test]
+fn of_two_bars_of_one_trade_the_first_is_still_under_their_key_when_the_second_goes() {
+    // Splits a trade over as many bars as it fills.
+    let rule = RuleSpec::Nautilus(NautilusSpec {
+        aggregation: NautilusAggregation::Volume,
+        step: 10,
+        price_precision: 2,
+        size_precision: 0,
+    });
+    let specs = [generate::plain(rule)];
+    let sized = |id, qty| Trade { qty, quote: qty, ..trade(id) };
+    let trades = [sized(1, 3.0), sized(2, 20.0), sized(3, 1.0)];
+    let replaced = Change::Replace(sized(2, 11.0));
+    let correction = Correction { trade_id: 2, change: replaced, known_after: 0 };
+    let mut job = Job::new(&specs, Some(EVERYTHING));
+    job.take(&trades, Vec::new());
+    let of_second =
+        |job: &Job| job.standing["plain"].iter().filter(|b| b.last_trade_id == 2).count();
+    assert_eq!(of_second(&job), 2);
+    job.take(&[], vec![correction]);
+    assert_eq!(of_second(&job), 1);
+    let mut fresh = Job::new(&specs, None);
+    fresh.take(&[trades[0], sized(2, 11.0), trades[2]], Vec::new());
+    assert!(job.net() == fresh.net(), "{}", job.difference(&fresh));
+    assert_eq!(job.current(), fresh.current());
 }
 
 #[test]
