@@ -87,6 +87,30 @@ fn what_stands_after_corrections_is_a_fresh_run_on_the_corrected_files() {
 }
 
 #[test]
+fn a_correction_costs_as_much_as_the_stretch_that_it_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let mangled = mangle(folder.path(), &rows(folder.path(), 60_000), 2000, 1, 4);
+    let corrections = mangled.corrections.display().to_string();
+    let output = barflow()
+        .arg("replay")
+        .arg(&mangled.delivered)
+        .args(["--bar", BARS[0], "--sink", "none", "--batch-rows", "1024"])
+        .args(["--corrections", &corrections])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let text = said(&output);
+    let words = "trades fed again per correction: ";
+    let line = text.lines().find_map(|line| line.strip_prefix(words)).unwrap();
+    let numbers: Vec<u64> = line
+        .split(", p99 ")
+        .map(|part| part.trim_start_matches("p50 ").replace(',', "").parse().unwrap())
+        .collect();
+    // It takes 2,000 to 6,000 trades to forget; 30,000 lie behind a correction on average.
+    assert!(numbers[0] < 6000 && numbers[1] < 15_000, "{line}");
+}
+
+#[test]
 fn topics_tell_what_changed_and_what_stands() {
     let Some(kafka) = broker() else { return };
     let folder = tempfile::tempdir().unwrap();

@@ -15,7 +15,7 @@ use barflow_operators::dataflow::validate::Sequenced;
 use barflow_operators::position::Position;
 use barflow_operators::revision::{Change, Correction, Outcome, Refusal, Revision, Window};
 use barflow_operators::sequence::Gap;
-use barflow_operators::spec::{BarSpec, NautilusAggregation, NautilusSpec, RuleSpec};
+use barflow_operators::spec::BarSpec;
 use barflow_operators::trade::{Aggressor, Trade};
 use proptest::prelude::*;
 
@@ -322,33 +322,6 @@ fn corrections_that_change_nothing_or_cannot_be_applied_say_so() {
     let mut none = Job::new(&specs, None);
     none.take(&[trade(1)], vec![correct(1, Change::Remove)]);
     assert_eq!(none.outcomes(), [refused(Refusal::NotRetained)]);
-}
-
-#[test]
-fn of_two_bars_of_one_trade_the_first_is_still_under_their_key_when_the_second_goes() {
-    // Splits a trade over as many bars as it fills.
-    let rule = RuleSpec::Nautilus(NautilusSpec {
-        aggregation: NautilusAggregation::Volume,
-        step: 10,
-        price_precision: 2,
-        size_precision: 0,
-    });
-    let specs = [generate::plain(rule)];
-    let sized = |id, qty| Trade { qty, quote: qty, ..trade(id) };
-    let trades = [sized(1, 3.0), sized(2, 20.0), sized(3, 1.0)];
-    let replaced = Change::Replace(sized(2, 11.0));
-    let correction = Correction { trade_id: 2, change: replaced, known_after: 0 };
-    let mut job = Job::new(&specs, Some(EVERYTHING));
-    job.take(&trades, Vec::new());
-    let of_second =
-        |job: &Job| job.standing["plain"].iter().filter(|b| b.last_trade_id == 2).count();
-    assert_eq!(of_second(&job), 2);
-    job.take(&[], vec![correction]);
-    assert_eq!(of_second(&job), 1);
-    let mut fresh = Job::new(&specs, None);
-    fresh.take(&[trades[0], sized(2, 11.0), trades[2]], Vec::new());
-    assert!(job.net() == fresh.net(), "{}", job.difference(&fresh));
-    assert_eq!(job.current(), fresh.current());
 }
 
 #[test]

@@ -205,21 +205,13 @@ impl SeatWalk {
         };
         run.old.extend(old);
         let mut stand = Vec::with_capacity(fresh.len() + tail.len());
-        let mut fresh = fresh.into_iter().peekable();
-        while let Some(mut bar) = fresh.next() {
+        for mut bar in fresh {
             while let Some(gone) = run.next_if(|old| old.last_trade_id < bar.last_trade_id) {
                 self.updates.push((gone, -1));
             }
             if let Some(same) = run.next_if(|old| is_same(old, &bar)) {
-                let id = bar.last_trade_id;
-                let is_last = fresh.peek().is_none_or(|next| next.last_trade_id != id);
-                if !(is_last && run.old.front().is_some_and(|old| old.last_trade_id == id)) {
-                    stand.push(same);
-                    continue;
-                }
-                // Its trade closed another one behind it, which no longer stands. Both have one
-                // key: told anew, this one is what the key holds in the end.
-                self.updates.push((same, -1));
+                stand.push(same);
+                continue;
             }
             bar.seq = run.old.front().map(|old| old.seq).or(ahead).unwrap_or_else(|| {
                 self.next_seq += 1;
