@@ -89,7 +89,7 @@ fn what_stands_after_corrections_is_a_fresh_run_on_the_corrected_files() {
 #[test]
 fn a_correction_costs_as_much_as_the_stretch_that_it_changes() {
     let folder = tempfile::tempdir().unwrap();
-    let mangled = mangle(folder.path(), &rows(folder.path(), 60_000), 2000, 1, 4);
+    let mangled = mangle(folder.path(), &rows(folder.path(), 60_000), 2000, 30_000, 4);
     let corrections = mangled.corrections.display().to_string();
     let output = barflow()
         .arg("replay")
@@ -106,8 +106,8 @@ fn a_correction_costs_as_much_as_the_stretch_that_it_changes() {
         .split(", p99 ")
         .map(|part| part.trim_start_matches("p50 ").replace(',', "").parse().unwrap())
         .collect();
-    // It takes 2,000 to 6,000 trades to forget; 30,000 lie behind a correction on average.
-    assert!(numbers[0] < 6000 && numbers[1] < 15_000, "{line}");
+    // Measured: 2,089 and 3,703; a walk that always runs to the end: 5,119 and 29,583.
+    assert!(numbers[0] < 4000 && numbers[1] < 8000, "{line}");
 }
 
 #[test]
