@@ -44,7 +44,7 @@ pub fn run(args: &DemoArgs) -> Result<Outcome, Failure> {
     typed.sink.put("out", Value::Text(out.display().to_string()), "demo");
     let settings = ReplaySettings::understand(ConfigFile::default(), typed)?;
     eprintln!("replaying it into {} …", out.display());
-    let outcome = super::replay::replay(&settings)?;
+    let outcome = super::replay::replay(&settings, true)?;
 
     let file = std::fs::File::open(&out).map_err(|e| Failure::outside(anyhow::Error::new(e)))?;
     for line in BufReader::new(file).lines().map_while(Result::ok).take(3) {

@@ -60,15 +60,15 @@ pub fn run(args: ReplayArgs) -> Result<Outcome, Failure> {
     let together = settings.mesh.workers(settings.workers).share().is_part();
     let level = if together { tracing::Level::INFO } else { tracing::Level::WARN };
     telemetry::start(level, None).map_err(|e| Failure::outside(anyhow::anyhow!(e)))?;
-    replay(&settings)
+    replay(&settings, true)
 }
 
-/// Replays by validated settings, and prints the summary.
+/// Replays by validated settings; `report` shows progress and prints the summary.
 ///
 /// # Errors
 /// As [`run`].
-pub fn replay(settings: &ReplaySettings) -> Result<Outcome, Failure> {
-    replay_for(settings, Errand { summary: true, ..Errand::default() })
+pub fn replay(settings: &ReplaySettings, report: bool) -> Result<Outcome, Failure> {
+    replay_for(settings, Errand { progress: report, summary: report, ..Errand::default() })
 }
 
 /// What somebody else has a replay do.
@@ -78,7 +78,9 @@ pub(super) struct Errand {
     pub sink: Option<Box<dyn BarSink>>,
     /// Who listens to trades in order, instead of a folder.
     pub listener: Option<Sender<Sequenced>>,
-    /// Whether a summary is printed. Progress is shown in any case.
+    /// Whether progress is shown.
+    pub progress: bool,
+    /// Whether a summary is printed.
     pub summary: bool,
     /// Raised when the run was told to stop: what came out is not the whole.
     pub stop: Stop,
@@ -89,7 +91,7 @@ pub(super) struct Errand {
 /// # Errors
 /// As [`run`].
 pub(super) fn replay_for(settings: &ReplaySettings, errand: Errand) -> Result<Outcome, Failure> {
-    let Errand { sink, listener, summary, stop } = errand;
+    let Errand { sink, listener, progress: shows, summary, stop } = errand;
     let (mut source, lacks) = Source::find(settings)?;
     let corrections = source.corrections(settings)?;
     let window = window(settings, &corrections);
@@ -189,7 +191,7 @@ pub(super) fn replay_for(settings: &ReplaySettings, errand: Errand) -> Result<Ou
     if settings.parallel > 1 && !in_chunks {
         remarks.push(super::parallel::one_pass(settings.parallel));
     }
-    let shown = Shown::start(progress.clone(), bytes);
+    let shown = shows.then(|| Shown::start(progress.clone(), bytes));
     let result = match source {
         Source::Files(plan) if in_chunks => {
             let run = super::parallel::run(plan, settings.parallel, options, read, begun.sinks);

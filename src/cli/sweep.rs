@@ -256,6 +256,7 @@ fn sweep(settings: &SweepSettings, stop: &Stop) -> Result<Swept, Failure> {
         let errand = Errand {
             sink: Some(Box::new(NoSink::default())),
             listener: Some(send),
+            progress: true,
             stop: stop.clone(),
             ..Errand::default()
         };
@@ -415,7 +416,7 @@ fn write_bars(
     replay.bars = BarBook::of(orders.collect());
     replay.sink = SinkKind::Parquet;
     replay.out = Some(folder.clone());
-    replay_for(&replay, Errand { stop: stop.clone(), ..Errand::default() })?;
+    replay_for(&replay, Errand { progress: true, stop: stop.clone(), ..Errand::default() })?;
     if stop.is_raised() {
         return Ok(());
     }

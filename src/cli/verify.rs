@@ -72,9 +72,13 @@ pub fn run(args: VerifyArgs) -> Result<Outcome, Failure> {
     settings.delivery = crate::config::delivery::DeliveryOptions::none();
     let made = Arc::new(Mutex::new(Series::new()));
     let stop = Stop::new();
-    let keeper = Box::new(Keeper(Arc::clone(&made)));
-    let errand =
-        Errand { sink: Some(keeper), summary: true, stop: stop.clone(), ..Errand::default() };
+    let errand = Errand {
+        sink: Some(Box::new(Keeper(Arc::clone(&made)))),
+        progress: true,
+        summary: true,
+        stop: stop.clone(),
+        ..Errand::default()
+    };
     let outcome = replay_for(&settings, errand)?;
     if stop.is_raised() {
         eprintln!("stopped; nothing was compared");
