@@ -3,7 +3,9 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use support::live::{DIB, Live, Venue, assert_same, replayed, signal, two_days};
@@ -63,6 +65,52 @@ fn every_venue_makes_the_bars_of_replay_whatever_goes_wrong_on_the_way() {
             });
         }
     });
+}
+
+#[test]
+fn a_run_with_a_history_says_from_which_trade_on_it_is_equal_to_a_late_beginning() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some((history, day)) = two_days(folder.path(), 12_000) else { return };
+    let instrument = "binance:spot:XBTUSD";
+    let digests = |files: &[&Path]| -> BTreeSet<(u64, String)> {
+        let bars = replayed(files, instrument, DIB);
+        let bars = bars.iter().map(|bar| serde_json::from_str::<serde_json::Value>(bar).unwrap());
+        bars.map(|bar| (bar["last_trade_id"].as_u64().unwrap(), bar["state_digest"].to_string()))
+            .collect()
+    };
+    let (long, late) = (digests(&[&history, &day]), digests(&[&day]));
+    let (first, _) = long.intersection(&late).next().unwrap();
+    let rows = fs::read_to_string(&day).unwrap();
+    let began: u64 = rows.split(',').next().unwrap().parse().unwrap();
+    let venue = Venue::start(&["--protocol", "binance-spot", "--speed", "max"], &[&day]);
+    let mut live = Live::start(&[
+        "--venue",
+        "binance-spot",
+        "--instrument",
+        "XBTUSD",
+        "--at",
+        &venue.address,
+        "--history",
+        history.to_str().unwrap(),
+        "--bar",
+        DIB,
+        "--bar",
+        "t=tick,size=100",
+    ]);
+    live.wait_for(long.len() + 240);
+    let (code, _, said) = live.stop();
+    assert_eq!(code, Some(0), "{said}");
+    let words = format!(
+        "a builder that began at the first live trade equals that of the history, from trade {first} \
+         on"
+    );
+    let told: Vec<&str> = said.lines().filter(|line| line.contains(&words)).collect();
+    // In the log as it happens, and in the summary.
+    assert_eq!(told.len(), 2, "{words}\n{said}");
+    let after = format!("after {} trades", first - began + 1);
+    assert!(told.iter().all(|line| line.contains(&after)), "{after}\n{said}");
+    // Bars of a fixed size meet by chance only: nothing is said of them.
+    assert_eq!(said.matches("equals that of the history").count(), 2, "{said}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use support::live::barflow;
+use support::live::{barflow, signal};
 
 /// A real day if it is there, else a made-up one.
 fn day(folder: &Path) -> PathBuf {
@@ -76,6 +76,8 @@ fn a_sweep_makes_the_bars_of_replay_and_writes_what_they_are_like() {
     assert_eq!(rows(&out.join("summary.parquet")).len(), 18);
     let svg = fs::read_to_string(out.join("map.svg")).unwrap();
     assert!(svg.starts_with("<svg") && svg.contains("alpha") && svg.contains("measure"), "{svg}");
+    let png = fs::read(out.join("map.png")).unwrap();
+    assert_eq!(&png[12..24], b"IHDR\x00\x00\x03\x84\x00\x00\x02\x80", "900 by 640");
     assert!(!out.join("sweep.state").exists());
 
     // The best, made by a replay: as many bars as the sweep counted.
@@ -159,6 +161,39 @@ fn a_sweep_that_was_killed_goes_on() {
         assert!(!lives, "{}", said(&output));
     }
     assert!(went_on > 0);
+    assert_eq!(rows(&out.join("summary.parquet")), rows(&whole.join("summary.parquet")));
+}
+
+#[test]
+fn a_sweep_that_is_told_to_stop_says_so_and_goes_on_the_next_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let day = day(folder.path());
+    let config = folder.path().join("often.toml");
+    fs::write(&config, "[sweep]\nwrite_every = \"0s\"\n[replay]\nparallel = 2\n").unwrap();
+    let config = config.display().to_string();
+    let whole = folder.path().join("whole");
+    assert!(sweep(&day, &whole, &[]).output().unwrap().status.success());
+    let out = folder.path().join("stopped");
+    let state = out.join("sweep.state");
+    let running = sweep(&day, &out, &["--config", &config, "--bars", "1"])
+        .stderr(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    while !state.exists() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    signal(&running, "INT");
+    let output = running.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("the same command goes on"), "{}", said(&output));
+    assert!(output.stdout.is_empty() && !out.join("summary.parquet").exists());
+    assert!(state.exists() && !out.join("bars").exists());
+
+    let output = sweep(&day, &out, &["--config", &config]).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("going on behind"), "{}", said(&output));
+    assert!(!state.exists());
     assert_eq!(rows(&out.join("summary.parquet")), rows(&whole.join("summary.parquet")));
 }
 

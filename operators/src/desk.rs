@@ -1,7 +1,7 @@
 //! One instrument's machines: all its specifications share one pass over the trades.
 //!
 //! Besides driving the machines, a desk knows what they need not know: which bars span a gap, and
-//! whether a machine that began in the middle of the history still depends on where it began.
+//! whether a machine still depends on where it began ([`crate::shadow`]).
 
 use std::sync::Arc;
 
@@ -11,28 +11,8 @@ use crate::bar::Bar;
 use crate::bars::machine::BarMachine;
 use crate::batch::TradeBatch;
 use crate::sequence::Gap;
+use crate::shadow::{Beginning, Joined, Shadow};
 use crate::spec::BarSpec;
-
-/// Trades after which a second builder begins beside one that began live. The two then have
-/// different pasts, and when they agree the past no longer matters.
-const SHADOW_DELAY: u64 = 1000;
-
-/// Bars of one of the two that wait for the other to close on the same trade.
-const BARS_COMPARED: usize = 16;
-
-/// A builder has become independent of where it began: one that began later (or after the gap)
-/// has closed a bar on the same trade in the same state, so both go on equally for ever.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Joined {
-    /// Which specification.
-    pub spec: Arc<str>,
-    /// The trade on which both closed.
-    pub trade_id: u64,
-    /// Number of the bar that closed there.
-    pub seq: u64,
-    /// Trades the later builder had taken.
-    pub trades: u64,
-}
 
 /// The machines of one instrument.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -41,7 +21,18 @@ pub struct Desk {
     /// Room for bars; empty between two batches.
     #[serde(skip)]
     closed: Vec<Bar>,
-    begun: bool,
+    heard: Heard,
+}
+
+/// What has been heard of the instrument so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Heard {
+    /// Nothing.
+    Nothing,
+    /// Trades of files only.
+    History,
+    /// Trades of a feed.
+    Feed,
 }
 
 /// One machine, and what is known about its open bar that the machine need not know.
@@ -60,23 +51,11 @@ pub(crate) struct SeatState {
     pub(crate) missing_ids: u64,
 }
 
-/// A second builder that began later, until the two agree.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Shadow {
-    machine: BarMachine,
-    /// Trades to let pass before it begins.
-    delay: u64,
-    trades: u64,
-    /// Last trade and digest of recent bars: of the seat's machine, of the shadow.
-    ours: Vec<(u64, u64, u64)>,
-    its: Vec<(u64, u64, u64)>,
-}
-
 impl Desk {
     /// Machines for these specifications.
     pub fn new(specs: &[BarSpec]) -> Self {
         let seats = specs.iter().map(Seat::new).collect();
-        Self { seats, closed: Vec::new(), begun: false }
+        Self { seats, closed: Vec::new(), heard: Heard::Nothing }
     }
 
     /// Takes another list of specifications: machines whose specification stays go on as if
@@ -87,8 +66,8 @@ impl Desk {
             let stays = before.iter().position(|seat| seat.spec == *spec);
             self.seats.push(match stays {
                 Some(place) => before.swap_remove(place),
-                None if self.begun => Seat::new(spec).shadowed(SHADOW_DELAY),
-                None => Seat::new(spec),
+                None if self.heard == Heard::Nothing => Seat::new(spec),
+                None => Seat::new(spec).shadowed(Beginning::Later),
             });
         }
     }
@@ -115,20 +94,16 @@ impl Desk {
         mut emit: impl FnMut(usize, &Arc<str>, Bar),
     ) -> Vec<Joined> {
         let mut joined = Vec::new();
-        let begins_live = live && !self.begun && !trades.is_empty();
-        self.begun |= !trades.is_empty();
+        let begins = self.begins(trades, gaps, live);
         for (place, seat) in self.seats.iter_mut().enumerate() {
-            if begins_live {
-                seat.shadow = Some(Box::new(Shadow::new(&seat.spec, SHADOW_DELAY)));
-            } else if live && !gaps.is_empty() {
-                seat.shadow = Some(Box::new(Shadow::new(&seat.spec, 0)));
+            if let Some(beginning) = begins {
+                seat.shadow = Shadow::beside(&seat.spec, beginning);
             }
             seat.state.on_batch(trades, gaps, &mut self.closed);
             if let Some(shadow) = &mut seat.shadow
-                && let Some((seq, trade_id)) = shadow.on_batch(trades, &self.closed)
+                && let Some(found) = shadow.on_batch(seat.spec.name(), trades, &self.closed)
             {
-                let spec = Arc::clone(seat.spec.name());
-                joined.push(Joined { spec, trade_id, seq, trades: shadow.trades });
+                joined.push(found);
                 seat.shadow = None;
             }
             for bar in self.closed.drain(..) {
@@ -136,6 +111,20 @@ impl Desk {
             }
         }
         joined
+    }
+
+    /// Whether other builders begin with this batch, to be compared with the machines.
+    fn begins(&mut self, trades: &TradeBatch, gaps: &[Gap], live: bool) -> Option<Beginning> {
+        let before = self.heard;
+        if !trades.is_empty() {
+            let source = if live { Heard::Feed } else { Heard::History };
+            self.heard = if before == Heard::Feed { before } else { source };
+        }
+        match (before, self.heard) {
+            (Heard::Nothing, Heard::Feed) => Some(Beginning::Later),
+            (Heard::History, Heard::Feed) => Some(Beginning::FirstLive),
+            _ => (live && !gaps.is_empty()).then_some(Beginning::BehindGap),
+        }
     }
 
     /// The specifications of its machines.
@@ -159,7 +148,7 @@ impl Desk {
         let seat = &mut self.seats[seat];
         seat.state = state;
         if seat.shadow.is_some() {
-            seat.shadow = Some(Box::new(Shadow::new(&seat.spec, 0)));
+            seat.shadow = Shadow::beside(&seat.spec, Beginning::BehindCorrection);
         }
     }
 }
@@ -169,8 +158,8 @@ impl Seat {
         Self { spec: spec.clone(), state: SeatState::new(spec), shadow: None }
     }
 
-    fn shadowed(mut self, delay: u64) -> Self {
-        self.shadow = Some(Box::new(Shadow::new(&self.spec, delay)));
+    fn shadowed(mut self, beginning: Beginning) -> Self {
+        self.shadow = Shadow::beside(&self.spec, beginning);
         self
     }
 }
@@ -207,44 +196,15 @@ impl SeatState {
     }
 }
 
-impl Shadow {
-    fn new(spec: &BarSpec, delay: u64) -> Self {
-        let machine = BarMachine::new(spec);
-        Self { machine, delay, trades: 0, ours: Vec::new(), its: Vec::new() }
-    }
-
-    /// Takes the batch that the seat's machine has taken, and the bars that closed there. Returns
-    /// the number and the last trade of the first bar on which both agree.
-    fn on_batch(&mut self, trades: &TradeBatch, ours: &[Bar]) -> Option<(u64, u64)> {
-        let skip = self.delay.min(trades.len() as u64);
-        self.delay -= skip;
-        let mut closed = Vec::new();
-        for row in skip as usize..trades.len() {
-            self.machine.on_trade(&trades.trade(row), trades.feed.has_aggressor, &mut closed);
-        }
-        self.trades += trades.len() as u64 - skip;
-        let mark = |bar: &Bar| (bar.seq, bar.last_trade_id, bar.state_digest);
-        self.ours.extend(ours.iter().map(mark));
-        self.its.extend(closed.iter().map(mark));
-        let agree = |a: &(u64, u64, u64), b: &(u64, u64, u64)| (a.1, a.2) == (b.1, b.2);
-        let found = self.ours.iter().find(|bar| self.its.iter().any(|other| agree(bar, other)));
-        let found = found.map(|bar| (bar.0, bar.1));
-        for bars in [&mut self.ours, &mut self.its] {
-            let old = bars.len().saturating_sub(BARS_COMPARED);
-            bars.drain(..old);
-        }
-        found
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::bars::product::ExpectationsAt;
     use crate::batch::{Feed, IdKind, InputKind};
     use crate::measure::Measure;
     use crate::sign::SignRule;
-    use crate::spec::{LimitSpec, RuleSpec};
+    use crate::spec::{AdaptiveSpec, ExpectedTicksSpec, LimitSpec, RuleSpec, ThresholdSpec};
     use crate::trade::{Aggressor, Trade};
 
     fn every(name: &str, ticks: f64) -> BarSpec {
@@ -301,21 +261,88 @@ mod tests {
         assert_eq!(seen, [("two".to_owned(), 5), ("four".to_owned(), 4)]);
     }
 
-    #[test]
-    fn a_builder_that_began_live_is_told_independent_once_a_later_one_agrees() {
-        let mut desk = Desk::new(&[every("tick", 10.0)]);
-        let mut joined = Vec::new();
-        for start in (1..2000u64).step_by(7) {
-            joined.extend(desk.on_batch(&batch(start..start + 7), &[], true, |_, _| ()));
+    /// Trades of any size and side, the same whenever they are asked for.
+    fn uneven(ids: impl Iterator<Item = u64>) -> TradeBatch {
+        let mut trades: Vec<Trade> = batch(ids).iter().collect();
+        for trade in &mut trades {
+            let noise = trade.trade_id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+            trade.quote = 1.0 + (noise % 1000) as f64;
+            trade.aggressor = if noise % 7 < 4 { Aggressor::Buyer } else { Aggressor::Seller };
         }
-        // The second began after 1,000 trades, a multiple of 10: both close together at once.
+        TradeBatch::from_trades(batch(std::iter::empty()).feed, &trades)
+    }
+
+    fn forgetful() -> BarSpec {
+        let expected_ticks =
+            ExpectedTicksSpec { target: 50.0, alpha: None, min: 1.0, max: f64::INFINITY };
+        let adaptive = AdaptiveSpec {
+            alpha: 0.02,
+            memory: 0.9,
+            warmup: 50,
+            round_bits: 24,
+            expected_ticks,
+            expectations: ExpectationsAt::Tick,
+        };
+        let threshold = ThresholdSpec::Wald(adaptive);
+        let rule = RuleSpec::Imbalance { measure: Measure::Dollar, threshold };
+        BarSpec::new("dib", SignRule::Aggressor, LimitSpec::default(), rule).unwrap()
+    }
+
+    fn joins(desk: &mut Desk, ids: std::ops::Range<u64>, live: bool) -> Vec<Joined> {
+        let starts = ids.clone().step_by(7);
+        let batch = |start| uneven(start..ids.end.min(start + 7));
+        starts.flat_map(|start| desk.on_batch(&batch(start), &[], live, |_, _| ())).collect()
+    }
+
+    #[test]
+    fn of_bars_that_meet_by_chance_only_nothing_is_said() {
+        let mut desk = Desk::new(&[every("tick", 10.0)]);
+        // A builder that begins 1,000 trades later agrees at once, and that says nothing.
+        assert_eq!(joins(&mut desk, 1..20_000, true), []);
+    }
+
+    #[test]
+    fn a_history_is_told_equal_to_a_builder_that_began_at_the_first_live_trade() {
+        let mut desk = Desk::new(&[forgetful()]);
+        assert_eq!(joins(&mut desk, 1..5000, false), []);
+        let joined = joins(&mut desk, 5000..20_000, true);
         assert_eq!(joined.len(), 1, "{joined:?}");
-        assert_eq!((joined[0].trade_id, joined[0].seq), (1010, 100));
-        let mut files = Desk::new(&[every("tick", 10.0)]);
-        let from_files: Vec<Joined> = (1..2000u64)
-            .step_by(7)
-            .flat_map(|start| files.on_batch(&batch(start..start + 7), &[], false, |_, _| ()))
-            .collect();
-        assert_eq!(from_files, []);
+        assert_eq!(joined[0].beginning, Beginning::FirstLive);
+        // By hand: the first bar on which both agree.
+        let bars = |first: u64| {
+            let (mut machine, mut bars) = (BarMachine::new(&forgetful()), Vec::new());
+            machine.on_batch(&uneven(first..20_000), &mut bars);
+            bars
+        };
+        let (long, late) = (bars(1), bars(5000));
+        let agree = |a: &Bar, b: &Bar| {
+            (a.last_trade_id, a.state_digest) == (b.last_trade_id, b.state_digest)
+        };
+        let first = long.iter().find(|bar| late.iter().any(|other| agree(bar, other))).unwrap();
+        assert_eq!((joined[0].trade_id, joined[0].seq), (first.last_trade_id, first.seq));
+        assert_eq!(joined[0].trades, first.last_trade_id - 5000 + 1);
+    }
+
+    #[test]
+    fn a_builder_that_began_live_is_compared_with_one_that_began_later() {
+        let mut desk = Desk::new(&[forgetful()]);
+        let joined = joins(&mut desk, 1..20_000, true);
+        assert_eq!(joined.len(), 1, "{joined:?}");
+        assert_eq!(joined[0].beginning, Beginning::Later);
+        assert!(joined[0].trade_id > 1000);
+        let mut files = Desk::new(&[forgetful()]);
+        assert_eq!(joins(&mut files, 1..20_000, false), []);
+    }
+
+    #[test]
+    fn a_gap_begins_the_comparison_anew() {
+        let mut desk = Desk::new(&[forgetful()]);
+        joins(&mut desk, 1..20_000, true);
+        let missing = [gap(20_000, 20_009)];
+        let first = desk.on_batch(&uneven(20_010..20_011), &missing, true, |_, _| ());
+        assert_eq!(first, []);
+        let joined = joins(&mut desk, 20_011..40_000, true);
+        assert_eq!(joined.len(), 1, "{joined:?}");
+        assert_eq!(joined[0].beginning, Beginning::BehindGap);
     }
 }

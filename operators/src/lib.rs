@@ -24,6 +24,7 @@ pub mod published;
 pub mod quality;
 pub mod revision;
 pub mod sequence;
+pub mod shadow;
 pub mod sign;
 pub mod spec;
 pub mod stitch;

@@ -22,6 +22,9 @@ use proptest::prelude::*;
 /// Bars that stand, in order, by specification.
 type Standing = BTreeMap<String, Vec<Bar>>;
 
+/// The bar under each key: specification and last trade.
+type Current = BTreeMap<(String, u64), Bar>;
+
 const EVERYTHING: Window = Window { trades: u64::MAX, time: i64::MAX, every: 1024 };
 
 fn piece(before: Option<u64>, trades: &[Trade], corrections: Vec<Correction>) -> Sequenced {
@@ -55,6 +58,8 @@ struct Job {
     account: Account,
     last: Option<u64>,
     standing: Standing,
+    /// What a reader holds who keeps the last that was said of each key.
+    current: Current,
     revisions: Vec<Revision>,
 }
 
@@ -64,14 +69,21 @@ impl Job {
         if let Some(window) = window {
             account.retain(window);
         }
-        Self { account, last: None, standing: Standing::new(), revisions: Vec::new() }
+        let (standing, current) = (Standing::new(), Current::new());
+        Self { account, last: None, standing, current, revisions: Vec::new() }
     }
 
     fn take(&mut self, trades: &[Trade], corrections: Vec<Correction>) {
         let piece = piece(self.last, trades, corrections);
         self.last = trades.last().map(|last| last.trade_id).or(self.last);
-        let standing = &mut self.standing;
+        let (standing, current) = (&mut self.standing, &mut self.current);
         let taken = self.account.on_sequenced(&piece, true, |spec, bar, diff| {
+            let key = (spec.to_string(), bar.last_trade_id);
+            if diff == 1 {
+                current.insert(key, bar.clone());
+            } else {
+                current.remove(&key);
+            }
             let bars = standing.entry(spec.to_string()).or_default();
             if diff == 1 {
                 // Of several bars that one trade closes, the order is theirs.
@@ -94,6 +106,13 @@ impl Job {
             (bar.seq, bar.revision) = (0, 0);
         }
         postcard::to_stdvec(&standing).unwrap()
+    }
+
+    /// The same by key.
+    fn current(&self) -> Current {
+        let mut current = self.current.clone();
+        current.values_mut().for_each(|bar| (bar.seq, bar.revision) = (0, 0));
+        current
     }
 
     fn difference(&self, other: &Self) -> String {
@@ -229,6 +248,7 @@ proptest! {
         revised.take(&[], rest);
         prop_assert_eq!(revised.outcomes(), vec![Outcome::Applied; ordered]);
         prop_assert!(revised.net() == fresh.net(), "{}", revised.difference(&fresh));
+        prop_assert_eq!(revised.current(), fresh.current());
         for bars in revised.standing.values() {
             prop_assert!(bars.windows(2).all(|pair| pair[0].seq <= pair[1].seq), "{:?}", bars);
         }

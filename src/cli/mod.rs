@@ -29,6 +29,7 @@ pub mod replay;
 pub mod revisions;
 pub mod signals;
 pub mod sink;
+mod source;
 pub mod store;
 pub mod summary;
 pub mod sweep;

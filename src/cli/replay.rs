@@ -1,21 +1,15 @@
 //! `barflow replay`: plan, run, report.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use barflow_operators::dataflow::validate::{RejectPolicy, Sequenced, ValidateOptions};
-use barflow_operators::instrument::InstrumentId;
 use barflow_operators::intake::Reject;
 use barflow_operators::pool::BatchPool;
-use barflow_operators::quality::judge::Known;
-use barflow_operators::quality::suite::Suite;
-use barflow_replay::corrections::Corrections;
 use barflow_replay::error::ReplayError;
-use barflow_replay::plan::{InstrumentPlan, Plan};
 use barflow_replay::progress::Progress;
-use barflow_replay::stream::{ReadOptions, stores_quote};
+use barflow_replay::stream::ReadOptions;
 use crossbeam::channel::Sender;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -23,9 +17,10 @@ use super::args::ReplayArgs;
 use super::failure::{Failure, Outcome};
 use super::mesh::{connect, unmesh};
 use super::progress::Shown;
-use super::revisions::{corrections, fingerprint, on_revision};
+use super::revisions::{fingerprint, on_revision, window};
 use super::signals::Signals;
 use super::sink;
+use super::source::Source;
 use super::summary::Summary;
 use crate::config::file::ConfigFile;
 use crate::config::replay::ReplaySettings;
@@ -35,14 +30,10 @@ use crate::graph::daily::Daily;
 use crate::graph::flow::EpochClock;
 use crate::graph::quality::Quality;
 use crate::graph::revised::Revised;
-use crate::graph::run::{Feeder, Pace, Workers, run as run_graph};
+use crate::graph::run::{Pace, run as run_graph};
 use crate::graph::stop::{Cause, Stop};
 use crate::graph::tally::Tally;
-use crate::graph::workers::Share;
-use crate::history::{feeders, remarks};
-use crate::quality::run::known;
 use crate::quarantine::Quarantine;
-use crate::recordings::{RecordingOptions, Recordings};
 use crate::sinks::atomic_file::{AtomicFile, refused};
 use crate::sinks::{BarSink, SinkError, SinkReport};
 use crate::telemetry;
@@ -73,38 +64,44 @@ pub fn run(args: ReplayArgs) -> Result<Outcome, Failure> {
     replay(&settings, true)
 }
 
-/// Replays by validated settings; `report` prints the summary.
+/// Replays by validated settings; `report` shows progress and prints the summary.
 ///
 /// # Errors
 /// As [`run`].
 pub fn replay(settings: &ReplaySettings, report: bool) -> Result<Outcome, Failure> {
-    replay_into(settings, None, None, report)
+    replay_for(settings, Errand { progress: report, summary: report, ..Errand::default() })
 }
 
-/// As [`replay`], into this sink instead of the one of the settings, and with this listener for
-/// trades in order instead of a folder.
+/// What somebody else has a replay do.
+#[derive(Default)]
+pub(super) struct Errand {
+    /// Instead of the sink of the settings.
+    pub sink: Option<Box<dyn BarSink>>,
+    /// Who listens to trades in order, instead of a folder.
+    pub listener: Option<Sender<Sequenced>>,
+    /// Whether progress is shown.
+    pub progress: bool,
+    /// Whether a summary is printed.
+    pub summary: bool,
+    /// Raised when the run was told to stop: what came out is not the whole.
+    pub stop: Stop,
+}
+
+/// As [`replay`], for somebody else.
 ///
 /// # Errors
 /// As [`run`].
-pub(super) fn replay_into(
-    settings: &ReplaySettings,
-    sink: Option<Box<dyn BarSink>>,
-    listener: Option<Sender<Sequenced>>,
-    report: bool,
-) -> Result<Outcome, Failure> {
+pub(super) fn replay_for(settings: &ReplaySettings, errand: Errand) -> Result<Outcome, Failure> {
+    let Errand { sink, listener, progress: shows, summary, stop } = errand;
     let (mut source, lacks) = Source::find(settings)?;
     let corrections = source.corrections(settings)?;
-    let window = settings.revision_window.or_else(|| {
-        let needed = settings.corrections.is_some();
-        needed.then_some(crate::config::revisions::DEFAULT)
-    });
+    let window = window(settings, &corrections);
     let workers = settings.mesh.workers(settings.workers);
     let same = settings.job().with("inputs", source.text());
     let job = job_name(settings, &source);
     source.keep(workers.share());
     let mut remarks = source.remarks(settings);
     remarks.extend(lacks);
-    let stop = Stop::new();
     let signals = Signals::raise(&stop).map_err(|e| {
         Failure::outside(anyhow::Error::new(e).context("signals cannot be handled"))
     })?;
@@ -197,7 +194,7 @@ pub(super) fn replay_into(
     if settings.parallel > 1 && !in_chunks {
         remarks.push(super::parallel::one_pass(settings.parallel));
     }
-    let shown = report.then(|| Shown::start(progress.clone(), bytes));
+    let shown = shows.then(|| Shown::start(progress.clone(), bytes));
     let result = match source {
         Source::Files(plan) if in_chunks => {
             let run = super::parallel::run(plan, settings.parallel, options, read, begun.sinks);
@@ -226,7 +223,7 @@ pub(super) fn replay_into(
     if let (Some(quarantine), true) = (&quarantine, rejected > 0) {
         remarks.push(format!("bad rows are in {}", quarantine.path().display()));
     }
-    if report {
+    if summary {
         let summary = Summary {
             files,
             tally: &tally,
@@ -299,154 +296,6 @@ pub(super) fn rejected(tally: &Tally) -> u64 {
     let totals = tally.totals();
     let counts = totals.iter().filter(|(fact, _)| fact.kind == FactKind::Rejected);
     counts.map(|(_, n)| n.max(&0).unsigned_abs() as u64).sum()
-}
-
-/// Where the trades are.
-enum Source {
-    Files(Plan),
-    Recordings(Recordings),
-}
-
-pub(super) fn recording_options(settings: &ReplaySettings) -> RecordingOptions {
-    RecordingOptions {
-        instrument: settings.instrument.clone(),
-        contract_size: settings.contract_size,
-        from: settings.from,
-        to: settings.to,
-    }
-}
-
-impl Source {
-    /// What there is, and what of it is not there.
-    fn find(settings: &ReplaySettings) -> Result<(Self, Vec<String>), Failure> {
-        if let Some(protocol) = &settings.protocol {
-            let options = recording_options(settings);
-            let found = Recordings::find(&settings.files, protocol, settings.channel, &options);
-            let found = found.map(Self::Recordings).map_err(Failure::usage);
-            return Ok((found?, Vec::new()));
-        }
-        let (plan, lacks) = settings.plan().map_err(input_failure)?;
-        Ok((Self::Files(plan), lacks))
-    }
-
-    /// What there is to read, without the folders it lies in: processes that read the same may
-    /// find it at different places.
-    fn text(&self) -> String {
-        let name = |path: &Path| path.file_name().map(ToOwned::to_owned);
-        match self {
-            Self::Files(plan) => {
-                let files = |i: &InstrumentPlan| i.files.iter().map(|f| name(&f.path)).collect();
-                let instruments = plan.instruments.iter();
-                let inputs: Vec<(String, Vec<_>)> =
-                    instruments.map(|i| (i.feed.instrument.to_string(), files(i))).collect();
-                format!("{inputs:?}")
-            }
-            Self::Recordings(found) => format!("{:?} {}", found.instruments(), found.files()),
-        }
-    }
-
-    /// Forgets what other processes read.
-    fn keep(&mut self, share: Share) {
-        match self {
-            Self::Files(plan) => plan.instruments.retain(|i| share.holds(&i.feed.instrument)),
-            // The instruments of a connection lie in one file: all is read, and a part used.
-            Self::Recordings(_) => {}
-        }
-    }
-
-    fn remarks(&self, settings: &ReplaySettings) -> Vec<String> {
-        match self {
-            Self::Files(plan) => remarks(plan, &settings.bars),
-            Self::Recordings(_) => Vec::new(),
-        }
-    }
-
-    fn instruments(&self) -> Vec<InstrumentId> {
-        match self {
-            Self::Files(plan) => {
-                plan.instruments.iter().map(|i| i.feed.instrument.clone()).collect()
-            }
-            Self::Recordings(recordings) => recordings.instruments(),
-        }
-    }
-
-    /// Whether several threads are expected to be sooner done with chunks than one pass.
-    fn is_worth_chunks(&self, settings: &ReplaySettings) -> bool {
-        let Self::Files(plan) = self else { return false };
-        let specs = plan.instruments.first().map(|i| settings.bars.for_feed(&i.feed));
-        crate::parallel::is_worth(plan, &specs.unwrap_or_default(), settings.parallel)
-    }
-
-    /// Files, and their bytes where progress is told by them.
-    fn size(&self) -> (usize, u64) {
-        match self {
-            Self::Files(plan) => (plan.files(), plan.bytes()),
-            Self::Recordings(recordings) => (recordings.files(), 0),
-        }
-    }
-
-    fn with_quote(&self) -> BTreeMap<InstrumentId, bool> {
-        match self {
-            Self::Files(plan) => {
-                let instruments = plan.instruments.iter();
-                instruments.map(|i| (i.feed.instrument.clone(), stores_quote(&i.files))).collect()
-            }
-            // Inverse contracts: the quote value is not price times quantity to the last bit.
-            Self::Recordings(found) => found.instruments().into_iter().map(|i| (i, true)).collect(),
-        }
-    }
-
-    /// What is expected of the trades, with what is known of them.
-    fn expect(&self, suite: Suite, settings: &ReplaySettings) -> Quality {
-        let (from, to) = (settings.from, settings.to);
-        let known: BTreeMap<InstrumentId, Known> = match self {
-            Self::Files(plan) => {
-                let of = |i: &InstrumentPlan| (i.feed.instrument.clone(), known(i, from, to));
-                plan.instruments.iter().map(of).collect()
-            }
-            Self::Recordings(_) => BTreeMap::new(),
-        };
-        let other = Known { from, to, own_quotes: false };
-        Quality::new(suite, move |instrument| known.get(instrument).copied().unwrap_or(other))
-    }
-
-    /// Lanes have put recorded trades in order already.
-    fn reorder_window(&self, settings: &ReplaySettings) -> usize {
-        match self {
-            Self::Files(_) => settings.reorder_window,
-            Self::Recordings(_) => 0,
-        }
-    }
-
-    /// What the user says is wrong with the files.
-    fn corrections(&self, settings: &ReplaySettings) -> Result<Corrections, Failure> {
-        match (self, &settings.corrections) {
-            (Self::Files(plan), Some(path)) => {
-                corrections(path, plan, settings.contract_size).map_err(input_failure)
-            }
-            _ => Ok(Corrections::new()),
-        }
-    }
-
-    fn feeders(
-        self,
-        settings: &ReplaySettings,
-        workers: &Workers,
-        read: &ReadOptions,
-        resume: &Resumption,
-        corrections: Corrections,
-        pool: BatchPool,
-    ) -> Result<Vec<Feeder>, Failure> {
-        match self {
-            Self::Files(plan) => {
-                feeders(plan, workers, read, resume, corrections).map_err(input_failure)
-            }
-            // Read from their beginning again: what was applied is known by its ids.
-            Self::Recordings(found) => {
-                Ok(found.feeders(workers, recording_options(settings), pool))
-            }
-        }
-    }
 }
 
 fn stopped_by(signals: &Signals, stop: &Stop, tally: &Tally) -> Option<String> {

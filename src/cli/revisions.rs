@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::intake::Reject;
-use barflow_operators::revision::{Correction, Refusal};
+use barflow_operators::revision::{Correction, Refusal, Window};
 use barflow_replay::binance;
 use barflow_replay::corrections::{Corrections, Terms, read};
 use barflow_replay::error::ReplayError;
@@ -14,6 +14,8 @@ use barflow_replay::plan::{FileKind, Plan};
 use barflow_replay::rows::Quote;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::config::replay::ReplaySettings;
+use crate::config::revisions::{DEFAULT, MOST};
 use crate::graph::assemble::OnRevision;
 use crate::graph::revised::Revised;
 use crate::graph::stop::Stop;
@@ -41,6 +43,20 @@ pub fn corrections(
         (id.clone(), Terms { quote, has_aggressor: instrument.feed.has_aggressor })
     });
     read(path, &terms.collect::<BTreeMap<_, _>>())
+}
+
+/// How much of the past is retained: what the user says; else, where there are corrections, as much
+/// as the latest of them needs, and no less than is good for rows that come late.
+pub fn window(settings: &ReplaySettings, corrections: &Corrections) -> Option<Window> {
+    if settings.revision_window.is_some() || settings.corrections.is_none() {
+        return settings.revision_window;
+    }
+    let lag = |c: &Correction| c.known_after.saturating_sub(c.trade_id);
+    let lag = corrections.values().flatten().map(lag).max().unwrap_or(0);
+    // A correction is applied behind the batch in which it becomes known.
+    let behind = settings.batch_rows.saturating_add(settings.reorder_window) as u64;
+    let trades = lag.saturating_add(behind).clamp(DEFAULT.trades, MOST);
+    Some(Window { trades, ..DEFAULT })
 }
 
 /// What tells one file of corrections from another: of a job that goes on it has to stay the same.
@@ -84,5 +100,41 @@ fn reject(instrument: &InstrumentId, correction: &Correction, why: Refusal) -> R
         value: correction.trade_id.to_string(),
         reason: why.to_string(),
         raw: format!("{:?}", correction.change),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use barflow_operators::revision::Change;
+
+    use super::*;
+    use crate::config::file::ConfigFile;
+    use crate::config::replay::Typed;
+    use crate::config::section::Value;
+
+    fn settings(window: Option<&str>) -> ReplaySettings {
+        let mut typed = Typed::default();
+        typed.replay.put("corrections", Value::Text("c.csv".into()), "test");
+        if let Some(window) = window {
+            typed.replay.put("revision_window", Value::Text(window.into()), "test");
+        }
+        ReplaySettings::understand(ConfigFile::default(), typed).unwrap()
+    }
+
+    fn known_after(known_after: u64) -> Corrections {
+        let correction = Correction { trade_id: 1000, change: Change::Remove, known_after };
+        Corrections::from([("a:b:C".parse().unwrap(), vec![correction])])
+    }
+
+    #[test]
+    fn the_window_is_as_long_as_the_latest_correction_needs() {
+        let trades =
+            |window, known| super::window(&settings(window), &known_after(known)).unwrap().trades;
+        assert_eq!(trades(None, 0), 1_000_000);
+        // A batch and what may wait behind the trade that makes it known.
+        assert_eq!(trades(None, 3_001_000), 3_000_000 + 8192 + 1024);
+        assert_eq!(trades(None, u64::MAX), MOST);
+        assert_eq!(trades(Some("500"), 3_001_000), 500);
     }
 }

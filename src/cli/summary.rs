@@ -103,6 +103,9 @@ impl Summary<'_> {
                 grouped(ticks.value_at_quantile(0.9))
             );
         }
+        for ((instrument, spec), joined) in self.tally.joined() {
+            let _ = writeln!(text, "{instrument} {spec}: {joined}");
+        }
         if let Some(revised) = &self.revised {
             describe_revisions(&mut text, revised);
         }

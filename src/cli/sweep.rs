@@ -14,7 +14,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::args::put;
 use super::failure::{Failure, Outcome};
-use super::replay::{input_failure, replay_into};
+use super::replay::{Errand, input_failure, replay_for};
 use super::summary::grouped;
 use crate::config::bars::{BarBook, BarOrder};
 use crate::config::file::ConfigFile;
@@ -22,11 +22,13 @@ use crate::config::replay::SinkKind;
 use crate::config::section::Value;
 use crate::config::sweep::{SweepSettings, TypedSweep};
 use crate::fault_point;
+use crate::graph::stop::Stop;
 use crate::sinks::none::NoSink;
+use crate::sweep::heat_map::HeatMap;
+use crate::sweep::output;
 use crate::sweep::state::State;
 use crate::sweep::summary::Summary;
 use crate::sweep::worker::{Late, Part, Word, work};
-use crate::sweep::{heat_map, output};
 use crate::telemetry;
 
 /// Batches that may wait for a worker.
@@ -41,8 +43,8 @@ Examples:
   barflow sweep data/ --grid kind=imbalance --grid measure=dollar \\
     --grid 'alpha=1e-4..1e-2 log 25' --grid 'target=200..2000 step 100' --by variance_ratio
 
-Out come OUT/summary.parquet (a row per configuration), OUT/map.svg (a heat map of two keys), the best
-on standard output, and with --bars N the bars of the best N. Killed and started again, it goes on.";
+Out come OUT/summary.parquet (a row per configuration), OUT/map.svg and OUT/map.png (a heat map of two keys),
+the best on standard output, and with --bars N the bars of the best N. Killed and started again, it goes on.";
 
 /// `barflow sweep`.
 #[derive(Debug, Args)]
@@ -158,7 +160,11 @@ pub fn run(args: &SweepArgs) -> Result<Outcome, Failure> {
         Failure::outside(anyhow::Error::new(e).context(what))
     })?;
     let started = Instant::now();
-    let swept = sweep(&settings)?;
+    let stop = Stop::new();
+    let swept = sweep(&settings, &stop)?;
+    if stop.is_raised() {
+        return Ok(stopped(swept.trades));
+    }
     let summaries: Vec<&Summary> = swept.summaries();
     report(&settings, &summaries)?;
     let seconds = started.elapsed().as_secs_f64();
@@ -171,11 +177,19 @@ pub fn run(args: &SweepArgs) -> Result<Outcome, Failure> {
         seconds * 1e9 / steps.max(1.0)
     );
     if settings.bars > 0 {
-        write_bars(&settings, &summaries)?;
+        write_bars(&settings, &summaries, &stop)?;
+    }
+    if stop.is_raised() {
+        return Ok(stopped(swept.trades));
     }
     // Only now: until everything is written, it could go on.
     let _ = std::fs::remove_file(settings.out.join(STATE));
     Ok(swept.outcome)
+}
+
+fn stopped(trades: u64) -> Outcome {
+    eprintln!("stopped behind {} trades; the same command goes on", grouped(trades));
+    Outcome::WithRejects
 }
 
 /// Where the state of an unfinished sweep is, in the folder of what comes out.
@@ -200,7 +214,7 @@ impl Swept {
     }
 }
 
-fn sweep(settings: &SweepSettings) -> Result<Swept, Failure> {
+fn sweep(settings: &SweepSettings, stop: &Stop) -> Result<Swept, Failure> {
     let workers = settings.threads.min(settings.grid.points.len());
     let hands: Vec<Vec<BarSpec>> = (0..workers)
         .map(|worker| {
@@ -232,11 +246,21 @@ fn sweep(settings: &SweepSettings) -> Result<Swept, Failure> {
         let every = settings.write_every;
         let (send, trades) = bounded::<Sequenced>(QUEUE);
         let dealing = scope.spawn(move || {
-            let result = deal(&trades, &words, &mut stands, of, &path, every);
+            let mut result = deal(&trades, &words, &mut stands, of, &path, every, stop);
+            // What is still to be done, or was not, begins here again.
+            if result.is_ok() && (stop.is_raised() || settings.bars > 0) {
+                result = write_down(&words, stands, of, &path);
+            }
             (result, stands)
         });
-        let outcome =
-            replay_into(&settings.replay, Some(Box::new(NoSink::default())), Some(send), false);
+        let errand = Errand {
+            sink: Some(Box::new(NoSink::default())),
+            listener: Some(send),
+            progress: true,
+            stop: stop.clone(),
+            ..Errand::default()
+        };
+        let outcome = replay_for(&settings.replay, errand);
         let dealt = dealing.join();
         let parts: Result<Vec<Part>, _> =
             threads.into_iter().map(thread::ScopedJoinHandle::join).collect();
@@ -257,10 +281,16 @@ fn deal(
     of: u64,
     path: &Path,
     every: Duration,
+    stop: &Stop,
 ) -> Result<(), Failure> {
     let mut instrument = None;
     let mut written = Instant::now();
     for Sequenced { trades, .. } in trades {
+        // A run that is told to stop lets trades through whose time has not come: those that wait
+        // for a missing id. They are not taken, nor is anything behind them.
+        if stop.is_raised() {
+            continue;
+        }
         let mine = instrument.get_or_insert_with(|| trades.feed.instrument.clone());
         if *mine != trades.feed.instrument {
             let text = format!(
@@ -327,9 +357,10 @@ fn fingerprint(settings: &SweepSettings) -> Result<u64, Failure> {
         );
         return Err(Failure::usage(anyhow::anyhow!(text)));
     }
+    let reading = (replay.from, replay.to, replay.quote, replay.contract_size);
     let mut text = format!(
-        "{:?} {:?} {:?} {:?} {} {}",
-        settings.grid, replay.from, replay.to, replay.quote, settings.late, settings.late_most
+        "{:?} {reading:?} {} {} {}",
+        settings.grid, replay.reorder_window, settings.late, settings.late_most
     );
     for file in plan.instruments.iter().flat_map(|instrument| &instrument.files) {
         // Writing to a String cannot fail.
@@ -358,11 +389,12 @@ fn report(settings: &SweepSettings, summaries: &[&Summary]) -> Result<(), Failur
             .collect();
         let word = crate::config::sweep::CRITERIA.iter().find(|(_, c)| *c == by);
         let title = format!("{} (dark: better)", word.map_or("", |(word, _)| word));
-        let svg = heat_map::svg(grid, &scores, (&x, &y), &title).map_err(|e| {
-            Failure::outside(anyhow::anyhow!("the heat map could not be drawn: {e}"))
-        })?;
-        output::text(&settings.out.join("map.svg"), &svg)?;
-        eprintln!("{} over {x} and {y} is in {}", title, settings.out.join("map.svg").display());
+        let undrawn = |e| Failure::outside(anyhow::anyhow!("the heat map could not be drawn: {e}"));
+        let map = HeatMap::new(grid, &scores, (&x, &y), &title).map_err(undrawn)?;
+        let (svg, png) = (settings.out.join("map.svg"), settings.out.join("map.png"));
+        output::file(&svg, map.svg().map_err(undrawn)?.as_bytes())?;
+        output::file(&png, &map.png().map_err(undrawn)?)?;
+        eprintln!("{title} over {x} and {y} is in {} and {}", svg.display(), png.display());
     }
     let best = output::ranking(by, grid, summaries);
     print!("{}", output::table(grid, summaries, &best, settings.top));
@@ -371,7 +403,11 @@ fn report(settings: &SweepSettings, summaries: &[&Summary]) -> Result<(), Failur
 }
 
 /// The bars of the best, as a replay makes them.
-fn write_bars(settings: &SweepSettings, summaries: &[&Summary]) -> Result<(), Failure> {
+fn write_bars(
+    settings: &SweepSettings,
+    summaries: &[&Summary],
+    stop: &Stop,
+) -> Result<(), Failure> {
     let best = output::ranking(settings.by, &settings.grid, summaries);
     let specs = best.iter().take(settings.bars).map(|at| &settings.grid.points[*at].spec);
     let orders = specs.map(|spec| BarOrder { spec: spec.clone(), instruments: Vec::new() });
@@ -380,7 +416,10 @@ fn write_bars(settings: &SweepSettings, summaries: &[&Summary]) -> Result<(), Fa
     replay.bars = BarBook::of(orders.collect());
     replay.sink = SinkKind::Parquet;
     replay.out = Some(folder.clone());
-    replay_into(&replay, None, None, false)?;
+    replay_for(&replay, Errand { progress: true, stop: stop.clone(), ..Errand::default() })?;
+    if stop.is_raised() {
+        return Ok(());
+    }
     eprintln!("bars of the best {} are in {}", replay.bars.orders().len(), folder.display());
     Ok(())
 }

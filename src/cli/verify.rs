@@ -10,13 +10,14 @@ use serde_json::json;
 
 use super::args::ReplayArgs;
 use super::failure::{Failure, Outcome};
-use super::replay::replay_into;
+use super::replay::{Errand, replay_for};
 use crate::compare::audit::{Audit, Mark, Standing, judge, ranges};
 use crate::compare::cell::{Cell, Row};
 use crate::compare::source::{self, SourceError};
 use crate::config::file::ConfigFile;
 use crate::config::problem::Problems;
 use crate::config::replay::{ReplaySettings, SinkKind};
+use crate::graph::stop::Stop;
 use crate::sinks::{BarSink, Commit, SinkError, SinkReport};
 
 const EXAMPLES: &str = "\
@@ -70,7 +71,19 @@ pub fn run(args: VerifyArgs) -> Result<Outcome, Failure> {
     settings.sink = SinkKind::None;
     settings.delivery = crate::config::delivery::DeliveryOptions::none();
     let made = Arc::new(Mutex::new(Series::new()));
-    let outcome = replay_into(&settings, Some(Box::new(Keeper(Arc::clone(&made)))), None, true)?;
+    let stop = Stop::new();
+    let errand = Errand {
+        sink: Some(Box::new(Keeper(Arc::clone(&made)))),
+        progress: true,
+        summary: true,
+        stop: stop.clone(),
+        ..Errand::default()
+    };
+    let outcome = replay_for(&settings, errand)?;
+    if stop.is_raised() {
+        eprintln!("stopped; nothing was compared");
+        return Ok(Outcome::WithRejects);
+    }
     let expected = std::mem::take(&mut *made.lock().unwrap_or_else(PoisonError::into_inner));
     let found = match &args.against {
         Some(path) => {

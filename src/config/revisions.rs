@@ -7,12 +7,16 @@ use jiff::SpanRelativeTo;
 /// Trades retained where corrections are told and nobody says how many.
 pub const DEFAULT: Window = Window { trades: 1_000_000, time: i64::MAX, every: Window::EVERY };
 
-/// `1h`, `500000` (trades), or both: `1h,500000`; the less of both counts.
+/// Trades retained where nobody says how many, however long the time: 400 MB per instrument.
+pub const MOST: u64 = 10_000_000;
+
+/// `1h`, `500000` (trades), or both: `1h,500000`; the less of both counts. A time alone is limited
+/// to [`MOST`] trades, so that memory has a bound on the busiest day.
 ///
 /// # Errors
 /// What would have been understood.
 pub fn window(text: &str) -> Result<Window, String> {
-    let mut window = Window { trades: u64::MAX, time: i64::MAX, every: Window::EVERY };
+    let mut window = Window { trades: MOST, time: i64::MAX, every: Window::EVERY };
     for part in text.split(',').map(str::trim) {
         if let Ok(trades) = part.parse::<u64>() {
             window.trades = trades;
@@ -39,7 +43,9 @@ mod tests {
     #[test]
     fn a_window_is_a_time_a_number_of_trades_or_both() {
         let hour = 3_600_000_000_000;
-        assert_eq!(window("1h").unwrap(), Window { trades: u64::MAX, time: hour, every: 1024 });
+        assert_eq!(window("1h").unwrap(), Window { trades: MOST, time: hour, every: 1024 });
+        let more = Window { trades: 2 * MOST, time: hour, every: 1024 };
+        assert_eq!(window("1h,20000000").unwrap(), more);
         assert_eq!(window("7").unwrap(), Window { trades: 7, time: i64::MAX, every: 1024 });
         let both = Window { trades: 500_000, time: hour / 2, every: 1024 };
         assert_eq!(window("30m, 500000").unwrap(), both);

@@ -143,6 +143,9 @@ impl SweepSettings {
         replay.bars = BarBook::default();
         replay.sink = super::replay::SinkKind::None;
         replay.delivery = super::delivery::DeliveryOptions::none();
+        // The sweep has threads of its own, which divide the grid and not the history.
+        replay.parallel = 1;
+        refuse(&replay, &mut problems);
         match grid {
             Some(grid) => problems.or(Self {
                 replay,
@@ -158,6 +161,22 @@ impl SweepSettings {
                 write_every,
             }),
             None => Err(problems),
+        }
+    }
+}
+
+/// What a file may ask of a replay and a sweep cannot do.
+fn refuse(replay: &ReplaySettings, problems: &mut Problems) {
+    let corrects = "a sweep corrects nothing: sweep over files that are right as they are";
+    let keeps = "a sweep keeps nothing but what it says: leave it to a replay";
+    for (asked, key, why) in [
+        (replay.corrections.is_some(), "corrections", corrects),
+        (replay.revision_window.is_some(), "revision_window", corrects),
+        (replay.trades.is_some(), "trades", keeps),
+        (replay.daily.is_some(), "daily", keeps),
+    ] {
+        if asked {
+            problems.add("[replay]", format!("{key}: {why}"));
         }
     }
 }
@@ -297,6 +316,13 @@ mod tests {
     }
 
     #[test]
+    fn threads_of_a_replay_are_no_threads_of_a_sweep() {
+        // In chunks nobody would hand trades to the sweep.
+        let text = "[replay]\nparallel = 2\n[grid]\nkind = \"tick\"\nsize = 5\n";
+        assert_eq!(understand(text).unwrap().replay.parallel, 1);
+    }
+
+    #[test]
     fn mistakes_are_named() {
         for (text, words) in [
             ("[grid]\n", "the grid is empty"),
@@ -307,6 +333,18 @@ mod tests {
             (
                 "[sweep]\nmap = [\"alpha\", \"size\"]\n[grid]\nkind = \"imbalance\"\nalpha = 0.1\n",
                 "\"size\" is no key",
+            ),
+            (
+                "[replay]\ncorrections = \"c.csv\"\n[grid]\nkind = \"tick\"\nsize = 5\n",
+                "corrections: a sweep corrects nothing",
+            ),
+            (
+                "[replay]\nrevision_window = \"1h\"\n[grid]\nkind = \"tick\"\nsize = 5\n",
+                "revision_window: a sweep corrects nothing",
+            ),
+            (
+                "[replay]\ntrades = \"kept\"\n[grid]\nkind = \"tick\"\nsize = 5\n",
+                "trades: a sweep keeps nothing",
             ),
             ("[sweep]\nby = \"beauty\"\n[grid]\nkind = \"tick\"\nsize = 5\n", "beauty"),
         ] {

@@ -9,7 +9,6 @@ use barflow_operators::dataflow::daily::daily;
 use barflow_operators::dataflow::ledger::{Fact, FactKind, totals};
 use barflow_operators::dataflow::quality::{day_totals, quality};
 use barflow_operators::dataflow::validate::{Sequenced, ValidateOptions, validate};
-use barflow_operators::desk::Joined;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::intake::Reject;
 use barflow_operators::revision::{Revision, Window};
@@ -136,9 +135,14 @@ pub fn assemble(
     let window = options.window;
     let built = bars(validated.trades, pool, move |feed| specs_of(feed), book, window);
     let revised = note_revisions(built.revisions, Arc::clone(&options.on_revision));
-    built.joined.sink(Pipeline, "Joined", |(input, _frontier)| {
-        input
-            .for_each(|_, joined| joined.drain(..).for_each(|(i, joined)| say_joined(&i, &joined)));
+    let tally = options.tally.clone();
+    built.joined.sink(Pipeline, "Joined", move |(input, _frontier)| {
+        input.for_each(|_, joined| {
+            for (instrument, joined) in joined.drain(..) {
+                tracing::info!(%instrument, spec = %joined.spec, "{joined}");
+                tally.note_joined(&instrument, &joined);
+            }
+        });
     });
     if let Some(days) = options.daily.clone() {
         daily(built.bars.clone()).inspect_core(move |event| {
@@ -164,20 +168,6 @@ pub fn assemble(
         }
     };
     news::exchange(commits.probe_with(&handed_over), options, workers);
-}
-
-/// Whoever joined a market in the middle wants to know from when on bars are those of the long
-/// history.
-fn say_joined(instrument: &InstrumentId, joined: &Joined) {
-    let Joined { spec, trade_id, seq, trades } = joined;
-    tracing::info!(
-        %instrument,
-        %spec,
-        trade_id,
-        bar = seq,
-        after_trades = trades,
-        "bars no longer depend on where they began: a builder that began later agrees to the bit"
-    );
 }
 
 /// Tells of corrections, and passes on what they change for the ledger.

@@ -7,6 +7,7 @@ use barflow_operators::dataflow::ledger::Fact;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::position::Position;
 use barflow_operators::published::PublishedBar;
+use barflow_operators::shadow::Joined;
 use hdrhistogram::Histogram;
 
 /// Lengths of one instrument's bars by one specification.
@@ -19,12 +20,16 @@ pub struct BarLengths {
 /// Lengths of bars by instrument and specification.
 pub type Lengths = BTreeMap<(InstrumentId, Arc<str>), BarLengths>;
 
+/// When bars last became independent of what came before, by instrument and specification.
+pub type Joins = BTreeMap<(InstrumentId, Arc<str>), Joined>;
+
 /// Shared by all workers of a process; updated per message, read at any time.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     totals: Arc<Mutex<BTreeMap<Fact, isize>>>,
     lengths: Arc<Mutex<Lengths>>,
     positions: Arc<Mutex<BTreeMap<InstrumentId, Position>>>,
+    joined: Arc<Mutex<Joins>>,
 }
 
 impl Tally {
@@ -59,6 +64,18 @@ impl Tally {
     /// How far instruments are handed over.
     pub fn positions(&self) -> BTreeMap<InstrumentId, Position> {
         self.positions.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes that bars have become independent of what came before.
+    pub fn note_joined(&self, instrument: &InstrumentId, joined: &Joined) {
+        let key = (instrument.clone(), Arc::clone(&joined.spec));
+        let mut all = self.joined.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(key, joined.clone());
+    }
+
+    /// When that last was.
+    pub fn joined(&self) -> Joins {
+        self.joined.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The totals as they stand.

@@ -36,7 +36,8 @@ pub fn is_worth(plan: &Plan, specs: &[BarSpec], threads: usize) -> bool {
 /// `ahead` builders can be built ahead, those `behind` only by one, behind all others.
 fn pays(source: &Costs, ahead: usize, behind: usize, threads: usize) -> bool {
     let (ahead, behind) = (ahead as f64 * BUILDER, behind as f64 * BUILDER);
-    let one_pass = source.decode.max(source.rows).max(GRAPH + ahead + behind);
+    // The next file is decoded on one core; on the other one its rows and the builders take turns.
+    let one_pass = source.decode.max(source.rows + GRAPH + ahead + behind);
     let spread = (source.decode + source.rows + GRAPH + ahead + CHUNKS) / threads as f64;
     spread.max(behind + CHUNKS) < GAIN * one_pass
 }

@@ -1,53 +1,91 @@
 //! A grid as a picture: two keys along the axes, the score as colour.
 
+use plotters::coord::Shift;
 use plotters::prelude::*;
 
+use super::canvas::Canvas;
 use crate::config::sweep::Grid;
 
-/// Draws the best score of every pair of values of two keys, as SVG. Dark is good; white says that
-/// nothing could be judged there.
-///
-/// # Errors
-/// What the drawing library says.
-pub fn svg(
-    grid: &Grid,
-    scores: &[Option<f64>],
-    (x, y): (&str, &str),
-    title: &str,
-) -> Result<String, String> {
-    let place = |name: &str| grid.keys.iter().position(|key| key == name);
-    let (Some(x_at), Some(y_at)) = (place(x), place(y)) else {
-        return Err(format!("\"{x}\" or \"{y}\" is no key of the grid"));
-    };
-    let (columns, rows) = (values(grid, x_at), values(grid, y_at));
-    let mut cells = vec![vec![None; columns.len()]; rows.len()];
-    for (point, score) in grid.points.iter().zip(scores) {
-        let column = columns.iter().position(|value| *value == point.values[x_at]);
-        let row = rows.iter().position(|value| *value == point.values[y_at]);
-        if let (Some(column), Some(row), Some(score)) = (column, row, score) {
-            let cell: &mut Option<f64> = &mut cells[row][column];
-            *cell = Some(cell.map_or(*score, |best| best.min(*score)));
+/// Width and height, in pixels.
+const SIZE: (u32, u32) = (900, 640);
+
+/// The best score of every pair of values of two keys. Dark is good; white says that nothing could
+/// be judged there.
+#[derive(Clone, Debug)]
+pub struct HeatMap {
+    title: String,
+    axes: (String, String),
+    columns: Vec<String>,
+    rows: Vec<String>,
+    cells: Vec<Vec<Option<f64>>>,
+}
+
+impl HeatMap {
+    /// Of these scores, one per point of the grid.
+    ///
+    /// # Errors
+    /// When an axis is no key of the grid.
+    pub fn new(
+        grid: &Grid,
+        scores: &[Option<f64>],
+        (x, y): (&str, &str),
+        title: &str,
+    ) -> Result<Self, String> {
+        let place = |name: &str| grid.keys.iter().position(|key| key == name);
+        let (Some(x_at), Some(y_at)) = (place(x), place(y)) else {
+            return Err(format!("\"{x}\" or \"{y}\" is no key of the grid"));
+        };
+        let (columns, rows) = (values(grid, x_at), values(grid, y_at));
+        let mut cells = vec![vec![None; columns.len()]; rows.len()];
+        for (point, score) in grid.points.iter().zip(scores) {
+            let column = columns.iter().position(|value| *value == point.values[x_at]);
+            let row = rows.iter().position(|value| *value == point.values[y_at]);
+            if let (Some(column), Some(row), Some(score)) = (column, row, score) {
+                let cell: &mut Option<f64> = &mut cells[row][column];
+                *cell = Some(cell.map_or(*score, |best| best.min(*score)));
+            }
         }
+        let axes = (x.to_owned(), y.to_owned());
+        Ok(Self { title: title.to_owned(), axes, columns, rows, cells })
     }
-    // By rank: one wild value would leave all others one colour.
-    let mut known: Vec<f64> = cells.iter().flatten().flatten().copied().collect();
-    known.sort_by(f64::total_cmp);
-    let share = |score: f64| {
-        known.partition_point(|other| *other < score) as f64 / (known.len().max(2) - 1) as f64
-    };
-    let mut out = String::new();
-    let error = |e: &dyn std::fmt::Display| e.to_string();
-    {
-        let area = SVGBackend::with_string(&mut out, (900, 640)).into_drawing_area();
+
+    /// As SVG.
+    ///
+    /// # Errors
+    /// What the drawing library says.
+    pub fn svg(&self) -> Result<String, String> {
+        let mut out = String::new();
+        self.draw(&SVGBackend::with_string(&mut out, SIZE).into_drawing_area())?;
+        Ok(out)
+    }
+
+    /// As PNG.
+    ///
+    /// # Errors
+    /// What the drawing library says.
+    pub fn png(&self) -> Result<Vec<u8>, String> {
+        let mut canvas = Canvas::new(SIZE.0, SIZE.1);
+        self.draw(&(&mut canvas).into_drawing_area())?;
+        canvas.png().map_err(|e| e.to_string())
+    }
+
+    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), String> {
+        let error = |e: &dyn std::fmt::Display| e.to_string();
+        // By rank: one wild value would leave all others one colour.
+        let mut known: Vec<f64> = self.cells.iter().flatten().flatten().copied().collect();
+        known.sort_by(f64::total_cmp);
+        let share = |score: f64| {
+            known.partition_point(|other| *other < score) as f64 / (known.len().max(2) - 1) as f64
+        };
         area.fill(&WHITE).map_err(|e| error(&e))?;
-        let mut chart = ChartBuilder::on(&area)
-            .caption(title, ("sans-serif", 18))
+        let mut chart = ChartBuilder::on(area)
+            .caption(&self.title, ("sans-serif", 18))
             .margin(12)
             .x_label_area_size(48)
             .y_label_area_size(72)
             .build_cartesian_2d(
-                (0..columns.len() as i32).into_segmented(),
-                (0..rows.len() as i32).into_segmented(),
+                (0..self.columns.len() as i32).into_segmented(),
+                (0..self.rows.len() as i32).into_segmented(),
             )
             .map_err(|e| error(&e))?;
         let label = |values: &[String], at: &SegmentValue<i32>| match at {
@@ -59,15 +97,15 @@ pub fn svg(
         chart
             .configure_mesh()
             .disable_mesh()
-            .x_desc(x)
-            .y_desc(y)
-            .x_labels(columns.len().min(12))
-            .y_labels(rows.len().min(20))
-            .x_label_formatter(&|at| label(&columns, at))
-            .y_label_formatter(&|at| label(&rows, at))
+            .x_desc(&self.axes.0)
+            .y_desc(&self.axes.1)
+            .x_labels(self.columns.len().min(12))
+            .y_labels(self.rows.len().min(20))
+            .x_label_formatter(&|at| label(&self.columns, at))
+            .y_label_formatter(&|at| label(&self.rows, at))
             .draw()
             .map_err(|e| error(&e))?;
-        let squares = cells.iter().enumerate().flat_map(|(row, cells)| {
+        let squares = self.cells.iter().enumerate().flat_map(|(row, cells)| {
             let known = cells.iter().enumerate().filter_map(|(at, cell)| Some((at, (*cell)?)));
             known.map(move |(column, score)| (column as i32, row as i32, score))
         });
@@ -78,9 +116,8 @@ pub fn svg(
             Rectangle::new(corners, RGBColor(light, light, 200 + light / 5).filled())
         });
         chart.draw_series(squares).map_err(|e| error(&e))?;
-        area.present().map_err(|e| error(&e))?;
+        area.present().map_err(|e| error(&e))
     }
-    Ok(out)
 }
 
 /// The values of a key, in the order of the grid.

@@ -136,14 +136,14 @@ pub fn parquet(
     atomic.commit(&file).map(drop)
 }
 
-/// Writes a text, whole or not at all.
+/// Writes a file, whole or not at all.
 ///
 /// # Errors
 /// When the disk refuses.
-pub fn text(path: &Path, text: &str) -> Result<(), SinkError> {
+pub fn file(path: &Path, bytes: &[u8]) -> Result<(), SinkError> {
     use std::io::Write as _;
     let (atomic, mut file) = AtomicFile::create(path)?;
-    file.write_all(text.as_bytes()).map_err(|e| refused("write", path, &e))?;
+    file.write_all(bytes).map_err(|e| refused("write", path, &e))?;
     atomic.commit(&file).map(drop)
 }
 

@@ -1,7 +1,5 @@
 //! What a configuration makes of a history, in a few numbers.
 
-use std::collections::VecDeque;
-
 use barflow_operators::sweep::Close;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -28,8 +26,8 @@ pub struct Summary {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Sync {
     /// Last trade and digest of recent bars.
-    ours: VecDeque<(u64, u64)>,
-    its: VecDeque<(u64, u64)>,
+    ours: Vec<(u64, u64)>,
+    its: Vec<(u64, u64)>,
     /// Bars that the later one has made.
     bars: u64,
     /// Trades and bars that it took, once both agree.
@@ -75,36 +73,43 @@ impl Summary {
 impl Sync {
     /// Takes a bar of the builder itself.
     pub fn ours(&mut self, close: &Close) {
-        keep(&mut self.ours, close);
+        self.ours.push((close.last_trade_id, close.state_digest));
     }
 
-    /// Takes a bar of the later one, which has taken `trades` trades by then.
+    /// Takes a bar of the later one.
     pub fn its(&mut self, close: &Close) {
         self.bars += 1;
-        keep(&mut self.its, close);
+        self.its.push((close.last_trade_id, close.state_digest));
     }
 
-    /// Looks whether both have closed on the same trade in the same state. `trades_at` tells how
-    /// many trades the later one had taken at a trade.
+    /// Looks whether both have closed on the same trade in the same state, then forgets all but the
+    /// latest bars. `trades_at` tells how many trades the later one had taken at a trade.
     pub fn look(&mut self, trades_at: impl Fn(u64) -> u64) -> bool {
         if self.after.is_some() {
             return true;
         }
-        let place = self.its.iter().position(|bar| self.ours.contains(bar));
-        if let Some(place) = place {
+        if let Some(place) = first_common(&self.its, &self.ours) {
             let later = (self.its.len() - place - 1) as u64;
             self.after = Some((trades_at(self.its[place].0), self.bars - later));
-            (self.ours, self.its) = (VecDeque::new(), VecDeque::new());
+            (self.ours, self.its) = (Vec::new(), Vec::new());
+        }
+        for bars in [&mut self.ours, &mut self.its] {
+            let old = bars.len().saturating_sub(BARS_COMPARED);
+            bars.drain(..old);
         }
         self.after.is_some()
     }
 }
 
-fn keep(bars: &mut VecDeque<(u64, u64)>, close: &Close) {
-    if bars.len() == BARS_COMPARED {
-        bars.pop_front();
-    }
-    bars.push_back((close.last_trade_id, close.state_digest));
+/// The place of the first of `these` that is among `those`. Both are in order of their trades.
+fn first_common(these: &[(u64, u64)], those: &[(u64, u64)]) -> Option<usize> {
+    let mut rest = those;
+    these.iter().position(|bar| {
+        let at = rest.iter().position(|other| other.0 >= bar.0).unwrap_or(rest.len());
+        rest = &rest[at..];
+        // Several, where one trade closes several bars.
+        rest.iter().take_while(|other| other.0 == bar.0).any(|other| other.1 == bar.1)
+    })
 }
 
 fn counts<S: Serializer>(histogram: &Histogram<u32>, to: S) -> Result<S::Ok, S::Error> {

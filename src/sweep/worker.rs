@@ -68,24 +68,21 @@ impl Part {
                 self.crowd.add(config, spec);
             }
         }
+        let began = self.began.filter(|began| self.rows - began <= self.late.most);
         self.closes.clear();
         self.crowd.on_batch(batch, &mut self.closes);
-        let mut seconds = false;
         for close in &self.closes {
-            let place = (close.config & !SECOND) as usize;
-            let summary = &mut self.summaries[place];
-            let waits = self.began.is_some() && summary.sync.after.is_none();
+            let summary = &mut self.summaries[(close.config & !SECOND) as usize];
             if close.config & SECOND != 0 {
-                seconds = true;
                 summary.sync.its(close);
-            } else {
-                summary.add(close);
-                if waits {
-                    summary.sync.ours(close);
-                }
+                continue;
+            }
+            summary.add(close);
+            if began.is_some() && summary.sync.after.is_none() {
+                summary.sync.ours(close);
             }
         }
-        if let (true, Some(began)) = (seconds, self.began) {
+        if let Some(began) = began {
             self.compare(batch, began);
         }
         self.rows += batch.len() as u64;
@@ -102,13 +99,11 @@ impl Part {
             rows + row - began
         };
         let mut done = Vec::new();
-        for close in self.closes.iter().filter(|close| close.config & SECOND != 0) {
-            let sync = &mut self.summaries[(close.config & !SECOND) as usize].sync;
-            if sync.look(trades_at) {
-                done.push(close.config);
+        for (config, summary) in (SECOND..).zip(&mut self.summaries) {
+            if summary.sync.after.is_none() && summary.sync.look(trades_at) {
+                done.push(config);
             }
         }
-        done.sort_unstable();
         if !done.is_empty() {
             self.crowd.dismiss(|config| done.binary_search(&config).is_ok());
         }
@@ -130,4 +125,68 @@ pub fn work(mut part: Part, specs: &[BarSpec], number: usize, words: &Receiver<W
         }
     }
     part
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use barflow_operators::batch::{Feed, IdKind, InputKind};
+    use barflow_operators::survey::Survey;
+    use barflow_operators::trade::{Aggressor, Trade};
+
+    use super::*;
+    use crate::config::bars::BarBook;
+    use crate::config::problem::Problems;
+
+    const BATCH: u64 = 8192;
+
+    fn spec(text: &str) -> BarSpec {
+        let mut problems = Problems::default();
+        let section = crate::config::bars::cut(text, &mut problems).unwrap();
+        let book = BarBook::understand(vec![section], &mut problems);
+        book.orders()[0].spec.clone()
+    }
+
+    fn batch(first: u64) -> TradeBatch {
+        let trade = |trade_id: u64| {
+            let noise = trade_id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+            let qty = 1.0 + (noise % 1000) as f64;
+            let aggressor = if noise % 7 < 4 { Aggressor::Buyer } else { Aggressor::Seller };
+            let event_time = trade_id as i64;
+            Trade { trade_id, event_time, price: 1.0, qty, quote: qty, aggressor, count: 1 }
+        };
+        let feed = Feed {
+            instrument: "a:b:C".parse().unwrap(),
+            input: InputKind::Trades,
+            ids: IdKind::Venue,
+            has_aggressor: true,
+        };
+        let trades: Vec<Trade> = (first..first + BATCH).map(trade).collect();
+        TradeBatch::from_trades(Arc::new(feed), &trades)
+    }
+
+    #[test]
+    fn the_time_to_synchronise_is_that_of_a_survey_however_short_bars_are() {
+        // In tiles, and builders of their own; hundreds of bars in a batch.
+        let specs: Vec<BarSpec> = [
+            "a=imbalance,measure=dollar,alpha=0.02,target=20,warmup=100",
+            "b=imbalance,measure=dollar,alpha=0.01,target=50,warmup=500",
+            "c=runs,measure=dollar,threshold=product,alpha=0.02,target=20,warmup=100",
+        ]
+        .map(spec)
+        .into();
+        let mut part = Part::new(&specs, Late { after: BATCH, most: 1 << 20 });
+        let mut surveys: Vec<Survey> = specs.iter().map(|spec| Survey::new(spec, 1000)).collect();
+        for number in 0..5 {
+            let batch = batch(1 + number * BATCH);
+            part.on_batch(&batch, &specs);
+            surveys.iter_mut().for_each(|survey| survey.on_batch(&batch));
+        }
+        for (summary, survey) in part.summaries().iter().zip(&surveys) {
+            let findings = survey.findings();
+            let same = findings.arrivals.iter().find(|arrival| arrival.began == BATCH).unwrap();
+            assert!(summary.bars() > 20 * 16, "{}", summary.bars());
+            assert_eq!(summary.sync.after, Some((same.trades, same.bars)));
+        }
+    }
 }

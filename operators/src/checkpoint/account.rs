@@ -9,10 +9,11 @@ use super::record::{Body, Record, Step, Whole};
 use crate::bar::Bar;
 use crate::batch::{Feed, IdKind, TradeBatch};
 use crate::dataflow::validate::Sequenced;
-use crate::desk::{Desk, Joined};
+use crate::desk::Desk;
 use crate::position::Position;
 use crate::revision::{Change, Outcome, Refusal, Retained, Revision, Window, ids_of, subtract};
 use crate::sequence::{GAPS_REMEMBERED, Gap, Resume};
+use crate::shadow::Joined;
 use crate::spec::BarSpec;
 
 /// Records that lead on from a whole state before there is another: a restart applies at most so

@@ -15,12 +15,12 @@ use super::Epoch;
 use super::validate::Sequenced;
 use crate::batch::Feed;
 use crate::checkpoint::account::{Account, Sealed};
-use crate::desk::Joined;
 use crate::instrument::InstrumentId;
 use crate::pool::BatchPool;
 use crate::position::Position;
 use crate::published::PublishedBar;
 use crate::revision::{Revision, Window};
+use crate::shadow::Joined;
 use crate::spec::BarSpec;
 
 /// A bar as a differential update: +1 stands, −1 (a later correction) no longer stands.
