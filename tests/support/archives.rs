@@ -13,7 +13,7 @@ pub fn rows(first_id: u64, count: u64, start: u64, step: u64) -> Vec<String> {
         let id = first_id + n;
         let price = 60_000.0 + ((id * 7919) % 2003) as f64 / 10.0;
         let qty = (1 + id * id % 97) as f64 / 1000.0;
-        let maker = if id % 3 == 0 { "True" } else { "False" };
+        let maker = if id.is_multiple_of(3) { "True" } else { "False" };
         format!("{id},{price},{qty},{},{},{maker},True", price * qty, start + n * step)
     };
     (0..count).map(row).collect()
