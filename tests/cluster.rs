@@ -3,18 +3,18 @@
 
 mod support;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use support::live::{Venue, barflow, signal};
-
-/// How long anything may take before a test fails: far beyond what a slow machine needs.
-const PATIENCE: Duration = Duration::from_secs(120);
+use support::members::{
+    End, PATIENCE, Process, by_series, counted, free_addresses, hosts_file, read,
+};
 
 const BARS: [&str; 4] = [
     "--bar",
@@ -42,97 +42,6 @@ fn days(folder: &Path, trades: u64) -> PathBuf {
     out
 }
 
-/// Addresses that were free a moment ago.
-fn free_addresses(count: usize) -> Vec<String> {
-    let listeners: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    listeners.iter().map(|l| l.local_addr().unwrap().to_string()).collect()
-}
-
-fn hosts_file(folder: &Path, addresses: &[String]) -> PathBuf {
-    let path = folder.join("hosts.txt");
-    fs::write(&path, format!("# the job\n\n{}\n", addresses.join("\n"))).unwrap();
-    path
-}
-
-/// One process of a job.
-struct Process {
-    child: Child,
-    out: PathBuf,
-    said: PathBuf,
-}
-
-/// How a process ended.
-struct End {
-    code: Option<i32>,
-    bars: Vec<String>,
-    said: String,
-}
-
-impl Process {
-    /// Starts it; bars come over standard output, one by one.
-    fn start(mut command: Command, folder: &Path, name: &str) -> Self {
-        let (out, said) =
-            (folder.join(format!("{name}.jsonl")), folder.join(format!("{name}.log")));
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(fs::File::create(&out).unwrap())
-            .stderr(fs::File::create(&said).unwrap())
-            .spawn()
-            .unwrap();
-        Self { child, out, said }
-    }
-
-    /// Bars that have come so far.
-    fn bars(&self) -> Vec<String> {
-        let text = fs::read_to_string(&self.out).unwrap_or_default();
-        text.lines().map(str::to_owned).collect()
-    }
-
-    /// Waits for so many bars.
-    fn wait_for(&mut self, bars: usize) {
-        let deadline = Instant::now() + PATIENCE;
-        while self.bars().len() < bars {
-            let gone = self.child.try_wait().unwrap();
-            assert!(gone.is_none() && Instant::now() < deadline, "{gone:?}\n{}", self.said());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    fn said(&self) -> String {
-        fs::read_to_string(&self.said).unwrap_or_default()
-    }
-
-    /// Waits until it has said this.
-    fn wait_until_it_says(&mut self, what: &str) {
-        let deadline = Instant::now() + PATIENCE;
-        while !self.said().contains(what) {
-            let gone = self.child.try_wait().unwrap();
-            assert!(gone.is_none() && Instant::now() < deadline, "{gone:?}\n{}", self.said());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    /// Waits for its end.
-    fn end(mut self) -> End {
-        let deadline = Instant::now() + PATIENCE;
-        let code = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status.code();
-            }
-            assert!(Instant::now() < deadline, "it does not end: {}", self.said());
-            std::thread::sleep(Duration::from_millis(20));
-        };
-        End { code, bars: self.bars(), said: self.said() }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// A replay of `inputs` as one of several processes.
 fn replay(inputs: &Path, hosts: Option<(&Path, usize)>, more: &[&str]) -> Command {
     let mut command = barflow();
@@ -141,36 +50,6 @@ fn replay(inputs: &Path, hosts: Option<(&Path, usize)>, more: &[&str]) -> Comman
         command.arg("--hosts").arg(hosts).args(["--process", &process.to_string()]);
     }
     command
-}
-
-/// Bars of each series, in the order in which they were written.
-fn by_series(bars: &[String]) -> BTreeMap<(String, String), Vec<String>> {
-    let mut series: BTreeMap<_, Vec<String>> = BTreeMap::new();
-    for bar in bars {
-        let value: serde_json::Value = serde_json::from_str(bar).unwrap();
-        let text = |key: &str| value[key].as_str().unwrap().to_owned();
-        series.entry((text("instrument"), text("spec"))).or_default().push(bar.clone());
-    }
-    series
-}
-
-/// The lines of summaries that count what was read and made, without how long that took.
-fn counted(said: &[&str]) -> Vec<String> {
-    let counts = |line: &&str| line.contains(" bars, median ") || line.contains(": duplicates ");
-    let mut lines: Vec<String> =
-        said.iter().flat_map(|said| said.lines()).filter(counts).map(str::to_owned).collect();
-    lines.sort();
-    lines
-}
-
-/// Trades and files of all summaries.
-fn read(said: &[&str]) -> (u64, u64) {
-    let number = |text: &str| text.replace(',', "").parse::<u64>().unwrap();
-    let lines = said.iter().flat_map(|said| said.lines()).filter(|l| l.contains(" trades in "));
-    lines.fold((0, 0), |(files, trades), line| {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        (files + number(words[0]), trades + number(words[2]))
-    })
 }
 
 #[test]
@@ -336,7 +215,7 @@ fn processes_share_the_instruments_of_a_recording() {
     let recordings = folder.path().join("recordings");
     let recorded = barflow()
         .args(["record", "--venue", "binance-spot", "--instrument", &SYMBOLS.join(",")])
-        .args(["--at", &venue.address, "--for", "5s", "--out"])
+        .args(["--at", &venue.address, "--for", "20s", "--out"])
         .arg(&recordings)
         .output()
         .unwrap();
@@ -389,12 +268,12 @@ fn when_a_process_is_killed_the_other_says_so_and_ends() {
 #[test]
 fn a_replay_notices_a_killed_process_too() {
     let folder = tempfile::tempdir().unwrap();
-    let days = days(folder.path(), 60_000);
+    let days = days(folder.path(), 100_000);
     let addresses = free_addresses(2);
     let hosts = hosts_file(folder.path(), &addresses);
     let mut running: Vec<Process> = (0..2)
         .map(|process| {
-            let more = ["--workers", "2", "--batch-rows", "16"];
+            let more = ["--workers", "2", "--batch-rows", "8"];
             let command = replay(&days, Some((&hosts, process)), &more);
             Process::start(command, folder.path(), &format!("part-{process}"))
         })

@@ -5,13 +5,13 @@
 mod support;
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use support::kafka::{Broker, broker, unique};
 use support::live::barflow;
+use support::members::free_addresses;
 
 /// How long anything may take before a test fails: far beyond what a slow machine needs.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -65,10 +65,7 @@ impl<'a> Job<'a> {
         if processes == 1 {
             return vec![self.start(workers, None, 0)];
         }
-        let listeners: Vec<_> =
-            (0..processes).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let hosts: Vec<_> = listeners.iter().map(|l| l.local_addr().unwrap().to_string()).collect();
-        drop(listeners);
+        let hosts = free_addresses(processes);
         let file = self.folder.join(format!("{}.hosts", self.name));
         fs::write(&file, hosts.join("\n")).unwrap();
         (0..processes).map(|process| self.start(workers, Some(&file), process)).collect()

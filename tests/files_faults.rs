@@ -13,10 +13,15 @@ use support::live::{barflow, output};
 
 /// What a run into files looks like.
 fn arguments(sink: &str, out: &Path) -> Vec<String> {
+    arguments_in_batches(sink, out, "500")
+}
+
+/// The same with batches of so many rows: the fewer, the slower.
+fn arguments_in_batches(sink: &str, out: &Path, rows: &str) -> Vec<String> {
     let (days, out) = (days().folder.display().to_string(), out.display().to_string());
     ["replay", &days, "--bar", BAR, "--sink", sink, "--out", &out]
         .into_iter()
-        .chain(["--delivery", "exactly-once", "--commit-interval", "1ms", "--batch-rows", "500"])
+        .chain(["--delivery", "exactly-once", "--commit-interval", "1ms", "--batch-rows", rows])
         .map(str::to_owned)
         .collect()
 }
@@ -125,20 +130,28 @@ fn a_file_system_that_is_really_full_is_no_different() {
     assert_same(folder.path(), &out);
 }
 
-#[test]
-fn a_second_copy_on_the_same_file_ends_at_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().join("bars.jsonl");
-    let journal = folder.path().join("bars.jsonl.journal");
+/// A copy that was stopped amid its work; none if it had come to its end before.
+fn stopped_amid(out: &Path, journal: &Path) -> Option<Running> {
     let mut command = barflow();
-    command.args(arguments("jsonl", &out));
-    let first = Running::start(command);
+    command.args(arguments_in_batches("jsonl", out, "50"));
+    let mut first = Running::start(command);
     let deadline = Instant::now() + Duration::from_secs(60);
-    while !fs::metadata(&journal).is_ok_and(|journal| journal.len() > 10_000) {
+    while first.runs() && !fs::metadata(journal).is_ok_and(|journal| journal.len() > 10_000) {
         assert!(Instant::now() < deadline, "nothing is written");
         std::thread::sleep(Duration::from_millis(1));
     }
     first.signal("STOP");
+    first.runs().then_some(first)
+}
+
+#[test]
+fn a_second_copy_on_the_same_file_ends_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = (0..5).map(|attempt| format!("bars-{attempt}.jsonl"));
+    let (first, out, journal) = names
+        .map(|name| (folder.path().join(&name), folder.path().join(format!("{name}.journal"))))
+        .find_map(|(out, journal)| Some((stopped_amid(&out, &journal)?, out, journal)))
+        .expect("it always ends before it can be stopped");
     let (code, said) = run("jsonl", &out);
     first.signal("CONT");
     assert_eq!(code, Some(4), "{said}");

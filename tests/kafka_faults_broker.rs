@@ -1,13 +1,18 @@
 //! A broker that dies, stops, hangs or loses a topic under a job, and a job that is itself put to
-//! sleep. Takes about a minute: transactions have to time out.
+//! sleep. Takes about two minutes: transactions have to time out.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use support::jobs::Job;
-use support::kafka::{Broker, broker, delete_topic, exists, start, wait_until};
+use support::kafka::{
+    Broker, broker, create_topic, delete_topic, exists, start, unique, wait_until,
+};
+use support::transactions::{Open, forgotten, open};
 
 /// Long enough for a few commits, far from all of them.
 const MIDDLE: i64 = 1_000;
@@ -18,45 +23,70 @@ const SHORT: (&str, &str) = ("transaction.timeout.ms", "3000");
 /// Long enough for a transaction of that length to be ended by the broker.
 const SLEEP: Duration = Duration::from_secs(7);
 
-/// A broker that nobody else needs.
-fn own() -> Option<Broker> {
-    broker()?;
+/// Longer than a job takes to go on after any harm.
+const LONG: Duration = Duration::from_secs(60);
+
+/// Harms a broker that nobody else needs under a job, which goes on.
+///
+/// Kafka itself fails here once in about fifty kills: back again, it keeps a transaction open that its
+/// coordinator knows nothing of, and nobody can read past it (docs/RELIABILITY.md). Where its own state
+/// says so, the case begins again, once, with another broker.
+fn goes_on_by_itself(name: &str, properties: &[(&str, &str)], harm: impl Fn(&Broker)) {
+    if broker().is_none() {
+        return;
+    }
     if std::env::var("BARFLOW_TEST_KAFKA").is_ok() {
         println!("SKIPPED: a broker of our own is needed, to stop it");
-        return None;
+        return;
     }
-    Some(start(&[]))
+    for _ in 0..2 {
+        let own = start(&[]);
+        let job = Job::new(&own.plain, name).with_properties(properties);
+        let Err(forgotten) = harmed(&own, &job, &harm) else { return };
+        println!("AGAIN: Kafka has forgotten to end a transaction: {forgotten:?}");
+    }
+    panic!("twice in a row Kafka has forgotten to end a transaction");
 }
 
-fn goes_on_by_itself(broker: &Broker, job: &Job, harm: impl FnOnce(&Broker)) {
+/// One such case; the transactions that Kafka has forgotten, if that is what holds the job up.
+fn harmed(broker: &Broker, job: &Job, harm: impl Fn(&Broker)) -> Result<(), Vec<Open>> {
     let mut running = job.start();
     wait_until(&broker.plain, &job.name, MIDDLE);
     harm(broker);
     assert!(running.runs(), "it had ended before");
+    let begun = Instant::now();
+    while running.runs() && begun.elapsed() < LONG {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    if running.runs() {
+        let found = forgotten(&broker.plain, &["barflow.checkpoints", &job.topic]);
+        if !found.is_empty() {
+            return Err(found);
+        }
+    }
     let (code, said) = running.finish();
     assert_eq!(code, Some(0), "{said}");
     job.assert_once();
     // Which of the two is said depends on who notices first: this side, or the broker.
     let felt = ["the transaction is tried again", "the broker ended the transaction"];
     assert!(felt.iter().any(|sign| said.contains(sign)), "the harm was not felt: {said}");
+    Ok(())
 }
 
 #[test]
 fn a_run_outlives_a_broker_that_is_killed_and_started_again() {
-    let Some(own) = own() else { return };
-    let job = Job::new(&own.plain, "killed");
-    goes_on_by_itself(&own, &job, |broker| {
+    goes_on_by_itself("killed", &[], |broker| {
         broker.stop(&["--now"]);
-        std::thread::sleep(Duration::from_secs(3));
+        // Beyond the ten seconds that a step of a commit may take: else librdkafka itself waits, and
+        // nothing is to be seen.
+        std::thread::sleep(Duration::from_secs(13));
         broker.start_again();
     });
 }
 
 #[test]
 fn a_run_outlives_a_broker_that_is_stopped_in_order_and_started_again() {
-    let Some(own) = own() else { return };
-    let job = Job::new(&own.plain, "stopped").with_properties(&[SHORT]);
-    goes_on_by_itself(&own, &job, |broker| {
+    goes_on_by_itself("stopped", &[SHORT], |broker| {
         broker.stop(&[]);
         // Beyond the time-out of messages: else librdkafka itself waits, and nothing is to be seen.
         std::thread::sleep(SLEEP);
@@ -66,9 +96,7 @@ fn a_run_outlives_a_broker_that_is_stopped_in_order_and_started_again() {
 
 #[test]
 fn a_run_outlives_a_broker_that_hangs_for_longer_than_a_transaction_lasts() {
-    let Some(own) = own() else { return };
-    let job = Job::new(&own.plain, "hangs").with_properties(&[SHORT]);
-    goes_on_by_itself(&own, &job, |broker| {
+    goes_on_by_itself("hangs", &[SHORT], |broker| {
         broker.signal("STOP");
         std::thread::sleep(SLEEP);
         broker.signal("CONT");
@@ -111,4 +139,26 @@ fn a_topic_that_is_deleted_stops_the_run_and_is_not_made_again_behind_its_back()
     let (code, said) = job.run(&["--reset-state"]);
     assert_eq!(code, Some(0), "{said}");
     job.assert_once();
+}
+
+#[test]
+fn a_transaction_that_kafka_knows_of_is_open_and_not_forgotten() {
+    let Some(kafka) = broker() else { return };
+    let topic = unique("open");
+    create_topic(&kafka.plain, &topic, 1, &[]);
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", &kafka.plain)
+        .set("transactional.id", &topic)
+        .create()
+        .unwrap();
+    producer.init_transactions(LONG).unwrap();
+    producer.begin_transaction().unwrap();
+    producer.send(BaseRecord::<str, str>::to(&topic).payload("x")).map_err(|(e, _)| e).unwrap();
+    producer.flush(LONG).unwrap();
+    let begun = open(&kafka.plain, &[&topic]);
+    assert_eq!(begun.len(), 1);
+    assert_eq!((begun[0].topic.as_str(), begun[0].known), (topic.as_str(), true));
+    assert_eq!(forgotten(&kafka.plain, &[&topic]), []);
+    producer.abort_transaction(LONG).unwrap();
+    assert_eq!(open(&kafka.plain, &[&topic]), []);
 }

@@ -13,7 +13,7 @@ use support::kafka::{broker, create_topic, exists, unique};
 use xxhash_rust::xxh3::xxh3_64;
 
 const CHECKPOINTS: &str = "barflow.checkpoints";
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn settings(broker: &str, topic: &str) -> KafkaSettings {
     KafkaSettings {

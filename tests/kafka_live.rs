@@ -6,7 +6,7 @@ mod support;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use support::kafka::{broker, read, unique};
+use support::kafka::{broker, committed, unique};
 use support::live::{DIB, Live, Venue, output, replayed, two_days};
 
 const FAULTS: &str = "drop=0.002,duplicate=0.02,reorder=0.01,disconnect=4000,garbage=0.002,\
@@ -58,8 +58,7 @@ fn a_topic_fed_live_equals_replay_whatever_went_wrong_on_the_way() {
     ]);
     let deadline = Instant::now() + Duration::from_secs(120);
     // The topic appears with the first bar.
-    std::thread::sleep(Duration::from_secs(2));
-    while read(&kafka.plain, &topic).len() < expected.len() {
+    while committed(&kafka.plain, &topic) < expected.len() {
         assert!(Instant::now() < deadline, "the bars do not come");
         std::thread::sleep(Duration::from_millis(300));
     }

@@ -81,8 +81,8 @@ fn kafka_trouble_ends_with_code_3_and_the_cause() {
     let nobody = barflow(&["replay", &days, "--sink", "kafka", "--brokers", "127.0.0.1:9"]);
     assert_eq!(nobody.status.code(), Some(3), "{}", stderr(&nobody));
     assert!(stderr(&nobody).contains("127.0.0.1:9"), "{}", stderr(&nobody));
-    // The promise is fifteen seconds to a message; a busy test machine gets twice that.
-    assert!(start.elapsed().as_secs() < 30);
+    // The promise is fifteen seconds to a message; a busy test machine gets four times that.
+    assert!(start.elapsed().as_secs() < 60);
     let topic = unique("absent");
     let arguments =
         ["replay", &days, "--sink", "kafka", "--brokers", &kafka.plain, "--topic", &topic];

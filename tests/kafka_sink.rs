@@ -45,7 +45,7 @@ fn deliver(settings: KafkaSettings, bars: Vec<PublishedBar>) -> Result<SinkRepor
 fn soon<T>(work: impl FnOnce() -> T) -> T {
     let start = Instant::now();
     let result = work();
-    assert!(start.elapsed() < Duration::from_secs(15), "took {:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(30), "took {:?}", start.elapsed());
     result
 }
 
@@ -278,7 +278,7 @@ fn an_override_of_the_guarantee_is_refused_before_anything_is_contacted() {
     };
     let start = Instant::now();
     let error = KafkaSink::open(settings).unwrap_err();
-    assert!(start.elapsed() < Duration::from_secs(1));
+    assert!(start.elapsed() < Duration::from_secs(5));
     let text = error.to_string();
     assert!(text.contains("\"acks\" is \"1\"") && text.contains("needs \"all\""), "{text}");
     assert!(text.contains("is \"false\"") && text.contains("needs \"true\""), "{text}");

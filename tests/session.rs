@@ -45,7 +45,8 @@ fn listened(settings: &str, venue_arguments: &[&str]) -> Option<(String, String)
 
 #[test]
 fn a_successor_is_up_before_the_old_connection_goes() {
-    let settings = "rotate_after = \"1s\"\nconnections = 2\n";
+    // A connection that is late on a busy machine is no reason to ask REST here.
+    let settings = "rotate_after = \"1s\"\nconnections = 2\nreorder_wait = \"10s\"\n";
     let Some((said, venue_said)) = listened(settings, &["--rate", "4000"]) else { return };
     assert!(said.matches("replacing an old connection").count() >= 2, "{said}");
     // Nothing was missed, so nobody had to be asked.
@@ -225,7 +226,7 @@ fn an_api_key_comes_by_reference_and_goes_to_rest_alone() {
         key.display()
     );
     let live = Live::start(&["--config", &config(folder.path(), &settings)]);
-    let request = requests.recv_timeout(Duration::from_secs(20)).unwrap().to_lowercase();
+    let request = requests.recv_timeout(Duration::from_secs(120)).unwrap().to_lowercase();
     assert!(request.contains("x-mbx-apikey: sesame") && request.contains("fromid="), "{request}");
     let (_, _, said) = live.stop();
     assert!(!said.contains("sesame"), "{said}");

@@ -220,9 +220,9 @@ fn days_become_months_and_give_the_same_bars() {
 #[test]
 fn killed_at_any_time_the_store_ends_equal() {
     let folder = tempfile::tempdir().unwrap();
-    let mut archives = days(&folder.path().join("in"), 1..=31, 6000);
+    let mut archives = days(&folder.path().join("in"), 1..=31, 12_000);
     let rows: Vec<String> =
-        archives::rows(1000 + 31 * 6000, 60_000, MARCH + 31 * DAY, 30 * 1_440_000);
+        archives::rows(1000 + 31 * 12_000, 60_000, MARCH + 31 * DAY, 30 * 1_440_000);
     archives.push(archives::write(&folder.path().join("in"), "BTCUSDT-trades-2024-04", &rows));
     let (whole, killed) = (folder.path().join("whole"), folder.path().join("killed"));
     for command in [&["convert"][..], &["compact"]] {

@@ -368,7 +368,7 @@ mod tests {
             }
             let trades = sent.iter().filter(|sent| matches!(sent, Sent::Trade(..))).count();
             prop_assert!((17_500..18_500).contains(&trades), "{}", trades);
-            prop_assert!((60..150).contains(&ends), "{}", ends);
+            prop_assert!((40..190).contains(&ends), "{}", ends);
         }
     }
 }

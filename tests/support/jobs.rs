@@ -54,6 +54,11 @@ impl Job {
         Self { broker: broker.to_owned(), name, topic, rows: "250", arguments: Vec::new() }
     }
 
+    /// Slower still: there has to be time for another copy beside it.
+    pub fn slow(self) -> Self {
+        Self { rows: "100", ..self }
+    }
+
     /// Nobody wants to interrupt it.
     pub fn quick(self) -> Self {
         Self { rows: "8192", ..self }

@@ -175,7 +175,9 @@ pub fn delete_topic(broker: &str, topic: &str) {
     let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(20)));
     let results = futures_executor::block_on(admin.delete_topics(&[topic], &options)).unwrap();
     results.into_iter().for_each(|result| drop(result.unwrap()));
+    let deadline = Instant::now() + Duration::from_secs(300);
     while exists(broker, topic) {
+        assert!(Instant::now() < deadline, "\"{topic}\" does not go away");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

@@ -8,8 +8,13 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::kills::until;
+
 /// How long anything may take before a test fails: far beyond what a slow machine needs.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How long a venue may take to end: some play their whole tape first.
+const VENUE_PATIENCE: Duration = Duration::from_secs(300);
 
 pub const DIB: &str =
     "dib=imbalance,measure=dollar,threshold=wald,target=200,alpha=0.01,warmup=200";
@@ -100,8 +105,13 @@ impl Venue {
 
     /// Waits for its end; its exit code and what it said.
     pub fn finish(mut self) -> (Option<i32>, String) {
-        let code = self.child.wait().unwrap().code();
-        (code, self.errors.take().unwrap().join().unwrap())
+        let status = until(VENUE_PATIENCE, || self.child.try_wait().unwrap());
+        if status.is_none() {
+            let _ = self.child.kill();
+        }
+        let said = self.errors.take().unwrap().join().unwrap();
+        let status = status.unwrap_or_else(|| panic!("the venue does not end: {said}"));
+        (status.code(), said)
     }
 }
 
@@ -142,8 +152,13 @@ impl Live {
 
     /// Waits for so many bars.
     pub fn wait_for(&mut self, bars: usize) {
+        self.wait_until(&format!("{bars} bars"), |came| came.len() >= bars);
+    }
+
+    /// Waits until the bars that came are what is wanted.
+    pub fn wait_until(&mut self, wanted: &str, done: impl Fn(&[String]) -> bool) {
         let deadline = Instant::now() + PATIENCE;
-        while self.bars.len() < bars {
+        while !done(&self.bars) {
             match self.lines.recv_timeout(Duration::from_millis(100)) {
                 Ok(line) => self.bars.push(line),
                 Err(_) => {
@@ -151,30 +166,30 @@ impl Live {
                     if gone.is_some() || Instant::now() > deadline {
                         let _ = self.child.kill();
                         let said = self.errors.take().unwrap().join().unwrap();
-                        panic!("{} of {bars} bars came; {gone:?}\n{said}", self.bars.len());
+                        panic!("{} bars came, not {wanted}; {gone:?}\n{said}", self.bars.len());
                     }
                 }
             }
         }
     }
 
-    /// Waits until so many bars stand and nothing new comes for a while.
-    pub fn wait_until_net(&mut self, bars: usize) -> Net {
+    /// Waits until the bars that stand have these digests.
+    pub fn wait_until_net(&mut self, wanted: &[String], digest: impl Fn(&String) -> String) -> Net {
         let deadline = Instant::now() + PATIENCE;
         let mut net = Net::default();
-        let mut quiet = 0;
-        while net.standing.len() != bars || quiet < 20 {
-            match self.lines.recv_timeout(Duration::from_millis(100)) {
-                Ok(line) => {
-                    net.take(line);
-                    quiet = 0;
-                }
-                Err(_) => quiet += 1,
+        let same = |net: &Net| {
+            net.standing.len() == wanted.len()
+                && net.standing.iter().map(&digest).eq(wanted.iter().cloned())
+        };
+        while !same(&net) {
+            if let Ok(line) = self.lines.recv_timeout(Duration::from_millis(100)) {
+                net.take(line);
             }
             if Instant::now() > deadline || self.child.try_wait().unwrap().is_some() {
                 let _ = self.child.kill();
                 let said = self.errors.take().unwrap().join().unwrap();
-                panic!("{} bars stand, {bars} are wanted\n{said}", net.standing.len());
+                let (stand, count) = (net.standing.len(), wanted.len());
+                panic!("{stand} bars stand, other than the {count} wanted\n{said}");
             }
         }
         net
@@ -212,7 +227,7 @@ pub struct Net {
 }
 
 impl Net {
-    fn take(&mut self, line: String) {
+    pub fn take(&mut self, line: String) {
         let bar = |line: &String| serde_json::from_str::<serde_json::Value>(line).unwrap();
         let last = |line: &String| bar(line)["last_trade_id"].as_u64().unwrap();
         if bar(&line)["retracts"] == true {

@@ -1,0 +1,169 @@
+//! Which transactions a broker holds open, and whether its coordinator knows of them.
+//!
+//! The client library cannot ask: DescribeProducers (61) and ListTransactions (66), both version 0, on
+//! the wire. <https://kafka.apache.org/protocol>
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+const DESCRIBE_PRODUCERS: i16 = 61;
+const LIST_TRANSACTIONS: i16 = 66;
+
+/// A transaction that has begun and not ended in partition 0 of a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Open {
+    pub topic: String,
+    pub producer: i64,
+    /// Offset of its first record.
+    pub start: i64,
+    /// Whether the coordinator still means to end it.
+    pub known: bool,
+}
+
+/// Transactions that are open and that nobody will ever end: seen twice, some seconds apart, since the
+/// two questions are not asked at the same moment.
+pub fn forgotten(broker: &str, topics: &[&str]) -> Vec<Open> {
+    let look = || open(broker, topics).into_iter().filter(|open| !open.known).collect::<Vec<_>>();
+    let first = look();
+    if first.is_empty() {
+        return first;
+    }
+    std::thread::sleep(Duration::from_secs(5));
+    look().into_iter().filter(|open| first.contains(open)).collect()
+}
+
+/// Transactions that are open.
+pub fn open(broker: &str, topics: &[&str]) -> Vec<Open> {
+    let mut found = Vec::new();
+    for (topic, producer, start) in begun(broker, topics) {
+        found.push(Open { topic, producer, start, known: false });
+    }
+    let known = known(broker);
+    for open in &mut found {
+        open.known = known.contains(&open.producer);
+    }
+    found
+}
+
+/// Topic, producer and first offset of every transaction that is open in a partition 0.
+fn begun(broker: &str, topics: &[&str]) -> Vec<(String, i64, i64)> {
+    let mut body = vec![topics.len() as u8 + 1];
+    for topic in topics {
+        body.push(topic.len() as u8 + 1);
+        body.extend(topic.as_bytes());
+        body.extend([2, 0, 0, 0, 0, 0]);
+    }
+    body.push(0);
+    let mut answer = ask(broker, DESCRIBE_PRODUCERS, &body);
+    let mut found = Vec::new();
+    answer.number(4);
+    for _ in 0..answer.length() {
+        let topic = answer.text();
+        for _ in 0..answer.length() {
+            answer.number(4);
+            assert_eq!(answer.number(2), 0, "{topic}");
+            answer.text();
+            for _ in 0..answer.length() {
+                let producer = answer.number(8);
+                // Epoch, last sequence, last time, the coordinator's epoch.
+                for size in [4, 4, 8, 4] {
+                    answer.number(size);
+                }
+                let start = answer.number(8);
+                answer.end();
+                if start >= 0 {
+                    found.push((topic.clone(), producer, start));
+                }
+            }
+            answer.end();
+        }
+        answer.end();
+    }
+    found
+}
+
+/// Producers whose transaction the coordinator has not ended.
+fn known(broker: &str) -> BTreeSet<i64> {
+    // No filter of states, none of producers.
+    let mut answer = ask(broker, LIST_TRANSACTIONS, &[1, 1, 0]);
+    let mut known = BTreeSet::new();
+    answer.number(4);
+    assert_eq!(answer.number(2), 0);
+    for _ in 0..answer.length() {
+        answer.text();
+    }
+    for _ in 0..answer.length() {
+        answer.text();
+        let producer = answer.number(8);
+        if matches!(answer.text().as_str(), "Ongoing" | "PrepareCommit" | "PrepareAbort") {
+            known.insert(producer);
+        }
+        answer.end();
+    }
+    known
+}
+
+/// Asks a question; the answer behind its header.
+fn ask(broker: &str, question: i16, body: &[u8]) -> Answer {
+    let mut request = question.to_be_bytes().to_vec();
+    // Version 0, correlation id 7, no client id, no tags.
+    request.extend([0, 0, 0, 0, 0, 7, 0xff, 0xff, 0]);
+    request.extend(body);
+    let mut stream = TcpStream::connect(broker).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream.write_all(&(request.len() as u32).to_be_bytes()).unwrap();
+    stream.write_all(&request).unwrap();
+    let mut size = [0; 4];
+    stream.read_exact(&mut size).unwrap();
+    let mut bytes = vec![0; u32::from_be_bytes(size) as usize];
+    stream.read_exact(&mut bytes).unwrap();
+    let mut answer = Answer { bytes, at: 0 };
+    assert_eq!(answer.number(4), 7, "another question's answer");
+    answer.end();
+    answer
+}
+
+/// An answer, read from its beginning.
+struct Answer {
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl Answer {
+    fn take(&mut self, count: usize) -> &[u8] {
+        self.at += count;
+        &self.bytes[self.at - count..self.at]
+    }
+
+    /// A signed number of so many bytes.
+    fn number(&mut self, size: usize) -> i64 {
+        let bytes = self.take(size);
+        let sign = if bytes[0] & 0x80 == 0 { 0 } else { -1 };
+        bytes.iter().fold(sign, |number, byte| (number << 8) | i64::from(*byte))
+    }
+
+    /// How long a text or a list is, which is written as one more; none counts as empty.
+    fn length(&mut self) -> usize {
+        let (mut length, mut shift) = (0, 0);
+        loop {
+            let byte = self.take(1)[0];
+            length |= usize::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte & 0x80 == 0 {
+                return usize::saturating_sub(length, 1);
+            }
+        }
+    }
+
+    fn text(&mut self) -> String {
+        let length = self.length();
+        String::from_utf8(self.take(length).to_vec()).unwrap()
+    }
+
+    /// The end of a structure: there are no tags that we know.
+    fn end(&mut self) {
+        assert_eq!(self.take(1), [0], "tags");
+    }
+}
