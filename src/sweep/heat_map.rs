@@ -77,16 +77,16 @@ impl HeatMap {
         let share = |score: f64| {
             known.partition_point(|other| *other < score) as f64 / (known.len().max(2) - 1) as f64
         };
+        // The last segment; the library cannot draw a single one, so there are two at least.
+        let last = |values: &[String]| (values.len().max(2) - 1) as i32;
+        let (right, top) = (last(&self.columns), last(&self.rows));
         area.fill(&WHITE).map_err(|e| error(&e))?;
         let mut chart = ChartBuilder::on(area)
             .caption(&self.title, ("sans-serif", 18))
             .margin(12)
             .x_label_area_size(48)
             .y_label_area_size(72)
-            .build_cartesian_2d(
-                (0..self.columns.len() as i32).into_segmented(),
-                (0..self.rows.len() as i32).into_segmented(),
-            )
+            .build_cartesian_2d((0..right).into_segmented(), (0..top).into_segmented())
             .map_err(|e| error(&e))?;
         let label = |values: &[String], at: &SegmentValue<i32>| match at {
             SegmentValue::CenterOf(at) | SegmentValue::Exact(at) => {
@@ -111,7 +111,8 @@ impl HeatMap {
         });
         let squares = squares.map(|(column, row, score)| {
             let exact = SegmentValue::Exact;
-            let corners = [(exact(column), exact(row)), (exact(column + 1), exact(row + 1))];
+            let behind = |at, last| if at < last { exact(at + 1) } else { SegmentValue::Last };
+            let corners = [(exact(column), exact(row)), (behind(column, right), behind(row, top))];
             let light = (235.0 * share(score).min(1.0)) as u8;
             Rectangle::new(corners, RGBColor(light, light, 200 + light / 5).filled())
         });
