@@ -200,7 +200,7 @@ fn a_sweep_that_is_told_to_stop_says_so_and_goes_on_the_next_time() {
         .spawn()
         .unwrap();
     while !state.exists() {
-        std::thread::sleep(std::time::Duration::from_millis(1));
+        std::thread::sleep(Duration::from_millis(1));
     }
     signal(&running, "INT");
     let output = running.wait_with_output().unwrap();
