@@ -156,7 +156,7 @@ fn whatever_the_archive_does_the_store_ends_equal() {
     let folder = tempfile::tempdir().unwrap();
     let published = folder.path().join("in");
     let archives = days(&published, 1..=3, 30_000);
-    let faults = "cut=0.5,429=0.15,5xx=0.15,redirect=0.3,no-range=0.3,stall=0.1:3s,corrupt=0.03";
+    let faults = "cut=0.5,429=0.15,5xx=0.15,redirect=0.3,no-range=0.3,stall=0.1:3s";
     let (mut seen, mut parts) = ([0; KINDS.len()], 0);
     for seed in 1..=4 {
         let store = folder.path().join(format!("store-{seed}"));
@@ -173,9 +173,32 @@ fn whatever_the_archive_does_the_store_ends_equal() {
     }
     assert!(parts > 0, "transfers that were cut go on");
     for (name, count) in KINDS.iter().zip(seen) {
-        let per_file = ["missing", "wrong-sum"].contains(name);
-        assert!(per_file || count > 0, "{name} never happened");
+        let others = ["missing", "wrong-sum", "corrupt"].contains(name);
+        assert!(others || count > 0, "{name} never happened");
     }
+}
+
+#[test]
+fn what_comes_damaged_is_asked_for_once_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let published = folder.path().join("in");
+    let archives = days(&published, 1..=1, 2_000);
+    let day = ["--from", "2024-03-01", "--to", "2024-03-01"];
+    let mut mended = 0;
+    for seed in 1..=8 {
+        let store = folder.path().join(format!("store-{seed}"));
+        let server = serve(&published, "corrupt=0.5", seed);
+        let output = fetch(&server, &store, &day).output().unwrap();
+        let damaged = server.tally.faults[2].load(Ordering::Relaxed);
+        assert_eq!(KINDS[2], "corrupt");
+        let (code, said) = (output.status.code(), told(&output));
+        assert_eq!(code, Some(if damaged < 2 { 0 } else { 1 }), "{said}");
+        let expected = if damaged < 2 { as_published(&archives, "daily") } else { BTreeMap::new() };
+        assert_eq!(files(&store.join("archive")), expected, "seed {seed}");
+        assert!(damaged < 2 || said.contains("SHA-256 differs"), "{said}");
+        mended += u32::from(damaged == 1);
+    }
+    assert!(mended > 0, "it never came right the second time");
 }
 
 #[test]
