@@ -212,6 +212,39 @@ fn a_history_of_gaps_holds_nothing_back_for_long() {
     }
 }
 
+/// More epochs of their own than sources may be ahead, of rows that fill an epoch each.
+const MANY: usize = 40 * 8192;
+
+#[test]
+fn trades_that_wait_hold_no_source_back() {
+    // All of them wait, to the end: at first nobody knows whether an earlier one will come.
+    let (feed, tape) = (feed("WAITS"), tape(5, MANY));
+    let patient = Setup { window: MANY + 1, ..setup(1) };
+    let run = run_graph(patient, vec![intakes(&feed, &tape, 8192)]);
+    run.result.unwrap();
+    let bars = run.commits.iter().map(|commit| commit.bars.len()).sum::<usize>();
+    let expected: usize = specs().iter().map(|spec| bare(spec, &feed, &tape).len()).sum();
+    assert_eq!(bars, expected);
+}
+
+#[test]
+fn an_instrument_whose_trades_wait_holds_no_other_back() {
+    // Ten trades of one instrument wait for ever, while another goes on; on workers of their own too.
+    let (quiet, busy) = (feed("QUIET"), feed("BUSY"));
+    let (few, many) = (tape(6, 10), tape(7, MANY));
+    for workers in [1, 2] {
+        let inputs = vec![intakes(&quiet, &few, 5), intakes(&busy, &many, 8192)];
+        let run = run_graph(setup(workers), inputs);
+        run.result.as_ref().unwrap();
+        let bars = run.bars();
+        for (feed, tape) in [(&quiet, &few), (&busy, &many)] {
+            let spec = &specs()[1];
+            let made = &bars[&(feed.instrument.clone(), spec.name().to_string())];
+            assert_eq!(made.len(), bare(spec, feed, tape).len(), "{workers} workers");
+        }
+    }
+}
+
 #[test]
 fn an_intake_without_trades_is_no_trouble() {
     let feed = feed("A");

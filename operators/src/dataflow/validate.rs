@@ -84,10 +84,9 @@ struct Lane {
     feed: Arc<Feed>,
     sequencer: Sequencer,
     stopped: bool,
-    /// Of each intake since the first that has trades waiting: where it starts, and the right to
-    /// release its trades. Reading would have to resume at the first; its held capability keeps the
-    /// frontier from passing a position that is not complete.
-    waiting: VecDeque<(Position, Caps)>,
+    /// Where each intake starts since the first that has trades waiting. Reading would have to resume
+    /// there, and that is the position told.
+    waiting: VecDeque<Position>,
 }
 
 /// Checks the sequence of each instrument's intakes and splits off what is wrong.
@@ -118,6 +117,10 @@ pub fn validate<'scope>(
 
     builder.build(move |_initial| {
         let mut lanes: BTreeMap<InstrumentId, Lane> = BTreeMap::new();
+        // The right to release at the end what waits. It moves on with the input: trades may wait for
+        // as long as their instrument is quiet, and held at the epoch that they came with, it would
+        // hold back the frontier, and with it all sources, which look at how far everything is.
+        let mut last_word: Option<Caps> = None;
         move |frontiers| {
             let mut trades_out = trades_out.activate();
             let mut rejects_out = rejects_out.activate();
@@ -150,22 +153,36 @@ pub fn validate<'scope>(
                         let feed = Arc::clone(&intake.trades.feed);
                         Lane { feed, sequencer, stopped: false, waiting: VecDeque::new() }
                     });
-                    if let Some(result) = lane.take(intake, &caps, &options, cut_short.is_some()) {
+                    if let Some(result) = lane.take(intake, &options, cut_short.is_some()) {
                         send(&caps, result);
                     }
+                    last_word = Some(caps);
                 }
             });
             let is_cut_short =
                 || cut_short.as_ref().is_some_and(|flag| flag.load(Ordering::Acquire));
-            if frontiers[0].is_empty() && is_cut_short() {
-                // Drops the rights that are held, so that the frontier can go on to the end.
-                lanes.clear();
-            } else if frontiers[0].is_empty() {
-                for lane in lanes.values_mut() {
-                    if let Some((result, caps)) = lane.finish() {
-                        send(&caps, result);
+            let frontier = frontiers[0].frontier().first().copied();
+            match (frontier, &mut last_word) {
+                (Some(_), held) if lanes.values().all(|lane| lane.waiting.is_empty()) => {
+                    *held = None;
+                }
+                (Some(frontier), Some((a, b, c))) if *a.time() < frontier => {
+                    a.downgrade(&frontier);
+                    b.downgrade(&frontier);
+                    c.downgrade(&frontier);
+                }
+                (None, Some(caps)) if !is_cut_short() => {
+                    for lane in lanes.values_mut() {
+                        if let Some(result) = lane.finish() {
+                            send(caps, result);
+                        }
                     }
                 }
+                _ => {}
+            }
+            if frontier.is_none() {
+                // The end: the frontier can go on.
+                last_word = None;
             }
         }
     });
@@ -183,7 +200,6 @@ impl Lane {
     fn take(
         &mut self,
         mut intake: Intake,
-        caps: &Caps,
         options: &ValidateOptions,
         goes_on: bool,
     ) -> Option<LaneResult> {
@@ -229,18 +245,17 @@ impl Lane {
             // Whoever goes on later has to meet the row again that stopped us.
             let first = self.waiting.pop_front();
             self.waiting.clear();
-            position = first.map_or(intake.start, |(start, _)| start);
+            position = first.unwrap_or(intake.start);
         } else {
             // Where every gap is followed by another, something always waits, but never the same
-            // for long: what is held moves on with it.
+            // for long: the position moves on with it.
             let held = self.sequencer.batches_waiting();
             if held > 0 {
-                let caps = (caps.0.clone(), caps.1.clone(), caps.2.clone());
-                self.waiting.push_back((intake.start, caps));
+                self.waiting.push_back(intake.start);
             }
             let released = self.waiting.len().saturating_sub(held);
             self.waiting.drain(..released);
-            if let Some((start, _)) = self.waiting.front() {
+            if let Some(start) = self.waiting.front() {
                 position = start.clone();
             }
         }
@@ -259,8 +274,8 @@ impl Lane {
     }
 
     /// The input has ended: releases what still waits.
-    fn finish(&mut self) -> Option<(LaneResult, Caps)> {
-        let (mut position, caps) = self.waiting.pop_front()?;
+    fn finish(&mut self) -> Option<LaneResult> {
+        let mut position = self.waiting.pop_front()?;
         self.waiting.clear();
         let mut findings = Findings::default();
         let mut rest = TradeBatch::with_capacity(Arc::clone(&self.feed), 0);
@@ -281,7 +296,7 @@ impl Lane {
             specs: None,
             corrections: Vec::new(),
         };
-        Some((LaneResult { sequenced, rejects: Vec::new(), facts }, caps))
+        Some(LaneResult { sequenced, rejects: Vec::new(), facts })
     }
 }
 
