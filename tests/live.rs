@@ -325,36 +325,3 @@ fn instruments_and_bars_come_and_go_while_the_others_run() {
     );
     assert!(!of("XBTUSD", "u").is_empty() && !of("XBTUSD2", "t").is_empty(), "{said}");
 }
-
-#[test]
-fn an_instrument_that_is_taken_off_the_list_ends_and_the_others_go_on() {
-    let folder = tempfile::tempdir().unwrap();
-    let Some((_, day)) = two_days(folder.path(), 12_000) else { return };
-    let arguments = ["--protocol", "binance-spot", "--rate", "2000", "--copies", "2"];
-    let venue = Venue::start(&arguments, &[&day]);
-    let config = folder.path().join("live.toml");
-    let bars = "[bars.t]\nkind = \"tick\"\nsize = 20\n";
-    let write = |instruments: &str| {
-        let feed = format!("[feeds.f]\nvenue = \"binance-spot\"\ninstruments = [{instruments}]\n");
-        fs::write(&config, feed + bars).unwrap();
-    };
-    write("\"XBTUSD\", \"XBTUSD2\"");
-    let mut live = Live::start(&["--config", config.to_str().unwrap(), "--at", &venue.address]);
-    let is = |bar: &String, symbol: &str| bar.contains(&format!("\"symbol\":\"{symbol}\""));
-    live.wait_until("a bar of each", |bars| {
-        ["XBTUSD", "XBTUSD2"].iter().all(|symbol| bars.iter().any(|bar| is(bar, symbol)))
-    });
-    write("\"XBTUSD2\"");
-    signal(&live.child, "HUP");
-    live.wait_until("many bars of the other alone", |bars| {
-        bars.iter().rev().take_while(|bar| is(bar, "XBTUSD2")).count() >= 30
-    });
-    let (code, bars, said) = live.stop();
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("instrument removed"), "{said}");
-    let seq = |bar: &String| {
-        serde_json::from_str::<serde_json::Value>(bar).unwrap()["seq"].as_u64().unwrap()
-    };
-    let other: Vec<u64> = bars.iter().filter(|bar| is(bar, "XBTUSD2")).map(seq).collect();
-    assert!(other.iter().enumerate().all(|(at, seq)| at as u64 == *seq), "{other:?}");
-}

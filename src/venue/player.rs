@@ -32,10 +32,8 @@ struct Pace {
     outage: u64,
     /// Those who were cut off and do not know yet.
     deaf: Vec<Arc<Link>>,
-    /// Whether somebody was cut off who has to ask REST when he is back.
-    cut: bool,
-    /// The turn in which REST is to be asked.
-    turn: Option<u64>,
+    /// Set by a cut: how many REST answers there had been.
+    cut: Option<u64>,
     rng: fastrand::Rng,
 }
 
@@ -56,8 +54,7 @@ pub(super) async fn play(floor: Arc<Floor>) {
         followed: vec![false; floor.tape.series.len()],
         outage: 0,
         deaf: Vec::new(),
-        cut: false,
-        turn: None,
+        cut: None,
         rng: fastrand::Rng::with_seed(floor.options.seed.wrapping_add(1)),
     };
     let mut at = 0;
@@ -129,15 +126,11 @@ async fn wait_for_listener(floor: &Floor, pace: &mut Pace, series: u32) {
     loop {
         if anybody(floor, |client| client.wants(series)) {
             pace.followed[at] = true;
-            if std::mem::take(&mut pace.cut) {
-                // A list that was begun before may lack what passed meanwhile.
-                pace.turn = Some(floor.tally.turns.fetch_add(1, Ordering::AcqRel) + 1);
-            }
-            let answered = floor.tally.answered.load(Ordering::Acquire);
-            let asked = pace.turn.is_none_or(|turn| answered >= turn);
+            let answers = floor.tally.answers.load(Ordering::Acquire);
+            let asked = pace.cut.is_none_or(|before| answers > before);
             let over = Instant::now() >= deadline || floor.stop.load(Ordering::Acquire);
             if asked || over {
-                pace.turn = None;
+                pace.cut = None;
                 return;
             }
             changed(floor).await;
@@ -186,7 +179,9 @@ async fn tell(floor: &Floor, pace: &mut Pace, trades: &[(u32, u32)]) {
 /// Tells those who were cut off. Had they been told at once, how many trades they miss would be a
 /// race between them and the tape, and no seed could repeat it.
 async fn cut(floor: &Floor, pace: &mut Pace) {
-    pace.cut |= !pace.deaf.is_empty() && floor.exchange.lists_recent_only();
+    if !pace.deaf.is_empty() && floor.exchange.lists_recent_only() {
+        pace.cut = Some(floor.tally.answers.load(Ordering::Acquire));
+    }
     for link in pace.deaf.drain(..) {
         let _ = link.queue.send(Out::Cut).await;
     }

@@ -37,8 +37,6 @@ pub(super) enum About {
 pub(super) struct Question {
     pub(super) slot: u32,
     pub(super) about: About,
-    /// Where that begins: an id, or the number of a doubt.
-    pub(super) first: u64,
     pub(super) request: Request,
 }
 
@@ -46,8 +44,6 @@ pub(super) struct Question {
 pub(super) struct Answer {
     pub(super) slot: u32,
     pub(super) about: About,
-    /// That of the question: by the time of the answer something else may be missing.
-    pub(super) first: u64,
     pub(super) body: Result<Vec<u8>, String>,
 }
 
@@ -72,13 +68,6 @@ impl Backfill {
         Ok((Self(ask), answers))
     }
 
-    /// One that asks nobody; its questions come out of the receiver.
-    #[cfg(test)]
-    pub(super) fn unanswered() -> (Self, std_mpsc::Receiver<Question>) {
-        let (ask, questions) = std_mpsc::channel();
-        (Self(ask), questions)
-    }
-
     /// Asks; the answer comes when it comes.
     pub(super) fn ask(&self, question: Question) {
         // The thread lives as long as this handle.
@@ -100,7 +89,7 @@ fn work(
         .into();
     let mut pacer = Pacer::new(plan.venue.limits().requests);
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
-    for Question { slot, about, first, request } in questions {
+    for Question { slot, about, request } in questions {
         thread::sleep(pacer.spend(request.weight, Instant::now()));
         let url = format!("{}{}", plan.rest_base().trim_end_matches('/'), request.path);
         let mut pause = None;
@@ -112,7 +101,7 @@ fn work(
                 thread::sleep(pause.map_or(wait, |asked: Duration| asked.min(LONGEST_PAUSE)));
             }
         }
-        if answers.send(Answer { slot, about, first, body }).is_err() {
+        if answers.send(Answer { slot, about, body }).is_err() {
             return;
         }
     }
