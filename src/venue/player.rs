@@ -12,12 +12,8 @@ use super::{Speed, Tally};
 /// Time for the other connections of the first client to subscribe.
 const OVERTURE: Duration = Duration::from_millis(200);
 
-/// How long a tape that goes as fast as its clients read waits for one to come back: longer than a
-/// client with growing pauses between its attempts needs on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(45);
-
-/// How long clients may take to go when they are asked to.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// How long a tape that goes as fast as its clients read waits for one to come back.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A frame that nobody should take.
 const HUGE: usize = 8 << 20;
@@ -84,7 +80,7 @@ pub(super) async fn play(floor: Arc<Floor>) {
         for link in floor.links() {
             let _ = link.queue.send(Out::Close).await;
         }
-        let deadline = Instant::now() + FAREWELL;
+        let deadline = Instant::now() + PATIENCE;
         while !floor.links().is_empty() && Instant::now() < deadline {
             changed(&floor).await;
         }
@@ -128,8 +124,7 @@ async fn wait_for_listener(floor: &Floor, pace: &mut Pace, series: u32) {
             pace.followed[at] = true;
             let answers = floor.tally.answers.load(Ordering::Acquire);
             let asked = pace.cut.is_none_or(|before| answers > before);
-            let over = Instant::now() >= deadline || floor.stop.load(Ordering::Acquire);
-            if asked || over {
+            if asked || Instant::now() >= deadline {
                 pace.cut = None;
                 return;
             }
