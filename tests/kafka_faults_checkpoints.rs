@@ -10,6 +10,7 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use support::jobs::{BAR, Job};
 use support::kafka::{broker, create_topic, exists, unique};
+use support::live::output;
 use xxhash_rust::xxh3::xxh3_64;
 
 const CHECKPOINTS: &str = "barflow.checkpoints";
@@ -161,4 +162,31 @@ fn a_clock_that_is_years_ahead_is_no_reason_to_refuse_a_checkpoint() {
     put(&ours, &name, "ours/a", b"2", Some(4_000_000_000_000));
     ours.commit_transaction(PATIENCE).unwrap();
     assert!(topic.read(|_| true).unwrap().contains_key("ours/a"));
+}
+
+#[test]
+fn jobs_are_listed_and_one_that_is_deleted_begins_again() {
+    let Some(kafka) = broker() else { return };
+    let mut job = Job::new(&kafka.plain, "listed").quick();
+    assert_eq!(job.run(&[]).0, Some(0));
+    let listed = || {
+        let list = output(&["checkpoints", "list", "--brokers", &kafka.plain], None);
+        assert!(list.status.success(), "{}", String::from_utf8_lossy(&list.stderr));
+        let text = String::from_utf8(list.stdout).unwrap();
+        let line = text.lines().find(|line| line.starts_with(&format!("{}:", job.name)));
+        line.map(str::to_owned)
+    };
+    let line = listed().unwrap();
+    assert!(line.contains("1 instruments") && line.contains("bars"), "{line}");
+    let delete = ["checkpoints", "delete", &job.name, "--brokers", &kafka.plain];
+    let deleted = output(&delete, None);
+    let said = String::from_utf8_lossy(&deleted.stderr);
+    assert!(deleted.status.success() && said.contains("begins again"), "{said}");
+    assert!(listed().is_none_or(|line| !line.contains("bars")), "{:?}", listed());
+    job.topic = unique("anew");
+    let (code, said) = job.run(&[]);
+    assert_eq!(code, Some(0), "{said}");
+    job.assert_once();
+    let nobody = output(&["checkpoints", "delete", "nobody", "--brokers", &kafka.plain], None);
+    assert_eq!(nobody.status.code(), Some(2));
 }

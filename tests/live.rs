@@ -120,6 +120,25 @@ fn two_workers_make_the_same_bars() {
 }
 
 #[test]
+fn a_history_that_waits_for_more_rows_comes_before_live_trades_without_ids() {
+    // Of so few rows all wait for a smaller id that might come; live prints have no ids to compare.
+    let folder = tempfile::tempdir().unwrap();
+    let Some((history, day)) = two_days(folder.path(), 600) else { return };
+    let (instrument, bar) = ("bybit:linear:BTCUSDT", "t=tick,size=50");
+    let expected = replayed(&[&history, &day], instrument, bar);
+    let venue = ["--protocol", "bybit-linear", "--instrument", instrument, "--speed", "max"];
+    let venue = Venue::start(&venue, &[&day]);
+    let mut arguments = vec!["--venue", "bybit-linear", "--instrument", "BTCUSDT", "--bar", bar];
+    arguments.extend(["--at", &venue.address, "--history", history.to_str().unwrap()]);
+    arguments.extend(["--history-instrument", instrument]);
+    let mut live = Live::start(&arguments);
+    live.wait_for(expected.len());
+    let (code, bars, said) = live.stop();
+    assert_eq!(code, Some(0), "{said}");
+    assert_same(&bars, &expected, &said);
+}
+
+#[test]
 fn what_no_rest_has_is_a_gap_on_the_ledger_and_on_the_bar() {
     let folder = tempfile::tempdir().unwrap();
     let Some((_, day)) = two_days(folder.path(), 12_000) else { return };
@@ -324,4 +343,37 @@ fn instruments_and_bars_come_and_go_while_the_others_run() {
         undisturbed.len() > 5 && undisturbed.iter().enumerate().all(|(at, seq)| at as u64 == *seq)
     );
     assert!(!of("XBTUSD", "u").is_empty() && !of("XBTUSD2", "t").is_empty(), "{said}");
+}
+
+#[test]
+fn an_instrument_that_is_taken_off_the_list_ends_and_the_others_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some((_, day)) = two_days(folder.path(), 12_000) else { return };
+    let arguments = ["--protocol", "binance-spot", "--rate", "2000", "--copies", "2"];
+    let venue = Venue::start(&arguments, &[&day]);
+    let config = folder.path().join("live.toml");
+    let bars = "[bars.t]\nkind = \"tick\"\nsize = 20\n";
+    let write = |instruments: &str| {
+        let feed = format!("[feeds.f]\nvenue = \"binance-spot\"\ninstruments = [{instruments}]\n");
+        fs::write(&config, feed + bars).unwrap();
+    };
+    write("\"XBTUSD\", \"XBTUSD2\"");
+    let mut live = Live::start(&["--config", config.to_str().unwrap(), "--at", &venue.address]);
+    let is = |bar: &String, symbol: &str| bar.contains(&format!("\"symbol\":\"{symbol}\""));
+    live.wait_until("a bar of each", |bars| {
+        ["XBTUSD", "XBTUSD2"].iter().all(|symbol| bars.iter().any(|bar| is(bar, symbol)))
+    });
+    write("\"XBTUSD2\"");
+    signal(&live.child, "HUP");
+    live.wait_until("many bars of the other alone", |bars| {
+        bars.iter().rev().take_while(|bar| is(bar, "XBTUSD2")).count() >= 30
+    });
+    let (code, bars, said) = live.stop();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("instrument removed"), "{said}");
+    let seq = |bar: &String| {
+        serde_json::from_str::<serde_json::Value>(bar).unwrap()["seq"].as_u64().unwrap()
+    };
+    let other: Vec<u64> = bars.iter().filter(|bar| is(bar, "XBTUSD2")).map(seq).collect();
+    assert!(other.iter().enumerate().all(|(at, seq)| at as u64 == *seq), "{other:?}");
 }

@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -11,7 +12,10 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use support::kills::until;
 use support::live::{DIB, Live, Venue, assert_same, barflow, replayed, signal, two_days};
+use support::members::free_addresses;
+use support::venue::get;
 
 const ROWS: usize = 12_000;
 
@@ -230,4 +234,64 @@ fn an_api_key_comes_by_reference_and_goes_to_rest_alone() {
     assert!(request.contains("x-mbx-apikey: sesame") && request.contains("fromid="), "{request}");
     let (_, _, said) = live.stop();
     assert!(!said.contains("sesame"), "{said}");
+}
+
+#[test]
+fn metrics_are_served_under_the_names_of_the_documents() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some((_, day)) = two_days(folder.path(), 2_000) else { return };
+    let faults = ["--protocol", "binance-spot", "--speed", "max", "--faults", "drop=0.02"];
+    let venue = Venue::start(&faults, &[&day]);
+    let metrics = free_addresses(1).remove(0);
+    let mut arguments = vec!["--venue", "binance-spot", "--instrument", "XBTUSD"];
+    arguments.extend(["--at", &venue.address, "--bar", "t=tick,size=100", "--metrics", &metrics]);
+    let mut live = Live::start(&arguments);
+    live.wait_for(15);
+    let name = |text: &str| text.split(['{', ' ']).next().unwrap().to_owned();
+    // Counts are told now and then.
+    let served: BTreeSet<String> = until(Duration::from_secs(120), || {
+        let (status, _, body) = get(metrics.parse().unwrap(), "/metrics", ("Accept", "*/*"));
+        assert_eq!(status, 200);
+        let lines = body.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        assert!(lines.clone().all(|line| line.contains("{feed=\"")), "{body}");
+        let names: BTreeSet<String> = lines.map(name).collect();
+        names.contains("barflow_feed_gaps_filled_total").then_some(names)
+    })
+    .unwrap();
+    let (code, _, said) = live.stop();
+    assert_eq!(code, Some(0), "{said}");
+    let document = fs::read_to_string("docs/live.md").unwrap();
+    let documented: BTreeSet<String> =
+        document.split('`').filter(|word| word.starts_with("barflow_feed_")).map(name).collect();
+    assert!(served.is_subset(&documented), "{served:?}");
+    for wanted in ["frames", "trades", "connects", "gaps_opened", "backfill_requests"] {
+        assert!(served.contains(&format!("barflow_feed_{wanted}_total")), "{wanted}: {served:?}");
+    }
+}
+
+#[test]
+fn more_instruments_than_a_connection_carries_are_spread_over_two() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some((_, day)) = two_days(folder.path(), 200) else { return };
+    let arguments = ["--protocol", "binance-spot", "--rate", "5000", "--copies", "250"];
+    let venue = Venue::start(&arguments, &[&day]);
+    let copies = (2..=250).map(|copy| format!(",XBTUSD{copy}")).collect::<String>();
+    let mut live = Live::start(&[
+        "--venue",
+        "binance-spot",
+        "--instrument",
+        &format!("XBTUSD{copies}"),
+        "--at",
+        &venue.address,
+        "--bar",
+        "t=tick,size=10",
+    ]);
+    live.wait_until("a bar of the first and one of the last instrument", |bars| {
+        let of = |symbol: &str| bars.iter().any(|bar| bar.contains(symbol));
+        of("\"XBTUSD\"") && of("\"XBTUSD250\"")
+    });
+    let (code, _, said) = live.stop();
+    assert_eq!(code, Some(0), "{said}");
+    let venue_said = venue.stop();
+    assert!(venue_said.contains("over 2 connections"), "{venue_said}");
 }

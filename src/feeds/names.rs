@@ -20,7 +20,39 @@ pub(super) struct Names {
     last_number: u64,
     /// The latest event time, and the names of all prints of it.
     latest: (i64, Vec<u64>),
-    held: Option<Vec<Print>>,
+    /// Whether any print went on since we began.
+    begun: bool,
+    doubts: u64,
+    held: Option<Held>,
+}
+
+/// Prints that wait until a list of recent ones says what came before them.
+#[derive(Debug, Default)]
+struct Held {
+    prints: Vec<Print>,
+    /// How many of them came before the latest doubt: behind those, others may be missing too.
+    before: usize,
+    /// Whether some found no room.
+    overflowed: bool,
+    /// The latest list that could not be placed.
+    apart: Vec<Print>,
+}
+
+/// Where a list of recent prints lies, seen from the first print held since the latest doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lies {
+    /// It has nothing.
+    Nowhere,
+    /// No print is held since, and it touches nothing that was heard: what lies between may be under way.
+    Apart,
+    /// It ends before that print.
+    Before,
+    /// It has that print, or no print is held and it is fresh.
+    Over,
+    /// Its times are around that print, which it has not.
+    Around,
+    /// It begins behind that print.
+    Behind,
 }
 
 impl Names {
@@ -41,11 +73,22 @@ impl Names {
         LastTrade { id: self.last_number, time: self.latest.0, names: self.latest.1.clone() }
     }
 
+    /// Whether any print was let through since we began.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// Whether a print was let through before.
+    pub(super) fn knows(&self, print: &Print) -> bool {
+        print.trade.event_time <= self.not_after || self.seen.contains(&print.key)
+    }
+
     /// Remembers the name; false if it was known.
     pub(super) fn is_new(&mut self, print: &Print) -> bool {
         if print.trade.event_time <= self.not_after || !self.seen.insert(print.key) {
             return false;
         }
+        self.begun = true;
         let time = print.trade.event_time;
         if time > self.latest.0 {
             self.latest = (time, Vec::new());
@@ -71,7 +114,9 @@ impl Names {
     pub(super) fn doubt(&mut self) {
         // Before the first print there is nothing to have missed.
         if !self.order.is_empty() || self.not_after > 0 {
-            self.held.get_or_insert_default();
+            let held = self.held.get_or_insert_default();
+            held.before = held.prints.len();
+            self.doubts += 1;
         }
     }
 
@@ -80,35 +125,122 @@ impl Names {
     }
 
     pub(super) fn held(&self) -> usize {
-        self.held.as_ref().map_or(0, Vec::len)
+        self.held.as_ref().map_or(0, |held| held.prints.len())
     }
 
     /// Holds a print back; false when there is no room.
     pub(super) fn hold(&mut self, print: &Print, room: usize) -> bool {
         let Some(held) = &mut self.held else { return false };
-        let fits = held.len() < room.max(1);
-        if fits {
-            held.push(*print);
+        let fits = held.prints.len() < room.max(1);
+        match fits {
+            true => held.prints.push(*print),
+            false => held.overflowed = true,
         }
         fits
     }
 
+    /// What a list of recent prints has to tell. The number of the doubt stands for an id: it tells
+    /// whether a list was asked for since.
     pub(super) fn missing(&self, after: i64) -> Option<Missing> {
         let held = self.held.as_ref()?;
-        let before = held.first().map_or(0, |print| print.trade.event_time);
-        Some(Missing { first: 0, last: 0, after, before })
+        let before = held.prints.first().map_or(0, |print| print.trade.event_time);
+        Some(Missing { first: self.doubts, last: u64::MAX, after, before })
     }
 
-    /// Whether a list of recent prints touches what was seen before.
-    pub(super) fn reaches(&self, recent: &[Print]) -> bool {
-        let known = |print: &Print| {
-            self.seen.contains(&print.key) || print.trade.event_time <= self.not_after
+    /// Event time up to which prints were seen.
+    fn seen_until(&self) -> i64 {
+        self.latest.0.max(self.not_after)
+    }
+
+    /// What of a list of recent prints lies behind all that was seen, and whether the list reaches back
+    /// to that. What it has before happened before we began, or its place has passed.
+    pub(super) fn news<'a>(&self, recent: &'a [Print]) -> (&'a [Print], bool) {
+        if let Some(last) = recent.iter().rposition(|print| self.knows(print)) {
+            return (&recent[last + 1..], true);
+        }
+        let until = self.seen_until();
+        let reaches = recent.first().is_some_and(|oldest| oldest.trade.event_time < until);
+        let held = self.held.iter().flat_map(|held| &held.prints);
+        let held: HashSet<u64> = held.map(|print| print.key).collect();
+        // What is held was heard since, whatever its time.
+        let old = |print: &&Print| print.trade.event_time <= until && !held.contains(&print.key);
+        let old = recent.iter().take_while(old).count();
+        (&recent[old..], reaches)
+    }
+
+    /// Whether a list has any of what is held.
+    fn touches_held(&self, recent: &[Print]) -> bool {
+        let listed: HashSet<u64> = recent.iter().map(|print| print.key).collect();
+        let mut held = self.held.iter().flat_map(|held| &held.prints);
+        held.any(|print| listed.contains(&print.key))
+    }
+
+    /// The first print held since the latest doubt.
+    pub(super) fn anchor(&self) -> Option<Print> {
+        let held = self.held.as_ref()?;
+        held.prints.get(held.before).copied()
+    }
+
+    /// Where a list of recent prints lies. One that is not fresh was perhaps made before we listened.
+    pub(super) fn lies(&self, recent: &[Print], fresh: bool) -> Lies {
+        let (Some(oldest), Some(newest)) = (recent.first(), recent.last()) else {
+            return Lies::Nowhere;
         };
-        recent.iter().any(known)
+        let Some(anchor) = self.anchor() else {
+            // Where its newest print is older than what was seen, it lags for certain.
+            let current = fresh && newest.trade.event_time >= self.seen_until();
+            let touches = self.news(recent).1 || self.touches_held(recent);
+            return match (touches, current) {
+                (false, _) => Lies::Apart,
+                (true, true) => Lies::Over,
+                (true, false) => Lies::Before,
+            };
+        };
+        let time = anchor.trade.event_time;
+        if recent.iter().any(|print| print.key == anchor.key) {
+            Lies::Over
+        } else if newest.trade.event_time <= time {
+            Lies::Before
+        } else if oldest.trade.event_time >= time {
+            Lies::Behind
+        } else {
+            Lies::Around
+        }
     }
 
-    /// Ends the doubt; returns what was held.
+    /// Takes out what is held from before the latest doubt and lies before a list's beginning.
+    pub(super) fn ahead_of(&mut self, recent: &[Print]) -> Vec<Print> {
+        let (Some(held), Some(oldest)) = (&mut self.held, recent.first()) else {
+            return Vec::new();
+        };
+        let listed: HashSet<u64> = recent.iter().map(|print| print.key).collect();
+        let ahead = |print: &&Print| {
+            print.trade.event_time <= oldest.trade.event_time && !listed.contains(&print.key)
+        };
+        let count = held.prints[..held.before].iter().take_while(ahead).count();
+        held.before -= count;
+        held.prints.drain(..count).collect()
+    }
+
+    /// Keeps a list that could not be placed.
+    pub(super) fn set_apart(&mut self, recent: &[Print]) {
+        if let Some(held) = &mut self.held {
+            held.apart = recent.to_vec();
+        }
+    }
+
+    /// Such a list, if still nothing is held that would say where it belongs.
+    pub(super) fn take_apart(&mut self) -> Vec<Print> {
+        let held = self.held.as_mut().filter(|held| held.prints.is_empty());
+        held.map_or_else(Vec::new, |held| std::mem::take(&mut held.apart))
+    }
+
+    /// Ends the doubt; returns what was held. If some of it found no room, that is a doubt anew.
     pub(super) fn settle(&mut self) -> Vec<Print> {
-        self.held.take().unwrap_or_default()
+        let held = self.held.take().unwrap_or_default();
+        if held.overflowed {
+            self.doubt();
+        }
+        held.prints
     }
 }

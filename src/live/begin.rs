@@ -1,8 +1,11 @@
 //! Where live bars begin: behind days from files, or where a checkpoint stands.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use barflow_operators::batch::TradeBatch;
 use barflow_operators::instrument::InstrumentId;
+use barflow_operators::intake::{Intake, LiveNotes};
 use barflow_operators::position::Position;
 use barflow_replay::plan::{InstrumentPlan, PlanOptions, plan};
 use barflow_replay::stream::{InstrumentStream, ReadOptions};
@@ -68,9 +71,10 @@ pub fn from_history(
             continue;
         }
         let options = ReadOptions { resume: resume.flatten(), ..ReadOptions::new(8192) };
-        let mut last = None;
+        let (mut last, mut end) = (None, None);
         for intake in InstrumentStream::open(history, options)? {
             let intake = intake?;
+            end = Some((Arc::clone(&intake.trades.feed), intake.end.clone()));
             for (id, time) in intake.trades.trade_id.iter().zip(&intake.trades.event_time) {
                 // Files may be out of order by a little; the newest id is where live goes on.
                 last = last.max(Some((*id, *time)));
@@ -78,6 +82,11 @@ pub fn from_history(
             if outlets.stop.is_raised() || inlet.send(intake).is_err() {
                 return Ok(());
             }
+        }
+        if let Some((feed, end)) = end
+            && inlet.send(no_more(outlets.pool.take(&feed), end)).is_err()
+        {
+            return Ok(());
         }
         if let Some((id, time)) = last {
             tracing::info!(%instrument, last_trade_id = id, "history applied");
@@ -90,6 +99,14 @@ pub fn from_history(
         }
     }
     Ok(())
+}
+
+/// Says that nothing will come from files any more that others wait for: live goes on behind the last
+/// of them, and their bars need not wait for its first trade.
+fn no_more(nothing: TradeBatch, end: Position) -> Intake {
+    let mut intake = Intake::new(nothing, Vec::new(), end.clone(), end);
+    intake.live = Some(LiveNotes::default());
+    intake
 }
 
 /// Tells the feeds which trades a checkpoint holds.

@@ -67,8 +67,10 @@ pub struct Tally {
     pub connections: AtomicU64,
     /// REST requests answered.
     pub requests: AtomicU64,
-    /// REST requests that were not refused on purpose.
-    pub answers: AtomicU64,
+    /// How often the tape has waited for somebody to ask REST.
+    pub turns: AtomicU64,
+    /// The last of those turns in which a REST request began that was answered.
+    pub answered: AtomicU64,
     /// Whether the tape is at its end.
     pub ended: AtomicBool,
     /// What went wrong on purpose, in the order of [`faults::KINDS`].

@@ -12,8 +12,12 @@ use super::{Speed, Tally};
 /// Time for the other connections of the first client to subscribe.
 const OVERTURE: Duration = Duration::from_millis(200);
 
-/// How long a tape that goes as fast as its clients read waits for one to come back.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a tape that goes as fast as its clients read waits for one to come back: longer than a
+/// client with growing pauses between its attempts needs on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(45);
+
+/// How long clients may take to go when they are asked to.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// A frame that nobody should take.
 const HUGE: usize = 8 << 20;
@@ -28,8 +32,10 @@ struct Pace {
     outage: u64,
     /// Those who were cut off and do not know yet.
     deaf: Vec<Arc<Link>>,
-    /// Set by a cut: how many REST answers there had been.
-    cut: Option<u64>,
+    /// Whether somebody was cut off who has to ask REST when he is back.
+    cut: bool,
+    /// The turn in which REST is to be asked.
+    turn: Option<u64>,
     rng: fastrand::Rng,
 }
 
@@ -50,7 +56,8 @@ pub(super) async fn play(floor: Arc<Floor>) {
         followed: vec![false; floor.tape.series.len()],
         outage: 0,
         deaf: Vec::new(),
-        cut: None,
+        cut: false,
+        turn: None,
         rng: fastrand::Rng::with_seed(floor.options.seed.wrapping_add(1)),
     };
     let mut at = 0;
@@ -80,7 +87,7 @@ pub(super) async fn play(floor: Arc<Floor>) {
         for link in floor.links() {
             let _ = link.queue.send(Out::Close).await;
         }
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + FAREWELL;
         while !floor.links().is_empty() && Instant::now() < deadline {
             changed(&floor).await;
         }
@@ -122,10 +129,15 @@ async fn wait_for_listener(floor: &Floor, pace: &mut Pace, series: u32) {
     loop {
         if anybody(floor, |client| client.wants(series)) {
             pace.followed[at] = true;
-            let answers = floor.tally.answers.load(Ordering::Acquire);
-            let asked = pace.cut.is_none_or(|before| answers > before);
-            if asked || Instant::now() >= deadline {
-                pace.cut = None;
+            if std::mem::take(&mut pace.cut) {
+                // A list that was begun before may lack what passed meanwhile.
+                pace.turn = Some(floor.tally.turns.fetch_add(1, Ordering::AcqRel) + 1);
+            }
+            let answered = floor.tally.answered.load(Ordering::Acquire);
+            let asked = pace.turn.is_none_or(|turn| answered >= turn);
+            let over = Instant::now() >= deadline || floor.stop.load(Ordering::Acquire);
+            if asked || over {
+                pace.turn = None;
                 return;
             }
             changed(floor).await;
@@ -174,9 +186,7 @@ async fn tell(floor: &Floor, pace: &mut Pace, trades: &[(u32, u32)]) {
 /// Tells those who were cut off. Had they been told at once, how many trades they miss would be a
 /// race between them and the tape, and no seed could repeat it.
 async fn cut(floor: &Floor, pace: &mut Pace) {
-    if !pace.deaf.is_empty() && floor.exchange.lists_recent_only() {
-        pace.cut = Some(floor.tally.answers.load(Ordering::Acquire));
-    }
+    pace.cut |= !pace.deaf.is_empty() && floor.exchange.lists_recent_only();
     for link in pace.deaf.drain(..) {
         let _ = link.queue.send(Out::Cut).await;
     }

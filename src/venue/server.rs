@@ -147,6 +147,7 @@ async fn answer(
 
 fn rest(floor: &Floor, request: &Request<'_>) -> Response<Body> {
     floor.tally.requests.fetch_add(1, Ordering::Relaxed);
+    let turn = floor.tally.turns.load(Ordering::Acquire);
     let faults = &floor.options.faults;
     if let Some((chance, after)) = faults.rest_429
         && floor.chance(chance)
@@ -160,7 +161,7 @@ fn rest(floor: &Floor, request: &Request<'_>) -> Response<Body> {
         return (StatusCode::SERVICE_UNAVAILABLE, "upstream is away").into_response();
     }
     let answer = floor.exchange.rest(request, &floor.tape);
-    floor.tally.answers.fetch_add(1, Ordering::Release);
+    floor.tally.answered.fetch_max(turn, Ordering::Release);
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     (status, [(header::CONTENT_TYPE, "application/json")], answer.body).into_response()
 }

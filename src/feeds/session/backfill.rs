@@ -19,8 +19,12 @@ const ANSWER_BYTES: u64 = 16 << 20;
 /// How long one request may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Longest pause that a venue may ask for before we give the question back.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Longest pause that a venue may ask for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+
+/// How long a question waits for such a pause to end before it is given back: whoever asks has to be
+/// able to give up.
+const BREATH: Duration = Duration::from_secs(5);
 
 /// What a question is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +41,8 @@ pub(super) enum About {
 pub(super) struct Question {
     pub(super) slot: u32,
     pub(super) about: About,
+    /// Where that begins: an id, or the number of a doubt.
+    pub(super) first: u64,
     pub(super) request: Request,
 }
 
@@ -44,6 +50,8 @@ pub(super) struct Question {
 pub(super) struct Answer {
     pub(super) slot: u32,
     pub(super) about: About,
+    /// That of the question: by the time of the answer something else may be missing.
+    pub(super) first: u64,
     pub(super) body: Result<Vec<u8>, String>,
 }
 
@@ -68,6 +76,13 @@ impl Backfill {
         Ok((Self(ask), answers))
     }
 
+    /// One that asks nobody; its questions come out of the receiver.
+    #[cfg(test)]
+    pub(super) fn unanswered() -> (Self, std_mpsc::Receiver<Question>) {
+        let (ask, questions) = std_mpsc::channel();
+        (Self(ask), questions)
+    }
+
     /// Asks; the answer comes when it comes.
     pub(super) fn ask(&self, question: Question) {
         // The thread lives as long as this handle.
@@ -89,19 +104,29 @@ fn work(
         .into();
     let mut pacer = Pacer::new(plan.venue.limits().requests);
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
-    for Question { slot, about, request } in questions {
-        thread::sleep(pacer.spend(request.weight, Instant::now()));
-        let url = format!("{}{}", plan.rest_base().trim_end_matches('/'), request.path);
-        let mut pause = None;
-        let body = fetch(&agent, plan, api_key, &url, &mut pause);
-        match &body {
-            Ok(_) => backoff.success(),
-            Err(_) => {
-                let wait = backoff.after_failure(fastrand::f64());
-                thread::sleep(pause.map_or(wait, |asked: Duration| asked.min(LONGEST_PAUSE)));
+    let mut quiet_until = Instant::now();
+    for Question { slot, about, first, request } in questions {
+        // Venues answer those who ask in spite of a ban with a longer one.
+        let left = || quiet_until.saturating_duration_since(Instant::now());
+        thread::sleep(left().min(BREATH));
+        let body = if left().is_zero() {
+            thread::sleep(pacer.spend(request.weight, Instant::now()));
+            let url = format!("{}{}", plan.rest_base().trim_end_matches('/'), request.path);
+            let mut pause = None;
+            let body = fetch(&agent, plan, api_key, &url, &mut pause);
+            match (&body, pause) {
+                (Ok(_), _) => backoff.success(),
+                (Err(_), Some(asked)) => quiet_until = Instant::now() + asked.min(LONGEST_PAUSE),
+                (Err(_), None) => thread::sleep(backoff.after_failure(fastrand::f64())),
             }
-        }
-        if answers.send(Answer { slot, about, body }).is_err() {
+            body
+        } else {
+            Err(format!(
+                "the venue asked for a pause, of which {} s are left",
+                left().as_secs() + 1
+            ))
+        };
+        if answers.send(Answer { slot, about, first, body }).is_err() {
             return;
         }
     }
@@ -136,4 +161,41 @@ fn fetch(
         return Err(format!("GET {url}: HTTP {status}: {said}"));
     }
     Ok(body)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::feeds::hub::tests::plan;
+
+    #[test]
+    fn nobody_is_asked_while_the_venue_wants_a_pause() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut plan = plan("binance-spot", &["A"]);
+        plan.rest = Some(format!("http://{}", listener.local_addr().unwrap()));
+        let venue = thread::spawn(move || {
+            for answer in ["418 I'm a teapot\r\nretry-after: 7", "200 OK"] {
+                let (mut socket, _) = listener.accept().unwrap();
+                let _ = socket.read(&mut [0; 4096]).unwrap();
+                let head = format!("HTTP/1.1 {answer}\r\nconnection: close\r\n");
+                write!(socket, "{head}content-length: 2\r\n\r\n[]").unwrap();
+            }
+        });
+        let (backfill, mut answers) = Backfill::start(&Arc::new(plan), None).unwrap();
+        let mut ask = || {
+            let request = Request { path: "/x".to_owned(), weight: 1 };
+            backfill.ask(Question { slot: 0, about: About::Gap, first: 1, request });
+            answers.blocking_recv().unwrap().body
+        };
+        assert!(ask().unwrap_err().contains("HTTP 418"));
+        // Given back before the pause is over, without a request: the next answer is for the third.
+        let told = ask().unwrap_err();
+        assert!(told.contains("the venue asked for a pause"), "{told}");
+        assert_eq!(ask().unwrap(), b"[]");
+        venue.join().unwrap();
+    }
 }

@@ -18,6 +18,7 @@ use super::Session;
 use super::pacer::Pacer;
 use crate::capture::Direction;
 use crate::feeds::print::{Acknowledged, Heard, Listing};
+use crate::feeds::venue::Ids;
 use crate::telemetry::clock::now_ns;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -183,6 +184,10 @@ impl<'a> Connection<'a> {
     /// Subscribes, then reads until the connection ends.
     async fn read(&mut self, up: &mut Option<oneshot::Sender<()>>) -> End {
         let plan = Arc::clone(&self.session.plan);
+        if plan.venue.ids(plan.channel) == Ids::Names {
+            // What it brings may be ahead of what another one still has to deliver.
+            self.session.hub.borrow_mut().deaf(&self.slots);
+        }
         let first = *self.session.requests.borrow();
         let messages = plan.venue.subscribe(plan.channel, &self.listings, first);
         *self.session.requests.borrow_mut() += messages.len() as u64;

@@ -23,6 +23,10 @@ const HEALTHY_FRAMES: u64 = 1000;
 /// How long a successor may take before the old connection is left alone for another while.
 const SUCCEEDING: Duration = Duration::from_secs(30);
 
+/// How long the old connection is still heard when its successor is up: what is under way on it
+/// arrives. What both bring is taken once.
+const OVERLAP: Duration = Duration::from_secs(2);
+
 /// Why a feed cannot go on; each with what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[error("feed \"{feed}\": {what}\nhint: {hint}")]
@@ -123,9 +127,13 @@ impl Leg {
         if risen {
             self.up(&mut successor);
             self.down(&old);
-            old.retire.send_replace(true);
+            tokio::task::spawn_local(async move {
+                tokio::time::sleep(OVERLAP).await;
+                old.retire.send_replace(true);
+            });
             return successor;
         }
+        self.listened();
         tracing::warn!(%feed, shard = self.shard, "the successor did not come up; trying again later");
         successor.retire.send_replace(true);
         // A tenth of its life again before the next attempt.
@@ -155,6 +163,7 @@ impl Leg {
         let mut up = self.session.up.borrow_mut();
         let mut hub = self.session.hub.borrow_mut();
         hub.counters.connects += 1;
+        hub.listened(&self.slots, Instant::now());
         if up[self.shard] == 0 {
             // Nobody listened until now: what was said meanwhile has to be looked up.
             hub.doubt(&self.slots, Instant::now());
@@ -179,6 +188,16 @@ impl Leg {
             if since.elapsed() > HEALTHY || working.heard.get() > HEALTHY_FRAMES {
                 self.backoff.success();
             }
+        } else {
+            self.listened();
+        }
+    }
+
+    /// A connection that did not come up made prints without numbers wait: another one may be there to
+    /// end that.
+    fn listened(&self) {
+        if self.session.up.borrow()[self.shard] > 0 {
+            self.session.hub.borrow_mut().listened(&self.slots, Instant::now());
         }
     }
 

@@ -19,7 +19,7 @@ pub(in crate::feeds) struct Owed {
 
 /// Lets the order go on over a gap that is to be asked about.
 pub(super) fn pass_over(hub: &mut Hub, at: u32, missing: Missing, now: Instant) {
-    let open = OpenGap { since: now, next: now, asked: false, fruitless: 0 };
+    let open = OpenGap { since: None, last: missing.last, next: now, asked: None, fruitless: 0 };
     hub.pass_over(at, Owed { missing, open });
 }
 
@@ -32,10 +32,12 @@ pub(super) fn look(hub: &mut Hub, plan: &FeedPlan, backfill: &Backfill, now: Ins
             hub.owed_mut(at).pop_front();
             continue;
         };
-        if owed.open.asked || now < owed.open.next {
+        if owed.open.asked.is_some() || now < owed.open.next {
             continue;
         }
-        let over_budget = now.duration_since(owed.open.since) > plan.backfill_budget;
+        let since = owed.open.since;
+        let over_budget =
+            since.is_some_and(|since| now.duration_since(since) > plan.backfill_budget);
         let listing = hub.symbol(at).listing.clone();
         let request = plan.venue.backfill(plan.channel, &listing, &left);
         let reason = match &request {
@@ -49,9 +51,10 @@ pub(super) fn look(hub: &mut Hub, plan: &FeedPlan, backfill: &Backfill, now: Ins
         match request.filter(|_| reason.is_empty()) {
             Some(request) => {
                 hub.counters.requests += 1;
-                backfill.ask(Question { slot: at, about: About::Owed, request });
+                let first = left.first;
+                backfill.ask(Question { slot: at, about: About::Owed, first, request });
                 if let Some(owed) = hub.owed_mut(at).front_mut() {
-                    owed.open.asked = true;
+                    owed.open.asked = Some(first);
                 }
             }
             None => {
@@ -72,13 +75,22 @@ pub(super) fn end(hub: &mut Hub) {
 }
 
 /// What an answer means for the next question.
-pub(super) fn after_answer(hub: &mut Hub, at: u32, news: Result<bool, String>, now: Instant) {
-    let Some(owed) = hub.owed_mut(at).front_mut() else { return };
+pub(super) fn after_answer(
+    hub: &mut Hub,
+    at: u32,
+    first: u64,
+    news: Result<bool, String>,
+    now: Instant,
+) {
+    let front = hub.owed_mut(at).front_mut();
+    // Once what it was about has come, the answer says nothing about the next one.
+    let Some(owed) = front.filter(|owed| owed.open.asked == Some(first)) else { return };
     let open = &mut owed.open;
-    open.asked = false;
+    open.asked = None;
+    open.since.get_or_insert(now);
     let pause = match news {
         Ok(true) => {
-            (open.fruitless, open.since) = (0, now);
+            (open.fruitless, open.since) = (0, Some(now));
             Duration::ZERO
         }
         Ok(false) => {

@@ -2,12 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::Session;
 use super::backfill::{About, Answer, Backfill, Question};
-use super::owed;
+use super::{Session, owed};
 use crate::feeds::hub::{Hub, OpenGap, Tail};
 use crate::feeds::print::Prints;
-use crate::feeds::venue::Ids;
 
 /// Answers in a row without news after which REST is believed not to have what is missing. More
 /// than one: REST may lag behind the websocket by a moment.
@@ -28,7 +26,7 @@ pub(super) fn look(session: &Session, backfill: &Backfill, now: Instant) {
     let mut hub = session.hub.borrow_mut();
     let waiting = hub.waiting();
     for at in hub.open_gaps() {
-        if waiting.iter().all(|(slot, _)| *slot != at) {
+        if hub.missing(at).is_none() {
             // It came, by whichever way.
             *hub.gap_mut(at) = None;
             hub.counters.gaps_filled += 1;
@@ -37,18 +35,20 @@ pub(super) fn look(session: &Session, backfill: &Backfill, now: Instant) {
     let plan = &session.plan;
     for (at, missing) in waiting {
         let gap = hub.gap_mut(at);
+        let passed = gap.is_some_and(|open| missing.first > open.last);
         let open = match gap {
-            Some(open) => *open,
-            None => {
-                // What has no number will not show itself by coming late.
-                let named = plan.venue.ids(plan.channel) == Ids::Names;
-                let next = if named { now } else { now + plan.reorder_wait };
-                *gap = Some(OpenGap { since: now, next, asked: false, fruitless: 0 });
+            Some(open) if !passed => *open,
+            _ => {
+                // What is late may come by itself; and REST may be a moment behind the websocket.
+                let next = now + plan.reorder_wait;
+                let last = missing.last;
+                *gap = Some(OpenGap { since: None, last, next, asked: None, fruitless: 0 });
                 hub.counters.gaps_opened += 1;
+                hub.counters.gaps_filled += u64::from(passed);
                 continue;
             }
         };
-        if open.asked || now < open.next {
+        if open.asked.is_some() || now < open.next {
             continue;
         }
         if plan.revises {
@@ -56,7 +56,8 @@ pub(super) fn look(session: &Session, backfill: &Backfill, now: Instant) {
             *hub.gap_mut(at) = None;
             continue;
         }
-        let over_budget = now.duration_since(open.since) > plan.backfill_budget;
+        let over_budget =
+            open.since.is_some_and(|since| now.duration_since(since) > plan.backfill_budget);
         if over_budget || open.fruitless >= FRUITLESS_MOST {
             let reason = if over_budget {
                 "the backfill budget is used up"
@@ -76,14 +77,22 @@ pub(super) fn look(session: &Session, backfill: &Backfill, now: Instant) {
             }
             Some(request) => {
                 hub.counters.requests += 1;
-                backfill.ask(Question { slot: at, about: About::Gap, request });
+                let first = missing.first;
+                backfill.ask(Question { slot: at, about: About::Gap, first, request });
                 if let Some(open) = hub.gap_mut(at) {
-                    open.asked = true;
+                    open.asked = Some(first);
                 }
             }
         }
     }
     owed::look(&mut hub, plan, backfill, now);
+    for instrument in hub.silent(now) {
+        tracing::warn!(
+            feed = %plan.name,
+            %instrument,
+            "no trade has come since it was subscribed; check its symbol"
+        );
+    }
     for (at, tail, missing) in hub.tails() {
         // A known gap comes first; what follows it shows by itself.
         if tail.asked || now < tail.next || hub.gap_mut(at).is_some() {
@@ -94,7 +103,8 @@ pub(super) fn look(session: &Session, backfill: &Backfill, now: Instant) {
             None => *hub.tail_mut(at) = None,
             Some(request) => {
                 hub.counters.requests += 1;
-                backfill.ask(Question { slot: at, about: About::Tail, request });
+                let first = missing.first;
+                backfill.ask(Question { slot: at, about: About::Tail, first, request });
                 *hub.tail_mut(at) = Some(Tail { asked: true, ..tail });
             }
         }
@@ -113,7 +123,7 @@ pub(super) fn answer(session: &Session, answer: Answer, now: Instant) {
             let mut prints = Prints::default();
             // The hub's own slot: the rows of a REST answer are all of one instrument.
             match plan.venue.read_backfill(plan.channel, at, &listing, body, &mut prints) {
-                Ok(()) => Ok(hub.take_backfill(at, &prints, body)),
+                Ok(()) => Ok(hub.take_backfill(at, answer.first, &prints, body)),
                 Err(error) => Err(error.to_string()),
             }
         }
@@ -130,17 +140,17 @@ pub(super) fn answer(session: &Session, answer: Answer, now: Instant) {
     }
     match answer.about {
         About::Tail => return after_tail(&mut hub, at, news, now),
-        About::Owed => return owed::after_answer(&mut hub, at, news, now),
+        About::Owed => return owed::after_answer(&mut hub, at, answer.first, news, now),
         About::Gap => {}
     }
-    let Some(open) = hub.gap_mut(at) else { return };
-    open.asked = false;
+    let Some(open) = forget(&mut hub, at, answer.first) else { return };
+    open.since.get_or_insert(now);
     match news {
         Ok(true) => {
             open.fruitless = 0;
             open.next = now;
             // As long as trades keep coming in, the wait is worth it.
-            open.since = now;
+            open.since = Some(now);
         }
         Ok(false) => {
             open.fruitless += 1;
@@ -148,6 +158,13 @@ pub(super) fn answer(session: &Session, answer: Answer, now: Instant) {
         }
         Err(_) => open.next = now + FAILED_PAUSE,
     }
+}
+
+/// The gap of a slot whose question this was, which is no longer under way; none if it is another's.
+fn forget(hub: &mut Hub, at: u32, first: u64) -> Option<&mut OpenGap> {
+    let open = hub.gap_mut(at).as_mut().filter(|open| open.asked == Some(first))?;
+    open.asked = None;
+    Some(open)
 }
 
 /// What an answer about the latest trades means for the question: news asks on, no news ends it,
@@ -165,3 +182,6 @@ fn after_tail(hub: &mut Hub, at: u32, news: Result<bool, String>, now: Instant) 
         }
     };
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@ use barflow_operators::batch::TradeBatch;
 use barflow_operators::revision::missing::subtract;
 use barflow_operators::sequence::Gap;
 
-use super::names::Names;
+use super::names::{Lies, Names};
 use super::plan::LastTrade;
 use super::print::{Print, Standing};
 use super::venue::{Ids, Missing};
@@ -164,8 +164,13 @@ impl Lane {
     pub fn give_up(&mut self, out: &mut Released) -> Option<GivenUp> {
         let missing = self.missing()?;
         if self.ids == Ids::Names {
+            let apart = self.names.take_apart();
+            let before = apart.first().map_or(missing.before, |print| print.trade.event_time);
+            for print in apart {
+                self.release_if_new(&print, out);
+            }
             self.names_go_on(out);
-            return Some(GivenUp { gap: None, after: missing.after, before: missing.before });
+            return Some(GivenUp { gap: None, after: missing.after, before });
         }
         let gap = Gap { first_missing: missing.first, last_missing: missing.last };
         if self.given_up.len() == GAPS_REMEMBERED {
@@ -177,30 +182,63 @@ impl Lane {
         Some(GivenUp { gap: Some(gap), after: missing.after, before: missing.before })
     }
 
-    /// A connection broke and prints may have been missed without anybody telling: of prints
-    /// without order, later ones wait until [`reconcile`](Self::reconcile) has seen a list of
-    /// recent ones. Nothing for numbered prints, whose ids tell.
+    /// Prints may be missed without anybody telling: a connection broke, or another one begins amid
+    /// the stream. Of prints without order, later ones wait until [`reconcile`](Self::reconcile) has
+    /// seen a list of recent ones. Nothing for numbered prints, whose ids tell.
     pub fn doubt(&mut self) {
         if self.ids == Ids::Names {
             self.names.doubt();
         }
     }
 
-    /// Takes a list of recent prints, oldest first, after [`doubt`](Self::doubt). Returns how many
-    /// had been missed; the gap, if the list does not reach back to what was seen.
-    pub fn reconcile(&mut self, recent: &[Print], out: &mut Released) -> (u64, Option<GivenUp>) {
+    /// Takes a list of recent prints, oldest first, after [`doubt`](Self::doubt); `fresh` if it was asked
+    /// for since the latest one. Returns how many had been missed; a gap, if the list does not reach
+    /// back to what was seen.
+    ///
+    /// The doubt ends with a list that has the first print held since: then what was seen, the list and
+    /// what is held are one sequence. A list that ends before that print lags behind the websocket:
+    /// what it has goes on, and another one is needed. One that begins behind it is of no use, since
+    /// whatever it has beyond what is held comes over the websocket, and before it what the list lacks.
+    /// While nothing is held, a list that is fresh ends the doubt if it reaches back; if not, whether it is
+    /// ahead of what is still under way cannot be told yet.
+    pub fn reconcile(
+        &mut self,
+        recent: &[Print],
+        fresh: bool,
+        out: &mut Released,
+    ) -> (u64, Option<GivenUp>) {
         let Some(missing) = self.names.missing(self.last_time) else { return (0, None) };
-        let reaches = self.names.reaches(recent);
-        let mut missed = 0;
-        for print in recent {
-            if self.names.is_new(print) {
-                missed += 1;
-                self.release_named(print, out);
+        let lies = self.names.lies(recent, fresh);
+        let Some(oldest) = recent.first() else {
+            // A venue that has no trades has none that we missed. But it had some when we heard them.
+            if fresh && !self.names.has_begun() {
+                self.names_go_on(out);
             }
+            return (0, None);
+        };
+        if lies == Lies::Apart {
+            self.names.set_apart(recent);
+            return (0, None);
         }
-        self.names_go_on(out);
-        let gap = GivenUp { gap: None, after: missing.after, before: missing.before };
-        (missed, (!reaches).then_some(gap))
+        let before = if lies == Lies::Behind { missing.before } else { oldest.trade.event_time };
+        let gap = GivenUp { gap: None, after: missing.after, before };
+        let (news, reaches) = self.names.news(recent);
+        let gap = (!reaches).then_some(gap);
+        for print in self.names.ahead_of(recent) {
+            self.release_if_new(&print, out);
+        }
+        let anchor = self.names.anchor().map_or(i64::MAX, |print| print.trade.event_time);
+        let of_use = |print: &&Print| match lies {
+            Lies::Over | Lies::Before => true,
+            Lies::Around => print.trade.event_time <= anchor,
+            Lies::Behind | Lies::Apart | Lies::Nowhere => false,
+        };
+        let missed =
+            news.iter().filter(of_use).filter(|print| self.release_if_new(print, out)).count();
+        if lies != Lies::Before {
+            self.names_go_on(out);
+        }
+        (missed as u64, gap)
     }
 
     fn take_old(&mut self, print: &Print, out: &mut Released) -> Taken {
@@ -282,17 +320,24 @@ impl Lane {
     }
 
     fn take_named(&mut self, print: &Print, out: &mut Released) -> Taken {
-        if self.names.is_doubtful() {
+        if self.names.is_doubtful() && !self.names.knows(print) {
             return match self.names.hold(print, self.room) {
                 true => Taken::Waits,
                 false => Taken::NoRoom,
             };
         }
-        if !self.names.is_new(print) {
-            return Taken::Repeated;
+        match self.release_if_new(print, out) {
+            true => Taken::Released,
+            false => Taken::Repeated,
         }
-        self.release_named(print, out);
-        Taken::Released
+    }
+
+    fn release_if_new(&mut self, print: &Print, out: &mut Released) -> bool {
+        let new = self.names.is_new(print);
+        if new {
+            self.release_named(print, out);
+        }
+        new
     }
 
     fn release_named(&mut self, print: &Print, out: &mut Released) {
@@ -307,9 +352,7 @@ impl Lane {
 
     fn names_go_on(&mut self, out: &mut Released) {
         for print in self.names.settle() {
-            if self.names.is_new(&print) {
-                self.release_named(&print, out);
-            }
+            self.release_if_new(&print, out);
         }
     }
 }
@@ -325,220 +368,6 @@ fn first_id(ids: Ids, print: &Print) -> u64 {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use std::sync::Arc;
-
-    use barflow_operators::batch::{Feed, IdKind, InputKind};
-    use barflow_operators::trade::{Aggressor, Trade};
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn released() -> Released {
-        let feed = Arc::new(Feed {
-            instrument: "a:b:C".parse().unwrap(),
-            input: InputKind::Trades,
-            ids: IdKind::Venue,
-            has_aggressor: true,
-        });
-        Released::new(TradeBatch::with_capacity(feed, 16))
-    }
-
-    fn print(id: u64) -> Print {
-        let event_time = id as i64 * 1_000;
-        let (price, aggressor) = (id as f64, Aggressor::Buyer);
-        let trade =
-            Trade { trade_id: id, event_time, price, qty: 1.0, quote: price, aggressor, count: 1 };
-        Print { slot: 0, standing: Standing::Trade, key: id, trade }
-    }
-
-    fn void(id: u64) -> Print {
-        Print { standing: Standing::Excluded("insurance fund"), ..print(id) }
-    }
-
-    #[test]
-    fn later_prints_wait_for_the_missing_one() {
-        let (mut lane, mut out) = (Lane::new(Ids::Consecutive, 10), released());
-        let taken: Vec<Taken> =
-            [5, 6, 9, 8, 9, 6].map(|id| lane.take(&print(id), &mut out)).to_vec();
-        use Taken::{Released, Repeated, Waits};
-        assert_eq!(taken, [Released, Released, Waits, Waits, Repeated, Repeated]);
-        let missing = lane.missing().unwrap();
-        assert_eq!((missing.first, missing.last), (7, 7));
-        assert_eq!((missing.after, missing.before), (6_000, 8_000));
-        assert_eq!(lane.take(&print(7), &mut out), Released);
-        assert_eq!(out.trades.trade_id, [5, 6, 7, 8, 9]);
-        assert_eq!(lane.missing(), None);
-    }
-
-    #[test]
-    fn a_gap_given_up_is_named_and_its_trades_are_late_once() {
-        let (mut lane, mut out) = (Lane::new(Ids::Consecutive, 10), released());
-        for id in [1, 5, 6] {
-            lane.take(&print(id), &mut out);
-        }
-        let given_up = lane.give_up(&mut out).unwrap();
-        assert_eq!(given_up.gap, Some(Gap { first_missing: 2, last_missing: 4 }));
-        assert_eq!(lane.take(&print(3), &mut out), Taken::Late);
-        assert_eq!(lane.take(&print(3), &mut out), Taken::Repeated);
-        assert_eq!(lane.take(&print(4), &mut out), Taken::Late);
-        assert_eq!(out.trades.trade_id, [1, 5, 6, 3, 4]);
-        assert_eq!(lane.give_up(&mut out), None);
-    }
-
-    #[test]
-    fn excluded_ids_leave_no_gap() {
-        let (mut lane, mut out) = (Lane::new(Ids::Consecutive, 10), released());
-        lane.take(&print(1), &mut out);
-        lane.take(&void(2), &mut out);
-        lane.take(&void(3), &mut out);
-        lane.take(&print(4), &mut out);
-        assert_eq!(out.trades.trade_id, [1, 4]);
-        assert_eq!(out.voids, [Gap { first_missing: 2, last_missing: 3 }]);
-    }
-
-    #[test]
-    fn an_excluded_id_without_a_time_leaves_the_last_one_standing() {
-        let (mut lane, mut out) = (Lane::new(Ids::Consecutive, 10), released());
-        lane.take(&print(1), &mut out);
-        let mut timeless = void(2);
-        timeless.trade.event_time = 0;
-        lane.take(&timeless, &mut out);
-        assert_eq!(lane.last(), Some((2, 1_000)));
-    }
-
-    #[test]
-    fn a_span_covers_all_its_ids() {
-        let (mut lane, mut out) = (Lane::new(Ids::Spans, 10), released());
-        let span = |id, count| {
-            let mut print = print(id);
-            print.trade.count = count;
-            print
-        };
-        lane.take(&span(10, 1), &mut out);
-        assert_eq!(lane.take(&span(13, 3), &mut out), Taken::Released);
-        assert_eq!(lane.take(&span(17, 2), &mut out), Taken::Waits);
-        let missing = lane.missing().unwrap();
-        assert_eq!((missing.first, missing.last), (14, 15));
-    }
-
-    #[test]
-    fn a_full_lane_keeps_what_comes_first_and_forgets_the_rest() {
-        let (mut lane, mut out) = (Lane::new(Ids::Consecutive, 2), released());
-        let taken: Vec<Taken> = [1, 9, 5, 7, 4].map(|id| lane.take(&print(id), &mut out)).to_vec();
-        use Taken::{NoRoom, Released, Waits};
-        assert_eq!(taken, [Released, Waits, Waits, Waits, Waits]);
-        assert_eq!(lane.take(&print(8), &mut out), NoRoom);
-        assert_eq!(lane.waits(), 2);
-        assert_eq!(lane.missing().unwrap().last, 3);
-    }
-
-    #[test]
-    fn names_are_numbered_and_doubt_is_settled_by_a_list() {
-        let (mut lane, mut out) = (Lane::new(Ids::Names, 10), released());
-        let named = |key: u64| {
-            let mut print = print(key);
-            print.trade.trade_id = 0;
-            print
-        };
-        for key in [11, 12, 12] {
-            lane.take(&named(key), &mut out);
-        }
-        lane.doubt();
-        assert_eq!(lane.take(&named(15), &mut out), Taken::Waits);
-        assert!(lane.missing().is_some());
-        let recent = [11, 12, 13, 14, 15].map(named);
-        assert_eq!(lane.reconcile(&recent, &mut out), (3, None));
-        lane.take(&named(16), &mut out);
-        assert_eq!(out.trades.price, [11.0, 12.0, 13.0, 14.0, 15.0, 16.0]);
-        assert_eq!(out.trades.trade_id, [1, 2, 3, 4, 5, 6]);
-        lane.doubt();
-        let gap = lane.reconcile(&[named(30)], &mut out).1.unwrap();
-        assert_eq!((gap.gap, gap.after), (None, 16_000));
-    }
-
-    /// What a bad connection makes of a stream.
-    #[derive(Clone, Debug)]
-    struct Scramble {
-        dropped: Vec<bool>,
-        unfillable: Vec<bool>,
-        repeated: Vec<bool>,
-        voids: Vec<bool>,
-        swaps: Vec<usize>,
-    }
-
-    fn scramble() -> impl Strategy<Value = Scramble> {
-        let flags = |p: f64| proptest::collection::vec(proptest::bool::weighted(p), 120);
-        (flags(0.2), flags(0.05), flags(0.2), flags(0.1), proptest::collection::vec(0usize..5, 120))
-            .prop_map(|(dropped, unfillable, repeated, voids, swaps)| Scramble {
-                dropped,
-                unfillable,
-                repeated,
-                voids,
-                swaps,
-            })
-    }
-
-    proptest! {
-        #[test]
-        fn a_scrambled_stream_with_backfill_comes_out_whole(
-            scramble in scramble(),
-            room in 1usize..40,
-            ask_after in 1usize..6,
-        ) {
-            let truth: Vec<Print> = (0..120u64)
-                .map(|at| if scramble.voids[at as usize] { void(at + 1) } else { print(at + 1) })
-                .collect();
-            let can_come = |at: usize| at == 0 || at == 119 || !scramble.unfillable[at];
-            let mut heard: Vec<Print> = Vec::new();
-            for (at, print) in truth.iter().enumerate() {
-                let sent = at == 0 || at == 119 || !scramble.dropped[at];
-                if can_come(at) && sent {
-                    let place = heard.len() - scramble.swaps[at].min(heard.len().saturating_sub(1));
-                    heard.insert(place.max(1).min(heard.len()), *print);
-                    if scramble.repeated[at] {
-                        heard.push(*print);
-                    }
-                }
-            }
-            let (mut lane, mut out) = (Lane::new(Ids::Consecutive, room), released());
-            let mut given_up = Vec::new();
-            let mut settle = |lane: &mut Lane, out: &mut Released| {
-                while let Some(missing) = lane.missing() {
-                    for id in missing.first..=missing.last {
-                        if can_come(id as usize - 1) {
-                            lane.take(&truth[id as usize - 1], out);
-                        }
-                    }
-                    if lane.missing() == Some(missing) {
-                        given_up.push(lane.give_up(out).unwrap());
-                    }
-                }
-            };
-            for (at, print) in heard.iter().enumerate() {
-                lane.take(print, &mut out);
-                if at % ask_after == 0 {
-                    settle(&mut lane, &mut out);
-                }
-            }
-            // The last print may have found no room, or have had to make room for an earlier one; it
-            // comes again, as REST would bring it.
-            settle(&mut lane, &mut out);
-            while lane.last().is_none_or(|(id, _)| id < 120) {
-                lane.take(&truth[119], &mut out);
-                settle(&mut lane, &mut out);
-            }
-            let wanted: Vec<u64> = truth
-                .iter()
-                .enumerate()
-                .filter(|(at, print)| can_come(*at) && print.standing == Standing::Trade)
-                .map(|(_, print)| print.trade.trade_id)
-                .collect();
-            prop_assert_eq!(&out.trades.trade_id, &wanted);
-            let missing: u64 = given_up.iter().map(|gap| gap.gap.unwrap().len()).sum();
-            let never = (0..120).filter(|at| !can_come(*at)).count() as u64;
-            prop_assert_eq!(missing, never);
-        }
-    }
-}
+mod named_tests;
+#[cfg(test)]
+mod tests;

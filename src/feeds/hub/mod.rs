@@ -10,35 +10,32 @@ use std::time::{Duration, Instant};
 
 use barflow_operators::batch::{Feed, IdKind, TradeBatch};
 use barflow_operators::instrument::InstrumentId;
-use barflow_operators::intake::{Intake, LiveNotes, Reject};
+use barflow_operators::intake::{Intake, LiveNotes};
 use barflow_operators::pool::BatchPool;
 use barflow_operators::position::Position;
 use barflow_operators::revision::Correction;
-use barflow_operators::sequence::Gap;
 use barflow_operators::spec::BarSpec;
 
-use super::counters::Counters;
-use super::gap_ledger::GapLedger;
-use super::lane::{GivenUp, Lane, Released, Taken};
-use super::plan::{FeedPlan, Symbol};
-use super::print::{BadRow, Heard, Prints, Standing};
-use super::session::owed::Owed;
-use super::venue::{Decode, Ids, Missing};
+use crate::feeds::counters::Counters;
+use crate::feeds::gap_ledger::GapLedger;
+use crate::feeds::lane::{Lane, Released, Taken};
+use crate::feeds::plan::{FeedPlan, Symbol};
+use crate::feeds::print::{Heard, Print, Prints, Standing};
+use crate::feeds::session::owed::Owed;
+use crate::feeds::venue::{Decode, Ids};
 use crate::graph::assemble::OnReject;
 use crate::graph::flow::{Ended, Inlet};
 use crate::graph::stop::Stop;
 use crate::graph::workers::Share;
-use crate::telemetry::clock::now_ns;
 use crate::telemetry::latency::{Stage, VenueLatency};
 
 /// Trades that an intake holds before it is handed on in any case.
 const INTAKE_ROWS: usize = 4096;
 
-/// How much of a bad frame is kept in its report.
-const REPORTED_BYTES: usize = 4096;
+mod missing;
+mod reports;
 
-/// Unknown messages that are shown, one per shape; later ones are only counted.
-const SHAPES_SHOWN: usize = 64;
+pub(super) use self::missing::{OpenGap, Tail};
 
 /// What a feed's thread needs of the rest of the program.
 #[derive(Clone)]
@@ -75,28 +72,10 @@ struct Slot {
     gap: Option<OpenGap>,
     /// Gaps that were passed over and are asked about.
     owed: VecDeque<Owed>,
+    /// Since when it is listened to without a print ever; none once it was named or brought one.
+    silent_since: Option<Instant>,
     /// Set while it is unknown whether trades came between the last one and a new connection.
     tail: Option<Tail>,
-}
-
-/// A question about what came after the last trade, asked when nobody had listened for a while:
-/// without it, the trades before a pause of the market would only show when the pause ends.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Tail {
-    pub(super) asked: bool,
-    pub(super) next: Instant,
-    pub(super) failures: u32,
-}
-
-/// A gap that is being waited for or asked about.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct OpenGap {
-    pub(super) since: Instant,
-    /// No question before this.
-    pub(super) next: Instant,
-    pub(super) asked: bool,
-    /// Answers in a row that brought nothing.
-    pub(super) fruitless: u32,
 }
 
 /// All instruments of a feed.
@@ -138,8 +117,11 @@ impl Hub {
     pub fn add(&mut self, symbol: Symbol, specs: Option<Arc<[BarSpec]>>) -> u32 {
         let place = self.slots.iter().position(|slot| slot.symbol == symbol);
         if let Some(place) = place {
-            self.slots[place].active = true;
-            self.slots[place].specs = specs;
+            let slot = &mut self.slots[place];
+            slot.active = true;
+            slot.specs = specs;
+            // Its prints did not count meanwhile.
+            slot.lane.doubt();
             return place as u32;
         }
         let ids = self.plan.venue.ids(self.plan.channel);
@@ -174,6 +156,7 @@ impl Hub {
             heard: false,
             gap: None,
             owed: VecDeque::new(),
+            silent_since: None,
             tail: None,
         });
         self.slots.len() as u32 - 1
@@ -252,11 +235,12 @@ impl Hub {
     }
 
     /// Takes a row into its instrument's order.
-    fn take(&mut self, at: u32, print: &super::print::Print, received: i64) -> Taken {
+    fn take(&mut self, at: u32, print: &Print, received: i64) -> Taken {
         let slot = &mut self.slots[at as usize];
         if !slot.active {
             return Taken::Repeated;
         }
+        slot.silent_since = None;
         let taken = slot.lane.take(print, &mut slot.released);
         match taken {
             Taken::Released | Taken::Late => {
@@ -295,7 +279,9 @@ impl Hub {
 
     fn hand_over(&mut self, at: u32) {
         let slot = &mut self.slots[at as usize];
-        if slot.released.is_empty() && slot.specs.is_none() {
+        // Once the graph has ended, or not taken anything for long after the end was asked for, there
+        // is no use in waiting for it again on behalf of every other instrument.
+        if self.ended || slot.released.is_empty() && slot.specs.is_none() {
             return;
         }
         let fresh = self.outlets.pool.take(&slot.feed);
@@ -325,164 +311,6 @@ impl Hub {
         }
     }
 
-    /// Nobody listens to these slots any more. Prints without numbers are held from here on: the
-    /// first one of the next connection must not pass for the one after the last.
-    pub(super) fn deaf(&mut self, slots: &[u32]) {
-        for at in slots {
-            let slot = &mut self.slots[*at as usize];
-            slot.heard = false;
-            slot.lane.doubt();
-        }
-    }
-
-    /// Nobody listened to these slots until now.
-    pub(super) fn doubt(&mut self, slots: &[u32], now: Instant) {
-        for at in slots {
-            let slot = &mut self.slots[*at as usize];
-            slot.heard = true;
-            slot.lane.doubt();
-            // Of prints without numbers the lane itself waits for a list.
-            if slot.lane.last().is_some() && slot.feed.ids != IdKind::Ordinal {
-                slot.tail = Some(Tail { asked: false, next: now, failures: 0 });
-            }
-        }
-    }
-
-    /// Slots whose latest trades are in question, with where the question begins.
-    pub(super) fn tails(&self) -> Vec<(u32, Tail, Missing)> {
-        let slots = self.slots.iter().enumerate().filter(|(_, slot)| slot.active);
-        slots
-            .filter_map(|(at, slot)| {
-                let (id, time) = slot.lane.last()?;
-                let first = id.saturating_add(1);
-                let missing = Missing { first, last: u64::MAX, after: time, before: i64::MAX };
-                Some((at as u32, slot.tail?, missing))
-            })
-            .collect()
-    }
-
-    pub(super) fn tail_mut(&mut self, at: u32) -> &mut Option<Tail> {
-        &mut self.slots[at as usize].tail
-    }
-
-    /// Slots that wait for something, with what they wait for.
-    pub(super) fn waiting(&self) -> Vec<(u32, Missing)> {
-        // A list of recent prints is of use once the prints after it are listened to.
-        let numbered = self.plan.venue.ids(self.plan.channel) != Ids::Names;
-        let ready = |slot: &Slot| slot.active && (numbered || slot.heard);
-        let slots = self.slots.iter().enumerate().filter(|(_, slot)| ready(slot));
-        slots.filter_map(|(at, slot)| Some((at as u32, slot.lane.missing()?))).collect()
-    }
-
-    pub(super) fn gap_mut(&mut self, at: u32) -> &mut Option<OpenGap> {
-        &mut self.slots[at as usize].gap
-    }
-
-    /// Slots whose gap is noted as open.
-    pub(super) fn open_gaps(&self) -> Vec<u32> {
-        let slots = self.slots.iter().enumerate();
-        slots.filter(|(_, slot)| slot.gap.is_some()).map(|(at, _)| at as u32).collect()
-    }
-
-    pub(super) fn symbol(&self, at: u32) -> &Symbol {
-        &self.slots[at as usize].symbol
-    }
-
-    /// Takes the rows of a REST answer; true if they changed what is missing.
-    pub(super) fn take_backfill(&mut self, at: u32, prints: &Prints, body: &[u8]) -> bool {
-        let state = |lane: &Lane| (lane.missing(), lane.last());
-        let before = state(&self.slots[at as usize].lane);
-        let received = now_ns();
-        let duplicates = self.counters.duplicates;
-        for bad in &prints.bad {
-            self.report_row(bad, &[at], body);
-        }
-        if self.plan.venue.ids(self.plan.channel) == Ids::Names {
-            let slot = &mut self.slots[at as usize];
-            let (missed, gap) = slot.lane.reconcile(&prints.rows, &mut slot.released);
-            self.counters.backfilled += missed;
-            if let Some(gap) = gap {
-                self.note_gap(at, &gap, "the venue's list of recent trades does not reach back");
-            }
-            self.touch(at, received);
-            return missed > 0;
-        }
-        let mut late = false;
-        for print in &prints.rows {
-            let taken = self.take(at, print, received);
-            if matches!(taken, Taken::Released | Taken::Waits | Taken::Late) {
-                late |= taken == Taken::Late;
-                self.counters.backfilled += 1;
-            }
-        }
-        // Rows of the list that had come already are no news.
-        self.counters.duplicates = duplicates;
-        self.touch(at, received);
-        late || state(&self.slots[at as usize].lane) != before
-    }
-
-    /// Ends the wait of a slot: what is missing becomes a gap on the ledger.
-    pub(super) fn give_up(&mut self, at: u32, reason: &str) {
-        let slot = &mut self.slots[at as usize];
-        let Some(gap) = slot.lane.give_up(&mut slot.released) else { return };
-        self.note_gap(at, &gap, reason);
-        self.touch(at, now_ns());
-    }
-
-    /// Ends the wait of a slot for now: its order goes on, and what is missing is owed.
-    pub(super) fn pass_over(&mut self, at: u32, owed: Owed) {
-        let slot = &mut self.slots[at as usize];
-        if slot.lane.give_up(&mut slot.released).is_some() {
-            slot.owed.push_back(owed);
-            self.touch(at, now_ns());
-        }
-    }
-
-    /// Slots that are owed something.
-    pub(super) fn owing(&self) -> Vec<u32> {
-        let slots = self.slots.iter().enumerate();
-        slots.filter(|(_, slot)| !slot.owed.is_empty()).map(|(at, _)| at as u32).collect()
-    }
-
-    pub(super) fn owed_mut(&mut self, at: u32) -> &mut VecDeque<Owed> {
-        &mut self.slots[at as usize].owed
-    }
-
-    /// The first part of what was missing that still is.
-    pub(super) fn still_missing(&self, at: u32, missing: &Missing) -> Option<Missing> {
-        let gap = self.slots[at as usize].lane.owed(missing).next()?;
-        Some(Missing { first: gap.first_missing, last: gap.last_missing, ..*missing })
-    }
-
-    /// What is owed will not come: it becomes a gap on the ledger.
-    pub(super) fn give_up_owed(&mut self, at: u32, missing: &Missing, reason: &str) {
-        let gaps: Vec<Gap> = self.slots[at as usize].lane.owed(missing).collect();
-        for gap in gaps {
-            let gap = GivenUp { gap: Some(gap), after: missing.after, before: missing.before };
-            self.note_gap(at, &gap, reason);
-        }
-    }
-
-    fn note_gap(&mut self, at: u32, gap: &GivenUp, reason: &str) {
-        let instrument = &self.slots[at as usize].symbol.instrument;
-        self.counters.gaps_given_up += 1;
-        self.counters.ids_given_up += gap.gap.map_or(0, |gap| gap.len());
-        let (first, last) = gap.gap.map_or((0, 0), |gap| (gap.first_missing, gap.last_missing));
-        tracing::error!(
-            feed = %self.plan.name,
-            %instrument,
-            first_missing = first,
-            last_missing = last,
-            after_time = gap.after,
-            before_time = gap.before,
-            reason,
-            "trades are missing; the next bar spans a gap"
-        );
-        if let Err(error) = self.outlets.gaps.note(&self.plan.name, instrument, gap, reason) {
-            tracing::error!(%error, "the gap could not be written to the ledger");
-        }
-    }
-
     /// Makes sure that what was just released is handed over at the next flush.
     fn touch(&mut self, at: u32, received: i64) {
         let slot = &mut self.slots[at as usize];
@@ -492,48 +320,6 @@ impl Hub {
         if !slot.dirty {
             slot.dirty = true;
             self.dirty.push(at);
-        }
-    }
-
-    fn report_row(&mut self, bad: &BadRow, slots: &[u32], frame: &[u8]) {
-        self.counters.bad_rows += 1;
-        let slot = bad.slot.and_then(|slot| slots.get(slot as usize));
-        let source = match slot {
-            Some(at) => Arc::clone(&self.slots[*at as usize].source),
-            None => self.plan.name.as_str().into(),
-        };
-        (self.outlets.on_reject)(Reject {
-            row: 0,
-            source,
-            line: self.counters.frames,
-            field: bad.field.to_owned(),
-            value: bad.value.clone(),
-            reason: bad.reason.clone(),
-            raw: shown(frame),
-        });
-    }
-
-    fn report(&mut self, field: &str, reason: &str, frame: &[u8]) {
-        (self.outlets.on_reject)(Reject {
-            row: 0,
-            source: self.plan.name.as_str().into(),
-            line: self.counters.frames,
-            field: field.to_owned(),
-            value: String::new(),
-            reason: reason.to_owned(),
-            raw: shown(frame),
-        });
-    }
-
-    /// Reports an unknown message once per shape: its letters, without what varies.
-    fn report_unknown(&mut self, frame: &[u8]) {
-        self.counters.unknown += 1;
-        let shape: Vec<u8> =
-            frame.iter().copied().filter(u8::is_ascii_alphabetic).take(64).collect();
-        let hash = xxhash_rust::xxh3::xxh3_64(&shape);
-        if self.shapes.len() < SHAPES_SHOWN && self.shapes.insert(hash, ()).is_none() {
-            let message = shown(&frame[..frame.len().min(400)]);
-            tracing::warn!(feed = %self.plan.name, message, "unknown message, ignored");
         }
     }
 }
@@ -558,6 +344,5 @@ fn hand_to(inlet: &Inlet, intake: Intake, stop: &Stop) -> Result<(), Ended> {
     }
 }
 
-fn shown(frame: &[u8]) -> String {
-    String::from_utf8_lossy(&frame[..frame.len().min(REPORTED_BYTES)]).into_owned()
-}
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,0 +1,179 @@
+//! Orders of ids and what comes out of them.
+#![allow(clippy::unwrap_used)]
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::batch::{Feed, InputKind};
+use crate::trade::Aggressor;
+
+fn feed() -> Arc<Feed> {
+    Arc::new(Feed {
+        instrument: "a:b:C".parse().unwrap(),
+        input: InputKind::Trades,
+        ids: IdKind::Venue,
+        has_aggressor: true,
+    })
+}
+
+fn trade(trade_id: u64) -> Trade {
+    let event_time = trade_id as i64 * 1000;
+    let aggressor = Aggressor::Buyer;
+    Trade { trade_id, event_time, price: 1.0, qty: 1.0, quote: 1.0, aggressor, count: 1 }
+}
+
+/// Feeds the ids in batches of these lengths; returns released ids and findings.
+fn run(window: usize, ids: &[u64], cuts: &[usize]) -> (Vec<u64>, Findings) {
+    let pool = BatchPool::new(8, 2);
+    let mut sequencer = Sequencer::new(window);
+    let mut findings = Findings::default();
+    let mut released = Vec::new();
+    let mut rest = ids;
+    let mut cuts = cuts.iter().cycle();
+    let mut offset = 0;
+    while !rest.is_empty() {
+        let (now, later) = rest.split_at(rest.len().min(*cuts.next().unwrap()));
+        let trades: Vec<Trade> = now.iter().copied().map(trade).collect();
+        let before = findings.late.len();
+        let batch = TradeBatch::from_trades(feed(), &trades);
+        released.extend(&sequencer.on_batch(batch, &pool, &mut findings).trade_id);
+        findings.late[before..].iter_mut().for_each(|late| late.0 += offset);
+        offset += now.len();
+        rest = later;
+    }
+    let mut last = TradeBatch::with_capacity(feed(), 1);
+    sequencer.flush(&mut last, &mut findings);
+    released.extend(last.trade_id);
+    (released, findings)
+}
+
+#[test]
+fn consecutive_ids_pass_untouched() {
+    let (released, findings) = run(2, &[5, 6, 7, 8, 9], &[4]);
+    assert_eq!(released, [5, 6, 7, 8, 9]);
+    assert_eq!(findings, Findings { released: 5, ..Findings::default() });
+}
+
+#[test]
+fn repeats_are_dropped_and_gaps_noted() {
+    let (released, findings) = run(2, &[1, 2, 2, 3, 6, 7, 7, 8, 1, 9], &[3]);
+    assert_eq!(released, [1, 2, 3, 6, 7, 8, 9]);
+    assert_eq!(findings.duplicates, 3);
+    assert_eq!(findings.gaps, [Gap { first_missing: 4, last_missing: 5 }]);
+}
+
+#[test]
+fn disorder_within_the_window_is_mended_and_beyond_it_is_late() {
+    let (released, findings) = run(3, &[2, 1, 3, 6, 5, 4, 7, 10, 11, 12, 13, 14, 8], &[2]);
+    assert_eq!(released, [1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13, 14]);
+    assert_eq!(findings.gaps, [Gap { first_missing: 8, last_missing: 9 }]);
+    assert_eq!(
+        findings.late.iter().map(|(row, t)| (*row, t.trade_id)).collect::<Vec<_>>(),
+        [(12, 8)]
+    );
+    assert_eq!(findings.reordered, 3);
+}
+
+#[test]
+fn voids_leave_no_gap_and_what_lies_beside_them_does() {
+    let pool = BatchPool::new(8, 2);
+    let mut sequencer = Sequencer::new(4);
+    let mut findings = Findings::default();
+    let mut feed_in = |ids: &[u64], voids: &[(u64, u64)]| {
+        let voids: Vec<Gap> = voids
+            .iter()
+            .map(|(first, last)| Gap { first_missing: *first, last_missing: *last })
+            .collect();
+        sequencer.settle(&voids);
+        let trades: Vec<Trade> = ids.iter().copied().map(trade).collect();
+        let batch = TradeBatch::from_trades(feed(), &trades);
+        sequencer.on_batch(batch, &pool, &mut findings).trade_id.clone()
+    };
+    assert_eq!(feed_in(&[5, 7], &[(6, 6)]), [5, 7]);
+    assert_eq!(feed_in(&[12], &[(9, 10)]), [12]);
+    assert_eq!(feed_in(&[], &[(13, 14)]), []);
+    assert_eq!(feed_in(&[15, 16], &[]), [15, 16]);
+    let gap = |id| Gap { first_missing: id, last_missing: id };
+    assert_eq!(findings.gaps, [gap(8), gap(11)]);
+}
+
+#[test]
+fn a_row_that_stands_for_several_ids_covers_them_all() {
+    let spans = Arc::new(Feed { ids: IdKind::Spans, ..Feed::clone(&feed()) });
+    let row = |trade_id, count| Trade { count, ..trade(trade_id) };
+    let mut sequencer = Sequencer::new(0);
+    let mut findings = Findings::default();
+    let rows = [row(10, 3), row(12, 2), row(12, 2), row(16, 2)];
+    let batch = TradeBatch::from_trades(spans, &rows);
+    let out = sequencer.on_batch(batch, &BatchPool::new(8, 2), &mut findings);
+    assert_eq!(out.trade_id, [10, 12, 16]);
+    assert_eq!(findings.gaps, [Gap { first_missing: 13, last_missing: 14 }]);
+    assert_eq!(findings.duplicates, 1);
+}
+
+#[test]
+fn rows_without_ids_come_behind_what_waits_for_one() {
+    let unnumbered = Arc::new(Feed { ids: IdKind::Ordinal, ..Feed::clone(&feed()) });
+    let pool = BatchPool::new(8, 2);
+    let batch = |feed: &Arc<Feed>, ids: &[u64]| {
+        let trades: Vec<Trade> = ids.iter().copied().map(trade).collect();
+        TradeBatch::from_trades(Arc::clone(feed), &trades)
+    };
+    // At its very beginning, and behind a gap at its end: both wait for more.
+    for (first, released) in [(&[1, 2, 3][..], 0), (&[1, 2, 3, 4, 5, 6, 9], 6)] {
+        let mut sequencer = Sequencer::new(5);
+        let mut findings = Findings::default();
+        let before = sequencer.on_batch(batch(&feed(), first), &pool, &mut findings);
+        assert_eq!(before.trade_id, first[..released]);
+        let next = batch(&unnumbered, &[9, 10, 11]);
+        assert!(!sequencer.passes(&next));
+        let out = sequencer.on_batch(next, &pool, &mut findings);
+        let mut expected = first[released..].to_vec();
+        expected.extend([9, 10, 11].iter().filter(|id| !first.contains(id)));
+        assert_eq!(out.trade_id, expected);
+        assert_eq!(findings.released as usize, released + expected.len());
+        assert!(sequencer.passes(&batch(&unnumbered, &[12])));
+    }
+}
+
+#[test]
+fn once_it_is_settled_what_waits_goes_out_even_with_nothing_behind_it() {
+    let pool = BatchPool::new(8, 2);
+    let mut sequencer = Sequencer::new(5);
+    let mut findings = Findings::default();
+    let mut take = |sequencer: &mut Sequencer, ids: &[u64]| {
+        let trades: Vec<Trade> = ids.iter().copied().map(trade).collect();
+        let batch = TradeBatch::from_trades(feed(), &trades);
+        sequencer.on_batch(batch, &pool, &mut findings).trade_id.clone()
+    };
+    assert_eq!(take(&mut sequencer, &[1, 2, 4]), []);
+    assert_eq!(take(&mut sequencer, &[]), []);
+    sequencer.settle(&[]);
+    assert_eq!(take(&mut sequencer, &[]), [1, 2, 4]);
+    assert_eq!(findings.gaps, [Gap { first_missing: 3, last_missing: 3 }]);
+}
+
+#[test]
+fn the_last_id_of_all_does_not_overflow() {
+    let (released, _) = run(2, &[u64::MAX - 1, u64::MAX, 3, u64::MAX], &[1]);
+    assert_eq!(released, [3, u64::MAX - 1, u64::MAX]);
+}
+
+proptest! {
+    #[test]
+    fn batching_changes_nothing_and_nothing_is_lost(
+        ids in proptest::collection::vec(1u64..60, 1..200),
+        window in 0usize..12,
+        cuts in proptest::collection::vec(1usize..40, 1..5),
+    ) {
+        let whole = run(window, &ids, &[ids.len()]);
+        let cut = run(window, &ids, &cuts);
+        prop_assert_eq!(&whole, &cut);
+        let (released, findings) = cut;
+        prop_assert!(released.windows(2).all(|pair| pair[0] < pair[1]));
+        let accounted = released.len() as u64 + findings.duplicates + findings.late.len() as u64;
+        prop_assert_eq!(accounted, ids.len() as u64);
+        let missing: u64 = findings.gaps.iter().map(Gap::len).sum();
+        prop_assert_eq!(missing, released[released.len() - 1] - released[0] + 1 - released.len() as u64);
+    }
+}

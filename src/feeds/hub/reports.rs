@@ -1,0 +1,62 @@
+//! Rows and frames that could not be read, and messages that nobody knows, told to whoever listens.
+
+use std::sync::Arc;
+
+use barflow_operators::intake::Reject;
+
+use super::Hub;
+use crate::feeds::print::BadRow;
+
+/// How much of a bad frame is kept in its report.
+const REPORTED_BYTES: usize = 4096;
+
+/// Unknown messages that are shown, one per shape; later ones are only counted.
+const SHAPES_SHOWN: usize = 64;
+
+impl Hub {
+    pub(super) fn report_row(&mut self, bad: &BadRow, slots: &[u32], frame: &[u8]) {
+        self.counters.bad_rows += 1;
+        let slot = bad.slot.and_then(|slot| slots.get(slot as usize));
+        let source = match slot {
+            Some(at) => Arc::clone(&self.slots[*at as usize].source),
+            None => self.plan.name.as_str().into(),
+        };
+        (self.outlets.on_reject)(Reject {
+            row: 0,
+            source,
+            line: self.counters.frames,
+            field: bad.field.to_owned(),
+            value: bad.value.clone(),
+            reason: bad.reason.clone(),
+            raw: shown(frame),
+        });
+    }
+
+    pub(super) fn report(&mut self, field: &str, reason: &str, frame: &[u8]) {
+        (self.outlets.on_reject)(Reject {
+            row: 0,
+            source: self.plan.name.as_str().into(),
+            line: self.counters.frames,
+            field: field.to_owned(),
+            value: String::new(),
+            reason: reason.to_owned(),
+            raw: shown(frame),
+        });
+    }
+
+    /// Reports an unknown message once per shape: its letters, without what varies.
+    pub(super) fn report_unknown(&mut self, frame: &[u8]) {
+        self.counters.unknown += 1;
+        let shape: Vec<u8> =
+            frame.iter().copied().filter(u8::is_ascii_alphabetic).take(64).collect();
+        let hash = xxhash_rust::xxh3::xxh3_64(&shape);
+        if self.shapes.len() < SHAPES_SHOWN && self.shapes.insert(hash, ()).is_none() {
+            let message = shown(&frame[..frame.len().min(400)]);
+            tracing::warn!(feed = %self.plan.name, message, "unknown message, ignored");
+        }
+    }
+}
+
+fn shown(frame: &[u8]) -> String {
+    String::from_utf8_lossy(&frame[..frame.len().min(REPORTED_BYTES)]).into_owned()
+}

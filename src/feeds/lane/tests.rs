@@ -1,0 +1,191 @@
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use barflow_operators::batch::{Feed, IdKind, InputKind};
+use barflow_operators::trade::{Aggressor, Trade};
+use proptest::prelude::*;
+
+use super::*;
+
+pub(super) fn released() -> Released {
+    let feed = Arc::new(Feed {
+        instrument: "a:b:C".parse().unwrap(),
+        input: InputKind::Trades,
+        ids: IdKind::Venue,
+        has_aggressor: true,
+    });
+    Released::new(TradeBatch::with_capacity(feed, 16))
+}
+
+pub(super) fn print(id: u64) -> Print {
+    let event_time = id as i64 * 1_000;
+    let (price, aggressor) = (id as f64, Aggressor::Buyer);
+    let trade =
+        Trade { trade_id: id, event_time, price, qty: 1.0, quote: price, aggressor, count: 1 };
+    Print { slot: 0, standing: Standing::Trade, key: id, trade }
+}
+
+fn void(id: u64) -> Print {
+    Print { standing: Standing::Excluded("insurance fund"), ..print(id) }
+}
+
+#[test]
+fn later_prints_wait_for_the_missing_one() {
+    let (mut lane, mut out) = (Lane::new(Ids::Consecutive, 10), released());
+    let taken: Vec<Taken> = [5, 6, 9, 8, 9, 6].map(|id| lane.take(&print(id), &mut out)).to_vec();
+    use Taken::{Released, Repeated, Waits};
+    assert_eq!(taken, [Released, Released, Waits, Waits, Repeated, Repeated]);
+    let missing = lane.missing().unwrap();
+    assert_eq!((missing.first, missing.last), (7, 7));
+    assert_eq!((missing.after, missing.before), (6_000, 8_000));
+    assert_eq!(lane.take(&print(7), &mut out), Released);
+    assert_eq!(out.trades.trade_id, [5, 6, 7, 8, 9]);
+    assert_eq!(lane.missing(), None);
+}
+
+#[test]
+fn a_gap_given_up_is_named_and_its_trades_are_late_once() {
+    let (mut lane, mut out) = (Lane::new(Ids::Consecutive, 10), released());
+    for id in [1, 5, 6] {
+        lane.take(&print(id), &mut out);
+    }
+    let given_up = lane.give_up(&mut out).unwrap();
+    assert_eq!(given_up.gap, Some(Gap { first_missing: 2, last_missing: 4 }));
+    assert_eq!(lane.take(&print(3), &mut out), Taken::Late);
+    assert_eq!(lane.take(&print(3), &mut out), Taken::Repeated);
+    assert_eq!(lane.take(&print(4), &mut out), Taken::Late);
+    assert_eq!(out.trades.trade_id, [1, 5, 6, 3, 4]);
+    assert_eq!(lane.give_up(&mut out), None);
+}
+
+#[test]
+fn excluded_ids_leave_no_gap() {
+    let (mut lane, mut out) = (Lane::new(Ids::Consecutive, 10), released());
+    lane.take(&print(1), &mut out);
+    lane.take(&void(2), &mut out);
+    lane.take(&void(3), &mut out);
+    lane.take(&print(4), &mut out);
+    assert_eq!(out.trades.trade_id, [1, 4]);
+    assert_eq!(out.voids, [Gap { first_missing: 2, last_missing: 3 }]);
+}
+
+#[test]
+fn an_excluded_id_without_a_time_leaves_the_last_one_standing() {
+    let (mut lane, mut out) = (Lane::new(Ids::Consecutive, 10), released());
+    lane.take(&print(1), &mut out);
+    let mut timeless = void(2);
+    timeless.trade.event_time = 0;
+    lane.take(&timeless, &mut out);
+    assert_eq!(lane.last(), Some((2, 1_000)));
+}
+
+#[test]
+fn a_span_covers_all_its_ids() {
+    let (mut lane, mut out) = (Lane::new(Ids::Spans, 10), released());
+    let span = |id, count| {
+        let mut print = print(id);
+        print.trade.count = count;
+        print
+    };
+    lane.take(&span(10, 1), &mut out);
+    assert_eq!(lane.take(&span(13, 3), &mut out), Taken::Released);
+    assert_eq!(lane.take(&span(17, 2), &mut out), Taken::Waits);
+    let missing = lane.missing().unwrap();
+    assert_eq!((missing.first, missing.last), (14, 15));
+}
+
+#[test]
+fn a_full_lane_keeps_what_comes_first_and_forgets_the_rest() {
+    let (mut lane, mut out) = (Lane::new(Ids::Consecutive, 2), released());
+    let taken: Vec<Taken> = [1, 9, 5, 7, 4].map(|id| lane.take(&print(id), &mut out)).to_vec();
+    use Taken::{NoRoom, Released, Waits};
+    assert_eq!(taken, [Released, Waits, Waits, Waits, Waits]);
+    assert_eq!(lane.take(&print(8), &mut out), NoRoom);
+    assert_eq!(lane.waits(), 2);
+    assert_eq!(lane.missing().unwrap().last, 3);
+}
+
+/// What a bad connection makes of a stream.
+#[derive(Clone, Debug)]
+struct Scramble {
+    dropped: Vec<bool>,
+    unfillable: Vec<bool>,
+    repeated: Vec<bool>,
+    voids: Vec<bool>,
+    swaps: Vec<usize>,
+}
+
+fn scramble() -> impl Strategy<Value = Scramble> {
+    let flags = |p: f64| proptest::collection::vec(proptest::bool::weighted(p), 120);
+    (flags(0.2), flags(0.05), flags(0.2), flags(0.1), proptest::collection::vec(0usize..5, 120))
+        .prop_map(|(dropped, unfillable, repeated, voids, swaps)| Scramble {
+            dropped,
+            unfillable,
+            repeated,
+            voids,
+            swaps,
+        })
+}
+
+proptest! {
+    #[test]
+    fn a_scrambled_stream_with_backfill_comes_out_whole(
+        scramble in scramble(),
+        room in 1usize..40,
+        ask_after in 1usize..6,
+    ) {
+        let truth: Vec<Print> = (0..120u64)
+            .map(|at| if scramble.voids[at as usize] { void(at + 1) } else { print(at + 1) })
+            .collect();
+        let can_come = |at: usize| at == 0 || at == 119 || !scramble.unfillable[at];
+        let mut heard: Vec<Print> = Vec::new();
+        for (at, print) in truth.iter().enumerate() {
+            let sent = at == 0 || at == 119 || !scramble.dropped[at];
+            if can_come(at) && sent {
+                let place = heard.len() - scramble.swaps[at].min(heard.len().saturating_sub(1));
+                heard.insert(place.max(1).min(heard.len()), *print);
+                if scramble.repeated[at] {
+                    heard.push(*print);
+                }
+            }
+        }
+        let (mut lane, mut out) = (Lane::new(Ids::Consecutive, room), released());
+        let mut given_up = Vec::new();
+        let mut settle = |lane: &mut Lane, out: &mut Released| {
+            while let Some(missing) = lane.missing() {
+                for id in missing.first..=missing.last {
+                    if can_come(id as usize - 1) {
+                        lane.take(&truth[id as usize - 1], out);
+                    }
+                }
+                if lane.missing() == Some(missing) {
+                    given_up.push(lane.give_up(out).unwrap());
+                }
+            }
+        };
+        for (at, print) in heard.iter().enumerate() {
+            lane.take(print, &mut out);
+            if at % ask_after == 0 {
+                settle(&mut lane, &mut out);
+            }
+        }
+        // The last print may have found no room, or have had to make room for an earlier one; it
+        // comes again, as REST would bring it.
+        settle(&mut lane, &mut out);
+        while lane.last().is_none_or(|(id, _)| id < 120) {
+            lane.take(&truth[119], &mut out);
+            settle(&mut lane, &mut out);
+        }
+        let wanted: Vec<u64> = truth
+            .iter()
+            .enumerate()
+            .filter(|(at, print)| can_come(*at) && print.standing == Standing::Trade)
+            .map(|(_, print)| print.trade.trade_id)
+            .collect();
+        prop_assert_eq!(&out.trades.trade_id, &wanted);
+        let missing: u64 = given_up.iter().map(|gap| gap.gap.unwrap().len()).sum();
+        let never = (0..120).filter(|at| !can_come(*at)).count() as u64;
+        prop_assert_eq!(missing, never);
+    }
+}
