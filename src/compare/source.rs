@@ -226,11 +226,16 @@ pub fn kafka(
         return Err(wrong(&"there is no such topic"));
     }
     let mut list = TopicPartitionList::new();
+    // Up to where it is read: somebody may write to it faster than an end comes in sight.
     let mut open = BTreeMap::new();
-    for partition in partitions {
-        list.add_partition_offset(topic, partition.id(), Offset::Beginning)
-            .map_err(|e| wrong(&e))?;
-        open.insert(partition.id(), ());
+    for partition in partitions.iter().map(|partition| partition.id()) {
+        let ends = consumer.fetch_watermarks(topic, partition, PATIENCE);
+        let (low, end) = ends.map_err(|e| wrong(&e))?;
+        if low < end {
+            list.add_partition_offset(topic, partition, Offset::Beginning)
+                .map_err(|e| wrong(&e))?;
+            open.insert(partition, end);
+        }
     }
     consumer.assign(&list).map_err(|e| wrong(&e))?;
     let mut heard = Instant::now();
@@ -238,6 +243,14 @@ pub fn kafka(
         match consumer.poll(Duration::from_millis(200)) {
             Some(Ok(message)) => {
                 heard = Instant::now();
+                let (partition, offset) = (message.partition(), message.offset());
+                let Some(end) = open.get(&partition).copied() else { continue };
+                if offset + 1 >= end {
+                    open.remove(&partition);
+                }
+                if offset >= end {
+                    continue;
+                }
                 let place = || format!("{topic}[{}]@{}", message.partition(), message.offset());
                 let value = message.payload().unwrap_or_default();
                 let wrong = |reason| SourceError::NotABar { place: place(), reason };

@@ -2,12 +2,15 @@
 //! that is wrong can be named.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
 
 use barflow_operators::trade::Aggressor;
-use serde::Deserialize;
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::print::{BadFrame, BadRow};
+use super::print::{BadFrame, BadRow, Prints};
 
 /// A field as it stands in the message; none where it is missing.
 pub type Field<'a> = Option<&'a RawValue>;
@@ -236,6 +239,80 @@ pub fn seconds(name: &'static str, field: Field<'_>) -> Result<i64, BadRow> {
     ns().ok_or_else(|| wrong(name, field, "is no number of seconds"))
 }
 
+/// Hands the objects of an array on, one by one, without a place to keep them.
+///
+/// # Errors
+/// When the field is missing or no array of such objects, or the first error of `take`.
+pub fn each<'a, T: Deserialize<'a>>(
+    name: &'static str,
+    field: Field<'a>,
+    take: impl FnMut(T) -> Result<(), BadFrame>,
+) -> Result<(), BadFrame> {
+    let raw = field
+        .map(RawValue::get)
+        .ok_or_else(|| BadFrame::new(format!("field \"{name}\" is missing")))?;
+    let mut refused = None;
+    let each = Each { take, refused: &mut refused, of: PhantomData };
+    let read = serde_json::Deserializer::from_str(raw).deserialize_seq(each);
+    read.map_err(|error| {
+        refused.unwrap_or_else(|| {
+            BadFrame::new(format!("field \"{name}\" is no list of its kind: {error}"))
+        })
+    })
+}
+
+struct Each<'r, T, F> {
+    take: F,
+    refused: &'r mut Option<BadFrame>,
+    of: PhantomData<T>,
+}
+
+impl<'de, T: Deserialize<'de>, F: FnMut(T) -> Result<(), BadFrame>> Visitor<'de>
+    for Each<'_, T, F>
+{
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
+        while let Some(item) = seq.next_element()? {
+            if let Err(bad) = (self.take)(item) {
+                *self.refused = Some(bad);
+                return Err(de::Error::custom("refused"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads the rows of an array into prints, those that are wrong among the bad ones. If it is no array
+/// of rows, none of them counts.
+///
+/// # Errors
+/// When the field is missing or no array of objects.
+pub fn rows<'a, T: Deserialize<'a>>(
+    name: &'static str,
+    field: Field<'a>,
+    prints: &mut Prints,
+    read: impl Fn(&T, &mut Prints) -> Result<(), BadRow>,
+) -> Result<(), BadFrame> {
+    let before = (prints.rows.len(), prints.bad.len(), prints.foreign);
+    let all = each(name, field, |row: T| {
+        if let Err(bad) = read(&row, prints) {
+            prints.bad.push(bad);
+        }
+        Ok(())
+    });
+    if all.is_err() {
+        prints.rows.truncate(before.0);
+        prints.bad.truncate(before.1);
+        prints.foreign = before.2;
+    }
+    all
+}
+
 /// The objects of an array.
 ///
 /// # Errors
@@ -334,6 +411,27 @@ mod tests {
         assert_eq!(seconds("time", Some(raw)).unwrap_err().reason, "is no number of seconds");
         let raw: &RawValue = serde_json::from_str(r#""BTC\/USD""#).unwrap();
         assert_eq!(text("symbol", Some(raw)).unwrap(), "BTC/USD");
+    }
+
+    #[test]
+    fn of_what_is_no_list_of_rows_nothing_counts() {
+        object! { struct Row { price: "p" } }
+        let mut prints = Prints { foreign: 1, ..Prints::default() };
+        let mut take = |text: &str| {
+            let raw: &RawValue = serde_json::from_str(text).unwrap();
+            rows("data", Some(raw), &mut prints, |row: &Row<'_>, prints| {
+                prints.foreign += 1;
+                quoted_decimal("p", row.price).map(|_| ())
+            })
+            .map(|()| (prints.foreign, prints.bad.len()))
+        };
+        assert_eq!(take(r#"[{"p":"1"},{"p":2}]"#), Ok((3, 1)));
+        for text in [r#"[{"p":2},[7]]"#, r#"{"p":"1"}"#, "7"] {
+            let error = take(text).unwrap_err().to_string();
+            assert!(error.contains("\"data\" is no list of its kind"), "{error}");
+        }
+        assert_eq!(take("[]"), Ok((3, 1)));
+        assert!(rows("data", None, &mut prints, |_: &Row<'_>, _| Ok(())).is_err());
     }
 
     proptest! {

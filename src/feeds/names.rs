@@ -91,7 +91,8 @@ impl Names {
         self.begun = true;
         let time = print.trade.event_time;
         if time > self.latest.0 {
-            self.latest = (time, Vec::new());
+            self.latest.0 = time;
+            self.latest.1.clear();
         }
         if time == self.latest.0 {
             self.latest.1.push(print.key);

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam::channel::Sender;
 
+use crate::graph::run::tell;
+use crate::graph::stop::Stop;
 use crate::sinks::{BarSink, Commit, SinkError, SinkReport};
 use crate::telemetry::latency::{Latency, Stage};
 
@@ -99,6 +101,14 @@ impl DirectSink {
             note(&self.latency, commit);
         }
         Ok(())
+    }
+
+    /// Asks for the end if the sink has failed.
+    pub(super) fn tell(&self, stop: &Stop) {
+        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(error) = &shared.failed {
+            tell(stop, error);
+        }
     }
 
     /// Ends the sink, or says why it ended before.

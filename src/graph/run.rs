@@ -108,15 +108,15 @@ pub fn run(
                         }),
                     Held::Direct(sink, commits) => {
                         look_after(&sink, &commits);
+                        // Workers that still hand something over learn that nobody takes it.
+                        drop(commits);
+                        sink.tell(&sink_stop);
                         all_ended();
                         end(&sink_stop, || sink.finish())
                     }
                 };
-                match &result {
-                    // Nobody reads any more: an end, but no error.
-                    Err(SinkError::ClosedPipe) => sink_stop.raise(),
-                    Err(_) => sink_stop.fail_untold(),
-                    Ok(_) => {}
+                if let Err(error) = &result {
+                    tell(&sink_stop, error);
                 }
                 result
             }));
@@ -193,6 +193,15 @@ enum Held {
     Direct(DirectSink, Receiver<Commit>),
 }
 
+/// Asks for the end because of what became of a sink.
+pub(super) fn tell(stop: &Stop, error: &SinkError) {
+    match error {
+        // Nobody reads any more: an end, but no error.
+        SinkError::ClosedPipe => stop.raise(),
+        _ => stop.fail_untold(),
+    }
+}
+
 /// The last word to a sink. A run that failed ends it too: what was handed over stays delivered,
 /// and a sink with checkpoints counts nothing behind its last cut anyway.
 fn end(
@@ -206,7 +215,7 @@ fn end(
 }
 
 /// Workers feed the sink with bars; its thread ends transactions for them, and asks it now and then
-/// how its deliveries fare.
+/// how its deliveries fare. Ends when nobody hands over any more, or the sink has failed.
 fn look_after(sink: &DirectSink, commits: &Receiver<Commit>) {
     loop {
         let result = match commits.recv_timeout(SINK_IDLE) {

@@ -237,11 +237,9 @@ impl Decode for Decoder {
         let kind = topic.split('.').next().unwrap_or_default();
         match kind {
             "publicTrade" => {
-                for row in &field::list::<Row<'_>>("data", message.data)? {
-                    if let Err(bad) = self.read_row(row, prints) {
-                        prints.bad.push(bad);
-                    }
-                }
+                field::rows("data", message.data, prints, |row, prints| {
+                    self.read_row(row, prints)
+                })?;
                 Ok(Heard::Trades)
             }
             _ => {

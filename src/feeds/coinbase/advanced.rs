@@ -66,18 +66,13 @@ impl Decode for Decoder {
         };
         match channel.get() {
             "\"market_trades\"" => {
-                let events: Vec<Event<'_>> = field::list("events", message.events)?;
-                for event in &events {
-                    let rows: Vec<Row<'_>> = field::list("trades", event.trades)?;
-                    // Newest first.
-                    for row in rows.iter().rev() {
-                        if let Err(bad) = self.read_row(row, prints) {
-                            prints.bad.push(bad);
-                        }
-                    }
-                }
+                field::each("events", message.events, |event: Event<'_>| {
+                    field::rows("trades", event.trades, prints, |row, prints| {
+                        self.read_row(row, prints)
+                    })
+                })?;
                 // Each product's rows were newest first; several events follow each other in time.
-                prints.rows.sort_by_key(|print| (print.slot, print.trade.trade_id));
+                prints.rows.sort_unstable_by_key(|print| (print.slot, print.trade.trade_id));
                 Ok(Heard::Trades)
             }
             "\"heartbeats\"" => Ok(Heard::Alive),

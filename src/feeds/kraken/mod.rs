@@ -179,11 +179,9 @@ impl Decode for Decoder {
         if let Some(channel) = message.channel {
             return match channel.get() {
                 "\"trade\"" => {
-                    for row in &field::list::<Row<'_>>("data", message.data)? {
-                        if let Err(bad) = self.read_row(row, prints) {
-                            prints.bad.push(bad);
-                        }
-                    }
+                    field::rows("data", message.data, prints, |row, prints| {
+                        self.read_row(row, prints)
+                    })?;
                     Ok(Heard::Trades)
                 }
                 "\"heartbeat\"" => Ok(Heard::Alive),

@@ -262,11 +262,7 @@ impl Decode for Decoder {
             });
         }
         if ours {
-            for row in &field::list::<Row<'_>>("data", message.data)? {
-                if let Err(bad) = self.read_row(row, prints) {
-                    prints.bad.push(bad);
-                }
-            }
+            field::rows("data", message.data, prints, |row, prints| self.read_row(row, prints))?;
             return Ok(Heard::Trades);
         }
         const KNOWN: [&str; 8] =

@@ -1,6 +1,6 @@
 //! The compacted topic in which checkpoints stand.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
@@ -214,7 +214,8 @@ impl CheckpointTopic {
             .flat_map(|topic| topic.partitions().iter().map(|partition| partition.id()))
             .collect();
         let mut list = TopicPartitionList::new();
-        let mut open = BTreeSet::new();
+        // Up to where it is read: others may write to it faster than an end comes in sight.
+        let mut open = BTreeMap::new();
         for partition in partitions {
             let (low, end) = all
                 .fetch_watermarks(&self.topic, partition, self.patience)
@@ -227,7 +228,7 @@ impl CheckpointTopic {
             }
             list.add_partition_offset(&self.topic, partition, Offset::Beginning)
                 .map_err(|error| wrong(&error))?;
-            open.insert(partition);
+            open.insert(partition, end);
         }
         reader.assign(&list).map_err(|error| wrong(&error))?;
         let mut entries = Entries::new();
@@ -236,6 +237,14 @@ impl CheckpointTopic {
             match reader.poll(self.patience.min(Duration::from_millis(200))) {
                 Some(Ok(message)) => {
                     heard = Instant::now();
+                    let (partition, offset) = (message.partition(), message.offset());
+                    let Some(end) = open.get(&partition).copied() else { continue };
+                    if offset + 1 >= end {
+                        open.remove(&partition);
+                    }
+                    if offset >= end {
+                        continue;
+                    }
                     let Some(key) = message.key().and_then(|key| std::str::from_utf8(key).ok())
                     else {
                         continue;
