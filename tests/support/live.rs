@@ -54,6 +54,17 @@ pub fn two_days(folder: &Path, rows: usize) -> Option<(PathBuf, PathBuf)> {
     ))
 }
 
+/// Two whole real days, one behind the other. None where the data is absent.
+pub fn whole_days() -> Option<(PathBuf, PathBuf)> {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/binance-layout");
+    if !data.exists() {
+        println!("SKIPPED: {} is not there", data.display());
+        return None;
+    }
+    let day = |day| data.join(format!("XBTUSD-trades-2018-01-{day}.zip"));
+    Some((day("01"), day("02")))
+}
+
 /// Bars of a replay, line by line.
 pub fn replayed(files: &[&Path], instrument: &str, bar: &str) -> Vec<String> {
     let output = barflow()
@@ -157,10 +168,13 @@ impl Live {
 
     /// Waits until the bars that came are what is wanted.
     pub fn wait_until(&mut self, wanted: &str, done: impl Fn(&[String]) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
+        let mut deadline = Instant::now() + PATIENCE;
         while !done(&self.bars) {
             match self.lines.recv_timeout(Duration::from_millis(100)) {
-                Ok(line) => self.bars.push(line),
+                Ok(line) => {
+                    self.bars.push(line);
+                    deadline = Instant::now() + PATIENCE;
+                }
                 Err(_) => {
                     let gone = self.child.try_wait().unwrap();
                     if gone.is_some() || Instant::now() > deadline {
