@@ -10,14 +10,14 @@ use barflow_operators::dataflow::validate::{RejectPolicy, ValidateOptions};
 use barflow_operators::intake::Reject;
 use barflow_operators::pool::BatchPool;
 use barflow_operators::quality::judge::Known;
-use barflow_replay::error::ReplayError;
 use clap::{Args, ValueHint};
 
 use super::args::put;
 use super::delivery::DeliveryArgs;
 use super::failure::{Failure, Outcome};
-use super::mesh::{MeshArgs, connect, unmesh};
-use super::replay::{input_failure, rejected};
+use super::live_end::conclude;
+use super::mesh::{MeshArgs, connect};
+use super::replay::rejected;
 use super::revisions::on_revision;
 use super::signals::Signals;
 use super::sink;
@@ -32,18 +32,16 @@ use crate::config::section::{Section, Value};
 use crate::delivery::JobPlan;
 use crate::feeds::gap_ledger::GapLedger;
 use crate::feeds::hub::Outlets;
-use crate::feeds::session::SessionFault;
 use crate::graph::assemble::{GraphOptions, OnReject};
 use crate::graph::flow::EpochClock;
 use crate::graph::quality::Quality;
 use crate::graph::revised::Revised;
 use crate::graph::run::{Feeder, Pace, run as run_graph};
-use crate::graph::stop::{Cause, Stop};
+use crate::graph::stop::Stop;
 use crate::graph::tally::Tally;
-use crate::live::begin::{HistoryError, from_checkpoint};
+use crate::live::begin::from_checkpoint;
 use crate::live::{Book, Reports, Supervisor};
 use crate::quarantine::Quarantine;
-use crate::sinks::{SinkError, SinkReport};
 use crate::telemetry;
 use crate::telemetry::latency::Latency;
 
@@ -495,33 +493,4 @@ fn remarks(reports: &Reports, latency: &Latency) -> Vec<String> {
     }
     remarks.extend(latency.table().lines().map(str::to_owned));
     remarks
-}
-
-fn conclude(result: Result<SinkReport, Cause>) -> Result<Outcome, Failure> {
-    let cause = match result {
-        Ok(_) => return Ok(Outcome::Done),
-        Err(cause) => cause,
-    };
-    let cause = match cause.downcast::<SinkError>() {
-        Ok(error) if matches!(*error, SinkError::ClosedPipe) => return Ok(Outcome::Done),
-        Ok(error) => return Err(Failure::from(*error)),
-        Err(cause) => cause,
-    };
-    let cause = match cause.downcast::<ReplayError>() {
-        Ok(error) => return Err(input_failure(*error)),
-        Err(cause) => cause,
-    };
-    let cause = match unmesh(cause) {
-        Ok(failure) => return Err(failure),
-        Err(cause) => cause,
-    };
-    let cause = match cause.downcast::<HistoryError>() {
-        Ok(error) => return Err(Failure::usage(anyhow::Error::new(*error))),
-        Err(cause) => cause,
-    };
-    match cause.downcast::<SessionFault>() {
-        Ok(fault) if fault.configured => Err(Failure::usage(anyhow::Error::new(*fault))),
-        Ok(fault) => Err(Failure::outside(anyhow::Error::new(*fault))),
-        Err(cause) => Err(Failure::outside(anyhow::anyhow!("{cause}"))),
-    }
 }

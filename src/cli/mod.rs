@@ -20,6 +20,7 @@ pub mod failure;
 pub mod fetch;
 pub mod fetch_progress;
 pub mod live;
+mod live_end;
 pub mod mesh;
 pub mod parallel;
 pub mod progress;

@@ -1,0 +1,41 @@
+//! How a live run ended, as its exit code and words.
+
+use barflow_replay::error::ReplayError;
+
+use super::failure::{Failure, Outcome};
+use super::mesh::unmesh;
+use super::replay::input_failure;
+use crate::feeds::session::SessionFault;
+use crate::graph::stop::Cause;
+use crate::live::begin::HistoryError;
+use crate::sinks::{SinkError, SinkReport};
+
+/// What the end of the graph means for whoever started the run.
+pub(super) fn conclude(result: Result<SinkReport, Cause>) -> Result<Outcome, Failure> {
+    let cause = match result {
+        Ok(_) => return Ok(Outcome::Done),
+        Err(cause) => cause,
+    };
+    let cause = match cause.downcast::<SinkError>() {
+        Ok(error) if matches!(*error, SinkError::ClosedPipe) => return Ok(Outcome::Done),
+        Ok(error) => return Err(Failure::from(*error)),
+        Err(cause) => cause,
+    };
+    let cause = match cause.downcast::<ReplayError>() {
+        Ok(error) => return Err(input_failure(*error)),
+        Err(cause) => cause,
+    };
+    let cause = match unmesh(cause) {
+        Ok(failure) => return Err(failure),
+        Err(cause) => cause,
+    };
+    let cause = match cause.downcast::<HistoryError>() {
+        Ok(error) => return Err(Failure::usage(anyhow::Error::new(*error))),
+        Err(cause) => cause,
+    };
+    match cause.downcast::<SessionFault>() {
+        Ok(fault) if fault.configured => Err(Failure::usage(anyhow::Error::new(*fault))),
+        Ok(fault) => Err(Failure::outside(anyhow::Error::new(*fault))),
+        Err(cause) => Err(Failure::outside(anyhow::anyhow!("{cause}"))),
+    }
+}
