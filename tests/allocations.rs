@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use barflow::feeds::gap_ledger::GapLedger;
 use barflow::feeds::hub::{Hub, Outlets};
@@ -62,24 +61,9 @@ fn plan(protocol: &str, symbol: &str) -> FeedPlan {
     // As its messages write it.
     let symbol = if protocol == "kraken" { symbol.replace('-', "/") } else { symbol.to_owned() };
     let listing = Listing { symbol, contract: Contract::Base };
-    FeedPlan {
-        name: protocol.to_owned(),
-        channel: venue.channels()[0],
-        symbols: vec![Symbol { instrument, listing, resume_after: None }],
-        venue,
-        websocket: None,
-        rest: None,
-        api_key: None,
-        connections: 1,
-        stale_after: Duration::from_secs(60),
-        rotate_after: Duration::from_secs(3600),
-        reorder_wait: Duration::from_millis(100),
-        backfill_budget: Duration::from_secs(60),
-        revises: false,
-        connect_patience: Duration::from_secs(60),
-        frame_bytes_max: 1 << 20,
-        waiting_room: 1000,
-    }
+    let symbols = vec![Symbol { instrument, listing, resume_after: None }];
+    let channel = venue.channels()[0];
+    FeedPlan::new(protocol.to_owned(), venue, channel, symbols)
 }
 
 #[test]

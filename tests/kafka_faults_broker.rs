@@ -9,10 +9,8 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use support::jobs::Job;
-use support::kafka::{
-    Broker, broker, create_topic, delete_topic, exists, start, unique, wait_until,
-};
-use support::transactions::{Open, forgotten, open};
+use support::kafka::{Broker, broker, create_topic, delete_topic, exists, unique, wait_until};
+use support::transactions::{Open, forgotten, open, with_own_broker};
 
 /// Long enough for a few commits, far from all of them.
 const MIDDLE: i64 = 1_000;
@@ -27,25 +25,11 @@ const SLEEP: Duration = Duration::from_secs(7);
 const LONG: Duration = Duration::from_secs(60);
 
 /// Harms a broker that nobody else needs under a job, which goes on.
-///
-/// Kafka itself fails here once in about fifty kills: back again, it keeps a transaction open that its
-/// coordinator knows nothing of, and nobody can read past it (docs/RELIABILITY.md). Where its own state
-/// says so, the case begins again, once, with another broker.
 fn goes_on_by_itself(name: &str, properties: &[(&str, &str)], harm: impl Fn(&Broker)) {
-    if broker().is_none() {
-        return;
-    }
-    if std::env::var("BARFLOW_TEST_KAFKA").is_ok() {
-        println!("SKIPPED: a broker of our own is needed, to stop it");
-        return;
-    }
-    for _ in 0..2 {
-        let own = start(&[]);
+    with_own_broker(|own| {
         let job = Job::new(&own.plain, name).with_properties(properties);
-        let Err(forgotten) = harmed(&own, &job, &harm) else { return };
-        println!("AGAIN: Kafka has forgotten to end a transaction: {forgotten:?}");
-    }
-    panic!("twice in a row Kafka has forgotten to end a transaction");
+        harmed(own, &job, &harm)
+    });
 }
 
 /// One such case; the transactions that Kafka has forgotten, if that is what holds the job up.

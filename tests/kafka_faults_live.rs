@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use support::kafka::{Broker, broker, committed, delete_topic, start, unique};
+use support::kafka::{Broker, broker, committed, delete_topic, unique};
 use support::live::{Venue, barflow, output, replayed, signal, two_days};
 use support::members::{free_addresses, hosts_file};
-use support::transactions::forgotten;
+use support::transactions::{forgotten, with_own_broker};
 
 /// How long anything may take before a test fails: far beyond what a slow machine needs.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -169,36 +169,25 @@ impl Drop for Process {
     }
 }
 
-/// Harms a broker that nobody else needs under a live run, which goes on. As for replays
-/// (tests/kafka_faults_broker.rs), a case in which Kafka itself forgets a transaction begins again.
+/// Harms a broker that nobody else needs under a live run, which goes on.
 /// `felt` is what it says if the harm was longer than a step of a commit may take.
 fn goes_on_by_itself(felt: &[&str], harm: impl Fn(&Broker)) {
-    if broker().is_none() {
-        return;
-    }
-    if std::env::var("BARFLOW_TEST_KAFKA").is_ok() {
-        println!("SKIPPED: a broker of our own is needed, to stop it");
-        return;
-    }
-    for _ in 0..2 {
-        let own = start(&[]);
+    with_own_broker(|own| {
         let folder = tempfile::tempdir().unwrap();
-        let Some(job) = Job::new(&own, folder.path(), 1, "500") else { return };
+        let Some(job) = Job::new(own, folder.path(), 1, "500") else { return Ok(()) };
         let mut running = job.start("live.log", &[]);
         job.wait_for_the_middle(&mut running);
-        harm(&own);
+        harm(own);
         if job.wait_for(job.expected.len(), &mut running) < job.expected.len() {
             let found = forgotten(&own.plain, &["barflow.checkpoints", &job.name]);
             assert!(!found.is_empty(), "{}", running.said());
-            println!("AGAIN: Kafka has forgotten to end a transaction: {found:?}");
-            continue;
+            return Err(found);
         }
         let said = job.finish(running);
         let seen = felt.is_empty() || felt.iter().any(|sign| said.contains(sign));
         assert!(seen, "the harm was not felt: {said}");
-        return;
-    }
-    panic!("twice in a row Kafka has forgotten to end a transaction");
+        Ok(())
+    });
 }
 
 #[test]

@@ -1,14 +1,11 @@
 //! How a live run ended, as its exit code and words.
 
-use barflow_replay::error::ReplayError;
-
 use super::failure::{Failure, Outcome};
-use super::mesh::unmesh;
-use super::replay::input_failure;
+use super::replay::explained;
 use crate::feeds::session::SessionFault;
 use crate::graph::stop::Cause;
 use crate::live::begin::HistoryError;
-use crate::sinks::{SinkError, SinkReport};
+use crate::sinks::SinkReport;
 
 /// What the end of the graph means for whoever started the run.
 pub(super) fn conclude(result: Result<SinkReport, Cause>) -> Result<Outcome, Failure> {
@@ -16,17 +13,8 @@ pub(super) fn conclude(result: Result<SinkReport, Cause>) -> Result<Outcome, Fai
         Ok(_) => return Ok(Outcome::Done),
         Err(cause) => cause,
     };
-    let cause = match cause.downcast::<SinkError>() {
-        Ok(error) if matches!(*error, SinkError::ClosedPipe) => return Ok(Outcome::Done),
-        Ok(error) => return Err(Failure::from(*error)),
-        Err(cause) => cause,
-    };
-    let cause = match cause.downcast::<ReplayError>() {
-        Ok(error) => return Err(input_failure(*error)),
-        Err(cause) => cause,
-    };
-    let cause = match unmesh(cause) {
-        Ok(failure) => return Err(failure),
+    let cause = match explained(cause) {
+        Ok(outcome) => return outcome,
         Err(cause) => cause,
     };
     let cause = match cause.downcast::<HistoryError>() {

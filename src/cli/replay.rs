@@ -322,17 +322,8 @@ fn conclude(
             Ok(if set_aside { Outcome::WithRejects } else { Outcome::Done })
         }
         Err(cause) => {
-            let cause = match cause.downcast::<SinkError>() {
-                Ok(error) if matches!(*error, SinkError::ClosedPipe) => return Ok(Outcome::Done),
-                Ok(error) => return Err(Failure::from(*error)),
-                Err(cause) => cause,
-            };
-            let cause = match cause.downcast::<ReplayError>() {
-                Ok(error) => return Err(input_failure(*error)),
-                Err(cause) => cause,
-            };
-            let cause = match unmesh(cause) {
-                Ok(failure) => return Err(failure),
+            let cause = match explained(cause) {
+                Ok(outcome) => return outcome,
                 Err(cause) => cause,
             };
             match cause.downcast::<BadRow>() {
@@ -357,4 +348,17 @@ pub fn input_failure(error: ReplayError) -> Failure {
     };
     let code = if matches!(error, ReplayError::Io { .. }) { 3 } else { 2 };
     Failure { error: anyhow::Error::new(error), hint: hint.map(str::to_owned), code }
+}
+
+/// What the causes mean that replay and live have in common; another one is given back.
+pub(super) fn explained(cause: Cause) -> Result<Result<Outcome, Failure>, Cause> {
+    let cause = match cause.downcast::<SinkError>() {
+        Ok(error) if matches!(*error, SinkError::ClosedPipe) => return Ok(Ok(Outcome::Done)),
+        Ok(error) => return Ok(Err(Failure::from(*error))),
+        Err(cause) => cause,
+    };
+    match cause.downcast::<ReplayError>() {
+        Ok(error) => Ok(Err(input_failure(*error))),
+        Err(cause) => unmesh(cause).map(Err),
+    }
 }

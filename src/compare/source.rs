@@ -1,6 +1,5 @@
 //! Reads bars back: JSON lines, Parquet files and folders, Kafka topics.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -21,6 +20,7 @@ use serde_json::Value;
 
 use super::cell::{Cell, Row};
 use crate::sinks::encode::avro;
+use crate::sinks::kafka::ends::Ends;
 
 /// How long Kafka may be silent.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -226,29 +226,22 @@ pub fn kafka(
         return Err(wrong(&"there is no such topic"));
     }
     let mut list = TopicPartitionList::new();
-    // Up to where it is read: somebody may write to it faster than an end comes in sight.
-    let mut open = BTreeMap::new();
+    let mut ends = Ends::default();
     for partition in partitions.iter().map(|partition| partition.id()) {
-        let ends = consumer.fetch_watermarks(topic, partition, PATIENCE);
-        let (low, end) = ends.map_err(|e| wrong(&e))?;
-        if low < end {
+        let known = consumer.fetch_watermarks(topic, partition, PATIENCE);
+        let (low, end) = known.map_err(|e| wrong(&e))?;
+        if ends.add(partition, low, end) {
             list.add_partition_offset(topic, partition, Offset::Beginning)
                 .map_err(|e| wrong(&e))?;
-            open.insert(partition, end);
         }
     }
     consumer.assign(&list).map_err(|e| wrong(&e))?;
     let mut heard = Instant::now();
-    while !open.is_empty() {
+    while !ends.are_reached() {
         match consumer.poll(Duration::from_millis(200)) {
             Some(Ok(message)) => {
                 heard = Instant::now();
-                let (partition, offset) = (message.partition(), message.offset());
-                let Some(end) = open.get(&partition).copied() else { continue };
-                if offset + 1 >= end {
-                    open.remove(&partition);
-                }
-                if offset >= end {
+                if !ends.take(message.partition(), message.offset()) {
                     continue;
                 }
                 let place = || format!("{topic}[{}]@{}", message.partition(), message.offset());
@@ -260,7 +253,7 @@ pub fn kafka(
                 });
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => {
-                open.remove(&partition);
+                ends.reach(partition);
             }
             Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AllBrokersDown))) | None => {
                 if heard.elapsed() > PATIENCE {

@@ -11,18 +11,6 @@ use crate::feeds::venue::{Channel, Venue};
 use crate::feeds::{venue, venues};
 use crate::sinks::kafka::secrets;
 
-/// Frames beyond this are cut off with their connection: far above anything a trade stream sends.
-const FRAME_BYTES_MAX: usize = 4 << 20;
-
-/// Prints per instrument that wait for a missing one: an hour of a busy market, 80 MB.
-const WAITING_ROOM: usize = 1 << 20;
-
-/// How long before the venue's own cut a connection is replaced.
-const BEFORE_THE_CUT: Duration = Duration::from_secs(3600);
-
-/// Age at which connections are replaced where the venue does not cut them.
-const ROTATE_ANYWAY: Duration = Duration::from_secs(7 * 24 * 3600);
-
 /// Understands all feeds.
 pub fn understand(sections: Vec<(String, Section)>, problems: &mut Problems) -> Vec<FeedPlan> {
     let feeds = sections.into_iter();
@@ -53,37 +41,37 @@ fn feed(name: String, mut section: Section, problems: &mut Problems) -> Option<F
     if !(1..=8).contains(&connections) {
         problems.add(&origin, format!("{title}: connections = {connections}: 1 to 8"));
     }
-    let silence = venue.as_deref().map_or(Duration::from_secs(30), Venue::silence);
-    let lifetime = venue.as_deref().and_then(|venue| venue.limits().lifetime);
-    let rotate = lifetime.map_or(ROTATE_ANYWAY, |cut| cut.saturating_sub(BEFORE_THE_CUT));
-    let mut time = |key, default| duration(&mut section, key, problems, default);
-    let (stale_after, rotate_after) = (time("stale_after", silence), time("rotate_after", rotate));
-    let reorder_wait = time("reorder_wait", Duration::from_millis(100));
-    let backfill_budget = time("backfill_budget", Duration::from_secs(60));
-    let connect_patience = time("connect_patience", Duration::from_secs(60));
+    let usual =
+        venue.zip(channel).map(|(venue, channel)| FeedPlan::new(name, venue, channel, symbols));
+    let mut time = |key, usual_time: fn(&FeedPlan) -> Duration| {
+        let default = usual.as_ref().map(usual_time).unwrap_or_default();
+        duration(&mut section, key, problems, default)
+    };
+    let stale_after = time("stale_after", |usual| usual.stale_after);
+    let rotate_after = time("rotate_after", |usual| usual.rotate_after);
+    let reorder_wait = time("reorder_wait", |usual| usual.reorder_wait);
+    let backfill_budget = time("backfill_budget", |usual| usual.backfill_budget);
+    let connect_patience = time("connect_patience", |usual| usual.connect_patience);
     let frame_bytes_max = section.parse("frame_bytes_max", whole, problems);
     let waiting_room = section.parse("waiting_room", whole, problems);
     section.finish(problems);
     if problems.0.len() > before {
         return None;
     }
+    let usual = usual?;
     Some(FeedPlan {
-        name,
-        venue: venue?,
-        channel: channel?,
-        symbols,
         websocket,
         rest,
         api_key,
         connections,
-        stale_after: stale_after.unwrap_or(silence),
-        rotate_after: rotate_after.unwrap_or(rotate),
-        reorder_wait: reorder_wait.unwrap_or_default(),
-        backfill_budget: backfill_budget.unwrap_or_default(),
-        connect_patience: connect_patience.unwrap_or_default(),
-        frame_bytes_max: frame_bytes_max.unwrap_or(FRAME_BYTES_MAX),
-        waiting_room: waiting_room.unwrap_or(WAITING_ROOM),
-        revises: false,
+        stale_after: stale_after?,
+        rotate_after: rotate_after?,
+        reorder_wait: reorder_wait?,
+        backfill_budget: backfill_budget?,
+        connect_patience: connect_patience?,
+        frame_bytes_max: frame_bytes_max.unwrap_or(usual.frame_bytes_max),
+        waiting_room: waiting_room.unwrap_or(usual.waiting_room),
+        ..usual
     })
 }
 

@@ -9,6 +9,18 @@ use barflow_operators::instrument::InstrumentId;
 use super::print::Listing;
 use super::venue::{Channel, Venue};
 
+/// Frames beyond this are cut off with their connection: far above anything a trade stream sends.
+const FRAME_BYTES_MAX: usize = 4 << 20;
+
+/// Prints per instrument that wait for a missing one: an hour of a busy market, 80 MB.
+const WAITING_ROOM: usize = 1 << 20;
+
+/// How long before the venue's own cut a connection is replaced.
+const BEFORE_THE_CUT: Duration = Duration::from_secs(3600);
+
+/// Age at which connections are replaced where the venue does not cut them.
+const ROTATE_ANYWAY: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// One instrument of a feed.
 #[derive(Clone, Debug)]
 pub struct Symbol {
@@ -98,6 +110,34 @@ pub struct FeedPlan {
 }
 
 impl FeedPlan {
+    /// A feed of which nothing is said but what it brings.
+    pub fn new(
+        name: String,
+        venue: Arc<dyn Venue>,
+        channel: Channel,
+        symbols: Vec<Symbol>,
+    ) -> Self {
+        let lifetime = venue.limits().lifetime;
+        Self {
+            name,
+            channel,
+            symbols,
+            websocket: None,
+            rest: None,
+            api_key: None,
+            connections: 1,
+            stale_after: venue.silence(),
+            rotate_after: lifetime.map_or(ROTATE_ANYWAY, |cut| cut.saturating_sub(BEFORE_THE_CUT)),
+            reorder_wait: Duration::from_millis(100),
+            backfill_budget: Duration::from_secs(60),
+            revises: false,
+            connect_patience: Duration::from_secs(60),
+            frame_bytes_max: FRAME_BYTES_MAX,
+            waiting_room: WAITING_ROOM,
+            venue,
+        }
+    }
+
     /// Base of the websocket.
     pub fn websocket_base(&self) -> &str {
         self.websocket.as_deref().unwrap_or_else(|| self.venue.websocket_base())

@@ -17,24 +17,8 @@ pub(in crate::feeds) fn plan(protocol: &str, symbols: &[&str]) -> FeedPlan {
         listing: Listing { symbol: (*symbol).into(), contract: Contract::Base },
         resume_after: None,
     };
-    FeedPlan {
-        name: "f".to_owned(),
-        symbols: symbols.iter().map(symbol).collect(),
-        venue,
-        channel: Channel::Trades,
-        websocket: None,
-        rest: None,
-        api_key: None,
-        connections: 1,
-        stale_after: Duration::from_secs(60),
-        rotate_after: Duration::from_secs(3600),
-        reorder_wait: Duration::from_millis(100),
-        backfill_budget: Duration::from_secs(60),
-        revises: false,
-        connect_patience: Duration::from_secs(60),
-        frame_bytes_max: 1 << 20,
-        waiting_room: 1000,
-    }
+    let symbols = symbols.iter().map(symbol).collect();
+    FeedPlan::new("f".to_owned(), Arc::clone(&venue), Channel::Trades, symbols)
 }
 
 /// A hub, and the graph's end of what it hands over.

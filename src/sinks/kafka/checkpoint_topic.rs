@@ -1,6 +1,6 @@
 //! The compacted topic in which checkpoints stand.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
@@ -10,6 +10,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
 
+use super::ends::Ends;
 use super::secrets::Secrets;
 use super::settings::KafkaSettings;
 use crate::checkpoints::saved::Entries;
@@ -214,8 +215,7 @@ impl CheckpointTopic {
             .flat_map(|topic| topic.partitions().iter().map(|partition| partition.id()))
             .collect();
         let mut list = TopicPartitionList::new();
-        // Up to where it is read: others may write to it faster than an end comes in sight.
-        let mut open = BTreeMap::new();
+        let mut ends = Ends::default();
         for partition in partitions {
             let (low, end) = all
                 .fetch_watermarks(&self.topic, partition, self.patience)
@@ -223,26 +223,19 @@ impl CheckpointTopic {
             if isolation == "read_committed" {
                 self.wait_until_decided(&reader, partition, end)?;
             }
-            if low == end {
-                continue;
+            if ends.add(partition, low, end) {
+                list.add_partition_offset(&self.topic, partition, Offset::Beginning)
+                    .map_err(|error| wrong(&error))?;
             }
-            list.add_partition_offset(&self.topic, partition, Offset::Beginning)
-                .map_err(|error| wrong(&error))?;
-            open.insert(partition, end);
         }
         reader.assign(&list).map_err(|error| wrong(&error))?;
         let mut entries = Entries::new();
         let mut heard = Instant::now();
-        while !open.is_empty() {
+        while !ends.are_reached() {
             match reader.poll(self.patience.min(Duration::from_millis(200))) {
                 Some(Ok(message)) => {
                     heard = Instant::now();
-                    let (partition, offset) = (message.partition(), message.offset());
-                    let Some(end) = open.get(&partition).copied() else { continue };
-                    if offset + 1 >= end {
-                        open.remove(&partition);
-                    }
-                    if offset >= end {
+                    if !ends.take(message.partition(), message.offset()) {
                         continue;
                     }
                     let Some(key) = message.key().and_then(|key| std::str::from_utf8(key).ok())
@@ -258,7 +251,7 @@ impl CheckpointTopic {
                     };
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    open.remove(&partition);
+                    ends.reach(partition);
                 }
                 Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AllBrokersDown)))
                 | None => {

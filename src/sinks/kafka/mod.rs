@@ -28,6 +28,7 @@ use crate::sinks::{BarSink, Commit, SinkError, SinkReport};
 use crate::telemetry::latency::{Latency, Stage};
 
 mod checkpoint_topic;
+pub(crate) mod ends;
 mod producer;
 pub(crate) mod secrets;
 mod settings;

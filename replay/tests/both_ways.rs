@@ -1,0 +1,95 @@
+//! The fast and the careful way of reading a row, whatever it holds.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::sync::Arc;
+
+use barflow_operators::batch::{Feed, IdKind, InputKind, TradeBatch};
+use barflow_operators::trade::Trade;
+use barflow_replay::decode::MARGIN;
+use barflow_replay::rows::{Layout, Output, Quote, RowRules, careful, read_rows};
+use proptest::prelude::*;
+
+/// Rows through the fast path and, one by one, through the careful one.
+fn both_ways(columns: usize, agg: bool, text: &str) -> ((Vec<Trade>, usize), (Vec<Trade>, usize)) {
+    let feed = Arc::new(Feed {
+        instrument: "a:b:C".parse().unwrap(),
+        input: InputKind::Trades,
+        ids: IdKind::Venue,
+        has_aggressor: true,
+    });
+    let layout = if agg { Layout::AggTrades { columns } } else { Layout::Trades { columns } };
+    let rules = RowRules {
+        layout,
+        unit: 1_000_000,
+        market: None,
+        quote: Quote::Product,
+        from: i64::MIN,
+        to: i64::MAX,
+    };
+    let mut bytes = vec![b'7'; MARGIN];
+    bytes.extend_from_slice(text.as_bytes());
+    let end = bytes.len();
+    bytes.resize(end + 2 * MARGIN, b',');
+    let run = |fast: bool| {
+        let mut batch = TradeBatch::with_capacity(Arc::clone(&feed), 8);
+        let (mut rejects, mut ordinal) = (Vec::new(), 1);
+        let source: Arc<str> = "t".into();
+        let mut out = Output {
+            batch: &mut batch,
+            rejects: &mut rejects,
+            source: &source,
+            line: 1,
+            ordinal: &mut ordinal,
+            rows: usize::MAX,
+        };
+        let mut at = MARGIN;
+        if fast {
+            at = read_rows(&rules, &bytes, at, end, &mut out);
+        } else {
+            while at < end {
+                at = careful::read_line(&rules, &bytes, at, end, &mut out);
+            }
+        }
+        assert_eq!(at, end);
+        (batch.iter().collect(), rejects.len())
+    };
+    (run(true), run(false))
+}
+
+proptest! {
+    #[test]
+    fn fast_and_careful_agree_on_every_row(
+        rows in proptest::collection::vec(
+            (
+                "[0-9]{1,18}",
+                "([0-9]{1,9}(\\.[0-9]{0,9})?|[-+.eE0-9]{0,6})",
+                "[0-9]{0,6}\\.?[0-9]{1,9}",
+                "([0-9]{12,14}|[0-9]{0,20}|x)",
+                "(True|False|true|false|TRUE|FALSE|0|1|yes|)",
+                "(\n|\r\n|\n\n|,\n| \n)",
+            ),
+            1..12,
+        ),
+        spot in any::<bool>(),
+        agg in any::<bool>(),
+    ) {
+        let mut text = String::new();
+        for (id, price, qty, time, side, end) in rows {
+            let middle = if agg { format!("{id},{id}") } else { qty.clone() };
+            let best = if spot { ",True" } else { "" };
+            text += &format!("{id},{price},{qty},{middle},{time},{side}{best}{end}");
+        }
+        let columns = if agg { 7 } else { 6 } + usize::from(spot);
+        let (fast, careful) = both_ways(columns, agg, &text);
+        prop_assert_eq!(fast, careful);
+    }
+
+    #[test]
+    fn whatever_the_bytes_nothing_panics_and_every_line_is_accounted_for(
+        bytes in proptest::collection::vec(any::<u8>(), 0..400),
+    ) {
+        let text = String::from_utf8_lossy(&bytes).replace('\u{feff}', "?") + "\n";
+        let (fast, careful) = both_ways(7, false, &text);
+        prop_assert_eq!(fast, careful);
+    }
+}
