@@ -151,6 +151,22 @@ fn a_history_that_waits_for_more_rows_comes_before_live_trades_without_ids() {
 }
 
 #[test]
+fn the_bars_of_a_history_do_not_wait_for_the_first_live_trade() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some((history, _)) = two_days(folder.path(), 600) else { return };
+    let bar = "t=tick,size=50";
+    let expected = replayed(&[&history], "binance:spot:XBTUSD", bar);
+    // Nobody listens there, and the feed tries again for a minute.
+    let mut arguments = vec!["--venue", "binance-spot", "--instrument", "XBTUSD", "--bar", bar];
+    arguments.extend(["--at", "127.0.0.1:9", "--history", history.to_str().unwrap()]);
+    let mut live = Live::start(&arguments);
+    live.wait_for(expected.len());
+    let (code, bars, said) = live.stop();
+    assert_eq!(code, Some(0), "{said}");
+    assert_same(&bars, &expected, &said);
+}
+
+#[test]
 fn what_no_rest_has_is_a_gap_on_the_ledger_and_on_the_bar() {
     let folder = tempfile::tempdir().unwrap();
     let Some((_, day)) = two_days(folder.path(), 12_000) else { return };

@@ -10,7 +10,6 @@ use barflow_operators::intake::Intake;
 use barflow_operators::trade::{Aggressor, Trade};
 use barflow_replay::error::ReplayError;
 use barflow_replay::plan::{InstrumentPlan, Plan, PlanOptions, plan};
-use barflow_replay::rows::Quote;
 use barflow_replay::stream::{InstrumentStream, ReadOptions};
 use barflow_replay::trades_parquet::write::{TradeWriter, WriteOptions};
 
