@@ -45,7 +45,7 @@ mod tests {
         assert!(ends.take(0, 8) && ends.take(0, 9), "its last record");
         assert!(!ends.take(0, 10) && !ends.are_reached());
         // The last one before its end was a mark.
-        assert!(ends.take(1, 3) && !ends.take(1, 6));
+        assert!(ends.take(1, 3) && !ends.take(1, 5));
         assert!(ends.are_reached());
         assert!(ends.add(3, 0, 2));
         ends.reach(3);
