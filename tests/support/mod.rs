@@ -6,6 +6,7 @@ pub mod avro;
 pub mod bars;
 pub mod days;
 pub mod graph_runs;
+pub mod hanging;
 pub mod jobs;
 pub mod kafka;
 pub mod kills;

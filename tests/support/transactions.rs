@@ -72,33 +72,51 @@ pub fn open(broker: &str, topics: &[&str]) -> Vec<Open> {
 
 /// Topic, producer and first offset of every transaction that is open in a partition 0.
 fn begun(broker: &str, topics: &[&str]) -> Vec<(String, i64, i64)> {
-    let mut body = vec![topics.len() as u8 + 1];
+    let mut found = Vec::new();
     for topic in topics {
-        body.push(topic.len() as u8 + 1);
-        body.extend(topic.as_bytes());
-        body.extend([2, 0, 0, 0, 0, 0]);
+        for known in producers(broker, topic) {
+            if known.start >= 0 {
+                found.push(((*topic).to_owned(), known.producer, known.start));
+            }
+        }
     }
-    body.push(0);
+    found
+}
+
+/// What a partition remembers of a producer.
+#[derive(Clone, Debug)]
+pub struct Known {
+    pub producer: i64,
+    pub epoch: i64,
+    pub last_sequence: i64,
+    /// ms since the Unix epoch.
+    pub last_time: i64,
+    /// Offset of the first record of its transaction; negative if none is open.
+    pub start: i64,
+}
+
+/// The producers that partition 0 of a topic remembers.
+pub fn producers(broker: &str, topic: &str) -> Vec<Known> {
+    let mut body = vec![2, topic.len() as u8 + 1];
+    body.extend(topic.as_bytes());
+    body.extend([2, 0, 0, 0, 0, 0, 0]);
     let mut answer = ask(broker, DESCRIBE_PRODUCERS, &body);
     let mut found = Vec::new();
     answer.number(4);
     for _ in 0..answer.length() {
-        let topic = answer.text();
+        answer.text();
         for _ in 0..answer.length() {
             answer.number(4);
             assert_eq!(answer.number(2), 0, "{topic}");
             answer.text();
             for _ in 0..answer.length() {
-                let producer = answer.number(8);
-                // Epoch, last sequence, last time, the coordinator's epoch.
-                for size in [4, 4, 8, 4] {
-                    answer.number(size);
-                }
+                let (producer, epoch) = (answer.number(8), answer.number(4));
+                let (last_sequence, last_time) = (answer.number(4), answer.number(8));
+                // The coordinator's epoch.
+                answer.number(4);
                 let start = answer.number(8);
                 answer.end();
-                if start >= 0 {
-                    found.push((topic.clone(), producer, start));
-                }
+                found.push(Known { producer, epoch, last_sequence, last_time, start });
             }
             answer.end();
         }

@@ -20,7 +20,7 @@ use crate::sinks::SinkError;
 pub(super) const LARGEST_RECORD: &str = "8388608";
 
 /// Between two looks at whether other jobs' transactions have ended.
-const LOOK: Duration = Duration::from_millis(20);
+pub(super) const LOOK: Duration = Duration::from_millis(20);
 
 /// Reads checkpoints back.
 #[derive(Clone)]
@@ -29,7 +29,9 @@ pub struct CheckpointTopic {
     secrets: Secrets,
     brokers: String,
     topic: String,
-    patience: Duration,
+    pub(super) patience: Duration,
+    /// How long a transaction may last.
+    pub(super) longest: Duration,
 }
 
 impl CheckpointTopic {
@@ -40,7 +42,8 @@ impl CheckpointTopic {
     pub fn open(settings: &KafkaSettings) -> Result<Self, SinkError> {
         let (config, secrets) = (settings.reader()?, settings.secrets()?);
         let (brokers, topic) = (settings.brokers.clone(), settings.checkpoint_topic.clone());
-        let opened = Self { config, secrets, brokers, topic, patience: settings.patience };
+        let (patience, longest) = (settings.patience, settings.longest_transaction());
+        let opened = Self { config, secrets, brokers, topic, patience, longest };
         opened.ensure()?;
         Ok(opened)
     }
@@ -53,7 +56,7 @@ impl CheckpointTopic {
     }
 
     /// As [`wrong`](Self::wrong), with what is to be done about it if that is known.
-    fn failed(&self, what: &str, error: &KafkaError) -> SinkError {
+    pub(super) fn failed(&self, what: &str, error: &KafkaError) -> SinkError {
         let hint = match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
                 "\nhint: the user needs the rights Read, Write and Describe on that topic, and \
@@ -156,7 +159,7 @@ impl CheckpointTopic {
         AdminOptions::new().request_timeout(patience).operation_timeout(patience)
     }
 
-    fn consumer(&self, isolation: &str) -> Result<BaseConsumer, SinkError> {
+    pub(super) fn consumer(&self, isolation: &str) -> Result<BaseConsumer, SinkError> {
         self.config
             .clone()
             .set("group.id", "barflow-checkpoints")
@@ -175,8 +178,16 @@ impl CheckpointTopic {
     /// # Errors
     /// When Kafka does not answer.
     pub fn mentioned(&self, wanted: impl Fn(&str) -> bool) -> Result<BTreeSet<String>, SinkError> {
-        let entries = self.read_as("read_uncommitted", wanted)?;
-        Ok(entries.into_keys().collect())
+        Ok(self.newest(wanted)?.into_keys().collect())
+    }
+
+    /// The newest value under each key that `keep` wants, committed, aborted or neither yet. Waits for
+    /// nobody's transaction.
+    ///
+    /// # Errors
+    /// When Kafka does not answer.
+    pub(super) fn newest(&self, keep: impl Fn(&str) -> bool) -> Result<Entries, SinkError> {
+        self.read_as("read_uncommitted", keep)
     }
 
     /// The newest committed value under each key that `keep` wants.

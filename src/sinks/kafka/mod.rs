@@ -29,6 +29,8 @@ use crate::telemetry::latency::{Latency, Stage};
 
 mod checkpoint_topic;
 pub(crate) mod ends;
+mod fences;
+mod hanging;
 mod producer;
 pub(crate) mod secrets;
 mod settings;
@@ -36,8 +38,9 @@ mod topics;
 mod transactions;
 
 pub use self::checkpoint_topic::CheckpointTopic;
+pub use self::fences::Fences;
 pub use self::settings::KafkaSettings;
-pub use self::transactions::{Fences, TransactionalSink};
+pub use self::transactions::TransactionalSink;
 
 /// Writes bars to Kafka.
 pub struct KafkaSink {
@@ -236,6 +239,7 @@ impl KafkaSink {
         if let Some(current) = &current {
             self.producer.send(Outgoing {
                 topic: current,
+                partition: None,
                 key: &current_key(&record),
                 // A tombstone: no bar of that key stands.
                 value: (!record.retracts).then_some(value),
@@ -246,6 +250,7 @@ impl KafkaSink {
         }
         self.producer.send(Outgoing {
             topic: &topic,
+            partition: None,
             key: record.instrument,
             value: Some(value),
             timestamp,

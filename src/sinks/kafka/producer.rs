@@ -22,6 +22,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, Message as _};
 
+use super::hanging::Offsets;
 use super::secrets::Secrets;
 use crate::sinks::SinkError;
 use crate::telemetry::latency::{Stage, VenueLatency};
@@ -35,6 +36,8 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// A bar as a message.
 pub(super) struct Outgoing<'a> {
     pub(super) topic: &'a str,
+    /// None for the one that the key belongs to.
+    pub(super) partition: Option<i32>,
     pub(super) key: &'a str,
     /// None deletes the key from a compacted topic.
     pub(super) value: Option<&'a [u8]>,
@@ -52,6 +55,8 @@ pub(super) type Ticket = Option<(Arc<VenueLatency>, i64)>;
 struct Seen {
     delivered: AtomicU64,
     troubles: Mutex<Troubles>,
+    /// Where messages of transactions came to stand.
+    offsets: Mutex<Offsets>,
 }
 
 #[derive(Clone, Default)]
@@ -74,6 +79,10 @@ impl Seen {
     fn troubles(&self) -> MutexGuard<'_, Troubles> {
         // Nobody panics while holding it, and what it holds is valid at every moment.
         self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn offsets(&self) -> MutexGuard<'_, Offsets> {
+        self.offsets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -127,13 +136,16 @@ impl Remedy {
 }
 
 /// librdkafka's callbacks.
-struct Reports(Arc<Seen>);
+struct Reports {
+    seen: Arc<Seen>,
+    transactional: bool,
+}
 
 impl ClientContext for Reports {
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
         // "All brokers are down" follows the reason and would hide it.
-        let mut troubles = self.0.troubles();
+        let mut troubles = self.seen.troubles();
         if code != RDKafkaErrorCode::AllBrokersDown || troubles.connection.is_none() {
             troubles.connection = Some((code, reason.to_owned()));
         }
@@ -145,14 +157,18 @@ impl ProducerContext for Reports {
 
     fn delivery(&self, result: &DeliveryResult<'_>, ticket: Box<Ticket>) {
         match result {
-            Ok(_) => {
-                self.0.delivered.fetch_add(1, Ordering::Relaxed);
+            Ok(message) => {
+                self.seen.delivered.fetch_add(1, Ordering::Relaxed);
+                if self.transactional {
+                    let (partition, offset) = (message.partition(), message.offset());
+                    self.seen.offsets().note(message.topic(), partition, offset);
+                }
                 if let Some((latency, received)) = *ticket {
                     latency.note(Stage::Acknowledged, received);
                 }
             }
             Err((error, message)) => {
-                self.0.troubles().undelivered.get_or_insert_with(|| Undelivered {
+                self.seen.troubles().undelivered.get_or_insert_with(|| Undelivered {
                     topic: message.topic().to_owned(),
                     key: String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned(),
                     code: error.rdkafka_error_code(),
@@ -193,22 +209,28 @@ impl Producer {
         patience: Duration,
     ) -> Result<Self, SinkError> {
         let seen = Arc::new(Seen::default());
+        let (brokers, transactional) =
+            (brokers.to_owned(), config.get("transactional.id").is_some());
+        let reports = Reports { seen: Arc::clone(&seen), transactional };
         let client =
-            config.create_with_context(Reports(Arc::clone(&seen))).map_err(|error| {
+            config.create_with_context(reports).map_err(|error| {
                 SinkError::Settings(vec![secrets.remove_from(&format!(
                     "librdkafka refused the configuration: {}",
                     cause(&error)
                 ))])
             })?;
         let progress = Progress { delivered: 0, since: Instant::now() };
-        let (brokers, transactional) =
-            (brokers.to_owned(), config.get("transactional.id").is_some());
         Ok(Self { client, seen, brokers, secrets, patience, transactional, sent: 0, progress })
     }
 
     /// How many messages Kafka has confirmed.
     pub(super) fn delivered(&self) -> u64 {
         self.seen.delivered.load(Ordering::Relaxed)
+    }
+
+    /// Where the messages came to stand that were confirmed since the last call.
+    pub(super) fn take_offsets(&self) -> Offsets {
+        std::mem::take(&mut *self.seen.offsets())
     }
 
     /// Asks Kafka about a topic, or about all.
@@ -262,6 +284,9 @@ impl Producer {
                 .headers(outgoing.headers);
         if let Some(value) = outgoing.value {
             record = record.payload(value);
+        }
+        if let Some(partition) = outgoing.partition {
+            record = record.partition(partition);
         }
         if let Some(timestamp) = outgoing.timestamp {
             record = record.timestamp(timestamp);
@@ -336,6 +361,14 @@ impl Producer {
     /// When Kafka does not say that it is committed.
     pub(super) fn commit_transaction(&self) -> Result<(), Fault> {
         self.patiently(|patience| self.client.commit_transaction(patience))
+    }
+
+    /// Ends a transaction of which nothing counts.
+    ///
+    /// # Errors
+    /// When Kafka does not say that it is aborted.
+    pub(super) fn abort_transaction(&self) -> Result<(), Fault> {
+        self.patiently(|patience| self.client.abort_transaction(patience))
     }
 
     /// Asks again for as long as asking again is right.

@@ -253,6 +253,14 @@ impl KafkaSettings {
         Ok(config)
     }
 
+    /// After how long the broker has ended a transaction that nobody ends, as it is set here.
+    pub(super) fn longest_transaction(&self) -> Duration {
+        // What librdkafka takes where nothing is set; what is no number it refuses.
+        let set = self.properties.get("transaction.timeout.ms").and_then(|set| set.parse().ok());
+        // By default the broker looks every ten seconds which of them have lasted too long.
+        Duration::from_millis(set.unwrap_or(60_000)) + Duration::from_secs(15)
+    }
+
     /// What must never be shown.
     pub(super) fn secrets(&self) -> Result<Secrets, SinkError> {
         self.resolve(&|name| std::env::var(name).ok()).map(|(_, secrets)| secrets)

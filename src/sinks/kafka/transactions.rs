@@ -4,6 +4,7 @@
 //!   begin ─► bars ─► bars ─► cut: records, shard ─► drain ─► commit ─► begin …
 //!              └──────────────── any fault ──────────┴─────────┘
 //!                                    │ a new producer of the same id: fences the old one
+//!                                    │ a mark where Kafka has forgotten one (hanging.rs)
 //!                                    ▼ look: is our number in the topic?
 //!                      yes: it was committed        no: it was aborted, send it again
 //! ```
@@ -11,6 +12,7 @@
 //! **Invariant:** what is handed to this sink between two cuts is kept here until the second of
 //! them is known to be committed. A commit whose outcome is unknown is looked up, never guessed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,10 +22,10 @@ use barflow_operators::published::PublishedBar;
 use rdkafka::message::OwnedHeaders;
 
 use super::checkpoint_topic::{CheckpointTopic, LARGEST_RECORD};
+use super::hanging::{self, Mark, NOTHING, Offsets};
 use super::producer::{Fault, Outgoing, Producer};
 use super::{KafkaSettings, KafkaSink};
 use crate::checkpoints::job::{Job, Shard, Writer};
-use crate::checkpoints::saved::{Entries, Saved};
 use crate::checkpoints::settings::{JobSettings, SettingsChanges};
 use crate::fault_point;
 use crate::sinks::{BarSink, Commit, SinkError, SinkReport};
@@ -38,148 +40,34 @@ const INTRODUCTION: Duration = Duration::from_secs(2);
 
 /// What is under way: sent at least once, not known to be committed.
 #[derive(Default)]
-struct Open {
+pub(super) struct Open {
     bars: Vec<(PublishedBar, isize)>,
     records: Option<Vec<Sealed>>,
-    settings: Option<JobSettings>,
+    pub(super) settings: Option<JobSettings>,
     begun: bool,
 }
 
 /// Writes bars and checkpoints of one shard to Kafka.
 pub struct TransactionalSink {
-    sink: KafkaSink,
+    pub(super) sink: KafkaSink,
     settings: KafkaSettings,
     job: Job,
-    shard: usize,
+    pub(super) shard: usize,
     writer: Writer,
     committed: u64,
     bars: u64,
-    open: Open,
+    pub(super) open: Open,
+    /// Where what is open came to stand; of earlier producers.
+    written: Offsets,
+    /// Where the last records stand that are known to be committed.
+    settled: Offsets,
     topic: Arc<CheckpointTopic>,
-    changes: SettingsChanges,
+    pub(super) changes: SettingsChanges,
     latency: Option<Latency>,
 }
 
-/// The shards of a job, all in our hands: nobody else can commit for it any more.
-pub struct Fences {
-    sinks: Vec<TransactionalSink>,
-    topic: Arc<CheckpointTopic>,
-    job: Job,
-}
-
-impl Fences {
-    /// Takes the shards `mine` of a job of `all` shards, and fences what an earlier run had beyond
-    /// those if `surplus` says that it is ours to do. Afterwards no earlier copy can commit.
-    ///
-    /// # Errors
-    /// As [`KafkaSink::open`]; [`SinkError::Fenced`] when another copy begins at the same time.
-    pub fn take(
-        settings: &KafkaSettings,
-        job: &Job,
-        mine: std::ops::Range<usize>,
-        all: usize,
-        latency: Option<&Latency>,
-    ) -> Result<Self, SinkError> {
-        // A producer knows best why nobody answers: a wrong password, a certificate.
-        KafkaSink::connect(settings.clone(), &[])?.producer.metadata(None)?;
-        let topic = Arc::new(CheckpointTopic::open(settings)?);
-        let writer = Writer::here();
-        let changes = SettingsChanges::default();
-        let open = |shard| {
-            let (latency, topic) = (latency.cloned(), Arc::clone(&topic));
-            TransactionalSink::open(settings, job, shard, &writer, latency, topic, changes.clone())
-        };
-        let first = mine.start == 0;
-        let mut sinks: Vec<TransactionalSink> = Vec::new();
-        for shard in mine {
-            // Of two copies that begin at once, the one that lost the first shard must not take
-            // another from the winner: both would end.
-            if let Some(first) = sinks.first_mut() {
-                first.introduce().map_err(|fault| first.lost(fault))?;
-            }
-            sinks.push(open(shard)?);
-        }
-        if first {
-            let prefix = job.shard_key(0);
-            let prefix = &prefix[..prefix.len() - 1];
-            // Not only what is committed: to read that we would have to wait for the end of the very
-            // transactions that we are about to end.
-            let shards = topic.mentioned(|key| key.starts_with(prefix))?;
-            let earlier = shards.iter().filter_map(|key| key[prefix.len()..].parse().ok());
-            for shard in earlier.filter(|shard: &usize| *shard >= all) {
-                // To be fenced it must be opened; it is not written to.
-                drop(open(shard)?);
-            }
-        }
-        Ok(Self { sinks, topic, job: job.clone() })
-    }
-
-    /// Where the job stands. Every process must have taken its shards before.
-    ///
-    /// # Errors
-    /// When Kafka does not answer.
-    pub fn read(&self) -> Result<Entries, SinkError> {
-        self.topic.read(|key| Job::of_key(key).as_ref() == Some(&self.job))
-    }
-
-    /// Forgets where the job stood.
-    ///
-    /// # Errors
-    /// When Kafka does not take it.
-    pub fn reset(&mut self) -> Result<(), SinkError> {
-        let keys: Vec<String> = self
-            .read()?
-            .into_keys()
-            .filter(|key| {
-                !matches!(self.job.parse(key), Some(crate::checkpoints::job::Key::Shard(_)))
-            })
-            .collect();
-        let Some(sink) = self.sinks.first_mut() else { return Ok(()) };
-        sink.forget(&keys)
-    }
-
-    /// Writes down what decides which bars come out.
-    ///
-    /// # Errors
-    /// When Kafka does not take it.
-    pub fn write_settings(&mut self, settings: JobSettings) -> Result<(), SinkError> {
-        let Some(sink) = self.sinks.first_mut().filter(|sink| sink.shard == 0) else {
-            return Ok(());
-        };
-        sink.open.settings = Some(settings);
-        sink.end_transaction(Vec::new())
-    }
-
-    /// Makes sure of all topics; nothing is created where bars of this job once stood.
-    ///
-    /// # Errors
-    /// The topic that is gone, or what Kafka refuses.
-    pub fn prepare_topics(&mut self, saved: &Saved) -> Result<(), SinkError> {
-        for sink in &mut self.sinks {
-            for (instrument, account) in &saved.accounts {
-                for (spec, _) in account.bars().filter(|(_, bars)| *bars > 0) {
-                    // A bar that never had a topic is not missing from one.
-                    sink.sink.needed.extend(sink.sink.template.topic(spec.name(), instrument).ok());
-                }
-            }
-            sink.sink.prepare_known()?;
-        }
-        Ok(())
-    }
-
-    /// Where to put settings that change while the run goes on.
-    pub fn settings_changes(&self) -> SettingsChanges {
-        self.sinks.first().map(|sink| sink.changes.clone()).unwrap_or_default()
-    }
-
-    /// The sinks, one for each shard.
-    pub fn into_sinks(self) -> Vec<Box<dyn BarSink>> {
-        self.sinks.into_iter().map(|sink| Box::new(sink) as Box<dyn BarSink>).collect()
-    }
-}
-
 impl TransactionalSink {
-    fn open(
+    pub(super) fn open(
         settings: &KafkaSettings,
         job: &Job,
         shard: usize,
@@ -199,6 +87,8 @@ impl TransactionalSink {
             committed: 0,
             bars: 0,
             open: Open::default(),
+            written: Offsets::default(),
+            settled: Offsets::default(),
             topic,
             changes,
             latency,
@@ -207,7 +97,8 @@ impl TransactionalSink {
         let start = Instant::now();
         loop {
             let begun = this.sink.producer.init_transactions();
-            match begun.and_then(|()| this.introduce()) {
+            let ended = begun.and_then(|()| this.end_hanging_checkpoints());
+            match ended.and_then(|()| this.introduce()) {
                 Ok(()) => return Ok(this),
                 // Two copies at once make the broker stumble: seen as "unknown broker error" for a
                 // commit that it had made. Whoever gives up then may be the one that won.
@@ -224,7 +115,7 @@ impl TransactionalSink {
     }
 
     /// Why this copy does not even begin.
-    fn lost(&self, fault: Fault) -> SinkError {
+    pub(super) fn lost(&self, fault: Fault) -> SinkError {
         match fault {
             Fault::Failed(error) => error,
             Fault::Fenced => SinkError::Fenced(format!(
@@ -234,7 +125,7 @@ impl TransactionalSink {
         }
     }
 
-    fn introduce(&mut self) -> Result<(), Fault> {
+    pub(super) fn introduce(&mut self) -> Result<(), Fault> {
         let producer = &mut self.sink.producer;
         producer.begin_transaction()?;
         let shard = Shard { writer: self.writer.clone(), committed: self.committed };
@@ -244,7 +135,7 @@ impl TransactionalSink {
     }
 
     /// Ends what is open with these records, however often that has to be tried.
-    fn end_transaction(&mut self, records: Vec<Sealed>) -> Result<(), SinkError> {
+    pub(super) fn end_transaction(&mut self, records: Vec<Sealed>) -> Result<(), SinkError> {
         self.open.records = Some(records);
         if let Err(fault) = self.try_to_end() {
             self.recover(fault)?;
@@ -278,6 +169,8 @@ impl TransactionalSink {
 
     /// What was open is committed.
     fn settle(&mut self) {
+        self.settled.extend(std::mem::take(&mut self.written));
+        self.settled.extend(self.sink.producer.take_offsets());
         self.committed += 1;
         self.bars += self.open.bars.len() as u64;
         self.open = Open::default();
@@ -336,17 +229,24 @@ impl TransactionalSink {
         let mut sink = open_sink(&self.settings, &self.job, self.shard, self.latency.as_ref())?;
         sink.needed.extend(self.sink.needed.union(&self.sink.topics).cloned());
         sink.prepare(&Vec::from_iter(self.sink.topics.iter().cloned()))?;
+        self.written.extend(self.sink.producer.take_offsets());
         self.sink = sink;
         self.open.begun = false;
         self.sink.producer.init_transactions()?;
+        self.end_hanging_checkpoints()?;
         let seen = self.look()?;
-        match seen {
+        let committed = match seen {
             Some(shard) if shard.writer.id != self.writer.id => return Err(Fault::Fenced),
-            Some(shard) if shard.committed == self.committed + 1 => {
-                self.settle();
-                return Ok(());
-            }
-            _ => {}
+            Some(shard) => shard.committed == self.committed + 1,
+            None => false,
+        };
+        if committed {
+            self.settle();
+        }
+        let topics = self.sink.topics.clone();
+        self.end_hanging(&topics)?;
+        if committed {
+            return Ok(());
         }
         if !self.open.bars.is_empty() {
             self.send_bars(0)?;
@@ -357,38 +257,87 @@ impl TransactionalSink {
         }
     }
 
+    fn end_hanging_checkpoints(&mut self) -> Result<(), Fault> {
+        self.end_hanging(&BTreeSet::from([self.settings.checkpoint_topic.clone()]))
+    }
+
+    /// Ends what transactions of our id have left open in these topics.
+    fn end_hanging(&mut self, topics: &BTreeSet<String>) -> Result<(), Fault> {
+        let open = self.topic.open_in(topics, &self.settled)?;
+        let (commits, aborts): (Vec<_>, Vec<_>) =
+            open.into_iter().partition(|open| open.mark == Mark::Commit);
+        self.mark(Mark::Commit, &commits)?;
+        self.mark(Mark::Abort, &aborts)
+    }
+
+    /// Writes a mark into these partitions.
+    pub(super) fn mark(&mut self, mark: Mark, places: &[hanging::Open]) -> Result<(), Fault> {
+        if places.is_empty() {
+            return Ok(());
+        }
+        let producer = &mut self.sink.producer;
+        producer.begin_transaction()?;
+        for place in places {
+            let (topic, partition) = (place.topic.as_str(), place.partition);
+            tracing::info!(job = %self.job, shard = self.shard, "a transaction is open in {topic}, partition {partition}: what is ours of it is ended, {mark:?}");
+            producer.send(Outgoing {
+                topic,
+                partition: Some(partition),
+                key: NOTHING,
+                value: None,
+                timestamp: None,
+                headers: OwnedHeaders::new(),
+                ticket: None,
+            })?;
+        }
+        producer.drain()?;
+        match mark {
+            Mark::Commit => producer.commit_transaction(),
+            Mark::Abort => producer.abort_transaction(),
+        }
+    }
+
     /// Our shard's writer, as committed.
     fn look(&self) -> Result<Option<Shard>, SinkError> {
         let key = self.job.shard_key(self.shard);
-        let entries = self.topic.read(|other| other == key)?;
-        match entries.get(&key).map(|value| open(value)) {
-            None => Ok(None),
-            Some(Ok(shard)) => Ok(Some(shard)),
-            Some(Err(reason)) => Err(SinkError::Refused(format!(
-                "the checkpoint of job \"{}\", record \"{key}\": {reason}",
-                self.job
-            ))),
-        }
+        self.shard_of(self.topic.read(|other| other == key)?.get(&key))
+    }
+
+    fn shard_of(&self, value: Option<&Vec<u8>>) -> Result<Option<Shard>, SinkError> {
+        value.map(|value| open(value)).transpose().map_err(|reason| {
+            let key = self.job.shard_key(self.shard);
+            let job = &self.job;
+            SinkError::Refused(format!(
+                "the checkpoint of job \"{job}\", record \"{key}\": {reason}"
+            ))
+        })
     }
 
     /// The broker ends transactions that take too long in the same way as those of an older copy:
     /// the topic tells which it was.
     fn look_who_fenced(&self) -> Result<(), SinkError> {
         std::thread::sleep(INTRODUCTION);
-        match self.look()? {
-            Some(shard) if shard.writer.id != self.writer.id => Err(SinkError::Fenced(format!(
+        let key = self.job.shard_key(self.shard);
+        let other = |shard: &Shard| shard.writer.id != self.writer.id;
+        // What nobody else has even begun to write need not be waited for: it may be our own
+        // transaction that stands in front of it without an end (hanging.rs).
+        let newest = self.shard_of(self.topic.newest(|other| other == key)?.get(&key))?;
+        let winner = match newest.filter(other) {
+            Some(_) => self.look()?.filter(other),
+            None => None,
+        };
+        if let Some(shard) = winner {
+            return Err(SinkError::Fenced(format!(
                 "another copy of job \"{}\" has taken over: {}",
                 self.job, shard.writer
-            ))),
-            _ => {
-                tracing::warn!(job = %self.job, shard = self.shard, "the broker ended the transaction: it took too long");
-                Ok(())
-            }
+            )));
         }
+        tracing::warn!(job = %self.job, shard = self.shard, "the broker ended the transaction: it took too long");
+        Ok(())
     }
 
     /// Deletes these keys in a transaction of its own.
-    fn forget(&mut self, keys: &[String]) -> Result<(), SinkError> {
+    pub(super) fn forget(&mut self, keys: &[String]) -> Result<(), SinkError> {
         let mut forget = || -> Result<(), Fault> {
             self.sink.producer.begin_transaction()?;
             for key in keys {
@@ -464,6 +413,7 @@ fn send(
 ) -> Result<(), Fault> {
     let outgoing = Outgoing {
         topic: &settings.checkpoint_topic,
+        partition: None,
         key,
         value,
         timestamp: None,

@@ -1,0 +1,141 @@
+//! All shards of a job in one hand: taken at the start, so that no earlier copy commits any more.
+
+use std::sync::Arc;
+
+use super::checkpoint_topic::CheckpointTopic;
+use super::hanging::{Mark, Offsets};
+use super::transactions::TransactionalSink;
+use super::{KafkaSettings, KafkaSink};
+use crate::checkpoints::job::{Job, Writer};
+use crate::checkpoints::saved::{Entries, Saved};
+use crate::checkpoints::settings::{JobSettings, SettingsChanges};
+use crate::sinks::{BarSink, SinkError};
+use crate::telemetry::latency::Latency;
+
+/// The shards of a job, all in our hands: nobody else can commit for it any more.
+pub struct Fences {
+    sinks: Vec<TransactionalSink>,
+    /// Shards that an earlier run had and this one has not.
+    surplus: Vec<TransactionalSink>,
+    topic: Arc<CheckpointTopic>,
+    job: Job,
+}
+
+impl Fences {
+    /// Takes the shards `mine` of a job of `all` shards, and fences what an earlier run had beyond
+    /// those if `surplus` says that it is ours to do. Afterwards no earlier copy can commit.
+    ///
+    /// # Errors
+    /// As [`KafkaSink::open`]; [`SinkError::Fenced`] when another copy begins at the same time.
+    pub fn take(
+        settings: &KafkaSettings,
+        job: &Job,
+        mine: std::ops::Range<usize>,
+        all: usize,
+        latency: Option<&Latency>,
+    ) -> Result<Self, SinkError> {
+        // A producer knows best why nobody answers: a wrong password, a certificate.
+        KafkaSink::connect(settings.clone(), &[])?.producer.metadata(None)?;
+        let topic = Arc::new(CheckpointTopic::open(settings)?);
+        let writer = Writer::here();
+        let changes = SettingsChanges::default();
+        let open = |shard| {
+            let (latency, topic) = (latency.cloned(), Arc::clone(&topic));
+            TransactionalSink::open(settings, job, shard, &writer, latency, topic, changes.clone())
+        };
+        let first = mine.start == 0;
+        let mut surplus = Vec::new();
+        let mut sinks: Vec<TransactionalSink> = Vec::new();
+        for shard in mine {
+            // Of two copies that begin at once, the one that lost the first shard must not take
+            // another from the winner: both would end.
+            if let Some(first) = sinks.first_mut() {
+                first.introduce().map_err(|fault| first.lost(fault))?;
+            }
+            sinks.push(open(shard)?);
+        }
+        if first {
+            let prefix = job.shard_key(0);
+            let prefix = &prefix[..prefix.len() - 1];
+            // Not only what is committed: to read that we would have to wait for the end of the very
+            // transactions that we are about to end.
+            let shards = topic.mentioned(|key| key.starts_with(prefix))?;
+            let earlier = shards.iter().filter_map(|key| key[prefix.len()..].parse().ok());
+            for shard in earlier.filter(|shard: &usize| *shard >= all) {
+                // To be fenced it must be opened.
+                surplus.push(open(shard)?);
+            }
+        }
+        Ok(Self { sinks, surplus, topic, job: job.clone() })
+    }
+
+    /// Where the job stands. Every process must have taken its shards before.
+    ///
+    /// # Errors
+    /// When Kafka does not answer.
+    pub fn read(&self) -> Result<Entries, SinkError> {
+        self.topic.read(|key| Job::of_key(key).as_ref() == Some(&self.job))
+    }
+
+    /// Forgets where the job stood.
+    ///
+    /// # Errors
+    /// When Kafka does not take it.
+    pub fn reset(&mut self) -> Result<(), SinkError> {
+        let keys: Vec<String> = self
+            .read()?
+            .into_keys()
+            .filter(|key| {
+                !matches!(self.job.parse(key), Some(crate::checkpoints::job::Key::Shard(_)))
+            })
+            .collect();
+        let Some(sink) = self.sinks.first_mut() else { return Ok(()) };
+        sink.forget(&keys)
+    }
+
+    /// Writes down what decides which bars come out.
+    ///
+    /// # Errors
+    /// When Kafka does not take it.
+    pub fn write_settings(&mut self, settings: JobSettings) -> Result<(), SinkError> {
+        let Some(sink) = self.sinks.first_mut().filter(|sink| sink.shard == 0) else {
+            return Ok(());
+        };
+        sink.open.settings = Some(settings);
+        sink.end_transaction(Vec::new())
+    }
+
+    /// Makes sure of all topics, and that nothing of an earlier run is open in them; nothing is
+    /// created where bars of this job once stood.
+    ///
+    /// # Errors
+    /// The topic that is gone, or what Kafka refuses.
+    pub fn prepare_topics(&mut self, saved: &Saved) -> Result<(), SinkError> {
+        for sink in &mut self.sinks {
+            for (instrument, account) in &saved.accounts {
+                for (spec, _) in account.bars().filter(|(_, bars)| *bars > 0) {
+                    // A bar that never had a topic is not missing from one.
+                    sink.sink.needed.extend(sink.sink.template.topic(spec.name(), instrument).ok());
+                }
+            }
+            sink.sink.prepare_known()?;
+        }
+        let topics = self.sinks.iter().flat_map(|sink| sink.sink.needed.union(&sink.sink.topics));
+        let open = self.topic.open_in(&topics.cloned().collect(), &Offsets::default())?;
+        for sink in self.sinks.iter_mut().chain(&mut self.surplus) {
+            sink.mark(Mark::Abort, &open).map_err(|fault| sink.lost(fault))?;
+        }
+        self.surplus.clear();
+        Ok(())
+    }
+
+    /// Where to put settings that change while the run goes on.
+    pub fn settings_changes(&self) -> SettingsChanges {
+        self.sinks.first().map(|sink| sink.changes.clone()).unwrap_or_default()
+    }
+
+    /// The sinks, one for each shard.
+    pub fn into_sinks(self) -> Vec<Box<dyn BarSink>> {
+        self.sinks.into_iter().map(|sink| Box::new(sink) as Box<dyn BarSink>).collect()
+    }
+}
