@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use support::kafka::{Broker, broker, committed, delete_topic, unique};
 use support::live::{Venue, barflow, output, replayed, signal, two_days};
 use support::members::{free_addresses, hosts_file};
-use support::transactions::{forgotten, with_own_broker};
+use support::transactions::with_own_broker;
 
 /// How long anything may take before a test fails: far beyond what a slow machine needs.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -117,7 +117,7 @@ impl<'a> Job<'a> {
     fn finish(self, mut running: Process) -> String {
         let wanted = self.expected.len();
         let came = self.wait_for(wanted, &mut running);
-        assert_eq!(came, wanted, "{}", running.said());
+        assert!(came >= wanted, "{came} of {wanted} bars came: {}", running.said());
         signal(&running.child, "TERM");
         let (code, said) = running.finish();
         assert_eq!(code, Some(0), "{said}");
@@ -174,19 +174,13 @@ impl Drop for Process {
 fn goes_on_by_itself(felt: &[&str], harm: impl Fn(&Broker)) {
     with_own_broker(|own| {
         let folder = tempfile::tempdir().unwrap();
-        let Some(job) = Job::new(own, folder.path(), 1, "500") else { return Ok(()) };
+        let Some(job) = Job::new(own, folder.path(), 1, "500") else { return };
         let mut running = job.start("live.log", &[]);
         job.wait_for_the_middle(&mut running);
         harm(own);
-        if job.wait_for(job.expected.len(), &mut running) < job.expected.len() {
-            let found = forgotten(&own.plain, &["barflow.checkpoints", &job.name]);
-            assert!(!found.is_empty(), "{}", running.said());
-            return Err(found);
-        }
         let said = job.finish(running);
         let seen = felt.is_empty() || felt.iter().any(|sign| said.contains(sign));
         assert!(seen, "the harm was not felt: {said}");
-        Ok(())
     });
 }
 

@@ -13,9 +13,10 @@
 //! | the open part begins | what of ours may be open | mark |
 //! |---|---|---|
 //! | behind the last record that we know to be committed | what was given up | abort |
-//! | at that record or before it | what was committed | commit |
+//! | with the first record of the transaction to which that one belongs | that transaction | commit |
+//! | elsewhere before it, with a transaction of somebody else | is seen when that has ended | |
 //!
-//! What others have open looks the same and is not touched: a mark ends what its own producer has open.
+//! What others have open is not touched: a mark ends what its own producer has open.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -30,36 +31,46 @@ use crate::sinks::SinkError;
 /// The key of the records that are sent only for the mark behind them.
 pub(super) const NOTHING: &str = "barflow.nothing";
 
-/// How long another's transaction is waited for where ours can only have been given up: to end that a
-/// second time does no harm.
+/// How long another's transaction is waited for where it does not matter: a mark without anything to end
+/// does no harm.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// The highest offset by topic and partition.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Offsets(BTreeMap<String, BTreeMap<i32, i64>>);
+/// The records of a transaction in a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Span {
+    first: i64,
+    last: i64,
+}
 
-impl Offsets {
+/// Where records of ours came to stand, by topic and partition.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Spans(BTreeMap<String, BTreeMap<i32, Span>>);
+
+impl Spans {
     /// A record that was written.
     pub(super) fn note(&mut self, topic: &str, partition: i32, offset: i64) {
         // Not `entry`: it wants a name of its own for each of many records of few topics.
         if let Some(partitions) = self.0.get_mut(topic) {
-            let highest = partitions.entry(partition).or_insert(offset);
-            *highest = offset.max(*highest);
+            let span = partitions.entry(partition).or_insert(Span { first: offset, last: offset });
+            *span = Span { first: span.first.min(offset), last: span.last.max(offset) };
         } else {
-            self.0.insert(topic.to_owned(), BTreeMap::from([(partition, offset)]));
+            let span = Span { first: offset, last: offset };
+            self.0.insert(topic.to_owned(), BTreeMap::from([(partition, span)]));
         }
     }
 
-    /// Takes those of others as well.
-    pub(super) fn extend(&mut self, others: Self) {
-        for (topic, partitions) in others.0 {
-            for (partition, offset) in partitions {
-                self.note(&topic, partition, offset);
-            }
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// A later transaction, in the partitions that it wrote to.
+    pub(super) fn replace(&mut self, later: Self) {
+        for (topic, partitions) in later.0 {
+            self.0.entry(topic).or_default().extend(partitions);
         }
     }
 
-    fn get(&self, topic: &str, partition: i32) -> Option<i64> {
+    fn get(&self, topic: &str, partition: i32) -> Option<Span> {
         self.0.get(topic)?.get(&partition).copied()
     }
 }
@@ -80,35 +91,36 @@ pub(super) struct Open {
     pub(super) partition: i32,
     /// The mark that what is ours of it needs.
     pub(super) mark: Mark,
+    /// Somebody else's stands in front of what we know to be committed: whether that is
+    /// open as well is not to be seen.
+    hidden: bool,
 }
 
 impl Open {
     /// A partition that is decided up to `decided` and has records up to `end`.
-    fn new(topic: &str, partition: i32, decided: i64, end: i64, settled: &Offsets) -> Option<Self> {
+    fn new(topic: &str, partition: i32, decided: i64, end: i64, settled: &Spans) -> Option<Self> {
         if decided >= end {
             return None;
         }
-        let mark = match settled.get(topic, partition) {
-            Some(committed) if decided <= committed => Mark::Commit,
-            _ => Mark::Abort,
+        let (mark, hidden) = match settled.get(topic, partition) {
+            Some(span) if decided == span.first => (Mark::Commit, false),
+            Some(span) => (Mark::Abort, decided <= span.last),
+            None => (Mark::Abort, false),
         };
-        Some(Self { topic: topic.to_owned(), partition, mark })
+        Some(Self { topic: topic.to_owned(), partition, mark, hidden })
     }
 }
 
 impl CheckpointTopic {
     /// Where in these topics something is open that does not end by itself. `settled`: the last
-    /// records that are known to be committed.
-    ///
-    /// Where a commit would be needed this waits as long as another's transaction can last: the
-    /// record without a value that comes with it is seen by everybody.
+    /// transaction in each that is known to be committed. Waits for others where they hide ours.
     ///
     /// # Errors
     /// When Kafka does not answer.
     pub(super) fn open_in(
         &self,
         topics: &BTreeSet<String>,
-        settled: &Offsets,
+        settled: &Spans,
     ) -> Result<Vec<Open>, SinkError> {
         let failed = |error: &KafkaError| self.failed("cannot be asked about transactions", error);
         let (reader, all) = (self.consumer("read_committed")?, self.consumer("read_uncommitted")?);
@@ -128,8 +140,8 @@ impl CheckpointTopic {
                     Open::new(topic, *partition, *decided, *end, settled)
                 })
                 .collect();
-            let commits = open.iter().any(|open| open.mark == Mark::Commit);
-            let patience = if commits { self.longest } else { GRACE };
+            let hidden = open.iter().any(|open| open.hidden);
+            let patience = if hidden { self.longest } else { GRACE };
             if open.is_empty() || start.elapsed() > patience {
                 return Ok(open);
             }
@@ -179,19 +191,26 @@ mod tests {
 
     #[test]
     fn what_was_committed_is_committed_and_what_was_given_up_aborted() {
-        let mut settled = Offsets::default();
-        settled.note("bars", 0, 7);
-        settled.note("bars", 0, 5);
-        let mut more = Offsets::default();
-        more.note("bars", 1, 3);
-        settled.extend(more);
-        let mark = |partition, decided, end| {
-            Open::new("bars", partition, decided, end, &settled).map(|open| open.mark)
+        let mut settled = Spans::default();
+        assert!(settled.is_empty());
+        settled.note("bars", 0, 1);
+        let mut later = Spans::default();
+        for offset in [6, 7, 5] {
+            later.note("bars", 0, offset);
+        }
+        later.note("bars", 1, 3);
+        settled.replace(later);
+        assert!(!settled.is_empty());
+        let open = |partition, decided, end| {
+            let open = Open::new("bars", partition, decided, end, &settled)?;
+            Some((open.mark, open.hidden))
         };
-        assert_eq!(mark(0, 9, 9), None, "nothing is open");
-        assert_eq!(mark(0, 8, 9), Some(Mark::Abort), "behind the last one committed");
-        assert_eq!(mark(0, 7, 9), Some(Mark::Commit), "the last one committed");
-        assert_eq!(mark(1, 3, 4), Some(Mark::Commit));
-        assert_eq!(mark(2, 0, 4), Some(Mark::Abort), "nothing known");
+        assert_eq!(open(0, 9, 9), None, "nothing is open");
+        assert_eq!(open(0, 8, 9), Some((Mark::Abort, false)), "behind the last one committed");
+        assert_eq!(open(0, 5, 9), Some((Mark::Commit, false)), "the last one committed");
+        assert_eq!(open(0, 6, 9), Some((Mark::Abort, true)), "somebody else amid it");
+        assert_eq!(open(0, 1, 9), Some((Mark::Abort, true)), "somebody else before it");
+        assert_eq!(open(1, 3, 4), Some((Mark::Commit, false)));
+        assert_eq!(open(2, 0, 4), Some((Mark::Abort, false)), "nothing known");
     }
 }

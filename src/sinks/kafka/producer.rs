@@ -22,7 +22,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, Message as _};
 
-use super::hanging::Offsets;
+use super::hanging::Spans;
 use super::secrets::Secrets;
 use crate::sinks::SinkError;
 use crate::telemetry::latency::{Stage, VenueLatency};
@@ -56,7 +56,7 @@ struct Seen {
     delivered: AtomicU64,
     troubles: Mutex<Troubles>,
     /// Where messages of transactions came to stand.
-    offsets: Mutex<Offsets>,
+    written: Mutex<Spans>,
 }
 
 #[derive(Clone, Default)]
@@ -81,8 +81,8 @@ impl Seen {
         self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn offsets(&self) -> MutexGuard<'_, Offsets> {
-        self.offsets.lock().unwrap_or_else(PoisonError::into_inner)
+    fn written(&self) -> MutexGuard<'_, Spans> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -161,7 +161,7 @@ impl ProducerContext for Reports {
                 self.seen.delivered.fetch_add(1, Ordering::Relaxed);
                 if self.transactional {
                     let (partition, offset) = (message.partition(), message.offset());
-                    self.seen.offsets().note(message.topic(), partition, offset);
+                    self.seen.written().note(message.topic(), partition, offset);
                 }
                 if let Some((latency, received)) = *ticket {
                     latency.note(Stage::Acknowledged, received);
@@ -229,8 +229,8 @@ impl Producer {
     }
 
     /// Where the messages came to stand that were confirmed since the last call.
-    pub(super) fn take_offsets(&self) -> Offsets {
-        std::mem::take(&mut *self.seen.offsets())
+    pub(super) fn take_written(&self) -> Spans {
+        std::mem::take(&mut *self.seen.written())
     }
 
     /// Asks Kafka about a topic, or about all.

@@ -22,7 +22,7 @@ use barflow_operators::published::PublishedBar;
 use rdkafka::message::OwnedHeaders;
 
 use super::checkpoint_topic::{CheckpointTopic, LARGEST_RECORD};
-use super::hanging::{self, Mark, NOTHING, Offsets};
+use super::hanging::{self, Mark, NOTHING, Spans};
 use super::producer::{Fault, Outgoing, Producer};
 use super::{KafkaSettings, KafkaSink};
 use crate::checkpoints::job::{Job, Shard, Writer};
@@ -57,10 +57,10 @@ pub struct TransactionalSink {
     committed: u64,
     bars: u64,
     pub(super) open: Open,
-    /// Where what is open came to stand; of earlier producers.
-    written: Offsets,
-    /// Where the last records stand that are known to be committed.
-    settled: Offsets,
+    /// Where what is open came to stand when it was last sent.
+    written: Spans,
+    /// Where the last transaction stands that is known to be committed, for each partition.
+    settled: Spans,
     topic: Arc<CheckpointTopic>,
     pub(super) changes: SettingsChanges,
     latency: Option<Latency>,
@@ -87,8 +87,8 @@ impl TransactionalSink {
             committed: 0,
             bars: 0,
             open: Open::default(),
-            written: Offsets::default(),
-            settled: Offsets::default(),
+            written: Spans::default(),
+            settled: Spans::default(),
             topic,
             changes,
             latency,
@@ -131,6 +131,7 @@ impl TransactionalSink {
         let shard = Shard { writer: self.writer.clone(), committed: self.committed };
         send(producer, &self.settings, &self.job.shard_key(self.shard), Some(&seal(&shard)))?;
         producer.drain()?;
+        drop(producer.take_written());
         producer.commit_transaction()
     }
 
@@ -169,11 +170,19 @@ impl TransactionalSink {
 
     /// What was open is committed.
     fn settle(&mut self) {
-        self.settled.extend(std::mem::take(&mut self.written));
-        self.settled.extend(self.sink.producer.take_offsets());
+        self.note_written();
+        self.settled.replace(std::mem::take(&mut self.written));
         self.committed += 1;
         self.bars += self.open.bars.len() as u64;
         self.open = Open::default();
+    }
+
+    /// Of several attempts only the last can have been committed.
+    fn note_written(&mut self) {
+        let written = self.sink.producer.take_written();
+        if !written.is_empty() {
+            self.written = written;
+        }
     }
 
     fn begin(&mut self) -> Result<(), Fault> {
@@ -229,7 +238,7 @@ impl TransactionalSink {
         let mut sink = open_sink(&self.settings, &self.job, self.shard, self.latency.as_ref())?;
         sink.needed.extend(self.sink.needed.union(&self.sink.topics).cloned());
         sink.prepare(&Vec::from_iter(self.sink.topics.iter().cloned()))?;
-        self.written.extend(self.sink.producer.take_offsets());
+        self.note_written();
         self.sink = sink;
         self.open.begun = false;
         self.sink.producer.init_transactions()?;
@@ -291,6 +300,8 @@ impl TransactionalSink {
             })?;
         }
         producer.drain()?;
+        // Not where bars stand.
+        drop(producer.take_written());
         match mark {
             Mark::Commit => producer.commit_transaction(),
             Mark::Abort => producer.abort_transaction(),
