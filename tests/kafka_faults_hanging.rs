@@ -4,13 +4,15 @@
 
 mod support;
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use support::hanging::{leave_open, without_verification};
-use support::jobs::{Job, Running};
+use support::jobs::{Job, Running, days};
 use support::kafka::{Broker, broker, start, wait_until};
+use support::live::output;
 use support::transactions::open;
 
 const CHECKPOINTS: &str = "barflow.checkpoints";
@@ -139,4 +141,23 @@ fn what_was_committed_stays_committed() {
     other.abort_transaction(LONG).unwrap();
     wait_until_ended(&own.plain, &job);
     job.assert_once();
+}
+
+#[test]
+fn a_record_that_only_ends_a_transaction_is_no_bar() {
+    let Some(kafka) = broker() else { return };
+    let job = Job::new(&kafka.plain, "nothing").quick();
+    let (code, said) = job.run(&[]);
+    assert_eq!(code, Some(0), "{said}");
+    let nothing: BaseProducer =
+        ClientConfig::new().set("bootstrap.servers", &kafka.plain).create().unwrap();
+    let record = BaseRecord::<str, str>::to(&job.topic).key("barflow.nothing");
+    nothing.send(record).map_err(|(error, _)| error).unwrap();
+    nothing.flush(LONG).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let expected = folder.path().join("expected.jsonl");
+    fs::write(&expected, &days().bars).unwrap();
+    let topic = format!("kafka://{}/{}", kafka.plain, job.topic);
+    let diff = output(&["diff", expected.to_str().unwrap(), &topic], None);
+    assert_eq!(diff.status.code(), Some(0), "{}", String::from_utf8_lossy(&diff.stderr));
 }

@@ -29,7 +29,7 @@ use super::checkpoint_topic::{CheckpointTopic, LOOK};
 use crate::sinks::SinkError;
 
 /// The key of the records that are sent only for the mark behind them.
-pub(super) const NOTHING: &str = "barflow.nothing";
+pub(crate) const NOTHING: &str = "barflow.nothing";
 
 /// How long another's transaction is waited for where it does not matter: a mark without anything to end
 /// does no harm.

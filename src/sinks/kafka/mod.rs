@@ -30,7 +30,7 @@ use crate::telemetry::latency::{Latency, Stage};
 mod checkpoint_topic;
 pub(crate) mod ends;
 mod fences;
-mod hanging;
+pub(crate) mod hanging;
 mod producer;
 pub(crate) mod secrets;
 mod settings;

@@ -91,6 +91,8 @@ impl Seen {
 pub(super) enum Fault {
     /// Another producer of the same transactional id has begun, or the broker gave up on us.
     Fenced,
+    /// The broker does not know itself: seen when another producer began just then.
+    Unclear(SinkError),
     /// Anything else.
     Failed(SinkError),
 }
@@ -392,7 +394,10 @@ impl Producer {
         };
         let code = error.rdkafka_error_code();
         let text = format!("kafka at \"{}\": {text}{}", self.brokers, hint(code));
-        Fault::from(self.failure(code, &text))
+        match (self.failure(code, &text), code) {
+            (error, Some(RDKafkaErrorCode::Unknown)) => Fault::Unclear(error),
+            (error, _) => Fault::from(error),
+        }
     }
 
     fn failure(&self, code: Option<RDKafkaErrorCode>, text: &str) -> SinkError {

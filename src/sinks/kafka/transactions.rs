@@ -102,9 +102,10 @@ impl TransactionalSink {
                 Ok(()) => return Ok(this),
                 // Two copies at once make the broker stumble: seen as "unknown broker error" for a
                 // commit that it had made. Whoever gives up then may be the one that won.
-                Err(Fault::Failed(SinkError::Unavailable(reason)))
-                    if start.elapsed() < settings.patience =>
-                {
+                Err(
+                    Fault::Unclear(SinkError::Unavailable(reason))
+                    | Fault::Failed(SinkError::Unavailable(reason)),
+                ) if start.elapsed() < settings.patience => {
                     tracing::warn!(job = %job, shard, "{reason}; tried again");
                     std::thread::sleep(PAUSE);
                     this.sink = open_sink(settings, job, shard, this.latency.as_ref())?;
@@ -117,7 +118,7 @@ impl TransactionalSink {
     /// Why this copy does not even begin.
     pub(super) fn lost(&self, fault: Fault) -> SinkError {
         match fault {
-            Fault::Failed(error) => error,
+            Fault::Failed(error) | Fault::Unclear(error) => error,
             Fault::Fenced => SinkError::Fenced(format!(
                 "another copy of job \"{}\" began at the same time and goes on",
                 self.job
@@ -206,7 +207,7 @@ impl TransactionalSink {
     /// Goes on after a fault, or says why that cannot be.
     fn recover(&mut self, mut fault: Fault) -> Result<(), SinkError> {
         let start = Instant::now();
-        let mut attempt = 0;
+        let mut attempt: u32 = 0;
         loop {
             attempt += 1;
             match fault {
@@ -214,14 +215,23 @@ impl TransactionalSink {
                 Fault::Failed(error @ (SinkError::Refused(_) | SinkError::Settings(_))) => {
                     return Err(error);
                 }
+                Fault::Failed(error) | Fault::Unclear(error)
+                    if start.elapsed() > self.settings.recovery =>
+                {
+                    return Err(error);
+                }
                 Fault::Failed(error) => {
-                    if start.elapsed() > self.settings.recovery {
-                        return Err(error);
-                    }
-                    tracing::warn!(job = %self.job, shard = self.shard, attempt, "{error}; the transaction is tried again");
+                    self.say(attempt, &error);
                     std::thread::sleep(PAUSE);
                 }
-                Fault::Fenced => self.look_who_fenced()?,
+                Fault::Unclear(error) => {
+                    self.look_for_winner()?;
+                    self.say(attempt, &error);
+                }
+                Fault::Fenced => {
+                    self.look_for_winner()?;
+                    tracing::warn!(job = %self.job, shard = self.shard, "the broker ended the transaction: it took too long");
+                }
             }
             match self.try_again() {
                 Ok(()) => {
@@ -324,9 +334,13 @@ impl TransactionalSink {
         })
     }
 
+    fn say(&self, attempt: u32, error: &SinkError) {
+        tracing::warn!(job = %self.job, shard = self.shard, attempt, "{error}; the transaction is tried again");
+    }
+
     /// The broker ends transactions that take too long in the same way as those of an older copy:
-    /// the topic tells which it was.
-    fn look_who_fenced(&self) -> Result<(), SinkError> {
+    /// the topic tells whether another one has taken over.
+    fn look_for_winner(&self) -> Result<(), SinkError> {
         std::thread::sleep(INTRODUCTION);
         let key = self.job.shard_key(self.shard);
         let other = |shard: &Shard| shard.writer.id != self.writer.id;
@@ -343,7 +357,6 @@ impl TransactionalSink {
                 self.job, shard.writer
             )));
         }
-        tracing::warn!(job = %self.job, shard = self.shard, "the broker ended the transaction: it took too long");
         Ok(())
     }
 
@@ -358,7 +371,7 @@ impl TransactionalSink {
             self.sink.producer.commit_transaction()
         };
         forget().map_err(|fault| match fault {
-            Fault::Failed(error) => error,
+            Fault::Failed(error) | Fault::Unclear(error) => error,
             Fault::Fenced => SinkError::Fenced("another copy has begun".to_owned()),
         })
     }
