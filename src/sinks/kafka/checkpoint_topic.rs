@@ -48,7 +48,7 @@ impl CheckpointTopic {
         Ok(opened)
     }
 
-    fn wrong(&self, what: &str, reason: &dyn std::fmt::Display) -> SinkError {
+    pub(super) fn wrong(&self, what: &str, reason: &dyn std::fmt::Display) -> SinkError {
         SinkError::Unavailable(self.secrets.remove_from(&format!(
             "the checkpoint topic \"{}\" at \"{}\" {what}: {reason}",
             self.topic, self.brokers

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::checkpoint_topic::CheckpointTopic;
-use super::hanging::{Mark, Spans};
 use super::transactions::TransactionalSink;
 use super::{KafkaSettings, KafkaSink};
 use crate::checkpoints::job::{Job, Writer};
@@ -121,9 +120,9 @@ impl Fences {
             sink.sink.prepare_known()?;
         }
         let topics = self.sinks.iter().flat_map(|sink| sink.sink.needed.union(&sink.sink.topics));
-        let open = self.topic.open_in(&topics.cloned().collect(), &Spans::default())?;
+        let open = self.topic.open_in(&topics.cloned().collect())?;
         for sink in self.sinks.iter_mut().chain(&mut self.surplus) {
-            sink.mark(Mark::Abort, &open).map_err(|fault| sink.lost(fault))?;
+            sink.abort_in(&open).map_err(|fault| sink.lost(fault))?;
         }
         self.surplus.clear();
         Ok(())

@@ -31,10 +31,12 @@ mod checkpoint_topic;
 pub(crate) mod ends;
 mod fences;
 pub(crate) mod hanging;
+mod outcome;
 mod producer;
 pub(crate) mod secrets;
 mod settings;
 mod topics;
+mod transaction;
 mod transactions;
 
 pub use self::checkpoint_topic::CheckpointTopic;
@@ -194,10 +196,6 @@ impl KafkaSink {
             .topic(&bar.spec, &bar.feed.instrument)
             .map_err(|problem| SinkError::Settings(vec![problem]))?;
         let current = self.settings.current.then(|| current_of(&topic));
-        let topics: Vec<String> = current.iter().cloned().chain([topic.clone()]).collect();
-        if !topics.iter().all(|topic| self.topics.contains(topic)) {
-            self.prepare(&topics)?;
-        }
         let route = Route { topic: topic.into(), current: current.map(Into::into) };
         self.routes.insert(key, route.clone());
         Ok(route)
@@ -212,7 +210,33 @@ impl KafkaSink {
 
     /// A bar that stands (+1), or no longer does (−1), for both kinds of topics.
     fn publish(&mut self, bar: &PublishedBar, diff: isize) -> Result<(), SinkError> {
+        for (topic, part) in self.topics_of(bar)? {
+            self.publish_in(bar, diff, &topic, part)?;
+        }
+        Ok(())
+    }
+
+    /// Where a bar goes, in order.
+    fn topics_of(
+        &mut self,
+        bar: &PublishedBar,
+    ) -> Result<impl Iterator<Item = (Arc<str>, Part)> + use<>, SinkError> {
         let Route { topic, current } = self.route(bar)?;
+        let current = current.map(|current| (current, Part::Current));
+        Ok(current.into_iter().chain([(topic, Part::Series)]))
+    }
+
+    /// A bar for one topic.
+    fn publish_in(
+        &mut self,
+        bar: &PublishedBar,
+        diff: isize,
+        topic: &str,
+        part: Part,
+    ) -> Result<(), SinkError> {
+        if !self.topics.contains(topic) {
+            self.prepare(&[topic.to_owned()])?;
+        }
         let record = BarRecord::of(bar, diff);
         let digest = hex_digest(record.state_digest);
         let headers = [
@@ -233,26 +257,24 @@ impl KafkaSink {
                 record.seq, record.instrument, record.spec
             ))
         })?;
+        let timestamp = Some(milliseconds(record.close_time));
+        if part == Part::Current {
+            let key = current_key(&record);
+            // A tombstone: no bar of that key stands.
+            let value = (!record.retracts).then_some(value);
+            let (partition, ticket) = (None, None);
+            let outgoing =
+                Outgoing { topic, partition, key: &key, value, timestamp, headers, ticket };
+            return self.producer.send(outgoing);
+        }
         let latency = self.latency.as_ref().filter(|_| bar.received != 0);
         let ticket = latency.map(|latency| (latency.venue(record.venue), bar.received));
-        let timestamp = Some(milliseconds(record.close_time));
-        if let Some(current) = &current {
-            self.producer.send(Outgoing {
-                topic: current,
-                partition: None,
-                key: &current_key(&record),
-                // A tombstone: no bar of that key stands.
-                value: (!record.retracts).then_some(value),
-                timestamp,
-                headers: headers.clone(),
-                ticket: None,
-            })?;
-        }
+        let (partition, key, value) = (None, record.instrument, Some(value));
         self.producer.send(Outgoing {
-            topic: &topic,
-            partition: None,
-            key: record.instrument,
-            value: Some(value),
+            topic,
+            partition,
+            key,
+            value,
             timestamp,
             headers,
             ticket,
@@ -262,6 +284,15 @@ impl KafkaSink {
         }
         Ok(())
     }
+}
+
+/// Which of a bar's topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// What stands now, by key.
+    Current,
+    /// Everything ever said, in order.
+    Series,
 }
 
 impl BarSink for KafkaSink {

@@ -22,7 +22,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, Message as _};
 
-use super::hanging::Spans;
+use super::outcome::Place;
 use super::secrets::Secrets;
 use crate::sinks::SinkError;
 use crate::telemetry::latency::{Stage, VenueLatency};
@@ -55,8 +55,8 @@ pub(super) type Ticket = Option<(Arc<VenueLatency>, i64)>;
 struct Seen {
     delivered: AtomicU64,
     troubles: Mutex<Troubles>,
-    /// Where messages of transactions came to stand.
-    written: Mutex<Spans>,
+    /// Where the messages of the transaction came to stand, in the order in which they were sent.
+    places: Mutex<Vec<Option<Place>>>,
 }
 
 #[derive(Clone, Default)]
@@ -81,8 +81,8 @@ impl Seen {
         self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn written(&self) -> MutexGuard<'_, Spans> {
-        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    fn places(&self) -> MutexGuard<'_, Vec<Option<Place>>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -137,6 +137,13 @@ impl Remedy {
     }
 }
 
+/// What librdkafka gives back with the report on a message.
+struct Mail {
+    ticket: Ticket,
+    /// Its place among those of its transaction.
+    number: usize,
+}
+
 /// librdkafka's callbacks.
 struct Reports {
     seen: Arc<Seen>,
@@ -155,17 +162,21 @@ impl ClientContext for Reports {
 }
 
 impl ProducerContext for Reports {
-    type DeliveryOpaque = Box<Ticket>;
+    type DeliveryOpaque = Box<Mail>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, ticket: Box<Ticket>) {
+    fn delivery(&self, result: &DeliveryResult<'_>, mail: Box<Mail>) {
         match result {
             Ok(message) => {
                 self.seen.delivered.fetch_add(1, Ordering::Relaxed);
                 if self.transactional {
                     let (partition, offset) = (message.partition(), message.offset());
-                    self.seen.written().note(message.topic(), partition, offset);
+                    let mut places = self.seen.places();
+                    if places.len() <= mail.number {
+                        places.resize(mail.number + 1, None);
+                    }
+                    places[mail.number] = Some(Place { partition, offset });
                 }
-                if let Some((latency, received)) = *ticket {
+                if let Some((latency, received)) = mail.ticket {
                     latency.note(Stage::Acknowledged, received);
                 }
             }
@@ -190,6 +201,8 @@ pub(super) struct Producer {
     patience: Duration,
     transactional: bool,
     sent: u64,
+    /// Messages of the transaction.
+    number: usize,
     progress: Progress,
 }
 
@@ -222,7 +235,17 @@ impl Producer {
                 ))])
             })?;
         let progress = Progress { delivered: 0, since: Instant::now() };
-        Ok(Self { client, seen, brokers, secrets, patience, transactional, sent: 0, progress })
+        Ok(Self {
+            client,
+            seen,
+            brokers,
+            secrets,
+            patience,
+            transactional,
+            sent: 0,
+            number: 0,
+            progress,
+        })
     }
 
     /// How many messages Kafka has confirmed.
@@ -230,9 +253,11 @@ impl Producer {
         self.seen.delivered.load(Ordering::Relaxed)
     }
 
-    /// Where the messages came to stand that were confirmed since the last call.
-    pub(super) fn take_written(&self) -> Spans {
-        std::mem::take(&mut *self.seen.written())
+    /// Where the messages of the transaction came to stand, in the order in which they were sent: those up
+    /// to the first that is not confirmed.
+    pub(super) fn take_places(&self) -> Vec<Place> {
+        let places = std::mem::take(&mut *self.seen.places());
+        places.into_iter().map_while(|place| place).collect()
     }
 
     /// Asks Kafka about a topic, or about all.
@@ -280,8 +305,9 @@ impl Producer {
             // Nothing was asked of Kafka until now, so it has not been silent.
             self.progress.since = Instant::now();
         }
-        let mut record: BaseRecord<'_, str, [u8], Box<Ticket>> =
-            BaseRecord::with_opaque_to(outgoing.topic, Box::new(outgoing.ticket))
+        let mail = Mail { ticket: outgoing.ticket, number: self.number };
+        let mut record: BaseRecord<'_, str, [u8], Box<Mail>> =
+            BaseRecord::with_opaque_to(outgoing.topic, Box::new(mail))
                 .key(outgoing.key)
                 .headers(outgoing.headers);
         if let Some(value) = outgoing.value {
@@ -311,6 +337,7 @@ impl Producer {
             }
         }
         self.sent += 1;
+        self.number += 1;
         if self.sent.is_multiple_of(SENDS_PER_POLL) {
             self.client.poll(Duration::ZERO);
             self.check()?;
@@ -353,7 +380,9 @@ impl Producer {
     ///
     /// # Errors
     /// When the last one did not end well.
-    pub(super) fn begin_transaction(&self) -> Result<(), Fault> {
+    pub(super) fn begin_transaction(&mut self) -> Result<(), Fault> {
+        self.number = 0;
+        self.seen.places().clear();
         self.client.begin_transaction().map_err(|error| self.fault(&error))
     }
 

@@ -4,13 +4,14 @@
 //!   begin ─► bars ─► bars ─► cut: records, shard ─► drain ─► commit ─► begin …
 //!              └──────────────── any fault ──────────┴─────────┘
 //!                                    │ a new producer of the same id: fences the old one
-//!                                    │ a mark where Kafka has forgotten one (hanging.rs)
-//!                                    ▼ look: is our number in the topic?
-//!                      yes: it was committed        no: it was aborted, send it again
+//!                                    │ what Kafka has forgotten to end is aborted (hanging.rs)
+//!                                    ▼ look what counts of this one and the last (outcome.rs)
+//!                        everything: it was committed       the rest is sent again
 //! ```
 //!
-//! **Invariant:** what is handed to this sink between two cuts is kept here until the second of
-//! them is known to be committed. A commit whose outcome is unknown is looked up, never guessed.
+//! **Invariant:** what is handed to this sink between two cuts is kept here until the *third* of
+//! them is known to be committed: Kafka may confirm a commit and lose its marks all the same. A commit whose
+//! outcome is unknown is looked up, never guessed.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,15 +19,15 @@ use std::time::{Duration, Instant};
 
 use barflow_operators::checkpoint::account::Sealed;
 use barflow_operators::checkpoint::envelope::{open, seal};
-use barflow_operators::published::PublishedBar;
 use rdkafka::message::OwnedHeaders;
 
 use super::checkpoint_topic::{CheckpointTopic, LARGEST_RECORD};
-use super::hanging::{self, Mark, NOTHING, Spans};
+use super::hanging::{self, NOTHING};
 use super::producer::{Fault, Outgoing, Producer};
+use super::transaction::{Message, Transaction};
 use super::{KafkaSettings, KafkaSink};
 use crate::checkpoints::job::{Job, Shard, Writer};
-use crate::checkpoints::settings::{JobSettings, SettingsChanges};
+use crate::checkpoints::settings::SettingsChanges;
 use crate::fault_point;
 use crate::sinks::{BarSink, Commit, SinkError, SinkReport};
 use crate::telemetry::latency::Latency;
@@ -38,15 +39,6 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// who it is.
 const INTRODUCTION: Duration = Duration::from_secs(2);
 
-/// What is under way: sent at least once, not known to be committed.
-#[derive(Default)]
-pub(super) struct Open {
-    bars: Vec<(PublishedBar, isize)>,
-    records: Option<Vec<Sealed>>,
-    pub(super) settings: Option<JobSettings>,
-    begun: bool,
-}
-
 /// Writes bars and checkpoints of one shard to Kafka.
 pub struct TransactionalSink {
     pub(super) sink: KafkaSink,
@@ -56,11 +48,12 @@ pub struct TransactionalSink {
     writer: Writer,
     committed: u64,
     bars: u64,
-    pub(super) open: Open,
-    /// Where what is open came to stand when it was last sent.
-    written: Spans,
-    /// Where the last transaction stands that is known to be committed, for each partition.
-    settled: Spans,
+    /// What is under way: sent at least once, not known to be committed.
+    pub(super) open: Transaction,
+    /// Whether the producer has begun with it.
+    begun: bool,
+    /// What was committed last.
+    last: Transaction,
     topic: Arc<CheckpointTopic>,
     pub(super) changes: SettingsChanges,
     latency: Option<Latency>,
@@ -86,9 +79,9 @@ impl TransactionalSink {
             writer: writer.clone(),
             committed: 0,
             bars: 0,
-            open: Open::default(),
-            written: Spans::default(),
-            settled: Spans::default(),
+            open: Transaction::default(),
+            begun: false,
+            last: Transaction::default(),
             topic,
             changes,
             latency,
@@ -132,7 +125,6 @@ impl TransactionalSink {
         let shard = Shard { writer: self.writer.clone(), committed: self.committed };
         send(producer, &self.settings, &self.job.shard_key(self.shard), Some(&seal(&shard)))?;
         producer.drain()?;
-        drop(producer.take_written());
         producer.commit_transaction()
     }
 
@@ -150,7 +142,7 @@ impl TransactionalSink {
         self.begin()?;
         fault_point!("before-records");
         let producer = &mut self.sink.producer;
-        for sealed in self.open.records.iter().flatten() {
+        for sealed in self.open.owed.iter().chain(self.open.records.iter().flatten()) {
             let key = self.job.record_key(&sealed.key);
             send(producer, &self.settings, &key, Some(&sealed.bytes))?;
         }
@@ -162,6 +154,7 @@ impl TransactionalSink {
         send(producer, &self.settings, &self.job.shard_key(self.shard), Some(&seal(&shard)))?;
         fault_point!("before-drain");
         producer.drain()?;
+        self.open.complete(producer.take_places());
         fault_point!("before-commit");
         producer.commit_transaction()?;
         fault_point!("after-commit");
@@ -171,25 +164,17 @@ impl TransactionalSink {
 
     /// What was open is committed.
     fn settle(&mut self) {
-        self.note_written();
-        self.settled.replace(std::mem::take(&mut self.written));
         self.committed += 1;
-        self.bars += self.open.bars.len() as u64;
-        self.open = Open::default();
-    }
-
-    /// Of several attempts only the last can have been committed.
-    fn note_written(&mut self) {
-        let written = self.sink.producer.take_written();
-        if !written.is_empty() {
-            self.written = written;
-        }
+        self.bars += self.open.bars();
+        self.last = std::mem::take(&mut self.open);
+        self.begun = false;
     }
 
     fn begin(&mut self) -> Result<(), Fault> {
-        if !self.open.begun {
+        if !self.begun {
             self.sink.producer.begin_transaction()?;
-            self.open.begun = true;
+            self.begun = true;
+            self.open.begin();
             fault_point!("after-begin");
         }
         Ok(())
@@ -197,8 +182,8 @@ impl TransactionalSink {
 
     fn send_bars(&mut self, from: usize) -> Result<(), Fault> {
         self.begin()?;
-        for (bar, diff) in &self.open.bars[from..] {
-            self.sink.publish(bar, *diff)?;
+        for Message { bar, diff, topic, part, .. } in &self.open.messages[from..] {
+            self.sink.publish_in(bar, *diff, topic, *part)?;
         }
         fault_point!("after-bars");
         Ok(())
@@ -248,26 +233,16 @@ impl TransactionalSink {
         let mut sink = open_sink(&self.settings, &self.job, self.shard, self.latency.as_ref())?;
         sink.needed.extend(self.sink.needed.union(&self.sink.topics).cloned());
         sink.prepare(&Vec::from_iter(self.sink.topics.iter().cloned()))?;
-        self.note_written();
         self.sink = sink;
-        self.open.begun = false;
+        self.begun = false;
         self.sink.producer.init_transactions()?;
         self.end_hanging_checkpoints()?;
-        let seen = self.look()?;
-        let committed = match seen {
-            Some(shard) if shard.writer.id != self.writer.id => return Err(Fault::Fenced),
-            Some(shard) => shard.committed == self.committed + 1,
-            None => false,
-        };
-        if committed {
-            self.settle();
-        }
         let topics = self.sink.topics.clone();
         self.end_hanging(&topics)?;
-        if committed {
+        if self.keep_uncounted()? {
             return Ok(());
         }
-        if !self.open.bars.is_empty() {
+        if !self.open.messages.is_empty() {
             self.send_bars(0)?;
         }
         match self.open.records {
@@ -276,32 +251,67 @@ impl TransactionalSink {
         }
     }
 
+    /// Finds out what counts, and leaves in hand what has to be sent again; whether that is nothing,
+    /// because the commit was made.
+    fn keep_uncounted(&mut self) -> Result<bool, Fault> {
+        let number = match self.look()? {
+            Some(shard) if shard.writer.id == self.writer.id => shard.committed,
+            // Not even our introduction counts: another's does, or Kafka has lost ours.
+            _ if self.winner()?.is_some() => return Err(Fault::Fenced),
+            _ => 0,
+        };
+        // Of the checkpoint the number tells, of the bars where they stand.
+        let committed = self.open.is_complete() && number == self.committed + 1;
+        let last = self.topic.counted(&self.last.spans())?;
+        let open = self.topic.counted(&self.open.spans())?;
+        let (Some(last), Some(open)) = (last, open) else {
+            tracing::warn!(job = %self.job, shard = self.shard, "whether Kafka has lost bars of the last commit cannot be seen: that needs the right Read on the topics of bars");
+            if committed {
+                self.settle();
+            }
+            return Ok(committed);
+        };
+        let mut before = std::mem::take(&mut self.last);
+        before.keep_uncounted(&last);
+        let records = number < self.committed;
+        let lost = records || !before.messages.is_empty();
+        if committed && !lost && self.open.counts_in(&open) {
+            self.settle();
+            return Ok(true);
+        }
+        let bars = self.open.bars();
+        self.open.keep_uncounted(&open);
+        self.bars += bars - self.open.bars();
+        if lost {
+            let bars = before.messages.len();
+            tracing::warn!(job = %self.job, shard = self.shard, bars, "Kafka had confirmed a commit and lost it: sent again");
+            self.open.owe(before, records);
+        }
+        Ok(false)
+    }
+
     fn end_hanging_checkpoints(&mut self) -> Result<(), Fault> {
         self.end_hanging(&BTreeSet::from([self.settings.checkpoint_topic.clone()]))
     }
 
     /// Ends what transactions of our id have left open in these topics.
     fn end_hanging(&mut self, topics: &BTreeSet<String>) -> Result<(), Fault> {
-        let open = self.topic.open_in(topics, &self.settled)?;
-        let (commits, aborts): (Vec<_>, Vec<_>) =
-            open.into_iter().partition(|open| open.mark == Mark::Commit);
-        self.mark(Mark::Commit, &commits)?;
-        self.mark(Mark::Abort, &aborts)
+        let open = self.topic.open_in(topics)?;
+        self.abort_in(&open)
     }
 
-    /// Writes a mark into these partitions.
-    pub(super) fn mark(&mut self, mark: Mark, places: &[hanging::Open]) -> Result<(), Fault> {
+    /// Writes a mark into these partitions: what we have open there is aborted.
+    pub(super) fn abort_in(&mut self, places: &[hanging::Open]) -> Result<(), Fault> {
         if places.is_empty() {
             return Ok(());
         }
         let producer = &mut self.sink.producer;
         producer.begin_transaction()?;
-        for place in places {
-            let (topic, partition) = (place.topic.as_str(), place.partition);
-            tracing::info!(job = %self.job, shard = self.shard, "a transaction is open in {topic}, partition {partition}: what is ours of it is ended, {mark:?}");
+        for hanging::Open { topic, partition } in places {
+            tracing::info!(job = %self.job, shard = self.shard, "a transaction is open in {topic}, partition {partition}: what is ours of it is aborted");
             producer.send(Outgoing {
                 topic,
-                partition: Some(partition),
+                partition: Some(*partition),
                 key: NOTHING,
                 value: None,
                 timestamp: None,
@@ -310,12 +320,7 @@ impl TransactionalSink {
             })?;
         }
         producer.drain()?;
-        // Not where bars stand.
-        drop(producer.take_written());
-        match mark {
-            Mark::Commit => producer.commit_transaction(),
-            Mark::Abort => producer.abort_transaction(),
-        }
+        producer.abort_transaction()
     }
 
     /// Our shard's writer, as committed.
@@ -342,22 +347,26 @@ impl TransactionalSink {
     /// the topic tells whether another one has taken over.
     fn look_for_winner(&self) -> Result<(), SinkError> {
         std::thread::sleep(INTRODUCTION);
+        match self.winner()? {
+            None => Ok(()),
+            Some(shard) => Err(SinkError::Fenced(format!(
+                "another copy of job \"{}\" has taken over: {}",
+                self.job, shard.writer
+            ))),
+        }
+    }
+
+    /// Another copy that has written its name behind ours.
+    fn winner(&self) -> Result<Option<Shard>, SinkError> {
         let key = self.job.shard_key(self.shard);
         let other = |shard: &Shard| shard.writer.id != self.writer.id;
         // What nobody else has even begun to write need not be waited for: it may be our own
         // transaction that stands in front of it without an end (hanging.rs).
         let newest = self.shard_of(self.topic.newest(|other| other == key)?.get(&key))?;
-        let winner = match newest.filter(other) {
-            Some(_) => self.look()?.filter(other),
-            None => None,
-        };
-        if let Some(shard) = winner {
-            return Err(SinkError::Fenced(format!(
-                "another copy of job \"{}\" has taken over: {}",
-                self.job, shard.writer
-            )));
+        match newest.filter(other) {
+            Some(_) => Ok(self.look()?.filter(other)),
+            None => Ok(None),
         }
-        Ok(())
     }
 
     /// Deletes these keys in a transaction of its own.
@@ -379,9 +388,13 @@ impl TransactionalSink {
 
 impl BarSink for TransactionalSink {
     fn commit(&mut self, commit: &Commit) -> Result<(), SinkError> {
-        let from = self.open.bars.len();
-        self.open.bars.extend_from_slice(&commit.bars);
-        if self.open.bars.len() > from
+        let from = self.open.messages.len();
+        for (bar, diff) in &commit.bars {
+            for (topic, part) in self.sink.topics_of(bar)? {
+                self.open.messages.push(Message::new(bar.clone(), *diff, topic, part));
+            }
+        }
+        if self.open.messages.len() > from
             && let Err(fault) = self.send_bars(from)
         {
             self.recover(fault)?;

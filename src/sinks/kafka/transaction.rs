@@ -1,0 +1,186 @@
+//! What a transaction holds, and what of it has to be sent again.
+
+use std::sync::Arc;
+
+use barflow_operators::checkpoint::account::Sealed;
+use barflow_operators::published::PublishedBar;
+
+use super::Part;
+use super::outcome::{Counted, Place, Spans};
+use crate::checkpoints::settings::JobSettings;
+
+/// A bar for one topic.
+#[derive(Clone, Debug)]
+pub(super) struct Message {
+    pub(super) bar: PublishedBar,
+    pub(super) diff: isize,
+    pub(super) topic: Arc<str>,
+    pub(super) part: Part,
+    /// Already said to be committed: it is not counted a second time.
+    again: bool,
+}
+
+impl Message {
+    pub(super) fn new(bar: PublishedBar, diff: isize, topic: Arc<str>, part: Part) -> Self {
+        Self { bar, diff, topic, part, again: false }
+    }
+}
+
+/// A transaction of bars and checkpoint: being filled, being committed, or committed last.
+#[derive(Debug, Default)]
+pub(super) struct Transaction {
+    pub(super) messages: Vec<Message>,
+    /// Records of an earlier one that were lost.
+    pub(super) owed: Vec<Sealed>,
+    /// Those of the cut with which this one ends, once that has come.
+    pub(super) records: Option<Vec<Sealed>>,
+    pub(super) settings: Option<JobSettings>,
+    /// Where the messages came to stand, once all of them are confirmed and a commit is about to be
+    /// asked for; before that nothing of it can count.
+    places: Option<Vec<Place>>,
+}
+
+impl Transaction {
+    /// How many bars it adds to those of the run.
+    pub(super) fn bars(&self) -> u64 {
+        let new = |message: &&Message| message.part == Part::Series && !message.again;
+        self.messages.iter().filter(new).count() as u64
+    }
+
+    /// Everything stands in Kafka, the messages here.
+    pub(super) fn complete(&mut self, places: Vec<Place>) {
+        self.places = Some(places);
+    }
+
+    /// It is sent once more.
+    pub(super) fn begin(&mut self) {
+        self.places = None;
+    }
+
+    /// Whether a commit may have been made.
+    pub(super) fn is_complete(&self) -> bool {
+        self.places.is_some()
+    }
+
+    /// Where its bars stand.
+    pub(super) fn spans(&self) -> Spans {
+        let mut spans = Spans::default();
+        for (message, place) in self.messages.iter().zip(self.places.iter().flatten()) {
+            spans.note(&message.topic, *place);
+        }
+        spans
+    }
+
+    /// Whether all its bars count.
+    pub(super) fn counts_in(&self, counted: &Counted) -> bool {
+        let places = self.places.iter().flatten();
+        self.messages
+            .iter()
+            .zip(places)
+            .all(|(message, place)| counted.has(&message.topic, place.partition))
+    }
+
+    /// Leaves only the bars that do not count.
+    pub(super) fn keep_uncounted(&mut self, counted: &Counted) {
+        let Some(places) = self.places.take() else { return };
+        let mut places = places.into_iter();
+        self.messages.retain(|message| {
+            let place = places.next();
+            !place.is_some_and(|place| counted.has(&message.topic, place.partition))
+        });
+    }
+
+    /// Takes over what was lost of the one before, to be sent in front of its own.
+    pub(super) fn owe(&mut self, mut before: Self, records: bool) {
+        for message in &mut before.messages {
+            message.again = true;
+        }
+        self.messages.splice(0..0, before.messages);
+        if records {
+            self.owed = before.owed;
+            self.owed.extend(before.records.unwrap_or_default());
+            self.settings = self.settings.take().or(before.settings);
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use barflow_operators::bar::{CloseReason, Levels, OpenBar};
+    use barflow_operators::batch::{Feed, IdKind, InputKind};
+    use barflow_operators::position::Position;
+
+    use super::*;
+
+    fn place(partition: i32, offset: i64) -> Place {
+        Place { partition, offset }
+    }
+
+    fn feed() -> Arc<Feed> {
+        let instrument = "a:b:C".parse().unwrap();
+        let (input, ids) = (InputKind::Trades, IdKind::Venue);
+        Arc::new(Feed { instrument, input, ids, has_aggressor: true })
+    }
+
+    fn sealed(key: &str) -> Sealed {
+        let (source, member): (Arc<str>, Arc<str>) = ("f".into(), "f".into());
+        let position = Position { source, member, byte: 0, line: 1, trade_id: 0 };
+        Sealed { key: key.to_owned(), feed: feed(), position, bytes: Vec::new() }
+    }
+
+    /// Three bars for one topic, the second for another partition than the others.
+    fn transaction(key: &str) -> Transaction {
+        let bar = OpenBar::default().finish(1, &Levels::default(), CloseReason::Threshold, 0);
+        let bar = PublishedBar { spec: "x".into(), feed: feed(), bar, received: 0 };
+        let message = |part| Message::new(bar.clone(), 1, "bars".into(), part);
+        let messages = [Part::Series, Part::Series, Part::Current].map(message).into();
+        let records = Some(vec![sealed(key)]);
+        let mut transaction = Transaction { messages, records, ..Transaction::default() };
+        transaction.complete(vec![place(0, 7), place(1, 5), place(0, 8), place(0, 3)]);
+        transaction
+    }
+
+    fn counted(partitions: &[i32]) -> Counted {
+        let mut counted = Counted::default();
+        counted.insert("bars", partitions.iter().copied().collect());
+        counted
+    }
+
+    #[test]
+    fn what_counts_is_not_sent_again() {
+        assert!(transaction("a").counts_in(&counted(&[0, 1])));
+        assert!(!transaction("a").counts_in(&counted(&[0])));
+        for (partitions, left) in [(&[0, 1][..], 0), (&[1], 2), (&[0], 1), (&[], 3)] {
+            let mut some = transaction("a");
+            some.keep_uncounted(&counted(partitions));
+            assert_eq!((some.messages.len(), some.is_complete()), (left, false));
+        }
+        // Without places nothing can count.
+        let mut begun = transaction("a");
+        begun.begin();
+        begun.keep_uncounted(&counted(&[0, 1]));
+        assert_eq!(begun.messages.len(), 3);
+    }
+
+    #[test]
+    fn what_was_lost_stands_in_front_and_is_counted_once() {
+        let (mut next, lost) = (transaction("next"), transaction("lost"));
+        assert_eq!(next.bars(), 2);
+        next.owe(lost, true);
+        assert_eq!((next.messages.len(), next.bars()), (6, 2));
+        assert!(next.messages[..3].iter().all(|message| message.again));
+        assert_eq!(next.owed, [sealed("lost")]);
+        assert_eq!(next.records, Some(vec![sealed("next")]));
+        let mut next = transaction("next");
+        next.owe(transaction("lost"), false);
+        assert_eq!(next.owed, []);
+    }
+
+    #[test]
+    fn spans_reach_from_the_first_to_the_last_bar() {
+        let spans = transaction("a").spans();
+        assert_eq!(spans.of("bars", 0), Some((7, 8)), "not the checkpoint's");
+        assert_eq!(spans.of("bars", 1), Some((5, 5)));
+    }
+}
