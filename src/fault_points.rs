@@ -28,25 +28,43 @@ pub const NAMES: [&str; 12] = [
     "after-publish",
 ];
 
-/// Counts arrivals at the place that was asked for.
+/// Counts arrivals at the places that were asked for: `BARFLOW_FAULT=NAME:COUNT`, several separated by
+/// commas; with `:stop` behind the process is stopped there and can be continued.
 #[cfg(feature = "fault-points")]
 pub fn reached(name: &str) {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    static WANTED: OnceLock<Option<(String, u64)>> = OnceLock::new();
-    static SEEN: AtomicU64 = AtomicU64::new(0);
+    struct Wanted {
+        place: String,
+        count: u64,
+        stop: bool,
+        seen: AtomicU64,
+    }
+
+    fn parse(text: &str) -> Option<Wanted> {
+        let (text, stop) =
+            text.strip_suffix(":stop").map_or((text, false), |stripped| (stripped, true));
+        let (place, count) = text.split_once(':')?;
+        let (place, count, seen) = (place.to_owned(), count.parse().ok()?, AtomicU64::new(0));
+        Some(Wanted { place, count, stop, seen })
+    }
+
+    static WANTED: OnceLock<Vec<Wanted>> = OnceLock::new();
     let wanted = WANTED.get_or_init(|| {
-        let text = std::env::var("BARFLOW_FAULT").ok()?;
-        let (name, count) = text.split_once(':')?;
-        Some((name.to_owned(), count.parse().ok()?))
+        let text = std::env::var("BARFLOW_FAULT").unwrap_or_default();
+        text.split(',').filter_map(parse).collect()
     });
-    if let Some((place, count)) = wanted
-        && place == name
-        && SEEN.fetch_add(1, Ordering::AcqRel) + 1 == *count
-    {
-        // Nothing is flushed, dropped or said: as if the power had gone.
-        let _ = signal_hook::low_level::raise(signal_hook::consts::SIGKILL);
-        std::process::abort();
+    for wanted in wanted.iter().filter(|wanted| wanted.place == name) {
+        if wanted.seen.fetch_add(1, Ordering::AcqRel) + 1 != wanted.count {
+            continue;
+        }
+        if wanted.stop {
+            let _ = signal_hook::low_level::raise(signal_hook::consts::SIGSTOP);
+        } else {
+            // Nothing is flushed, dropped or said: as if the power had gone.
+            let _ = signal_hook::low_level::raise(signal_hook::consts::SIGKILL);
+            std::process::abort();
+        }
     }
 }

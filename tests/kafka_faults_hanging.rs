@@ -9,10 +9,9 @@ use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use support::hanging::{leave_open, without_verification};
-use support::jobs::{Job, Running, days};
+use support::hanging::{abort_behind, leave_open, without_verification};
+use support::jobs::{Job, Running};
 use support::kafka::{Broker, broker, start, wait_until};
-use support::live::output;
 use support::transactions::open;
 
 const CHECKPOINTS: &str = "barflow.checkpoints";
@@ -136,28 +135,52 @@ fn what_was_committed_stays_committed() {
         std::thread::sleep(Duration::from_millis(200));
     }
     running.signal("CONT");
+    std::thread::sleep(Duration::from_secs(5));
+    assert!(running.runs(), "it did not wait for the other's end");
+    other.abort_transaction(LONG).unwrap();
     let (code, said) = running.finish();
     assert_eq!(code, Some(0), "{said}");
-    other.abort_transaction(LONG).unwrap();
-    wait_until_ended(&own.plain, &job);
     job.assert_once();
 }
 
+/// Waits until a process is stopped.
+#[cfg(feature = "fault-points")]
+fn wait_until_stopped(running: &mut Running) {
+    let deadline = Instant::now() + LONG;
+    let path = format!("/proc/{}/stat", running.id());
+    while !fs::read_to_string(&path).unwrap().contains(") T ") {
+        assert!(running.runs() && Instant::now() < deadline, "it is not stopped");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Kafka confirms a commit, and what it does with the next transaction aborts it: bars, checkpoint, or both.
 #[test]
-fn a_record_that_only_ends_a_transaction_is_no_bar() {
-    let Some(kafka) = broker() else { return };
-    let job = Job::new(&kafka.plain, "nothing").quick();
-    let (code, said) = job.run(&[]);
-    assert_eq!(code, Some(0), "{said}");
-    let nothing: BaseProducer =
-        ClientConfig::new().set("bootstrap.servers", &kafka.plain).create().unwrap();
-    let record = BaseRecord::<str, str>::to(&job.topic).key("barflow.nothing");
-    nothing.send(record).map_err(|(error, _)| error).unwrap();
-    nothing.flush(LONG).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let expected = folder.path().join("expected.jsonl");
-    fs::write(&expected, &days().bars).unwrap();
-    let topic = format!("kafka://{}/{}", kafka.plain, job.topic);
-    let diff = output(&["diff", expected.to_str().unwrap(), &topic], None);
-    assert_eq!(diff.status.code(), Some(0), "{}", String::from_utf8_lossy(&diff.stderr));
+#[cfg(feature = "fault-points")]
+fn a_commit_that_kafka_confirmed_and_lost_is_made_again() {
+    let Some(own) = own() else { return };
+    for (bars, checkpoint) in [(true, false), (false, true), (true, true)] {
+        let faults = "before-commit:40:stop,after-commit:40:stop,after-commit:41";
+        let job = Job::new(&own.plain, "lost").with_faults(faults);
+        let mut running = job.start();
+        wait_until_stopped(&mut running);
+        if bars {
+            abort_behind(&own.plain, &job.topic, &job.topic);
+        }
+        if checkpoint {
+            abort_behind(&own.plain, &job.topic, CHECKPOINTS);
+        }
+        running.signal("CONT");
+        wait_until_stopped(&mut running);
+        // Something has to go wrong with the next one, or nobody would look.
+        drop(producer(&own.plain, &transactional_id(&job)));
+        running.signal("CONT");
+        let (code, said) = running.finish();
+        assert_eq!(code, None, "killed when it is made good: {said}");
+        assert!(said.contains("Kafka had confirmed a commit and lost it"), "{said}");
+        let job = job.with_faults("");
+        let (code, said) = job.run(&[]);
+        assert_eq!(code, Some(0), "{said}");
+        job.assert_once();
+    }
 }

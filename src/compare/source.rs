@@ -21,7 +21,6 @@ use serde_json::Value;
 use super::cell::{Cell, Row};
 use crate::sinks::encode::avro;
 use crate::sinks::kafka::ends::Ends;
-use crate::sinks::kafka::hanging::NOTHING;
 
 /// How long Kafka may be silent.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -246,9 +245,6 @@ pub fn kafka(
                     continue;
                 }
                 let place = || format!("{topic}[{}]@{}", message.partition(), message.offset());
-                if message.payload().is_none() && message.key() == Some(NOTHING.as_bytes()) {
-                    continue;
-                }
                 let value = message.payload().unwrap_or_default();
                 let wrong = |reason| SourceError::NotABar { place: place(), reason };
                 each(match avro::read(value) {

@@ -1,7 +1,8 @@
-//! A record of a transaction that the coordinator knows nothing of, as Kafka leaves one behind when it
-//! forgets to write a mark: put there under the name of a producer that has written before.
+//! What Kafka leaves behind when it forgets a mark: a record of a transaction that the coordinator knows
+//! nothing of, or a transaction that is aborted and then said to be committed.
 //!
-//! No client does that: Produce (0), version 3, on the wire. <https://kafka.apache.org/protocol>
+//! No client does that: Produce (0), version 3, and WriteTxnMarkers (27), version 1, on the wire.
+//! <https://kafka.apache.org/protocol>
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -10,7 +11,7 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 
-use super::transactions::producers;
+use super::transactions::{ask_version, producers};
 
 /// Makes the broker take records of transactions that its coordinator does not know: else it asks.
 pub fn without_verification(broker: &str) {
@@ -52,6 +53,25 @@ pub fn leave_open(broker: &str, transactional_id: &str, like: &str, topic: &str,
     // Correlation id, topics, name, partitions, number; then the error.
     let error = 4 + 4 + 2 + topic.len() + 4 + 4;
     assert_eq!(answer[error..error + 2], [0, 0], "the broker refused the record");
+}
+
+/// Aborts what the producer that wrote last into `like` has open in partition 0 of a topic; the coordinator
+/// does not hear of it.
+pub fn abort_behind(broker: &str, like: &str, topic: &str) {
+    let last = producers(broker, like).into_iter().max_by_key(|known| known.last_time).unwrap();
+    // One mark, of one topic, of one partition, the first; lists say one more, tags there are none.
+    let mut body = vec![2];
+    body.extend(last.producer.to_be_bytes());
+    body.extend((last.epoch as i16).to_be_bytes());
+    body.extend([0, 2, topic.len() as u8 + 1]);
+    body.extend(topic.as_bytes());
+    body.extend([2, 0, 0, 0, 0, 0]);
+    // The coordinator's epoch: of a broker that was started once.
+    body.extend([0, 0, 0, 0, 0, 0]);
+    let mut answer = ask_version(broker, 27, 1, &body);
+    assert_eq!((answer.length(), answer.number(8), answer.length()), (1, last.producer, 1));
+    assert_eq!((answer.text().as_str(), answer.length(), answer.number(4)), (topic, 1, 0));
+    assert_eq!(answer.number(2), 0, "the broker refused the mark");
 }
 
 fn text(request: &mut Vec<u8>, text: &str) {

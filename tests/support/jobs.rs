@@ -44,6 +44,7 @@ pub struct Job {
     pub topic: String,
     rows: &'static str,
     arguments: Vec<String>,
+    faults: &'static str,
 }
 
 impl Job {
@@ -51,7 +52,14 @@ impl Job {
     pub fn new(broker: &str, name: &str) -> Self {
         let name = unique(name);
         let topic = name.clone();
-        Self { broker: broker.to_owned(), name, topic, rows: "250", arguments: Vec::new() }
+        Self {
+            broker: broker.to_owned(),
+            name,
+            topic,
+            rows: "250",
+            arguments: Vec::new(),
+            faults: "",
+        }
     }
 
     /// Slower still: there has to be time for another copy beside it.
@@ -62,6 +70,11 @@ impl Job {
     /// Nobody wants to interrupt it.
     pub fn quick(self) -> Self {
         Self { rows: "8192", ..self }
+    }
+
+    /// Ended or stopped at these places (src/fault_points.rs); of a build with the feature `fault-points`.
+    pub fn with_faults(self, faults: &'static str) -> Self {
+        Self { faults, ..self }
     }
 
     /// With more arguments.
@@ -90,6 +103,7 @@ impl Job {
     pub fn start_with(&self, arguments: &[&str]) -> Running {
         let mut command = barflow();
         command
+            .env("BARFLOW_FAULT", self.faults)
             .arg("replay")
             .arg(&days().folder)
             .args(["--sink", "kafka", "--brokers", &self.broker, "--create-topics"])

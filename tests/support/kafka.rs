@@ -242,14 +242,9 @@ pub fn committed(broker: &str, topic: &str) -> usize {
     if there { read(broker, topic).len() } else { 0 }
 }
 
-/// Hands over all committed messages of a topic, each partition in its order, but for those that only
-/// end what Kafka has forgotten to end.
-pub fn read_each(broker: &str, topic: &str, mut each: impl FnMut(Received)) {
-    read_as(broker, topic, "read_committed", |message| {
-        if message.key != "barflow.nothing" {
-            each(message);
-        }
-    });
+/// Hands over all committed messages of a topic, each partition in its order.
+pub fn read_each(broker: &str, topic: &str, each: impl FnMut(Received)) {
+    read_as(broker, topic, "read_committed", each);
 }
 
 fn read_as(broker: &str, topic: &str, isolation: &str, mut each: impl FnMut(Received)) {

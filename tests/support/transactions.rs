@@ -127,9 +127,14 @@ fn known(broker: &str) -> BTreeSet<i64> {
 
 /// Asks a question; the answer behind its header.
 fn ask(broker: &str, question: i16, body: &[u8]) -> Answer {
+    ask_version(broker, question, 0, body)
+}
+
+/// The same in this version.
+pub fn ask_version(broker: &str, question: i16, version: u8, body: &[u8]) -> Answer {
     let mut request = question.to_be_bytes().to_vec();
-    // Version 0, correlation id 7, no client id, no tags.
-    request.extend([0, 0, 0, 0, 0, 7, 0xff, 0xff, 0]);
+    // Correlation id 7, no client id, no tags.
+    request.extend([0, version, 0, 0, 0, 7, 0xff, 0xff, 0]);
     request.extend(body);
     let mut stream = TcpStream::connect(broker).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
@@ -146,7 +151,7 @@ fn ask(broker: &str, question: i16, body: &[u8]) -> Answer {
 }
 
 /// An answer, read from its beginning.
-struct Answer {
+pub struct Answer {
     bytes: Vec<u8>,
     at: usize,
 }
@@ -158,14 +163,14 @@ impl Answer {
     }
 
     /// A signed number of so many bytes.
-    fn number(&mut self, size: usize) -> i64 {
+    pub fn number(&mut self, size: usize) -> i64 {
         let bytes = self.take(size);
         let sign = if bytes[0] & 0x80 == 0 { 0 } else { -1 };
         bytes.iter().fold(sign, |number, byte| (number << 8) | i64::from(*byte))
     }
 
     /// How long a text or a list is, which is written as one more; none counts as empty.
-    fn length(&mut self) -> usize {
+    pub fn length(&mut self) -> usize {
         let (mut length, mut shift) = (0, 0);
         loop {
             let byte = self.take(1)[0];
@@ -177,7 +182,7 @@ impl Answer {
         }
     }
 
-    fn text(&mut self) -> String {
+    pub fn text(&mut self) -> String {
         let length = self.length();
         String::from_utf8(self.take(length).to_vec()).unwrap()
     }

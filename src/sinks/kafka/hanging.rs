@@ -22,7 +22,7 @@ use super::checkpoint_topic::{CheckpointTopic, LOOK};
 use crate::sinks::SinkError;
 
 /// The key of the records that are sent only for the mark behind them.
-pub(crate) const NOTHING: &str = "barflow.nothing";
+pub(super) const NOTHING: &str = "barflow.nothing";
 
 /// How long others' transactions are waited for: a mark without anything to end does no harm, but readers of
 /// uncommitted messages see what comes with it.

@@ -30,7 +30,7 @@ use crate::telemetry::latency::{Latency, Stage};
 mod checkpoint_topic;
 pub(crate) mod ends;
 mod fences;
-pub(crate) mod hanging;
+mod hanging;
 mod outcome;
 mod producer;
 pub(crate) mod secrets;
