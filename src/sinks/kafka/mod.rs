@@ -33,6 +33,7 @@ mod fences;
 mod hanging;
 mod outcome;
 mod producer;
+mod reports;
 pub(crate) mod secrets;
 mod settings;
 mod topics;

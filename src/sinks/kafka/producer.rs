@@ -10,22 +10,21 @@
 //! every call fails with it; while messages are outstanding, Kafka is silent for at most
 //! `patience`.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use rdkafka::client::ClientContext;
+use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
-use rdkafka::message::{DeliveryResult, OwnedHeaders};
+use rdkafka::message::OwnedHeaders;
 use rdkafka::metadata::Metadata;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{ClientConfig, Message as _};
 
 use super::outcome::Place;
+use super::reports::{Mail, Reports, Seen, Ticket, Undelivered, cause};
 use super::secrets::Secrets;
 use crate::sinks::SinkError;
-use crate::telemetry::latency::{Stage, VenueLatency};
 
 /// Reports are read after so many sends at the latest; a read costs about as much as a send.
 const SENDS_PER_POLL: u64 = 64;
@@ -45,45 +44,6 @@ pub(super) struct Outgoing<'a> {
     pub(super) timestamp: Option<i64>,
     pub(super) headers: OwnedHeaders,
     pub(super) ticket: Ticket,
-}
-
-/// Whom to tell when a message is confirmed, and when its trade was received.
-pub(super) type Ticket = Option<(Arc<VenueLatency>, i64)>;
-
-/// What the callbacks have seen.
-#[derive(Default)]
-struct Seen {
-    delivered: AtomicU64,
-    troubles: Mutex<Troubles>,
-    /// Where the messages of the transaction came to stand, in the order in which they were sent.
-    places: Mutex<Vec<Option<Place>>>,
-}
-
-#[derive(Clone, Default)]
-struct Troubles {
-    /// The first message that was not delivered.
-    undelivered: Option<Undelivered>,
-    /// The latest trouble with a connection. It may have passed since.
-    connection: Option<(RDKafkaErrorCode, String)>,
-}
-
-#[derive(Clone)]
-struct Undelivered {
-    topic: String,
-    key: String,
-    code: Option<RDKafkaErrorCode>,
-    cause: String,
-}
-
-impl Seen {
-    fn troubles(&self) -> MutexGuard<'_, Troubles> {
-        // Nobody panics while holding it, and what it holds is valid at every moment.
-        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn places(&self) -> MutexGuard<'_, Vec<Option<Place>>> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Why a step of a transaction did not succeed.
@@ -133,61 +93,6 @@ impl Remedy {
                 | TransactionalIdAuthorizationFailed,
             ) => Self::Person,
             _ => Self::Again,
-        }
-    }
-}
-
-/// What librdkafka gives back with the report on a message.
-struct Mail {
-    ticket: Ticket,
-    /// Its place among those of its transaction.
-    number: usize,
-}
-
-/// librdkafka's callbacks.
-struct Reports {
-    seen: Arc<Seen>,
-    transactional: bool,
-}
-
-impl ClientContext for Reports {
-    fn error(&self, error: KafkaError, reason: &str) {
-        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-        // "All brokers are down" follows the reason and would hide it.
-        let mut troubles = self.seen.troubles();
-        if code != RDKafkaErrorCode::AllBrokersDown || troubles.connection.is_none() {
-            troubles.connection = Some((code, reason.to_owned()));
-        }
-    }
-}
-
-impl ProducerContext for Reports {
-    type DeliveryOpaque = Box<Mail>;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, mail: Box<Mail>) {
-        match result {
-            Ok(message) => {
-                self.seen.delivered.fetch_add(1, Ordering::Relaxed);
-                if self.transactional {
-                    let (partition, offset) = (message.partition(), message.offset());
-                    let mut places = self.seen.places();
-                    if places.len() <= mail.number {
-                        places.resize(mail.number + 1, None);
-                    }
-                    places[mail.number] = Some(Place { partition, offset });
-                }
-                if let Some((latency, received)) = mail.ticket {
-                    latency.note(Stage::Acknowledged, received);
-                }
-            }
-            Err((error, message)) => {
-                self.seen.troubles().undelivered.get_or_insert_with(|| Undelivered {
-                    topic: message.topic().to_owned(),
-                    key: String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned(),
-                    code: error.rdkafka_error_code(),
-                    cause: cause(error),
-                });
-            }
         }
     }
 }
@@ -509,14 +414,6 @@ impl Producer {
     /// An error without secrets.
     pub(super) fn unavailable(&self, text: &str) -> SinkError {
         SinkError::Unavailable(self.secrets.remove_from(text))
-    }
-}
-
-/// librdkafka's words, without those of the wrapper around them.
-fn cause(error: &KafkaError) -> String {
-    match error {
-        KafkaError::ClientConfig(_, text, _, _) | KafkaError::ClientCreation(text) => text.clone(),
-        _ => error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string()),
     }
 }
 

@@ -97,8 +97,11 @@ impl Transaction {
         }
         self.messages.splice(0..0, before.messages);
         if records {
-            self.owed = before.owed;
-            self.owed.extend(before.records.unwrap_or_default());
+            let mut owed = before.owed;
+            owed.extend(before.records.unwrap_or_default());
+            // Of an attempt before, if this is not the first.
+            owed.append(&mut self.owed);
+            self.owed = owed;
             self.settings = self.settings.take().or(before.settings);
         }
     }
@@ -171,6 +174,9 @@ mod tests {
         assert_eq!((next.messages.len(), next.bars()), (6, 2));
         assert!(next.messages[..3].iter().all(|message| message.again));
         assert_eq!(next.owed, [sealed("lost")]);
+        // Nothing is in front of it any more when it has to be tried once more.
+        next.owe(Transaction::default(), true);
+        assert_eq!((next.messages.len(), &next.owed[..]), (6, &[sealed("lost")][..]));
         assert_eq!(next.records, Some(vec![sealed("next")]));
         let mut next = transaction("next");
         next.owe(transaction("lost"), false);
