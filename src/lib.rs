@@ -21,6 +21,7 @@ pub mod feeds;
 pub mod graph;
 pub mod history;
 pub mod live;
+pub mod memory;
 pub mod parallel;
 pub mod quality;
 pub mod quarantine;

@@ -220,6 +220,8 @@ impl TransactionalSink {
             }
             match self.try_again() {
                 Ok(()) => {
+                    // All clients were new, some for one question only.
+                    crate::memory::give_back();
                     tracing::info!(job = %self.job, shard = self.shard, attempt, "going on");
                     return Ok(());
                 }
