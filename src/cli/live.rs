@@ -293,6 +293,7 @@ pub(super) struct Run {
 
 /// Runs live feeds by validated settings.
 pub(super) fn execute(mut settings: LiveSettings, run: Run) -> Result<Outcome, Failure> {
+    crate::memory::keep_little();
     let limit = match &run.duration {
         Some(text) => Some(
             crate::config::bar_kinds::duration_ns(text)
