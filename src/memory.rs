@@ -1,8 +1,8 @@
 //! How much memory the allocator keeps although nobody uses it.
 //!
 //! glibc gives threads areas of their own and keeps what was freed in them. Kafka's client is made anew after
-//! every fault of the broker, with a dozen threads: each time 5 MB more were resident after a fault, with two areas
-//! they stay the same (docs/PERFORMANCE.md).
+//! every fault of the broker, with a dozen threads: each time 5 MB more stayed resident, with two areas it is less than
+//! one (docs/PERFORMANCE.md).
 
 /// Two areas for all threads instead of sixteen and more. For runs of many days, before they start threads;
 /// not for replays, whose threads allocate side by side.
