@@ -58,6 +58,12 @@ fn forget(broker: &str, job: &Job) {
     assert!(left.len() == 2 && left.iter().all(|open| !open.known), "{left:?}");
 }
 
+/// All bars are there once, and nothing is open any more.
+fn assert_ended_once(broker: &str, job: &Job) {
+    job.assert_once();
+    assert_eq!(open(broker, &[&job.topic, CHECKPOINTS]), []);
+}
+
 /// Waits until Kafka has ended what is open in both topics.
 fn wait_until_ended(broker: &str, job: &Job) {
     let deadline = Instant::now() + LONG;
@@ -95,8 +101,7 @@ fn what_an_earlier_run_left_open_does_not_count() {
     forget(&own.plain, &job);
     let (code, said) = job.run(&[]);
     assert_eq!(code, Some(0), "{said}");
-    job.assert_once();
-    assert_eq!(open(&own.plain, &[&job.topic, CHECKPOINTS]), []);
+    assert_ended_once(&own.plain, &job);
 }
 
 #[test]
@@ -111,8 +116,7 @@ fn what_this_run_left_open_does_not_count() {
     running.signal("CONT");
     let (code, said) = running.finish();
     assert_eq!(code, Some(0), "{said}");
-    job.assert_once();
-    assert_eq!(open(&own.plain, &[&job.topic, CHECKPOINTS]), []);
+    assert_ended_once(&own.plain, &job);
 }
 
 /// Another's transaction that does not end hides whether what was committed has its mark.

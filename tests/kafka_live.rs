@@ -7,7 +7,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use support::kafka::{broker, committed, unique};
-use support::live::{DIB, Live, Venue, output, replayed, two_days};
+use support::live::{DIB, Live, Venue, joining, output, replayed, two_days};
 
 const FAULTS: &str = "drop=0.002,duplicate=0.02,reorder=0.01,disconnect=4000,garbage=0.002,\
                       unknown=0.002,rest-429=0.1,rest-5xx=0.1";
@@ -35,27 +35,10 @@ fn a_topic_fed_live_equals_replay_whatever_went_wrong_on_the_way() {
         &[&day],
     );
     let topic = unique("live");
-    let live = Live::start(&[
-        "--venue",
-        "coinbase",
-        "--instrument",
-        "BTC-USD",
-        "--at",
-        &venue.address,
-        "--history",
-        history.to_str().unwrap(),
-        "--history-instrument",
-        instrument,
-        "--bar",
-        DIB,
-        "--sink",
-        "kafka",
-        "--brokers",
-        &kafka.plain,
-        "--topic",
-        &topic,
-        "--create-topics",
-    ]);
+    let venue_of = ["--venue", "coinbase", "--instrument", "BTC-USD", "--at", &venue.address];
+    let sink = ["--sink", "kafka", "--brokers", &kafka.plain, "--topic", &topic, "--create-topics"];
+    let history = joining(&history, instrument);
+    let live = Live::start(&[&venue_of[..], &history, &sink].concat());
     let deadline = Instant::now() + Duration::from_secs(120);
     // The topic appears with the first bar.
     while committed(&kafka.plain, &topic) < expected.len() {

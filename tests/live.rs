@@ -15,7 +15,9 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use support::live::{DIB, Live, Venue, assert_same, replayed, signal, two_days, whole_days};
+use support::live::{
+    DIB, Live, Venue, assert_same, joining, replayed, signal, two_days, whole_days,
+};
 
 /// Every protocol, an instrument of it, and the symbol that a user writes.
 const PROTOCOLS: [(&str, &str, &str); 9] = [
@@ -239,24 +241,10 @@ fn bars_that_do_not_wait_for_missing_trades_are_corrected_to_those_of_replay() {
             ],
             &[&day],
         );
-        let mut live = Live::start(&[
-            "--venue",
-            protocol,
-            "--instrument",
-            symbol,
-            "--at",
-            &venue.address,
-            "--history",
-            history.to_str().unwrap(),
-            "--history-instrument",
-            instrument,
-            "--bar",
-            DIB,
-            "--on-gap",
-            "revise",
-            "--revision-window",
-            "100000",
-        ]);
+        let venue_of = ["--venue", protocol, "--instrument", symbol, "--at", &venue.address];
+        let revising = ["--on-gap", "revise", "--revision-window", "100000"];
+        let history = joining(&history, instrument);
+        let mut live = Live::start(&[&venue_of[..], &history, &revising].concat());
         let digest = |line: &String| {
             let bar: serde_json::Value = serde_json::from_str(line).unwrap();
             format!("{} {} {}", bar["last_trade_id"], bar["state_digest"], bar["missing_ids"])

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use support::kills::until;
-use support::live::{DIB, Live, Venue, assert_same, barflow, replayed, signal, two_days};
+use support::live::{DIB, Live, Venue, assert_same, barflow, joining, replayed, signal, two_days};
 use support::members::free_addresses;
 use support::venue::get;
 
@@ -70,18 +70,8 @@ fn rotated(protocol: &str, instrument: &str, symbol: &str, settings: &str) -> Op
     let config = folder.path().join("live.toml");
     let feed = format!("[feeds.f]\nvenue = {protocol:?}\ninstruments = [{symbol:?}]\n{settings}");
     fs::write(&config, feed).unwrap();
-    let mut live = Live::start(&[
-        "--config",
-        config.to_str().unwrap(),
-        "--at",
-        &venue.address,
-        "--history",
-        history.to_str().unwrap(),
-        "--history-instrument",
-        instrument,
-        "--bar",
-        DIB,
-    ]);
+    let reached = ["--config", config.to_str().unwrap(), "--at", &venue.address];
+    let mut live = Live::start(&[&reached[..], &joining(&history, instrument)].concat());
     live.wait_for(expected.len());
     let (code, bars, said) = live.stop();
     assert_eq!(code, Some(0), "{said}");

@@ -4,14 +4,11 @@
 //! No client does that: Produce (0), version 3, and WriteTxnMarkers (27), version 1, on the wire.
 //! <https://kafka.apache.org/protocol>
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 
-use super::transactions::{ask_version, producers};
+use super::transactions::{ask_version, exchange, producers};
 
 /// Makes the broker take records of transactions that its coordinator does not know: else it asks.
 pub fn without_verification(broker: &str) {
@@ -43,13 +40,7 @@ pub fn leave_open(broker: &str, transactional_id: &str, like: &str, topic: &str,
     request.extend(0_i32.to_be_bytes());
     request.extend((batch.len() as i32).to_be_bytes());
     request.extend(batch);
-    let mut stream = TcpStream::connect(broker).unwrap();
-    stream.write_all(&(request.len() as u32).to_be_bytes()).unwrap();
-    stream.write_all(&request).unwrap();
-    let mut size = [0; 4];
-    stream.read_exact(&mut size).unwrap();
-    let mut answer = vec![0; u32::from_be_bytes(size) as usize];
-    stream.read_exact(&mut answer).unwrap();
+    let answer = exchange(broker, &request);
     // Correlation id, topics, name, partitions, number; then the error.
     let error = 4 + 4 + 2 + topic.len() + 4 + 4;
     assert_eq!(answer[error..error + 2], [0, 0], "the broker refused the record");

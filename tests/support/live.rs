@@ -65,6 +65,12 @@ pub fn whole_days() -> Option<(PathBuf, PathBuf)> {
     Some((day("01"), day("02")))
 }
 
+/// Arguments of a live run that joins a history, with the bars of these tests.
+pub fn joining<'a>(history: &'a Path, instrument: &'a str) -> [&'a str; 6] {
+    let history = history.to_str().unwrap();
+    ["--history", history, "--history-instrument", instrument, "--bar", DIB]
+}
+
 /// Bars of a replay, line by line.
 pub fn replayed(files: &[&Path], instrument: &str, bar: &str) -> Vec<String> {
     let output = barflow()

@@ -136,18 +136,24 @@ pub fn ask_version(broker: &str, question: i16, version: u8, body: &[u8]) -> Ans
     // Correlation id 7, no client id, no tags.
     request.extend([0, version, 0, 0, 0, 7, 0xff, 0xff, 0]);
     request.extend(body);
-    let mut stream = TcpStream::connect(broker).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    stream.write_all(&(request.len() as u32).to_be_bytes()).unwrap();
-    stream.write_all(&request).unwrap();
-    let mut size = [0; 4];
-    stream.read_exact(&mut size).unwrap();
-    let mut bytes = vec![0; u32::from_be_bytes(size) as usize];
-    stream.read_exact(&mut bytes).unwrap();
+    let bytes = exchange(broker, &request);
     let mut answer = Answer { bytes, at: 0 };
     assert_eq!(answer.number(4), 7, "another question's answer");
     answer.end();
     answer
+}
+
+/// The answer to a request, header and all.
+pub fn exchange(broker: &str, request: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(broker).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream.write_all(&(request.len() as u32).to_be_bytes()).unwrap();
+    stream.write_all(request).unwrap();
+    let mut size = [0; 4];
+    stream.read_exact(&mut size).unwrap();
+    let mut bytes = vec![0; u32::from_be_bytes(size) as usize];
+    stream.read_exact(&mut bytes).unwrap();
+    bytes
 }
 
 /// An answer, read from its beginning.

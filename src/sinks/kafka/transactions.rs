@@ -90,7 +90,8 @@ impl TransactionalSink {
         let start = Instant::now();
         loop {
             let begun = this.sink.producer.init_transactions();
-            let ended = begun.and_then(|()| this.end_hanging_checkpoints());
+            let checkpoints = BTreeSet::from([settings.checkpoint_topic.clone()]);
+            let ended = begun.and_then(|()| this.end_hanging(&checkpoints));
             match ended.and_then(|()| this.introduce()) {
                 Ok(()) => return Ok(this),
                 // Two copies at once make the broker stumble: seen as "unknown broker error" for a
@@ -238,9 +239,8 @@ impl TransactionalSink {
         self.sink = sink;
         self.begun = false;
         self.sink.producer.init_transactions()?;
-        self.end_hanging_checkpoints()?;
-        let topics = self.sink.topics.clone();
-        self.end_hanging(&topics)?;
+        let checkpoints = [self.settings.checkpoint_topic.clone()];
+        self.end_hanging(&self.sink.topics.iter().cloned().chain(checkpoints).collect())?;
         if self.keep_uncounted()? {
             return Ok(());
         }
@@ -290,10 +290,6 @@ impl TransactionalSink {
             self.open.owe(before, records);
         }
         Ok(false)
-    }
-
-    fn end_hanging_checkpoints(&mut self) -> Result<(), Fault> {
-        self.end_hanging(&BTreeSet::from([self.settings.checkpoint_topic.clone()]))
     }
 
     /// Ends what transactions of our id have left open in these topics.
