@@ -236,7 +236,7 @@ fn nothing_of_a_bad_archive_gets_in_and_it_is_named() {
     let server = serve(&published, "missing=1", 1);
     let other = folder.path().join("other");
     let (_, said) = expect(1, &mut fetch(&server, &other, &[]));
-    assert!(said.matches("404").count() == 3 && said.contains("3 refused"), "{said}");
+    assert!(said.matches("HTTP 404").count() == 3 && said.contains("3 refused"), "{said}");
     assert!(files(&other.join("archive")).is_empty());
 }
 
