@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 const DIB: &str = "dib=imbalance,measure=dollar,threshold=wald,target=1000,alpha=0.001,warmup=1000";
 
@@ -383,6 +384,33 @@ fn a_signal_ends_a_replay_in_order_and_says_where() {
             .and_then(|id| id.parse().ok())
             .unwrap();
         assert_eq!(bars as u64, applied / 2, "{report}");
+    }
+}
+
+/// `timeout` tells its child twice; somebody who presses Ctrl-C again after a while means it.
+#[test]
+fn an_echo_of_a_signal_is_no_second_one_and_a_second_one_ends_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let days = synth(folder.path(), "100000", "2");
+    for (pause, code) in [(0, 0), (1, 143)] {
+        // As above: it waits in the middle, and does not end before somebody reads.
+        let mut child = barflow()
+            .args(["replay", text(&days), "--bar", "t=tick,size=2"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        out.read_line(&mut String::new()).unwrap();
+        let script = format!("kill -TERM {0}; sleep {1}; kill -TERM {0}", child.id(), pause);
+        assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
+        if code == 0 {
+            // Time for it to die of the second one.
+            std::thread::sleep(Duration::from_millis(100));
+            out.read_to_string(&mut String::new()).unwrap();
+        }
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
     }
 }
 

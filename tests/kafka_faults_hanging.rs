@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use support::hanging::{abort_behind, leave_open, without_verification};
-use support::jobs::{Job, Running};
+use support::jobs::Job;
 use support::kafka::{Broker, broker, start, wait_until};
-use support::transactions::open;
+use support::transactions::{open, stop_amid_a_transaction};
 
 const CHECKPOINTS: &str = "barflow.checkpoints";
 
@@ -70,21 +70,6 @@ fn wait_until_ended(broker: &str, job: &Job) {
     while !open(broker, &[&job.topic, CHECKPOINTS]).is_empty() {
         assert!(Instant::now() < deadline, "the transaction does not time out");
         std::thread::sleep(Duration::from_millis(200));
-    }
-}
-
-/// Stops a run while something is open in its topic of bars beside that of so many others.
-fn stop_amid_a_transaction(broker: &str, job: &Job, running: &mut Running, others: usize) {
-    loop {
-        running.signal("STOP");
-        assert!(running.runs(), "it had ended before");
-        // One that was just committed is open until its mark is written.
-        std::thread::sleep(Duration::from_millis(300));
-        if open(broker, &[&job.topic]).len() > others {
-            return;
-        }
-        running.signal("CONT");
-        std::thread::sleep(Duration::from_millis(7));
     }
 }
 
@@ -149,7 +134,7 @@ fn what_was_committed_stays_committed() {
 
 /// Waits until a process is stopped.
 #[cfg(feature = "fault-points")]
-fn wait_until_stopped(running: &mut Running) {
+fn wait_until_stopped(running: &mut support::jobs::Running) {
     let deadline = Instant::now() + LONG;
     let path = format!("/proc/{}/stat", running.id());
     while !fs::read_to_string(&path).unwrap().contains(") T ") {

@@ -3,11 +3,20 @@
 
 mod support;
 
+use std::time::Duration;
+
 use support::jobs::Job;
-use support::kafka::{GUEST, broker};
+use support::kafka::{GUEST, broker, wait_until};
 use support::rights::{
     CREATE, DESCRIBE, DESCRIBE_CONFIGS, GROUP, READ, TOPIC, TRANSACTIONAL_ID, WRITE, allow,
 };
+use support::transactions::stop_amid_a_transaction;
+
+/// Long enough for a few commits, far from all of them.
+const MIDDLE: i64 = 1_000;
+
+/// Long enough for the broker to end a transaction.
+const SLEEP: Duration = Duration::from_secs(7);
 
 #[test]
 fn each_missing_right_is_named() {
@@ -19,12 +28,15 @@ fn each_missing_right_is_named() {
     let (user, password) = GUEST;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("password");
-    let mut job = Job::new(address, "rights").quick().with_properties(&[
+    let secret = format!("${{file:{}}}", file.display());
+    let as_guest = [
         ("security.protocol", "sasl_plaintext"),
         ("sasl.mechanism", "PLAIN"),
         ("sasl.username", user),
-        ("sasl.password", &format!("${{file:{}}}", file.display())),
-    ]);
+        ("sasl.password", secret.as_str()),
+        ("transaction.timeout.ms", "3000"),
+    ];
+    let mut job = Job::new(address, "rights").quick().with_properties(&as_guest);
     let checkpoints = "barflow.checkpoints";
     let refused = |job: &Job, words: &[&str]| {
         let (code, said) = job.run(&[]);
@@ -56,4 +68,22 @@ fn each_missing_right_is_named() {
     assert_eq!(code, Some(0), "{said}");
     job.broker.clone_from(&kafka.plain);
     job.assert_once();
+
+    // After a fault it looks what counts. Without the right Read it cannot, says so, and believes Kafka.
+    for blind in [true, false] {
+        let mut job = Job::new(address, "rights").with_properties(&as_guest);
+        let mut running = job.start();
+        wait_until(&kafka.plain, &job.name, MIDDLE);
+        stop_amid_a_transaction(&kafka.plain, &job, &mut running, 0);
+        std::thread::sleep(SLEEP);
+        running.signal("CONT");
+        assert!(running.runs(), "it had ended before");
+        let (code, said) = running.finish();
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains("the broker ended the transaction"), "{said}");
+        assert_eq!(said.contains("needs the right Read on the topics of bars"), blind, "{said}");
+        job.broker.clone_from(&kafka.plain);
+        job.assert_once();
+        may(TOPIC, "rights", &[READ]);
+    }
 }

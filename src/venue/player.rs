@@ -19,6 +19,16 @@ const PATIENCE: Duration = Duration::from_secs(45);
 /// How long clients may take to go when they are asked to.
 const FAREWELL: Duration = Duration::from_secs(5);
 
+/// What the runtime's timer counts in. Trades that are closer would leave it in bursts, which no venue
+/// sends and whose last trade is late by the time the others take: the venue's thread naps between them.
+const TICK: Duration = Duration::from_millis(1);
+
+/// What the system's timer is worth waiting for.
+const SHORTEST_NAP: Duration = Duration::from_micros(30);
+
+/// So long may somebody who asks have to wait.
+const LONGEST_NAP: Duration = Duration::from_micros(200);
+
 /// A frame that nobody should take.
 const HUGE: usize = 8 << 20;
 
@@ -114,9 +124,17 @@ async fn wait(floor: &Floor, pace: &mut Pace, series: u32, time: i64, at: usize)
         Speed::Rate(rate) => pace.began + Duration::from_secs_f64(at as f64 / rate),
         Speed::Max => return wait_for_listener(floor, pace, series).await,
     };
-    // The timer counts in ms: what is due within one is sent at once rather than late.
-    if due > Instant::now() + Duration::from_millis(1) {
-        tokio::time::sleep_until(due.into()).await;
+    if due > Instant::now() + TICK {
+        return tokio::time::sleep_until(due.into()).await;
+    }
+    loop {
+        let left = due.saturating_duration_since(Instant::now());
+        if left < SHORTEST_NAP {
+            return;
+        }
+        // What was told is sent, and who asked is answered, before everybody here sleeps.
+        tokio::task::yield_now().await;
+        std::thread::sleep(left.min(LONGEST_NAP));
     }
 }
 

@@ -8,6 +8,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use super::jobs::{Job, Running};
 use super::kafka::{Broker, broker, start};
 
 const DESCRIBE_PRODUCERS: i16 = 61;
@@ -47,6 +48,21 @@ pub fn open(broker: &str, topics: &[&str]) -> Vec<Open> {
         open.known = known.contains(&open.producer);
     }
     found
+}
+
+/// Stops a run while something is open in its topic of bars beside that of so many others.
+pub fn stop_amid_a_transaction(broker: &str, job: &Job, running: &mut Running, others: usize) {
+    loop {
+        running.signal("STOP");
+        assert!(running.runs(), "it had ended before");
+        // One that was just committed is open until its mark is written.
+        std::thread::sleep(Duration::from_millis(300));
+        if open(broker, &[&job.topic]).len() > others {
+            return;
+        }
+        running.signal("CONT");
+        std::thread::sleep(Duration::from_millis(7));
+    }
 }
 
 /// Topic, producer and first offset of every transaction that is open in a partition 0.
