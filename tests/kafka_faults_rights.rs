@@ -80,7 +80,9 @@ fn each_missing_right_is_named() {
         assert!(running.runs(), "it had ended before");
         let (code, said) = running.finish();
         assert_eq!(code, Some(0), "{said}");
-        assert!(said.contains("the broker ended the transaction"), "{said}");
+        // Which of the two is said depends on who notices first: this side, or the broker.
+        let felt = ["the transaction is tried again", "the broker ended the transaction"];
+        assert!(felt.iter().any(|sign| said.contains(sign)), "it was not felt: {said}");
         assert_eq!(said.contains("needs the right Read on the topics of bars"), blind, "{said}");
         job.broker.clone_from(&kafka.plain);
         job.assert_once();
