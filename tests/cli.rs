@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::Duration;
 
 const DIB: &str = "dib=imbalance,measure=dollar,threshold=wald,target=1000,alpha=0.001,warmup=1000";
@@ -353,21 +353,27 @@ fn a_closed_pipe_is_success() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
 }
 
+/// A replay whose standard output is a pipe that nobody empties for now: it waits in the middle. With
+/// its first bar.
+fn stuck(days: &Path) -> (Child, BufReader<ChildStdout>, String) {
+    let mut child = barflow()
+        .args(["replay", text(days), "--bar", "t=tick,size=2"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut first = String::new();
+    out.read_line(&mut first).unwrap();
+    (child, out, first)
+}
+
 #[test]
 fn a_signal_ends_a_replay_in_order_and_says_where() {
     let folder = tempfile::tempdir().unwrap();
     let days = synth(folder.path(), "400000", "2");
     for signal in ["-TERM", "-INT"] {
-        // Standard output is a pipe that nobody empties for now: the run waits in the middle.
-        let mut child = barflow()
-            .args(["replay", text(&days), "--bar", "t=tick,size=2"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        let mut lines = String::new();
-        out.read_line(&mut lines).unwrap();
+        let (child, mut out, mut lines) = stuck(&days);
         Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
         out.read_to_string(&mut lines).unwrap();
         let output = child.wait_with_output().unwrap();
@@ -393,21 +399,13 @@ fn an_echo_of_a_signal_is_no_second_one_and_a_second_one_ends_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let days = synth(folder.path(), "100000", "2");
     for (pause, code) in [(0, 0), (1, 143)] {
-        // As above: it waits in the middle, and does not end before somebody reads.
-        let mut child = barflow()
-            .args(["replay", text(&days), "--bar", "t=tick,size=2"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        out.read_line(&mut String::new()).unwrap();
+        let (child, mut out, mut lines) = stuck(&days);
         let script = format!("kill -TERM {0}; sleep {1}; kill -TERM {0}", child.id(), pause);
         assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
         if code == 0 {
             // Time for it to die of the second one.
             std::thread::sleep(Duration::from_millis(100));
-            out.read_to_string(&mut String::new()).unwrap();
+            out.read_to_string(&mut lines).unwrap();
         }
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
