@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use support::jobs::FELT;
 use support::kafka::{Broker, broker, committed, delete_topic, unique};
 use support::live::{Venue, barflow, output, replayed, signal, two_days};
 use support::members::{free_addresses, hosts_file};
@@ -186,8 +187,7 @@ fn goes_on_by_itself(felt: &[&str], harm: impl Fn(&Broker)) {
 
 #[test]
 fn a_live_run_outlives_a_broker_that_is_killed_and_started_again() {
-    let felt = ["the transaction is tried again", "the broker ended the transaction"];
-    goes_on_by_itself(&felt, |broker| {
+    goes_on_by_itself(&FELT, |broker| {
         broker.stop(&["--now"]);
         std::thread::sleep(Duration::from_secs(13));
         broker.start_again();

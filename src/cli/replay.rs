@@ -167,7 +167,7 @@ pub(super) fn replay_for(settings: &ReplaySettings, errand: Errand) -> Result<Ou
     };
     let (tally, revised) = (Tally::default(), Revised::default());
     let daily = settings.daily.as_ref().map(|_| Daily::default());
-    let quality = settings.quality.clone().map(|suite| source.expect(suite, settings));
+    let quality = settings.quality.clone().map(|suite| source.expectations(suite, settings));
     let book = settings.bars.clone();
     let options = GraphOptions {
         specs_of: Arc::new(move |feed| book.for_feed(feed)),

@@ -119,7 +119,7 @@ impl Source {
     }
 
     /// What is expected of the trades, with what is known of them.
-    pub(super) fn expect(&self, suite: Suite, settings: &ReplaySettings) -> Quality {
+    pub(super) fn expectations(&self, suite: Suite, settings: &ReplaySettings) -> Quality {
         let (from, to) = (settings.from, settings.to);
         let known: BTreeMap<InstrumentId, Known> = match self {
             Self::Files(plan) => {

@@ -124,13 +124,13 @@ async fn wait(floor: &Floor, pace: &mut Pace, series: u32, time: i64, at: usize)
         Speed::Rate(rate) => pace.began + Duration::from_secs_f64(at as f64 / rate),
         Speed::Max => return wait_for_listener(floor, pace, series).await,
     };
-    if due > Instant::now() + TICK {
-        return tokio::time::sleep_until(due.into()).await;
-    }
     loop {
         let left = due.saturating_duration_since(Instant::now());
         if left < SHORTEST_NAP {
             return;
+        }
+        if left > TICK {
+            return tokio::time::sleep_until(due.into()).await;
         }
         // What was told is sent, and who asked is answered, before everybody here sleeps.
         tokio::task::yield_now().await;

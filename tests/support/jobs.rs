@@ -17,6 +17,10 @@ pub const BAR: &str = "dib=imbalance,measure=dollar,threshold=wald,target=20,alp
 /// Far beyond what a slow machine needs.
 const PATIENCE: Duration = Duration::from_secs(150);
 
+/// What a run says of a fault that it felt: which of the two depends on who notices first, this side or
+/// the broker.
+pub const FELT: [&str; 2] = ["the transaction is tried again", "the broker ended the transaction"];
+
 /// Two made-up days, and the bars of an uninterrupted run over them.
 pub struct Days {
     pub folder: PathBuf,
