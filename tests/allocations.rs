@@ -11,8 +11,8 @@ use barflow::feeds::plan::{FeedPlan, Symbol};
 use barflow::feeds::print::{Contract, Heard, Listing};
 use barflow::feeds::venue;
 use barflow::graph::flow::inlet;
-use barflow::graph::stop::Stop;
 use barflow::graph::workers::Workers;
+use barflow::stop::Stop;
 use barflow::telemetry::latency::Latency;
 use barflow_operators::pool::BatchPool;
 

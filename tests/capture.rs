@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use barflow::capture::read::{self, Format};
 use barflow::capture::write::{Limits, Writer};
 use barflow::capture::{CaptureError, Direction, Recorded, record};
-use barflow::graph::stop::Stop;
+use barflow::stop::Stop;
 use proptest::prelude::*;
 
 // Real recordings.

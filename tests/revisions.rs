@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
-use barflow::cli::summary::grouped;
+use barflow::thousands::grouped;
 use support::kafka::{broker, read, unique};
 use support::live::barflow;
 use support::mangled::{Mangled, mangle, rows};

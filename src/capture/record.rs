@@ -10,7 +10,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
 use super::write::{Limits, Writer};
 use super::{CaptureError, Recorded};
 use crate::feeds::recorder::Recorder;
-use crate::graph::stop::Stop;
+use crate::stop::Stop;
 
 /// Frames that may wait for the disk.
 const QUEUE: usize = 65_536;

@@ -8,13 +8,12 @@ use anyhow::Context;
 use clap::{Args, ValueHint};
 
 use super::failure::{Failure, Outcome};
-use super::replay::input_failure;
 use super::signals::Signals;
 use crate::archive::place::Market;
 use crate::archive_server::faults::Faults;
 use crate::archive_server::tree::Tree;
 use crate::archive_server::{ServerOptions, start};
-use crate::graph::stop::Stop;
+use crate::stop::Stop;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -65,12 +64,12 @@ pub struct ArchiveServerArgs {
 /// # Errors
 /// When there are no archives (2), or the address is taken (3).
 pub fn run(args: &ArchiveServerArgs) -> Result<Outcome, Failure> {
-    let tree = Tree::of(&args.files, args.market).map_err(input_failure)?;
+    let tree = Tree::of(&args.files, args.market)?;
     for path in &tree.ignored {
         eprintln!("left out, by its name: {}", path.display());
     }
     let stop = Stop::default();
-    let _signals = Signals::raise(&stop).map_err(Failure::outside)?;
+    Signals::raise(&stop)?;
     eprintln!("{} archives", tree.keys.len() / 2);
     let options = ServerOptions {
         listen: args.listen,

@@ -18,7 +18,7 @@ use crate::config::kafka::KafkaOptions;
 use crate::config::problem::Problems;
 use crate::config::replay::over;
 use crate::config::section::Section;
-use crate::delivery::DeliveryError;
+use crate::job::JobError;
 use crate::sinks::SinkError;
 use crate::sinks::journal::checkpoint_beside;
 use crate::sinks::kafka::{CheckpointTopic, Fences, KafkaSettings};
@@ -114,7 +114,7 @@ pub fn run(args: &CheckpointsArgs) -> Result<Outcome, Failure> {
                 }),
                 _ => return Err(no_such_job(job.as_ref(), &jobs)),
             };
-            let saved = Saved::understand(&job, &entries).map_err(DeliveryError::from)?;
+            let saved = Saved::understand(&job, &entries).map_err(JobError::from)?;
             print!("{}", if place.json { show_json(&job, &saved) } else { show(&job, &saved) });
         }
         What::Delete { job, place } => delete(job, place)?,
@@ -132,7 +132,7 @@ impl Place {
 
     fn file(&self, path: &std::path::Path) -> Result<(PathBuf, LocalCheckpoint), Failure> {
         let path = checkpoint_beside(path);
-        let found = LocalCheckpoint::read(&path).map_err(DeliveryError::from)?;
+        let found = LocalCheckpoint::read(&path).map_err(JobError::from)?;
         found.map(|found| (path.clone(), found)).ok_or_else(|| {
             Failure::usage(anyhow::anyhow!("there is no checkpoint \"{}\"", path.display()))
         })

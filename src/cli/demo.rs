@@ -7,10 +7,10 @@ use barflow_replay::synth::{SynthOptions, write_days};
 
 use super::args::DemoArgs;
 use super::failure::{Failure, Outcome};
-use super::summary::grouped;
 use crate::config::file::ConfigFile;
 use crate::config::replay::{ReplaySettings, Typed};
 use crate::config::section::Value;
+use crate::thousands::grouped;
 
 const BARS: [&str; 2] = [
     "dib=imbalance,measure=dollar,threshold=wald,target=1000,alpha=0.001,warmup=1000",
@@ -36,7 +36,7 @@ pub fn run(args: &DemoArgs) -> Result<Outcome, Failure> {
         seed: 1,
         input: InputKind::Trades,
     };
-    let paths = write_days(&options).map_err(super::replay::input_failure)?;
+    let paths = write_days(&options)?;
     let out = args.out.join("bars.jsonl");
     let mut typed = Typed { bars: BARS.map(str::to_owned).to_vec(), ..Typed::default() };
     let files = paths.iter().map(|path| path.display().to_string()).collect();
@@ -44,7 +44,7 @@ pub fn run(args: &DemoArgs) -> Result<Outcome, Failure> {
     typed.sink.put("out", Value::Text(out.display().to_string()), "demo");
     let settings = ReplaySettings::understand(ConfigFile::default(), typed)?;
     eprintln!("replaying it into {} …", out.display());
-    let outcome = super::replay::replay(&settings, true)?;
+    let outcome = super::replay::replay(settings)?;
 
     let file = std::fs::File::open(&out).map_err(|e| Failure::outside(anyhow::Error::new(e)))?;
     for line in BufReader::new(file).lines().map_while(Result::ok).take(3) {

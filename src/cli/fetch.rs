@@ -12,7 +12,6 @@ use jiff::civil::Date;
 
 use super::failure::{Failure, Outcome};
 use super::fetch_progress::Transfers;
-use super::replay::input_failure;
 use super::signals::Signals;
 use super::store::{bytes, kind};
 use crate::archive::client::{Client, ClientOptions};
@@ -22,7 +21,7 @@ use crate::archive::place::{Market, Period, Series};
 use crate::archive::plan::{Absent, Granularity, Plan, Published, Wanted, Why, plan};
 use crate::archive::run::{self, Job, Outcome as Became};
 use crate::archive::survey::{self, Source};
-use crate::graph::stop::Stop;
+use crate::stop::Stop;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -190,11 +189,11 @@ pub fn run(args: &FetchArgs) -> Result<Outcome, Failure> {
     let today = args.today.unwrap_or_else(utc);
     let wanted = args.wanted(today)?;
     let stop = Stop::new();
-    let _signals = Signals::raise(&stop).map_err(Failure::outside)?;
+    Signals::raise(&stop)?;
     let client = args.client(&stop);
     let _alone: Option<Alone> = match args.dry_run {
         true => None,
-        false => Some(lock(&args.store, "fetch.lock", "another fetch").map_err(input_failure)?),
+        false => Some(lock(&args.store, "fetch.lock", "another fetch")?),
     };
     let manifest = match args.dry_run {
         true => Manifest::read(&args.store),

@@ -1,58 +1,28 @@
 //! `barflow live`: feeds into the graph until told to stop.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
-use barflow_operators::dataflow::validate::{RejectPolicy, ValidateOptions};
-use barflow_operators::intake::Reject;
-use barflow_operators::pool::BatchPool;
-use barflow_operators::quality::judge::Known;
 use clap::{Args, ValueHint};
 
 use super::args::put;
 use super::delivery::DeliveryArgs;
-use super::failure::{Failure, Outcome};
-use super::live_end::conclude;
-use super::mesh::{MeshArgs, connect};
-use super::replay::rejected;
-use super::revisions::on_revision;
+use super::failure::{Failure, Outcome, conclude};
+use super::mesh::MeshArgs;
+use super::progress::Watcher;
 use super::signals::Signals;
-use super::sink;
-use super::summary::Summary;
-use crate::checkpoints::settings::{JobSettings, SettingsChanges};
-use crate::config::bars::BarBook;
+use super::summary;
 use crate::config::file::ConfigFile;
 use crate::config::live::LiveSettings;
 use crate::config::problem::Problems;
 use crate::config::replay::Typed;
 use crate::config::section::{Section, Value};
-use crate::delivery::JobPlan;
-use crate::feeds::gap_ledger::GapLedger;
-use crate::feeds::hub::Outlets;
-use crate::graph::assemble::{GraphOptions, OnReject};
-use crate::graph::flow::EpochClock;
-use crate::graph::quality::Quality;
-use crate::graph::revised::Revised;
-use crate::graph::run::{Feeder, Pace, run as run_graph};
-use crate::graph::stop::Stop;
-use crate::graph::tally::Tally;
-use crate::live::begin::from_checkpoint;
-use crate::live::{Book, Reports, Supervisor};
-use crate::quarantine::Quarantine;
+use crate::job::live::reload::Reload;
+use crate::job::{JobReport, LiveJob};
+use crate::stop::Stop;
 use crate::telemetry;
-use crate::telemetry::latency::Latency;
-
-/// Trades per batch: a live batch holds what came at once, seldom more than a few.
-const BATCH_ROWS: usize = 64;
-
-/// Batches kept for reuse: what the queue of a worker may hold, 13 MB.
-const BATCHES: usize = 4096;
-
-/// Bad rows and frames logged one by one; the others are only counted.
-const SHOWN: usize = 20;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -181,13 +151,30 @@ pub struct LiveArgs {
     #[arg(long, value_name = "HOST:PORT", env = "BARFLOW_METRICS")]
     pub metrics: Option<String>,
 
-    /// Stop in good order after this time
+    /// How the command runs.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// How a command that listens to feeds runs.
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    /// Stop after this time
     #[arg(long = "for", value_name = "TIME")]
     pub duration: Option<String>,
 
     /// Least level of log lines: error, warn, info, debug
     #[arg(long, value_name = "LEVEL", env = "BARFLOW_LOG", default_value = "info")]
     pub log: tracing::Level,
+}
+
+impl RunArgs {
+    fn limit(&self) -> Result<Option<Duration>, Failure> {
+        let Some(text) = &self.duration else { return Ok(None) };
+        let ns = crate::config::bar_kinds::duration_ns(text)
+            .map_err(|e| Failure::usage(anyhow::anyhow!("--for {text}: {e}")))?;
+        Ok(Some(Duration::from_nanos(ns.max(0).unsigned_abs())))
+    }
 }
 
 impl LiveArgs {
@@ -267,188 +254,46 @@ impl FeedArgs {
 /// Wrong settings (2), outside world (3).
 pub fn run(args: LiveArgs) -> Result<Outcome, Failure> {
     let settings = args.settings()?;
-    let again = args.clone();
-    execute(
-        settings,
-        Run {
-            config: args.feed.config.clone(),
-            read_again: Box::new(move || again.settings().map_err(|wrong| wrong.to_string())),
-            duration: args.duration,
-            log: args.log,
-        },
-    )
+    let (config, again) = (args.feed.config.clone(), args.clone());
+    let read = move || again.settings().map_err(|wrong| wrong.to_string());
+    execute(settings, reload(config, read)?, &args.run)
 }
 
-/// How a run behaves that is no matter of its settings.
-pub(super) struct Run {
-    /// The file to watch for changes.
-    pub(super) config: Option<PathBuf>,
-    /// Understands the configuration again.
-    pub(super) read_again: Box<dyn Fn() -> Result<LiveSettings, String> + Send>,
-    /// When to stop.
-    pub(super) duration: Option<String>,
-    /// Least level of log lines.
-    pub(super) log: tracing::Level,
+/// How the configuration is read again: at SIGHUP, and when the file changes.
+pub(super) fn reload(
+    file: Option<PathBuf>,
+    read: impl Fn() -> Result<LiveSettings, String> + Send + 'static,
+) -> Result<Reload, Failure> {
+    let requested = Arc::new(AtomicBool::new(false));
+    Signals::hangup(&requested)?;
+    Ok(Reload { requested, file, read: Box::new(read) })
 }
 
 /// Runs live feeds by validated settings.
-pub(super) fn execute(mut settings: LiveSettings, run: Run) -> Result<Outcome, Failure> {
+pub(super) fn execute(
+    settings: LiveSettings,
+    reload: Reload,
+    args: &RunArgs,
+) -> Result<Outcome, Failure> {
     crate::memory::keep_little();
-    let limit = match &run.duration {
-        Some(text) => Some(
-            crate::config::bar_kinds::duration_ns(text)
-                .map_err(|e| Failure::usage(anyhow::anyhow!("--for {text}: {e}")))?,
-        ),
-        None => None,
-    };
-    telemetry::start(run.log, settings.metrics)
+    let limit = args.limit()?;
+    telemetry::start(args.log, settings.metrics)
         .map_err(|e| Failure::outside(anyhow::anyhow!("{e}")))?;
     let stop = Stop::new();
-    let signals = Signals::raise(&stop).map_err(unhandled)?;
-    let hangup = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&hangup))
-        .map_err(unhandled)?;
-    let started = Instant::now();
-    if let Some(ns) = limit {
-        stop_after(Duration::from_nanos(ns.max(0).unsigned_abs()), &stop);
+    Signals::raise(&stop)?;
+    if let Some(limit) = limit {
+        stop_after(limit, &stop);
     }
-    let workers = settings.mesh.workers(settings.workers);
-    let share = workers.share();
-    let same = settings.job();
-    settings.keep(share);
-    if settings.feeds.is_empty() {
-        tracing::info!("no instrument falls to this process; it stays for the others");
-    }
-    let latency = Latency::default();
-    let wanted = sink::Wanted {
-        kind: settings.sink,
-        out: settings.out.as_deref(),
-        kafka: &settings.kafka,
-        bars: &settings.bars,
-        instruments: settings.instruments(),
-        latency: Some(latency.clone()),
-        delivery: &settings.delivery,
-        job: "live".to_owned(),
-        workers: &workers,
-        stop: &stop,
-        complete_when_stopped: true,
-    };
-    let job = JobPlan {
-        job: wanted.job()?,
-        settings: wanted.settings(&[]),
-        lenient: true,
-        delivery: settings.delivery.clone(),
-    };
-    let taken = wanted.take()?;
-    let mesh = connect(workers.clone(), &same, settings.mesh.patience, &stop)?;
-    let begun = taken.begin(&job)?;
-    begun.order_bars(|feed| settings.bars.for_feed(feed));
-    from_checkpoint(&mut settings, &begun.resume).map_err(Failure::usage)?;
-    let quarantine = match &settings.quarantine {
-        Some(path) => Some(Arc::new(Quarantine::open(path, !begun.resume.is_empty())?)),
-        None => None,
-    };
-    let gaps = match &settings.gaps {
-        Some(path) => GapLedger::open(path).map_err(|error| {
-            let what = format!("the gap ledger {} could not be opened", path.display());
-            Failure::outside(anyhow::Error::new(error).context(what))
-        })?,
-        None => GapLedger::default(),
-    };
-    let (recorder, recording) = match &settings.record {
-        Some(folder) => {
-            let (recorder, recording) = crate::capture::record::start(folder, "live", &stop)
-                .map_err(|e| Failure::outside(anyhow::Error::new(e)))?;
-            (Some(recorder), Some(recording))
-        }
-        None => (None, None),
-    };
-    let pool = BatchPool::new(BATCH_ROWS, BATCHES);
-    let on_reject = on_reject(quarantine.clone(), stop.clone());
-    let (tally, revised) = (Tally::default(), Revised::default());
-    let book = Book::new(settings.bars.clone());
-    let shared = book.clone();
-    // Feeds say when they are down in their own way; what lies before the first trade was not ours.
-    let quality = settings.quality.clone().map(|suite| Quality::new(suite, |_| Known::default()));
-    let options = GraphOptions {
-        specs_of: Arc::new(move |feed| shared.now().for_feed(feed)),
-        validate: ValidateOptions {
-            policy: RejectPolicy::SetAside,
-            reorder_window: 1024,
-            pool: pool.clone(),
-            resume: begun.resume.orders,
-            revises: settings.revision_window.is_some(),
-        },
-        window: settings.revision_window,
-        on_revision: on_revision(revised.clone(), quarantine.clone(), stop.clone()),
-        on_reject: Arc::clone(&on_reject),
-        trades: None,
-        daily: None,
-        tally: tally.clone(),
-        stop: stop.clone(),
-        quality: quality.clone(),
-        clock: EpochClock::default(),
-        latency: latency.clone(),
-        checkpoints: begun.checkpoints,
-    };
-    let revises = settings.revision_window.is_some();
-    let reports = Reports::default();
-    let pace = Pace { idle_spin: settings.idle_spin, ..Pace::LIVE };
-    let supervisor = Supervisor {
-        config: run.config,
-        read_again: run.read_again,
-        hangup,
-        book,
-        on_new_bars: on_new_bars(job.settings, begun.settings_changes),
-        positions: begun.resume.positions,
-        latency: latency.clone(),
-        reports: Arc::clone(&reports),
-        recorder,
-        settings,
-    };
-    let feeder: Feeder = Box::new(move |inlets, stop| {
-        supervisor.run(Outlets { inlets, share, pool, stop: stop.clone(), on_reject, gaps })
-    });
-    let result = run_graph(mesh, pace, options, vec![feeder], begun.sinks);
-    let recorded = recording.map(crate::capture::record::Recording::finish);
-
-    let mut remarks = remarks(&reports, &latency);
-    if let (Some(quarantine), true) = (&quarantine, rejected(&tally) > 0) {
-        remarks.push(format!("bad rows are in {}", quarantine.path().display()));
-    }
-    match recorded {
-        Some(Ok(files)) => {
-            remarks.extend(files.iter().map(|f| format!("frames are in {}", f.display())));
-        }
-        Some(Err(error)) => remarks.push(format!("the recording is not whole: {error}")),
-        None => {}
-    }
-    let summary = Summary {
-        files: 0,
-        tally: &tally,
-        report: result.as_ref().ok(),
-        elapsed: started.elapsed(),
-        stopped: signals
-            .name()
-            .map(str::to_owned)
-            .or_else(|| stop.asker())
-            .map(|who| format!("stopped by {who}")),
-        revised: revises.then(|| revised.totals()),
-        quality: quality.as_ref().map(Quality::days),
-        workers: &workers,
-        remarks: &remarks,
-    };
-    eprint!("{}", summary.text());
-    conclude(result)
+    let job = LiveJob::new(settings).with_reload(reload);
+    let ran = job.run(&stop, &Watcher::with_summary(summarise));
+    conclude(ran.map(|_| Outcome::Done))
 }
 
-/// Bars that come and go while the run goes on are part of what a restart has to find.
-fn on_new_bars(settings: JobSettings, changes: SettingsChanges) -> Box<dyn Fn(&BarBook) + Send> {
-    Box::new(move |bars| changes.put(settings.with_bars(bars)))
-}
-
-fn unhandled(error: std::io::Error) -> Failure {
-    Failure::outside(anyhow::Error::new(error).context("signals cannot be handled"))
+fn summarise(report: &JobReport) {
+    eprint!("{}", summary::text(report));
+    if let Some(who) = &report.stopped_by {
+        eprintln!("stopped by {who}");
+    }
 }
 
 fn stop_after(limit: Duration, stop: &Stop) {
@@ -458,40 +303,4 @@ fn stop_after(limit: Duration, stop: &Stop) {
         std::thread::sleep(limit);
         stop.raise();
     });
-}
-
-/// Rows and frames that are no trades never stop a live run: they are set aside, or logged.
-fn on_reject(quarantine: Option<Arc<Quarantine>>, stop: Stop) -> OnReject {
-    let shown = std::sync::atomic::AtomicUsize::new(0);
-    Arc::new(move |reject: Reject| {
-        if shown.fetch_add(1, Ordering::Relaxed) < SHOWN {
-            tracing::warn!(
-                source = %reject.source,
-                field = reject.field,
-                value = reject.value,
-                "{}",
-                reject.reason
-            );
-        }
-        if let Some(quarantine) = &quarantine
-            && let Err(error) = quarantine.add(&reject)
-        {
-            stop.fail(error);
-        }
-    })
-}
-
-fn remarks(reports: &Reports, latency: &Latency) -> Vec<String> {
-    let mut remarks = Vec::new();
-    let reports = reports.read().unwrap_or_else(PoisonError::into_inner).clone();
-    for (feed, report) in reports {
-        let mut text = format!("feed {feed}");
-        for line in report.counters().lines() {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "\n  {line}");
-        }
-        remarks.push(text);
-    }
-    remarks.extend(latency.table().lines().map(str::to_owned));
-    remarks
 }

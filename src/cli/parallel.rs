@@ -1,47 +1,26 @@
-//! `barflow replay --parallel`: run, and what it has come to.
+//! `barflow replay --parallel`: what it has come to, as text.
 
-use barflow_replay::plan::Plan;
-use barflow_replay::stream::ReadOptions;
-
-use super::summary::grouped;
-use crate::graph::assemble::GraphOptions;
-use crate::graph::stop::Cause;
-use crate::parallel::{self, Options, Report};
-use crate::sinks::{BarSink, SinkReport};
-
-/// Runs; returns what the sink says, and remarks for the summary.
-///
-/// # Errors
-/// As the run without `--parallel`.
-pub fn run(
-    plan: Plan,
-    workers: usize,
-    graph: GraphOptions,
-    read: ReadOptions,
-    mut sinks: Vec<Box<dyn BarSink>>,
-) -> Result<(SinkReport, Vec<String>), Cause> {
-    let Some(sink) = sinks.pop() else { return Err("there is no sink".into()) };
-    let options = Options { graph, read, workers };
-    let (delivered, report) = parallel::run(plan, &options, sink)?;
-    Ok((delivered, remarks(&report, workers)))
-}
+use crate::job::report::ParallelReport;
+use crate::thousands::grouped;
 
 /// Why nothing was cut into chunks.
-pub fn one_pass(threads: usize) -> String {
+pub(super) fn one_pass(threads: usize) -> String {
     format!(
         "made in one pass: it keeps {threads} threads as busy, decoding ahead of the builders; chunks pay \
          with more threads or more specifications"
     )
 }
 
-fn remarks(report: &Report, workers: usize) -> Vec<String> {
+/// What chunks came to, each a line.
+pub(super) fn remarks(parallel: &ParallelReport) -> Vec<String> {
+    let ParallelReport { threads, chunks: report } = parallel;
     let twice = &report.twice;
     let again = match twice.read_again {
         0 => String::new(),
         n => format!(", {n} chunks read again"),
     };
     let mut remarks = vec![format!(
-        "{workers} threads, {} chunks; {} trades computed twice{again}",
+        "{threads} threads, {} chunks; {} trades computed twice{again}",
         grouped(twice.chunks),
         grouped(twice.trades)
     )];

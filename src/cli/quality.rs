@@ -14,7 +14,6 @@ use clap::{Args, ValueHint};
 
 use super::failure::{Failure, Outcome};
 use super::progress::Shown;
-use super::replay::input_failure;
 use crate::config;
 use crate::config::problem::Problems;
 use crate::config::replay::instant_ns;
@@ -124,9 +123,9 @@ pub fn run(args: &QualityArgs) -> Result<Outcome, Failure> {
         Some(store) => Inputs::of_store(store, &options),
         None => Inputs::of_files(&args.files, &options),
     };
-    let inputs = inputs.map_err(input_failure)?;
+    let inputs = inputs?;
     let shown = Shown::start(settings.progress.clone(), inputs.plan.bytes());
-    let report = judge(inputs, &settings).map_err(input_failure)?;
+    let report = judge(inputs, &settings)?;
     drop(shown);
     deliver(args, &report)?;
     Ok(if report.passes() { Outcome::Done } else { Outcome::Differs })
@@ -150,7 +149,7 @@ fn settings(args: &QualityArgs, suite: Suite) -> Result<Settings, Failure> {
             let message = format!("there is no folder \"{}\"", store.display());
             return Err(Failure::usage(anyhow::anyhow!(message)));
         }
-        Some(store) => Manifest::of_store(store).map_err(input_failure)?,
+        Some(store) => Manifest::of_store(store)?,
         None => Manifest::default(),
     };
     let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -223,7 +222,7 @@ fn export(path: &Path, suite: &Suite, files: &[String]) -> Result<Outcome, Failu
             return Err(Failure::usage(anyhow::anyhow!(message)));
         }
     };
-    let suite = gx::export(suite, file.as_deref()).map_err(input_failure)?;
+    let suite = gx::export(suite, file.as_deref())?;
     write(path, |file| writeln!(file, "{:#}", suite.value))?;
     for (check, why) in suite.left_out {
         eprintln!("left out: {check}: {why}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueHint};
 
 use super::failure::{Failure, Outcome};
-use super::live::{FeedArgs, Run, execute};
+use super::live::{FeedArgs, RunArgs, execute, reload};
 use crate::config::bars::BarBook;
 use crate::config::live::LiveSettings;
 use crate::config::problem::Problems;
@@ -31,13 +31,9 @@ pub struct RecordArgs {
     #[arg(long, value_name = "FOLDER", default_value = "recordings", value_hint = ValueHint::DirPath)]
     pub out: PathBuf,
 
-    /// Stop in good order after this time
-    #[arg(long = "for", value_name = "TIME")]
-    pub duration: Option<String>,
-
-    /// Least level of log lines: error, warn, info, debug
-    #[arg(long, value_name = "LEVEL", env = "BARFLOW_LOG", default_value = "info")]
-    pub log: tracing::Level,
+    /// How the command runs.
+    #[command(flatten)]
+    pub run: RunArgs,
 }
 
 impl RecordArgs {
@@ -65,13 +61,6 @@ impl RecordArgs {
 pub fn run(args: RecordArgs) -> Result<Outcome, Failure> {
     let settings = args.settings()?;
     let again = args.clone();
-    execute(
-        settings,
-        Run {
-            config: args.feed.config.clone(),
-            read_again: Box::new(move || again.settings().map_err(|wrong| wrong.to_string())),
-            duration: args.duration,
-            log: args.log,
-        },
-    )
+    let read = move || again.settings().map_err(|wrong| wrong.to_string());
+    execute(settings, reload(args.feed.config, read)?, &args.run)
 }

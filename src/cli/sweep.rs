@@ -14,22 +14,24 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::args::put;
 use super::failure::{Failure, Outcome};
-use super::replay::{Errand, input_failure, replay_for};
-use super::summary::grouped;
+use super::progress::Watcher;
+use super::signals::Signals;
 use crate::config::bars::{BarBook, BarOrder};
 use crate::config::file::ConfigFile;
 use crate::config::replay::SinkKind;
 use crate::config::section::Value;
 use crate::config::sweep::{SweepSettings, TypedSweep};
 use crate::fault_point;
-use crate::graph::stop::Stop;
+use crate::job::ReplayJob;
 use crate::sinks::none::NoSink;
+use crate::stop::Stop;
 use crate::sweep::heat_map::HeatMap;
 use crate::sweep::output;
 use crate::sweep::state::State;
 use crate::sweep::summary::Summary;
 use crate::sweep::worker::{Late, Part, Word, work};
 use crate::telemetry;
+use crate::thousands::grouped;
 
 /// Batches that may wait for a worker.
 const QUEUE: usize = 8;
@@ -161,6 +163,7 @@ pub fn run(args: &SweepArgs) -> Result<Outcome, Failure> {
     })?;
     let started = Instant::now();
     let stop = Stop::new();
+    Signals::raise(&stop)?;
     let swept = sweep(&settings, &stop)?;
     if stop.is_raised() {
         return Ok(stopped(swept.trades));
@@ -253,14 +256,10 @@ fn sweep(settings: &SweepSettings, stop: &Stop) -> Result<Swept, Failure> {
             }
             (result, stands)
         });
-        let errand = Errand {
-            sink: Some(Box::new(NoSink::default())),
-            listener: Some(send),
-            progress: true,
-            stop: stop.clone(),
-            ..Errand::default()
-        };
-        let outcome = replay_for(&settings.replay, errand);
+        let job = ReplayJob::new(settings.replay.clone())
+            .into_sink(Box::new(NoSink::default()))
+            .with_trades(send);
+        let replayed = job.run(stop, &Watcher::default());
         let dealt = dealing.join();
         let parts: Result<Vec<Part>, _> =
             threads.into_iter().map(thread::ScopedJoinHandle::join).collect();
@@ -268,7 +267,7 @@ fn sweep(settings: &SweepSettings, stop: &Stop) -> Result<Swept, Failure> {
         let ((result, stands), parts) =
             (dealt.map_err(|_| broken())?, parts.map_err(|_| broken())?);
         result?;
-        let outcome = outcome?;
+        let outcome = Outcome::of_replay(&replayed?);
         Ok(Swept { parts, trades: stands.1, fresh: stands.1 - before, outcome })
     })
 }
@@ -348,7 +347,7 @@ fn write_down(
 fn fingerprint(settings: &SweepSettings) -> Result<u64, Failure> {
     use std::fmt::Write as _;
     let replay = &settings.replay;
-    let (plan, lacks) = replay.plan().map_err(input_failure)?;
+    let (plan, lacks) = replay.plan()?;
     lacks.iter().for_each(|remark| eprintln!("{remark}"));
     if let [first, second, ..] = &plan.instruments[..] {
         let text = format!(
@@ -416,10 +415,11 @@ fn write_bars(
     replay.bars = BarBook::of(orders.collect());
     replay.sink = SinkKind::Parquet;
     replay.out = Some(folder.clone());
-    replay_for(&replay, Errand { progress: true, stop: stop.clone(), ..Errand::default() })?;
+    let bars = replay.bars.orders().len();
+    ReplayJob::new(replay).run(stop, &Watcher::default())?;
     if stop.is_raised() {
         return Ok(());
     }
-    eprintln!("bars of the best {} are in {}", replay.bars.orders().len(), folder.display());
+    eprintln!("bars of the best {bars} are in {}", folder.display());
     Ok(())
 }

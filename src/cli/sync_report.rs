@@ -3,7 +3,6 @@
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::pool::BatchPool;
 use barflow_operators::sequence::{Findings as Sequence, Sequencer};
-use barflow_operators::stitch::horizon;
 use barflow_operators::survey::{Arrival, Findings, Survey, tolerance_rank};
 use barflow_replay::plan::InstrumentPlan;
 use barflow_replay::progress::Progress;
@@ -15,12 +14,10 @@ use std::path::PathBuf;
 use super::args::ReplayArgs;
 use super::failure::{Failure, Outcome};
 use super::progress::Shown;
-use super::replay::input_failure;
-use super::summary::grouped;
 use super::sync_plot;
-use crate::config::bars::BarBook;
 use crate::config::file::ConfigFile;
 use crate::config::replay::ReplaySettings;
+use crate::thousands::grouped;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -92,7 +89,7 @@ pub fn run(args: SyncReportArgs) -> Result<Outcome, Failure> {
     if !(1..=10_000).contains(&args.points) {
         return Err(Failure::usage(anyhow::anyhow!("--points {}: 1 to 10000", args.points)));
     }
-    let (plan, lacks) = settings.plan().map_err(input_failure)?;
+    let (plan, lacks) = settings.plan()?;
     lacks.iter().for_each(|remark| eprintln!("{remark}"));
     let progress = Progress::default();
     let shown = Shown::start(progress.clone(), plan.bytes());
@@ -137,9 +134,9 @@ fn measure(
     let mut order = Sequencer::new(settings.reorder_window);
     let mut paces = Vec::new();
     let mut trades = 0;
-    for intake in InstrumentStream::open(plan, read).map_err(input_failure)? {
+    for intake in InstrumentStream::open(plan, read)? {
         // Rows that are no trades, repeated or late are of no interest here.
-        let intake = intake.map_err(input_failure)?;
+        let intake = intake?;
         let batch = order.on_batch(intake.trades, &pool, &mut Sequence::default());
         trades += batch.len() as u64;
         if let (Some(first), Some(last)) = (batch.event_time.first(), batch.event_time.last()) {
@@ -276,28 +273,4 @@ fn time(nanoseconds: f64) -> String {
         7200.0..172_800.0 => format!("{:.1} h", seconds / 3600.0),
         _ => format!("{:.1} days", seconds / 86_400.0),
     }
-}
-
-/// What whoever begins in the middle of a history should know.
-pub(super) fn of_a_late_start(bars: &BarBook) -> Vec<String> {
-    let mut remarks: Vec<String> = Vec::new();
-    for order in bars.orders() {
-        let spec = &order.spec;
-        remarks.push(match horizon(spec) {
-            Some(trades) => format!(
-                "{}: began at --from; expected to be the bars of a longer history after about {} \
-                 trades",
-                spec.name(),
-                grouped(trades)
-            ),
-            None => format!(
-                "{}: began at --from, and depends on it: not expected to become the bars of a \
-                 longer history",
-                spec.name()
-            ),
-        });
-    }
-    remarks
-        .push("`barflow sync-report` measures how much history to give before --from".to_owned());
-    remarks
 }

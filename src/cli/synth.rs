@@ -13,7 +13,7 @@ use crate::config::problem::Problems;
 /// # Errors
 /// What is wrong with the arguments, or what the disk refuses.
 pub fn run(args: &SynthArgs) -> Result<Outcome, Failure> {
-    for path in write_days(&options(args)?).map_err(super::replay::input_failure)? {
+    for path in write_days(&options(args)?)? {
         println!("{}", path.display());
     }
     Ok(Outcome::Done)

@@ -19,8 +19,8 @@ use crate::config::feeds::{CHANNELS, symbol};
 use crate::feeds::plan::Symbol;
 use crate::feeds::print::Listing;
 use crate::feeds::venue::{Channel, Venue};
-use crate::graph::stop::Stop;
 use crate::recordings::{RecordingOptions, Recordings, are_recordings};
+use crate::stop::Stop;
 use crate::venue::exchange::{self, Exchange};
 use crate::venue::faults::{Faults, Kind};
 use crate::venue::tape::{Series, Tape};
@@ -122,7 +122,7 @@ pub fn run(args: &VenueArgs) -> Result<Outcome, Failure> {
         once: args.once,
     };
     let stop = Stop::default();
-    let _signals = Signals::raise(&stop).map_err(Failure::outside)?;
+    Signals::raise(&stop)?;
     eprintln!(
         "{} trades of {} instruments as {}",
         tape.order.len(),

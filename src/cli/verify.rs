@@ -10,15 +10,18 @@ use serde_json::json;
 
 use super::args::ReplayArgs;
 use super::failure::{Failure, Outcome};
-use super::replay::{Errand, replay_for};
+use super::progress::Watcher;
+use super::replay::summarise;
+use super::signals::Signals;
 use crate::compare::audit::{Audit, Mark, Standing, judge, ranges};
 use crate::compare::cell::{Cell, Row};
 use crate::compare::source::{self, SourceError};
 use crate::config::file::ConfigFile;
 use crate::config::problem::Problems;
 use crate::config::replay::{ReplaySettings, SinkKind};
-use crate::graph::stop::Stop;
+use crate::job::ReplayJob;
 use crate::sinks::{BarSink, Commit, SinkError, SinkReport};
+use crate::stop::Stop;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -72,14 +75,9 @@ pub fn run(args: VerifyArgs) -> Result<Outcome, Failure> {
     settings.delivery = crate::config::delivery::DeliveryOptions::none();
     let made = Arc::new(Mutex::new(Series::new()));
     let stop = Stop::new();
-    let errand = Errand {
-        sink: Some(Box::new(Keeper(Arc::clone(&made)))),
-        progress: true,
-        summary: true,
-        stop: stop.clone(),
-        ..Errand::default()
-    };
-    let outcome = replay_for(&settings, errand)?;
+    Signals::raise(&stop)?;
+    let job = ReplayJob::new(settings.clone()).into_sink(Box::new(Keeper(Arc::clone(&made))));
+    let report = job.run(&stop, &Watcher::with_summary(summarise))?;
     if stop.is_raised() {
         eprintln!("stopped; nothing was compared");
         return Ok(Outcome::WithRejects);
@@ -111,7 +109,7 @@ pub fn run(args: VerifyArgs) -> Result<Outcome, Failure> {
         eprintln!("the trades make no bars; nothing was compared");
     }
     let clean = audits.iter().all(|(_, audit)| audit.is_clean());
-    Ok(if clean { outcome } else { Outcome::Differs })
+    Ok(if clean { Outcome::of_replay(&report) } else { Outcome::Differs })
 }
 
 /// Reads every topic that a recomputed bar would go to.

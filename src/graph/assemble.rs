@@ -25,11 +25,11 @@ use super::daily::Daily;
 use super::flow::{EpochClock, Intakes, source};
 use super::handover::Handover;
 use super::quality::Quality;
-use super::stop::Stop;
 use super::tally::Tally;
 use super::transactions::transactions;
 use super::workers::Workers;
 use super::{news, outlet};
+use crate::stop::Stop;
 use crate::telemetry::latency::{Latency, Stage};
 
 /// Which bars a feed gets.

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crossbeam::channel::Sender;
 
 use crate::graph::run::tell;
-use crate::graph::stop::Stop;
 use crate::sinks::{BarSink, Commit, SinkError, SinkReport};
+use crate::stop::Stop;
 use crate::telemetry::latency::{Latency, Stage};
 
 /// Where workers put commits.

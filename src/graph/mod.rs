@@ -29,7 +29,6 @@ pub mod outlet;
 pub mod quality;
 pub mod revised;
 pub mod run;
-pub mod stop;
 pub mod tally;
 pub mod transactions;
 pub mod workers;

@@ -14,9 +14,9 @@ use timely::dataflow::operators::generic::Operator;
 use timely::progress::frontier::MutableAntichain;
 
 use super::handover::Handover;
-use super::stop::Stop;
 use super::tally::Tally;
 use crate::sinks::Commit;
+use crate::stop::Stop;
 
 /// What belongs to epochs that are still open.
 #[derive(Default)]

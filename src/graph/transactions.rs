@@ -13,9 +13,9 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::progress::Antichain;
 
 use super::handover::Handover;
-use super::stop::Stop;
 use super::tally::Tally;
 use crate::sinks::Commit;
+use crate::stop::Stop;
 
 /// Hands bars over as they come and cuts where they belong among them. The returned stream carries
 /// nothing; its frontier says which epochs are handed over.

@@ -27,7 +27,7 @@ use crate::checkpoints::job::Job;
 use crate::checkpoints::local::{LocalCheckpoint, LocalError};
 use crate::checkpoints::settings::{JobSettings, SettingsChanges};
 use crate::fault_point;
-use crate::graph::stop::Stop;
+use crate::stop::Stop;
 
 /// Bars handed to the final file at a time.
 const BARS_AT_ONCE: usize = 4096;

@@ -8,7 +8,6 @@ use clap::Args;
 
 use super::super::failure::{Failure, Outcome};
 use super::super::progress::Shown;
-use super::super::replay::input_failure;
 use super::{Place, bytes, stop_flag, threads};
 
 const EXAMPLES: &str = "\
@@ -61,7 +60,7 @@ pub fn run(args: &CompactArgs) -> Result<Outcome, Failure> {
     let stop = stop_flag()?;
     let store = &args.place.store;
     let writing = (!args.dry_run).then(|| Writing::begin(store)).transpose();
-    let _writing = writing.map_err(input_failure)?;
+    let _writing = writing?;
     let all = args.place.series()?;
     let mut merges = Vec::new();
     for series in &all {

@@ -17,9 +17,8 @@ use clap::{Args, ValueHint};
 
 use super::super::failure::{Failure, Outcome};
 use super::super::progress::Shown;
-use super::super::replay::input_failure;
-use super::super::summary::grouped;
 use super::{bytes, stop_flag, threads};
+use crate::thousands::grouped;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -77,8 +76,8 @@ pub fn run(args: &ConvertArgs) -> Result<Outcome, Failure> {
     let archives = find(args)?;
     let sizes = archives.iter().map(|path| std::fs::metadata(path).map_or(0, |found| found.len()));
     let total: u64 = sizes.sum();
-    let _writing = Writing::begin(&args.store).map_err(input_failure)?;
-    let journal = Mutex::new(Journal::open(&args.store).map_err(input_failure)?);
+    let _writing = Writing::begin(&args.store)?;
+    let journal = Mutex::new(Journal::open(&args.store)?);
     let progress = Progress::default();
     let options = ConvertOptions {
         plan: PlanOptions {
@@ -109,7 +108,7 @@ fn find(args: &ConvertArgs) -> Result<Vec<PathBuf>, Failure> {
         true => vec![of_store.display().to_string()],
         false => args.files.clone(),
     };
-    let found: BTreeSet<PathBuf> = barflow_replay::plan::find(&inputs).map_err(input_failure)?;
+    let found: BTreeSet<PathBuf> = barflow_replay::plan::find(&inputs)?;
     let is_ours = |path: &Path| path.extension().is_some_and(|extension| extension == "parquet");
     let archives: Vec<PathBuf> = found.into_iter().filter(|path| !is_ours(path)).collect();
     Ok(archives)
@@ -135,7 +134,7 @@ fn conclude(
             }
             Some(Ok(Became::Already(_))) => already += 1,
             // A full disk is no fault of the archive, and the next one would meet it as well.
-            Some(Err(error @ ReplayError::Io { .. })) => return Err(input_failure(error)),
+            Some(Err(error @ ReplayError::Io { .. })) => return Err(error.into()),
             Some(Err(error)) => {
                 refused += 1;
                 eprintln!("refused: {error}");

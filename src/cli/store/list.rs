@@ -6,8 +6,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::super::failure::{Failure, Outcome};
-use super::super::summary::grouped;
 use super::{Place, bytes};
+use crate::thousands::grouped;
 
 /// `barflow store ls`.
 #[derive(Debug, Args)]

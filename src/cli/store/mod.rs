@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 
 use super::failure::{Failure, Outcome};
 use super::signals::Signals;
-use crate::graph::stop::Stop;
+use crate::stop::Stop;
 
 pub mod compact;
 pub mod convert;
@@ -82,8 +82,7 @@ pub struct Place {
 impl Place {
     /// The series that are meant.
     fn series(&self) -> Result<Vec<barflow_replay::store::series::Series>, Failure> {
-        let mut all = barflow_replay::store::series::read(&self.store)
-            .map_err(super::replay::input_failure)?;
+        let mut all = barflow_replay::store::series::read(&self.store)?;
         all.retain(|series| {
             self.instrument.as_ref().is_none_or(|id| *id == series.feed.instrument)
                 && self.kind.is_none_or(|kind| kind == series.feed.input)
@@ -104,9 +103,7 @@ pub(super) fn kind(text: &str) -> Result<InputKind, String> {
 /// The flag that Ctrl-C raises.
 fn stop_flag() -> Result<std::sync::Arc<AtomicBool>, Failure> {
     let stop = Stop::new();
-    Signals::raise(&stop).map_err(|e| {
-        Failure::outside(anyhow::Error::new(e).context("signals cannot be handled"))
-    })?;
+    Signals::raise(&stop)?;
     Ok(stop.flag())
 }
 

@@ -12,7 +12,6 @@ use clap::Args;
 use jiff::civil::Date;
 
 use super::super::failure::{Failure, Outcome};
-use super::super::replay::input_failure;
 use super::{Place, bytes};
 
 const EXAMPLES: &str = "\
@@ -51,7 +50,7 @@ pub fn run(args: &PruneArgs) -> Result<Outcome, Failure> {
         return Err(Failure::usage(error));
     }
     let writing = args.yes.then(|| Writing::begin(&args.place.store)).transpose();
-    let _writing = writing.map_err(input_failure)?;
+    let _writing = writing?;
     let mut goes: Vec<PathBuf> = Vec::new();
     if args.archives {
         goes.extend(converted_archives(args)?);
@@ -97,7 +96,7 @@ fn converted_archives(args: &PruneArgs) -> Result<Vec<PathBuf>, Failure> {
     if !folder.exists() {
         return Ok(Vec::new());
     }
-    let journal = Journal::read(&args.place.store).map_err(input_failure)?;
+    let journal = Journal::read(&args.place.store)?;
     let series = args.place.series()?;
     let files = series.iter().flat_map(|series| &series.files);
     let held: BTreeSet<&str> =
@@ -106,7 +105,7 @@ fn converted_archives(args: &PruneArgs) -> Result<Vec<PathBuf>, Failure> {
     let found = match barflow_replay::plan::find(&[folder.display().to_string()]) {
         Ok(found) => found,
         Err(barflow_replay::error::ReplayError::NothingToRead(_)) => return Ok(goes),
-        Err(error) => return Err(input_failure(error)),
+        Err(error) => return Err(error.into()),
     };
     for archive in found {
         let sum = sha256(&archive).map_err(|error| {

@@ -11,11 +11,11 @@ use barflow_replay::plan::{InstrumentPlan, PlanOptions, plan};
 use barflow_replay::stream::{InstrumentStream, ReadOptions};
 
 use crate::config::live::LiveSettings;
-use crate::delivery::Resumption;
 use crate::feeds::hub::Outlets;
 use crate::feeds::plan::LastTrade;
-use crate::graph::stop::Cause;
-use crate::history::place;
+use crate::job::source::files::place;
+use crate::job::start::Resumption;
+use crate::stop::Cause;
 
 /// History that does not fit the feeds.
 #[derive(Debug, thiserror::Error)]

@@ -1,4 +1,4 @@
-//! Corrections of the past on the command line: which there are, and what became of them.
+//! Corrections of the history of files: which there are, and what becomes of those that are refused.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,12 +14,13 @@ use barflow_replay::plan::{FileKind, Plan};
 use barflow_replay::rows::Quote;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::rejects::set_aside;
 use crate::config::replay::ReplaySettings;
 use crate::config::revisions::{DEFAULT, MOST};
 use crate::graph::assemble::OnRevision;
 use crate::graph::revised::Revised;
-use crate::graph::stop::Stop;
 use crate::quarantine::Quarantine;
+use crate::stop::Stop;
 
 /// Reads the corrections of these histories.
 ///
@@ -82,10 +83,8 @@ pub fn on_revision(
             }
             let reject = reject(instrument, &correction, why);
             tracing::warn!(%instrument, trade_id = correction.trade_id, "correction refused: {why}");
-            if let Some(quarantine) = &quarantine
-                && let Err(error) = quarantine.add(&reject)
-            {
-                stop.fail(error);
+            if let Some(quarantine) = &quarantine {
+                set_aside(quarantine, &reject, &stop);
             }
         }
     })

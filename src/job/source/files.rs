@@ -1,5 +1,5 @@
-//! Replay files as a source of the graph: who reads which instrument, and what the plan is worth
-//! remarking on.
+//! Trade files as a source of the graph: which worker reads which instrument, where reading resumes,
+//! and what the user should know about the plan.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,8 +13,9 @@ use barflow_replay::plan::{InstrumentPlan, Plan};
 use barflow_replay::stream::{InstrumentStream, ReadOptions};
 
 use crate::config::bars::BarBook;
-use crate::delivery::Resumption;
 use crate::graph::run::{Feeder, Workers};
+use crate::job::report::Notice;
+use crate::job::start::Resumption;
 
 /// One feeder per worker of this process. An instrument is read by the worker that its trades
 /// would be sent to anyway, so nothing crosses between workers; histories of one worker are read
@@ -117,27 +118,22 @@ pub fn place(plan: &InstrumentPlan, position: &Position) -> Option<Position> {
 }
 
 /// What the user should know about how these bars come out of these files.
-pub fn remarks(plan: &Plan, bars: &BarBook) -> Vec<String> {
-    let mut remarks = Vec::new();
+pub fn notices(plan: &Plan, bars: &BarBook) -> Vec<Notice> {
+    let mut notices = Vec::new();
     for instrument in &plan.instruments {
         let feed = &instrument.feed;
-        let specs = bars.for_feed(feed);
-        let fallen: Vec<Arc<str>> = specs
+        let all = bars.for_feed(feed);
+        let specs: Vec<Arc<str>> = all
             .iter()
             .filter(|spec| spec.sign() == SignRule::Aggressor && !feed.has_aggressor)
             .map(|spec| Arc::clone(spec.name()))
             .collect();
-        if !fallen.is_empty() {
-            remarks.push(format!(
-                "{}: the source does not tell the aggressor; sign = aggressor falls back to the \
-                 tick rule for {}",
-                feed.instrument,
-                fallen.join(", ")
-            ));
-        }
-        if specs.is_empty() {
-            remarks.push(format!("{}: no bars are ordered for it", feed.instrument));
+        let instrument = feed.instrument.clone();
+        if all.is_empty() {
+            notices.push(Notice::NoBars(instrument));
+        } else if !specs.is_empty() {
+            notices.push(Notice::TickRule { instrument, specs });
         }
     }
-    remarks
+    notices
 }
