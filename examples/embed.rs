@@ -14,7 +14,8 @@ use barflow::stop::Stop;
 use barflow_operators::batch::InputKind;
 use barflow_replay::synth::{SynthOptions, write_days};
 
-fn main() -> Result<(), Box<dyn Error>> {
+/// Replays a made-up day and prints its bars.
+pub fn main() -> Result<(), Box<dyn Error>> {
     let folder = std::env::temp_dir().join(format!("barflow-embed-{}", std::process::id()));
     let day = made_up_day(&folder)?;
     let bars = folder.join("bars.jsonl");

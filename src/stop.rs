@@ -1,4 +1,4 @@
-//! How a run is asked to end, and why it did.
+//! How a run is stopped, and why.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

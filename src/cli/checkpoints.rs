@@ -1,23 +1,21 @@
-//! `barflow checkpoints`: where jobs stand.
+//! `barflow checkpoints`: shows or deletes the checkpoints of jobs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use barflow_operators::checkpoint::account::Account;
-use clap::{Args, Subcommand, ValueHint};
+use clap::{ArgMatches, Args, Subcommand, ValueHint};
 use serde_json::json;
 
-use super::args::put;
 use super::failure::{Failure, Outcome};
+use super::options::{self, BrokerArgs, ConfigArgs};
 use crate::checkpoints::job::Job;
 use crate::checkpoints::local::LocalCheckpoint;
 use crate::checkpoints::saved::{Entries, Saved};
-use crate::config::file::ConfigFile;
 use crate::config::kafka::KafkaOptions;
 use crate::config::problem::Problems;
 use crate::config::replay::over;
-use crate::config::section::Section;
 use crate::job::JobError;
 use crate::sinks::SinkError;
 use crate::sinks::journal::checkpoint_beside;
@@ -28,13 +26,13 @@ Examples:
   # the jobs that have checkpoints in Kafka
   barflow checkpoints list --brokers localhost:9092
 
-  # where each instrument of one of them stands
+  # the position of each instrument of one of them
   barflow checkpoints show live --brokers localhost:9092
 
   # the same of a job that writes a file
   barflow checkpoints show --at bars.jsonl
 
-  # forget where a job stood; a copy of it that runs is stopped
+  # delete a job's checkpoint; a running copy of the job is stopped
   barflow checkpoints delete live --brokers localhost:9092";
 
 /// `barflow checkpoints`.
@@ -49,13 +47,13 @@ pub struct CheckpointsArgs {
 /// What to do with checkpoints.
 #[derive(Debug, Subcommand)]
 pub enum What {
-    /// The jobs there are
+    /// List the jobs
     List {
         /// Where.
         #[command(flatten)]
         place: Place,
     },
-    /// Where each instrument of a job stands, and what decides its bars
+    /// Show the position of each instrument of a job, and what decides its bars
     Show {
         /// Job; the only one if there is one
         job: Option<Job>,
@@ -63,7 +61,7 @@ pub enum What {
         #[command(flatten)]
         place: Place,
     },
-    /// Forget where a job stood: it begins again. Bars that are out stay where they are
+    /// Delete a job's checkpoint: it begins again. Bars that were delivered stay where they are
     Delete {
         /// Job
         job: Job,
@@ -76,20 +74,21 @@ pub enum What {
 /// Where checkpoints are.
 #[derive(Clone, Debug, Args)]
 pub struct Place {
-    /// Configuration file (TOML); its section about kafka counts
-    #[arg(long, value_name = "FILE", env = "BARFLOW_CONFIG", value_hint = ValueHint::FilePath)]
-    pub config: Option<PathBuf>,
+    /// Which configuration file; only its section about Kafka is read.
+    #[command(flatten)]
+    pub config: ConfigArgs,
 
-    /// Kafka brokers
-    #[arg(long, value_name = "HOST:PORT", env = "BARFLOW_BROKERS", conflicts_with = "at")]
-    pub brokers: Option<String>,
+    /// Which Kafka cluster.
+    #[command(flatten)]
+    pub brokers: BrokerArgs,
 
     /// Output of a job that writes files: its file or folder, or the checkpoint beside it
-    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath, conflicts_with = "brokers")]
+    #[arg(help_heading = "Files")]
     pub at: Option<PathBuf>,
 
     /// JSON instead of a table
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub json: bool,
 }
 
@@ -97,14 +96,16 @@ pub struct Place {
 ///
 /// # Errors
 /// When there is no such job (2), or Kafka or the file cannot be read (3).
-pub fn run(args: &CheckpointsArgs) -> Result<Outcome, Failure> {
+pub fn run(args: &CheckpointsArgs, matches: &ArgMatches) -> Result<Outcome, Failure> {
+    // Options are those of the command's own command.
+    let matches = matches.subcommand().map_or(matches, |(_, matches)| matches);
     match &args.what {
         What::List { place } => {
-            let entries = place.read()?;
+            let entries = place.read(matches)?;
             print!("{}", if place.json { list_json(&entries) } else { list(&entries) });
         }
         What::Show { job, place } => {
-            let entries = place.read()?;
+            let entries = place.read(matches)?;
             let jobs = jobs(&entries);
             let job = match job {
                 Some(job) if jobs.contains(job) => job.clone(),
@@ -117,17 +118,17 @@ pub fn run(args: &CheckpointsArgs) -> Result<Outcome, Failure> {
             let saved = Saved::understand(&job, &entries).map_err(JobError::from)?;
             print!("{}", if place.json { show_json(&job, &saved) } else { show(&job, &saved) });
         }
-        What::Delete { job, place } => delete(job, place)?,
+        What::Delete { job, place } => delete(job, place, matches)?,
     }
     Ok(Outcome::Done)
 }
 
 impl Place {
-    fn read(&self) -> Result<Entries, Failure> {
+    fn read(&self, matches: &ArgMatches) -> Result<Entries, Failure> {
         if let Some(path) = &self.at {
             return Ok(self.file(path)?.1.entries);
         }
-        Ok(CheckpointTopic::open(&self.kafka()?)?.read(|_| true)?)
+        Ok(CheckpointTopic::open(&self.kafka(matches)?)?.read(|_| true)?)
     }
 
     fn file(&self, path: &std::path::Path) -> Result<(PathBuf, LocalCheckpoint), Failure> {
@@ -138,15 +139,10 @@ impl Place {
         })
     }
 
-    fn kafka(&self) -> Result<KafkaSettings, Failure> {
-        let mut file = match &self.config {
-            Some(path) => ConfigFile::read(path)?,
-            None => ConfigFile::default(),
-        };
-        let mut typed = Section::default();
-        put(&mut typed, "brokers", "--brokers", &self.brokers);
+    fn kafka(&self, matches: &ArgMatches) -> Result<KafkaSettings, Failure> {
+        let mut file = self.config.read()?;
         let mut problems = Problems::default();
-        let kafka = over(file.take("kafka"), typed);
+        let kafka = over(file.take("kafka"), options::typed(matches).kafka);
         let properties = file.take("kafka.properties");
         let options = KafkaOptions::understand(kafka, properties, &mut problems);
         options.check(&mut problems);
@@ -264,7 +260,7 @@ fn show_json(job: &Job, saved: &Saved) -> String {
     }))
 }
 
-fn delete(job: &Job, place: &Place) -> Result<(), Failure> {
+fn delete(job: &Job, place: &Place, matches: &ArgMatches) -> Result<(), Failure> {
     if let Some(path) = &place.at {
         let (path, checkpoint) = place.file(path)?;
         if !jobs(&checkpoint.entries).contains(job) {
@@ -279,7 +275,7 @@ fn delete(job: &Job, place: &Place) -> Result<(), Failure> {
         eprintln!("job \"{job}\" begins again; {} is empty", path.display());
         return Ok(());
     }
-    let settings = place.kafka()?;
+    let settings = place.kafka(matches)?;
     let entries = CheckpointTopic::open(&settings)?.read(|_| true)?;
     if !jobs(&entries).contains(job) {
         return Err(no_such_job(Some(job), &jobs(&entries)));

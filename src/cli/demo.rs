@@ -1,11 +1,12 @@
 //! `barflow demo`: from nothing to bars in one command.
 
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 
 use barflow_operators::batch::InputKind;
 use barflow_replay::synth::{SynthOptions, write_days};
+use clap::{Args, ValueHint};
 
-use super::args::DemoArgs;
 use super::failure::{Failure, Outcome};
 use crate::config::file::ConfigFile;
 use crate::config::replay::{ReplaySettings, Typed};
@@ -17,13 +18,25 @@ const BARS: [&str; 2] = [
     "hour=time,every=1h",
 ];
 
+/// `barflow demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Folder for the day and its bars
+    #[arg(long, value_name = "DIR", default_value = "barflow-demo", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+
+    /// Trades in the day
+    #[arg(long, value_name = "N", default_value_t = 300_000)]
+    pub trades: u64,
+}
+
 /// Makes a day, replays it, shows some bars, and says what to look at next.
 ///
 /// # Errors
 /// What the disk refuses.
 pub fn run(args: &DemoArgs) -> Result<Outcome, Failure> {
     let day = jiff::civil::Date::constant(2024, 3, 1);
-    // The id is a constant of ours and lawful.
+    // A constant, and a valid id.
     let instrument =
         "binance:spot:BTCUSDT".parse().map_err(|e| Failure::usage(anyhow::Error::new(e)))?;
     eprintln!("making a day of {} trades in {} …", grouped(args.trades), args.out.display());

@@ -13,7 +13,8 @@ use jiff::civil::Date;
 use super::failure::{Failure, Outcome};
 use super::fetch_progress::Transfers;
 use super::signals::Signals;
-use super::store::{bytes, kind};
+use super::stdout::print;
+use super::store::selection::{bytes, kind};
 use crate::archive::client::{Client, ClientOptions};
 use crate::archive::error::FetchError;
 use crate::archive::manifest::Manifest;
@@ -294,7 +295,7 @@ fn list(here: &[Job], missing: &[Job]) {
     for (job, what) in lines {
         text += &format!("{}\t{what}\t{}\n", job.listed.bytes, job.key);
     }
-    super::print(&text);
+    print(&text);
     let size = |jobs: &[Job]| bytes(jobs.iter().map(|job| job.listed.bytes).sum());
     eprintln!(
         "{} files ({}) to fetch, {} ({}) are here",
@@ -328,7 +329,7 @@ fn bring(
             Some(Became::Fetched(bytes, path)) => {
                 fetched += 1;
                 wire += bytes;
-                super::print(&format!("{}\n", path.display()));
+                print(&format!("{}\n", path.display()));
             }
             Some(Became::Found) => found += 1,
             Some(Became::Failed(FetchError::Stopped)) | None => left += 1,

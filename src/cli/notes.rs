@@ -38,7 +38,7 @@ pub(super) fn notes(report: &JobReport) -> Vec<String> {
 fn notice(notice: &Notice) -> String {
     match notice {
         Notice::TickRule { instrument, specs } => format!(
-            "{instrument}: the source does not tell the aggressor; sign = aggressor falls back to \
+            "{instrument}: the source has no aggressor; sign = aggressor falls back to \
              the tick rule for {}",
             specs.join(", ")
         ),

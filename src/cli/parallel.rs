@@ -1,4 +1,4 @@
-//! `barflow replay --parallel`: what it has come to, as text.
+//! `barflow replay --parallel`: its result, as text.
 
 use crate::job::report::ParallelReport;
 use crate::thousands::grouped;
@@ -11,7 +11,7 @@ pub(super) fn one_pass(threads: usize) -> String {
     )
 }
 
-/// What chunks came to, each a line.
+/// The result of chunks, each a line.
 pub(super) fn remarks(parallel: &ParallelReport) -> Vec<String> {
     let ParallelReport { threads, chunks: report } = parallel;
     let twice = &report.twice;

@@ -1,4 +1,4 @@
-//! `barflow quality`: do these trades meet our expectations?
+//! `barflow quality`: validates trades against an expectation suite.
 
 use std::fs;
 use std::io::Write as _;
@@ -13,6 +13,7 @@ use barflow_replay::progress::Progress;
 use clap::{Args, ValueHint};
 
 use super::failure::{Failure, Outcome};
+use super::options::PartArgs;
 use super::progress::Shown;
 use crate::config;
 use crate::config::problem::Problems;
@@ -49,52 +50,45 @@ quarantine is broken, or a file is damaged; 2 wrong usage, suite or input files;
 #[command(after_help = EXAMPLES)]
 pub struct QualityArgs {
     /// Files, folders or quoted patterns, as of `barflow replay`
-    #[arg(value_name = "FILES", value_hint = ValueHint::AnyPath)]
+    #[arg(value_name = "FILES", value_hint = ValueHint::AnyPath, help_heading = "Input")]
     pub files: Vec<String>,
 
     /// A trade store (docs/history.md): its trades, its archives, and what is written down of them
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with = "files")]
+    #[arg(help_heading = "Input")]
     pub store: Option<PathBuf>,
 
     /// Expectations (TOML) [default: all, with their usual parameters]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub suite: Option<PathBuf>,
 
-    /// Instrument of all files, such as binance:spot:BTCUSDT; by default told from their names
-    #[arg(long, value_name = "ID")]
-    pub instrument: Option<String>,
+    /// Which part of them; days missing between --from and --to count as missing.
+    #[command(flatten)]
+    pub part: PartArgs,
 
-    /// Judge trades from this time on; days missing from there on are missed
-    #[arg(long, value_name = "TIME")]
-    pub from: Option<String>,
-
-    /// Judge trades before this time; days missing up to there are missed
-    #[arg(long, value_name = "TIME")]
-    pub to: Option<String>,
-
-    /// Instruments judged at the same time [default: one per core]
-    #[arg(long, value_name = "N")]
+    /// Instruments validated at the same time [default: one per core]
+    #[arg(long, value_name = "N", help_heading = "Threads and processes")]
     pub jobs: Option<NonZeroUsize>,
 
     /// Days listed, the worst first
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = 10, help_heading = "Output")]
     pub days: usize,
 
     /// Write everything into this file as JSON; - for standard output, instead of the table
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output")]
     pub json: Option<PathBuf>,
 
     /// Write a report with plots into this file; it needs nothing else to be looked at
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output")]
     pub html: Option<PathBuf>,
 
     /// Write the offending rows of quarantine expectations into this file (JSON lines)
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output")]
     pub quarantine: Option<PathBuf>,
 
     /// Write the suite into this file as one for Great Expectations 1.x, for the one Parquet file
     /// that is named (or for any); nothing is judged
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath,
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output",
           conflicts_with_all = ["store", "json", "html", "quarantine"])]
     pub export_gx: Option<PathBuf>,
 }
@@ -137,7 +131,7 @@ fn settings(args: &QualityArgs, suite: Suite) -> Result<Settings, Failure> {
         let text = text.as_ref()?;
         instant_ns(text).map_err(|e| problems.add(flag, format!("\"{text}\": {e}"))).ok()
     };
-    let (from, to) = (instant("--from", &args.from), instant("--to", &args.to));
+    let (from, to) = (instant("--from", &args.part.from), instant("--to", &args.part.to));
     if let (Some(from), Some(to)) = (from, to)
         && from >= to
     {
@@ -165,7 +159,7 @@ fn settings(args: &QualityArgs, suite: Suite) -> Result<Settings, Failure> {
 }
 
 fn instrument(args: &QualityArgs) -> Result<Option<InstrumentId>, Failure> {
-    let parsed = args.instrument.as_deref().map(str::parse).transpose();
+    let parsed = args.part.instrument.as_deref().map(str::parse).transpose();
     parsed.map_err(|error| Failure::usage(anyhow::Error::new(error)))
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use clap::{Args, ValueHint};
 
 use super::failure::{Failure, Outcome};
-use super::live::{FeedArgs, RunArgs, execute, reload};
+use super::live::{execute, reload};
+use super::options::{FeedArgs, LoggingArgs};
 use crate::config::bars::BarBook;
 use crate::config::live::LiveSettings;
 use crate::config::problem::Problems;
@@ -28,12 +29,12 @@ pub struct RecordArgs {
     pub feed: FeedArgs,
 
     /// Folder for the recordings
-    #[arg(long, value_name = "FOLDER", default_value = "recordings", value_hint = ValueHint::DirPath)]
+    #[arg(help_heading = "Output", long, value_name = "FOLDER", default_value = "recordings", value_hint = ValueHint::DirPath)]
     pub out: PathBuf,
 
-    /// How the command runs.
+    /// The log, and when to stop.
     #[command(flatten)]
-    pub run: RunArgs,
+    pub logging: LoggingArgs,
 }
 
 impl RecordArgs {
@@ -58,9 +59,9 @@ impl RecordArgs {
 ///
 /// # Errors
 /// Wrong settings (2), outside world (3).
-pub fn run(args: RecordArgs) -> Result<Outcome, Failure> {
+pub fn run(args: &RecordArgs) -> Result<Outcome, Failure> {
     let settings = args.settings()?;
     let again = args.clone();
     let read = move || again.settings().map_err(|wrong| wrong.to_string());
-    execute(settings, reload(args.feed.config, read)?, &args.run)
+    execute(settings, reload(args.feed.config.config.clone(), read)?, &args.logging)
 }

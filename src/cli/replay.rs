@@ -1,27 +1,123 @@
 //! `barflow replay`.
 
-use super::args::ReplayArgs;
+use clap::{ArgMatches, Args, ValueHint};
+
 use super::failure::{Failure, Outcome, conclude};
+use super::options::{
+    self, BarArgs, ClusterArgs, ConfigArgs, CorrectionArgs, ExpectationArgs, FileArgs, HistoryArgs,
+    KafkaArgs, OutputArgs, QuarantineArgs, ReadingArgs, RecordingArgs, RecoveryArgs, ThreadArgs,
+};
 use super::progress::Watcher;
 use super::signals::Signals;
-use super::summary;
-use crate::config::file::ConfigFile;
+use super::{help, summary};
 use crate::config::replay::ReplaySettings;
-use crate::job::{JobReport, ReplayJob};
+use crate::job::ReplayJob;
 use crate::stop::Stop;
 use crate::telemetry;
+
+const EXAMPLES: &str = "\
+Examples:
+  # dollar imbalance bars of one day, as JSON lines
+  barflow replay BTCUSDT-trades-2024-03-01.zip
+
+  # two specifications in one pass over a year, into Parquet
+  barflow replay 'data/BTCUSDT-trades-2024-*.zip' --sink parquet --out bars \\
+    --bar 'dib=imbalance,measure=dollar,threshold=wald,target=1000,alpha=0.001' \\
+    --bar 'hour=time,every=1h'
+
+  # a year of one instrument on four cores, the same bars to the bit
+  barflow replay 'data/BTCUSDT-trades-2024-*.zip' --parallel 4 --sink parquet --out bars
+
+  # a quarter from a trade store (docs/history.md)
+  barflow replay --store history --instrument binance:spot:BTCUSDT --from 2024-01-01 --to 2024-04-01
+
+  # a recorded connection
+  barflow replay --protocol binance-spot recordings/
+
+  # into Kafka, creating the topics
+  barflow replay data/ --sink kafka --brokers localhost:9092 --create-topics
+
+Values are taken from flags, then the environment, then the file given with --config.";
+
+/// `barflow replay`.
+#[derive(Debug, Args)]
+#[command(after_help = help::with_bars(EXAMPLES))]
+pub struct ReplayArgs {
+    /// Which configuration file.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+
+    /// Which trades.
+    #[command(flatten)]
+    pub files: FileArgs,
+
+    /// Which trades, if they are in a store.
+    #[command(flatten)]
+    pub history: HistoryArgs,
+
+    /// Which trades, if they were recorded.
+    #[command(flatten)]
+    pub recordings: RecordingArgs,
+
+    /// Which bars.
+    #[command(flatten)]
+    pub bars: BarArgs,
+
+    /// Where bars go.
+    #[command(flatten)]
+    pub output: OutputArgs,
+
+    /// Also write sums of the bars by UTC day, and over trailing weeks, at the end of the run (JSON
+    /// lines)
+    #[arg(long, value_name = "FILE", env = "BARFLOW_DAILY", value_hint = ValueHint::FilePath)]
+    #[arg(help_heading = "Output")]
+    pub daily: Option<String>,
+
+    /// Also write the validated trades into this folder, as Parquet that replay reads fast
+    #[arg(long, value_name = "FOLDER", env = "BARFLOW_SINK_TRADES", value_hint = ValueHint::DirPath)]
+    #[arg(help_heading = "Output")]
+    pub sink_trades: Option<String>,
+
+    /// How bars are written to Kafka.
+    #[command(flatten)]
+    pub kafka: KafkaArgs,
+
+    /// What a restart finds.
+    #[command(flatten)]
+    pub recovery: RecoveryArgs,
+
+    /// What is expected of the trades.
+    #[command(flatten)]
+    pub expectations: ExpectationArgs,
+
+    /// Where bad rows go.
+    #[command(flatten)]
+    pub quarantine: QuarantineArgs,
+
+    /// What was wrong with the files.
+    #[command(flatten)]
+    pub corrections: CorrectionArgs,
+
+    /// Who does the work.
+    #[command(flatten)]
+    pub threads: ThreadArgs,
+
+    /// One of several processes.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+
+    /// How trades are put in order.
+    #[command(flatten)]
+    pub reading: ReadingArgs,
+}
 
 /// Runs the command.
 ///
 /// # Errors
 /// Wrong settings or files (2), bad data (1), outside world (3).
-pub fn run(args: ReplayArgs) -> Result<Outcome, Failure> {
-    let file = match &args.config {
-        Some(path) => ConfigFile::read(path)?,
-        None => ConfigFile::default(),
-    };
-    let mut settings = ReplaySettings::understand(file, args.typed())?;
-    settings.delivery.reset_state = args.delivery.reset_state;
+pub fn run(args: &ReplayArgs, matches: &ArgMatches) -> Result<Outcome, Failure> {
+    let mut settings = ReplaySettings::understand(args.config.read()?, options::typed(matches))?;
+    settings.delivery.reset_state = args.recovery.reset_state;
     // A sink that waits for its broker says so, and processes of one job log about each other; all
     // else that is worth knowing is in the summary.
     let together = settings.mesh.workers(settings.workers).share().is_part();
@@ -37,11 +133,6 @@ pub fn run(args: ReplayArgs) -> Result<Outcome, Failure> {
 pub fn replay(settings: ReplaySettings) -> Result<Outcome, Failure> {
     let stop = Stop::new();
     Signals::raise(&stop)?;
-    let ran = ReplayJob::new(settings).run(&stop, &Watcher::with_summary(summarise));
+    let ran = ReplayJob::new(settings).run(&stop, &Watcher::with_summary(summary::print_replay));
     conclude(ran.map(|report| Outcome::of_replay(&report)))
-}
-
-/// Prints the summary of a replay.
-pub(super) fn summarise(report: &JobReport) {
-    eprint!("{}{}", summary::text(report), summary::stopped_replay(report));
 }

@@ -20,7 +20,7 @@ const GAPS_LISTED: usize = 5;
 const DAYS_LISTED: usize = 10;
 
 /// The summary of a run.
-pub fn text(report: &JobReport) -> String {
+fn text(report: &JobReport) -> String {
     let mut text = String::new();
     describe_totals(&mut text, report);
     for (instrument, counts) in &report.inputs {
@@ -123,8 +123,21 @@ fn describe_input(text: &mut String, instrument: &InstrumentId, c: &InputCounts)
     }
 }
 
+/// Prints the summary of a replay on standard error.
+pub fn print_replay(report: &JobReport) {
+    eprint!("{}{}", text(report), stopped_replay(report));
+}
+
+/// Prints the summary of a live run on standard error.
+pub fn print_live(report: &JobReport) {
+    eprint!("{}", text(report));
+    if let Some(who) = &report.stopped_by {
+        eprintln!("stopped by {who}");
+    }
+}
+
 /// Who stopped a replay, and how far it got.
-pub fn stopped_replay(report: &JobReport) -> String {
+fn stopped_replay(report: &JobReport) -> String {
     let Some(who) = &report.stopped_by else { return String::new() };
     let mut text = format!("stopped by {who}; everything read before is in the output\n");
     for (instrument, at) in &report.positions {
@@ -142,8 +155,8 @@ fn describe_revisions(text: &mut String, revised: &Totals) {
     // Writing to a String cannot fail.
     let _ = writeln!(
         text,
-        "corrections: {} applied, {} already so, {} refused; {} bars no longer stand, {} take their \
-         place",
+        "corrections: {} applied, {} already so, {} refused; {} bars retracted, {} \
+         replacements",
         grouped(revised.applied),
         grouped(revised.already_so),
         grouped(revised.refused),

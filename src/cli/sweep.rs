@@ -1,6 +1,6 @@
 //! `barflow sweep`: a grid of bar specifications on the same trades.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,16 +8,15 @@ use std::time::{Duration, Instant};
 use barflow_operators::batch::TradeBatch;
 use barflow_operators::dataflow::validate::Sequenced;
 use barflow_operators::spec::BarSpec;
-use clap::{Args, ValueHint};
+use clap::{ArgMatches, Args, ValueHint};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::args::put;
 use super::failure::{Failure, Outcome};
+use super::options::{self, ConfigArgs, FileArgs};
 use super::progress::Watcher;
 use super::signals::Signals;
 use crate::config::bars::{BarBook, BarOrder};
-use crate::config::file::ConfigFile;
 use crate::config::replay::SinkKind;
 use crate::config::section::Value;
 use crate::config::sweep::{SweepSettings, TypedSweep};
@@ -38,7 +37,7 @@ const QUEUE: usize = 8;
 
 const EXAMPLES: &str = "\
 Examples:
-  # the grid stands in a file; docs/SWEEPS.md explains it
+  # the grid is in a file; docs/SWEEPS.md explains it
   barflow sweep --config configs/sweep.toml 'data/BTCUSDT-trades-2024-*.zip'
 
   # or is typed: 25 x 19 configurations, the best by variance ratio
@@ -46,88 +45,53 @@ Examples:
     --grid 'alpha=1e-4..1e-2 log 25' --grid 'target=200..2000 step 100' --by variance_ratio
 
 Out come OUT/summary.parquet (a row per configuration), OUT/map.svg and OUT/map.png (a heat map of two keys),
-the best on standard output, and with --bars N the bars of the best N. Killed and started again, it goes on.";
+the best on standard output, and with --bars N the bars of the best N. If it is killed, the same command resumes it.";
 
 /// `barflow sweep`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct SweepArgs {
-    /// Files, folders or quoted patterns, as for `barflow replay`; of one instrument
-    #[arg(value_name = "FILES", value_hint = ValueHint::AnyPath)]
-    pub files: Vec<String>,
-
-    /// Configuration file (TOML); flags go over it
-    #[arg(long, value_name = "FILE", env = "BARFLOW_CONFIG", value_hint = ValueHint::FilePath)]
-    pub config: Option<PathBuf>,
+    /// Which configuration file.
+    #[command(flatten)]
+    pub config: ConfigArgs,
 
     /// A key of the grid: a value, a list (a,b,c), or a range: 1e-4..1e-2 log 25, 200..2000 lin 10,
     /// 100..500 step 50 (repeatable)
     #[arg(long = "grid", value_name = "KEY=VALUES")]
     pub grid: Vec<String>,
 
-    /// Folder for what comes out [default: sweep]
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub out: Option<String>,
-
-    /// What the best are judged by: jarque_bera, serial_correlation, variance_ratio, bars,
+    /// What the best are ranked by: jarque_bera, serial_correlation, variance_ratio, bars,
     /// ticks_p50, sync_trades [default: jarque_bera]
     #[arg(long, value_name = "CRITERION")]
     pub by: Option<String>,
-
-    /// How many of the best are shown [default: 10]
-    #[arg(long, value_name = "N")]
-    pub top: Option<String>,
-
-    /// Write the bars of so many of the best into OUT/bars
-    #[arg(long, value_name = "N")]
-    pub bars: Option<String>,
 
     /// Threads that build bars [default: as many as cores]
     #[arg(long, value_name = "N")]
     pub threads: Option<String>,
 
-    /// Instrument of all files; by default told from their names
-    #[arg(long, value_name = "ID")]
-    pub instrument: Option<String>,
+    /// Which trades; of one instrument.
+    #[command(flatten)]
+    pub files: FileArgs,
 
-    /// Take trades from this time on (2024-03-01, 2024-03-01T12:00:00Z, ns)
-    #[arg(long, value_name = "TIME")]
-    pub from: Option<String>,
+    /// Folder for the results [default: sweep]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Output")]
+    pub out: Option<String>,
 
-    /// Take trades before this time
-    #[arg(long, value_name = "TIME")]
-    pub to: Option<String>,
+    /// How many of the best are shown [default: 10]
+    #[arg(long, value_name = "N", help_heading = "Output")]
+    pub top: Option<String>,
 
-    /// Do not verify archives (checksums, CRCs) before using them
-    #[arg(long)]
-    pub no_verify: bool,
+    /// Write the bars of so many of the best into OUT/bars
+    #[arg(long, value_name = "N", help_heading = "Output")]
+    pub bars: Option<String>,
 }
 
 impl SweepArgs {
-    fn typed(&self) -> Result<TypedSweep, Failure> {
-        let mut typed = TypedSweep::default();
-        if !self.files.is_empty() {
-            typed.replay.put("files", Value::List(self.files.clone()), "FILES");
-        }
-        for (key, flag, value) in [
-            ("instrument", "--instrument", &self.instrument),
-            ("from", "--from", &self.from),
-            ("to", "--to", &self.to),
-        ] {
-            put(&mut typed.replay, key, flag, value);
-        }
-        if self.no_verify {
-            typed.replay.put("verify", Value::Text("false".into()), "--no-verify");
-        }
-        for (key, flag, value) in [
-            ("out", "--out", &self.out),
-            ("by", "--by", &self.by),
-            ("top", "--top", &self.top),
-            ("bars", "--bars", &self.bars),
-            ("threads", "--threads", &self.threads),
-        ] {
-            put(&mut typed.sweep, key, flag, value);
-        }
+    fn typed(&self, matches: &ArgMatches) -> Result<TypedSweep, Failure> {
+        let replay = options::typed(matches).replay;
+        let mut typed = TypedSweep { replay, ..TypedSweep::default() };
+        let keys = ["out", "by", "top", "bars", "threads"];
+        options::lay_all(matches, &keys, &mut typed.sweep);
         for argument in &self.grid {
             let Some((key, values)) = argument.split_once('=') else {
                 return Err(Failure::usage(anyhow::anyhow!(
@@ -149,12 +113,8 @@ impl SweepArgs {
 ///
 /// # Errors
 /// Wrong settings or files (2), bad data (1), outside world (3).
-pub fn run(args: &SweepArgs) -> Result<Outcome, Failure> {
-    let file = match &args.config {
-        Some(path) => ConfigFile::read(path)?,
-        None => ConfigFile::default(),
-    };
-    let settings = SweepSettings::understand(file, args.typed()?)?;
+pub fn run(args: &SweepArgs, matches: &ArgMatches) -> Result<Outcome, Failure> {
+    let settings = SweepSettings::understand(args.config.read()?, args.typed(matches)?)?;
     telemetry::start(tracing::Level::WARN, None)
         .map_err(|e| Failure::outside(anyhow::anyhow!(e)))?;
     std::fs::create_dir_all(&settings.out).map_err(|e| {
@@ -185,20 +145,20 @@ pub fn run(args: &SweepArgs) -> Result<Outcome, Failure> {
     if stop.is_raised() {
         return Ok(stopped(swept.trades));
     }
-    // Only now: until everything is written, it could go on.
+    // Only now: until everything is written, it can resume.
     let _ = std::fs::remove_file(settings.out.join(STATE));
     Ok(swept.outcome)
 }
 
 fn stopped(trades: u64) -> Outcome {
-    eprintln!("stopped behind {} trades; the same command goes on", grouped(trades));
+    eprintln!("stopped after {} trades; the same command resumes", grouped(trades));
     Outcome::WithRejects
 }
 
 /// Where the state of an unfinished sweep is, in the folder of what comes out.
 const STATE: &str = "sweep.state";
 
-/// What a sweep came to.
+/// The result of a sweep.
 struct Swept {
     parts: Vec<Part>,
     /// Trades of the history; how many of them in this run.
@@ -230,7 +190,7 @@ fn sweep(settings: &SweepSettings, stop: &Stop) -> Result<Swept, Failure> {
     let path = settings.out.join(STATE);
     let (mut stands, parts) = match State::read(&path, of, workers) {
         Some((state, parts)) => {
-            eprintln!("going on behind {} trades", grouped(state.trades));
+            eprintln!("resuming after {} trades", grouped(state.trades));
             ((state.last_trade_id, state.trades), parts)
         }
         None => ((0, 0), hands.iter().map(|specs| Part::new(specs, late)).collect()),
@@ -285,8 +245,8 @@ fn deal(
     let mut instrument = None;
     let mut written = Instant::now();
     for Sequenced { trades, .. } in trades {
-        // A run that is told to stop lets trades through whose time has not come: those that wait
-        // for a missing id. They are not taken, nor is anything behind them.
+        // A run that is stopped lets trades through before their time: those that wait
+        // for a missing id. They are not taken, nor is anything after them.
         if stop.is_raised() {
             continue;
         }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use plotters::prelude::*;
 
-use super::sync_report::Measured;
+use super::sync_measure::Measured;
 
 const COLOURS: [RGBColor; 8] = [
     RGBColor(31, 119, 180),

@@ -1,21 +1,17 @@
 //! `barflow sync-report`: how much history do these bars need before they are those of a longer one?
 
-use barflow_operators::instrument::InstrumentId;
-use barflow_operators::pool::BatchPool;
-use barflow_operators::sequence::{Findings as Sequence, Sequencer};
-use barflow_operators::survey::{Arrival, Findings, Survey, tolerance_rank};
-use barflow_replay::plan::InstrumentPlan;
-use barflow_replay::progress::Progress;
-use barflow_replay::stream::{InstrumentStream, ReadOptions};
-use clap::{Args, ValueHint};
-use serde_json::{Value, json};
 use std::path::PathBuf;
 
-use super::args::ReplayArgs;
+use barflow_operators::survey::Arrival;
+use barflow_replay::progress::Progress;
+use clap::{ArgMatches, Args, ValueHint};
+use serde_json::{Value, json};
+
 use super::failure::{Failure, Outcome};
+use super::options::{self, BarArgs, ConfigArgs, FileArgs, HistoryArgs, ReadingArgs};
 use super::progress::Shown;
+use super::sync_measure::{CONFIDENCE, COVERAGE, Measured, measure};
 use super::sync_plot;
-use crate::config::file::ConfigFile;
 use crate::config::replay::ReplaySettings;
 use crate::thousands::grouped;
 
@@ -32,14 +28,14 @@ A builder that saw everything runs beside builders that began at many points of 
 of them has arrived when both close a bar on the same trade in the same state: from there on all
 their bars are equal. docs/SYNCHRONISATION.md explains.";
 
-/// The share of joins that the recommended history is to be enough for, and how sure that is.
-const COVERAGE: f64 = 0.95;
-const CONFIDENCE: f64 = 0.95;
-
 /// `barflow sync-report`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct SyncReportArgs {
+    /// Which configuration file.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+
     /// Points at which builders begin, at least (at most twice as many)
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub points: usize,
@@ -48,39 +44,33 @@ pub struct SyncReportArgs {
     #[arg(long)]
     pub json: bool,
 
-    /// Draw the shares of builders that have arrived into this file (SVG)
+    /// Draw the shares of builders that have converged into this file (SVG)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub plot: Option<PathBuf>,
 
-    /// Which trades, and which bars of them; nothing is delivered.
+    /// Which trades.
     #[command(flatten)]
-    pub replay: ReplayArgs,
-}
+    pub files: FileArgs,
 
-/// What was measured of one instrument and specification.
-pub struct Measured {
-    /// Which instrument.
-    pub instrument: InstrumentId,
-    /// Name of the specification.
-    pub spec: String,
-    /// Trades of the instrument.
-    pub trades: u64,
-    /// The measurement.
-    pub findings: Findings,
-    /// Ns from one trade to the next; the median over pieces of the history.
-    pub pace: f64,
+    /// Which trades, if they are in a store.
+    #[command(flatten)]
+    pub history: HistoryArgs,
+
+    /// Which bars.
+    #[command(flatten)]
+    pub bars: BarArgs,
+
+    /// How trades are put in order.
+    #[command(flatten)]
+    pub reading: ReadingArgs,
 }
 
 /// Runs the command.
 ///
 /// # Errors
 /// Wrong settings or files (2), outside world (3).
-pub fn run(args: SyncReportArgs) -> Result<Outcome, Failure> {
-    let file = match &args.replay.config {
-        Some(path) => ConfigFile::read(path)?,
-        None => ConfigFile::default(),
-    };
-    let settings = ReplaySettings::understand(file, args.replay.typed())?;
+pub fn run(args: &SyncReportArgs, matches: &ArgMatches) -> Result<Outcome, Failure> {
+    let settings = ReplaySettings::understand(args.config.read()?, options::typed(matches))?;
     if settings.protocol.is_some() {
         let message = "sync-report reads files of trades, not recordings";
         return Err(Failure::usage(anyhow::anyhow!(message))
@@ -112,71 +102,6 @@ pub fn run(args: SyncReportArgs) -> Result<Outcome, Failure> {
     Ok(Outcome::Done)
 }
 
-/// Reads an instrument's history once, with all its specifications.
-fn measure(
-    plan: InstrumentPlan,
-    settings: &ReplaySettings,
-    points: usize,
-    progress: &Progress,
-) -> Result<Vec<Measured>, Failure> {
-    let instrument = plan.feed.instrument.clone();
-    let specs = settings.bars.for_feed(&plan.feed);
-    let mut surveys: Vec<Survey> = specs.iter().map(|spec| Survey::new(spec, points)).collect();
-    let pool = BatchPool::new(settings.batch_rows, 64);
-    let read = ReadOptions {
-        pool: pool.clone(),
-        verify: settings.verify,
-        from: settings.from,
-        to: settings.to,
-        progress: progress.clone(),
-        ..ReadOptions::new(settings.batch_rows)
-    };
-    let mut order = Sequencer::new(settings.reorder_window);
-    let mut paces = Vec::new();
-    let mut trades = 0;
-    for intake in InstrumentStream::open(plan, read)? {
-        // Rows that are no trades, repeated or late are of no interest here.
-        let intake = intake?;
-        let batch = order.on_batch(intake.trades, &pool, &mut Sequence::default());
-        trades += batch.len() as u64;
-        if let (Some(first), Some(last)) = (batch.event_time.first(), batch.event_time.last()) {
-            paces.push(last.saturating_sub(*first) as f64 / batch.len() as f64);
-        }
-        surveys.iter_mut().for_each(|survey| survey.on_batch(&batch));
-        pool.give_back(batch);
-    }
-    paces.sort_by(f64::total_cmp);
-    let pace = paces.get(paces.len() / 2).copied().unwrap_or(0.0);
-    let of = |survey: Survey| Measured {
-        instrument: instrument.clone(),
-        spec: survey.spec().name().to_string(),
-        trades,
-        findings: survey.findings(),
-        pace,
-    };
-    Ok(surveys.into_iter().map(of).collect())
-}
-
-impl Measured {
-    /// Joining points that count.
-    pub fn points(&self) -> usize {
-        self.findings.arrivals.len() + self.findings.never
-    }
-
-    /// The arrival that `share` of all points had reached; none where it is beyond the data.
-    fn at(&self, share: f64) -> Option<&Arrival> {
-        let rank = (share * self.points() as f64).ceil().max(1.0) as usize;
-        self.findings.arrivals.get(rank - 1)
-    }
-
-    /// Trades after which joins have arrived, with the stated coverage and confidence. Those that
-    /// never did lie beyond all others.
-    fn warm_up(&self) -> Option<u64> {
-        let rank = tolerance_rank(self.points(), COVERAGE, CONFIDENCE)?;
-        self.findings.arrivals.get(rank - 1).map(|arrival| arrival.trades)
-    }
-}
-
 const SHARES: [(&str, f64); 5] =
     [("min", 0.0), ("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0)];
 
@@ -198,14 +123,11 @@ fn as_text(measured: &Measured) -> String {
                 grouped(findings.followed)
             );
     }
-    let column = |of: &dyn Fn(&Arrival) -> u64| {
-        let shown = SHARES.map(|(name, share)| match measured.at(share) {
-            Some(arrival) => format!("{name} {}", grouped(of(arrival))),
-            None => format!("{name} beyond"),
-        });
-        shown.join(", ")
-    };
-    text += &format!("  identical after trades: {}\n", column(&|arrival| arrival.trades));
+    let shown = SHARES.map(|(name, share)| match measured.at(share) {
+        Some(arrival) => format!("{name} {}", grouped(arrival.trades)),
+        None => format!("{name} beyond"),
+    });
+    text += &format!("  identical after trades: {}\n", shown.join(", "));
     let mut bars: Vec<u64> = findings.arrivals.iter().map(|arrival| arrival.bars).collect();
     bars.sort_unstable();
     text += &format!(
@@ -222,21 +144,23 @@ fn as_text(measured: &Measured) -> String {
             grouped(findings.followed)
         );
     }
-    text + &match measured.warm_up() {
+    text + &warm_up(measured)
+}
+
+fn warm_up(measured: &Measured) -> String {
+    match measured.warm_up() {
         Some(warm_up) => format!(
             "  warm-up: {} trades, {} at the median rate: enough for 95 % of all joins, with 95 % \
              confidence\n           if joins are as independent of each other as these\n",
             grouped(warm_up),
             time(warm_up as f64 * measured.pace)
         ),
-        None if findings.never > 0 => {
+        None if measured.findings.never > 0 => {
             "  warm-up: none can be recommended; compare state_digest before relying on equality\n"
                 .to_owned()
         }
-        None => {
-            "  warm-up: too few points to be sure; ask for more (--points) or give more trades\n"
-                .to_owned()
-        }
+        None => "  warm-up: too few points to be sure; use more (--points) or give more trades\n"
+            .to_owned(),
     }
 }
 

@@ -25,7 +25,7 @@ use crate::stop::Stop;
 /// Reads the corrections of these histories.
 ///
 /// # Errors
-/// When the file cannot be read or a row is no correction.
+/// When the file cannot be read or a row is not a correction.
 pub fn corrections(
     path: &Path,
     plan: &Plan,
@@ -54,13 +54,13 @@ pub fn window(settings: &ReplaySettings, corrections: &Corrections) -> Option<Wi
     }
     let lag = |c: &Correction| c.known_after.saturating_sub(c.trade_id);
     let lag = corrections.values().flatten().map(lag).max().unwrap_or(0);
-    // A correction is applied behind the batch in which it becomes known.
-    let behind = settings.batch_rows.saturating_add(settings.reorder_window) as u64;
-    let trades = lag.saturating_add(behind).clamp(DEFAULT.trades, MOST);
+    // A correction is applied after the batch in which it becomes known.
+    let after = settings.batch_rows.saturating_add(settings.reorder_window) as u64;
+    let trades = lag.saturating_add(after).clamp(DEFAULT.trades, MOST);
     Some(Window { trades, ..DEFAULT })
 }
 
-/// What tells one file of corrections from another: of a job that goes on it has to stay the same.
+/// Identifies a file of corrections: a job that resumes needs the same one.
 ///
 /// # Errors
 /// When it cannot be read.
@@ -78,7 +78,7 @@ pub fn on_revision(
     Arc::new(move |instrument, revision| {
         for (correction, why) in revised.note(instrument, revision) {
             if stop.is_raised() && why == Refusal::NeverReached {
-                // The run was told to stop; the next one reaches it.
+                // The run was stopped; the next one reaches it.
                 continue;
             }
             let reject = reject(instrument, &correction, why);
@@ -131,7 +131,7 @@ mod tests {
         let trades =
             |window, known| super::window(&settings(window), &known_after(known)).unwrap().trades;
         assert_eq!(trades(None, 0), 1_000_000);
-        // A batch and what may wait behind the trade that makes it known.
+        // A batch and what may wait after the trade that makes it known.
         assert_eq!(trades(None, 3_001_000), 3_000_000 + 8192 + 1024);
         assert_eq!(trades(None, u64::MAX), MOST);
         assert_eq!(trades(Some("500"), 3_001_000), 500);

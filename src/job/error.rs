@@ -4,7 +4,6 @@ use std::io;
 
 use barflow_replay::error::ReplayError;
 
-use super::live::begin::HistoryError;
 use super::rejects::BadRow;
 use crate::checkpoints::job::Job;
 use crate::checkpoints::local::LocalError;
@@ -14,6 +13,30 @@ use crate::graph::mesh::MeshError;
 use crate::recordings::RecordingsError;
 use crate::sinks::SinkError;
 use crate::stop::{Breakdown, Cause};
+
+/// History that does not fit the feeds.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// No feed continues it.
+    #[error("history holds {instrument}, which no feed listens to")]
+    NoFeed {
+        /// What the files hold.
+        instrument: String,
+    },
+    /// Raw trades and aggregates make different bars.
+    #[error(
+        "history or checkpoint of {instrument} holds {history}, its feed brings {feed}: bars would \
+         differ"
+    )]
+    OtherInput {
+        /// Which instrument.
+        instrument: String,
+        /// What the files hold.
+        history: &'static str,
+        /// What the feed brings.
+        feed: &'static str,
+    },
+}
 
 /// Why a job could not start, or did not run to its end.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +53,7 @@ pub enum JobError {
     /// A row is not a trade, and there is no quarantine for it.
     #[error(transparent)]
     BadRow(#[from] BadRow),
-    /// A feed cannot go on.
+    /// A feed cannot continue.
     #[error(transparent)]
     Feed(#[from] SessionFault),
     /// The sink refuses, or is not available.

@@ -39,3 +39,28 @@ pub trait Observer: Sync {
 pub struct Silent;
 
 impl Observer for Silent {}
+
+/// Collects notices, and hands each to the observer.
+pub(super) struct Notices<'a> {
+    observer: &'a dyn Observer,
+    all: Vec<Notice>,
+}
+
+impl<'a> Notices<'a> {
+    pub(super) fn new(observer: &'a dyn Observer) -> Self {
+        Self { observer, all: Vec::new() }
+    }
+
+    pub(super) fn add(&mut self, notice: Notice) {
+        self.observer.notice(&notice);
+        self.all.push(notice);
+    }
+
+    pub(super) fn extend(&mut self, notices: impl IntoIterator<Item = Notice>) {
+        notices.into_iter().for_each(|notice| self.add(notice));
+    }
+
+    pub(super) fn into_all(self) -> Vec<Notice> {
+        self.all
+    }
+}

@@ -17,9 +17,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::corrections::{fingerprint, on_revision, window};
 use super::error::JobError;
-use super::observer::Observer;
+use super::observer::{Notices, Observer};
 use super::rejects;
-use super::report::{JobReport, Notice, Notices, ParallelReport, Records};
+use super::report::{JobReport, Notice, ParallelReport, Records};
 use super::sink::SinkRequest;
 use super::source::Source;
 use super::start::{Resumption, Start, Started};
@@ -54,7 +54,7 @@ struct Ready<'a> {
     records: Records,
 }
 
-/// What came of the graph.
+/// The result of the graph.
 struct Ran {
     result: Result<SinkReport, Cause>,
     parallel: Option<ParallelReport>,
@@ -82,7 +82,7 @@ impl ReplayJob {
         self
     }
 
-    /// Runs until everything is read and delivered, or the end is asked for.
+    /// Runs until everything is read and delivered, or `stop` is raised.
     ///
     /// # Errors
     /// When the job cannot start, and the first error of its source, its sink or another process.
@@ -287,7 +287,7 @@ fn resumed(resume: &Resumption) -> impl Iterator<Item = Notice> + '_ {
     })
 }
 
-/// What whoever begins in the middle of a history should know.
+/// Bars that begin in the middle of a history differ from those of the whole history at first.
 fn late_start(bars: &BarBook) -> impl Iterator<Item = Notice> + '_ {
     bars.orders().iter().map(|order| Notice::LateStart {
         spec: Arc::clone(order.spec.name()),

@@ -11,7 +11,6 @@ use barflow_operators::instrument::InstrumentId;
 use barflow_operators::position::Position;
 use barflow_operators::sequence::Gap;
 
-use super::observer::Observer;
 use crate::feeds::session::FeedReport;
 use crate::graph::quality::{Quality, QualityDays};
 use crate::graph::revised::{Revised, Totals};
@@ -46,7 +45,7 @@ pub struct JobReport {
     pub quality: Option<QualityDays>,
     /// What the sink says; none if the run failed.
     pub sink: Option<SinkReport>,
-    /// What chunks on several threads came to; none for a run in one pass.
+    /// The result of chunks on several threads; none for a run in one pass.
     pub parallel: Option<ParallelReport>,
     /// What is worth knowing about the bars.
     pub notices: Vec<Notice>,
@@ -71,7 +70,7 @@ pub struct JobReport {
 pub struct ParallelReport {
     /// Threads that worked on chunks.
     pub threads: usize,
-    /// What they came to.
+    /// Their result.
     pub chunks: parallel::Report,
 }
 
@@ -182,7 +181,7 @@ impl Records {
         Ok(self)
     }
 
-    /// What they come to.
+    /// The report so far.
     pub(super) fn report(&self, workers: Workers, revises: bool, stop: &Stop) -> JobReport {
         JobReport {
             files: 0,
@@ -205,31 +204,6 @@ impl Records {
             recorded: None,
             stopped_by: stop.asker(),
         }
-    }
-}
-
-/// Collects notices, and tells the observer of each.
-pub(super) struct Notices<'a> {
-    observer: &'a dyn Observer,
-    all: Vec<Notice>,
-}
-
-impl<'a> Notices<'a> {
-    pub(super) fn new(observer: &'a dyn Observer) -> Self {
-        Self { observer, all: Vec::new() }
-    }
-
-    pub(super) fn add(&mut self, notice: Notice) {
-        self.observer.notice(&notice);
-        self.all.push(notice);
-    }
-
-    pub(super) fn extend(&mut self, notices: impl IntoIterator<Item = Notice>) {
-        notices.into_iter().for_each(|notice| self.add(notice));
-    }
-
-    pub(super) fn into_all(self) -> Vec<Notice> {
-        self.all
     }
 }
 

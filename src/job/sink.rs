@@ -5,7 +5,6 @@ use std::path::Path;
 use barflow_operators::instrument::InstrumentId;
 
 use super::error::JobError;
-use super::start::OpenSink;
 use crate::checkpoints::job::Job;
 use crate::checkpoints::settings::JobSettings;
 use crate::config::bars::BarBook;
@@ -13,6 +12,7 @@ use crate::config::delivery::DeliveryOptions;
 use crate::config::kafka::KafkaOptions;
 use crate::config::replay::SinkKind;
 use crate::graph::run::Workers;
+use crate::sinks::BarSink;
 use crate::sinks::journal::{JournaledSink, Output};
 use crate::sinks::jsonl::JsonLines;
 use crate::sinks::kafka::{Fences, KafkaSettings, KafkaSink};
@@ -20,6 +20,16 @@ use crate::sinks::none::NoSink;
 use crate::sinks::parquet::ParquetBars;
 use crate::stop::Stop;
 use crate::telemetry::latency::Latency;
+
+/// A sink that no earlier copy of the job can write to any more.
+pub enum OpenSink {
+    /// Sinks that keep no checkpoints.
+    Plain(Box<dyn BarSink>),
+    /// The shards of a job in Kafka.
+    Kafka(Fences),
+    /// Files of a job.
+    Files(Box<JournaledSink>),
+}
 
 /// Which sink, and what it should expect.
 pub struct SinkRequest<'a> {
@@ -33,7 +43,7 @@ pub struct SinkRequest<'a> {
     pub bars: &'a BarBook,
     /// The instruments that are known to come.
     pub instruments: Vec<InstrumentId>,
-    /// Who is told of confirmed bars of live feeds.
+    /// Receives how long bars of live feeds took to be confirmed.
     pub latency: Option<Latency>,
     /// How bars are delivered.
     pub delivery: &'a DeliveryOptions,
@@ -43,7 +53,7 @@ pub struct SinkRequest<'a> {
     pub workers: &'a Workers,
     /// The end of the run.
     pub stop: &'a Stop,
-    /// Whether a run that is told to stop is complete.
+    /// Whether a run that is stopped is complete.
     pub complete_when_stopped: bool,
 }
 

@@ -21,7 +21,7 @@ use barflow_operators::sequence::Resume;
 use barflow_operators::spec::BarSpec;
 
 use super::error::JobError;
-use super::sink::SinkRequest;
+use super::sink::{OpenSink, SinkRequest};
 use crate::checkpoints::job::Job;
 use crate::checkpoints::saved::Saved;
 use crate::checkpoints::settings::{JobSettings, SettingsChanges};
@@ -30,16 +30,6 @@ use crate::graph::mesh::{Job as ClusterJob, Mesh};
 use crate::sinks::BarSink;
 use crate::sinks::journal::JournaledSink;
 use crate::sinks::kafka::Fences;
-
-/// A sink that no earlier copy of the job can write to any more.
-pub enum OpenSink {
-    /// Sinks that keep no checkpoints.
-    Plain(Box<dyn BarSink>),
-    /// The shards of a job in Kafka.
-    Kafka(Fences),
-    /// Files of a job.
-    Files(Box<JournaledSink>),
-}
 
 /// What a job needs to start.
 pub struct Start<'a> {

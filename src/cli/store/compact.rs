@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::super::failure::{Failure, Outcome};
 use super::super::progress::Shown;
-use super::{Place, bytes, stop_flag, threads};
+use super::selection::{Place, bytes, stop_flag, threads};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -17,7 +17,7 @@ use clap::{Args, ValueHint};
 
 use super::super::failure::{Failure, Outcome};
 use super::super::progress::Shown;
-use super::{bytes, stop_flag, threads};
+use super::selection::{bytes, stop_flag, threads};
 use crate::thousands::grouped;
 
 const EXAMPLES: &str = "\
@@ -29,8 +29,8 @@ Examples:
   barflow convert --store history 'data/BTCUSDT-trades-2024-03-*.zip'
 
 Archives become one Parquet file per instrument and UTC day, in the order of ids, with times in µs where
-the venue tells no more. A file has its name when it was written, read back and found equal; an archive
-that is damaged or holds a bad row is named, and nothing of it gets in. Run again, it goes on.
+the venue has no more digits. A file has its name when it was written, read back and found equal; an archive
+that is damaged or holds a bad row is named, and nothing of it gets in. If it is stopped, the same command resumes it.
 
 Exit codes: 0 all are in the store; 1 some were refused; 2 wrong usage; 3 outside world unavailable.";
 
@@ -49,7 +49,7 @@ pub struct ConvertArgs {
     #[arg(long, value_name = "DIR", env = "BARFLOW_STORE", value_hint = ValueHint::DirPath)]
     pub store: PathBuf,
 
-    /// Instrument of all files, such as binance:spot:BTCUSDT; by default told from their names
+    /// Instrument of all files, such as binance:spot:BTCUSDT; by default taken from their names
     #[arg(long, value_name = "ID")]
     pub instrument: Option<InstrumentId>,
 
@@ -152,7 +152,7 @@ fn conclude(
         grouped((trades as f64 / seconds.max(1e-9)) as u64),
     );
     if left > 0 {
-        eprintln!("stopped: {left} archives left; the same command goes on");
+        eprintln!("stopped: {left} archives left; the same command resumes");
     }
     Ok(if refused > 0 || left > 0 { Outcome::WithRejects } else { Outcome::Done })
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::super::failure::{Failure, Outcome};
-use super::{Place, bytes};
+use super::selection::{Place, bytes};
 use crate::thousands::grouped;
 
 /// `barflow store ls`.

@@ -12,7 +12,7 @@ use clap::Args;
 use jiff::civil::Date;
 
 use super::super::failure::{Failure, Outcome};
-use super::{Place, bytes};
+use super::selection::{Place, bytes};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -14,7 +14,7 @@ use clap::Args;
 
 use super::super::failure::{Failure, Outcome};
 use super::super::progress::Shown;
-use super::{Place, stop_flag, threads};
+use super::selection::{Place, stop_flag, threads};
 use crate::thousands::grouped;
 
 /// `barflow store verify`.
@@ -102,7 +102,7 @@ fn remark(series: &Series) {
     for file in &series.covered {
         let path = file.path.display();
         eprintln!(
-            "{instrument}: {path} is not used, a longer file stands for its days (`barflow compact` removes it)"
+            "{instrument}: {path} is not used, a longer file covers its days (`barflow compact` removes it)"
         );
     }
 }

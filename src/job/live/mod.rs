@@ -1,4 +1,4 @@
-//! A live job: feeds into a sink until somebody asks for the end.
+//! A live job: feeds into a sink until it is stopped.
 
 use std::sync::Arc;
 use std::time::Instant;

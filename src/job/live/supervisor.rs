@@ -89,7 +89,7 @@ impl Supervisor {
     /// Runs everything until the stop flag is up.
     ///
     /// # Errors
-    /// The first feed that cannot go on, or history that cannot be read.
+    /// The first feed that cannot continue, or history that cannot be read.
     pub fn run(mut self, outlets: Outlets) -> Result<(), Cause> {
         let stop = outlets.stop.clone();
         if !self.settings.history.is_empty() {

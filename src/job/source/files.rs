@@ -19,11 +19,11 @@ use crate::job::start::Resumption;
 
 /// One feeder per worker of this process. An instrument is read by the worker that its trades
 /// would be sent to anyway, so nothing crosses between workers; histories of one worker are read
-/// one after the other. An instrument with a position goes on there; corrections that were due
+/// one after the other. An instrument with a position resumes there; corrections that were due
 /// before it have been applied.
 ///
 /// # Errors
-/// When an instrument cannot go on with these files.
+/// When an instrument cannot resume from these files.
 pub fn feeders(
     plan: Plan,
     workers: &Workers,
@@ -74,7 +74,7 @@ pub fn feeders(
         .collect())
 }
 
-/// Bars that were made of one kind of trades cannot go on with another.
+/// Bars of one kind of trades cannot be continued with another.
 fn other_trades(before: &Feed, now: &Feed) -> ReplayError {
     let words = |feed: &Feed| {
         let aggressor = if feed.has_aggressor { "with" } else { "without" };
@@ -88,12 +88,13 @@ fn other_trades(before: &Feed, now: &Feed) -> ReplayError {
     ))
 }
 
-/// Where reading goes on among these files. The file of the position may be gone while later ones
+/// Where reading resumes among these files. The file of the position may be gone while later ones
 /// are there: then what was applied is known by its ids.
 fn go_on(plan: &InstrumentPlan, position: &Position) -> Result<Option<Position>, ReplayError> {
     match place(plan, position) {
         None if plan.feed.ids == IdKind::Ordinal => Err(ReplayError::Resume(format!(
-            "{} stood in \"{}\", which is not among the files; its trades have no ids to go on by",
+            "the checkpoint of {} is in \"{}\", which is not among the files; its trades have no ids to \
+             resume by",
             plan.feed.instrument, position.source
         ))),
         found => Ok(found),
@@ -108,7 +109,7 @@ pub fn place(plan: &InstrumentPlan, position: &Position) -> Option<Position> {
     let found = paths().find(|path| named(path)).or_else(|| paths().find(|path| called(path)));
     found.map(|path| {
         let source: Arc<str> = path.display().to_string().into();
-        // What is no member of an archive is called like the file itself.
+        // A file that is not an archive has one member, with the file's own name.
         let member = match position.member == position.source {
             true => Arc::clone(&source),
             false => Arc::clone(&position.member),
