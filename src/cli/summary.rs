@@ -219,11 +219,6 @@ fn describe_quality(text: &mut String, quality: &QualityDays) {
     }
 }
 
-/// Bars per specification, for whoever wants numbers instead of text.
-pub fn bars_by_spec(tally: &Tally) -> BTreeMap<(InstrumentId, Arc<str>), u64> {
-    tally.lengths().into_iter().map(|(key, lengths)| (key, lengths.ticks.len())).collect()
-}
-
 /// 1234567 as 1,234,567.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
