@@ -11,9 +11,9 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use barflow::archive_server::faults::KINDS;
-use barflow::archive_server::tree::Tree;
-use barflow::archive_server::{Running, ServerOptions, start};
+use barflow_simulator::archive::faults::KINDS;
+use barflow_simulator::archive::tree::Tree;
+use barflow_simulator::archive::{Running, ServerOptions, start};
 use support::archives::{self, DAY, MARCH, day_rows, days};
 use support::live::barflow;
 

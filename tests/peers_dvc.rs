@@ -9,8 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use barflow::archive_server::tree::Tree;
-use barflow::archive_server::{ServerOptions, start};
+use barflow_simulator::archive::tree::Tree;
+use barflow_simulator::archive::{ServerOptions, start};
 use support::live::barflow;
 use support::peers::python;
 

@@ -1,4 +1,4 @@
-//! `barflow venue`: what it sends and lists is what is on the tape.
+//! `barflow simulator`: what it sends and lists is what is on the tape.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod support;
@@ -6,8 +6,8 @@ mod support;
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
-use barflow::venue::{Running, Speed, Tally, VenueOptions};
 use barflow_operators::trade::Trade;
+use barflow_simulator::exchange::{Running, SimulatorOptions, Speed, Tally};
 use serde_json::Value;
 use support::protocols::{BEGIN, FIRST_ID, PROTOCOLS, Protocol, protocol, trades};
 use support::rows::{bare, rows, said, told};
@@ -89,7 +89,7 @@ fn day_after(protocol: Protocol) -> (Vec<Trade>, Running) {
         trade.event_time =
             BEGIN + if at < 130 { at as i64 * 1_000_000 } else { 86_400_000_000_000 };
     }
-    let options = VenueOptions { speed: Speed::Times(1.0), ..options("") };
+    let options = SimulatorOptions { speed: Speed::Times(1.0), ..options("") };
     let venue = start(protocol, tape.clone(), options);
     (tape, venue)
 }

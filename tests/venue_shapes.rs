@@ -1,4 +1,4 @@
-//! Messages of `barflow venue` beside those that exchanges have sent: keys, their order, types, how
+//! Messages of `barflow simulator` beside those that exchanges have sent: keys, their order, types, how
 //! numbers and times are written. Recordings come first; examples stand in where none was found.
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -6,7 +6,7 @@ mod support;
 
 use std::sync::atomic::Ordering;
 
-use barflow::venue::VenueOptions;
+use barflow_simulator::exchange::SimulatorOptions;
 use support::protocols::{protocol, trades};
 use support::real::{compare, data, documented, example, kept, recorded};
 use support::shapes::Grain;
@@ -25,14 +25,14 @@ fn ours(name: &str, path: &str, asks: &[&str], parts: &[&str]) -> Vec<String> {
     if asks.concat().contains(r#""channel":"trades""#) {
         tape.iter_mut().for_each(|trade| trade.count = 3);
     }
-    let once = VenueOptions { once: true, ..options("") };
+    let once = SimulatorOptions { once: true, ..options("") };
     let venue = start(protocol, tape.clone(), once);
     let mut client = open(venue.address);
     let mut heard = Vec::new();
     while let Heard::Text(text) = client.hear() {
         heard.push(text);
     }
-    let venue = start(protocol, tape, VenueOptions { start_now: true, ..options("") });
+    let venue = start(protocol, tape, SimulatorOptions { start_now: true, ..options("") });
     while !venue.tally.ended.load(Ordering::Acquire) {
         std::thread::yield_now();
     }
@@ -51,7 +51,7 @@ fn with<'a>(heard: &'a [String], part: &str) -> Vec<&'a String> {
 /// What our venue's REST answers, when all has happened.
 fn listed(name: &str, path: &str) -> Vec<String> {
     let protocol = protocol(name);
-    let options = VenueOptions { start_now: true, ..options("") };
+    let options = SimulatorOptions { start_now: true, ..options("") };
     let venue = start(protocol, trades(protocol, 40), options);
     while !venue.tally.ended.load(Ordering::Acquire) {
         std::thread::yield_now();

@@ -60,7 +60,7 @@ Examples:
   barflow live --config configs/live.toml
 
   # without an exchange: a venue of our own in another terminal
-  barflow venue --protocol binance-spot --listen 127.0.0.1:9000 --speed 60x BTCUSDT-trades-2024-03-01.zip
+  barflow simulator --protocol binance-spot --listen 127.0.0.1:9000 --speed 60x BTCUSDT-trades-2024-03-01.zip
   barflow live --venue binance-spot --instrument BTCUSDT --at 127.0.0.1:9000
 
 SIGTERM or Ctrl-C ends it in good order; SIGHUP, or a change of the file, has it read again:
@@ -85,7 +85,7 @@ pub struct FeedArgs {
     #[arg(long, value_name = "CHANNEL", requires = "venue")]
     pub channel: Option<String>,
 
-    /// Talk to a `barflow venue` at this address instead of the exchanges
+    /// Connect to a `barflow simulator` at this address instead of the exchanges
     #[arg(long, value_name = "HOST:PORT")]
     pub at: Option<String>,
 }

@@ -1,12 +1,12 @@
-//! Plays the tape: what happens, when, and to whom it is told.
+//! Plays the tape: which trade happens when, and which clients are sent it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::exchange::Client;
 use super::faults::Sent;
-use super::server::{Floor, Link, Out, lock};
+use super::protocol::Client;
+use super::server::{Connection, Out, ServerState, lock};
 use super::{Speed, Tally};
 
 /// Time for the other connections of the first client to subscribe.
@@ -19,8 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(45);
 /// How long clients may take to go when they are asked to.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// What the runtime's timer counts in. Trades that are closer would leave it in bursts, which no venue
-/// sends and whose last trade is late by the time the others take: the venue's thread naps between them.
+/// What the runtime's timer counts in. Trades that are closer would leave it in bursts, which no
+/// venue sends and whose last trade is late by the time the others take: this thread naps between them.
 const TICK: Duration = Duration::from_millis(1);
 
 /// What the system's timer is worth waiting for.
@@ -41,7 +41,7 @@ struct Pace {
     /// Trades that still pass before those who were cut off learn of it.
     outage: u64,
     /// Those who were cut off and do not know yet.
-    deaf: Vec<Arc<Link>>,
+    disconnected: Vec<Arc<Connection>>,
     /// Whether somebody was cut off who has to ask REST when he is back.
     cut: bool,
     /// The turn in which REST is to be asked.
@@ -49,80 +49,80 @@ struct Pace {
     rng: fastrand::Rng,
 }
 
-pub(super) async fn play(floor: Arc<Floor>) {
-    while !floor.options.start_now && !anybody(&floor, |client| client.is_subscribed()) {
-        changed(&floor).await;
+pub(super) async fn play(state: Arc<ServerState>) {
+    while !state.options.start_now && !anybody(&state, |client| client.is_subscribed()) {
+        changed(&state).await;
     }
-    if !floor.options.start_now {
+    if !state.options.start_now {
         tokio::time::sleep(OVERTURE).await;
     }
-    let order = &floor.tape.order;
+    let order = &state.tape.order;
     let time = |(series, place): (u32, u32)| {
-        floor.tape.series[series as usize].trades()[place as usize].event_time
+        state.tape.series[series as usize].trades()[place as usize].event_time
     };
     let mut pace = Pace {
         began: Instant::now(),
         first_time: order.first().map_or(0, |first| time(*first)),
-        followed: vec![false; floor.tape.series.len()],
+        followed: vec![false; state.tape.series.len()],
         outage: 0,
-        deaf: Vec::new(),
+        disconnected: Vec::new(),
         cut: false,
         turn: None,
-        rng: fastrand::Rng::with_seed(floor.options.seed.wrapping_add(1)),
+        rng: fastrand::Rng::with_seed(state.options.seed.wrapping_add(1)),
     };
     let mut at = 0;
     let mut unbroken = 0;
-    while at < order.len() && !floor.stop.load(Ordering::Acquire) {
+    while at < order.len() && !state.stop.load(Ordering::Acquire) {
         let (series, now) = (order[at].0, time(order[at]));
-        let most = floor.exchange.trades_per_message();
+        let most = state.exchange.trades_per_message();
         let together = order[at..].iter().take(most);
         let count = together.take_while(|next| next.0 == series && time(**next) == now).count();
         let last = order[at + count - 1].1 as usize + 1;
-        if last == floor.tape.series[series as usize].trades().len() {
+        if last == state.tape.series[series as usize].trades().len() {
             // The last trade shows what is missing: somebody should be there to hear it.
             pace.outage = 0;
-            cut(&floor, &mut pace).await;
+            cut(&state, &mut pace).await;
         }
-        wait(&floor, &mut pace, series, now, at).await;
-        tell(&floor, &mut pace, &order[at..at + count]).await;
+        wait(&state, &mut pace, series, now, at).await;
+        tell(&state, &mut pace, &order[at..at + count]).await;
         at += count;
         unbroken += 1;
         if unbroken % 64 == 0 {
             tokio::task::yield_now().await;
         }
     }
-    cut(&floor, &mut pace).await;
-    floor.tally.ended.store(true, Ordering::Release);
-    if floor.options.once {
-        for link in floor.links() {
-            let _ = link.queue.send(Out::Close).await;
+    cut(&state, &mut pace).await;
+    state.tally.ended.store(true, Ordering::Release);
+    if state.options.once {
+        for connection in state.connections() {
+            let _ = connection.queue.send(Out::Close).await;
         }
         let deadline = Instant::now() + FAREWELL;
-        while !floor.links().is_empty() && Instant::now() < deadline {
-            changed(&floor).await;
+        while !state.connections().is_empty() && Instant::now() < deadline {
+            changed(&state).await;
         }
-        floor.stop.store(true, Ordering::Release);
+        state.stop.store(true, Ordering::Release);
     }
 }
 
-fn anybody(floor: &Floor, is: impl Fn(&Client) -> bool) -> bool {
-    floor.links().iter().any(|link| is(&lock(&link.client)))
+fn anybody(state: &ServerState, is: impl Fn(&Client) -> bool) -> bool {
+    state.connections().iter().any(|connection| is(&lock(&connection.client)))
 }
 
 /// Until a client subscribes or goes, or a moment: the notice may have come before we listened.
-async fn changed(floor: &Floor) {
-    let _ = tokio::time::timeout(Duration::from_millis(20), floor.changed.notified()).await;
+async fn changed(state: &ServerState) {
+    let _ = tokio::time::timeout(Duration::from_millis(20), state.changed.notified()).await;
 }
 
 /// Waits until a trade's time has come.
-async fn wait(floor: &Floor, pace: &mut Pace, series: u32, time: i64, at: usize) {
-    let due = match floor.options.speed {
+async fn wait(state: &ServerState, pace: &mut Pace, series: u32, time: i64, at: usize) {
+    let due = match state.options.speed {
         Speed::Times(times) => {
             let ns = (time - pace.first_time).max(0) as f64 / times;
             pace.began + Duration::from_nanos(ns as u64)
         }
         Speed::Rate(rate) => pace.began + Duration::from_secs_f64(at as f64 / rate),
-        Speed::Max => return wait_for_listener(floor, pace, series).await,
+        Speed::Max => return wait_for_listener(state, pace, series).await,
     };
     loop {
         let left = due.saturating_duration_since(Instant::now());
@@ -138,95 +138,95 @@ async fn wait(floor: &Floor, pace: &mut Pace, series: u32, time: i64, at: usize)
     }
 }
 
-/// A tape without a clock of its own must not run on for ever while a client that lost its
+/// A tape without a clock of its own must not run on while a client that lost its
 /// connection comes back: real time would have let only so many trades pass. Where REST lists the
 /// newest trades only, not before the client could ask for them either.
-async fn wait_for_listener(floor: &Floor, pace: &mut Pace, series: u32) {
+async fn wait_for_listener(state: &ServerState, pace: &mut Pace, series: u32) {
     let at = series as usize;
     let deadline = Instant::now() + PATIENCE;
     loop {
-        if anybody(floor, |client| client.wants(series)) {
+        if anybody(state, |client| client.wants(series)) {
             pace.followed[at] = true;
             if std::mem::take(&mut pace.cut) {
                 // A list that was begun before may lack what passed meanwhile.
-                pace.turn = Some(floor.tally.turns.fetch_add(1, Ordering::AcqRel) + 1);
+                pace.turn = Some(state.tally.turns.fetch_add(1, Ordering::AcqRel) + 1);
             }
-            let answered = floor.tally.answered.load(Ordering::Acquire);
+            let answered = state.tally.answered.load(Ordering::Acquire);
             let asked = pace.turn.is_none_or(|turn| answered >= turn);
-            let over = Instant::now() >= deadline || floor.stop.load(Ordering::Acquire);
+            let over = Instant::now() >= deadline || state.stop.load(Ordering::Acquire);
             if asked || over {
                 pace.turn = None;
                 return;
             }
-            changed(floor).await;
+            changed(state).await;
             continue;
         }
         if !pace.followed[at] || pace.outage > 0 {
             return;
         }
-        if Instant::now() >= deadline || floor.stop.load(Ordering::Acquire) {
+        if Instant::now() >= deadline || state.stop.load(Ordering::Acquire) {
             // It was not cut off, it went.
             pace.followed[at] = false;
             return;
         }
-        changed(floor).await;
+        changed(state).await;
     }
 }
 
 /// Lets trades of one series happen, and tells everybody who wants to know.
-async fn tell(floor: &Floor, pace: &mut Pace, trades: &[(u32, u32)]) {
+async fn tell(state: &ServerState, pace: &mut Pace, trades: &[(u32, u32)]) {
     let series = trades[0].0;
-    let of = &floor.tape.series[series as usize];
+    let of = &state.tape.series[series as usize];
     for _ in trades {
         of.play();
     }
-    floor.tally.played.fetch_add(trades.len() as u64, Ordering::Relaxed);
+    state.tally.played.fetch_add(trades.len() as u64, Ordering::Relaxed);
     pace.outage = pace.outage.saturating_sub(trades.len() as u64);
-    for link in floor.links() {
-        let orders = orders(floor, &link, trades);
+    for connection in state.connections() {
+        let orders = orders(state, &connection, trades);
         for order in orders {
-            if matches!(order, Out::Cut) && floor.options.speed == Speed::Max {
-                pace.outage = pace.rng.u64(0..=floor.exchange.outage_most());
-                pace.deaf.push(Arc::clone(&link));
+            if matches!(order, Out::Cut) && state.options.speed == Speed::Max {
+                pace.outage = pace.rng.u64(0..=state.exchange.outage_most());
+                pace.disconnected.push(Arc::clone(&connection));
                 break;
             }
             // A client that has gone hears nothing.
-            if link.queue.send(order).await.is_err() {
+            if connection.queue.send(order).await.is_err() {
                 break;
             }
         }
     }
     if pace.outage == 0 {
-        cut(floor, pace).await;
+        cut(state, pace).await;
     }
 }
 
 /// Tells those who were cut off. Had they been told at once, how many trades they miss would be a
 /// race between them and the tape, and no seed could repeat it.
-async fn cut(floor: &Floor, pace: &mut Pace) {
-    pace.cut |= !pace.deaf.is_empty() && floor.exchange.lists_recent_only();
-    for link in pace.deaf.drain(..) {
-        let _ = link.queue.send(Out::Cut).await;
+async fn cut(state: &ServerState, pace: &mut Pace) {
+    pace.cut |= !pace.disconnected.is_empty() && state.exchange.lists_recent_only();
+    for connection in pace.disconnected.drain(..) {
+        let _ = connection.queue.send(Out::Cut).await;
     }
 }
 
 /// What one client is sent when these trades happen.
-fn orders(floor: &Floor, link: &Link, trades: &[(u32, u32)]) -> Vec<Out> {
-    let mut client = lock(&link.client);
+fn orders(state: &ServerState, connection: &Connection, trades: &[(u32, u32)]) -> Vec<Out> {
+    let mut client = lock(&connection.client);
     let series = trades[0].0;
     if !client.wants(series) {
         return Vec::new();
     }
-    let of = &floor.tape.series[series as usize];
+    let of = &state.tape.series[series as usize];
     let mut sent = Vec::with_capacity(trades.len());
     {
-        let mut mangler = lock(&link.mangler);
-        let now = floor.began.elapsed();
+        let mut injector = lock(&connection.injector);
+        let now = state.began.elapsed();
         for (series, place) in trades {
             let last = *place as usize + 1 == of.trades().len();
-            mangler.trade(*series, *place, last, now, &mut sent);
+            injector.trade(*series, *place, last, now, &mut sent);
         }
-        note(&floor.tally, mangler.take_counts());
+        note(&state.tally, injector.take_counts());
     }
     let mut orders = Vec::with_capacity(sent.len());
     let mut places: Vec<u32> = Vec::new();
@@ -235,10 +235,10 @@ fn orders(floor: &Floor, link: &Link, trades: &[(u32, u32)]) -> Vec<Out> {
             places.push(place);
             continue;
         }
-        push(floor, series, &mut places, &mut client, &mut orders);
+        push(state, series, &mut places, &mut client, &mut orders);
         match one {
             Sent::Garbage(drawn) => {
-                let example = floor.exchange.push(of, series, &[trades[0].1], &mut client);
+                let example = state.exchange.push(of, series, &[trades[0].1], &mut client);
                 let price = of.trades()[trades[0].1 as usize].price;
                 orders.push(garbage(drawn, &example.concat(), price));
             }
@@ -249,27 +249,27 @@ fn orders(floor: &Floor, link: &Link, trades: &[(u32, u32)]) -> Vec<Out> {
             Sent::Stall(pause) => orders.push(Out::Stall(pause)),
             Sent::Disconnect => {
                 // From now on it hears nothing, even while the cut waits in the queue.
-                *client = Client::new(client.number, floor.tape.series.len());
+                *client = Client::new(client.number, state.tape.series.len());
                 orders.push(Out::Cut);
                 return orders;
             }
             Sent::Trade(..) => {}
         }
     }
-    push(floor, series, &mut places, &mut client, &mut orders);
+    push(state, series, &mut places, &mut client, &mut orders);
     orders
 }
 
 fn push(
-    floor: &Floor,
+    state: &ServerState,
     series: u32,
     places: &mut Vec<u32>,
     client: &mut Client,
     orders: &mut Vec<Out>,
 ) {
     if !places.is_empty() {
-        let of = &floor.tape.series[series as usize];
-        let messages = floor.exchange.push(of, series, places, client);
+        let of = &state.tape.series[series as usize];
+        let messages = state.exchange.push(of, series, places, client);
         orders.extend(messages.into_iter().map(Out::Text));
         places.clear();
     }
@@ -283,7 +283,7 @@ fn note(tally: &Tally, counts: [u64; super::faults::KINDS.len()]) {
     }
 }
 
-/// What is no lawful message, made from one that is.
+/// An invalid message, made from a valid one.
 fn garbage(drawn: u32, example: &str, price: f64) -> Out {
     match drawn % 5 {
         0 => Out::Text(example.chars().take(example.len() / 2).collect()),
@@ -292,7 +292,7 @@ fn garbage(drawn: u32, example: &str, price: f64) -> Out {
             r#"{"stream":1,"data":{"e":17},"channel":{},"topic":[],"arg":7,"type":null}"#
                 .to_owned(),
         ),
-        // Another sign makes it a lawful message with an unlawful row.
+        // Another sign makes it a valid message with an invalid row.
         3 => Out::Text(example.replacen(&price.to_string(), &format!("-{price}"), 1)),
         _ => Out::Text("[".repeat(4096)),
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::exchange::{
+use super::protocol::{
     Answer, Client, Exchange, Query, Request, decimal_seconds, page, rfc3339_micros, side,
 };
 use super::tape::{Series, Tape};

@@ -1,5 +1,5 @@
-//! An archive of our own: serves files in the public archive's layout, with its listing, and misbehaves
-//! on request. It is how `barflow fetch` is tried and tested without the internet.
+//! The archive server: serves files in the public archive's layout, with its listing, and injects faults.
+//! It is how `barflow fetch` is tried and tested without the internet.
 //!
 //! ```text
 //! GET /data/spot/daily/trades/BTCUSDT/BTCUSDT-trades-2024-03-01.zip            (ranges, HEAD)
@@ -15,10 +15,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use self::faults::{Faults, KINDS, Kind};
 use self::tree::Tree;
 
+mod corrupt;
 pub mod faults;
 mod listing;
 mod server;
-mod spoil;
 pub mod tree;
 
 /// How files are served.

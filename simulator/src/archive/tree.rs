@@ -2,13 +2,37 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use barflow_replay::checksum::{checksum_file, sha256, sum_in};
 use barflow_replay::error::ReplayError;
 use barflow_replay::naming;
 use barflow_replay::plan::find;
+use barflow_replay::store::layout;
 
-use crate::archive::place::{Market, Period, Series};
+/// Which of the exchange's markets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Market {
+    /// Spot.
+    Spot,
+    /// Futures margined in a stable coin.
+    Um,
+    /// Futures margined in the coin itself.
+    Cm,
+}
+
+impl FromStr for Market {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "spot" => Ok(Self::Spot),
+            "um" => Ok(Self::Um),
+            "cm" => Ok(Self::Cm),
+            _ => Err("is none of spot, um, cm".to_owned()),
+        }
+    }
+}
 
 /// A key: an archive, or the checksum of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +59,7 @@ pub enum Content {
 pub struct Tree {
     /// In order.
     pub keys: BTreeMap<String, Published>,
-    /// Files that are no archives by their name.
+    /// Files whose names are not those of archives.
     pub ignored: Vec<PathBuf>,
 }
 
@@ -92,12 +116,17 @@ impl Tree {
 fn key(path: &Path, market: Option<Market>) -> Option<String> {
     let naming = naming::read(path);
     let symbol = naming.symbol?;
-    let told = naming.market.and_then(|market| market.parse().ok()).or(market);
+    let known = naming.market.and_then(|market| market.parse().ok()).or(market);
     let usual = || if naming::is_coin_margined(&symbol) { Market::Cm } else { Market::Spot };
-    let market = told.unwrap_or_else(usual);
+    let market = match known.unwrap_or_else(usual) {
+        Market::Spot => "spot",
+        Market::Um => "futures/um",
+        Market::Cm => "futures/cm",
+    };
     let (first, last) = naming.days?;
-    let period = if first == last { Period::Day(first) } else { Period::Month(first) };
-    Some(Series { market, kind: naming.input?, symbol }.key(period))
+    let how = if first == last { "daily" } else { "monthly" };
+    let (kind, period) = (layout::kind(naming.input?), layout::period(first, last));
+    Some(format!("data/{market}/{how}/{kind}/{symbol}/{symbol}-{kind}-{period}.zip"))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `barflow venue`: a venue of our own.
+//! `barflow simulator`: plays trades through an exchange's protocol.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -11,50 +11,50 @@ use barflow_operators::instrument::InstrumentId;
 use barflow_operators::trade::Trade;
 use barflow_replay::plan::{self, PlanOptions};
 use barflow_replay::stream::{InstrumentStream, ReadOptions};
+use barflow_simulator::exchange::faults::{Faults, Kind};
+use barflow_simulator::exchange::protocol::{self, Exchange};
+use barflow_simulator::exchange::tape::{Contract, Series, Tape};
+use barflow_simulator::exchange::{SimulatorOptions, Speed};
 use clap::{Args, ValueHint};
 
 use super::failure::{Failure, Outcome};
 use super::signals::Signals;
 use crate::config::feeds::{CHANNELS, symbol};
 use crate::feeds::plan::Symbol;
-use crate::feeds::print::Listing;
+use crate::feeds::print::{self, Listing};
 use crate::feeds::venue::{Channel, Venue};
 use crate::graph::stop::Stop;
 use crate::recordings::{RecordingOptions, Recordings, are_recordings};
-use crate::venue::exchange::{self, Exchange};
-use crate::venue::faults::{Faults, Kind};
-use crate::venue::tape::{Series, Tape};
-use crate::venue::{Speed, VenueOptions};
 
 const EXAMPLES: &str = "\
 Examples:
   # a day through Binance's protocol, sixty times as fast as it was
-  barflow venue --protocol binance-spot --speed 60x BTCUSDT-trades-2024-03-01.zip
+  barflow simulator --protocol binance-spot --speed 60x BTCUSDT-trades-2024-03-01.zip
 
   # the same trades as Coinbase would send them, with faults; bars in another terminal
-  barflow venue --protocol coinbase --instrument coinbase:spot:BTC-USD --speed max \\
+  barflow simulator --protocol coinbase --instrument coinbase:spot:BTC-USD --speed max \\
     --faults drop=0.001,duplicate=0.01,reorder=0.005,disconnect=30s,rest-429=0.1 day.zip
   barflow live --venue coinbase --instrument BTC-USD --at 127.0.0.1:9000
 
   # a load test: 20 instruments, 50,000 trades a second
-  barflow venue --protocol binance-spot --copies 20 --rate 50000 day.zip
+  barflow simulator --protocol binance-spot --copies 20 --rate 50000 day.zip
 
-Faults (docs/venue.md): drop, duplicate, reorder, garbage, unknown, huge, rest-5xx, refuse = chance;
+Faults (docs/simulator.md): drop, duplicate, reorder, garbage, unknown, huge, rest-5xx, refuse = chance;
 disconnect = 30s or 5000 (trades); stall = 60s:5s; gap = chance:trades; rest-429 = chance:pause.";
 
 /// How much later each copy of an instrument trades than the one before, ns.
 const COPY_DELAY: i64 = 37_000_000_000;
 
-/// `barflow venue`.
+/// `barflow simulator`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct VenueArgs {
+pub struct SimulatorArgs {
     /// Trades to play: files as for replay, or recordings (of `barflow record`, cryptofeed or
     /// hftbacktest) of this protocol
     #[arg(value_name = "FILES", required = true, value_hint = ValueHint::AnyPath)]
     files: Vec<String>,
 
-    /// Whose protocol to speak: binance-spot, binance-um, binance-cm, coinbase, coinbase-exchange,
+    /// Protocol to speak: binance-spot, binance-um, binance-cm, coinbase, coinbase-exchange,
     /// kraken, bybit-spot, bybit-linear, bybit-inverse, okx
     #[arg(long, value_name = "NAME")]
     protocol: String,
@@ -79,7 +79,7 @@ pub struct VenueArgs {
     #[arg(long, value_name = "ID")]
     instrument: Option<String>,
 
-    /// What a contract is worth, where the protocol counts contracts and does not tell
+    /// What a contract is worth, where the protocol counts contracts and does not say
     #[arg(long, value_name = "SIZE")]
     contract_size: Option<f64>,
 
@@ -105,15 +105,15 @@ pub struct VenueArgs {
     once: bool,
 }
 
-/// Plays until told to stop.
-pub fn run(args: &VenueArgs) -> Result<Outcome, Failure> {
+/// Plays until the tape ends or a signal comes.
+pub fn run(args: &SimulatorArgs) -> Result<Outcome, Failure> {
     let unknown =
         || anyhow::anyhow!("protocol \"{}\" is not one of those in --help", args.protocol);
-    let exchange = exchange::exchange(&args.protocol).ok_or_else(|| Failure::usage(unknown()))?;
+    let exchange = protocol::exchange(&args.protocol).ok_or_else(|| Failure::usage(unknown()))?;
     let venue = crate::feeds::venue(&args.protocol).ok_or_else(|| Failure::usage(unknown()))?;
     let speed = speed(args).map_err(Failure::usage)?;
     let (tape, lost) = tape(args, exchange.as_ref(), venue.as_ref()).map_err(Failure::usage)?;
-    let options = VenueOptions {
+    let options = SimulatorOptions {
         listen: args.listen,
         speed,
         faults: args.faults.clone(),
@@ -129,18 +129,18 @@ pub fn run(args: &VenueArgs) -> Result<Outcome, Failure> {
         tape.series.len(),
         args.protocol
     );
-    let running = crate::venue::start(exchange, tape, options)
+    let running = barflow_simulator::exchange::start(exchange, tape, options)
         .with_context(|| format!("cannot listen at {}", args.listen))
         .map_err(Failure::outside)?;
     running.tally.faults[Kind::Gap as usize].store(lost, Ordering::Relaxed);
     let mut stdout = std::io::stdout();
-    // Whoever started us may have closed it, and does not want to know.
+    // Whoever started us may have closed it; nothing depends on it.
     let _ = writeln!(stdout, "listening on {}", running.address).and_then(|()| stdout.flush());
-    let mut told = false;
+    let mut announced = false;
     while !stop.is_raised() && !running.has_ended() {
         std::thread::sleep(Duration::from_millis(20));
-        if !told && running.tally.ended.load(Ordering::Acquire) {
-            told = true;
+        if !announced && running.tally.ended.load(Ordering::Acquire) {
+            announced = true;
             eprintln!("the tape has been played; REST still answers (Ctrl-C ends)");
         }
     }
@@ -150,14 +150,14 @@ pub fn run(args: &VenueArgs) -> Result<Outcome, Failure> {
     Ok(Outcome::Done)
 }
 
-impl VenueArgs {
+impl SimulatorArgs {
     fn channel(&self) -> Option<Channel> {
         let channel = self.channel.as_deref()?;
         CHANNELS.iter().find(|(name, _)| *name == channel).map(|(_, channel)| *channel)
     }
 }
 
-fn speed(args: &VenueArgs) -> anyhow::Result<Speed> {
+fn speed(args: &SimulatorArgs) -> anyhow::Result<Speed> {
     let positive = |number: f64| (number > 0.0 && number.is_finite()).then_some(number);
     if let Some(rate) = args.rate {
         return Ok(Speed::Rate(positive(rate).context("--rate wants a number above 0")?));
@@ -173,7 +173,7 @@ fn speed(args: &VenueArgs) -> anyhow::Result<Speed> {
 
 /// Reads everything into memory: REST must be able to list any of the trades.
 fn tape(
-    args: &VenueArgs,
+    args: &SimulatorArgs,
     exchange: &dyn Exchange,
     venue: &dyn Venue,
 ) -> anyhow::Result<(Tape, u64)> {
@@ -189,6 +189,11 @@ fn tape(
             lost += Tape::lose(&mut trades, chance, length, args.seed);
         }
         let Listing { symbol, contract } = played.listing;
+        let contract = match contract {
+            print::Contract::Base => Contract::Base,
+            print::Contract::Linear { size } => Contract::Linear { size },
+            print::Contract::Inverse { size } => Contract::Inverse { size },
+        };
         for copy in 1..=args.copies.max(1) {
             let symbol = if copy > 1 { format!("{symbol}{copy}") } else { symbol.clone() };
             // Later than the original, so that not all bars close at once.
@@ -202,7 +207,7 @@ fn tape(
 }
 
 /// The trades of recordings.
-fn recorded(args: &VenueArgs) -> anyhow::Result<Vec<(Symbol, Vec<Trade>)>> {
+fn recorded(args: &SimulatorArgs) -> anyhow::Result<Vec<(Symbol, Vec<Trade>)>> {
     let instrument = args.instrument.as_deref().map(str::parse).transpose()?;
     let options = RecordingOptions {
         instrument,
@@ -214,7 +219,7 @@ fn recorded(args: &VenueArgs) -> anyhow::Result<Vec<(Symbol, Vec<Trade>)>> {
 }
 
 /// The trades of files, under the symbols that the protocol has for their instruments.
-fn filed(args: &VenueArgs, venue: &dyn Venue) -> anyhow::Result<Vec<(Symbol, Vec<Trade>)>> {
+fn filed(args: &SimulatorArgs, venue: &dyn Venue) -> anyhow::Result<Vec<(Symbol, Vec<Trade>)>> {
     let instrument = args.instrument.as_deref().map(str::parse).transpose()?;
     let options =
         PlanOptions { instrument, contract_size: args.contract_size, ..PlanOptions::default() };
@@ -237,7 +242,7 @@ fn filed(args: &VenueArgs, venue: &dyn Venue) -> anyhow::Result<Vec<(Symbol, Vec
 
 /// An instrument of the files as the protocol lists it.
 fn played(
-    args: &VenueArgs,
+    args: &SimulatorArgs,
     venue: &dyn Venue,
     instrument: &InstrumentId,
 ) -> anyhow::Result<Symbol> {
@@ -249,8 +254,8 @@ fn played(
             anyhow::bail!("{instrument} cannot be played: {reason}")
         }
         _ => anyhow::bail!(
-            "the files hold {instrument}, which is no instrument of {protocol}; say with \
-             --instrument as what to play them"
+            "the files hold {instrument}, which is not an instrument of {protocol}; --instrument sets \
+             the one to play them as"
         ),
     }
 }

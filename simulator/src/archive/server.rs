@@ -1,4 +1,4 @@
-//! The port.
+//! Answers requests.
 
 use std::collections::HashMap;
 use std::io;
@@ -16,14 +16,14 @@ use percent_encoding::percent_decode_str;
 use tower_http::services::ServeFile;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::corrupt::{BodyFault, corrupt};
 use super::faults::{Faults, Kind};
 use super::listing;
-use super::spoil::{Mischief, spoil};
 use super::tree::{Content, Tree};
 use super::{ServerOptions, Tally};
 use crate::serving::stopped;
 
-struct Floor {
+struct ServerState {
     tree: Tree,
     options: ServerOptions,
     tally: Arc<Tally>,
@@ -31,7 +31,7 @@ struct Floor {
     asked: Mutex<HashMap<String, u64>>,
 }
 
-/// Serves until told to stop.
+/// Serves until `stop` is raised.
 pub(super) async fn serve(
     listener: TcpListener,
     tree: Tree,
@@ -40,8 +40,8 @@ pub(super) async fn serve(
     stop: Arc<AtomicBool>,
 ) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let floor = Arc::new(Floor { tree, options, tally, asked: Mutex::default() });
-    let app = Router::new().fallback(answer).with_state(floor);
+    let state = Arc::new(ServerState { tree, options, tally, asked: Mutex::default() });
+    let app = Router::new().fallback(answer).with_state(state);
     tokio::select! {
         served = axum::serve(listener, app).into_future() => served,
         () = stopped(&stop) => Ok(()),
@@ -49,38 +49,38 @@ pub(super) async fn serve(
 }
 
 async fn answer(
-    State(floor): State<Arc<Floor>>,
+    State(state): State<Arc<ServerState>>,
     Query(query): Query<HashMap<String, String>>,
     request: Request,
 ) -> Response<Body> {
-    floor.tally.requests.fetch_add(1, Ordering::Relaxed);
+    state.tally.requests.fetch_add(1, Ordering::Relaxed);
     let key = percent_decode_str(request.uri().path().trim_start_matches('/'));
     let key = key.decode_utf8_lossy().into_owned();
-    let mut dice = floor.dice(&key);
-    if let Some(refusal) = floor.refusal(&mut dice, &request, &query) {
+    let mut dice = state.dice(&key);
+    if let Some(refusal) = state.refusal(&mut dice, &request, &query) {
         return refusal;
     }
     if key.is_empty() {
-        return floor.list(&query);
+        return state.list(&query);
     }
     let archive = key.trim_end_matches(".CHECKSUM");
     // The same for every request of the file.
-    let mut lot = Rng::with_seed(xxh3_64_with_seed(archive.as_bytes(), floor.options.seed));
+    let mut lot = Rng::with_seed(xxh3_64_with_seed(archive.as_bytes(), state.options.seed));
     let (missing, wrong_sum) = (lot.f64(), lot.f64());
-    let faults = &floor.options.faults;
-    match floor.tree.keys.get(&key).map(|published| &published.content) {
+    let faults = &state.options.faults;
+    match state.tree.keys.get(&key).map(|published| &published.content) {
         None => not_found(),
         Some(_) if missing < faults.missing => {
-            floor.tally.count(Kind::Missing);
+            state.tally.count(Kind::Missing);
             not_found()
         }
         Some(Content::Text(text)) if wrong_sum < faults.wrong_sum => {
-            floor.tally.count(Kind::WrongSum);
+            state.tally.count(Kind::WrongSum);
             let digit = if text.starts_with('0') { "1" } else { "0" };
             format!("{digit}{}", text.get(1..).unwrap_or_default()).into_response()
         }
         Some(Content::Text(text)) => text.clone().into_response(),
-        Some(Content::File(path)) => floor.file(path, request, &mut dice).await,
+        Some(Content::File(path)) => state.file(path, request, &mut dice).await,
     }
 }
 
@@ -88,7 +88,7 @@ fn not_found() -> Response<Body> {
     (StatusCode::NOT_FOUND, "no such key").into_response()
 }
 
-impl Floor {
+impl ServerState {
     /// Chances of this request: of the seed, the key, and how often it was asked for.
     fn dice(&self, key: &str) -> Rng {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -164,11 +164,11 @@ impl Floor {
         if is_head {
             return served;
         }
-        let mischief = self.mischief(faults, length.unwrap_or(0), dice);
-        served.map(|body| spoil(body, mischief))
+        let fault = self.fault(faults, length.unwrap_or(0), dice);
+        served.map(|body| corrupt(body, fault))
     }
 
-    fn mischief(&self, faults: &Faults, length: u64, dice: &mut Rng) -> Mischief {
+    fn fault(&self, faults: &Faults, length: u64, dice: &mut Rng) -> BodyFault {
         let mut at = |chance: f64, kind: Kind| {
             let (happens, byte) = (dice.f64() < chance, dice.u64(..length.max(1)));
             (happens && length > 0).then(|| {
@@ -177,7 +177,7 @@ impl Floor {
             })
         };
         let (stalls, pause) = faults.stall.unwrap_or_default();
-        Mischief {
+        BodyFault {
             cut: at(faults.cut, Kind::Cut),
             stall: at(stalls, Kind::Stall).map(|byte| (byte, pause)),
             flip: at(faults.corrupt, Kind::Corrupt),

@@ -1,4 +1,4 @@
-//! A body that does not come as it should.
+//! Injects faults into the body of an answer.
 
 use std::io;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use futures_util::{StreamExt, stream};
 
 /// What happens to a body, at which of its bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Mischief {
+pub struct BodyFault {
     /// The connection ends before this byte.
     pub cut: Option<u64>,
     /// Nothing comes for so long before this byte.
@@ -19,12 +19,12 @@ pub struct Mischief {
     pub rate: Option<u64>,
 }
 
-/// Does it to a body.
-pub fn spoil(body: Body, mischief: Mischief) -> Body {
-    if mischief == Mischief::default() {
+/// The body with this fault.
+pub fn corrupt(body: Body, fault: BodyFault) -> Body {
+    if fault == BodyFault::default() {
         return body;
     }
-    let begin = (body.into_data_stream(), mischief, 0u64);
+    let begin = (body.into_data_stream(), fault, 0u64);
     Body::from_stream(stream::unfold(begin, |(mut chunks, mut left, at)| async move {
         if left.cut == Some(at) {
             return Some((Err(io::Error::other("cut on purpose")), (chunks, left, at)));

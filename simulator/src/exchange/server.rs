@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::body::Body;
@@ -15,12 +15,11 @@ use axum::response::IntoResponse;
 use futures_util::SinkExt;
 use tokio::sync::{Notify, mpsc};
 
-use super::exchange::{Client, Exchange, Query, Request};
-use super::faults::{Kind, Mangler};
+use super::faults::{FaultInjector, Kind};
+use super::protocol::{Client, Exchange, Query, Request};
 use super::tape::Tape;
-use super::{Tally, VenueOptions, player};
+use super::{SimulatorOptions, Tally, player};
 use crate::serving::stopped;
-use crate::telemetry::clock::now_ns;
 
 /// Messages that may wait for one client; then the tape waits.
 const QUEUE: usize = 1024;
@@ -41,26 +40,32 @@ pub(super) enum Out {
 }
 
 /// One connection, as the player sees it.
-pub(super) struct Link {
+pub(super) struct Connection {
     pub(super) client: Mutex<Client>,
-    pub(super) mangler: Mutex<Mangler>,
+    pub(super) injector: Mutex<FaultInjector>,
     pub(super) queue: mpsc::Sender<Out>,
     gone: AtomicBool,
 }
 
 /// What everything here shares.
-pub(super) struct Floor {
+pub(super) struct ServerState {
     pub(super) exchange: Arc<dyn Exchange>,
     pub(super) tape: Tape,
-    pub(super) options: VenueOptions,
+    pub(super) options: SimulatorOptions,
     pub(super) tally: Arc<Tally>,
     pub(super) stop: Arc<AtomicBool>,
     pub(super) began: Instant,
-    /// Told when a client subscribes or goes.
+    /// Notified when a client subscribes or goes.
     pub(super) changed: Notify,
-    links: Mutex<Vec<Arc<Link>>>,
+    connections: Mutex<Vec<Arc<Connection>>>,
     rng: Mutex<fastrand::Rng>,
     numbers: AtomicU64,
+}
+
+/// Now, in ns since the Unix epoch.
+fn now_ns() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// A lock that no panic can poison for good: nothing here is left half done.
@@ -68,9 +73,9 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Floor {
-    pub(super) fn links(&self) -> Vec<Arc<Link>> {
-        lock(&self.links).clone()
+impl ServerState {
+    pub(super) fn connections(&self) -> Vec<Arc<Connection>> {
+        lock(&self.connections).clone()
     }
 
     fn chance(&self, chance: f64) -> bool {
@@ -78,17 +83,17 @@ impl Floor {
     }
 }
 
-/// Serves until told to stop, or, with `once`, until the tape has been played.
+/// Serves until `stop` is raised, or, with `once`, until the tape has been played.
 pub(super) async fn serve(
     listener: TcpListener,
     exchange: Arc<dyn Exchange>,
     tape: Tape,
-    options: VenueOptions,
+    options: SimulatorOptions,
     tally: Arc<Tally>,
     stop: Arc<AtomicBool>,
 ) -> std::io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let floor = Arc::new(Floor {
+    let state = Arc::new(ServerState {
         exchange,
         tape,
         rng: Mutex::new(fastrand::Rng::with_seed(options.seed)),
@@ -97,11 +102,11 @@ pub(super) async fn serve(
         stop,
         began: Instant::now(),
         changed: Notify::new(),
-        links: Mutex::new(Vec::new()),
+        connections: Mutex::new(Vec::new()),
         numbers: AtomicU64::new(0),
     });
-    let playing = tokio::spawn(player::play(Arc::clone(&floor)));
-    let app = Router::new().fallback(answer).with_state(Arc::clone(&floor));
+    let playing = tokio::spawn(player::play(Arc::clone(&state)));
+    let app = Router::new().fallback(answer).with_state(Arc::clone(&state));
     let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
         // A tick that waits for company is late.
         let _ = stream.set_nodelay(true);
@@ -109,7 +114,7 @@ pub(super) async fn serve(
     let serving = axum::serve(listener, app);
     tokio::select! {
         served = serving.into_future() => served,
-        () = stopped(&floor.stop) => {
+        () = stopped(&state.stop) => {
             playing.abort();
             Ok(())
         }
@@ -117,7 +122,7 @@ pub(super) async fn serve(
 }
 
 async fn answer(
-    State(floor): State<Arc<Floor>>,
+    State(state): State<Arc<ServerState>>,
     uri: Uri,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
@@ -125,73 +130,77 @@ async fn answer(
     let query = Query::new(uri.query().unwrap_or_default());
     match upgrade {
         Ok(upgrade) => {
-            if floor.chance(floor.options.faults.refuse) {
-                floor.tally.count(Kind::Refuse);
+            if state.chance(state.options.faults.refuse) {
+                state.tally.count(Kind::Refuse);
                 return (StatusCode::SERVICE_UNAVAILABLE, "come back later").into_response();
             }
-            let number = floor.numbers.fetch_add(1, Ordering::Relaxed);
-            let mut client = Client::new(number, floor.tape.series.len());
-            if !floor.exchange.open(uri.path(), &query, &floor.tape, &mut client) {
+            let number = state.numbers.fetch_add(1, Ordering::Relaxed);
+            let mut client = Client::new(number, state.tape.series.len());
+            if !state.exchange.open(uri.path(), &query, &state.tape, &mut client) {
                 return (StatusCode::NOT_FOUND, "no websocket here").into_response();
             }
             let upgrade = upgrade.max_message_size(1 << 20);
-            upgrade.on_upgrade(move |socket| attend(floor, socket, client))
+            upgrade.on_upgrade(move |socket| attend(state, socket, client))
         }
         Err(_) => {
             let unit = headers.get("x-mbx-time-unit").map(|unit| unit.as_bytes());
             let micros = unit == Some(b"MICROSECOND");
-            rest(&floor, &Request { path: uri.path(), query, micros, now: now_ns() })
+            rest(&state, &Request { path: uri.path(), query, micros, now: now_ns() })
         }
     }
 }
 
-fn rest(floor: &Floor, request: &Request<'_>) -> Response<Body> {
-    floor.tally.requests.fetch_add(1, Ordering::Relaxed);
-    let turn = floor.tally.turns.load(Ordering::Acquire);
-    let faults = &floor.options.faults;
+fn rest(state: &ServerState, request: &Request<'_>) -> Response<Body> {
+    state.tally.requests.fetch_add(1, Ordering::Relaxed);
+    let turn = state.tally.turns.load(Ordering::Acquire);
+    let faults = &state.options.faults;
     if let Some((chance, after)) = faults.rest_429
-        && floor.chance(chance)
+        && state.chance(chance)
     {
-        floor.tally.count(Kind::Rest429);
+        state.tally.count(Kind::Rest429);
         let after = [(header::RETRY_AFTER, after.to_string())];
         return (StatusCode::TOO_MANY_REQUESTS, after, "too many requests").into_response();
     }
-    if floor.chance(faults.rest_5xx) {
-        floor.tally.count(Kind::Rest5xx);
+    if state.chance(faults.rest_5xx) {
+        state.tally.count(Kind::Rest5xx);
         return (StatusCode::SERVICE_UNAVAILABLE, "upstream is away").into_response();
     }
-    let answer = floor.exchange.rest(request, &floor.tape);
-    floor.tally.answered.fetch_max(turn, Ordering::Release);
+    let answer = state.exchange.rest(request, &state.tape);
+    state.tally.answered.fetch_max(turn, Ordering::Release);
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     (status, [(header::CONTENT_TYPE, "application/json")], answer.body).into_response()
 }
 
 /// Looks after one connection.
-async fn attend(floor: Arc<Floor>, mut socket: WebSocket, mut client: Client) {
-    floor.tally.connections.fetch_add(1, Ordering::Relaxed);
-    let greeting = floor.exchange.greeting(&mut client);
-    let (number, seed) = (client.number, floor.options.seed);
-    let mangler = Mangler::new(&floor.options.faults, seed, number, floor.began.elapsed());
+async fn attend(state: Arc<ServerState>, mut socket: WebSocket, mut client: Client) {
+    state.tally.connections.fetch_add(1, Ordering::Relaxed);
+    let greeting = state.exchange.greeting(&mut client);
+    let (number, seed) = (client.number, state.options.seed);
+    let injector = FaultInjector::new(&state.options.faults, seed, number, state.began.elapsed());
     let (queue, mut orders) = mpsc::channel(QUEUE);
-    let link = Arc::new(Link {
+    let connection = Arc::new(Connection {
         client: Mutex::new(client),
-        mangler: Mutex::new(mangler),
+        injector: Mutex::new(injector),
         queue,
         gone: AtomicBool::new(false),
     });
-    lock(&floor.links).push(Arc::clone(&link));
-    if say(&floor, &mut socket, greeting).await.is_ok() {
-        floor.changed.notify_waiters();
+    lock(&state.connections).push(Arc::clone(&connection));
+    if say(&state, &mut socket, greeting).await.is_ok() {
+        state.changed.notify_waiters();
         // However it ended, the client knows.
-        let _ = converse(&floor, &mut socket, &link, &mut orders).await;
+        let _ = converse(&state, &mut socket, &connection, &mut orders).await;
     }
-    link.gone.store(true, Ordering::Release);
-    lock(&floor.links).retain(|other| !Arc::ptr_eq(other, &link));
-    floor.changed.notify_waiters();
+    connection.gone.store(true, Ordering::Release);
+    lock(&state.connections).retain(|other| !Arc::ptr_eq(other, &connection));
+    state.changed.notify_waiters();
 }
 
-async fn say(floor: &Floor, socket: &mut WebSocket, texts: Vec<String>) -> Result<(), axum::Error> {
-    floor.tally.frames.fetch_add(texts.len() as u64, Ordering::Relaxed);
+async fn say(
+    state: &ServerState,
+    socket: &mut WebSocket,
+    texts: Vec<String>,
+) -> Result<(), axum::Error> {
+    state.tally.frames.fetch_add(texts.len() as u64, Ordering::Relaxed);
     for text in texts {
         socket.feed(Message::Text(text.into())).await?;
     }
@@ -199,12 +208,12 @@ async fn say(floor: &Floor, socket: &mut WebSocket, texts: Vec<String>) -> Resul
 }
 
 async fn converse(
-    floor: &Floor,
+    state: &ServerState,
     socket: &mut WebSocket,
-    link: &Link,
+    connection: &Connection,
     orders: &mut mpsc::Receiver<Out>,
 ) -> Result<(), axum::Error> {
-    let mut beats = tokio::time::interval(floor.exchange.heartbeat_every());
+    let mut beats = tokio::time::interval(state.exchange.heartbeat_every());
     beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut buffer = Vec::with_capacity(AT_ONCE);
     loop {
@@ -213,11 +222,11 @@ async fn converse(
             said = socket.recv() => match said {
                 Some(Ok(Message::Text(text))) => {
                     let answers = {
-                        let mut client = lock(&link.client);
-                        floor.exchange.hear(text.as_str(), &floor.tape, &mut client, now_ns())
+                        let mut client = lock(&connection.client);
+                        state.exchange.hear(text.as_str(), &state.tape, &mut client, now_ns())
                     };
-                    say(floor, socket, answers).await?;
-                    floor.changed.notify_waiters();
+                    say(state, socket, answers).await?;
+                    state.changed.notify_waiters();
                 }
                 Some(Ok(Message::Binary(_) | Message::Ping(_) | Message::Pong(_))) => {}
                 Some(Ok(Message::Close(_))) | None => return Ok(()),
@@ -225,16 +234,16 @@ async fn converse(
             },
             _ = beats.tick() => {
                 let beat = {
-                    let mut client = lock(&link.client);
-                    floor.exchange.heartbeat(&floor.tape, &mut client, now_ns())
+                    let mut client = lock(&connection.client);
+                    state.exchange.heartbeat(&state.tape, &mut client, now_ns())
                 };
-                say(floor, socket, beat).await?;
+                say(state, socket, beat).await?;
             }
             count = orders.recv_many(&mut buffer, AT_ONCE) => {
                 if count == 0 {
                     return Ok(());
                 }
-                floor.tally.frames.fetch_add(count as u64, Ordering::Relaxed);
+                state.tally.frames.fetch_add(count as u64, Ordering::Relaxed);
                 for order in buffer.drain(..) {
                     match order {
                         Out::Text(text) => socket.feed(Message::Text(text.into())).await?,

@@ -1,4 +1,4 @@
-//! A server of our own on a thread of its own: the venue, the archive.
+//! A server on a thread of its own, and the handle that stops it.
 
 use std::future::Future;
 use std::io;
@@ -43,7 +43,7 @@ impl<T> Drop for Running<T> {
     }
 }
 
-/// Starts a server: `serve` gets the listener, and a flag that tells it to end.
+/// Starts a server: `serve` gets the listener, and a flag that asks it to end.
 ///
 /// # Errors
 /// When the address cannot be listened at.

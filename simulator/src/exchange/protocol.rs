@@ -1,4 +1,4 @@
-//! What a protocol is on the venue's side.
+//! A protocol as the venue speaks it.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use barflow_operators::trade::{Aggressor, Trade};
 
 use super::tape::{Series, Tape};
 
-/// What a client has asked for and been told so far.
+/// What a client has subscribed to, and the counters of its connection.
 #[derive(Debug, Default)]
 pub struct Client {
     /// Number of the connection.
@@ -101,8 +101,8 @@ pub struct Request<'a> {
     pub now: i64,
 }
 
-/// A venue's side of its protocol: pure functions from what a client says and what happens to what
-/// it is told.
+/// A venue's side of its protocol: pure functions from what a client sends, and from the trades that
+/// happen, to messages.
 pub trait Exchange: Send + Sync {
     /// Name of the protocol in configuration.
     fn protocol(&self) -> &'static str;

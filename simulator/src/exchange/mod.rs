@@ -1,8 +1,8 @@
-//! A venue of our own: speaks the venues' protocols over websocket and REST, plays files through
-//! them, and misbehaves on request.
+//! The exchange simulator: speaks the venues' protocols over websocket and REST, plays files through
+//! them, and injects faults.
 //!
 //! ```text
-//! files ─► tape ─► player ─► mangler (per connection) ─► client queue ─► socket
+//! files ─► tape ─► player ─► faults (per connection) ─► client queue ─► socket
 //!            └────► REST: what has been played so far
 //! ```
 //!
@@ -13,18 +13,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use self::exchange::Exchange;
 use self::faults::Faults;
+use self::protocol::Exchange;
 use self::tape::Tape;
 
 mod binance;
 mod bybit;
 mod coinbase;
-pub mod exchange;
 pub mod faults;
 mod kraken;
 mod okx;
 mod player;
+pub mod protocol;
 mod server;
 pub mod tape;
 
@@ -41,7 +41,7 @@ pub enum Speed {
 
 /// What is played, and how.
 #[derive(Clone, Debug)]
-pub struct VenueOptions {
+pub struct SimulatorOptions {
     /// Where to listen; port 0 lets the system choose.
     pub listen: SocketAddr,
     /// How fast.
@@ -56,7 +56,7 @@ pub struct VenueOptions {
     pub once: bool,
 }
 
-/// What a venue has done.
+/// What a simulator has done.
 #[derive(Debug, Default)]
 pub struct Tally {
     /// Trades of the tape that have happened.
@@ -101,21 +101,21 @@ impl Tally {
     }
 }
 
-/// A venue that is running.
+/// A simulator that is running.
 pub type Running = crate::serving::Running<Tally>;
 
-/// Starts a venue.
+/// Starts a simulator.
 ///
 /// # Errors
 /// When the address cannot be listened at.
 pub fn start(
     exchange: Arc<dyn Exchange>,
     tape: Tape,
-    options: VenueOptions,
+    options: SimulatorOptions,
 ) -> std::io::Result<Running> {
     let (tally, listen) = (Arc::new(Tally::default()), options.listen);
     let counts = Arc::clone(&tally);
-    crate::serving::start("venue", listen, tally, move |listener, stop| {
+    crate::serving::start("simulator", listen, tally, move |listener, stop| {
         server::serve(listener, exchange, tape, options, counts, stop)
     })
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::exchange::{Answer, Client, Exchange, Query, Request, page, side};
+use super::protocol::{Answer, Client, Exchange, Query, Request, page, side};
 use super::tape::{Series, Tape};
 
 /// OKX.

@@ -4,7 +4,35 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use barflow_operators::trade::Trade;
 
-use crate::feeds::print::Contract;
+/// What a printed quantity means (docs/adr/0001).
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Contract {
+    /// Base currency.
+    #[default]
+    Base,
+    /// Contracts of so much base currency.
+    Linear {
+        /// Base currency per contract.
+        size: f64,
+    },
+    /// Contracts of so much quote currency.
+    Inverse {
+        /// Quote currency per contract.
+        size: f64,
+    },
+}
+
+impl Contract {
+    /// Quantity in base currency and value in quote currency, by the operations and in the order in
+    /// which a client computes them from a message.
+    fn amounts(self, price: f64, printed: f64) -> (f64, f64) {
+        match self {
+            Self::Base => (printed, price * printed),
+            Self::Linear { size } => (printed * size, price * (printed * size)),
+            Self::Inverse { size } => (printed * size / price, printed * size),
+        }
+    }
+}
 
 /// One instrument's trades.
 #[derive(Debug)]
@@ -38,7 +66,7 @@ pub enum TapeError {
     },
     /// No number of contracts comes to this value.
     #[error(
-        "trade {trade_id} of {symbol} is worth no number of contracts of {size}: its quantities are in base currency"
+        "trade {trade_id} of {symbol} is not worth a number of contracts of {size}: its quantities are in base currency"
     )]
     NoContracts {
         /// Which trade.

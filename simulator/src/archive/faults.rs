@@ -1,5 +1,5 @@
-//! What goes wrong with an archive: chosen by a seed, the file, and which request for it this is, so that
-//! the same client meets the same faults whatever else goes on.
+//! Which faults the archive server injects: chosen by a seed, the file, and which request for it this is,
+//! so that the same client meets the same faults whatever else happens.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -43,7 +43,7 @@ pub struct Faults {
     pub redirect: f64,
     /// A range is not heeded.
     pub no_range: f64,
-    /// The file is listed, and not there.
+    /// The file is listed but missing.
     pub missing: f64,
     /// The published checksum is another file's.
     pub wrong_sum: f64,

@@ -26,7 +26,7 @@ pub const KINDS: [&str; 12] = [
 
 /// One of [`KINDS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // Each is its name; the table is docs/venue.md.
+#[allow(missing_docs)] // Each is its name; the table is docs/simulator.md.
 pub enum Kind {
     Drop,
     Duplicate,
@@ -60,17 +60,17 @@ pub struct Faults {
     pub duplicate: f64,
     /// A trade is sent up to five trades late.
     pub reorder: f64,
-    /// A frame that is no lawful message is sent besides.
+    /// An invalid frame is sent as well.
     pub garbage: f64,
-    /// A message of no known kind is sent besides.
+    /// A message of an unknown kind is sent as well.
     pub unknown: f64,
-    /// A frame of 8 MiB is sent besides.
+    /// A frame of 8 MiB is sent as well.
     pub huge: f64,
-    /// The connection is cut without a word.
+    /// The connection is cut without a close frame.
     pub disconnect: Option<Every>,
     /// The connection is silent for so long.
     pub stall: Option<(Every, Duration)>,
-    /// So many trades in a row happen for nobody: neither sent nor in REST.
+    /// So many trades in a row are neither sent nor listed by REST.
     pub gap: Option<(f64, u32)>,
     /// REST says 429, and to come back after so many seconds.
     pub rest_429: Option<(f64, u64)>,
@@ -137,9 +137,9 @@ fn every(text: &str) -> Option<Every> {
 pub enum Sent {
     /// A trade: which series, which place.
     Trade(u32, u32),
-    /// No lawful message; drawn by this number.
+    /// An invalid frame, drawn by this number.
     Garbage(u32),
-    /// A message of no known kind.
+    /// A message of an unknown kind.
     Unknown,
     /// A frame larger than anybody takes.
     Huge,
@@ -149,9 +149,9 @@ pub enum Sent {
     Disconnect,
 }
 
-/// Chooses what goes wrong with one connection. No clock: the time is told.
+/// Chooses the faults of one connection. Reads no clock: callers pass the time.
 #[derive(Debug)]
-pub struct Mangler {
+pub struct FaultInjector {
     faults: Faults,
     rng: Rng,
     /// Trades held back, by series: place, and after how many trades it goes.
@@ -194,7 +194,7 @@ impl Next {
     }
 }
 
-impl Mangler {
+impl FaultInjector {
     /// Faults of the connection of that number, which began at `now`.
     pub fn new(faults: &Faults, seed: u64, connection: u64, now: Duration) -> Self {
         let mut rng = Rng::with_seed(seed ^ connection.wrapping_mul(0x9e37_79b9_7f4a_7c15));
@@ -316,9 +316,9 @@ mod tests {
     fn what_is_due_after_all_time_never_comes() {
         let faults: Faults = "disconnect=2000000000000000h,stall=1e300:1s".parse().unwrap();
         for seed in 0..100 {
-            let mut mangler = Mangler::new(&faults, seed, 0, Duration::from_secs(1));
+            let mut injector = FaultInjector::new(&faults, seed, 0, Duration::from_secs(1));
             let mut sent = Vec::new();
-            mangler.trade(0, 0, false, Duration::from_secs(1), &mut sent);
+            injector.trade(0, 0, false, Duration::from_secs(1), &mut sent);
             assert_eq!(sent, [Sent::Trade(0, 0)]);
         }
     }
@@ -332,10 +332,10 @@ mod tests {
         ) {
             let faults = Faults { duplicate, reorder, garbage: 0.1, unknown: 0.1, ..Faults::default() };
             let run = || {
-                let mut mangler = Mangler::new(&faults, seed, 3, Duration::ZERO);
+                let mut injector = FaultInjector::new(&faults, seed, 3, Duration::ZERO);
                 let mut sent = Vec::new();
                 for place in 0..300 {
-                    mangler.trade(place % 3, place / 3, place >= 297, Duration::ZERO, &mut sent);
+                    injector.trade(place % 3, place / 3, place >= 297, Duration::ZERO, &mut sent);
                 }
                 sent
             };
@@ -357,13 +357,13 @@ mod tests {
         fn faults_come_about_as_often_as_asked(seed: u64) {
             let faults: Faults = "drop=0.1,disconnect=200".parse().unwrap();
             let (mut sent, mut ends) = (Vec::new(), 0);
-            let mut mangler = Mangler::new(&faults, seed, 0, Duration::ZERO);
+            let mut injector = FaultInjector::new(&faults, seed, 0, Duration::ZERO);
             for place in 0..20_000 {
                 let before = sent.len();
-                mangler.trade(0, place, false, Duration::ZERO, &mut sent);
+                injector.trade(0, place, false, Duration::ZERO, &mut sent);
                 if sent[before..].contains(&Sent::Disconnect) {
                     ends += 1;
-                    mangler = Mangler::new(&faults, seed, ends, Duration::ZERO);
+                    injector = FaultInjector::new(&faults, seed, ends, Duration::ZERO);
                 }
             }
             let trades = sent.iter().filter(|sent| matches!(sent, Sent::Trade(..))).count();

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::exchange::{
+use super::protocol::{
     Answer, Client, Exchange as Protocol, Query, Request, page, rfc3339_micros, rfc3339_shortest,
     side,
 };
