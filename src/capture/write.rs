@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use barflow_replay::atomic_file;
 use jiff::Timestamp;
 
 use super::{CaptureError, Recorded, native};
@@ -171,18 +172,13 @@ impl Open {
     fn complete(self) -> Result<PathBuf, CaptureError> {
         let failed = |e| CaptureError::io("write", &self.part, e);
         let counted = self.encoder.finish().map_err(failed)?;
-        counted.file.sync_all().map_err(failed)?;
         // Somebody else may have put a file there meanwhile; another writer cannot (`free_name`).
         if self.path.try_exists().map_err(failed)? {
             let taken = io::Error::from(io::ErrorKind::AlreadyExists);
             return Err(CaptureError::io("name", &self.path, taken));
         }
-        fs::rename(&self.part, &self.path).map_err(|e| CaptureError::io("name", &self.path, e))?;
-        // The new name must survive a power cut as well; folders that cannot be synced (some
-        // network file systems) are let be.
-        if let Some(Ok(folder)) = self.path.parent().map(File::open) {
-            let _ = folder.sync_all();
-        }
+        atomic_file::publish(&counted.file, &self.part, &self.path)
+            .map_err(|e| CaptureError::io("write", &self.path, e))?;
         Ok(self.path)
     }
 }
