@@ -8,7 +8,6 @@
 
 pub mod archive;
 pub mod backoff;
-pub mod capture;
 pub mod checkpoints;
 pub mod cli;
 pub mod compare;
@@ -23,7 +22,7 @@ pub mod memory;
 pub mod parallel;
 pub mod quality;
 pub mod quarantine;
-pub mod recordings;
+pub mod recording;
 pub mod sinks;
 pub mod sweep;
 pub mod telemetry;

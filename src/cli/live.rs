@@ -357,7 +357,7 @@ pub(super) fn execute(mut settings: LiveSettings, run: Run) -> Result<Outcome, F
     };
     let (recorder, recording) = match &settings.record {
         Some(folder) => {
-            let (recorder, recording) = crate::capture::record::start(folder, "live", &stop)
+            let (recorder, recording) = crate::recording::recorder::start(folder, "live", &stop)
                 .map_err(|e| Failure::outside(anyhow::Error::new(e)))?;
             (Some(recorder), Some(recording))
         }
@@ -410,7 +410,7 @@ pub(super) fn execute(mut settings: LiveSettings, run: Run) -> Result<Outcome, F
         supervisor.run(Outlets { inlets, share, pool, stop: stop.clone(), on_reject, gaps })
     });
     let result = run_graph(mesh, pace, options, vec![feeder], begun.sinks);
-    let recorded = recording.map(crate::capture::record::Recording::finish);
+    let recorded = recording.map(crate::recording::recorder::Recording::finish);
 
     let mut remarks = remarks(&reports, &latency);
     if let (Some(quarantine), true) = (&quarantine, rejected(&tally) > 0) {

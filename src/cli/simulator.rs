@@ -19,12 +19,12 @@ use clap::{Args, ValueHint};
 
 use super::failure::{Failure, Outcome};
 use super::signals::Signals;
-use crate::config::feeds::{CHANNELS, symbol};
+use crate::config::feeds::CHANNELS;
 use crate::feeds::plan::Symbol;
 use crate::feeds::print::{self, Listing};
+use crate::feeds::recorded::{RecordingOptions, Recordings, are_recordings};
 use crate::feeds::venue::{Channel, Venue};
 use crate::graph::stop::Stop;
-use crate::recordings::{RecordingOptions, Recordings, are_recordings};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -247,7 +247,7 @@ fn played(
     instrument: &InstrumentId,
 ) -> anyhow::Result<Symbol> {
     let protocol = &args.protocol;
-    match symbol(venue, instrument.symbol(), args.contract_size) {
+    match Symbol::read(venue, instrument.symbol(), args.contract_size) {
         Ok(played) if played.instrument == *instrument => Ok(played),
         // It is one of this venue's, but something is wrong with it: a contract of unknown size.
         Err(reason) if protocol.split('-').next() == Some(instrument.venue()) => {

@@ -27,7 +27,7 @@ mod names;
 pub mod okx;
 pub mod plan;
 pub mod print;
-pub mod recorder;
+pub mod recorded;
 pub mod roster;
 pub mod session;
 pub mod venue;

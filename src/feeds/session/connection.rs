@@ -17,9 +17,9 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_conf
 use super::Session;
 use super::pacer::Pacer;
 use crate::backoff::retry_after;
-use crate::capture::Direction;
 use crate::feeds::print::{Acknowledged, Heard, Listing};
 use crate::feeds::venue::Ids;
+use crate::recording::Direction;
 use crate::telemetry::clock::now_ns;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;

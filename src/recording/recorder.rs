@@ -1,15 +1,14 @@
-//! A thread that writes recordings.
+//! Frames on their way into a recording, and the thread that writes them.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use super::write::{Limits, Writer};
-use super::{CaptureError, Recorded};
-use crate::feeds::recorder::Recorder;
+use super::writer::{Limits, Writer};
+use super::{Direction, Recorded, RecordingError};
 use crate::graph::stop::Stop;
 
 /// Frames that may wait for the disk.
@@ -17,6 +16,24 @@ const QUEUE: usize = 65_536;
 
 /// The longest that a frame of a quiet feed waits before it can be read from the file.
 const IDLE: Duration = Duration::from_secs(1);
+
+/// The sockets' end of a recording: cheap to clone, and blocks when the disk cannot keep up.
+#[derive(Clone, Debug)]
+pub struct Recorder(Sender<Recorded>);
+
+impl Recorder {
+    /// Sends frames there.
+    pub fn new(to: Sender<Recorded>) -> Self {
+        Self(to)
+    }
+
+    /// Takes a frame.
+    pub fn take(&self, recv_time: i64, connection: u32, direction: Direction, frame: &[u8]) {
+        let recorded = Recorded { recv_time, connection, direction, frame: frame.to_vec() };
+        // Fails only when the writer is gone; the error is reported by [`Recording::finish`].
+        let _ = self.0.send(recorded);
+    }
+}
 
 /// A recording under way.
 pub struct Recording(JoinHandle<io::Result<Vec<PathBuf>>>);
@@ -55,7 +72,7 @@ impl Recording {
 fn write_all(
     frames: &Receiver<Recorded>,
     mut writer: Writer,
-) -> Result<Vec<PathBuf>, CaptureError> {
+) -> Result<Vec<PathBuf>, RecordingError> {
     loop {
         let Ok(first) = frames.recv() else { return writer.finish() };
         writer.write(&first)?;

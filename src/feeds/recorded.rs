@@ -5,21 +5,20 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use barflow_operators::batch::{Feed, IdKind, TradeBatch};
+use barflow_operators::batch::TradeBatch;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::intake::{Intake, LiveNotes, Reject};
 use barflow_operators::pool::BatchPool;
 use barflow_operators::position::Position;
 use barflow_operators::trade::Trade;
 
-use crate::capture::{CaptureError, Direction, read};
-use crate::config::feeds::symbol;
 use crate::feeds::lane::{Lane, Released};
 use crate::feeds::plan::Symbol;
 use crate::feeds::print::{BadRow, Listing, Prints};
-use crate::feeds::venue::{Channel, Decode, Ids, Venue};
+use crate::feeds::venue::{Channel, Decode, Venue};
 use crate::feeds::{venue, venues};
 use crate::graph::run::{Feeder, Workers};
+use crate::recording::{Direction, RecordingError, reader};
 
 /// Prints that wait for a missing id before it is given up: nobody can be asked.
 const PATIENCE: usize = 1024;
@@ -41,7 +40,7 @@ pub enum RecordingsError {
     Missing(String),
     /// A file that is no recording, or a broken one.
     #[error(transparent)]
-    Capture(#[from] CaptureError),
+    File(#[from] RecordingError),
     /// Nothing in them makes trades.
     #[error("no trade of {protocol} was found in the recordings{about}")]
     Empty {
@@ -98,7 +97,7 @@ impl Recordings {
         let mut symbols: Vec<Symbol> = Vec::new();
         for text in mentioned(&files)? {
             // A pair with a slash is written with a dash in instruments.
-            match symbol(venue.as_ref(), &text.replace('/', "-"), options.contract_size) {
+            match Symbol::read(venue.as_ref(), &text.replace('/', "-"), options.contract_size) {
                 Ok(symbol) if symbol.listing.symbol == text => {
                     let wanted =
                         options.instrument.as_ref().is_none_or(|id| *id == symbol.instrument);
@@ -206,7 +205,7 @@ impl Recordings {
         for path in &self.files {
             let source: Arc<str> = path.display().to_string().into();
             let mut passed_over = HashSet::new();
-            let mut frames = read::open(path)?;
+            let mut frames = reader::open(path)?;
             while let Some(frame) = frames.next() {
                 let frame = frame?;
                 match frame.direction {
@@ -259,21 +258,11 @@ impl Recordings {
     }
 
     fn piece(&self, symbol: &Symbol) -> Piece {
-        let ids = self.venue.ids(self.channel);
-        let feed = Arc::new(Feed {
-            instrument: symbol.instrument.clone(),
-            input: self.venue.input(self.channel),
-            ids: match ids {
-                Ids::Consecutive => IdKind::Venue,
-                Ids::Spans => IdKind::Spans,
-                Ids::Names => IdKind::Ordinal,
-            },
-            has_aggressor: true,
-        });
+        let feed = symbol.feed(self.venue.as_ref(), self.channel);
         let source: Arc<str> = "".into();
         let trades = TradeBatch::with_capacity(feed, FULL);
         Piece {
-            lane: Lane::new(ids, usize::MAX),
+            lane: Lane::new(self.venue.ids(self.channel), usize::MAX),
             released: Released::new(trades),
             rejects: Vec::new(),
             position: Position {
@@ -366,7 +355,7 @@ fn hear(
 /// Whether the first of these inputs is a recording rather than a file of trades.
 pub fn are_recordings(inputs: &[String]) -> bool {
     let first = files(inputs).ok().and_then(|files| files.into_iter().next());
-    first.is_some_and(|path| read::open(&path).is_ok())
+    first.is_some_and(|path| reader::open(&path).is_ok())
 }
 
 /// Files that the inputs name, in the order of their names: recordings carry their times in them.
@@ -397,7 +386,7 @@ fn mentioned(files: &[PathBuf]) -> Result<BTreeSet<String>, RecordingsError> {
     let finders: Vec<_> = KEYS.iter().map(memchr::memmem::Finder::new).collect();
     let mut found = BTreeSet::new();
     for path in files {
-        for frame in read::open(path)? {
+        for frame in reader::open(path)? {
             let frame = frame?;
             for (key, finder) in KEYS.iter().zip(&finders) {
                 for at in finder.find_iter(&frame.frame) {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use flate2::bufread::MultiGzDecoder;
 
 use super::error::excerpt;
-use super::{CaptureError, Recorded, cryptofeed, hftbacktest, native};
+use super::{Recorded, RecordingError, cryptofeed, hftbacktest, native};
 
 /// The longest line: far above any frame, far below what memory holds.
 const LONGEST_LINE: u64 = 64 << 20;
@@ -30,7 +30,7 @@ pub enum Format {
 
 /// The frames of a recording, in the order of the file, read as they are asked for.
 ///
-/// After [`CaptureError::Line`] the next line follows; every other error is the last item.
+/// After [`RecordingError::Line`] the next line follows; every other error is the last item.
 pub struct Reader {
     lines: Lines,
     format: Format,
@@ -52,7 +52,7 @@ enum Parser {
 ///
 /// # Errors
 /// When the file cannot be read or is no recording.
-pub fn open(path: &Path) -> Result<Reader, CaptureError> {
+pub fn open(path: &Path) -> Result<Reader, RecordingError> {
     let mut lines = Lines::open(path)?;
     let format = loop {
         if !lines.advance()? {
@@ -60,10 +60,11 @@ pub fn open(path: &Path) -> Result<Reader, CaptureError> {
                 // Cut before the first flush: nothing to read, and nothing wrong either.
                 break Format::Native;
             }
-            return Err(CaptureError::no_recording(path, "is empty"));
+            return Err(RecordingError::no_recording(path, "is empty"));
         }
         if !lines.line.is_empty() {
-            break format_of(&lines.line).map_err(|what| CaptureError::no_recording(path, what))?;
+            break format_of(&lines.line)
+                .map_err(|what| RecordingError::no_recording(path, what))?;
         }
     };
     let parser = match format {
@@ -124,7 +125,7 @@ impl Reader {
 }
 
 impl Iterator for Reader {
-    type Item = Result<Recorded, CaptureError>;
+    type Item = Result<Recorded, RecordingError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -149,7 +150,7 @@ impl Iterator for Reader {
                 Ok(None) => {}
                 Err(what) => {
                     let number = self.lines.number;
-                    return Some(Err(CaptureError::line(&self.lines.path, number, what)));
+                    return Some(Err(RecordingError::line(&self.lines.path, number, what)));
                 }
             }
         }
@@ -171,11 +172,11 @@ struct Lines {
 }
 
 impl Lines {
-    fn open(path: &Path) -> Result<Self, CaptureError> {
-        let file = File::open(path).map_err(|e| CaptureError::io("open", path, e))?;
+    fn open(path: &Path) -> Result<Self, RecordingError> {
+        let file = File::open(path).map_err(|e| RecordingError::io("open", path, e))?;
         Ok(Self {
             path: path.to_owned(),
-            source: decoded(file).map_err(|e| CaptureError::io("read", path, e))?,
+            source: decoded(file).map_err(|e| RecordingError::io("read", path, e))?,
             line: Vec::new(),
             number: 0,
             terminated: true,
@@ -186,7 +187,7 @@ impl Lines {
     }
 
     /// Reads the next line, without its line feed; `false` when there is none.
-    fn advance(&mut self) -> Result<bool, CaptureError> {
+    fn advance(&mut self) -> Result<bool, RecordingError> {
         self.line.clear();
         if self.ended {
             return Ok(false);
@@ -205,7 +206,7 @@ impl Lines {
                 if !self.terminated && self.line.len() as u64 == LONGEST_LINE {
                     self.ended = true;
                     let what = format!("a line of more than {LONGEST_LINE} bytes");
-                    return Err(CaptureError::broken(&self.path, self.number, what));
+                    return Err(RecordingError::broken(&self.path, self.number, what));
                 }
                 self.number += 1;
                 Ok(true)
@@ -218,11 +219,11 @@ impl Lines {
     }
 
     /// The bytes cannot be read or decoded any further.
-    fn end_at(&mut self, error: io::Error) -> Option<CaptureError> {
+    fn end_at(&mut self, error: io::Error) -> Option<RecordingError> {
         // What the system refused has a number of the system; the rest are the decoders' words.
         if error.raw_os_error().is_some() {
             self.ended = true;
-            return Some(CaptureError::io("read", &self.path, error));
+            return Some(RecordingError::io("read", &self.path, error));
         }
         if error.kind() == io::ErrorKind::UnexpectedEof {
             return self.end("in the middle of a compressed block");
@@ -230,7 +231,7 @@ impl Lines {
         self.end(&format!("with bytes that cannot be decompressed ({error})"))
     }
 
-    fn end(&mut self, how: &str) -> Option<CaptureError> {
+    fn end(&mut self, how: &str) -> Option<RecordingError> {
         self.ended = true;
         self.line.clear();
         if self.part {
@@ -243,7 +244,7 @@ impl Lines {
             return None;
         }
         let what = format!("the file ends {how}");
-        Some(CaptureError::broken(&self.path, self.number, what))
+        Some(RecordingError::broken(&self.path, self.number, what))
     }
 }
 

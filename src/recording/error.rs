@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// An error of reading or writing a recording.
 #[derive(Debug, thiserror::Error)]
-pub enum CaptureError {
+pub enum RecordingError {
     /// The system refused.
     #[error("could not {action} \"{}\": {source}", path.display())]
     Io {
@@ -54,7 +54,7 @@ pub enum CaptureError {
     },
 }
 
-impl CaptureError {
+impl RecordingError {
     pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         Self::Io { action, path: path.to_owned(), source }
     }
@@ -72,12 +72,12 @@ impl CaptureError {
     }
 }
 
-impl From<CaptureError> for io::Error {
+impl From<RecordingError> for io::Error {
     /// Keeps the kind, so that a full disk is still told from a missing folder.
-    fn from(error: CaptureError) -> Self {
+    fn from(error: RecordingError) -> Self {
         let kind = match &error {
-            CaptureError::Io { source, .. } => source.kind(),
-            CaptureError::Name { .. } => io::ErrorKind::InvalidInput,
+            RecordingError::Io { source, .. } => source.kind(),
+            RecordingError::Name { .. } => io::ErrorKind::InvalidInput,
             _ => io::ErrorKind::InvalidData,
         };
         Self::new(kind, error)

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use barflow_replay::atomic_file;
 use jiff::Timestamp;
 
-use super::{CaptureError, Recorded, native};
+use super::{Recorded, RecordingError, native};
 
 const HOUR_NS: i64 = 3_600_000_000_000;
 
@@ -39,7 +39,7 @@ impl Default for Limits {
 ///
 /// While a file is written its name ends with `.part`; complete, it is synced and renamed. No file
 /// that exists is ever replaced: `-2`, `-3`, … follow the time instead. A writer that is dropped
-/// rather than finished leaves its `.part` behind, as a crash does, for [`super::read`] to read.
+/// rather than finished leaves its `.part` behind, as a crash does, for [`super::reader`] to read.
 pub struct Writer {
     folder: PathBuf,
     stem: String,
@@ -65,10 +65,10 @@ impl Writer {
     ///
     /// # Errors
     /// When the stem cannot begin a file name.
-    pub fn new(folder: &Path, stem: &str, limits: Limits) -> Result<Self, CaptureError> {
+    pub fn new(folder: &Path, stem: &str, limits: Limits) -> Result<Self, RecordingError> {
         if stem.is_empty() || stem.contains(['/', '\\', '\0']) {
             let why = "a stem is not empty and holds no / or \\";
-            return Err(CaptureError::Name { name: stem.to_owned(), why });
+            return Err(RecordingError::Name { name: stem.to_owned(), why });
         }
         Ok(Self {
             folder: folder.to_owned(),
@@ -84,7 +84,7 @@ impl Writer {
     ///
     /// # Errors
     /// When the disk refuses; nothing more can be written then.
-    pub fn write(&mut self, recorded: &Recorded) -> Result<(), CaptureError> {
+    pub fn write(&mut self, recorded: &Recorded) -> Result<(), RecordingError> {
         if self.open.as_ref().is_some_and(|open| open.is_full(recorded, &self.limits)) {
             self.complete()?;
         }
@@ -112,7 +112,7 @@ impl Writer {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn flush(&mut self) -> Result<(), CaptureError> {
+    pub fn flush(&mut self) -> Result<(), RecordingError> {
         match &mut self.open {
             Some(open) if open.pending_frames > 0 => open.end_block(),
             _ => Ok(()),
@@ -123,12 +123,12 @@ impl Writer {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn finish(mut self) -> Result<Vec<PathBuf>, CaptureError> {
+    pub fn finish(mut self) -> Result<Vec<PathBuf>, RecordingError> {
         self.complete()?;
         Ok(self.complete)
     }
 
-    fn complete(&mut self) -> Result<(), CaptureError> {
+    fn complete(&mut self) -> Result<(), RecordingError> {
         if let Some(open) = self.open.take() {
             self.complete.push(open.complete()?);
         }
@@ -137,9 +137,9 @@ impl Writer {
 }
 
 impl Open {
-    fn create(folder: &Path, stem: &str, first: i64) -> Result<Self, CaptureError> {
+    fn create(folder: &Path, stem: &str, first: i64) -> Result<Self, RecordingError> {
         let (part, path, file) = free_name(folder, &format!("{stem}-{}", to_the_second(first)))?;
-        let failed = |e| CaptureError::io("write", &part, e);
+        let failed = |e| RecordingError::io("write", &part, e);
         let counted = Counted { file, bytes: 0 };
         let mut encoder =
             zstd::Encoder::new(counted, zstd::DEFAULT_COMPRESSION_LEVEL).map_err(failed)?;
@@ -157,34 +157,34 @@ impl Open {
         (limits.hourly && later) || self.encoder.get_ref().bytes >= limits.file_bytes
     }
 
-    fn append(&mut self, line: &[u8]) -> Result<(), CaptureError> {
-        self.encoder.write_all(line).map_err(|e| CaptureError::io("write", &self.part, e))?;
+    fn append(&mut self, line: &[u8]) -> Result<(), RecordingError> {
+        self.encoder.write_all(line).map_err(|e| RecordingError::io("write", &self.part, e))?;
         self.pending_bytes += line.len();
         self.pending_frames += 1;
         Ok(())
     }
 
-    fn end_block(&mut self) -> Result<(), CaptureError> {
+    fn end_block(&mut self) -> Result<(), RecordingError> {
         (self.pending_bytes, self.pending_frames) = (0, 0);
-        self.encoder.flush().map_err(|e| CaptureError::io("write", &self.part, e))
+        self.encoder.flush().map_err(|e| RecordingError::io("write", &self.part, e))
     }
 
-    fn complete(self) -> Result<PathBuf, CaptureError> {
-        let failed = |e| CaptureError::io("write", &self.part, e);
+    fn complete(self) -> Result<PathBuf, RecordingError> {
+        let failed = |e| RecordingError::io("write", &self.part, e);
         let counted = self.encoder.finish().map_err(failed)?;
         // Somebody else may have put a file there meanwhile; another writer cannot (`free_name`).
         if self.path.try_exists().map_err(failed)? {
             let taken = io::Error::from(io::ErrorKind::AlreadyExists);
-            return Err(CaptureError::io("name", &self.path, taken));
+            return Err(RecordingError::io("name", &self.path, taken));
         }
         atomic_file::publish(&counted.file, &self.part, &self.path)
-            .map_err(|e| CaptureError::io("write", &self.path, e))?;
+            .map_err(|e| RecordingError::io("write", &self.path, e))?;
         Ok(self.path)
     }
 }
 
 /// Creates the first of `name`, `name-2`, `name-3`, … that nobody has.
-fn free_name(folder: &Path, name: &str) -> Result<(PathBuf, PathBuf, File), CaptureError> {
+fn free_name(folder: &Path, name: &str) -> Result<(PathBuf, PathBuf, File), RecordingError> {
     for number in 1..=SAME_NAMES {
         let suffix = if number == 1 { String::new() } else { format!("-{number}") };
         let path = folder.join(format!("{name}{suffix}.capture.zst"));
@@ -192,19 +192,19 @@ fn free_name(folder: &Path, name: &str) -> Result<(PathBuf, PathBuf, File), Capt
         let file = match OpenOptions::new().write(true).create_new(true).open(&part) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
-            Err(error) => return Err(CaptureError::io("write", &part, error)),
+            Err(error) => return Err(RecordingError::io("write", &part, error)),
         };
         // In this order: a writer that completes this name between the two steps still holds the
         // `.part` in the first or has made the file by the second.
         match path.try_exists() {
             Ok(false) => return Ok((part, path, file)),
             Ok(true) => {
-                fs::remove_file(&part).map_err(|e| CaptureError::io("remove", &part, e))?;
+                fs::remove_file(&part).map_err(|e| RecordingError::io("remove", &part, e))?;
             }
-            Err(error) => return Err(CaptureError::io("look for", &path, error)),
+            Err(error) => return Err(RecordingError::io("look for", &path, error)),
         }
     }
-    Err(CaptureError::Name { name: name.to_owned(), why: "10000 files have that name" })
+    Err(RecordingError::Name { name: name.to_owned(), why: "10000 files have that name" })
 }
 
 /// A time in a file name.

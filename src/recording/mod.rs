@@ -1,19 +1,19 @@
 //! Recorded connections: raw frames with the times at which they came.
 //!
-//! [`read::open`] reads the recordings of this program, of cryptofeed and of hftbacktest, packed or
-//! plain; [`write::Writer`] writes our own (described in [`native`]); [`record`] is the thread that
+//! [`reader::open`] reads the recordings of this program, of cryptofeed and of hftbacktest, packed or
+//! plain; [`writer::Writer`] writes our own (described in [`native`]); [`recorder`] is the thread that
 //! takes frames from the sockets. No clock is read here: times are those of the frames.
 
 pub mod cryptofeed;
 mod error;
 pub mod hftbacktest;
 pub mod native;
-pub mod read;
-pub mod record;
+pub mod reader;
+pub mod recorder;
 mod recv_time;
-pub mod write;
+pub mod writer;
 
-pub use error::CaptureError;
+pub use error::RecordingError;
 
 /// One line of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
