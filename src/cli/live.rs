@@ -30,7 +30,6 @@ use crate::config::problem::Problems;
 use crate::config::replay::Typed;
 use crate::config::section::{Section, Value};
 use crate::delivery::JobPlan;
-use crate::feeds::gap_ledger::GapLedger;
 use crate::feeds::hub::Outlets;
 use crate::graph::assemble::{GraphOptions, OnReject};
 use crate::graph::flow::EpochClock;
@@ -41,7 +40,8 @@ use crate::graph::stop::Stop;
 use crate::graph::tally::Tally;
 use crate::live::begin::from_checkpoint;
 use crate::live::{Book, Reports, Supervisor};
-use crate::quarantine::Quarantine;
+use crate::sinks::gaps::GapLedger;
+use crate::sinks::rejects::Quarantine;
 use crate::telemetry;
 use crate::telemetry::latency::Latency;
 

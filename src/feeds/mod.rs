@@ -19,7 +19,6 @@ pub mod bybit;
 pub mod coinbase;
 pub mod counters;
 pub mod field;
-pub mod gap_ledger;
 pub mod hub;
 pub mod kraken;
 pub mod lane;

@@ -17,16 +17,16 @@ use barflow_operators::revision::Correction;
 use barflow_operators::spec::BarSpec;
 
 use crate::feeds::counters::Counters;
-use crate::feeds::gap_ledger::GapLedger;
 use crate::feeds::lane::{Lane, Released, Taken};
 use crate::feeds::plan::{FeedPlan, Symbol};
 use crate::feeds::print::{Heard, Print, Prints, Standing};
 use crate::feeds::session::owed::Owed;
-use crate::feeds::venue::{Decode, Ids};
+use crate::feeds::venue::Decode;
 use crate::graph::assemble::OnReject;
 use crate::graph::flow::{Ended, Inlet};
 use crate::graph::stop::Stop;
 use crate::graph::workers::Share;
+use crate::sinks::gaps::GapLedger;
 use crate::telemetry::latency::{Stage, VenueLatency};
 
 /// Trades that an intake holds before it is handed on in any case.

@@ -18,11 +18,11 @@ use crate::graph::stop::Stop;
 const QUEUE: usize = 8;
 
 /// The thread that writes.
-pub struct TradeStore {
+pub struct TradeFiles {
     writing: JoinHandle<Result<Vec<PathBuf>, ReplayError>>,
 }
 
-impl TradeStore {
+impl TradeFiles {
     /// Starts a thread that writes every batch it is sent into `folder`. `with_quote` says for
     /// which instruments the quote value is a column of its own.
     ///
