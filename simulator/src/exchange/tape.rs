@@ -25,7 +25,7 @@ pub enum Contract {
 impl Contract {
     /// Quantity in base currency and value in quote currency, by the operations and in the order in
     /// which a client computes them from a message.
-    fn amounts(self, price: f64, printed: f64) -> (f64, f64) {
+    pub fn amounts(self, price: f64, printed: f64) -> (f64, f64) {
         match self {
             Self::Base => (printed, price * printed),
             Self::Linear { size } => (printed * size, price * (printed * size)),
