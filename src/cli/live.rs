@@ -30,7 +30,6 @@ use crate::config::problem::Problems;
 use crate::config::replay::Typed;
 use crate::config::section::{Section, Value};
 use crate::delivery::JobPlan;
-use crate::feeds::gap_ledger::GapLedger;
 use crate::feeds::hub::Outlets;
 use crate::graph::assemble::{GraphOptions, OnReject};
 use crate::graph::flow::EpochClock;
@@ -41,7 +40,8 @@ use crate::graph::stop::Stop;
 use crate::graph::tally::Tally;
 use crate::live::begin::from_checkpoint;
 use crate::live::{Book, Reports, Supervisor};
-use crate::quarantine::Quarantine;
+use crate::sinks::gaps::GapLedger;
+use crate::sinks::rejects::Quarantine;
 use crate::telemetry;
 use crate::telemetry::latency::Latency;
 
@@ -60,7 +60,7 @@ Examples:
   barflow live --config configs/live.toml
 
   # without an exchange: a venue of our own in another terminal
-  barflow venue --protocol binance-spot --listen 127.0.0.1:9000 --speed 60x BTCUSDT-trades-2024-03-01.zip
+  barflow simulator --protocol binance-spot --listen 127.0.0.1:9000 --speed 60x BTCUSDT-trades-2024-03-01.zip
   barflow live --venue binance-spot --instrument BTCUSDT --at 127.0.0.1:9000
 
 SIGTERM or Ctrl-C ends it in good order; SIGHUP, or a change of the file, has it read again:
@@ -85,7 +85,7 @@ pub struct FeedArgs {
     #[arg(long, value_name = "CHANNEL", requires = "venue")]
     pub channel: Option<String>,
 
-    /// Talk to a `barflow venue` at this address instead of the exchanges
+    /// Connect to a `barflow simulator` at this address instead of the exchanges
     #[arg(long, value_name = "HOST:PORT")]
     pub at: Option<String>,
 }
@@ -357,7 +357,7 @@ pub(super) fn execute(mut settings: LiveSettings, run: Run) -> Result<Outcome, F
     };
     let (recorder, recording) = match &settings.record {
         Some(folder) => {
-            let (recorder, recording) = crate::capture::record::start(folder, "live", &stop)
+            let (recorder, recording) = crate::recording::recorder::start(folder, "live", &stop)
                 .map_err(|e| Failure::outside(anyhow::Error::new(e)))?;
             (Some(recorder), Some(recording))
         }
@@ -410,7 +410,7 @@ pub(super) fn execute(mut settings: LiveSettings, run: Run) -> Result<Outcome, F
         supervisor.run(Outlets { inlets, share, pool, stop: stop.clone(), on_reject, gaps })
     });
     let result = run_graph(mesh, pace, options, vec![feeder], begun.sinks);
-    let recorded = recording.map(crate::capture::record::Recording::finish);
+    let recorded = recording.map(crate::recording::recorder::Recording::finish);
 
     let mut remarks = remarks(&reports, &latency);
     if let (Some(quarantine), true) = (&quarantine, rejected(&tally) > 0) {

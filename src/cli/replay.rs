@@ -33,12 +33,12 @@ use crate::graph::revised::Revised;
 use crate::graph::run::{Pace, run as run_graph};
 use crate::graph::stop::{Cause, Stop};
 use crate::graph::tally::Tally;
-use crate::quarantine::Quarantine;
 use crate::sinks::atomic_file::{AtomicFile, refused};
+use crate::sinks::rejects::Quarantine;
+use crate::sinks::trades::TradeFiles;
 use crate::sinks::{BarSink, SinkError, SinkReport};
 use crate::telemetry;
 use crate::telemetry::latency::Latency;
-use crate::trade_store::TradeStore;
 
 /// A row that no trade can be, with no quarantine to put it in.
 #[derive(Debug, thiserror::Error)]
@@ -159,7 +159,7 @@ pub(super) fn replay_for(settings: &ReplaySettings, errand: Errand) -> Result<Ou
     let (trades, store) = match &settings.trades {
         Some(folder) => {
             let quotes = source.with_quote();
-            let (send, store) = TradeStore::start(folder, quotes, pool.clone(), stop.clone())
+            let (send, store) = TradeFiles::start(folder, quotes, pool.clone(), stop.clone())
                 .map_err(|e| Failure::outside(anyhow::Error::new(e)))?;
             (Some(send), Some(store))
         }
@@ -210,7 +210,7 @@ pub(super) fn replay_for(settings: &ReplaySettings, errand: Errand) -> Result<Ou
         }
     };
     drop(shown);
-    let kept = store.map(TradeStore::finish).transpose();
+    let kept = store.map(TradeFiles::finish).transpose();
     if let (Some(path), Some(daily), Ok(_)) = (&settings.daily, &daily, &result) {
         write_daily(path, daily)?;
         remarks.push(format!("sums by day are in {}", path.display()));

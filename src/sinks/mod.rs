@@ -14,12 +14,16 @@ use barflow_operators::published::PublishedBar;
 
 pub mod atomic_file;
 pub mod encode;
+pub mod gaps;
 pub mod journal;
+pub mod json_lines;
 pub mod jsonl;
 pub mod kafka;
 pub mod none;
 pub mod parquet;
 pub mod record;
+pub mod rejects;
+pub mod trades;
 
 /// Everything that became complete when the frontier passed.
 #[derive(Clone, Debug, Default)]

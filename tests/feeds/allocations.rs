@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use barflow::feeds::gap_ledger::GapLedger;
 use barflow::feeds::hub::{Hub, Outlets};
 use barflow::feeds::plan::{FeedPlan, Symbol};
 use barflow::feeds::print::{Contract, Heard, Listing};
@@ -12,6 +11,7 @@ use barflow::feeds::venue;
 use barflow::graph::flow::inlet;
 use barflow::graph::stop::Stop;
 use barflow::graph::workers::Workers;
+use barflow::sinks::gaps::GapLedger;
 use barflow::telemetry::latency::Latency;
 use barflow_operators::pool::BatchPool;
 

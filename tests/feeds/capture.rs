@@ -5,10 +5,10 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use barflow::capture::read::{self, Format};
-use barflow::capture::write::{Limits, Writer};
-use barflow::capture::{CaptureError, Direction, Recorded, record};
 use barflow::graph::stop::Stop;
+use barflow::recording::reader::{self, Format};
+use barflow::recording::writer::{Limits, Writer};
+use barflow::recording::{Direction, Recorded, RecordingError, recorder};
 use proptest::prelude::*;
 
 // Real recordings.
@@ -42,7 +42,7 @@ fn below(folder: &str, ending: &str) -> Vec<PathBuf> {
 }
 
 fn all(path: &Path) -> Vec<Recorded> {
-    read::open(path).unwrap().collect::<Result<_, _>>().unwrap()
+    reader::open(path).unwrap().collect::<Result<_, _>>().unwrap()
 }
 
 fn count(frames: &[Recorded], direction: Direction) -> usize {
@@ -68,7 +68,7 @@ fn every_real_recording_is_read_without_an_error() {
         ("hftbacktest", ".gz", Format::Hftbacktest),
     ] {
         for path in below(folder, ending) {
-            let mut reader = read::open(&path).unwrap();
+            let mut reader = reader::open(&path).unwrap();
             assert_eq!(reader.format(), format, "{}", path.display());
             let mut received = 0;
             // Each connection's own frames are in order; between connections nothing says so.
@@ -282,7 +282,7 @@ fn what_a_crash_leaves_is_read_up_to_the_last_block() {
     (0..25).for_each(|n| writer.write(&frame(START + n, "{\"a\":1}")).unwrap());
     drop(writer);
     let part = folder.path().join("test-20240808T235415Z.capture.zst.part");
-    let mut reader = read::open(&part).unwrap();
+    let mut reader = reader::open(&part).unwrap();
     let read = reader.by_ref().collect::<Result<Vec<_>, _>>().unwrap();
     assert_eq!(read.len(), 20);
     let remark = reader.remark().unwrap();
@@ -292,10 +292,10 @@ fn what_a_crash_leaves_is_read_up_to_the_last_block() {
     // The same bytes under the name of a whole file are an error, behind the same frames.
     let whole = folder.path().join("whole.capture.zst");
     fs::rename(part, &whole).unwrap();
-    let read: Vec<_> = read::open(&whole).unwrap().collect();
+    let read: Vec<_> = reader::open(&whole).unwrap().collect();
     assert_eq!(read.len(), 21);
     let error = read[20].as_ref().unwrap_err();
-    assert!(matches!(error, CaptureError::Broken { line: 21, .. }), "{error}");
+    assert!(matches!(error, RecordingError::Broken { line: 21, .. }), "{error}");
     assert!(error.to_string().contains("whole.capture.zst"), "{error}");
 }
 
@@ -310,7 +310,7 @@ fn a_part_may_end_at_any_byte() {
     for (name, bytes) in [("a.zst.part", &packed), ("a.part", &plain)] {
         for end in 0..bytes.len() {
             let path = file(folder.path(), name, &bytes[..end]);
-            let Ok(mut reader) = read::open(&path) else {
+            let Ok(mut reader) = reader::open(&path) else {
                 // So early that nothing shows what it is.
                 assert!(end < 20, "{name} of {end} bytes");
                 continue;
@@ -335,7 +335,7 @@ fn a_part_may_end_in_zeros() {
     let end = bytes.len() - 8;
     bytes[end..].fill(0);
     bytes.extend([0; 4_096]);
-    let mut reader = read::open(&file(folder.path(), "a.part", &bytes)).unwrap();
+    let mut reader = reader::open(&file(folder.path(), "a.part", &bytes)).unwrap();
     assert!(reader.by_ref().collect::<Result<Vec<_>, _>>().is_ok());
     let remark = reader.remark().unwrap();
     assert!(remark.contains("cannot be decompressed"), "{remark}");
@@ -381,7 +381,7 @@ fn a_wrong_line_is_named_and_the_next_one_is_read() {
         (json(r#""t":"recv","conn":"#), 2, "no line of a recording"),
     ] {
         let path = file(folder.path(), "wrong", text.as_bytes());
-        let read: Vec<_> = read::open(&path).unwrap().collect();
+        let read: Vec<_> = reader::open(&path).unwrap().collect();
         let [Ok(a), Err(error), Ok(c)] = &read[..] else { panic!("{text}: {read:?}") };
         assert_eq!((a.frame.as_slice(), c.frame.as_slice()), (&b"a"[..], &b"c"[..]));
         let said = error.to_string();
@@ -408,12 +408,12 @@ fn files_that_are_no_recording_are_refused() {
         (b"\x28\xb5\x2f\xfdxxxxxxxxxxxxxxx", "cannot be decompressed"),
     ] {
         let path = file(folder.path(), "wrong", bytes);
-        let Err(error) = read::open(&path) else { panic!("{what}: opened") };
+        let Err(error) = reader::open(&path) else { panic!("{what}: opened") };
         let said = error.to_string();
         assert!(said.contains(what), "{said}");
         assert!(said.contains(&path.display().to_string()), "{said}");
     }
-    let Err(error) = read::open(&folder.path().join("none")) else { panic!("opened") };
+    let Err(error) = reader::open(&folder.path().join("none")) else { panic!("opened") };
     assert!(error.to_string().contains("could not open"), "{error}");
 }
 
@@ -450,7 +450,7 @@ fn the_thread_writes_what_the_sockets_hand_in() {
     let folder = tempfile::tempdir().unwrap();
     let stop = Stop::new();
     let inner = folder.path().join("made/for/it");
-    let (recorder, recording) = record::start(&inner, "live", &stop).unwrap();
+    let (recorder, recording) = recorder::start(&inner, "live", &stop).unwrap();
     let other = recorder.clone();
     recorder.take(START, 0, Direction::Connect, b"wss://venue");
     other.take(START + 1, 1, Direction::Received, b"{\n}");
@@ -466,12 +466,12 @@ fn the_thread_writes_what_the_sockets_hand_in() {
 #[test]
 fn a_quiet_feed_can_be_read_while_it_is_recorded() {
     let folder = tempfile::tempdir().unwrap();
-    let (recorder, recording) = record::start(folder.path(), "live", &Stop::new()).unwrap();
+    let (recorder, recording) = recorder::start(folder.path(), "live", &Stop::new()).unwrap();
     recorder.take(START, 0, Direction::Received, b"{}");
     let part = folder.path().join("live-20240808T235415Z.capture.zst.part");
     let begun = std::time::Instant::now();
     loop {
-        let frames = read::open(&part).map(|reader| reader.filter_map(Result::ok).count());
+        let frames = reader::open(&part).map(|reader| reader.filter_map(Result::ok).count());
         if frames.is_ok_and(|frames| frames == 1) {
             break;
         }
@@ -487,7 +487,7 @@ fn a_disk_that_refuses_stops_the_run() {
     let folder = tempfile::tempdir().unwrap();
     let inner = folder.path().join("gone");
     let stop = Stop::new();
-    let (recorder, recording) = record::start(&inner, "live", &stop).unwrap();
+    let (recorder, recording) = recorder::start(&inner, "live", &stop).unwrap();
     fs::remove_dir(&inner).unwrap();
     recorder.take(START, 0, Direction::Received, b"{}");
     drop(recorder);

@@ -8,11 +8,11 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
+use barflow_simulator::archive::faults::KINDS;
+use barflow_simulator::archive::tree::Tree;
+use barflow_simulator::archive::{Running, ServerOptions, start};
 use crate::support::archives::{self, DAY, MARCH, day_rows, days};
 use crate::support::live::barflow;
-use barflow::archive_server::faults::KINDS;
-use barflow::archive_server::tree::Tree;
-use barflow::archive_server::{Running, ServerOptions, start};
 
 /// An archive of these files.
 fn serve(folder: &Path, faults: &str, seed: u64) -> Running {

@@ -5,10 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use barflow::capture::{Direction, read};
 use barflow::feeds::print::{Acknowledged, Contract, Heard, Listing, Print, Prints, Standing};
 use barflow::feeds::venue;
 use barflow::feeds::venue::{Channel, Ids};
+use barflow::recording::{Direction, reader};
 use barflow_operators::trade::Aggressor;
 use serde_json::Value;
 
@@ -48,7 +48,7 @@ fn sum(path: &Path, protocol: &str, channel: Channel, symbols: &[&str], url: &st
     let mut ours: HashSet<u32> = HashSet::new();
     let mut others: HashSet<u32> = HashSet::new();
     let (mut sum, mut prints) = (Sum::default(), Prints::default());
-    for recorded in read::open(path).unwrap() {
+    for recorded in reader::open(path).unwrap() {
         let recorded = recorded.unwrap();
         match recorded.direction {
             Direction::Connect => {

@@ -1,13 +1,9 @@
-//! `barflow venue`: what it sends and lists is what is on the tape.
-
+//! `barflow simulator`: what it sends and lists is what is on the tape.
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
-use crate::support::protocols::{BEGIN, FIRST_ID, PROTOCOLS, Protocol, protocol, trades};
-use crate::support::rows::{bare, rows, said, told};
-use crate::support::venue::{Client, get, listed, options, start};
-use barflow::venue::{Running, Speed, Tally, VenueOptions};
 use barflow_operators::trade::Trade;
+use barflow_simulator::exchange::{Running, SimulatorOptions, Speed, Tally};
 use serde_json::Value;
 
 fn played(tally: &Tally) -> u64 {
@@ -86,7 +82,7 @@ fn day_after(protocol: Protocol) -> (Vec<Trade>, Running) {
         trade.event_time =
             BEGIN + if at < 130 { at as i64 * 1_000_000 } else { 86_400_000_000_000 };
     }
-    let options = VenueOptions { speed: Speed::Times(1.0), ..options("") };
+    let options = SimulatorOptions { speed: Speed::Times(1.0), ..options("") };
     let venue = start(protocol, tape.clone(), options);
     (tape, venue)
 }

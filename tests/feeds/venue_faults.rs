@@ -1,5 +1,4 @@
-//! `barflow venue`: what goes wrong is what was asked for, and it ends as it should.
-
+//! `barflow simulator`: what goes wrong is what was asked for, and it ends as it should.
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -7,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use barflow_operators::trade::Aggressor;
+use barflow_simulator::exchange::Running;
+use barflow_simulator::exchange::faults::{KINDS, Kind};
 use crate::support::live::{Venue, barflow, output};
 use crate::support::protocols::{FIRST_ID, Protocol, protocol, trades};
 use crate::support::rows::{bare, rows};
 use crate::support::venue::{Client, Heard, get, listed, options, start};
-use barflow::venue::Running;
-use barflow::venue::faults::{KINDS, Kind};
-use barflow_operators::trade::Aggressor;
 
 /// Trades of a run.
 const MANY: usize = 1_000;
@@ -226,7 +225,7 @@ fn once_ends_by_itself_and_sigterm_ends_it_in_good_order() {
     let day = file(folder.path(), "BTCUSDT-trades-2026-08-09.csv");
     let day = day.to_str().unwrap();
     let ended = output(
-        &["venue", "--protocol", "kraken", "--instrument", "kraken:spot:BTC-USD", "--listen"]
+        &["simulator", "--protocol", "kraken", "--instrument", "kraken:spot:BTC-USD", "--listen"]
             .into_iter()
             .chain(["127.0.0.1:0", "--speed", "max", "--start-now", "--once", day])
             .collect::<Vec<_>>(),
@@ -279,7 +278,7 @@ fn wrong_options_are_named_and_exit_with_two() {
         ),
         (&["--protocol", "binance-spot"], "nowhere.csv", &["nowhere.csv"]),
     ] {
-        let ended = barflow().arg("venue").args(arguments).arg(file).output().unwrap();
+        let ended = barflow().arg("simulator").args(arguments).arg(file).output().unwrap();
         let said = String::from_utf8(ended.stderr).unwrap();
         assert_eq!(ended.status.code(), Some(2), "{arguments:?}: {said}");
         for wanted in wanted {

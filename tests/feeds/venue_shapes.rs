@@ -1,13 +1,13 @@
-//! Messages of `barflow venue` beside those that exchanges have sent: keys, their order, types, how
+//! Messages of `barflow simulator` beside those that exchanges have sent: keys, their order, types, how
 //! numbers and times are written. Recordings come first; examples stand in where none was found.
 
 use std::sync::atomic::Ordering;
 
+use barflow_simulator::exchange::SimulatorOptions;
 use crate::support::protocols::{protocol, trades};
 use crate::support::real::{compare, data, documented, example, kept, recorded};
 use crate::support::shapes::Grain;
 use crate::support::venue::{Client, Heard, get, options, start};
-use barflow::venue::VenueOptions;
 
 /// What our venue sends to a client that says this: all of a run, and what a client hears that comes
 /// late, until all of `parts` have come.
@@ -22,14 +22,14 @@ fn ours(name: &str, path: &str, asks: &[&str], parts: &[&str]) -> Vec<String> {
     if asks.concat().contains(r#""channel":"trades""#) {
         tape.iter_mut().for_each(|trade| trade.count = 3);
     }
-    let once = VenueOptions { once: true, ..options("") };
+    let once = SimulatorOptions { once: true, ..options("") };
     let venue = start(protocol, tape.clone(), once);
     let mut client = open(venue.address);
     let mut heard = Vec::new();
     while let Heard::Text(text) = client.hear() {
         heard.push(text);
     }
-    let venue = start(protocol, tape, VenueOptions { start_now: true, ..options("") });
+    let venue = start(protocol, tape, SimulatorOptions { start_now: true, ..options("") });
     while !venue.tally.ended.load(Ordering::Acquire) {
         std::thread::yield_now();
     }
@@ -48,7 +48,7 @@ fn with<'a>(heard: &'a [String], part: &str) -> Vec<&'a String> {
 /// What our venue's REST answers, when all has happened.
 fn listed(name: &str, path: &str) -> Vec<String> {
     let protocol = protocol(name);
-    let options = VenueOptions { start_now: true, ..options("") };
+    let options = SimulatorOptions { start_now: true, ..options("") };
     let venue = start(protocol, trades(protocol, 40), options);
     while !venue.tally.ended.load(Ordering::Acquire) {
         std::thread::yield_now();
