@@ -272,7 +272,7 @@ fn decisive(settings: &ReplaySettings) -> Result<[(&'static str, Option<String>)
     let corrections = settings.corrections.as_deref().map(fingerprint).transpose();
     Ok([
         ("corrections", corrections.map_err(input_failure)?),
-        ("quote", Some(format!("{:?}", settings.quote).to_lowercase())),
+        ("quote", Some(settings.quote.as_str().to_owned())),
         ("contract_size", settings.contract_size.map(|size| size.to_string())),
         ("from", settings.from.map(|time| time.to_string())),
         ("reorder_window", Some(settings.reorder_window.to_string())),

@@ -12,7 +12,7 @@ use crate::feeds::lane::{GivenUp, Lane, Taken};
 use crate::feeds::plan::Symbol;
 use crate::feeds::print::Prints;
 use crate::feeds::session::owed::Owed;
-use crate::feeds::venue::{Ids, Missing};
+use crate::feeds::venue::{Ids, Missing, MissingFrom};
 use crate::sinks::gaps::UnfilledGap;
 use crate::telemetry::clock::now_ns;
 
@@ -43,7 +43,7 @@ pub(in crate::feeds) struct OpenGap {
     /// No question before this.
     pub(in crate::feeds) next: Instant,
     /// Where that which is asked about begins, while an answer is awaited.
-    pub(in crate::feeds) asked: Option<u64>,
+    pub(in crate::feeds) asked: Option<MissingFrom>,
     /// Answers in a row that brought nothing.
     pub(in crate::feeds) fruitless: u32,
 }
@@ -100,7 +100,7 @@ impl Hub {
         slots
             .filter_map(|(at, slot)| {
                 let (id, time) = slot.lane.last()?;
-                let first = id.saturating_add(1);
+                let first = MissingFrom::Id(id.saturating_add(1));
                 let missing = Missing { first, last: u64::MAX, after: time, before: i64::MAX };
                 Some((at as u32, slot.tail?, missing))
             })
@@ -144,7 +144,7 @@ impl Hub {
     pub(in crate::feeds) fn take_backfill(
         &mut self,
         at: u32,
-        first: u64,
+        first: MissingFrom,
         prints: &Prints,
         body: &[u8],
     ) -> bool {
@@ -214,7 +214,8 @@ impl Hub {
     /// The first part of what was missing that still is.
     pub(in crate::feeds) fn still_missing(&self, at: u32, missing: &Missing) -> Option<Missing> {
         let gap = self.slots[at as usize].lane.owed(missing).next()?;
-        Some(Missing { first: gap.first_missing, last: gap.last_missing, ..*missing })
+        let first = MissingFrom::Id(gap.first_missing);
+        Some(Missing { first, last: gap.last_missing, ..*missing })
     }
 
     /// What is owed will not come: it becomes a gap on the ledger.

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::pacer::Pacer;
 use crate::backoff::{Backoff, retry_after};
 use crate::feeds::plan::FeedPlan;
-use crate::feeds::venue::Request;
+use crate::feeds::venue::{MissingFrom, Request};
 
 /// Largest answer read: 1,000 trades are some 200 KB.
 const ANSWER_BYTES: u64 = 16 << 20;
@@ -42,7 +42,7 @@ pub(super) struct Question {
     pub(super) slot: u32,
     pub(super) about: About,
     /// Where that begins: an id, or the number of a doubt.
-    pub(super) first: u64,
+    pub(super) first: MissingFrom,
     pub(super) request: Request,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct Answer {
     pub(super) slot: u32,
     pub(super) about: About,
     /// That of the question: by the time of the answer something else may be missing.
-    pub(super) first: u64,
+    pub(super) first: MissingFrom,
     pub(super) body: Result<Vec<u8>, String>,
 }
 
@@ -187,7 +187,12 @@ mod tests {
         let (backfill, mut answers) = Backfill::start(&Arc::new(plan), None).unwrap();
         let mut ask = || {
             let request = Request { path: "/x".to_owned(), weight: 1 };
-            backfill.ask(Question { slot: 0, about: About::Gap, first: 1, request });
+            backfill.ask(Question {
+                slot: 0,
+                about: About::Gap,
+                first: MissingFrom::Id(1),
+                request,
+            });
             answers.blocking_recv().unwrap().body
         };
         assert!(ask().unwrap_err().contains("HTTP 418"));
