@@ -9,7 +9,7 @@ use std::sync::PoisonError;
 use barflow_operators::intake::Reject;
 use serde::Serialize;
 
-use crate::sinks::SinkError;
+use crate::graph::sink::SinkError;
 use crate::sinks::atomic_file::refused;
 
 /// A JSON-lines file of rejects. Written as they come, so that a crash loses none that was

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::SinkError;
+use crate::graph::sink::SinkError;
 
 /// A file being written beside its final name.
 #[derive(Debug)]

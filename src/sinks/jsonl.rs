@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::atomic_file::{AtomicFile, refused};
 use super::record::BarRecord;
-use super::{BarSink, Commit, SinkError, SinkReport};
+use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 
 /// One JSON object a line, fields as in [`BarRecord`].
 #[derive(Debug)]
