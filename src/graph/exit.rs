@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use barflow_operators::checkpoint::account::Sealed;
 use barflow_operators::dataflow::Epoch;
-use barflow_operators::dataflow::bars::{BarUpdate, Out};
+use barflow_operators::dataflow::bars::Out;
 use barflow_operators::dataflow::ledger::{Fact, FactKind, FactUpdate};
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::position::Position;
