@@ -10,7 +10,7 @@ use barflow::config::bars::{BarBook, cut};
 use barflow::graph::assemble::GraphOptions;
 use barflow::graph::mesh::Mesh;
 use barflow::graph::run::{Feeder, Pace, run};
-use barflow::sinks::BarSink;
+use barflow::graph::sink::BarSink;
 use barflow::sinks::none::NoSink;
 use barflow_operators::bars::machine::BarMachine;
 use barflow_operators::batch::{Feed, IdKind, InputKind, TradeBatch};

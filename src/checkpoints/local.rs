@@ -7,7 +7,7 @@ use barflow_operators::checkpoint::envelope::{Unreadable, open, seal};
 use serde::{Deserialize, Serialize};
 
 use super::saved::Entries;
-use crate::sinks::SinkError;
+use crate::graph::sink::SinkError;
 use crate::sinks::atomic_file::{self, refused};
 
 /// What the file holds.

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::checkpoints::local::LocalError;
 use crate::config::problem::Problems;
 use crate::delivery::DeliveryError;
-use crate::sinks::SinkError;
+use crate::graph::sink::SinkError;
 
 /// A command that came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

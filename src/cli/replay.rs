@@ -31,12 +31,12 @@ use crate::graph::flow::EpochClock;
 use crate::graph::quality::Quality;
 use crate::graph::revised::Revised;
 use crate::graph::run::{Pace, run as run_graph};
+use crate::graph::sink::{BarSink, SinkError, SinkReport};
 use crate::graph::stop::{Cause, Stop};
 use crate::graph::tally::Tally;
 use crate::sinks::atomic_file::{AtomicFile, refused};
 use crate::sinks::rejects::Quarantine;
 use crate::sinks::trades::TradeFiles;
-use crate::sinks::{BarSink, SinkError, SinkReport};
 use crate::telemetry;
 use crate::telemetry::latency::Latency;
 

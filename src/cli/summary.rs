@@ -11,10 +11,10 @@ use barflow_operators::sequence::Gap;
 
 use crate::graph::quality::QualityDays;
 use crate::graph::revised::Totals;
+use crate::graph::sink::SinkReport;
 use crate::graph::tally::Tally;
 use crate::graph::workers::Workers;
 use crate::quality::report::{date, shown};
-use crate::sinks::SinkReport;
 
 /// Gaps listed one by one per instrument; all are counted.
 const GAPS_LISTED: usize = 5;

@@ -18,8 +18,8 @@ use super::tell::{Gone, Teller};
 use super::work::{Message, Shared, Underway};
 use crate::graph::assemble::GraphOptions;
 use crate::graph::run::{COMMIT_QUEUE, drain};
+use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 use crate::graph::stop::Cause;
-use crate::sinks::{BarSink, Commit, SinkError, SinkReport};
 
 /// What a parallel replay needs to know.
 pub struct Options {
@@ -66,12 +66,11 @@ pub fn run(
             }
             result
         });
-        let mut frontier = 0;
         for instrument in plan.instruments {
             if stop.is_raised() {
                 break;
             }
-            if let Err(cause) = replay(instrument, options, &send, &mut frontier, &mut report) {
+            if let Err(cause) = replay(instrument, options, &send, &mut report) {
                 stop.fail(cause);
             }
         }
@@ -88,7 +87,6 @@ fn replay(
     plan: InstrumentPlan,
     options: &Options,
     commits: &Sender<Commit>,
-    frontier: &mut u64,
     report: &mut Report,
 ) -> Result<(), Cause> {
     let feed = Arc::clone(&plan.feed);
@@ -110,7 +108,6 @@ fn replay(
         tally: &graph.tally,
         feed: Arc::clone(&feed),
         facts: BTreeMap::new(),
-        frontier,
     };
     let mut stitcher = Stitcher::new(StitcherOptions {
         feed: Arc::clone(&feed),

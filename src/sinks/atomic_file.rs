@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use barflow_replay::atomic_file;
 
-use super::SinkError;
+use crate::graph::sink::SinkError;
 
 /// A file being written beside its final name.
 #[derive(Debug)]

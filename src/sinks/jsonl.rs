@@ -7,7 +7,7 @@ use std::path::Path;
 use super::atomic_file::{AtomicFile, refused};
 use super::json_lines::write_line;
 use super::record::BarRecord;
-use super::{BarSink, Commit, SinkError, SinkReport};
+use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 
 /// One JSON object a line, fields as in [`BarRecord`].
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::path::Path;
 use barflow_operators::intake::Reject;
 use serde::Serialize;
 
-use super::SinkError;
+use crate::graph::sink::SinkError;
 use super::atomic_file::refused;
 use super::json_lines::LineFile;
 

@@ -12,7 +12,7 @@ use parquet::file::properties::WriterProperties;
 
 use super::summary::Summary;
 use crate::config::sweep::{Criterion, Grid};
-use crate::sinks::SinkError;
+use crate::graph::sink::SinkError;
 use crate::sinks::atomic_file::AtomicFile;
 
 /// The names of a configuration's numbers, as in the Parquet file.

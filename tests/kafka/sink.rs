@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use barflow::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 use barflow::sinks::encode::Encoding;
 use barflow::sinks::kafka::{KafkaSettings, KafkaSink};
 use barflow::sinks::record::BarRecord;
-use barflow::sinks::{BarSink, Commit, SinkError, SinkReport};
 use barflow_operators::published::PublishedBar;
 
 use crate::support::avro::assert_same;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::support::graph_runs::{Setup, bare, feed, intakes, run_fed, run_graph, tape};
 use barflow::graph::run::Feeder;
-use barflow::sinks::{BarSink, Commit, SinkError, SinkReport};
+use barflow::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 use barflow_operators::bar::Bar;
 use barflow_operators::dataflow::ledger::FactKind;
 use barflow_operators::dataflow::validate::RejectPolicy;
@@ -81,21 +81,21 @@ fn any_number_of_workers_makes_the_bars_of_the_bare_machines() {
 }
 
 #[test]
-fn positions_come_with_the_bars_that_they_complete() {
+fn progress_comes_with_the_bars_that_it_completes() {
     let (feed, tape) = (feed("A"), tape(9, 3000));
     let run = run_graph(setup(1), vec![intakes(&feed, &tape, 100)]);
-    let mut position = 0;
+    let mut through = 0;
     let mut bars = 0;
     for commit in &run.commits {
-        for (_, at) in &commit.positions {
-            assert!(at.byte >= position, "positions only advance");
-            position = at.byte;
+        for at in commit.progress.values() {
+            assert!(at.trade_id > through, "progress only advances");
+            through = at.trade_id;
         }
         bars += commit.bars.iter().filter(|(bar, _)| &*bar.spec == "tick").count() as u64;
-        assert_eq!(bars, position / 7, "every bar up to the position, and none beyond it");
+        assert_eq!(bars, through / 7, "every bar through that trade, and none beyond it");
     }
-    assert_eq!(position, 3000);
-    assert!(run.commits.windows(2).all(|pair| pair[0].frontier < pair[1].frontier));
+    assert_eq!(through, 3000);
+    assert_eq!(run.tally.positions()[&feed.instrument].trade_id, 3000);
 }
 
 #[test]
@@ -142,8 +142,7 @@ fn trades_waiting_at_the_end_of_the_input_are_released_with_their_gap() {
         })
         .collect();
     assert_eq!(gaps, [(701, 701)]);
-    let last = &run.commits.last().unwrap().positions;
-    assert_eq!(last.last().unwrap().1.trade_id, 705);
+    assert_eq!(run.tally.positions()[&feed.instrument].trade_id, 705);
 }
 
 proptest! {
@@ -202,7 +201,7 @@ fn a_history_of_gaps_holds_nothing_back_for_long() {
     assert_eq!(bars, expected);
     // Reading would resume no further back than trades wait.
     for commit in &run.commits {
-        for (_, position) in &commit.positions {
+        for position in commit.progress.values() {
             let released = position.trade_id / 2;
             assert!(released.saturating_sub(position.byte) <= 20, "{position:?}");
         }
