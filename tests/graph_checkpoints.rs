@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use barflow::config::bars::{BarBook, cut};
 use barflow_operators::batch::{Feed, IdKind};
-use barflow_operators::dataflow::validate::RejectPolicy;
+use barflow_operators::order::RejectPolicy;
 use barflow_operators::spec::BarSpec;
 use proptest::prelude::*;
 use support::graph_runs::{Setup, feed, tape};

@@ -131,7 +131,7 @@ pub fn assemble(
 
     let specs_of = Arc::clone(&options.specs_of);
     let book = options.checkpoints.as_ref().map(Checkpoints::book);
-    let pool = options.validate.pool.clone();
+    let pool = options.validate.order.pool.clone();
     let window = options.window;
     let built = bars(validated.trades, pool, move |feed| specs_of(feed), book, window);
     let revised = note_revisions(built.revisions, Arc::clone(&options.on_revision));
