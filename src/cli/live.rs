@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use barflow_operators::dataflow::validate::{RejectPolicy, ValidateOptions};
+use barflow_operators::dataflow::validate::ValidateOptions;
 use barflow_operators::intake::Reject;
+use barflow_operators::order::{OrderOptions, RejectPolicy};
 use barflow_operators::pool::BatchPool;
 use barflow_operators::quality::judge::Known;
 use clap::{Args, ValueHint};
@@ -373,11 +374,13 @@ pub(super) fn execute(mut settings: LiveSettings, run: Run) -> Result<Outcome, F
     let options = GraphOptions {
         specs_of: Arc::new(move |feed| shared.now().for_feed(feed)),
         validate: ValidateOptions {
-            policy: RejectPolicy::SetAside,
-            reorder_window: 1024,
-            pool: pool.clone(),
+            order: OrderOptions {
+                policy: RejectPolicy::SetAside,
+                reorder_window: 1024,
+                pool: pool.clone(),
+                revises: settings.revision_window.is_some(),
+            },
             resume: begun.resume.orders,
-            revises: settings.revision_window.is_some(),
         },
         window: settings.revision_window,
         on_revision: on_revision(revised.clone(), quarantine.clone(), stop.clone()),

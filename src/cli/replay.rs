@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use barflow_operators::dataflow::validate::{RejectPolicy, Sequenced, ValidateOptions};
+use barflow_operators::dataflow::validate::{Sequenced, ValidateOptions};
 use barflow_operators::intake::Reject;
+use barflow_operators::order::{OrderOptions, RejectPolicy};
 use barflow_operators::pool::BatchPool;
 use barflow_replay::error::ReplayError;
 use barflow_replay::progress::Progress;
@@ -172,11 +173,16 @@ pub(super) fn replay_for(settings: &ReplaySettings, errand: Errand) -> Result<Ou
     let options = GraphOptions {
         specs_of: Arc::new(move |feed| book.for_feed(feed)),
         validate: ValidateOptions {
-            policy: if quarantine.is_some() { RejectPolicy::SetAside } else { RejectPolicy::Stop },
-            reorder_window: source.reorder_window(settings),
-            pool: pool.clone(),
+            order: OrderOptions {
+                policy: match quarantine {
+                    Some(_) => RejectPolicy::SetAside,
+                    None => RejectPolicy::Stop,
+                },
+                reorder_window: source.reorder_window(settings),
+                pool: pool.clone(),
+                revises: window.is_some(),
+            },
             resume: begun.resume.orders.clone(),
-            revises: window.is_some(),
         },
         window,
         on_revision: on_revision(revised.clone(), quarantine.clone(), stop.clone()),

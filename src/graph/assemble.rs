@@ -120,7 +120,7 @@ pub fn assemble(
 
     let specs_of = Arc::clone(&options.specs_of);
     let book = options.checkpoints.as_ref().map(Checkpoints::book);
-    let pool = options.validate.pool.clone();
+    let pool = options.validate.order.pool.clone();
     let Bars { out, joined, revisions } =
         bars(trades, pool, move |feed| specs_of(feed), book, options.window);
     note_joined(joined, options.tally.clone());

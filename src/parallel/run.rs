@@ -98,8 +98,8 @@ fn replay(
         chunks: Mutex::new(chunks),
         beliefs: Mutex::new(beliefs),
         read: &options.read,
-        policy: graph.validate.policy,
-        reorder_window: graph.validate.reorder_window,
+        policy: graph.validate.order.policy,
+        reorder_window: graph.validate.order.reorder_window,
         stop: &graph.stop,
     };
     let mut teller = Teller {
@@ -112,9 +112,9 @@ fn replay(
     let mut stitcher = Stitcher::new(StitcherOptions {
         feed: Arc::clone(&feed),
         specs,
-        policy: graph.validate.policy,
-        reorder_window: graph.validate.reorder_window,
-        pool: graph.validate.pool.clone(),
+        policy: graph.validate.order.policy,
+        reorder_window: graph.validate.order.reorder_window,
+        pool: graph.validate.order.pool.clone(),
     });
     let ended = thread::scope(|threads| {
         let (send, underway) = bounded(2 * options.workers);

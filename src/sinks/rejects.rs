@@ -5,9 +5,9 @@ use std::path::Path;
 use barflow_operators::intake::Reject;
 use serde::Serialize;
 
-use crate::graph::sink::SinkError;
 use super::atomic_file::refused;
 use super::json_lines::LineFile;
+use crate::graph::sink::SinkError;
 
 /// A file of rejected rows, written as they come, so that a crash loses none that was reported.
 #[derive(Debug)]

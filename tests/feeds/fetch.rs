@@ -8,11 +8,11 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
+use crate::support::archives::{self, DAY, MARCH, day_rows, days};
+use crate::support::live::barflow;
 use barflow_simulator::archive::faults::KINDS;
 use barflow_simulator::archive::tree::Tree;
 use barflow_simulator::archive::{Running, ServerOptions, start};
-use crate::support::archives::{self, DAY, MARCH, day_rows, days};
-use crate::support::live::barflow;
 
 /// An archive of these files.
 fn serve(folder: &Path, faults: &str, seed: u64) -> Running {

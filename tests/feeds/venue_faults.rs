@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use barflow_operators::trade::Aggressor;
-use barflow_simulator::exchange::Running;
-use barflow_simulator::exchange::faults::{KINDS, Kind};
 use crate::support::live::{Venue, barflow, output};
 use crate::support::protocols::{FIRST_ID, Protocol, protocol, trades};
 use crate::support::rows::{bare, rows};
 use crate::support::venue::{Client, Heard, get, listed, options, start};
+use barflow_operators::trade::Aggressor;
+use barflow_simulator::exchange::Running;
+use barflow_simulator::exchange::faults::{KINDS, Kind};
 
 /// Trades of a run.
 const MANY: usize = 1_000;

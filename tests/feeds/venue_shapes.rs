@@ -3,11 +3,11 @@
 
 use std::sync::atomic::Ordering;
 
-use barflow_simulator::exchange::SimulatorOptions;
 use crate::support::protocols::{protocol, trades};
 use crate::support::real::{compare, data, documented, example, kept, recorded};
 use crate::support::shapes::Grain;
 use crate::support::venue::{Client, Heard, get, options, start};
+use barflow_simulator::exchange::SimulatorOptions;
 
 /// What our venue sends to a client that says this: all of a run, and what a client hears that comes
 /// late, until all of `parts` have come.

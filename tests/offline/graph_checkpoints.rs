@@ -7,7 +7,7 @@ use crate::support::graph_runs::{Setup, feed, tape};
 use crate::support::lives::{Job, Life, Row, Tape};
 use barflow::config::bars::{BarBook, cut};
 use barflow_operators::batch::{Feed, IdKind};
-use barflow_operators::dataflow::validate::RejectPolicy;
+use barflow_operators::order::RejectPolicy;
 use barflow_operators::spec::BarSpec;
 use proptest::prelude::*;
 

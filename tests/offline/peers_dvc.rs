@@ -6,10 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use barflow_simulator::archive::tree::Tree;
-use barflow_simulator::archive::{ServerOptions, start};
 use crate::support::live::barflow;
 use crate::support::peers::python;
+use barflow_simulator::archive::tree::Tree;
+use barflow_simulator::archive::{ServerOptions, start};
 
 /// What runs in a project's folder.
 struct Tools {

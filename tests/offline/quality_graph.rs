@@ -9,7 +9,7 @@ use crate::support::spoiled::{days, write};
 use barflow::graph::assemble::GraphOptions;
 use barflow::graph::quality::Quality;
 use barflow::quality::report::shown;
-use barflow_operators::dataflow::validate::RejectPolicy;
+use barflow_operators::order::RejectPolicy;
 use barflow_operators::quality::judge::{Judge, Known};
 use barflow_operators::quality::suite::{Check, Severity, Suite};
 use serde_json::Value;

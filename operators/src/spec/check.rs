@@ -68,8 +68,7 @@ fn check_mlfinlab(params: &MlfinlabSpec, wrong: &mut Vec<Invalid>) {
     at_least_one("num_prev_bars", params.num_prev_bars as u64, wrong);
     at_least_one("window", params.window as u64, wrong);
     let max = 1 << 24;
-    for (key, value) in [("window", params.window), ("num_prev_bars", params.num_prev_bars)]
-    {
+    for (key, value) in [("window", params.window), ("num_prev_bars", params.num_prev_bars)] {
         if value > max {
             let rule = format!("at most {max}: its values are kept in memory");
             wrong.push(Invalid::new(key, value, rule));
@@ -84,10 +83,9 @@ fn check_nautilus(params: &NautilusSpec, wrong: &mut Vec<Invalid>) {
     if params.step == 0 {
         wrong.push(Invalid::new("size", 0, "at least 1"));
     }
-    for (key, value) in [
-        ("price_precision", params.price_precision),
-        ("size_precision", params.size_precision),
-    ] {
+    for (key, value) in
+        [("price_precision", params.price_precision), ("size_precision", params.size_precision)]
+    {
         if value > 16 {
             wrong.push(Invalid::new(key, value, "0 to 16 decimal places"));
         }

@@ -1,10 +1,16 @@
 //! Bar specifications: validated parameters from which builders are made.
 
+mod check;
+
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "compat")]
+pub use crate::bars::compat::spec::{
+    CompatFlavour, CompatTicks, MlfinlabSpec, NautilusAggregation, NautilusSpec,
+};
 use crate::bars::product::ExpectationsAt;
 use crate::measure::Measure;
 use crate::sign::SignRule;
@@ -190,8 +196,8 @@ impl BarSpec {
             let rule = "1 to 100 of the characters A-Z a-z 0-9 _ - . (it names topics and files)";
             wrong.push(Invalid::new("name", format!("{name:?}"), rule));
         }
-        check_limits(&limits, &rule, &mut wrong);
-        check_rule(&rule, &mut wrong);
+        check::check_limits(&limits, &rule, &mut wrong);
+        check::check_rule(&rule, &mut wrong);
         if wrong.is_empty() {
             // A compatibility mode fixes its own sign rule; the spec's others leave it open.
             let sign = rule.fixed_sign().unwrap_or(sign);
