@@ -1,10 +1,15 @@
 //! `barflow simulator`: what it sends and lists is what is on the tape.
+
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use barflow_operators::trade::Trade;
 use barflow_simulator::exchange::{Running, SimulatorOptions, Speed, Tally};
 use serde_json::Value;
+
+use crate::support::protocols::{BEGIN, FIRST_ID, PROTOCOLS, Protocol, protocol, trades};
+use crate::support::rows::{bare, rows, said, told};
+use crate::support::venue::{Client, get, listed, options, start};
 
 fn played(tally: &Tally) -> u64 {
     tally.played.load(Ordering::Relaxed)
