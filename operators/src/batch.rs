@@ -40,6 +40,17 @@ pub enum IdKind {
     Ordinal,
 }
 
+impl IdKind {
+    /// `venue`, `spans` or `ordinal`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Venue => "venue",
+            Self::Spans => "spans",
+            Self::Ordinal => "ordinal",
+        }
+    }
+}
+
 /// What all trades of one source of one instrument have in common.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Feed {

@@ -16,8 +16,8 @@ use crate::checkpoints::saved::{Entries, Saved};
 use crate::config::kafka::KafkaOptions;
 use crate::config::problem::Problems;
 use crate::config::replay::over;
+use crate::graph::sink::SinkError;
 use crate::job::JobError;
-use crate::sinks::SinkError;
 use crate::sinks::journal::checkpoint_beside;
 use crate::sinks::kafka::{CheckpointTopic, Fences, KafkaSettings};
 

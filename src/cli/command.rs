@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use super::{
     archive_server, check, checkpoints, demo, diff, fetch, help, live, quality, record, replay,
-    store, sweep, sync_report, synth, venue, verify,
+    simulator, store, sweep, sync_report, synth, verify,
 };
 
 /// A streaming dataflow engine for information-driven bars.
@@ -33,7 +33,8 @@ pub enum Command {
     /// Record the raw frames of exchange feeds
     Record(Box<record::RecordArgs>),
     /// Simulate an exchange: play trade files through its protocol, with faults
-    Venue(Box<venue::VenueArgs>),
+    #[command(visible_alias = "venue")]
+    Simulator(Box<simulator::SimulatorArgs>),
     /// Compare two outputs of bars and show the first difference
     Diff(diff::DiffArgs),
     /// Make the bars of trade files again and compare them with an output, for audits
@@ -52,7 +53,7 @@ pub enum Command {
     Compact(store::compact::CompactArgs),
     /// List, verify and prune a trade store
     Store(store::StoreArgs),
-    /// Simulate the venue's public archive: serve files as it does, with faults
+    /// Serve files as the venue's public archive does, with faults
     ArchiveServer(archive_server::ArchiveServerArgs),
     /// Write realistic day files in Binance's layout
     Synth(synth::SynthArgs),

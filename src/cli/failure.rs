@@ -6,8 +6,8 @@ use barflow_replay::error::ReplayError;
 
 use crate::config::problem::Problems;
 use crate::graph::mesh::MeshError;
+use crate::graph::sink::SinkError;
 use crate::job::{JobError, JobReport};
-use crate::sinks::SinkError;
 
 /// A command that came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

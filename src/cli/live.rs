@@ -30,7 +30,7 @@ Examples:
   barflow live --config configs/live.toml
 
   # without an exchange: the simulator in another terminal
-  barflow venue --protocol binance-spot --listen 127.0.0.1:9000 --speed 60x BTCUSDT-trades-2024-03-01.zip
+  barflow simulator --protocol binance-spot --listen 127.0.0.1:9000 --speed 60x BTCUSDT-trades-2024-03-01.zip
   barflow live --venue binance-spot --instrument BTCUSDT --at 127.0.0.1:9000
 
 SIGTERM or Ctrl-C ends it in good order. SIGHUP, or a change of the file, reads the configuration again:

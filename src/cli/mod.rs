@@ -28,6 +28,7 @@ pub mod quality;
 pub mod record;
 pub mod replay;
 pub mod signals;
+pub mod simulator;
 mod stdout;
 pub mod store;
 pub mod summary;
@@ -36,7 +37,6 @@ pub mod sync_measure;
 pub mod sync_plot;
 pub mod sync_report;
 pub mod synth;
-pub mod venue;
 pub mod verify;
 
 use self::command::{Cli, Command};
@@ -81,7 +81,7 @@ fn run(cli: &Cli, matches: &ArgMatches) -> Result<Outcome, Failure> {
         Command::SyncReport(args) => sync_report::run(args, matches),
         Command::Live(args) => live::run(args, matches),
         Command::Record(args) => record::run(args),
-        Command::Venue(args) => venue::run(args),
+        Command::Simulator(args) => simulator::run(args),
         Command::Fetch(args) => fetch::run(args),
         Command::ArchiveServer(args) => archive_server::run(args),
         Command::Convert(args) => store::convert::run(args),

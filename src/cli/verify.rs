@@ -22,8 +22,8 @@ use crate::compare::source::{self, SourceError};
 use crate::config::delivery::DeliveryOptions;
 use crate::config::problem::Problems;
 use crate::config::replay::{ReplaySettings, SinkKind};
+use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 use crate::job::ReplayJob;
-use crate::sinks::{BarSink, Commit, SinkError, SinkReport};
 use crate::stop::Stop;
 
 const EXAMPLES: &str = "\

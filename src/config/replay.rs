@@ -41,11 +41,23 @@ pub enum SinkKind {
 
 /// The words for sinks.
 pub(super) const SINKS: [(&str, SinkKind); 4] = [
-    ("jsonl", SinkKind::JsonLines),
-    ("parquet", SinkKind::Parquet),
-    ("kafka", SinkKind::Kafka),
-    ("none", SinkKind::None),
+    (SinkKind::JsonLines.as_str(), SinkKind::JsonLines),
+    (SinkKind::Parquet.as_str(), SinkKind::Parquet),
+    (SinkKind::Kafka.as_str(), SinkKind::Kafka),
+    (SinkKind::None.as_str(), SinkKind::None),
 ];
+
+impl SinkKind {
+    /// `jsonl`, `parquet`, `kafka` or `none`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::JsonLines => "jsonl",
+            Self::Parquet => "parquet",
+            Self::Kafka => "kafka",
+            Self::None => "none",
+        }
+    }
+}
 
 /// Which number is the quote value of a trade.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,6 +67,16 @@ pub enum QuoteChoice {
     Product,
     /// The source's own column, where it has one.
     Source,
+}
+
+impl QuoteChoice {
+    /// `product` or `source`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Product => "product",
+            Self::Source => "source",
+        }
+    }
 }
 
 /// A validated replay.
@@ -157,7 +179,8 @@ impl ReplaySettings {
         let mut sink = over(file.take("sink"), typed.sink);
         let kafka = over(file.take("kafka"), typed.kafka);
 
-        let quotes = [("product", QuoteChoice::Product), ("source", QuoteChoice::Source)];
+        let quotes =
+            [QuoteChoice::Product, QuoteChoice::Source].map(|quote| (quote.as_str(), quote));
         let whole = "a whole number";
         let kind = sink.choice("kind", &SINKS, problems_ref).unwrap_or_default();
         let settings = Self {

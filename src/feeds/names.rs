@@ -4,7 +4,7 @@ use std::collections::{HashSet, VecDeque};
 
 use super::plan::LastTrade;
 use super::print::Print;
-use super::venue::Missing;
+use super::venue::{Missing, MissingFrom};
 
 /// Names remembered. Bybit's REST lists at most 1,000 recent trades, and redundant connections are
 /// seconds apart at most: this is far more than either needs, and half a megabyte.
@@ -140,12 +140,17 @@ impl Names {
         fits
     }
 
-    /// What a list of recent prints has to tell. The number of the doubt stands for an id: it tells
-    /// whether a list was asked for since.
+    /// What a list of recent prints has to tell. The number of the doubt tells whether a list was
+    /// requested since.
     pub(super) fn missing(&self, after: i64) -> Option<Missing> {
         let held = self.held.as_ref()?;
         let before = held.prints.first().map_or(0, |print| print.trade.event_time);
-        Some(Missing { first: self.doubts, last: u64::MAX, after, before })
+        Some(Missing {
+            first: MissingFrom::Interruption(self.doubts),
+            last: u64::MAX,
+            after,
+            before,
+        })
     }
 
     /// Event time up to which prints were seen.

@@ -67,14 +67,33 @@ pub struct Request {
 /// What is missing of one instrument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Missing {
-    /// First id that is missing (0 where the venue has no numeric ids).
-    pub first: u64,
+    /// Where it begins.
+    pub first: MissingFrom,
     /// Last id that is missing; `u64::MAX`: whatever there is up to now.
     pub last: u64,
     /// Event time of the last print before, ns; 0 if there was none.
     pub after: i64,
     /// Event time of the first print behind, ns; `i64::MAX`: now.
     pub before: i64,
+}
+
+/// Where what is missing begins. It also tells one question from a later one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MissingFrom {
+    /// At the trade with this id.
+    Id(u64),
+    /// At an interruption of the feed, where trades have no ids to be missed by: the n-th one.
+    Interruption(u64),
+}
+
+impl MissingFrom {
+    /// The first id that is missing, where trades have ids.
+    pub fn id(self) -> Option<u64> {
+        match self {
+            Self::Id(id) => Some(id),
+            Self::Interruption(_) => None,
+        }
+    }
 }
 
 /// Reads the frames of one connection.

@@ -13,7 +13,7 @@ use super::flow::{Inlet, Intakes, inlet};
 use super::handover::{DirectSink, Handover, note};
 use super::mesh::{Crew, Mesh};
 pub use super::workers::Workers;
-use crate::sinks::{BarSink, Commit, SinkError, SinkReport};
+use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 use crate::stop::{Breakdown, Cause, Stop};
 use crate::telemetry::latency::Latency;
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::intake::Reject;
-use barflow_operators::revision::{Correction, Refusal, Window};
+use barflow_operators::revision::{Change, Correction, Refusal, Window};
+use barflow_operators::trade::{Aggressor, Trade};
 use barflow_replay::binance;
 use barflow_replay::corrections::{Corrections, Terms, read};
 use barflow_replay::error::ReplayError;
@@ -19,7 +20,7 @@ use crate::config::replay::ReplaySettings;
 use crate::config::revisions::{DEFAULT, MOST};
 use crate::graph::assemble::OnRevision;
 use crate::graph::revised::Revised;
-use crate::quarantine::Quarantine;
+use crate::sinks::rejects::Quarantine;
 use crate::stop::Stop;
 
 /// Reads the corrections of these histories.
@@ -98,14 +99,32 @@ fn reject(instrument: &InstrumentId, correction: &Correction, why: Refusal) -> R
         field: "trade_id".to_owned(),
         value: correction.trade_id.to_string(),
         reason: why.to_string(),
-        raw: format!("{:?}", correction.change),
+        raw: as_row(correction),
+    }
+}
+
+/// The correction as a row of a file of corrections: action, id, time, price, quantity, side.
+fn as_row(correction: &Correction) -> String {
+    let id = correction.trade_id;
+    let with_trade = |action: &str, trade: &Trade| {
+        let side = match trade.aggressor {
+            Aggressor::Buyer => "buy",
+            Aggressor::Seller => "sell",
+            Aggressor::Unknown => "",
+        };
+        format!("{action},{id},{},{},{},{side}", trade.event_time, trade.price, trade.qty)
+    };
+    match &correction.change {
+        Change::Add(trade) => with_trade("add", trade),
+        Change::Replace(trade) => with_trade("replace", trade),
+        Change::Remove => format!("remove,{id},,,,"),
+        Change::Never { first } => format!("never,{first}-{id},,,,"),
     }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use barflow_operators::revision::Change;
 
     use super::*;
     use crate::config::file::ConfigFile;

@@ -8,10 +8,10 @@ use super::rejects::BadRow;
 use crate::checkpoints::job::Job;
 use crate::checkpoints::local::LocalError;
 use crate::checkpoints::saved::CheckpointError;
+use crate::feeds::recorded::RecordingsError;
 use crate::feeds::session::SessionFault;
 use crate::graph::mesh::MeshError;
-use crate::recordings::RecordingsError;
-use crate::sinks::SinkError;
+use crate::graph::sink::SinkError;
 use crate::stop::{Breakdown, Cause};
 
 /// History that does not fit the feeds.

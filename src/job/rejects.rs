@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use barflow_operators::intake::Reject;
 
 use crate::graph::assemble::OnReject;
-use crate::quarantine::Quarantine;
+use crate::sinks::rejects::Quarantine;
 use crate::stop::Stop;
 
 /// Bad rows of a live run logged one by one; the others are only counted.

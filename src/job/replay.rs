@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use barflow_operators::dataflow::validate::{RejectPolicy, Sequenced, ValidateOptions};
+use barflow_operators::dataflow::validate::{Sequenced, ValidateOptions};
+use barflow_operators::order::{OrderOptions, RejectPolicy};
 use barflow_operators::pool::BatchPool;
 use barflow_operators::revision::Window;
 use barflow_operators::stitch::horizon;
@@ -29,12 +30,12 @@ use crate::graph::assemble::GraphOptions;
 use crate::graph::daily::Daily;
 use crate::graph::flow::EpochClock;
 use crate::graph::run::{Pace, Workers, run as run_graph};
+use crate::graph::sink::{BarSink, SinkError, SinkReport};
 use crate::parallel;
 use crate::sinks::atomic_file::{AtomicFile, refused};
-use crate::sinks::{BarSink, SinkError, SinkReport};
+use crate::sinks::trades::TradeFiles;
 use crate::stop::{Cause, Stop};
 use crate::telemetry::latency::Latency;
-use crate::trade_store::TradeStore;
 
 /// A replay with validated settings.
 pub struct ReplayJob {
@@ -186,7 +187,7 @@ impl Ready<'_> {
         let (trades, store) = match &settings.trades {
             Some(folder) => {
                 let quotes = self.source.with_quote();
-                let started = TradeStore::start(folder, quotes, pool.clone(), stop.clone());
+                let started = TradeFiles::start(folder, quotes, pool.clone(), stop.clone());
                 let (send, store) = started.map_err(|error| {
                     JobError::io("the thread that keeps trades could not start", error)
                 })?;
@@ -224,7 +225,7 @@ impl Ready<'_> {
                 (result, None)
             }
         };
-        let kept = store.map_or(Ok(Vec::new()), TradeStore::finish);
+        let kept = store.map_or(Ok(Vec::new()), TradeFiles::finish);
         Ok(Ran { result, parallel, daily, kept })
     }
 
@@ -237,11 +238,13 @@ impl Ready<'_> {
         GraphOptions {
             specs_of: Arc::new(move |feed| book.for_feed(feed)),
             validate: ValidateOptions {
-                policy: if sets_aside { RejectPolicy::SetAside } else { RejectPolicy::Stop },
-                reorder_window: self.source.reorder_window(settings),
-                pool,
+                order: OrderOptions {
+                    policy: if sets_aside { RejectPolicy::SetAside } else { RejectPolicy::Stop },
+                    reorder_window: self.source.reorder_window(settings),
+                    pool,
+                    revises: self.window.is_some(),
+                },
                 resume: resume.orders.clone(),
-                revises: self.window.is_some(),
             },
             window: self.window,
             on_revision: on_revision(
@@ -300,7 +303,7 @@ fn decisive(settings: &ReplaySettings) -> Result<[(&'static str, Option<String>)
     let corrections = settings.corrections.as_deref().map(fingerprint).transpose();
     Ok([
         ("corrections", corrections?),
-        ("quote", Some(format!("{:?}", settings.quote).to_lowercase())),
+        ("quote", Some(settings.quote.as_str().to_owned())),
         ("contract_size", settings.contract_size.map(|size| size.to_string())),
         ("from", settings.from.map(|time| time.to_string())),
         ("reorder_window", Some(settings.reorder_window.to_string())),

@@ -14,11 +14,11 @@ use barflow_operators::sequence::Gap;
 use crate::feeds::session::FeedReport;
 use crate::graph::quality::{Quality, QualityDays};
 use crate::graph::revised::{Revised, Totals};
+use crate::graph::sink::{SinkError, SinkReport};
 use crate::graph::tally::{Joins, Lengths, Tally};
 use crate::graph::workers::Workers;
 use crate::parallel;
-use crate::quarantine::Quarantine;
-use crate::sinks::{SinkError, SinkReport};
+use crate::sinks::rejects::Quarantine;
 use crate::stop::Stop;
 use crate::telemetry::latency::Latency;
 

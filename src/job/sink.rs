@@ -12,7 +12,7 @@ use crate::config::delivery::DeliveryOptions;
 use crate::config::kafka::KafkaOptions;
 use crate::config::replay::SinkKind;
 use crate::graph::run::Workers;
-use crate::sinks::BarSink;
+use crate::graph::sink::BarSink;
 use crate::sinks::journal::{JournaledSink, Output};
 use crate::sinks::jsonl::JsonLines;
 use crate::sinks::kafka::{Fences, KafkaSettings, KafkaSink};
@@ -129,11 +129,11 @@ impl SinkRequest<'_> {
     /// What decides which bars come out where: these bars, this output, and what `more` adds.
     pub fn settings(&self, more: &[(&str, Option<String>)]) -> JobSettings {
         let mut settings = JobSettings::of(self.bars);
-        settings.put("sink", format!("{:?}", self.kind).to_lowercase());
+        settings.put("sink", self.kind.as_str());
         if self.kind == SinkKind::Kafka {
             let kafka = self.kafka.settings();
             settings.put("topic", kafka.topic_template);
-            settings.put("encoding", format!("{:?}", kafka.encoding).to_lowercase());
+            settings.put("encoding", kafka.encoding.as_str());
         }
         for (key, value) in more {
             if let Some(value) = value {

@@ -27,7 +27,7 @@ use crate::checkpoints::saved::Saved;
 use crate::checkpoints::settings::{JobSettings, SettingsChanges};
 use crate::graph::checkpoints::{BARS_PER_CUT, Checkpoints};
 use crate::graph::mesh::{Job as ClusterJob, Mesh};
-use crate::sinks::BarSink;
+use crate::graph::sink::BarSink;
 use crate::sinks::journal::JournaledSink;
 use crate::sinks::kafka::Fences;
 

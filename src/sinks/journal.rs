@@ -22,11 +22,11 @@ use barflow_operators::published::PublishedBar;
 use super::atomic_file::refused;
 use super::jsonl::JsonLines;
 use super::parquet::ParquetBars;
-use super::{BarSink, Commit, SinkError, SinkReport};
 use crate::checkpoints::job::Job;
 use crate::checkpoints::local::{LocalCheckpoint, LocalError};
 use crate::checkpoints::settings::{JobSettings, SettingsChanges};
 use crate::fault_point;
+use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 use crate::stop::Stop;
 
 /// Bars handed to the final file at a time.

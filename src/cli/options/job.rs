@@ -81,7 +81,7 @@ pub struct FeedArgs {
     #[arg(long = "channel", value_name = "CHANNEL", requires = "venue")]
     pub feed_channel: Option<String>,
 
-    /// Connect to the exchange simulator at this address instead of the exchanges
+    /// Connect to a `barflow simulator` at this address instead of the exchanges
     #[arg(long, value_name = "HOST:PORT")]
     pub at: Option<String>,
 }

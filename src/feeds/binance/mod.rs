@@ -222,7 +222,7 @@ impl Venue for Binance {
     }
 
     fn backfill(&self, channel: Channel, listing: &Listing, missing: &Missing) -> Option<Request> {
-        Some(rest::request(*self, channel, &listing.symbol, missing))
+        Some(rest::request(*self, channel, &listing.symbol, missing.first.id()?))
     }
 
     fn read_backfill(

@@ -9,7 +9,7 @@ use barflow_operators::trade::Aggressor;
 use super::{Binance, UNLISTED, ZERO, event_time, span};
 use crate::feeds::field::{self, object};
 use crate::feeds::print::{BadFrame, BadRow, Listing, Prints};
-use crate::feeds::venue::{Channel, Missing, Request};
+use crate::feeds::venue::{Channel, Request};
 
 /// Rows of a page, the most there are: futures' `historicalTrades` gives fewer.
 const PAGE: u64 = 1000;
@@ -19,12 +19,7 @@ const PAGE_OF_FUTURES_TRADES: u64 = 500;
 /// hole in REST rather than prints of the insurance fund.
 const PASSED_OVER_MOST: u64 = 100;
 
-pub(super) fn request(
-    market: Binance,
-    channel: Channel,
-    symbol: &str,
-    missing: &Missing,
-) -> Request {
+pub(super) fn request(market: Binance, channel: Channel, symbol: &str, first: u64) -> Request {
     let (base, endpoint, weight) = match (market, channel) {
         (Binance::Spot, Channel::Trades) => ("/api/v3", "historicalTrades", 25),
         (Binance::Spot, Channel::Aggregates) => ("/api/v3", "aggTrades", 4),
@@ -34,8 +29,7 @@ pub(super) fn request(
         (Binance::Cm, Channel::Aggregates) => ("/dapi/v1", "aggTrades", 20),
     };
     // The row before what is missing shows which ids REST passes over at the beginning.
-    let from =
-        if passes_over(market, channel) { missing.first.saturating_sub(1) } else { missing.first };
+    let from = if passes_over(market, channel) { first.saturating_sub(1) } else { first };
     let limit = if passes_over(market, channel) { PAGE_OF_FUTURES_TRADES } else { PAGE };
     let path = format!("{base}/{endpoint}?symbol={symbol}&fromId={from}&limit={limit}");
     Request { path, weight }

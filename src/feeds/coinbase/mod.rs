@@ -152,7 +152,7 @@ impl Venue for Coinbase {
     }
 
     fn backfill(&self, _channel: Channel, listing: &Listing, missing: &Missing) -> Option<Request> {
-        Some(rest::request(&listing.symbol, missing))
+        Some(rest::request(&listing.symbol, missing.first.id()?))
     }
 
     fn read_backfill(

@@ -6,15 +6,15 @@
 use super::aggressor;
 use crate::feeds::field::{self, object};
 use crate::feeds::print::{BadFrame, BadRow, Listing, Prints};
-use crate::feeds::venue::{Missing, Request};
+use crate::feeds::venue::Request;
 
 /// Rows of a page, the most there are.
 const PAGE: u64 = 1000;
 
 /// The page that begins with the first missing id: `after` means older than, so it names the id
 /// behind the page. What is missing further on may be on it as well.
-pub(super) fn request(product: &str, missing: &Missing) -> Request {
-    let after = missing.first.saturating_add(PAGE);
+pub(super) fn request(product: &str, first: u64) -> Request {
+    let after = first.saturating_add(PAGE);
     Request { path: format!("/products/{product}/trades?limit={PAGE}&after={after}"), weight: 1 }
 }
 

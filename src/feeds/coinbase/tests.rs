@@ -73,11 +73,7 @@ fn a_wrong_field_is_named_and_other_rows_stand() {
 
 #[test]
 fn rest_pages_begin_with_what_is_missing_and_are_read_oldest_first() {
-    let missing = Missing { first: 5, last: 9, after: 0, before: 0 };
-    assert_eq!(
-        rest::request("BTC-USD", &missing).path,
-        "/products/BTC-USD/trades?limit=1000&after=1005"
-    );
+    assert_eq!(rest::request("BTC-USD", 5).path, "/products/BTC-USD/trades?limit=1000&after=1005");
     let body = r#"[{"time":"2014-11-07T22:19:28.578544Z","trade_id":74,"price":"10.00","size":"0.01","side":"buy"},{"time":"2014-11-07T01:08:43.642366Z","trade_id":73,"price":"100.0","size":"0.02","side":"sell"}]"#;
     let mut prints = Prints::default();
     Coinbase::Advanced

@@ -12,7 +12,8 @@ use crate::feeds::lane::{GivenUp, Lane, Taken};
 use crate::feeds::plan::Symbol;
 use crate::feeds::print::Prints;
 use crate::feeds::session::owed::Owed;
-use crate::feeds::venue::{Ids, Missing};
+use crate::feeds::venue::{Ids, Missing, MissingFrom};
+use crate::sinks::gaps::UnfilledGap;
 use crate::telemetry::clock::now_ns;
 
 /// How long an instrument may bring nothing at all before somebody should look at its name: Binance
@@ -42,7 +43,7 @@ pub(in crate::feeds) struct OpenGap {
     /// No question before this.
     pub(in crate::feeds) next: Instant,
     /// Where that which is asked about begins, while an answer is awaited.
-    pub(in crate::feeds) asked: Option<u64>,
+    pub(in crate::feeds) asked: Option<MissingFrom>,
     /// Answers in a row that brought nothing.
     pub(in crate::feeds) fruitless: u32,
 }
@@ -99,7 +100,7 @@ impl Hub {
         slots
             .filter_map(|(at, slot)| {
                 let (id, time) = slot.lane.last()?;
-                let first = id.saturating_add(1);
+                let first = MissingFrom::Id(id.saturating_add(1));
                 let missing = Missing { first, last: u64::MAX, after: time, before: i64::MAX };
                 Some((at as u32, slot.tail?, missing))
             })
@@ -143,7 +144,7 @@ impl Hub {
     pub(in crate::feeds) fn take_backfill(
         &mut self,
         at: u32,
-        first: u64,
+        first: MissingFrom,
         prints: &Prints,
         body: &[u8],
     ) -> bool {
@@ -213,7 +214,8 @@ impl Hub {
     /// The first part of what was missing that still is.
     pub(in crate::feeds) fn still_missing(&self, at: u32, missing: &Missing) -> Option<Missing> {
         let gap = self.slots[at as usize].lane.owed(missing).next()?;
-        Some(Missing { first: gap.first_missing, last: gap.last_missing, ..*missing })
+        let first = MissingFrom::Id(gap.first_missing);
+        Some(Missing { first, last: gap.last_missing, ..*missing })
     }
 
     /// What is owed will not come: it becomes a gap on the ledger.
@@ -244,7 +246,16 @@ impl Hub {
             reason,
             "{what}"
         );
-        if let Err(error) = self.outlets.gaps.note(&self.plan.name, instrument, gap, reason) {
+        let unfilled = UnfilledGap {
+            feed: &self.plan.name,
+            instrument: instrument.as_str(),
+            first_missing: gap.gap.map(|gap| gap.first_missing),
+            last_missing: gap.gap.map(|gap| gap.last_missing),
+            after_time: gap.after,
+            before_time: gap.before,
+            reason,
+        };
+        if let Err(error) = self.outlets.gaps.note(&unfilled) {
             tracing::error!(%error, "the gap could not be written to the ledger");
         }
     }

@@ -4,6 +4,7 @@ use barflow_operators::trade::Aggressor;
 use proptest::prelude::*;
 
 use super::*;
+use crate::feeds::venue::MissingFrom;
 
 fn listings() -> Arc<[Listing]> {
     ["BTC/USD", "ETH/EUR"]
@@ -40,7 +41,8 @@ fn rest_brings_the_same_bits() {
     let error =
         Kraken.read_backfill(Channel::Trades, 1, &listings()[1], no, &mut prints).unwrap_err();
     assert!(error.to_string().contains("Too many requests"));
-    let missing = Missing { first: 1, last: 2, after: 1_696_613_755_440_295_000, before: 0 };
+    let missing =
+        Missing { first: MissingFrom::Id(1), last: 2, after: 1_696_613_755_440_295_000, before: 0 };
     assert_eq!(
         rest::request("ETH/EUR", &missing).path,
         "/0/public/Trades?pair=ETHEUR&since=1696613755439295000&count=1000"

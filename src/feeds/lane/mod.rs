@@ -19,7 +19,7 @@ use barflow_operators::sequence::Gap;
 use super::names::{Lies, Names};
 use super::plan::LastTrade;
 use super::print::{Print, Standing};
-use super::venue::{Ids, Missing};
+use super::venue::{Ids, Missing, MissingFrom};
 
 /// What became of a print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,7 +153,7 @@ impl Lane {
         }
         let (_, first) = self.waiting.first_key_value()?;
         Some(Missing {
-            first: self.last?.saturating_add(1),
+            first: MissingFrom::Id(self.last?.saturating_add(1)),
             last: first_id(self.ids, first).saturating_sub(1),
             after: self.last_time,
             before: first.trade.event_time,
@@ -163,7 +163,7 @@ impl Lane {
     /// Ends the wait for what the first waiting print waits for.
     pub fn give_up(&mut self, out: &mut Released) -> Option<GivenUp> {
         let missing = self.missing()?;
-        if self.ids == Ids::Names {
+        let MissingFrom::Id(first_missing) = missing.first else {
             let apart = self.names.take_apart();
             let before = apart.first().map_or(missing.before, |print| print.trade.event_time);
             for print in apart {
@@ -171,8 +171,8 @@ impl Lane {
             }
             self.names_go_on(out);
             return Some(GivenUp { gap: None, after: missing.after, before });
-        }
-        let gap = Gap { first_missing: missing.first, last_missing: missing.last };
+        };
+        let gap = Gap { first_missing, last_missing: missing.last };
         if self.given_up.len() == GAPS_REMEMBERED {
             self.given_up.pop_front();
         }
@@ -260,9 +260,9 @@ impl Lane {
 
     /// What of this is still given up as missing.
     pub fn owed(&self, missing: &Missing) -> impl Iterator<Item = Gap> + '_ {
-        let (first, last) = (missing.first, missing.last);
+        let (first, last) = (missing.first.id(), missing.last);
         self.given_up.iter().filter_map(move |gap| {
-            let first_missing = gap.first_missing.max(first);
+            let first_missing = gap.first_missing.max(first?);
             let last_missing = gap.last_missing.min(last);
             (first_missing <= last_missing).then_some(Gap { first_missing, last_missing })
         })

@@ -190,7 +190,7 @@ struct World {
     unread: Option<Vec<u64>>,
     /// Whether any print was read since the latest doubt.
     heard: bool,
-    asked: Option<u64>,
+    asked: Option<MissingFrom>,
     list: Option<Vec<u64>>,
     gaps: usize,
 }

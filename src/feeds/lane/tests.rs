@@ -37,7 +37,7 @@ fn later_prints_wait_for_the_missing_one() {
     use Taken::{Released, Repeated, Waits};
     assert_eq!(taken, [Released, Released, Waits, Waits, Repeated, Repeated]);
     let missing = lane.missing().unwrap();
-    assert_eq!((missing.first, missing.last), (7, 7));
+    assert_eq!((missing.first, missing.last), (MissingFrom::Id(7), 7));
     assert_eq!((missing.after, missing.before), (6_000, 8_000));
     assert_eq!(lane.take(&print(7), &mut out), Released);
     assert_eq!(out.trades.trade_id, [5, 6, 7, 8, 9]);
@@ -92,7 +92,7 @@ fn a_span_covers_all_its_ids() {
     assert_eq!(lane.take(&span(13, 3), &mut out), Taken::Released);
     assert_eq!(lane.take(&span(17, 2), &mut out), Taken::Waits);
     let missing = lane.missing().unwrap();
-    assert_eq!((missing.first, missing.last), (14, 15));
+    assert_eq!((missing.first, missing.last), (MissingFrom::Id(14), 15));
 }
 
 #[test]
@@ -154,7 +154,7 @@ proptest! {
         let mut given_up = Vec::new();
         let mut settle = |lane: &mut Lane, out: &mut Released| {
             while let Some(missing) = lane.missing() {
-                for id in missing.first..=missing.last {
+                for id in missing.first.id().unwrap()..=missing.last {
                     if can_come(id as usize - 1) {
                         lane.take(&truth[id as usize - 1], out);
                     }

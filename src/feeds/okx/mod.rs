@@ -174,7 +174,7 @@ impl Venue for Okx {
             u64::MAX => format!("/api/v5/market/trades?instId={symbol}&limit=500"),
             _ => format!(
                 "/api/v5/market/history-trades?instId={symbol}&type=1&after={}&limit=100",
-                missing.first.saturating_add(100)
+                missing.first.id()?.saturating_add(100)
             ),
         };
         Some(Request { path, weight: 1 })

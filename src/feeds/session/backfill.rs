@@ -4,14 +4,14 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::mpsc;
 
 use super::pacer::Pacer;
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, retry_after};
 use crate::feeds::plan::FeedPlan;
-use crate::feeds::venue::Request;
+use crate::feeds::venue::{MissingFrom, Request};
 
 /// Largest answer read: 1,000 trades are some 200 KB.
 const ANSWER_BYTES: u64 = 16 << 20;
@@ -42,7 +42,7 @@ pub(super) struct Question {
     pub(super) slot: u32,
     pub(super) about: About,
     /// Where that begins: an id, or the number of a doubt.
-    pub(super) first: u64,
+    pub(super) first: MissingFrom,
     pub(super) request: Request,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct Answer {
     pub(super) slot: u32,
     pub(super) about: About,
     /// That of the question: by the time of the answer something else may be missing.
-    pub(super) first: u64,
+    pub(super) first: MissingFrom,
     pub(super) body: Result<Vec<u8>, String>,
 }
 
@@ -150,8 +150,7 @@ fn fetch(
     let mut answer = request.call().map_err(|error| format!("GET {url}: {error}"))?;
     let status = answer.status().as_u16();
     if status == 429 || status == 418 || status == 503 {
-        let asked = answer.headers().get("retry-after").and_then(|v| v.to_str().ok()?.parse().ok());
-        *pause = asked.map(Duration::from_secs);
+        *pause = retry_after(answer.headers(), SystemTime::now());
     }
     let body = answer.body_mut().with_config().limit(ANSWER_BYTES).read_to_vec();
     let body = body.map_err(|error| format!("GET {url}: {error}"))?;
@@ -188,7 +187,12 @@ mod tests {
         let (backfill, mut answers) = Backfill::start(&Arc::new(plan), None).unwrap();
         let mut ask = || {
             let request = Request { path: "/x".to_owned(), weight: 1 };
-            backfill.ask(Question { slot: 0, about: About::Gap, first: 1, request });
+            backfill.ask(Question {
+                slot: 0,
+                about: About::Gap,
+                first: MissingFrom::Id(1),
+                request,
+            });
             answers.blocking_recv().unwrap().body
         };
         assert!(ask().unwrap_err().contains("HTTP 418"));

@@ -7,7 +7,7 @@ use super::backfill::{About, Backfill, Question};
 use super::gaps::{FAILED_PAUSE, FRUITLESS_MOST, FRUITLESS_PAUSE};
 use crate::feeds::hub::{Hub, OpenGap};
 use crate::feeds::plan::FeedPlan;
-use crate::feeds::venue::Missing;
+use crate::feeds::venue::{Missing, MissingFrom};
 
 /// Gaps of one instrument that are asked about at a time wait in line: the venue's limit is one for
 /// all of them anyway.
@@ -78,7 +78,7 @@ pub(super) fn end(hub: &mut Hub) {
 pub(super) fn after_answer(
     hub: &mut Hub,
     at: u32,
-    first: u64,
+    first: MissingFrom,
     news: Result<bool, String>,
     now: Instant,
 ) {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use barflow_operators::dataflow::validate::{RejectPolicy, ValidateOptions};
+use barflow_operators::dataflow::validate::ValidateOptions;
+use barflow_operators::order::{OrderOptions, RejectPolicy};
 use barflow_operators::pool::BatchPool;
 use barflow_operators::quality::judge::Known;
 
@@ -16,17 +17,16 @@ use super::rejects;
 use super::report::{JobReport, Records};
 use super::sink::SinkRequest;
 use super::start::{Start, Started};
-use crate::capture::record::{self, Recording};
 use crate::checkpoints::settings::{JobSettings, SettingsChanges};
 use crate::config::bars::BarBook;
 use crate::config::live::LiveSettings;
-use crate::feeds::gap_ledger::GapLedger;
 use crate::feeds::hub::Outlets;
-use crate::feeds::recorder::Recorder;
 use crate::graph::assemble::GraphOptions;
 use crate::graph::flow::EpochClock;
 use crate::graph::quality::Quality;
 use crate::graph::run::{Feeder, Pace, Workers, run as run_graph};
+use crate::recording::recorder::{self, Recorder, Recording};
+use crate::sinks::gaps::GapLedger;
 use crate::stop::Stop;
 
 pub mod begin;
@@ -174,11 +174,13 @@ impl Shared {
         GraphOptions {
             specs_of: Arc::new(move |feed| book.now().for_feed(feed)),
             validate: ValidateOptions {
-                policy: RejectPolicy::SetAside,
-                reorder_window: REORDER_WINDOW,
-                pool: self.pool.clone(),
+                order: OrderOptions {
+                    policy: RejectPolicy::SetAside,
+                    reorder_window: REORDER_WINDOW,
+                    pool: self.pool.clone(),
+                    revises: self.window,
+                },
                 resume: Default::default(),
-                revises: self.window,
             },
             window: settings.revision_window,
             on_revision: on_revision(records.revised.clone(), quarantine.clone(), stop.clone()),
@@ -201,7 +203,7 @@ fn record(
     stop: &Stop,
 ) -> Result<(Option<Recorder>, Option<Recording>), JobError> {
     let Some(folder) = &settings.record else { return Ok((None, None)) };
-    let (recorder, recording) = record::start(folder, "live", stop).map_err(|error| {
+    let (recorder, recording) = recorder::start(folder, "live", stop).map_err(|error| {
         JobError::io(format!("frames cannot be recorded in \"{}\"", folder.display()), error)
     })?;
     Ok((Some(recorder), Some(recording)))

@@ -16,8 +16,8 @@ use crate::config::bars::BarBook;
 use crate::config::live::LiveSettings;
 use crate::feeds::hub::Outlets;
 use crate::feeds::plan::{FeedPlan, Symbol};
-use crate::feeds::recorder::Recorder;
 use crate::feeds::session::{self, Change, FeedReport};
+use crate::recording::recorder::Recorder;
 use crate::stop::{Breakdown, Cause, Stop};
 use crate::telemetry::latency::Latency;
 

@@ -78,7 +78,7 @@ pub fn feeders(
 fn other_trades(before: &Feed, now: &Feed) -> ReplayError {
     let words = |feed: &Feed| {
         let aggressor = if feed.has_aggressor { "with" } else { "without" };
-        format!("{} {aggressor} aggressor, ids {:?}", feed.input.as_str(), feed.ids).to_lowercase()
+        format!("{} {aggressor} aggressor, ids {}", feed.input.as_str(), feed.ids.as_str())
     };
     ReplayError::Resume(format!(
         "{} was made of {}, these files hold {}",

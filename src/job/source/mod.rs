@@ -1,7 +1,6 @@
 //! Where the trades of a replay come from: files of trades, or recordings of frames.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::pool::BatchPool;
@@ -18,11 +17,11 @@ use super::observer::InputSize;
 use super::report::Notice;
 use super::start::Resumption;
 use crate::config::replay::ReplaySettings;
+use crate::feeds::recorded::{RecordingOptions, Recordings};
 use crate::graph::quality::Quality;
 use crate::graph::run::Feeder;
 use crate::graph::workers::{Share, Workers};
 use crate::quality::run::known;
-use crate::recordings::{RecordingOptions, Recordings};
 
 pub mod files;
 
@@ -56,17 +55,25 @@ impl Source {
     /// What there is to read, without the folders it lies in: processes that read the same may
     /// find it at different places.
     pub(in crate::job) fn text(&self) -> String {
-        let name = |path: &Path| path.file_name().map(ToOwned::to_owned);
+        let mut text = String::new();
         match self {
             Self::Files(plan) => {
-                let files = |i: &InstrumentPlan| i.files.iter().map(|f| name(&f.path)).collect();
-                let instruments = plan.instruments.iter();
-                let inputs: Vec<(String, Vec<_>)> =
-                    instruments.map(|i| (i.feed.instrument.to_string(), files(i))).collect();
-                format!("{inputs:?}")
+                for instrument in &plan.instruments {
+                    text.extend([instrument.feed.instrument.as_str(), "\n"]);
+                    for file in &instrument.files {
+                        let name = file.path.file_name().unwrap_or_default();
+                        text.extend(["  ", &name.to_string_lossy(), "\n"]);
+                    }
+                }
             }
-            Self::Recordings(found) => format!("{:?} {}", found.instruments(), found.files()),
+            Self::Recordings(found) => {
+                text = format!("{} recordings\n", found.files());
+                for instrument in found.instruments() {
+                    text.extend([instrument.as_str(), "\n"]);
+                }
+            }
         }
+        text
     }
 
     /// Forgets what other processes read.

@@ -6,6 +6,7 @@ use super::backfill::{About, Answer, Backfill, Question};
 use super::{Session, owed};
 use crate::feeds::hub::{Hub, OpenGap, Tail};
 use crate::feeds::print::Prints;
+use crate::feeds::venue::MissingFrom;
 
 /// Answers in a row without news after which REST is believed not to have what is missing. More
 /// than one: REST may lag behind the websocket by a moment.
@@ -35,7 +36,7 @@ pub(super) fn look(session: &Session, backfill: &Backfill, now: Instant) {
     let plan = &session.plan;
     for (at, missing) in waiting {
         let gap = hub.gap_mut(at);
-        let passed = gap.is_some_and(|open| missing.first > open.last);
+        let passed = gap.zip(missing.first.id()).is_some_and(|(open, first)| first > open.last);
         let open = match gap {
             Some(open) if !passed => *open,
             _ => {
@@ -161,7 +162,7 @@ pub(super) fn answer(session: &Session, answer: Answer, now: Instant) {
 }
 
 /// The gap of a slot whose question this was, which is no longer under way; none if it is another's.
-fn forget(hub: &mut Hub, at: u32, first: u64) -> Option<&mut OpenGap> {
+fn forget(hub: &mut Hub, at: u32, first: MissingFrom) -> Option<&mut OpenGap> {
     let open = hub.gap_mut(at).as_mut().filter(|open| open.asked == Some(first))?;
     open.asked = None;
     Some(open)

@@ -7,6 +7,7 @@ use std::sync::mpsc::Receiver;
 use super::*;
 use crate::feeds::hub::tests::{hub, plan};
 use crate::feeds::session::pacer::Pacer;
+use crate::feeds::venue::MissingFrom::Id;
 use crate::graph::flow::Intakes;
 
 /// A session without connections, whose questions are answered by hand.
@@ -48,12 +49,12 @@ impl Asked {
     }
 
     /// Looks at the gaps; where the question begins that is asked then, if one is.
-    fn look(&self, seconds: f64) -> Option<u64> {
+    fn look(&self, seconds: f64) -> Option<MissingFrom> {
         look(&self.session, &self.backfill, self.at(seconds));
         self.questions.try_iter().last().map(|question| question.first)
     }
 
-    fn answer(&self, first: u64, body: Result<&str, &str>, seconds: f64) {
+    fn answer(&self, first: MissingFrom, body: Result<&str, &str>, seconds: f64) {
         let body = body.map(|body| body.as_bytes().to_vec()).map_err(str::to_owned);
         let answer = Answer { slot: 0, about: About::Gap, first, body };
         super::answer(&self.session, answer, self.at(seconds));
@@ -73,11 +74,11 @@ fn time_in_the_line_of_questions_is_not_the_venues() {
     let asked = Asked::new("binance-spot");
     asked.bring(&[1, 5]);
     assert_eq!(asked.look(0.0), None);
-    assert_eq!(asked.look(0.2), Some(2));
+    assert_eq!(asked.look(0.2), Some(Id(2)));
     // Far more than the budget of a minute, and the first answer of all.
-    asked.answer(2, Err("no"), 100.0);
-    assert_eq!(asked.look(101.0), Some(2));
-    asked.answer(2, Err("no"), 161.0);
+    asked.answer(Id(2), Err("no"), 100.0);
+    assert_eq!(asked.look(101.0), Some(Id(2)));
+    asked.answer(Id(2), Err("no"), 161.0);
     assert_eq!((asked.look(162.0), asked.given_up()), (None, 1));
 }
 
@@ -86,14 +87,14 @@ fn an_answer_about_one_gap_says_nothing_about_the_next() {
     let asked = Asked::new("binance-spot");
     asked.bring(&[1, 3]);
     asked.look(0.0);
-    assert_eq!(asked.look(0.2), Some(2));
+    assert_eq!(asked.look(0.2), Some(Id(2)));
     asked.bring(&[2, 5]);
     asked.look(0.3);
-    assert_eq!(asked.look(0.6), Some(4));
-    asked.answer(2, Ok("[]"), 0.7);
+    assert_eq!(asked.look(0.6), Some(Id(4)));
+    asked.answer(Id(2), Ok("[]"), 0.7);
     let open = asked.open().unwrap();
-    assert_eq!((open.asked, open.fruitless), (Some(4), 0));
-    asked.answer(4, Ok("[]"), 0.8);
+    assert_eq!((open.asked, open.fruitless), (Some(Id(4)), 0));
+    asked.answer(Id(4), Ok("[]"), 0.8);
     let open = asked.open().unwrap();
     assert_eq!((open.asked, open.fruitless), (None, 1));
 }
@@ -108,7 +109,7 @@ fn what_a_pause_hid_is_asked_about_only_if_no_trade_tells_it() {
         if told {
             *asked.session.hub.borrow_mut().tail_mut(0) = None;
         }
-        assert_eq!(asked.look(3.0), (!told).then_some(2));
+        assert_eq!(asked.look(3.0), (!told).then_some(Id(2)));
     }
 }
 
