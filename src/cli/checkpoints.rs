@@ -26,13 +26,13 @@ Examples:
   # the jobs that have checkpoints in Kafka
   barflow checkpoints list --brokers localhost:9092
 
-  # the position of each instrument of one of them
+  # the position of each instrument of one job
   barflow checkpoints show live --brokers localhost:9092
 
-  # the same of a job that writes a file
+  # the same for a job that writes a file
   barflow checkpoints show --at bars.jsonl
 
-  # delete a job's checkpoint; a running copy of the job is stopped
+  # delete a job's checkpoint; a running copy of it is stopped
   barflow checkpoints delete live --brokers localhost:9092";
 
 /// `barflow checkpoints`.
@@ -53,15 +53,15 @@ pub enum What {
         #[command(flatten)]
         place: Place,
     },
-    /// Show the position of each instrument of a job, and what decides its bars
+    /// Show a job's position per instrument and its settings
     Show {
-        /// Job; the only one if there is one
+        /// Job name [default: the only job, if there is one]
         job: Option<Job>,
         /// Where.
         #[command(flatten)]
         place: Place,
     },
-    /// Delete a job's checkpoint: it begins again. Bars that were delivered stay where they are
+    /// Delete a job's checkpoint: it starts from the beginning. Published bars stay
     Delete {
         /// Job
         job: Job,
@@ -82,12 +82,12 @@ pub struct Place {
     #[command(flatten)]
     pub brokers: BrokerArgs,
 
-    /// Output of a job that writes files: its file or folder, or the checkpoint beside it
+    /// For a job that writes files: its output file or folder, or the checkpoint beside it
     #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath, conflicts_with = "brokers")]
     #[arg(help_heading = "Files")]
     pub at: Option<PathBuf>,
 
-    /// JSON instead of a table
+    /// Print JSON, not a table
     #[arg(long, help_heading = "Output")]
     pub json: bool,
 }
@@ -111,7 +111,7 @@ pub fn run(args: &CheckpointsArgs, matches: &ArgMatches) -> Result<Outcome, Fail
                 Some(job) if jobs.contains(job) => job.clone(),
                 None if jobs.len() == 1 => jobs.into_iter().next().unwrap_or_else(|| {
                     // The guard has just counted one.
-                    unreachable!("one job is there")
+                    unreachable!("there is one job")
                 }),
                 _ => return Err(no_such_job(job.as_ref(), &jobs)),
             };
@@ -157,7 +157,7 @@ fn jobs(entries: &Entries) -> BTreeSet<Job> {
 
 fn no_such_job(job: Option<&Job>, jobs: &BTreeSet<Job>) -> Failure {
     let there = match jobs.len() {
-        0 => "there is none".to_owned(),
+        0 => "there are none".to_owned(),
         _ => jobs.iter().map(|job| format!("\"{job}\"")).collect::<Vec<_>>().join(", "),
     };
     Failure::usage(match job {
@@ -175,7 +175,7 @@ fn list(entries: &Entries) -> String {
     // Writing to a String cannot fail.
     for job in jobs(entries) {
         let _ = match Saved::understand(&job, entries) {
-            Err(error) => writeln!(text, "{job}: not readable: {error}"),
+            Err(error) => writeln!(text, "{job}: cannot be read: {error}"),
             Ok(saved) if saved.accounts.is_empty() => {
                 writeln!(text, "{job}: nothing applied yet")
             }
@@ -189,7 +189,7 @@ fn list(entries: &Entries) -> String {
             ),
         };
     }
-    if text.is_empty() { "no job has a checkpoint here\n".to_owned() } else { text }
+    if text.is_empty() { "no job has a checkpoint\n".to_owned() } else { text }
 }
 
 fn writer(saved: &Saved) -> String {
@@ -268,11 +268,11 @@ fn delete(job: &Job, place: &Place, matches: &ArgMatches) -> Result<(), Failure>
         }
         let journal = std::fs::File::open(path.with_extension("journal"));
         if journal.is_ok_and(|journal| journal.try_lock().is_err()) {
-            let error = format!("job \"{job}\" is at work; stop it first");
+            let error = format!("job \"{job}\" is running; stop it first");
             return Err(Failure::from(SinkError::Fenced(error)));
         }
         LocalCheckpoint::default().write(&path)?;
-        eprintln!("job \"{job}\" begins again; {} is empty", path.display());
+        eprintln!("job \"{job}\" starts from the beginning; {} is empty", path.display());
         return Ok(());
     }
     let settings = place.kafka(matches)?;
@@ -283,6 +283,6 @@ fn delete(job: &Job, place: &Place, matches: &ArgMatches) -> Result<(), Failure>
     // Whoever is at work must not write the next checkpoint on top.
     let taken = Fences::take(&settings, job, 0..1, 1, None);
     taken.and_then(|mut fences| fences.reset()).map_err(|error: SinkError| Failure::from(error))?;
-    eprintln!("job \"{job}\" begins again");
+    eprintln!("job \"{job}\" starts from the beginning");
     Ok(())
 }

@@ -17,8 +17,8 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done; 1 done but with rows set aside, or stopped by bad data; \
-2 wrong usage, configuration or input files; 3 outside world unavailable; \
+Exit codes: 0 done; 1 done, but rows were rejected, or stopped by bad data; \
+2 wrong usage, configuration or input files; 3 network, broker or disk unavailable; \
 4 another copy of the job has taken over.";
 
 /// The commands.
@@ -26,9 +26,9 @@ Exit codes: 0 done; 1 done but with rows set aside, or stopped by bad data; \
 pub enum Command {
     /// Make bars from historical trade files
     Replay(Box<replay::ReplayArgs>),
-    /// Try a grid of bar specifications on trade files, in one pass
+    /// Evaluate a grid of bar specifications in one pass over trade files
     Sweep(Box<sweep::SweepArgs>),
-    /// Make bars from exchange feeds, until stopped
+    /// Make bars from live exchange feeds
     Live(Box<live::LiveArgs>),
     /// Record the raw frames of exchange feeds
     Record(Box<record::RecordArgs>),
@@ -37,29 +37,29 @@ pub enum Command {
     Simulator(Box<simulator::SimulatorArgs>),
     /// Compare two outputs of bars and show the first difference
     Diff(diff::DiffArgs),
-    /// Make the bars of trade files again and compare them with an output, for audits
+    /// Recompute bars from trade files and compare them with an output
     Verify(Box<verify::VerifyArgs>),
-    /// Validate trade files against an expectation suite: a score per day and a report
+    /// Validate trade files against an expectation suite
     Quality(Box<quality::QualityArgs>),
-    /// Measure after how many trades bars no longer depend on where they began
+    /// Measure how many trades a builder needs to converge, wherever it starts
     SyncReport(Box<sync_report::SyncReportArgs>),
     /// Show or delete job checkpoints
     Checkpoints(checkpoints::CheckpointsArgs),
-    /// Download archives of trades from the venue's public archive, and verify them
+    /// Download and verify archives of trades from the venue's public archive
     Fetch(Box<fetch::FetchArgs>),
-    /// Convert archives into a trade store: a Parquet file per instrument and day
+    /// Convert archives into a trade store: one Parquet file per instrument and day
     Convert(store::convert::ConvertArgs),
     /// Merge the days of a trade store into months and years
     Compact(store::compact::CompactArgs),
-    /// List, verify and prune a trade store
+    /// Inspect and maintain a trade store
     Store(store::StoreArgs),
     /// Serve files as the venue's public archive does, with faults
     ArchiveServer(archive_server::ArchiveServerArgs),
-    /// Write realistic day files in Binance's layout
+    /// Generate realistic days of trades in Binance's layout
     Synth(synth::SynthArgs),
-    /// Validate configuration files without doing anything
+    /// Validate configuration files without running them
     Check(check::CheckArgs),
-    /// Make a day, replay it, write bars, and show what to look at next
+    /// Generate a day of trades, make bars, and suggest next steps
     Demo(demo::DemoArgs),
     /// Explain a command, or a topic: bars
     Help(help::HelpArgs),

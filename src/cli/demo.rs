@@ -39,7 +39,7 @@ pub fn run(args: &DemoArgs) -> Result<Outcome, Failure> {
     // A constant, and a valid id.
     let instrument =
         "binance:spot:BTCUSDT".parse().map_err(|e| Failure::usage(anyhow::Error::new(e)))?;
-    eprintln!("making a day of {} trades in {} …", grouped(args.trades), args.out.display());
+    eprintln!("generating a day of {} trades in {} …", grouped(args.trades), args.out.display());
     let options = SynthOptions {
         out: args.out.clone(),
         instrument,
@@ -56,7 +56,7 @@ pub fn run(args: &DemoArgs) -> Result<Outcome, Failure> {
     typed.replay.put("files", Value::List(files), "demo");
     typed.sink.put("out", Value::Text(out.display().to_string()), "demo");
     let settings = ReplaySettings::understand(ConfigFile::default(), typed)?;
-    eprintln!("replaying it into {} …", out.display());
+    eprintln!("replaying it to {} …", out.display());
     let outcome = super::replay::replay(settings)?;
 
     let file = std::fs::File::open(&out).map_err(|e| Failure::outside(anyhow::Error::new(e)))?;

@@ -71,7 +71,7 @@ impl Failure {
 
 impl From<Problems> for Failure {
     fn from(problems: Problems) -> Self {
-        Self::usage(problems).hint("`barflow check FILE` checks a configuration without running it")
+        Self::usage(problems).hint("`barflow check FILE` validates a configuration file")
     }
 }
 

@@ -33,7 +33,7 @@ Examples:
   barflow simulator --protocol binance-spot --listen 127.0.0.1:9000 --speed 60x BTCUSDT-trades-2024-03-01.zip
   barflow live --venue binance-spot --instrument BTCUSDT --at 127.0.0.1:9000
 
-SIGTERM or Ctrl-C ends it in good order. SIGHUP, or a change of the file, reads the configuration again:
+SIGTERM or Ctrl-C stops it gracefully. On SIGHUP, or when the file changes, it is read again:
 instruments, bars and feeds are added and removed without disturbing the others.";
 
 /// `barflow live`.
@@ -44,11 +44,11 @@ pub struct LiveArgs {
     #[command(flatten)]
     pub feed: FeedArgs,
 
-    /// Begin with these files, then continue live
+    /// Replay these files first, then continue live
     #[arg(long, value_name = "FILES", value_hint = ValueHint::AnyPath, help_heading = "History")]
     pub history: Vec<String>,
 
-    /// Instrument of all history files [default: taken from their names]
+    /// Instrument of all history files [default: from the file names]
     #[arg(long, value_name = "ID", help_heading = "History")]
     pub history_instrument: Option<String>,
 
@@ -60,7 +60,7 @@ pub struct LiveArgs {
     #[command(flatten)]
     pub output: OutputArgs,
 
-    /// Also record all frames into this folder
+    /// Also record all frames to this folder
     #[arg(long, value_name = "FOLDER", env = "BARFLOW_RECORD", value_hint = ValueHint::DirPath)]
     #[arg(help_heading = "Output")]
     pub record: Option<String>,
@@ -81,12 +81,12 @@ pub struct LiveArgs {
     #[command(flatten)]
     pub quarantine: QuarantineArgs,
 
-    /// Write gaps that could not be filled into this file (JSON lines)
+    /// Write gaps that could not be filled to this file (JSON lines)
     #[arg(long, value_name = "FILE", env = "BARFLOW_GAPS", value_hint = ValueHint::FilePath)]
     #[arg(help_heading = "Quality")]
     pub gaps: Option<String>,
 
-    /// What bars do while trades are missing: wait for REST, or continue and be revised
+    /// While trades are missing: wait for REST, or continue and revise the bars later
     /// [default: wait]
     #[arg(long, value_name = "wait|revise", env = "BARFLOW_ON_GAP")]
     #[arg(help_heading = "Corrections and revisions")]

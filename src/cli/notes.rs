@@ -11,16 +11,16 @@ use crate::thousands::grouped;
 pub(super) fn notes(report: &JobReport) -> Vec<String> {
     let mut notes: Vec<String> = report.notices.iter().map(notice).collect();
     if report.notices.iter().any(|notice| matches!(notice, Notice::Resumed { .. })) {
-        notes.push("--reset-state begins again".to_owned());
+        notes.push("--reset-state starts from the beginning".to_owned());
     }
     if report.notices.iter().any(|notice| matches!(notice, Notice::LateStart { .. })) {
-        let text = "`barflow sync-report` measures how much history to give before --from";
+        let text = "`barflow sync-report` measures how much history is needed before --from";
         notes.push(text.to_owned());
     }
     notes.extend(report.parallel.iter().flat_map(parallel::remarks));
     notes.extend(report.feeds.iter().map(|(name, of)| feed(name, of)));
     notes.extend(report.latency.table().lines().map(str::to_owned));
-    notes.extend(report.daily.iter().map(|path| format!("sums by day are in {}", path.display())));
+    notes.extend(report.daily.iter().map(|path| format!("daily totals are in {}", path.display())));
     notes.extend(report.trades.iter().map(|path| format!("trades are in {}", path.display())));
     if let (Some(path), true) = (&report.quarantine, report.rejected() > 0) {
         notes.push(format!("bad rows are in {}", path.display()));
@@ -38,22 +38,24 @@ pub(super) fn notes(report: &JobReport) -> Vec<String> {
 fn notice(notice: &Notice) -> String {
     match notice {
         Notice::TickRule { instrument, specs } => format!(
-            "{instrument}: the source has no aggressor; sign = aggressor falls back to \
-             the tick rule for {}",
+            "{instrument}: the source has no aggressor; sign = aggressor uses the tick rule for {}",
             specs.join(", ")
         ),
-        Notice::NoBars(instrument) => format!("{instrument}: no bars are ordered for it"),
+        Notice::NoBars(instrument) => format!("{instrument}: no bars are configured for it"),
         Notice::Store(lacks) => lacks.clone(),
         Notice::Resumed { instrument, position: at } => {
-            format!("{instrument}: resumes after {}:{} (trade {})", at.source, at.line, at.trade_id)
+            format!(
+                "{instrument}: resuming after {}:{} (trade {})",
+                at.source, at.line, at.trade_id
+            )
         }
         Notice::LateStart { spec, equal_after: Some(trades) } => format!(
-            "{spec}: began at --from; expected to be the bars of a longer history after about {} \
-             trades",
+            "{spec}: started at --from; expected to equal the bars of a longer history after \
+             about {} trades",
             grouped(*trades)
         ),
         Notice::LateStart { spec, equal_after: None } => format!(
-            "{spec}: began at --from, and depends on it: not expected to become the bars of a \
+            "{spec}: started at --from and does not converge: its bars differ from those of a \
              longer history"
         ),
         Notice::OnePass { threads } => parallel::one_pass(*threads),

@@ -6,8 +6,8 @@ use crate::thousands::grouped;
 /// Why nothing was cut into chunks.
 pub(super) fn one_pass(threads: usize) -> String {
     format!(
-        "made in one pass: it keeps {threads} threads as busy, decoding ahead of the builders; chunks pay \
-         with more threads or more specifications"
+        "--parallel made a single pass: with {threads} threads, decoding ahead of the builders is \
+         as fast; use more threads or more specifications"
     )
 }
 
@@ -28,15 +28,17 @@ pub(super) fn remarks(parallel: &ParallelReport) -> Vec<String> {
         let mut joined = fared.joined.clone();
         joined.sort_unstable();
         remarks.push(match (fared.ahead, joined.get(joined.len() / 2), joined.last()) {
-            (0, ..) => format!("{name}: not built ahead, it is not known to fall into step"),
+            (0, ..) => {
+                format!("{name}: processed sequentially, because such builders do not converge")
+            }
             (ahead, Some(median), Some(most)) => format!(
-                "{name}: {} of {} chunks joined, after {} trades (median; at most {})",
+                "{name}: {} of {} chunks converged, after {} trades (median; maximum {})",
                 grouped(joined.len() as u64),
                 grouped(ahead),
                 grouped(*median),
                 grouped(*most)
             ),
-            (ahead, ..) => format!("{name}: none of {} chunks joined", grouped(ahead)),
+            (ahead, ..) => format!("{name}: none of {} chunks converged", grouped(ahead)),
         });
     }
     remarks

@@ -27,10 +27,10 @@ use crate::sinks::atomic_file::AtomicFile;
 
 const EXAMPLES: &str = "\
 Examples:
-  # is a month of one instrument fit to make bars from?
+  # can bars be made from this month?
   barflow quality 'data/BTCUSDT-trades-2024-03-*.zip'
 
-  # a whole store by a suite of one's own, with a report to pass on
+  # a whole store with your own suite, and a report to share
   barflow quality --store store --suite configs/quality.toml --html quality.html --json quality.json
 
   # offenders of `quarantine` expectations, one JSON line each
@@ -39,26 +39,26 @@ Examples:
   # the same expectations for Great Expectations
   barflow quality --suite configs/quality.toml --export-gx suite.json BTCUSDT-trades.parquet
 
-Without --suite all built-in expectations are held against the trades (configs/quality.toml has
-them with comments). docs/quality.md says what each means, and what the score is.
+Without --suite all built-in expectations are checked (configs/quality.toml lists them
+with comments). docs/quality.md explains them and the score.
 
-Exit codes: 0 passes (warnings are no reason not to); 1 an expectation of severity fail or
-quarantine is broken, or a file is damaged; 2 wrong usage, suite or input files; 3 not readable.";
+Exit codes: 0 passed, possibly with warnings; 1 an expectation of severity fail or
+quarantine is violated, or a file is damaged; 2 wrong usage, suite or input files; 3 cannot be read.";
 
 /// `barflow quality`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct QualityArgs {
-    /// Files, folders or quoted patterns, as of `barflow replay`
+    /// Files, folders or quoted patterns, as for `barflow replay`
     #[arg(value_name = "FILES", value_hint = ValueHint::AnyPath, help_heading = "Input")]
     pub files: Vec<String>,
 
-    /// A trade store (docs/history.md): its trades, its archives, and what is written down of them
+    /// A trade store (docs/history.md): its trades, archives and records
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with = "files")]
     #[arg(help_heading = "Input")]
     pub store: Option<PathBuf>,
 
-    /// Expectations (TOML) [default: all, with their usual parameters]
+    /// Expectation suite (TOML) [default: all expectations with default parameters]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub suite: Option<PathBuf>,
 
@@ -66,28 +66,28 @@ pub struct QualityArgs {
     #[command(flatten)]
     pub part: PartArgs,
 
-    /// Instruments validated at the same time [default: one per core]
+    /// Instruments checked in parallel [default: one per core]
     #[arg(long, value_name = "N", help_heading = "Threads and processes")]
     pub jobs: Option<NonZeroUsize>,
 
-    /// Days listed, the worst first
+    /// Days to list, worst first
     #[arg(long, value_name = "N", default_value_t = 10, help_heading = "Output")]
     pub days: usize,
 
-    /// Write everything into this file as JSON; - for standard output, instead of the table
+    /// Write the full report to this file as JSON; - for standard output, without the table
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output")]
     pub json: Option<PathBuf>,
 
-    /// Write a report with plots into this file; it needs nothing else to be looked at
+    /// Write a self-contained report with plots to this file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output")]
     pub html: Option<PathBuf>,
 
-    /// Write the offending rows of quarantine expectations into this file (JSON lines)
+    /// Write rows that violate quarantine expectations to this file (JSON lines)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output")]
     pub quarantine: Option<PathBuf>,
 
-    /// Write the suite into this file as one for Great Expectations 1.x, for the one Parquet file
-    /// that is named (or for any); nothing is judged
+    /// Export the suite for Great Expectations 1.x to this file, for the given Parquet file (or for
+    /// any), without checking
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output",
           conflicts_with_all = ["store", "json", "html", "quarantine"])]
     pub export_gx: Option<PathBuf>,
@@ -135,7 +135,7 @@ fn settings(args: &QualityArgs, suite: Suite) -> Result<Settings, Failure> {
     if let (Some(from), Some(to)) = (from, to)
         && from >= to
     {
-        problems.add("--from, --to", "from must lie before to");
+        problems.add("--from, --to", "--from must be before --to");
     }
     problems.or(())?;
     let manifest = match &args.store {
@@ -212,7 +212,7 @@ fn export(path: &Path, suite: &Suite, files: &[String]) -> Result<Outcome, Failu
         [] => None,
         [file] => Some(PathBuf::from(file)),
         _ => {
-            let message = "a suite for Great Expectations is for one file: name one, or none";
+            let message = "--export-gx takes at most one file";
             return Err(Failure::usage(anyhow::anyhow!(message)));
         }
     };

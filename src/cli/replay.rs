@@ -37,7 +37,7 @@ Examples:
   # into Kafka, creating the topics
   barflow replay data/ --sink kafka --brokers localhost:9092 --create-topics
 
-Values are taken from flags, then the environment, then the file given with --config.";
+Flags override environment variables, which override the file given with --config.";
 
 /// `barflow replay`.
 #[derive(Debug, Args)]
@@ -67,13 +67,13 @@ pub struct ReplayArgs {
     #[command(flatten)]
     pub output: OutputArgs,
 
-    /// Also write sums of the bars by UTC day, and over trailing weeks, at the end of the run (JSON
-    /// lines)
+    /// Also write totals of the bars per UTC day and trailing week as JSON lines, including all
+    /// corrections
     #[arg(long, value_name = "FILE", env = "BARFLOW_DAILY", value_hint = ValueHint::FilePath)]
     #[arg(help_heading = "Output")]
     pub daily: Option<String>,
 
-    /// Also write the validated trades into this folder, as Parquet that replay reads fast
+    /// Also write the validated trades to this folder as Parquet, which replays faster
     #[arg(long, value_name = "FOLDER", env = "BARFLOW_SINK_TRADES", value_hint = ValueHint::DirPath)]
     #[arg(help_heading = "Output")]
     pub sink_trades: Option<String>,

@@ -40,7 +40,7 @@ impl Signals {
 }
 
 fn unhandled(error: std::io::Error) -> Failure {
-    Failure::outside(anyhow::Error::new(error).context("signals cannot be handled"))
+    Failure::outside(anyhow::Error::new(error).context("signal handlers could not be installed"))
 }
 
 fn listen(stop: Stop) -> std::io::Result<()> {

@@ -66,11 +66,7 @@ fn describe_totals(text: &mut String, report: &JobReport) {
     // Writing to a String cannot fail.
     if report.workers.share().is_part() {
         let (process, processes) = (report.workers.process(), report.workers.processes());
-        let _ = writeln!(
-            text,
-            "process {process} of {processes} (counted from 0); what follows is of the \
-             instruments that belong to it"
-        );
+        let _ = writeln!(text, "process {process} of {processes} (from 0); its instruments:");
     }
     let _ = writeln!(
         text,
@@ -155,8 +151,8 @@ fn describe_revisions(text: &mut String, revised: &Totals) {
     // Writing to a String cannot fail.
     let _ = writeln!(
         text,
-        "corrections: {} applied, {} already so, {} refused; {} bars retracted, {} \
-         replacements",
+        "corrections: {} applied, {} without effect, {} refused; {} bars retracted, {} bars \
+         replaced",
         grouped(revised.applied),
         grouped(revised.already_so),
         grouped(revised.refused),
@@ -166,7 +162,7 @@ fn describe_revisions(text: &mut String, revised: &Totals) {
     if revised.applied > 0 {
         let at = |quantile| grouped(revised.recomputed.value_at_quantile(quantile));
         let (p50, p99) = (at(0.5), at(0.99));
-        let _ = writeln!(text, "trades fed again per correction: p50 {p50}, p99 {p99}");
+        let _ = writeln!(text, "trades recomputed per correction: p50 {p50}, p99 {p99}");
     }
 }
 
@@ -184,7 +180,7 @@ fn describe_quality(text: &mut String, quality: &QualityDays) {
     }
     if days.len() > DAYS_LISTED {
         let more = days.len() - DAYS_LISTED;
-        let _ = writeln!(text, "quality: and {more} days more, none of a lower score");
+        let _ = writeln!(text, "quality: {more} more days with equal or higher scores");
     }
 }
 

@@ -38,15 +38,15 @@ const QUEUE: usize = 8;
 
 const EXAMPLES: &str = "\
 Examples:
-  # the grid is in a file; docs/SWEEPS.md explains it
+  # the grid in a file; see docs/SWEEPS.md
   barflow sweep --config configs/sweep.toml 'data/BTCUSDT-trades-2024-*.zip'
 
-  # or is typed: 25 x 19 configurations, the best by variance ratio
+  # the grid on the command line: 25 x 19 configurations, ranked by variance ratio
   barflow sweep data/ --grid kind=imbalance --grid measure=dollar \\
     --grid 'alpha=1e-4..1e-2 log 25' --grid 'target=200..2000 step 100' --by variance_ratio
 
-Out come OUT/summary.parquet (a row per configuration), OUT/map.svg and OUT/map.png (a heat map of two keys),
-the best on standard output, and with --bars N the bars of the best N. If it is killed, the same command resumes it.";
+Writes OUT/summary.parquet (a row per configuration) and a heat map of two keys, OUT/map.svg and OUT/map.png;
+prints the best; --bars N writes the bars of the N best. An interrupted sweep resumes when run again.";
 
 /// `barflow sweep`.
 #[derive(Debug, Args)]
@@ -78,11 +78,11 @@ pub struct SweepArgs {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Output")]
     pub out: Option<String>,
 
-    /// How many of the best are shown [default: 10]
+    /// How many of the best to print [default: 10]
     #[arg(long, value_name = "N", help_heading = "Output")]
     pub top: Option<String>,
 
-    /// Write the bars of so many of the best into OUT/bars
+    /// Write the bars of the N best to OUT/bars
     #[arg(long, value_name = "N", help_heading = "Output")]
     pub bars: Option<String>,
 }
@@ -96,7 +96,7 @@ impl SweepArgs {
         for argument in &self.grid {
             let Some((key, values)) = argument.split_once('=') else {
                 return Err(Failure::usage(anyhow::anyhow!(
-                    "--grid {argument:?}: KEY=VALUES is wanted, such as alpha=0.001,0.002"
+                    "--grid {argument:?} must be KEY=VALUES, such as alpha=0.001,0.002"
                 )));
             };
             let texts: Vec<String> = values.split(',').map(|v| v.trim().to_owned()).collect();
@@ -152,7 +152,7 @@ pub fn run(args: &SweepArgs, matches: &ArgMatches) -> Result<Outcome, Failure> {
 }
 
 fn stopped(trades: u64) -> Outcome {
-    eprintln!("stopped after {} trades; the same command resumes", grouped(trades));
+    eprintln!("stopped after {} trades; run the same command to resume", grouped(trades));
     Outcome::WithRejects
 }
 
@@ -254,7 +254,7 @@ fn deal(
         let mine = instrument.get_or_insert_with(|| trades.feed.instrument.clone());
         if *mine != trades.feed.instrument {
             let text = format!(
-                "{mine} and {}: a sweep is of one instrument; choose files of one",
+                "{mine} and {}: a sweep covers one instrument; give files of one",
                 trades.feed.instrument
             );
             return Err(Failure::usage(anyhow::anyhow!(text)));

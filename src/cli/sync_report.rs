@@ -20,13 +20,13 @@ Examples:
   # how much history do live builders of these bars need?
   barflow sync-report 'data/BTCUSDT-trades-2024-03-*.zip' --bar 'dib=imbalance,target=1000'
 
-  # memories compared, with a plot
+  # two averaging weights compared, with a plot
   barflow sync-report data/ --plot memories.svg \\
     --bar 'quick=imbalance,alpha=0.003' --bar 'slow=imbalance,alpha=0.0003'
 
 A builder that saw everything runs beside builders that began at many points of the same trades. One
 of them has arrived when both close a bar on the same trade in the same state: from there on all
-their bars are equal. docs/SYNCHRONISATION.md explains.";
+their bars are equal. See docs/SYNCHRONISATION.md.";
 
 /// `barflow sync-report`.
 #[derive(Debug, Args)]
@@ -109,7 +109,7 @@ fn as_text(measured: &Measured) -> String {
     let Measured { instrument, spec, trades, findings, .. } = measured;
     let points = measured.points();
     let mut text = format!(
-        "{instrument} {spec}: {points} joining points in the first half of {} trades\n",
+        "{instrument} {spec}: {points} starting points in the first half of {} trades\n",
         grouped(*trades)
     );
     if points == 0 {
@@ -118,8 +118,8 @@ fn as_text(measured: &Measured) -> String {
     if findings.arrivals.is_empty() {
         return text
             + &format!(
-                "  never identical within the {} trades that followed each: these bars depend on \
-                 where they begin;\n  only the same beginning gives the same bars\n",
+                "  no builder converged within the {} trades after its start: these bars depend \
+                 on where they start;\n  only the same start gives the same bars\n",
                 grouped(findings.followed)
             );
     }
@@ -127,7 +127,7 @@ fn as_text(measured: &Measured) -> String {
         Some(arrival) => format!("{name} {}", grouped(arrival.trades)),
         None => format!("{name} beyond"),
     });
-    text += &format!("  identical after trades: {}\n", shown.join(", "));
+    text += &format!("  converged after trades: {}\n", shown.join(", "));
     let mut bars: Vec<u64> = findings.arrivals.iter().map(|arrival| arrival.bars).collect();
     bars.sort_unstable();
     text += &format!(
@@ -150,8 +150,8 @@ fn as_text(measured: &Measured) -> String {
 fn warm_up(measured: &Measured) -> String {
     match measured.warm_up() {
         Some(warm_up) => format!(
-            "  warm-up: {} trades, {} at the median rate: enough for 95 % of all joins, with 95 % \
-             confidence\n           if joins are as independent of each other as these\n",
+            "  warm-up: {} trades, {} at the median rate: sufficient for 95 % of all starts with \
+             95 % confidence\n           if starts are as independent of each other as these\n",
             grouped(warm_up),
             time(warm_up as f64 * measured.pace)
         ),
@@ -159,8 +159,9 @@ fn warm_up(measured: &Measured) -> String {
             "  warm-up: none can be recommended; compare state_digest before relying on equality\n"
                 .to_owned()
         }
-        None => "  warm-up: too few points to be sure; use more (--points) or give more trades\n"
-            .to_owned(),
+        None => {
+            "  warm-up: too few starting points; use more (--points) or more trades\n".to_owned()
+        }
     }
 }
 

@@ -35,7 +35,7 @@ pub struct SynthArgs {
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     pub trades: u64,
 
-    /// The same seed makes the same bytes
+    /// Seed; the same seed generates the same bytes
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub seed: u64,
 
@@ -74,7 +74,7 @@ fn options(args: &SynthArgs) -> Result<SynthOptions, Problems> {
         }
     };
     if args.trades == 0 || args.days == 0 {
-        problems.add("--trades, --days", "at least 1 is wanted");
+        problems.add("--trades, --days", "must be at least 1");
     }
     match (instrument, date, input) {
         (Ok(instrument), Ok(date), Some(input)) => problems.or(SynthOptions {

@@ -28,16 +28,16 @@ use crate::stop::Stop;
 
 const EXAMPLES: &str = "\
 Examples:
-  # were all bars of these days written, once, as they should be?
+  # are all bars of these days in the topic, once and unchanged?
   barflow verify --brokers localhost:9092 --topic 'bars.{spec}' data/BTCUSDT-trades-2024-03-*.zip
 
-  # the same of a folder of Parquet files
+  # the same for a folder of Parquet files
   barflow verify --against bars/ --bar 'dib=imbalance,target=1000' data/
 
-Bars of the output before the first trade of the files and after the last one are ignored. If there
-are earlier ones, bars are compared from the first on which both agree.
+Bars of the output outside the trades of the files are ignored. If there are earlier bars, comparison
+starts at the first bar on which both agree.
 
-Exit codes: 0 all bars are there once and equal; 1 some are not; 2 wrong usage; 3 not readable.";
+Exit codes: 0 all bars present, once, equal; 1 differences; 2 wrong usage; 3 cannot be read.";
 
 /// `barflow verify`.
 #[derive(Debug, Args)]
@@ -47,11 +47,11 @@ pub struct VerifyArgs {
     #[command(flatten)]
     pub config: ConfigArgs,
 
-    /// JSON instead of a table
+    /// Print JSON, not a table
     #[arg(long)]
     pub json: bool,
 
-    /// Compare with this file or folder of bars instead of Kafka topics
+    /// Compare with this file or folder of bars, not with Kafka topics
     #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath, help_heading = "Compared with")]
     pub against: Option<PathBuf>,
 
@@ -197,20 +197,20 @@ fn note(series: &mut Series, row: &Row) {
 fn as_text(audit: &Audit) -> String {
     if !audit.is_judged() {
         return format!(
-            "none of {} bars agrees with the output, which has another past, or other bars; begin \
-             with earlier files, or look at the parameters",
+            "none of {} bars agrees with the output: it has a different history or different \
+             bars; give earlier files, or check the parameters",
             audit.expected
         );
     }
     let mut text = format!("{} of {} bars equal", audit.equal, audit.expected - audit.unjudged);
     if audit.unjudged > 0 {
         text += &format!(
-            "; the first {} have another past than the output's and cannot be judged",
+            "; the first {} depend on trades before these files and are not judged",
             audit.unjudged
         );
     }
     if audit.outside > 0 {
-        text += &format!("; {} bars of the output lie outside these trades", audit.outside);
+        text += &format!("; {} bars of the output are outside these trades", audit.outside);
     }
     for (what, bars) in [
         ("missing", &audit.missing),

@@ -18,14 +18,14 @@ use crate::stop::{Breakdown, Cause};
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
     /// No feed continues it.
-    #[error("history holds {instrument}, which no feed listens to")]
+    #[error("history contains {instrument}, which no feed subscribes to")]
     NoFeed {
         /// What the files hold.
         instrument: String,
     },
     /// Raw trades and aggregates make different bars.
     #[error(
-        "history or checkpoint of {instrument} holds {history}, its feed brings {feed}: bars would \
+        "history or checkpoint of {instrument} has {history}, its feed has {feed}: bars would \
          differ"
     )]
     OtherInput {
@@ -75,16 +75,20 @@ pub enum JobError {
     #[error("{0}")]
     Name(String),
     /// Several processes cannot write one set of files exactly once.
-    #[error("exactly-once files belong to one process: several deliver exactly once to kafka only")]
+    #[error(
+        "several processes deliver exactly once only to kafka; use a single process for files only"
+    )]
     SharedFiles,
     /// One process would delete what another has just begun to write.
-    #[error("--reset-state is for a job of one process")]
+    #[error("--reset-state works only with a single process")]
     SharedReset {
         /// Which job.
         job: Job,
     },
     /// A run that resumes would keep only some of the trades.
-    #[error("--sink-trades would keep only the trades after the checkpoint")]
+    #[error(
+        "--sink-trades is not possible when a job resumes: it would write only the trades after the checkpoint"
+    )]
     PartOfTheTrades,
     /// The system refuses a file or a thread.
     #[error("{what}")]
@@ -113,20 +117,22 @@ impl JobError {
         let text = match self {
             Self::Input(error) => return input_hint(error).map(str::to_owned),
             Self::BadRow(_) => {
-                "the bars before that row are complete; --quarantine FILE sets bad rows aside and \
+                "bars before that row were written; --quarantine FILE rejects bad rows and \
                  continues"
             }
             Self::Feed(fault) => fault.hint,
             Self::Checkpoint(error) => error.hint(),
-            Self::CheckpointFile(_) => "--reset-state deletes it and makes the bars again",
+            Self::CheckpointFile(_) => "--reset-state deletes it and makes all bars again",
             Self::Cluster(MeshError::OtherJob { .. }) => {
-                "start all processes with the same program, hosts, inputs, bars and workers"
+                "start all processes with the same program version, hosts, inputs, bars and workers"
             }
             Self::SharedReset { job } => {
-                return Some(format!("`barflow checkpoints delete {job}` before they start"));
+                return Some(format!(
+                    "run `barflow checkpoints delete {job}` before starting them"
+                ));
             }
             Self::PartOfTheTrades => {
-                "keep them in a run of their own: --sink none --sink-trades FOLDER"
+                "write them in a separate run: --sink none --sink-trades FOLDER"
             }
             _ => return None,
         };
@@ -137,11 +143,11 @@ impl JobError {
 /// What to do about a file that cannot be read.
 pub fn input_hint(error: &ReplayError) -> Option<&'static str> {
     match error {
-        ReplayError::Checksum { .. } => {
-            Some("fetch the archive again; no bar was made from it (--no-verify skips the check)")
-        }
-        ReplayError::Corrupt { .. } => Some("fetch the file again; it is incomplete or damaged"),
-        ReplayError::NothingToRead(_) => Some("`barflow replay --help` lists what can be read"),
+        ReplayError::Checksum { .. } => Some(
+            "download the archive again; no bar was made from it (--no-verify skips the check)",
+        ),
+        ReplayError::Corrupt { .. } => Some("download the file again; it is incomplete"),
+        ReplayError::NothingToRead(_) => Some("`barflow replay --help` lists the supported inputs"),
         _ => None,
     }
 }

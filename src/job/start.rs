@@ -153,7 +153,7 @@ fn log_restored(job: &Job, saved: &Saved) {
     }
     let bars: u64 = saved.accounts.values().flat_map(Account::bars).map(|(_, bars)| bars).sum();
     let instruments = saved.accounts.len();
-    tracing::info!(%job, instruments, bars, "resuming from the checkpoint");
+    tracing::info!(%job, instruments, bars, "resuming the job");
 }
 
 impl Started {

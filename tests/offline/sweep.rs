@@ -202,7 +202,7 @@ fn a_sweep_that_is_told_to_stop_says_so_and_goes_on_the_next_time() {
     signal(&running, "INT");
     let output = running.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-    assert!(said(&output).contains("the same command resumes"), "{}", said(&output));
+    assert!(said(&output).contains("run the same command to resume"), "{}", said(&output));
     assert!(output.stdout.is_empty() && !out.join("summary.parquet").exists());
     assert!(state.exists() && !out.join("bars").exists());
 
@@ -221,7 +221,7 @@ fn grids_that_make_no_sense_are_refused() {
         ("alhpa=1e-3", "unknown key \"alhpa\""),
         ("alpha=1e-3..1e-5 log 4", "has to rise"),
         ("target=1..20000 step 1", "more than 10000 values"),
-        ("alpha", "KEY=VALUES is wanted"),
+        ("alpha", "must be KEY=VALUES"),
     ] {
         let output = barflow()
             .arg("sweep")

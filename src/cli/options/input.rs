@@ -10,7 +10,7 @@ use crate::config::problem::Problems;
 /// The configuration file.
 #[derive(Clone, Debug, Args)]
 pub struct ConfigArgs {
-    /// Configuration file (TOML); flags and environment take precedence over it
+    /// Configuration file (TOML); flags and environment variables override it
     #[arg(long, value_name = "FILE", env = "BARFLOW_CONFIG", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
 }
@@ -38,7 +38,7 @@ pub struct FileArgs {
     #[command(flatten)]
     pub part: PartArgs,
 
-    /// Do not verify archives (checksums, CRCs) before using them
+    /// Skip verifying archives (checksums, CRCs) before use
     #[arg(long)]
     pub no_verify: bool,
 }
@@ -47,15 +47,15 @@ pub struct FileArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Input")]
 pub struct PartArgs {
-    /// Instrument of all files, such as binance:spot:BTCUSDT [default: taken from their names]
+    /// Instrument of all files, such as binance:spot:BTCUSDT [default: from the file names]
     #[arg(long, value_name = "ID", env = "BARFLOW_INSTRUMENT")]
     pub instrument: Option<String>,
 
-    /// Take trades from this time on (2024-03-01, 2024-03-01T12:00:00Z, ns)
+    /// Use trades from this time on (2024-03-01, 2024-03-01T12:00:00Z, or ns)
     #[arg(long, value_name = "TIME", env = "BARFLOW_FROM")]
     pub from: Option<String>,
 
-    /// Take trades before this time
+    /// Use trades before this time
     #[arg(long, value_name = "TIME", env = "BARFLOW_TO")]
     pub to: Option<String>,
 }
@@ -64,12 +64,12 @@ pub struct PartArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Input")]
 pub struct HistoryArgs {
-    /// Take the trades of this trade store instead of files (`barflow convert`), selected by
-    /// --instrument, --from and --to
+    /// Read this trade store (`barflow convert`) in place of files; select with --instrument,
+    /// --from and --to
     #[arg(long, value_name = "DIR", env = "BARFLOW_STORE", value_hint = ValueHint::DirPath)]
     pub store: Option<String>,
 
-    /// Kind of the store's trades, where it has both: trades or aggTrades
+    /// Kind of trades, if the store has both: trades or aggTrades
     #[arg(long, value_name = "KIND")]
     pub kind: Option<String>,
 
@@ -86,7 +86,7 @@ pub struct HistoryArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Input")]
 pub struct RecordingArgs {
-    /// Files are recordings of this protocol (binance-spot, coinbase, kraken, …), made by `barflow
+    /// The files are recordings of this protocol (binance-spot, coinbase, kraken, …) by `barflow
     /// record`, cryptofeed or hftbacktest
     #[arg(long, value_name = "NAME", env = "BARFLOW_PROTOCOL")]
     pub protocol: Option<String>,
@@ -109,7 +109,7 @@ pub struct BarArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Tuning")]
 pub struct ReadingArgs {
-    /// Trades that may wait for a missing id [default: 1024]
+    /// How many trades may wait for a missing id [default: 1024]
     #[arg(long, value_name = "N", env = "BARFLOW_REORDER_WINDOW", hide_short_help = true)]
     pub reorder_window: Option<String>,
 

@@ -15,7 +15,7 @@ pub struct ThreadArgs {
     #[arg(long, value_name = "N", env = "BARFLOW_WORKERS")]
     pub workers: Option<String>,
 
-    /// Threads that share the history of one instrument; the bars are those of one pass, to the bit
+    /// Threads per instrument history; the bars equal those of one pass, bit for bit
     /// [default: 1]
     #[arg(long, value_name = "N", env = "BARFLOW_PARALLEL")]
     pub parallel: Option<String>,
@@ -25,15 +25,15 @@ pub struct ThreadArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Threads and processes")]
 pub struct ClusterArgs {
-    /// Be one of several processes that share the instruments: file with host:port of each
+    /// Run as one of several processes that share the instruments: file with one host:port per line
     #[arg(long, value_name = "FILE", env = "BARFLOW_HOSTS", value_hint = ValueHint::FilePath)]
     pub hosts: Option<String>,
 
-    /// Which of them this is, counted from 0
+    /// Number of this process in --hosts, from 0
     #[arg(long, value_name = "K", env = "BARFLOW_PROCESS")]
     pub process: Option<String>,
 
-    /// How long to wait for the others at the start [default: 1m]
+    /// How long to wait for the other processes at the start [default: 1m]
     #[arg(long, value_name = "TIME", env = "BARFLOW_MESH_PATIENCE", hide_short_help = true)]
     pub mesh_patience: Option<String>,
 }
@@ -42,7 +42,7 @@ pub struct ClusterArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Corrections and revisions")]
 pub struct CorrectionArgs {
-    /// Correct the history: add, remove or replace trades by their ids (CSV, docs/revisions.md)
+    /// Apply corrections: add, remove or replace trades by id (CSV, docs/revisions.md)
     #[arg(long, value_name = "FILE", env = "BARFLOW_CORRECTIONS", value_hint = ValueHint::FilePath)]
     pub corrections: Option<String>,
 
@@ -55,8 +55,8 @@ pub struct CorrectionArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Corrections and revisions")]
 pub struct RevisionArgs {
-    /// Retain so much of the past for corrections and late trades: a time, a number of trades per
-    /// instrument, or both (1h,500000) [default: nothing, or 1000000 trades with --corrections]
+    /// History to keep for corrections and late trades: a time, a number of trades per instrument,
+    /// or both (1h,500000) [default: nothing, or 1000000 trades with --corrections]
     #[arg(long, value_name = "WINDOW", env = "BARFLOW_REVISION_WINDOW")]
     pub revision_window: Option<String>,
 }
@@ -69,11 +69,12 @@ pub struct FeedArgs {
     #[command(flatten)]
     pub config: ConfigArgs,
 
-    /// Protocol of a feed that is in no file, such as binance-spot, coinbase, kraken
+    /// Protocol of a feed without a configuration file: binance-spot, binance-um, binance-cm,
+    /// coinbase, kraken, …
     #[arg(long, value_name = "PROTOCOL", requires = "symbols", conflicts_with = "config")]
     pub venue: Option<String>,
 
-    /// Instruments of that feed, as the venue writes them
+    /// Symbols of that feed, as the venue writes them
     #[arg(long = "instrument", value_name = "SYMBOL", value_delimiter = ',', requires = "venue")]
     pub symbols: Vec<String>,
 
@@ -81,7 +82,7 @@ pub struct FeedArgs {
     #[arg(long = "channel", value_name = "CHANNEL", requires = "venue")]
     pub feed_channel: Option<String>,
 
-    /// Connect to a `barflow simulator` at this address instead of the exchanges
+    /// Connect to a `barflow simulator` at this address in place of the exchanges
     #[arg(long, value_name = "HOST:PORT")]
     pub at: Option<String>,
 }
@@ -116,11 +117,11 @@ impl FeedArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Monitoring")]
 pub struct LoggingArgs {
-    /// Stop after this time
+    /// Stop gracefully after this time
     #[arg(long = "for", value_name = "TIME")]
     pub duration: Option<String>,
 
-    /// Least level of log lines: error, warn, info, debug
+    /// Minimum log level: error, warn, info, debug
     #[arg(long, value_name = "LEVEL", env = "BARFLOW_LOG", default_value = "info")]
     pub log: tracing::Level,
 }

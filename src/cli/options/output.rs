@@ -6,7 +6,7 @@ use clap::{Args, ValueHint};
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    /// Where bars go: jsonl, parquet, kafka or none
+    /// Output: jsonl, parquet, kafka or none
     #[arg(long, value_name = "SINK", env = "BARFLOW_SINK")]
     pub sink: Option<String>,
 
@@ -19,7 +19,7 @@ pub struct OutputArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Quality")]
 pub struct ExpectationArgs {
-    /// Validate the trades against this expectation suite as they pass (TOML, docs/quality.md)
+    /// Validate the trades against this expectation suite while making bars (TOML, docs/quality.md)
     #[arg(long, value_name = "SUITE", env = "BARFLOW_QUALITY", value_hint = ValueHint::FilePath)]
     pub quality: Option<String>,
 }
@@ -28,8 +28,8 @@ pub struct ExpectationArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Quality")]
 pub struct QuarantineArgs {
-    /// Set bad rows aside in this file (JSON lines) [default: files stop at the first bad row,
-    /// feeds log it]
+    /// Write bad rows and frames to this file (JSON lines) [default: a file stops at its first bad
+    /// row, a feed logs it]
     #[arg(long, value_name = "FILE", env = "BARFLOW_QUARANTINE", value_hint = ValueHint::FilePath)]
     pub quarantine: Option<String>,
 }
@@ -51,7 +51,7 @@ pub struct TopicArgs {
     #[command(flatten)]
     pub brokers: BrokerArgs,
 
-    /// Kafka topic; {spec} {instrument} {venue} {market} {symbol} are filled in
+    /// Kafka topic; placeholders {spec} {instrument} {venue} {market} {symbol}
     /// [default: bars.{spec}]
     #[arg(long, value_name = "TOPIC", env = "BARFLOW_TOPIC")]
     pub topic: Option<String>,
@@ -73,7 +73,7 @@ pub struct KafkaArgs {
     #[arg(long)]
     pub create_topics: bool,
 
-    /// Also keep the current bars, by key, in a compacted topic beside each topic: TOPIC.current
+    /// Also write the current bars, by key, to a compacted topic TOPIC.current beside each topic
     #[arg(long)]
     pub current: bool,
 }
@@ -87,8 +87,8 @@ pub struct RecoveryArgs {
     #[arg(long, value_name = "HOW", env = "BARFLOW_DELIVERY")]
     pub delivery: Option<String>,
 
-    /// Name under which a restart finds its checkpoint [default: live; of a replay, made from its
-    /// instruments and topic]
+    /// Job name; a restart under the same name resumes [default: live; for a replay, derived from
+    /// its instruments and topic]
     #[arg(long, value_name = "NAME", env = "BARFLOW_JOB")]
     pub job: Option<String>,
 
@@ -96,7 +96,7 @@ pub struct RecoveryArgs {
     #[arg(long, value_name = "TIME", env = "BARFLOW_COMMIT_INTERVAL")]
     pub commit_interval: Option<String>,
 
-    /// Delete the job's checkpoint and begin again
+    /// Delete the job's checkpoint and start from the beginning
     #[arg(long)]
     pub reset_state: bool,
 }

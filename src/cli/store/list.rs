@@ -15,7 +15,7 @@ pub struct ListArgs {
     #[command(flatten)]
     place: Place,
 
-    /// A line of JSON per instrument and kind
+    /// Print a line of JSON per instrument and kind
     #[arg(long)]
     json: bool,
 }

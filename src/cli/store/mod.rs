@@ -22,7 +22,7 @@ Examples:
   # read everything back, for audits
   barflow store verify --store history
 
-  # archives that were converted are not needed any more
+  # remove archives that were converted
   barflow store prune --store history --archives --yes";
 
 /// `barflow store`.
@@ -35,13 +35,13 @@ pub struct StoreArgs {
 
 #[derive(Debug, Subcommand)]
 enum StoreCommand {
-    /// List what a store holds, per instrument
+    /// List the contents of a store per instrument
     Ls(list::ListArgs),
     /// List the metadata of files
     Info(list::InfoArgs),
-    /// Read everything back and compare it with what was recorded
+    /// Read everything back and compare it with the recorded digests
     Verify(verify::VerifyArgs),
-    /// Remove what is not needed any more
+    /// Remove converted archives or old days
     Prune(prune::PruneArgs),
 }
 

@@ -16,7 +16,7 @@ use super::selection::{Place, bytes};
 
 const EXAMPLES: &str = "\
 Examples:
-  barflow store prune --store history --archives          # says what it would remove
+  barflow store prune --store history --archives          # lists what it would remove
   barflow store prune --store history --archives --yes
   barflow store prune --store history --before 2022-01-01 --instrument binance:spot:BTCUSDT --yes";
 
@@ -27,15 +27,15 @@ pub struct PruneArgs {
     #[command(flatten)]
     place: Place,
 
-    /// Archives whose trades are in the store
+    /// Remove archives whose trades are in the store
     #[arg(long)]
     archives: bool,
 
-    /// Trades of days before this one (files that also hold later days stay)
+    /// Remove days before this one (files that also contain later days stay)
     #[arg(long, value_name = "DATE")]
     before: Option<Date>,
 
-    /// Do it; without this, only say what would be removed
+    /// Remove the files; without this option, only list them
     #[arg(long)]
     yes: bool,
 }
@@ -46,7 +46,7 @@ pub struct PruneArgs {
 /// Wrong usage or no store (2), outside world (3).
 pub fn run(args: &PruneArgs) -> Result<Outcome, Failure> {
     if !args.archives && args.before.is_none() {
-        let error = anyhow::anyhow!("say what to remove: --archives, --before DATE, or both");
+        let error = anyhow::anyhow!("--archives, --before DATE, or both are required");
         return Err(Failure::usage(error));
     }
     let writing = args.yes.then(|| Writing::begin(&args.place.store)).transpose();
@@ -78,7 +78,7 @@ pub fn run(args: &PruneArgs) -> Result<Outcome, Failure> {
     let (count, size) = (goes.len(), bytes(total));
     match args.yes {
         true => eprintln!("{count} files ({size}) removed"),
-        false => eprintln!("{count} files ({size}) would be removed; --yes does it"),
+        false => eprintln!("{count} files ({size}) would be removed; add --yes to remove them"),
     }
     Ok(Outcome::Done)
 }

@@ -23,7 +23,7 @@ pub struct VerifyArgs {
     #[command(flatten)]
     place: Place,
 
-    /// Files that are read at the same time [default: one per core]
+    /// Files to read in parallel [default: one per core]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
 }
@@ -97,12 +97,13 @@ fn archives(args: &VerifyArgs) -> Result<Vec<PathBuf>, Failure> {
 fn remark(series: &Series) {
     let instrument = &series.feed.instrument;
     for days in series.missing() {
-        eprintln!("{instrument}: the store lacks {}", range(&days));
+        eprintln!("{instrument}: the store has no {}", range(&days));
     }
     for file in &series.covered {
         let path = file.path.display();
         eprintln!(
-            "{instrument}: {path} is not used, a longer file covers its days (`barflow compact` removes it)"
+            "{instrument}: {path} is not used because a longer file covers its days (`barflow \
+             compact` removes it)"
         );
     }
 }

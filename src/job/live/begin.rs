@@ -44,7 +44,7 @@ pub fn from_history(
         // A job that stopped within its history resumes there; one that stopped later, after it.
         let resume = positions.get(&instrument).map(|position| place(&history, position));
         if resume == Some(None) {
-            tracing::info!(%instrument, "history is passed over: the job has gone beyond it");
+            tracing::info!(%instrument, "history skipped: the job's position is after it");
             continue;
         }
         let options = ReadOptions { resume: resume.flatten(), ..ReadOptions::new(8192) };

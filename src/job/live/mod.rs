@@ -81,7 +81,9 @@ impl LiveJob {
         let cluster_job = settings.job();
         settings.keep(workers.share());
         if settings.feeds.is_empty() {
-            tracing::info!("no instrument belongs to this process; it stays for the others");
+            tracing::info!(
+                "no instrument is assigned to this process; it keeps running for the others"
+            );
         }
         let quality = settings.quality.clone();
         // Feeds report their own outages; what lies before the first trade was not ours.

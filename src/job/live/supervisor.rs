@@ -175,7 +175,7 @@ impl Supervisor {
                 fresh
             }
             Err(problems) => {
-                tracing::error!("the configuration is not taken: {problems}");
+                tracing::error!("the new configuration was rejected: {problems}");
                 return Ok(());
             }
         };

@@ -81,7 +81,7 @@ fn other_trades(before: &Feed, now: &Feed) -> ReplayError {
         format!("{} {aggressor} aggressor, ids {}", feed.input.as_str(), feed.ids.as_str())
     };
     ReplayError::Resume(format!(
-        "{} was made of {}, these files hold {}",
+        "{} was made from {}, these files contain {}",
         now.instrument,
         words(before),
         words(now)
@@ -93,8 +93,8 @@ fn other_trades(before: &Feed, now: &Feed) -> ReplayError {
 fn go_on(plan: &InstrumentPlan, position: &Position) -> Result<Option<Position>, ReplayError> {
     match place(plan, position) {
         None if plan.feed.ids == IdKind::Ordinal => Err(ReplayError::Resume(format!(
-            "the checkpoint of {} is in \"{}\", which is not among the files; its trades have no ids to \
-             resume by",
+            "{} stopped in \"{}\", which is not among the files; its trades have no ids to resume \
+             by",
             plan.feed.instrument, position.source
         ))),
         found => Ok(found),
