@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use barflow_operators::dataflow::ledger::FactKind;
+use barflow_operators::gap::Gap;
 use barflow_operators::instrument::InstrumentId;
-use barflow_operators::sequence::Gap;
 
 use crate::graph::quality::QualityDays;
 use crate::graph::revised::Totals;
