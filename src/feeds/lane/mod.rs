@@ -83,6 +83,8 @@ pub struct Lane {
     ids: Ids,
     /// Which ids are settled, and what waits for a missing one.
     order: IdOrder<Print>,
+    /// The first id of what was given up since the last trade: no trade shows yet that it is missing.
+    unshown: Option<u64>,
     last_time: i64,
     room: usize,
     names: Names,
@@ -91,7 +93,8 @@ pub struct Lane {
 impl Lane {
     /// An order that begins with the first print, in which at most `room` prints wait.
     pub fn new(ids: Ids, room: usize) -> Self {
-        Self { ids, order: IdOrder::default(), last_time: 0, room, names: Names::default() }
+        let (order, names) = (IdOrder::default(), Names::default());
+        Self { ids, order, unshown: None, last_time: 0, room, names }
     }
 
     /// Goes on after a trade that was applied before.
@@ -166,8 +169,7 @@ impl Lane {
             return Some(GivenUp { gap: None, after: missing.after, before });
         }
         let gap = self.order.give_up();
-        out.order.gaps.extend(gap);
-        out.order.through = self.order.last();
+        self.unshown = self.unshown.or(gap.map(|gap| gap.first_missing));
         self.release_waiting(out);
         Some(GivenUp { gap, after: missing.after, before: missing.before })
     }
@@ -236,13 +238,40 @@ impl Lane {
         let ids = Gap { first_missing, last_missing: print.trade.trade_id };
         // Once: the graph puts it in its place or sets it aside, a repeat of it is a repeat.
         self.order.came_late(ids);
-        match print.standing {
-            Standing::Trade => {
+        let unshown = self.unshown.filter(|from| ids.last_missing >= *from);
+        match (print.standing, unshown) {
+            (Standing::Trade, None) => {
                 out.order.late.push(out.trades.len() as u32);
                 out.trades.push(&print.trade);
             }
-            Standing::Excluded(_) => out.never.push(ids),
+            (Standing::Excluded(_), None) => out.never.push(ids),
+            // The graph has not learned of the gap, so nothing is late for it.
+            (Standing::Trade, Some(_)) => {
+                self.show_gaps(first_missing, out);
+                out.trades.push(&print.trade);
+                out.order.through = self.through();
+            }
+            (Standing::Excluded(_), Some(from)) => {
+                let mut starts = self.order.given_up().map(|gap| gap.first_missing);
+                self.unshown = starts.find(|first| *first >= from);
+                out.order.through = self.through();
+            }
         }
+    }
+
+    /// Lets the graph learn of the gaps before a trade. Until a trade shows them, a job that restarts
+    /// asks for them again.
+    fn show_gaps(&mut self, trade: u64, out: &mut Released) {
+        let Some(from) = self.unshown else { return };
+        let unshown = self.order.given_up().filter(|gap| gap.first_missing >= from);
+        out.order.gaps.extend(unshown.filter(|gap| gap.last_missing < trade));
+        let mut starts = self.order.given_up().map(|gap| gap.first_missing);
+        self.unshown = starts.find(|first| *first > trade);
+    }
+
+    /// The last id of which the graph need not hear any more.
+    fn through(&self) -> Option<u64> {
+        self.unshown.map_or(self.order.last(), |from| from.checked_sub(1))
     }
 
     /// What of this is still given up as missing.
@@ -273,9 +302,10 @@ impl Lane {
     /// Lets a print go on that is settled; one that is not a trade only counts as come.
     fn release(&mut self, print: &Print, out: &mut Released) {
         if print.standing == Standing::Trade {
+            self.show_gaps(print.trade.trade_id, out);
             out.trades.push(&print.trade);
         }
-        out.order.through = Some(print.trade.trade_id);
+        out.order.through = self.through();
         if print.trade.event_time > 0 {
             self.last_time = print.trade.event_time;
         }
