@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use barflow_operators::instrument::InstrumentId;
-use barflow_operators::sequence::Gap;
 
 use super::notes::notes;
 use crate::graph::quality::QualityDays;

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use barflow_operators::batch::IdKind;
+use barflow_operators::gap::Gap;
 use barflow_operators::instrument::InstrumentId;
-use barflow_operators::sequence::Gap;
 
 use super::{Hub, Slot};
 use crate::feeds::lane::{GivenUp, Lane, Taken};

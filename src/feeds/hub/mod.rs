@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use barflow_operators::batch::{Feed, TradeBatch};
 use barflow_operators::instrument::InstrumentId;
-use barflow_operators::intake::{Intake, LiveNotes};
+use barflow_operators::intake::Intake;
 use barflow_operators::pool::BatchPool;
 use barflow_operators::position::Position;
 use barflow_operators::revision::Correction;
+use barflow_operators::sequence::FeedOrder;
 use barflow_operators::spec::BarSpec;
 
 use crate::feeds::counters::Counters;
@@ -288,10 +289,8 @@ impl Hub {
             trade_id: slot.lane.last().map_or(0, |(id, _)| id),
         };
         let mut intake = Intake::new(trades, Vec::new(), position.clone(), position);
-        intake.live = Some(LiveNotes {
-            received: std::mem::take(&mut slot.received),
-            voids: std::mem::take(&mut slot.released.voids),
-        });
+        let received = std::mem::take(&mut slot.received);
+        intake.order = Some(FeedOrder { received, ..std::mem::take(&mut slot.released.order) });
         intake.specs = slot.specs.take();
         let never = slot.released.never.drain(..);
         intake.corrections = never.map(Correction::never).collect();
