@@ -13,10 +13,10 @@ use self::supervisor::{Book, Feeds, Reports, Supervisor};
 use super::corrections::on_revision;
 use super::error::JobError;
 use super::observer::Observer;
-use super::rejects;
 use super::report::{JobReport, Records};
 use super::sink::SinkRequest;
 use super::start::{Start, Started};
+use super::{cluster, rejects};
 use crate::checkpoints::settings::{JobSettings, SettingsChanges};
 use crate::config::bars::BarBook;
 use crate::config::live::LiveSettings;
@@ -77,9 +77,9 @@ impl LiveJob {
     pub fn run(self, stop: &Stop, observer: &dyn Observer) -> Result<JobReport, JobError> {
         let Self { mut settings, reload } = self;
         let began = Instant::now();
-        let workers = settings.mesh.workers(settings.workers);
-        let cluster_job = settings.job();
-        settings.keep(workers.share());
+        let workers = cluster::workers(&settings.mesh, settings.workers);
+        let cluster_job = cluster::of_live(&settings);
+        cluster::keep(&mut settings, workers.share());
         if settings.feeds.is_empty() {
             tracing::info!(
                 "no instrument is assigned to this process; it keeps running for the others"

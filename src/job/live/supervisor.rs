@@ -10,6 +10,7 @@ use barflow_operators::instrument::InstrumentId;
 use barflow_operators::position::Position;
 use tokio::sync::mpsc;
 
+use super::super::cluster;
 use super::begin;
 use super::reload::{self, Reload};
 use crate::config::bars::BarBook;
@@ -171,7 +172,7 @@ impl Supervisor {
     ) -> Result<(), Cause> {
         let fresh = match read() {
             Ok(mut fresh) => {
-                fresh.keep(outlets.share);
+                cluster::keep(&mut fresh, outlets.share);
                 fresh
             }
             Err(problems) => {
