@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use barflow_operators::batch::{Feed, IdKind, InputKind, TradeBatch};
-use barflow_operators::sequence::Gap;
 use barflow_operators::trade::{Aggressor, Trade};
 
 use super::*;
@@ -206,9 +205,9 @@ fn what_is_deferred_is_reported_when_the_feed_ends() {
     tracked.tick(0.0);
     tracked.tick(0.2);
     tracked.answer(Question::Deferred { first: 2 }, Some(&[3]), 0.3);
-    let ids: Vec<Option<Gap>> = tracked.tracker.end().iter().map(|gap| gap.gap.gap).collect();
-    let one = |id| Some(Gap { first_missing: id, last_missing: id });
-    assert_eq!(ids, [one(2), one(4)]);
+    let gaps = tracked.tracker.end().into_iter().filter_map(|reported| reported.gap.gap);
+    let ids: Vec<(u64, u64)> = gaps.map(|gap| (gap.first_missing, gap.last_missing)).collect();
+    assert_eq!(ids, [(2, 2), (4, 4)]);
     assert_eq!(tracked.tracker.end(), []);
 }
 
