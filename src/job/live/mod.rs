@@ -29,7 +29,9 @@ use crate::recording::recorder::{self, Recorder, Recording};
 use crate::sinks::gaps::GapLedger;
 use crate::stop::Stop;
 
+mod api_key;
 pub mod begin;
+mod gaps;
 pub mod reload;
 pub mod supervisor;
 
@@ -144,7 +146,8 @@ impl Shared {
         let outlets = {
             let (pool, on_reject) = (self.pool.clone(), Arc::clone(&options.on_reject));
             let (share, stop) = (workers.share(), stop.clone());
-            move |inlets| Outlets { inlets, share, pool, stop, on_reject, gaps }
+            let on_gap = gaps::to_ledger(gaps);
+            move |inlets| Outlets { inlets, share, pool, stop, on_reject, on_gap }
         };
         let supervisor = Supervisor {
             feeds: Feeds {

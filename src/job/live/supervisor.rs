@@ -11,8 +11,8 @@ use barflow_operators::position::Position;
 use tokio::sync::mpsc;
 
 use super::super::cluster;
-use super::begin;
 use super::reload::{self, Reload};
+use super::{api_key, begin};
 use crate::config::bars::BarBook;
 use crate::config::live::LiveSettings;
 use crate::feeds::hub::Outlets;
@@ -145,9 +145,11 @@ impl Supervisor {
         let outlets = outlets.clone();
         let (latency, recorder) = (feeds.latency.clone(), feeds.recorder.clone());
         let shared = Arc::new(plan.clone());
-        let thread = thread::Builder::new()
-            .name(format!("feed {}", plan.name))
-            .spawn(move || session::run(shared, outlets, &latency, &report, recorder, received))?;
+        let thread =
+            thread::Builder::new().name(format!("feed {}", plan.name)).spawn(move || {
+                let api_key = api_key::resolve(&shared)?;
+                session::run(shared, api_key, outlets, &latency, &report, recorder, received)
+            })?;
         Ok(Running { plan, changes, thread })
     }
 
