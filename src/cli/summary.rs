@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use barflow_operators::gap::Gap;
 use barflow_operators::instrument::InstrumentId;
 
 use super::notes::notes;
