@@ -102,14 +102,9 @@ pub const KINDS: &[KindHelp] = &[
         closes: "closes when the buys or the sells of a bar reach a threshold",
         keys: &[
             MEASURE,
-            key("threshold", "product, wald or fixed", "product"),
+            key("threshold", "product or fixed", "product"),
             TARGET,
             ALPHA,
-            key(
-                "memory",
-                "how far back the variance looks, with wald: 1/(1-memory) trades",
-                "0.99",
-            ),
             WARMUP,
             ROUND,
             ALPHA_T,
@@ -128,6 +123,7 @@ pub const KINDS: &[KindHelp] = &[
         ],
         examples: &[
             "runs=runs,measure=dollar,target=1000,alpha=0.001",
+            "moving=runs,alpha_t=0.1,min=100,max=10000",
             "fixed=runs,threshold=fixed,size=100000",
         ],
     },
@@ -160,10 +156,10 @@ pub const KINDS: &[KindHelp] = &[
             key("init_ticks", "expected trades of the first bar", REQUIRED),
             key("alpha_ticks", "weight of a bar in the expected length", REQUIRED),
             key("alpha_imbalance", "weight of a bar in the expected imbalance", REQUIRED),
-            key("time_reset", "the time after which its expectations start over", REQUIRED),
+            key("time_reset", "hours; a longer bar starts everything over", REQUIRED),
         ],
         examples: &[
-            "old=predecessor-head,init_ticks=1000,alpha_ticks=0.1,alpha_imbalance=0.1,time_reset=60",
+            "old=predecessor-head,init_ticks=1000,alpha_ticks=0.1,alpha_imbalance=0.1,time_reset=1",
         ],
     },
     KindHelp {

@@ -331,7 +331,7 @@ fn a_process_without_instruments_is_a_member_and_holds_nobody_up() {
     signal(&running[0].child, "TERM");
     let ends: Vec<End> = running.into_iter().map(Process::end).collect();
     assert!(ends.iter().all(|end| end.code == Some(0)), "{}", ends[0].said);
-    let idle = "no instrument falls to this process";
+    let idle = "no instrument is assigned to this process";
     assert_eq!(ends.iter().filter(|end| end.said.contains(idle)).count(), 2);
     assert_eq!(ends.iter().filter(|end| end.bars.len() >= 900).count(), 1);
     assert_eq!(ends.iter().filter(|end| end.bars.is_empty()).count(), 2);

@@ -114,7 +114,7 @@ fn what_is_published_comes_once() {
     let bytes = fs::metadata(&archives[0]).unwrap().len();
     let key = "data/spot/daily/trades/BTCUSDT/BTCUSDT-trades-2024-03-01.zip";
     assert_eq!(listed.lines().next().unwrap(), format!("{bytes}\tfetch\t{key}"));
-    assert!(said.contains("3 files") && said.contains("0 (0 B) are here"), "{said}");
+    assert!(said.contains("3 files") && said.contains("0 (0 B) already present"), "{said}");
     assert!(!store.exists(), "a dry run leaves nothing");
 
     let (named, said) = expect(0, &mut fetch(&server, &store, &[]));
@@ -131,10 +131,10 @@ fn what_is_published_comes_once() {
     // Again: nothing comes. Also when the manifest was lost, and is found out anew.
     let before = archives_asked(&server);
     let (_, said) = expect(0, &mut fetch(&server, &store, &[]));
-    assert!(said.contains("0 files") && said.contains("3 were here"), "{said}");
+    assert!(said.contains("0 files") && said.contains("3 already present"), "{said}");
     fs::remove_file(store.join("manifest.jsonl")).unwrap();
     let (_, said) = expect(0, &mut fetch(&server, &store, &[]));
-    assert!(said.contains("0 files") && said.contains("3 were here"), "{said}");
+    assert!(said.contains("0 files") && said.contains("3 already present"), "{said}");
     assert_eq!(archives_asked(&server), before);
     assert_eq!(manifest(&store), entries);
 

@@ -57,7 +57,7 @@ fn what_stands_after_corrections_is_a_fresh_run_on_the_corrected_files() {
             let out = path("mended.jsonl").display().to_string();
             let text = corrected(&mangled, &out, &["--batch-rows", batch]);
             let applied = format!(
-                "corrections: {} applied, 0 already so, 0 refused",
+                "corrections: {} applied, 0 without effect, 0 refused",
                 grouped(mangled.count as u64)
             );
             assert!(text.contains(&applied), "{text}");
@@ -187,7 +187,7 @@ fn a_row_that_comes_too_late_is_set_in_its_place_where_the_past_is_retained() {
     let out = mended.display().to_string();
     let output = replay(&path, &["--revision-window", "1h,20000", "--out", &out]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    assert!(said(&output).contains("corrections: 1 applied, 2 already so, 0 refused"));
+    assert!(said(&output).contains("corrections: 1 applied, 2 without effect, 0 refused"));
     assert!(said(&output).contains("gaps 0 (0 ids missing)"), "{}", said(&output));
     same(&fresh, &mended);
     // Beyond what is retained: on the ledger, and nothing else changes.
@@ -206,7 +206,7 @@ fn a_row_that_comes_too_late_is_set_in_its_place_where_the_past_is_retained() {
         ],
     );
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-    assert!(said(&output).contains("corrections: 0 applied, 0 already so, 3 refused"));
+    assert!(said(&output).contains("corrections: 0 applied, 0 without effect, 3 refused"));
     let ledger = fs::read_to_string(&set_aside).unwrap();
     assert!(
         ledger.contains("its place lies before the trades that are still retained"),

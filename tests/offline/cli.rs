@@ -171,7 +171,7 @@ fn a_source_without_aggressor_says_that_the_tick_rule_steps_in() {
     let path = folder.path().join("BCHEUR.csv");
     fs::write(&path, "1672531436,90.5,1.1\n1672531471,90.4,1.0\n1672531472,90.4,1.0\n").unwrap();
     let output = run(&["replay", text(&path), "--bar", "t=tick,size=3"]);
-    assert!(stderr(&output).contains("falls back to the tick rule for t"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("uses the tick rule for t"), "{}", stderr(&output));
     let bar: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert_eq!((&bar["buy_ticks"], &bar["instrument"]), (&1.into(), &"kraken:spot:BCHEUR".into()));
 }

@@ -198,7 +198,7 @@ fn our_parquet_is_cut_within_files() {
     let run = check(folder.path(), std::slice::from_ref(&store), &QUICK);
     let chunks = run.notes.iter().find(|note| note.contains("chunks")).unwrap();
     assert!(!chunks.contains(" 1 chunks") && !chunks.contains("read again"), "{chunks}");
-    let joined = run.notes.iter().filter(|note| note.contains("joined"));
+    let joined = run.notes.iter().filter(|note| note.contains("chunks converged"));
     assert_eq!(joined.count(), 2, "{:?}", run.notes);
     // Rows per batch that row groups are no multiple of.
     check(

@@ -73,7 +73,7 @@ fn a_store_gives_the_bars_of_its_archives() {
     let before = trades(&store);
     assert_eq!(before.len(), 3);
     let (_, told) = expect(0, &["convert", "--store", at], &archives);
-    assert!(told.contains("0 of 3") && told.contains("3 were already"), "{told}");
+    assert!(told.contains("0 of 3") && told.contains("3 already converted"), "{told}");
     expect(0, &["convert", "--store", at, "--again"], &archives);
     assert!(trades(&store) == before, "the same archives make the same bytes");
 
@@ -187,7 +187,7 @@ fn days_become_months_and_give_the_same_bars() {
     expect(0, &["store", "verify", "--store", at], &[]);
     // What was merged is not converted again, and nothing is merged twice.
     let (_, told) = expect(0, &["convert", "--store", at], &archives);
-    assert!(told.contains("33 were already"), "{told}");
+    assert!(told.contains("33 already converted"), "{told}");
     let (made, _) = expect(0, &["compact", "--store", at], &[]);
     assert_eq!(made, "");
 
@@ -344,7 +344,7 @@ fn repeated_and_disordered_rows_are_put_right_and_counted() {
     rows.insert(2000, rows[1990].clone());
     let spoiled = archives::write(folder.path(), "BTCUSDT-trades-2024-03-01", &rows);
     let (_, told) = expect(0, &["convert", "--store", at], &[spoiled]);
-    assert!(told.contains("1 repeated trades left out"), "{told}");
+    assert!(told.contains("1 duplicate trades dropped"), "{told}");
     let (info, _) = expect(0, &["store", "info", "--store", at], &[]);
     let facts: serde_json::Value = serde_json::from_str(&info).unwrap();
     assert_eq!((&facts["rows"], &facts["source_rows"]), (&4000.into(), &4001.into()));

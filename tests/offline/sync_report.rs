@@ -107,7 +107,7 @@ fn a_replay_that_begins_late_says_what_that_means() {
         .output()
         .unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains("dib: began at --from; expected to be the bars"), "{told}");
-    assert!(told.contains("compat: began at --from, and depends on it"), "{told}");
+    assert!(told.contains("dib: started at --from; expected to equal the bars"), "{told}");
+    assert!(told.contains("compat: started at --from and does not converge"), "{told}");
     assert!(told.contains("barflow sync-report"), "{told}");
 }
