@@ -21,6 +21,7 @@ use crate::support::live::{Venue, barflow};
 use crate::support::live_job::LiveJob;
 use crate::support::once::{ByKey, Toll, by_key, count};
 use barflow::compare::source::read as read_bars;
+use barflow::sinks::kafka::KafkaSettings;
 
 /// The steps of a transaction, in order.
 const TRANSACTION: [&str; 7] = [
@@ -165,7 +166,7 @@ fn files_case(sink: &str, seed: u64) {
 fn in_files(out: &Path) -> ByKey {
     let mut bars = ByKey::new();
     if out.exists() {
-        for row in read_bars(out.to_str().unwrap()).unwrap() {
+        for row in read_bars(out.to_str().unwrap(), &KafkaSettings::default()).unwrap() {
             bars.entry(row.key()).or_default().push(format!("{row:?}"));
         }
     }
