@@ -15,7 +15,7 @@ use rdkafka::consumer::Consumer;
 use serde_json::Value;
 
 use super::cell::{Cell, Row};
-use crate::sinks::SinkError;
+use crate::graph::sink::SinkError;
 use crate::sinks::encode::avro;
 use crate::sinks::kafka::KafkaSettings;
 use crate::sinks::kafka::topic_reader::{ReadError, consumer, read_to_end};
