@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use barflow_operators::pool::Pool;
 use flate2::bufread::DeflateDecoder;
 use flate2::read::MultiGzDecoder;
 use zip::result::ZipError;
@@ -53,23 +54,26 @@ pub struct Block {
 }
 
 /// Buffers to be used again: a fresh one costs a page fault every 4 KiB.
-#[derive(Clone, Debug, Default)]
-pub struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
+#[derive(Clone, Debug)]
+pub struct Buffers(Pool<Vec<u8>>);
+
+impl Default for Buffers {
+    fn default() -> Self {
+        Self(Pool::new(8))
+    }
+}
 
 impl Buffers {
     const LENGTH: usize = MARGIN + BLOCK + 2 * MARGIN;
 
     fn take(&self) -> Vec<u8> {
-        // A poisoned lock only means that another thread panicked; the stock is whole.
-        let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        spare.unwrap_or_else(|| vec![0; Self::LENGTH])
+        self.0.take().unwrap_or_else(|| vec![0; Self::LENGTH])
     }
 
     /// Takes a buffer back.
     pub fn give_back(&self, buffer: Vec<u8>) {
-        let mut stock = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if stock.len() < 8 && buffer.len() == Self::LENGTH {
-            stock.push(buffer);
+        if buffer.len() == Self::LENGTH {
+            self.0.give_back(buffer);
         }
     }
 }

@@ -15,7 +15,6 @@ use crate::checkpoints::local::LocalCheckpoint;
 use crate::checkpoints::saved::{Entries, Saved};
 use crate::config::kafka::KafkaOptions;
 use crate::config::problem::Problems;
-use crate::config::replay::over;
 use crate::graph::sink::SinkError;
 use crate::job::JobError;
 use crate::sinks::journal::checkpoint_beside;
@@ -140,11 +139,9 @@ impl Place {
     }
 
     fn kafka(&self, matches: &ArgMatches) -> Result<KafkaSettings, Failure> {
-        let mut file = self.config.read()?;
         let mut problems = Problems::default();
-        let kafka = over(file.take("kafka"), options::typed(matches).kafka);
-        let properties = file.take("kafka.properties");
-        let options = KafkaOptions::understand(kafka, properties, &mut problems);
+        let typed = options::typed(matches).kafka;
+        let options = KafkaOptions::of_file(self.config.read()?, typed, &mut problems);
         options.check(&mut problems);
         let options = problems.or(options)?;
         Ok(options.settings())

@@ -3,13 +3,19 @@
 use clap::Args;
 
 use super::failure::{Failure, Outcome};
+use super::options::ConfigArgs;
 use crate::compare::difference::{Rules, compare};
 use crate::compare::source::{SourceError, read};
+use crate::config::kafka::KafkaOptions;
+use crate::config::problem::Problems;
+use crate::config::section::Section;
 
 const EXAMPLES: &str = "\
 Examples:
   barflow diff live.jsonl replay.jsonl
   barflow diff bars/ kafka://localhost:9092/bars.dib
+  # a broker that wants TLS or a password, reached as the sink reaches it
+  barflow diff --config barflow.toml bars/ kafka://broker:9093/bars.dib
   # a live run that started in the middle against the whole history
   barflow diff --synchronise live.jsonl replay.jsonl
 
@@ -27,6 +33,10 @@ pub struct DiffArgs {
     #[arg(value_name = "B")]
     pub b: String,
 
+    /// Which configuration file; only its section about Kafka is read.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+
     /// Compare from the first bar on that closes on the same trade in the same state
     #[arg(long)]
     pub synchronise: bool,
@@ -37,9 +47,12 @@ pub struct DiffArgs {
 /// # Errors
 /// When an output cannot be read (3) or is not bars (2).
 pub fn run(args: &DiffArgs) -> Result<Outcome, Failure> {
+    let mut problems = Problems::default();
+    let kafka = KafkaOptions::of_file(args.config.read()?, Section::default(), &mut problems);
+    let kafka = problems.or(kafka)?.settings();
     let read = |source: &str| {
-        read(source).map_err(|error| match error {
-            SourceError::NotABar { .. } => Failure::usage(error),
+        read(source, &kafka).map_err(|error| match error {
+            SourceError::NotABar { .. } | SourceError::Settings(_) => Failure::usage(error),
             _ => Failure::outside(error),
         })
     };

@@ -114,7 +114,8 @@ pub fn run(args: &VerifyArgs, matches: &ArgMatches) -> Result<Outcome, Failure> 
         Some(path) => {
             let mut found = Series::new();
             let path = path.display().to_string();
-            source::read_each(&path, &mut |row| note(&mut found, &row)).map_err(unreadable)?;
+            source::read_each(&path, &settings.kafka.settings(), &mut |row| note(&mut found, &row))
+                .map_err(unreadable)?;
             found
         }
         None => topics(&settings, &expected)?,
@@ -170,15 +171,14 @@ fn topics(settings: &ReplaySettings, expected: &Series) -> Result<Series, Failur
     }
     let mut found = Series::new();
     for topic in topics {
-        source::kafka(kafka.reader()?, &topic, &mut |row| note(&mut found, &row))
-            .map_err(unreadable)?;
+        source::kafka(&kafka, &topic, &mut |row| note(&mut found, &row)).map_err(unreadable)?;
     }
     Ok(found)
 }
 
 fn unreadable(error: SourceError) -> Failure {
     match error {
-        SourceError::NotABar { .. } => Failure::usage(error),
+        SourceError::NotABar { .. } | SourceError::Settings(_) => Failure::usage(error),
         _ => Failure::outside(error),
     }
 }

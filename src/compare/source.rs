@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, TimestampNanosecondType, UInt32Type, UInt64Type};
@@ -11,16 +11,14 @@ use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, TimeUnit};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rdkafka::Message;
-use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::consumer::Consumer;
 use serde_json::Value;
 
 use super::cell::{Cell, Row};
+use crate::graph::sink::SinkError;
 use crate::sinks::encode::avro;
-use crate::sinks::kafka::ends::Ends;
+use crate::sinks::kafka::KafkaSettings;
+use crate::sinks::kafka::topic_reader::{ReadError, consumer, read_to_end};
 
 /// How long Kafka may be silent.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -36,7 +34,7 @@ pub enum SourceError {
         /// What the system says.
         reason: String,
     },
-    /// A line or message that is no bar.
+    /// A line or message that is not a bar.
     #[error("{place}: not a bar: {reason}")]
     NotABar {
         /// `file:line`, `topic[partition]@offset`.
@@ -44,6 +42,9 @@ pub enum SourceError {
         /// What is wrong.
         reason: String,
     },
+    /// The settings of Kafka are wrong.
+    #[error(transparent)]
+    Settings(#[from] SinkError),
     /// Kafka does not answer or has no such topic.
     #[error("topic \"{topic}\" at \"{brokers}\" could not be read: {reason}")]
     Kafka {
@@ -57,13 +58,13 @@ pub enum SourceError {
 }
 
 /// Reads all rows of an output: `FILE.jsonl`, `FILE.parquet`, a folder of them, or
-/// `kafka://HOST:PORT/TOPIC`.
+/// `kafka://HOST:PORT/TOPIC`, reached by the other `settings` of Kafka.
 ///
 /// # Errors
-/// When it cannot be read, or holds something that is no bar.
-pub fn read(source: &str) -> Result<Vec<Row>, SourceError> {
+/// When it cannot be read, or holds something that is not a bar.
+pub fn read(source: &str, settings: &KafkaSettings) -> Result<Vec<Row>, SourceError> {
     let mut rows = Vec::new();
-    read_each(source, &mut |row| rows.push(row))?;
+    read_each(source, settings, &mut |row| rows.push(row))?;
     Ok(rows)
 }
 
@@ -71,16 +72,19 @@ pub fn read(source: &str) -> Result<Vec<Row>, SourceError> {
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_each(source: &str, each: &mut dyn FnMut(Row)) -> Result<(), SourceError> {
+pub fn read_each(
+    source: &str,
+    settings: &KafkaSettings,
+    each: &mut dyn FnMut(Row),
+) -> Result<(), SourceError> {
     if let Some(rest) = source.strip_prefix("kafka://") {
         let Some((brokers, topic)) = rest.split_once('/').filter(|(_, topic)| !topic.is_empty())
         else {
             let reason = "kafka://HOST:PORT/TOPIC is wanted".to_owned();
             return Err(SourceError::File { path: source.to_owned(), reason });
         };
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", brokers);
-        return kafka(config, topic, each);
+        let settings = KafkaSettings { brokers: brokers.to_owned(), ..settings.clone() };
+        return kafka(&settings, topic, each);
     }
     let path = Path::new(source);
     if path.is_dir() {
@@ -196,72 +200,52 @@ fn cell(column: &dyn Array, row: usize) -> Cell {
     }
 }
 
-/// Reads a topic from its beginning to where it ends now, committed messages only. `config` says
-/// how to reach Kafka.
+/// Reads a topic from its beginning to where it ends now, committed messages only. `settings` say how to
+/// reach Kafka.
 ///
 /// # Errors
-/// When it cannot be read, or holds something that is no bar.
+/// When it cannot be read, or holds something that is not a bar.
 pub fn kafka(
-    mut config: ClientConfig,
+    settings: &KafkaSettings,
     topic: &str,
     each: &mut dyn FnMut(Row),
 ) -> Result<(), SourceError> {
-    let brokers = config.get("bootstrap.servers").unwrap_or_default().to_owned();
-    let wrong = |error: &dyn std::fmt::Display| SourceError::Kafka {
-        brokers: brokers.clone(),
-        topic: topic.to_owned(),
-        reason: error.to_string(),
-    };
-    let consumer: BaseConsumer = config
-        .set("group.id", "barflow-diff")
-        .set("enable.auto.commit", "false")
-        .set("isolation.level", "read_committed")
-        .set("enable.partition.eof", "true")
-        .set("allow.auto.create.topics", "false")
-        .create()
-        .map_err(|e| wrong(&e))?;
-    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).map_err(|e| wrong(&e))?;
-    let partitions = metadata.topics().first().map(|topic| topic.partitions()).unwrap_or_default();
-    if partitions.is_empty() {
-        return Err(wrong(&"there is no such topic"));
+    let reader = consumer(settings.reader()?, "barflow-diff", "read_committed");
+    let read = reader.map_err(|error| Unread::Topic(error.into())).and_then(|reader| {
+        let range = |partition| {
+            let range = reader.fetch_watermarks(topic, partition, PATIENCE);
+            range.map_err(|error| Unread::Topic(error.into()))
+        };
+        read_to_end(&reader, topic, PATIENCE, range, |message| {
+            let value = message.payload().unwrap_or_default();
+            let row = match avro::read(value) {
+                Some(read) => read.and_then(|value| bar(&value)),
+                None => json(value),
+            };
+            each(row.map_err(|reason| {
+                let place = format!("{topic}[{}]@{}", message.partition(), message.offset());
+                Unread::Row(SourceError::NotABar { place, reason })
+            })?);
+            Ok(())
+        })
+    });
+    read.map_err(|error| match error {
+        Unread::Row(error) => error,
+        Unread::Topic(error) => SourceError::Kafka {
+            brokers: settings.brokers.clone(),
+            topic: topic.to_owned(),
+            reason: error.to_string(),
+        },
+    })
+}
+
+enum Unread {
+    Row(SourceError),
+    Topic(ReadError),
+}
+
+impl From<ReadError> for Unread {
+    fn from(error: ReadError) -> Self {
+        Self::Topic(error)
     }
-    let mut list = TopicPartitionList::new();
-    let mut ends = Ends::default();
-    for partition in partitions.iter().map(|partition| partition.id()) {
-        let known = consumer.fetch_watermarks(topic, partition, PATIENCE);
-        let (low, end) = known.map_err(|e| wrong(&e))?;
-        if ends.add(partition, low, end) {
-            list.add_partition_offset(topic, partition, Offset::Beginning)
-                .map_err(|e| wrong(&e))?;
-        }
-    }
-    consumer.assign(&list).map_err(|e| wrong(&e))?;
-    let mut heard = Instant::now();
-    while !ends.are_reached() {
-        match consumer.poll(Duration::from_millis(200)) {
-            Some(Ok(message)) => {
-                heard = Instant::now();
-                if !ends.take(message.partition(), message.offset()) {
-                    continue;
-                }
-                let place = || format!("{topic}[{}]@{}", message.partition(), message.offset());
-                let value = message.payload().unwrap_or_default();
-                let wrong = |reason| SourceError::NotABar { place: place(), reason };
-                each(match avro::read(value) {
-                    Some(read) => read.and_then(|value| bar(&value)).map_err(wrong)?,
-                    None => json(value).map_err(wrong)?,
-                });
-            }
-            Some(Err(KafkaError::PartitionEOF(partition))) => {
-                ends.reach(partition);
-            }
-            Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AllBrokersDown))) | None => {
-                if heard.elapsed() > PATIENCE {
-                    return Err(wrong(&"nothing came for too long"));
-                }
-            }
-            Some(Err(error)) => return Err(wrong(&error)),
-        }
-    }
-    Ok(())
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::file::ConfigFile;
 use super::problem::Problems;
+use super::replay::over;
 use super::section::{Section, Value};
 use crate::sinks::encode::Encoding;
 use crate::sinks::kafka::KafkaSettings;
@@ -35,6 +37,12 @@ impl fmt::Debug for KafkaOptions {
 }
 
 impl KafkaOptions {
+    /// Those of a configuration file, under those that were typed.
+    pub fn of_file(mut file: ConfigFile, typed: Section, problems: &mut Problems) -> Self {
+        let keys = over(file.take("kafka"), typed);
+        Self::understand(keys, file.take("kafka.properties"), problems)
+    }
+
     /// Understands both sections.
     pub fn understand(mut keys: Section, mut properties: Section, problems: &mut Problems) -> Self {
         let encodings = [("json", Encoding::Json), ("avro", Encoding::Avro)];

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::live::{Venue, barflow, signal};
+use crate::support::live::{Simulator, barflow, signal};
 use crate::support::members::{
     End, PATIENCE, Process, by_series, counted, free_addresses, hosts_file, read,
 };
@@ -106,9 +106,9 @@ fn any_number_of_processes_and_workers_makes_the_same_bars() {
     }
 }
 
-/// Two live processes that share the instruments of a venue.
+/// Two live processes that share the instruments of a feed.
 struct Job {
-    _venue: Venue,
+    _simulator: Simulator,
     processes: Vec<Process>,
     addresses: Vec<String>,
 }
@@ -118,7 +118,7 @@ fn live_job(folder: &Path, bar: &str) -> Job {
     let files: Vec<PathBuf> =
         SYMBOLS.iter().map(|s| days.join(format!("{s}-trades-2024-03-01.zip"))).collect();
     let files: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
-    let venue = Venue::start(&["--protocol", "binance-spot", "--rate", "2000"], &files);
+    let simulator = Simulator::start(&["--protocol", "binance-spot", "--rate", "2000"], &files);
     let addresses = free_addresses(2);
     let hosts = hosts_file(folder, &addresses);
     let processes = (0..2)
@@ -126,14 +126,21 @@ fn live_job(folder: &Path, bar: &str) -> Job {
             let mut command = barflow();
             command
                 .args(["live", "--report-every", "0", "--venue", "binance-spot"])
-                .args(["--instrument", &SYMBOLS.join(","), "--at", &venue.address, "--bar", bar])
+                .args([
+                    "--instrument",
+                    &SYMBOLS.join(","),
+                    "--at",
+                    &simulator.address,
+                    "--bar",
+                    bar,
+                ])
                 .arg("--hosts")
                 .arg(&hosts)
                 .args(["--process", &process.to_string()]);
             Process::start(command, folder, &format!("live-{process}"))
         })
         .collect();
-    Job { _venue: venue, processes, addresses }
+    Job { _simulator: simulator, processes, addresses }
 }
 
 impl Job {
@@ -169,13 +176,15 @@ fn live_processes_share_the_instruments_of_a_venue() {
     let faults = ["--faults", "drop=0.002,duplicate=0.02,disconnect=4000", "--seed", "5"];
     let mut arguments = vec!["--protocol", "binance-spot", "--speed", "max"];
     arguments.extend(faults);
-    let venue = Venue::start(&arguments, &second);
+    let simulator = Simulator::start(&arguments, &second);
     let hosts = hosts_file(folder.path(), &free_addresses(2));
     let mut running: Vec<Process> = (0..2)
         .map(|process| {
             let mut command = barflow();
             command.args(["live", "--report-every", "0", "--venue", "binance-spot"]);
-            command.args(["--instrument", &SYMBOLS.join(","), "--at", &venue.address]).args(BARS);
+            command
+                .args(["--instrument", &SYMBOLS.join(","), "--at", &simulator.address])
+                .args(BARS);
             for file in of_day("01") {
                 command.arg("--history").arg(file);
             }
@@ -208,11 +217,11 @@ fn processes_share_the_instruments_of_a_recording() {
     let faults = ["--faults", "garbage=0.01", "--seed", "5"];
     let mut arguments = vec!["--protocol", "binance-spot", "--speed", "max"];
     arguments.extend(faults);
-    let venue = Venue::start(&arguments, &files);
+    let simulator = Simulator::start(&arguments, &files);
     let recordings = folder.path().join("recordings");
     let recorded = barflow()
         .args(["record", "--venue", "binance-spot", "--instrument", &SYMBOLS.join(",")])
-        .args(["--at", &venue.address, "--for", "20s", "--out"])
+        .args(["--at", &simulator.address, "--for", "20s", "--out"])
         .arg(&recordings)
         .output()
         .unwrap();
@@ -304,14 +313,14 @@ fn a_process_without_instruments_is_a_member_and_holds_nobody_up() {
     let folder = tempfile::tempdir().unwrap();
     let days = days(folder.path(), 20_000);
     let file = days.join("BTCUSDT-trades-2024-03-01.zip");
-    let venue = Venue::start(&["--protocol", "binance-spot", "--rate", "4000"], &[&file]);
+    let simulator = Simulator::start(&["--protocol", "binance-spot", "--rate", "4000"], &[&file]);
     let hosts = hosts_file(folder.path(), &free_addresses(3));
     let mut running: Vec<Process> = (0..3)
         .map(|process| {
             let mut command = barflow();
             command
                 .args(["live", "--report-every", "0", "--venue", "binance-spot"])
-                .args(["--instrument", "BTCUSDT", "--at", &venue.address, "--bar", OFTEN])
+                .args(["--instrument", "BTCUSDT", "--at", &simulator.address, "--bar", OFTEN])
                 .arg("--hosts")
                 .arg(&hosts)
                 .args(["--process", &process.to_string()]);

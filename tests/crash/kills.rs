@@ -17,10 +17,11 @@ use std::time::Duration;
 use crate::support::days::{bars, make, undisturbed};
 use crate::support::kafka::{broker, committed, read, sent, unique};
 use crate::support::kills::{Ended, Kill, plan, run, share};
-use crate::support::live::{Venue, barflow};
+use crate::support::live::{Simulator, barflow};
 use crate::support::live_job::LiveJob;
 use crate::support::once::{ByKey, Toll, by_key, count};
 use barflow::compare::source::read as read_bars;
+use barflow::sinks::kafka::KafkaSettings;
 
 /// The steps of a transaction, in order.
 const TRANSACTION: [&str; 7] = [
@@ -165,14 +166,14 @@ fn files_case(sink: &str, seed: u64) {
 fn in_files(out: &Path) -> ByKey {
     let mut bars = ByKey::new();
     if out.exists() {
-        for row in read_bars(out.to_str().unwrap()).unwrap() {
+        for row in read_bars(out.to_str().unwrap(), &KafkaSettings::default()).unwrap() {
             bars.entry(row.key()).or_default().push(format!("{row:?}"));
         }
     }
     bars
 }
 
-/// A venue whose tape goes on while nobody listens.
+/// A simulator whose tape continues while no client is connected.
 struct Case {
     protocol: &'static str,
     instrument: &'static str,
@@ -237,13 +238,13 @@ fn live_case(case: &Case, seed: u64, brokers: &str) {
         let seed = seed.to_string();
         let mut arguments = vec!["--protocol", case.protocol, "--instrument", case.instrument];
         arguments.extend(["--rate", case.rate, "--faults", case.faults, "--seed", &seed]);
-        let venue = Venue::start(&arguments, &[&days[1]]);
+        let simulator = Simulator::start(&arguments, &[&days[1]]);
         let name = unique(case.protocol);
         let job = LiveJob {
             protocol: case.protocol,
             instrument: case.instrument,
             symbol: case.symbol,
-            at: &venue.address,
+            at: &simulator.address,
             history: &days[0],
             brokers,
             name: &name,
@@ -256,7 +257,7 @@ fn live_case(case: &Case, seed: u64, brokers: &str) {
             std::thread::sleep(Duration::from_millis(300));
             committed(brokers, &name)
         });
-        let about = format!("{name}, seed {seed}\n{said}\n{}", venue.stop());
+        let about = format!("{name}, seed {seed}\n{said}\n{}", simulator.stop());
         toll.close(&wanted, &counting(brokers, &name), &about);
     }
     toll.print(&format!("live {} → kafka", case.protocol));

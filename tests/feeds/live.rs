@@ -1,4 +1,4 @@
-//! Live against a venue of our own, over real sockets, as processes.
+//! Live against the exchange simulator, over real sockets, as processes.
 //!
 //! Parity plays 12,000 rows of a real day behind as many of history. Whole days, some 270,000 trades
 //! through every protocol with three seeds (docs/RELIABILITY.md):
@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::support::live::{
-    DIB, Live, Venue, assert_same, joining, replayed, signal, two_days, whole_days,
+    DIB, Live, Simulator, assert_same, joining, replayed, signal, two_days, whole_days,
 };
 
 /// Every protocol, an instrument of it, and the symbol that a user writes.
@@ -49,19 +49,20 @@ fn parity(protocol: &str, instrument: &str, symbol: &str, seed: &str, more: &[&s
     let faults = if protocol.starts_with("bybit") { FAULTS_WITHOUT_NUMBERS } else { FAULTS };
     let mut arguments = vec!["--protocol", protocol, "--instrument", instrument, "--speed", "max"];
     arguments.extend(["--faults", faults, "--seed", seed]);
-    let venue = Venue::start(&arguments, &[&day]);
+    let simulator = Simulator::start(&arguments, &[&day]);
     let history = history.to_str().unwrap();
-    let mut arguments = vec!["--venue", protocol, "--instrument", symbol, "--at", &venue.address];
+    let mut arguments =
+        vec!["--venue", protocol, "--instrument", symbol, "--at", &simulator.address];
     arguments.extend(["--history", history, "--history-instrument", instrument, "--bar", DIB]);
     arguments.extend(more);
     let mut live = Live::start(&arguments);
     live.wait_for(expected.len());
     let (code, bars, said) = live.stop();
     assert_eq!(code, Some(0), "{said}");
-    let venue_said = venue.stop();
-    assert_same(&bars, &expected, &format!("{protocol}, seed {seed}\n{said}\n{venue_said}"));
+    let simulator_said = simulator.stop();
+    assert_same(&bars, &expected, &format!("{protocol}, seed {seed}\n{said}\n{simulator_said}"));
     println!("{protocol}, seed {seed}: {} bars equal", bars.len());
-    format!("{said}\n{venue_said}")
+    format!("{said}\n{simulator_said}")
 }
 
 #[test]
@@ -93,14 +94,14 @@ fn a_run_with_a_history_says_from_which_trade_on_it_is_equal_to_a_late_beginning
     let (first, _) = long.intersection(&late).next().unwrap();
     let rows = fs::read_to_string(&day).unwrap();
     let began: u64 = rows.split(',').next().unwrap().parse().unwrap();
-    let venue = Venue::start(&["--protocol", "binance-spot", "--speed", "max"], &[&day]);
+    let simulator = Simulator::start(&["--protocol", "binance-spot", "--speed", "max"], &[&day]);
     let mut live = Live::start(&[
         "--venue",
         "binance-spot",
         "--instrument",
         "XBTUSD",
         "--at",
-        &venue.address,
+        &simulator.address,
         "--history",
         history.to_str().unwrap(),
         "--bar",
@@ -137,10 +138,10 @@ fn a_history_that_waits_for_more_rows_comes_before_live_trades_without_ids() {
     let Some((history, day)) = two_days(folder.path(), 600) else { return };
     let (instrument, bar) = ("bybit:linear:BTCUSDT", "t=tick,size=50");
     let expected = replayed(&[&history, &day], instrument, bar);
-    let venue = ["--protocol", "bybit-linear", "--instrument", instrument, "--speed", "max"];
-    let venue = Venue::start(&venue, &[&day]);
+    let simulator = ["--protocol", "bybit-linear", "--instrument", instrument, "--speed", "max"];
+    let simulator = Simulator::start(&simulator, &[&day]);
     let mut arguments = vec!["--venue", "bybit-linear", "--instrument", "BTCUSDT", "--bar", bar];
-    arguments.extend(["--at", &venue.address, "--history", history.to_str().unwrap()]);
+    arguments.extend(["--at", &simulator.address, "--history", history.to_str().unwrap()]);
     arguments.extend(["--history-instrument", instrument]);
     let mut live = Live::start(&arguments);
     live.wait_for(expected.len());
@@ -169,7 +170,7 @@ fn the_bars_of_a_history_do_not_wait_for_the_first_live_trade() {
 fn what_no_rest_has_is_a_gap_on_the_ledger_and_on_the_bar() {
     let folder = tempfile::tempdir().unwrap();
     let Some((_, day)) = two_days(folder.path(), 12_000) else { return };
-    let venue = Venue::start(
+    let simulator = Simulator::start(
         &[
             "--protocol",
             "binance-spot",
@@ -189,7 +190,7 @@ fn what_no_rest_has_is_a_gap_on_the_ledger_and_on_the_bar() {
         "--instrument",
         "XBTUSD",
         "--at",
-        &venue.address,
+        &simulator.address,
         "--gaps",
         gaps.to_str().unwrap(),
         "--bar",
@@ -223,7 +224,7 @@ fn bars_that_do_not_wait_for_missing_trades_are_corrected_to_those_of_replay() {
         let Some((history, day)) = two_days(folder.path(), 12_000) else { return };
         let wanted = replayed(&[&history, &day], instrument, DIB);
         let faults = "drop=0.003,duplicate=0.02,reorder=0.01,rest-5xx=0.1";
-        let venue = Venue::start(
+        let simulator = Simulator::start(
             &[
                 "--protocol",
                 protocol,
@@ -238,7 +239,7 @@ fn bars_that_do_not_wait_for_missing_trades_are_corrected_to_those_of_replay() {
             ],
             &[&day],
         );
-        let venue_of = ["--venue", protocol, "--instrument", symbol, "--at", &venue.address];
+        let venue_of = ["--venue", protocol, "--instrument", symbol, "--at", &simulator.address];
         let revising = ["--on-gap", "revise", "--revision-window", "100000"];
         let history = joining(&history, instrument);
         let mut live = Live::start(&[&venue_of[..], &history, &revising].concat());
@@ -265,14 +266,14 @@ fn bars_that_do_not_wait_for_missing_trades_are_corrected_to_those_of_replay() {
 fn sigterm_ends_within_ten_seconds_even_while_the_tape_runs() {
     let folder = tempfile::tempdir().unwrap();
     let Some((_, day)) = two_days(folder.path(), 12_000) else { return };
-    let venue = Venue::start(&["--protocol", "binance-spot", "--speed", "1x"], &[&day]);
+    let simulator = Simulator::start(&["--protocol", "binance-spot", "--speed", "1x"], &[&day]);
     let mut live = Live::start(&[
         "--venue",
         "binance-spot",
         "--instrument",
         "XBTUSD",
         "--at",
-        &venue.address,
+        &simulator.address,
         "--bar",
         "t=tick,size=1",
     ]);
@@ -325,7 +326,7 @@ fn instruments_and_bars_come_and_go_while_the_others_run() {
     let folder = tempfile::tempdir().unwrap();
     let Some((_, day)) = two_days(folder.path(), 12_000) else { return };
     let arguments = ["--protocol", "binance-spot", "--rate", "2000", "--copies", "2"];
-    let venue = Venue::start(&arguments, &[&day]);
+    let simulator = Simulator::start(&arguments, &[&day]);
     let config = folder.path().join("live.toml");
     let text = |instruments: &str, bars: &str| {
         format!("[feeds.f]\nvenue = \"binance-spot\"\ninstruments = [{instruments}]\n{bars}")
@@ -334,7 +335,7 @@ fn instruments_and_bars_come_and_go_while_the_others_run() {
     let both = "[bars.t]\nkind = \"tick\"\nsize = 100\n[bars.u]\nkind = \"tick\"\nsize = 50\n";
     fs::write(&config, text("\"XBTUSD\"", tick)).unwrap();
     let config = config.to_str().unwrap();
-    let mut live = Live::start(&["--config", config, "--at", &venue.address]);
+    let mut live = Live::start(&["--config", config, "--at", &simulator.address]);
     live.wait_for(5);
     fs::write(config, text("\"XBTUSD\", \"XBTUSD2\"", both)).unwrap();
     signal(&live.child, "HUP");
@@ -363,7 +364,7 @@ fn an_instrument_that_is_taken_off_the_list_ends_and_the_others_go_on() {
     let folder = tempfile::tempdir().unwrap();
     let Some((_, day)) = two_days(folder.path(), 12_000) else { return };
     let arguments = ["--protocol", "binance-spot", "--rate", "2000", "--copies", "2"];
-    let venue = Venue::start(&arguments, &[&day]);
+    let simulator = Simulator::start(&arguments, &[&day]);
     let config = folder.path().join("live.toml");
     let bars = "[bars.t]\nkind = \"tick\"\nsize = 20\n";
     let write = |instruments: &str| {
@@ -371,7 +372,7 @@ fn an_instrument_that_is_taken_off_the_list_ends_and_the_others_go_on() {
         fs::write(&config, feed + bars).unwrap();
     };
     write("\"XBTUSD\", \"XBTUSD2\"");
-    let mut live = Live::start(&["--config", config.to_str().unwrap(), "--at", &venue.address]);
+    let mut live = Live::start(&["--config", config.to_str().unwrap(), "--at", &simulator.address]);
     let is = |bar: &String, symbol: &str| bar.contains(&format!("\"symbol\":\"{symbol}\""));
     live.wait_until("a bar of each", |bars| {
         ["XBTUSD", "XBTUSD2"].iter().all(|symbol| bars.iter().any(|bar| is(bar, symbol)))

@@ -1,10 +1,10 @@
-//! A live run that was killed and comes back when its venue no longer has what it missed.
+//! A live run that was killed and comes back when the exchange no longer has what it missed.
 
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::support::live::{Live, Venue, assert_same, barflow, replayed, two_days};
+use crate::support::live::{Live, Simulator, assert_same, barflow, replayed, two_days};
 
 const TICK: &str = "t=tick,size=100";
 
@@ -37,7 +37,7 @@ fn what_the_venue_has_no_more_is_a_gap_on_the_ledger_and_on_the_bar() {
         fs::write(&path, rows.join("\n") + "\n").unwrap();
         path
     };
-    // A hole that nothing but the id tells, and a venue that knows only what comes behind it.
+    // A gap that only the ids show, and an exchange that lists only what comes after it.
     let before = part("XBTUSD-trades-2018-01-01.csv", &rows[..1_550]);
     let behind = part("XBTUSD-trades-2018-01-02.csv", &rows[2_000..]);
     let (out, gaps) = (folder.path().join("bars.jsonl"), folder.path().join("gaps.jsonl"));
@@ -48,12 +48,12 @@ fn what_the_venue_has_no_more_is_a_gap_on_the_ledger_and_on_the_bar() {
          backfill_budget = \"1s\"\n",
     )
     .unwrap();
-    let start = |venue: &Venue| {
+    let start = |simulator: &Simulator| {
         Live::start(&[
             "--config",
             config.to_str().unwrap(),
             "--at",
-            &venue.address,
+            &simulator.address,
             "--gaps",
             gaps.to_str().unwrap(),
             "--bar",
@@ -67,15 +67,15 @@ fn what_the_venue_has_no_more_is_a_gap_on_the_ledger_and_on_the_bar() {
         ])
     };
     let protocol = ["--protocol", "binance-spot", "--speed", "max"];
-    let venue = Venue::start(&protocol, &[&before]);
-    let mut live = start(&venue);
+    let simulator = Simulator::start(&protocol, &[&before]);
+    let mut live = start(&simulator);
     wait_for_trade(&mut live, &out, id(&rows[1_549]));
     live.child.kill().unwrap();
-    drop((live, venue));
+    drop((live, simulator));
     assert!(!out.exists(), "a file that is not complete is not there");
 
-    let venue = Venue::start(&protocol, &[&behind]);
-    let mut live = start(&venue);
+    let simulator = Simulator::start(&protocol, &[&behind]);
+    let mut live = start(&simulator);
     wait_for_trade(&mut live, &out, id(rows.last().unwrap()));
     let (code, _, said) = live.stop();
     assert_eq!(code, Some(0), "{said}");

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use crate::support::kills::until;
 use crate::support::live::{
-    DIB, Live, Venue, assert_same, barflow, joining, replayed, signal, two_days,
+    DIB, Live, Simulator, assert_same, barflow, joining, replayed, signal, two_days,
 };
 use crate::support::members::free_addresses;
-use crate::support::venue::get;
+use crate::support::simulator::get;
 
 const ROWS: usize = 12_000;
 
@@ -28,33 +28,33 @@ fn config(folder: &Path, more: &str) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// Listens to a day from its first trade; what live and the venue said.
+/// Listens to a day from its first trade; what live and the simulator printed.
 fn listened(settings: &str, venue_arguments: &[&str]) -> Option<(String, String)> {
     let folder = tempfile::tempdir().unwrap();
     let (_, day) = two_days(folder.path(), ROWS)?;
     let expected = replayed(&[&day], "binance:spot:XBTUSD", DIB);
     let mut arguments = vec!["--protocol", "binance-spot"];
     arguments.extend(venue_arguments);
-    let venue = Venue::start(&arguments, &[&day]);
+    let simulator = Simulator::start(&arguments, &[&day]);
     let config = config(folder.path(), settings);
-    let mut live = Live::start(&["--config", &config, "--at", &venue.address]);
+    let mut live = Live::start(&["--config", &config, "--at", &simulator.address]);
     live.wait_for(expected.len());
     let (code, bars, said) = live.stop();
-    let venue_said = venue.stop();
+    let simulator_said = simulator.stop();
     assert_eq!(code, Some(0), "{said}");
-    assert_same(&bars, &expected, &format!("{said}\n{venue_said}"));
-    Some((said, venue_said))
+    assert_same(&bars, &expected, &format!("{said}\n{simulator_said}"));
+    Some((said, simulator_said))
 }
 
 #[test]
 fn a_successor_is_up_before_the_old_connection_goes() {
     // A connection that is late on a busy machine is no reason to ask REST here.
     let settings = "rotate_after = \"1s\"\nconnections = 2\nreorder_wait = \"10s\"\n";
-    let Some((said, venue_said)) = listened(settings, &["--rate", "4000"]) else { return };
+    let Some((said, simulator_said)) = listened(settings, &["--rate", "4000"]) else { return };
     assert!(said.matches("replacing an old connection").count() >= 2, "{said}");
     // Nothing was missed, so nobody had to be asked.
     assert!(said.contains(" 0 connections lost; 0 REST requests"), "{said}");
-    assert!(!venue_said.contains("over 2 connections"), "{venue_said}");
+    assert!(!simulator_said.contains("over 2 connections"), "{simulator_said}");
 }
 
 /// Joins a history to a day whose only connection is replaced every second, often while frames of it
@@ -65,11 +65,11 @@ fn rotated(protocol: &str, instrument: &str, symbol: &str, settings: &str) -> Op
     let expected = replayed(&[&history, &day], instrument, DIB);
     let mut arguments = vec!["--protocol", protocol, "--instrument", instrument, "--rate", "1000"];
     arguments.extend(["--faults", "stall=900:400ms", "--seed", "8"]);
-    let venue = Venue::start(&arguments, &[&day]);
+    let simulator = Simulator::start(&arguments, &[&day]);
     let config = folder.path().join("live.toml");
     let feed = format!("[feeds.f]\nvenue = {protocol:?}\ninstruments = [{symbol:?}]\n{settings}");
     fs::write(&config, feed).unwrap();
-    let reached = ["--config", config.to_str().unwrap(), "--at", &venue.address];
+    let reached = ["--config", config.to_str().unwrap(), "--at", &simulator.address];
     let mut live = Live::start(&[&reached[..], &joining(&history, instrument)].concat());
     live.wait_for(expected.len());
     let (code, bars, said) = live.stop();
@@ -109,8 +109,10 @@ fn a_silent_connection_is_given_up() {
 #[test]
 fn a_huge_frame_costs_its_connection_and_nothing_else() {
     let faults = ["--speed", "max", "--faults", "huge=0.0003", "--seed", "4"];
-    let Some((said, venue_said)) = listened("frame_bytes_max = 1048576\n", &faults) else { return };
-    assert!(venue_said.contains("huge "), "{venue_said}");
+    let Some((said, simulator_said)) = listened("frame_bytes_max = 1048576\n", &faults) else {
+        return;
+    };
+    assert!(simulator_said.contains("huge "), "{simulator_said}");
     assert!(said.contains("connecting again"), "{said}");
 }
 
@@ -126,10 +128,10 @@ fn a_sink_that_is_stuck_makes_the_venue_wait_and_loses_nothing() {
     let Some((_, day)) = two_days(folder.path(), ROWS) else { return };
     let bar = "t=tick,size=2";
     let expected = replayed(&[&day], "binance:spot:XBTUSD", bar);
-    let venue = Venue::start(&["--protocol", "binance-spot", "--speed", "max"], &[&day]);
+    let simulator = Simulator::start(&["--protocol", "binance-spot", "--speed", "max"], &[&day]);
     let mut child = barflow()
         .args(["live", "--venue", "binance-spot", "--instrument", "XBTUSD", "--bar", bar])
-        .args(["--report-every", "0", "--at", &venue.address])
+        .args(["--report-every", "0", "--at", &simulator.address])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -226,9 +228,10 @@ fn a_subscription_that_the_venue_refuses_is_quoted() {
         ("bybit-linear", "bybit:linear:BTCUSDT", "ETHUSDT", "publicTrade.ETHUSDT"),
         ("okx", "okx:spot:BTC-USDT", "ETH-USDT", "60018"),
     ] {
-        let venue = Venue::start(&["--protocol", protocol, "--instrument", instrument], &[&day]);
+        let simulator =
+            Simulator::start(&["--protocol", protocol, "--instrument", instrument], &[&day]);
         let mut live =
-            Live::start(&["--venue", protocol, "--instrument", wrong, "--at", &venue.address]);
+            Live::start(&["--venue", protocol, "--instrument", wrong, "--at", &simulator.address]);
         let (code, _, said) = live.finish();
         assert_eq!(code, Some(2), "{said}");
         assert!(said.contains("refused a subscription") && said.contains(wanted), "{said}");
@@ -257,10 +260,10 @@ fn an_api_key_comes_by_reference_and_goes_to_rest_alone() {
     let key = folder.path().join("key");
     fs::write(&key, "sesame\n").unwrap();
     let faults = ["--protocol", "binance-spot", "--speed", "max", "--faults", "drop=0.05"];
-    let venue = Venue::start(&faults, &[&day]);
+    let simulator = Simulator::start(&faults, &[&day]);
     let settings = format!(
         "websocket = \"ws://{}\"\nrest = \"http://{rest}\"\napi_key = \"${{file:{}}}\"\n",
-        venue.address,
+        simulator.address,
         key.display()
     );
     let live = Live::start(&["--config", &config(folder.path(), &settings)]);
@@ -275,10 +278,17 @@ fn metrics_are_served_under_the_names_of_the_documents() {
     let folder = tempfile::tempdir().unwrap();
     let Some((_, day)) = two_days(folder.path(), 2_000) else { return };
     let faults = ["--protocol", "binance-spot", "--speed", "max", "--faults", "drop=0.02"];
-    let venue = Venue::start(&faults, &[&day]);
+    let simulator = Simulator::start(&faults, &[&day]);
     let metrics = free_addresses(1).remove(0);
     let mut arguments = vec!["--venue", "binance-spot", "--instrument", "XBTUSD"];
-    arguments.extend(["--at", &venue.address, "--bar", "t=tick,size=100", "--metrics", &metrics]);
+    arguments.extend([
+        "--at",
+        &simulator.address,
+        "--bar",
+        "t=tick,size=100",
+        "--metrics",
+        &metrics,
+    ]);
     let mut live = Live::start(&arguments);
     live.wait_for(15);
     let name = |text: &str| text.split(['{', ' ']).next().unwrap().to_owned();
@@ -308,7 +318,7 @@ fn more_instruments_than_a_connection_carries_are_spread_over_two() {
     let folder = tempfile::tempdir().unwrap();
     let Some((_, day)) = two_days(folder.path(), 200) else { return };
     let arguments = ["--protocol", "binance-spot", "--rate", "5000", "--copies", "250"];
-    let venue = Venue::start(&arguments, &[&day]);
+    let simulator = Simulator::start(&arguments, &[&day]);
     let copies = (2..=250).map(|copy| format!(",XBTUSD{copy}")).collect::<String>();
     let mut live = Live::start(&[
         "--venue",
@@ -316,7 +326,7 @@ fn more_instruments_than_a_connection_carries_are_spread_over_two() {
         "--instrument",
         &format!("XBTUSD{copies}"),
         "--at",
-        &venue.address,
+        &simulator.address,
         "--bar",
         "t=tick,size=10",
     ]);
@@ -326,6 +336,6 @@ fn more_instruments_than_a_connection_carries_are_spread_over_two() {
     });
     let (code, _, said) = live.stop();
     assert_eq!(code, Some(0), "{said}");
-    let venue_said = venue.stop();
-    assert!(venue_said.contains("over 2 connections"), "{venue_said}");
+    let simulator_said = simulator.stop();
+    assert!(simulator_said.contains("over 2 connections"), "{simulator_said}");
 }

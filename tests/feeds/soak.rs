@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::Instant;
 
-use crate::support::live::{DIB, Live, Venue, assert_same, replayed, two_days};
+use crate::support::live::{DIB, Live, Simulator, assert_same, replayed, two_days};
 
 const FAULTS: &str = "drop=0.001,duplicate=0.01,reorder=0.005,disconnect=5s,stall=20s:2s,\
                       garbage=0.001,unknown=0.001,rest-429=0.1,rest-5xx=0.1,refuse=0.2";
@@ -33,7 +33,7 @@ fn memory_and_descriptors_stay_where_they_are_and_nothing_is_lost() {
     let files = [history.as_path(), day.as_path()];
     let expected = replayed(&files, "binance:spot:XBTUSD", DIB);
     let rate = rate.to_string();
-    let venue = Venue::start(
+    let simulator = Simulator::start(
         &["--protocol", "binance-spot", "--rate", &rate, "--faults", FAULTS, "--seed", "9"],
         &files,
     );
@@ -43,7 +43,7 @@ fn memory_and_descriptors_stay_where_they_are_and_nothing_is_lost() {
         "--instrument",
         "XBTUSD",
         "--at",
-        &venue.address,
+        &simulator.address,
         "--bar",
         DIB,
     ]);
@@ -57,7 +57,7 @@ fn memory_and_descriptors_stay_where_they_are_and_nothing_is_lost() {
     live.wait_for(expected.len());
     let (code, bars, said) = live.stop();
     assert_eq!(code, Some(0), "{said}");
-    assert_same(&bars, &expected, &format!("{said}\n{}", venue.stop()));
+    assert_same(&bars, &expected, &format!("{said}\n{}", simulator.stop()));
     // The first fifth fills pools and buffers.
     let (settled, last) = (seen[seen.len() / 5], *seen.last().unwrap());
     println!("{:?}: {settled:?} → {last:?} KiB, descriptors", began.elapsed());

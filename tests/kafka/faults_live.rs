@@ -1,5 +1,5 @@
 //! `barflow live` into a real Kafka that dies or hangs, with a second copy, and as two processes of
-//! which one is lost: afterwards the topic is that of a replay. The venue's tape goes on meanwhile.
+//! which one is lost: afterwards the topic is that of a replay. The simulator's tape continues meanwhile.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::jobs::FELT;
 use crate::support::kafka::{Broker, broker, committed, delete_topic, unique};
-use crate::support::live::{Venue, barflow, output, replayed, signal, two_days};
+use crate::support::live::{Simulator, barflow, output, replayed, signal, two_days};
 use crate::support::members::{free_addresses, hosts_file};
 use crate::support::transactions::with_own_broker;
 
@@ -20,13 +20,13 @@ const BAR: &str = "dib=imbalance,measure=dollar,threshold=wald,target=100,alpha=
 /// Drops, repeats and lost connections while the broker or a process is away as well.
 const FAULTS: &str = "drop=0.002,duplicate=0.02,reorder=0.01,disconnect=3000";
 
-/// Instruments of which a history and a day lie in files, a venue that plays the days, and a topic.
+/// Instruments of which a history and a day lie in files, a simulator that plays the days, and a topic.
 struct Job<'a> {
     kafka: &'a Broker,
     folder: &'a Path,
     name: String,
     symbols: Vec<String>,
-    venue: Venue,
+    simulator: Simulator,
     /// Bars of a replay of everything.
     expected: Vec<String>,
     /// How many of them the histories make.
@@ -58,10 +58,10 @@ impl<'a> Job<'a> {
             expected.extend(replayed(&[history, day], &instrument, BAR));
         }
         let days: Vec<&Path> = days.iter().map(PathBuf::as_path).collect();
-        let venue = ["--protocol", "binance-spot", "--rate", rate, "--faults", FAULTS];
-        let venue = Venue::start(&venue, &days);
+        let simulator = ["--protocol", "binance-spot", "--rate", rate, "--faults", FAULTS];
+        let simulator = Simulator::start(&simulator, &days);
         let name = unique("live-faults");
-        Some(Self { kafka, folder, name, symbols: names, venue, expected, before })
+        Some(Self { kafka, folder, name, symbols: names, simulator, expected, before })
     }
 
     /// A process of it.
@@ -76,7 +76,7 @@ impl<'a> Job<'a> {
         fs::write(&config, text).unwrap();
         let mut command = barflow();
         command.args(["live", "--report-every", "0"]).arg("--config").arg(config);
-        command.args(["--at", &self.venue.address, "--bar", BAR]);
+        command.args(["--at", &self.simulator.address, "--bar", BAR]);
         for symbol in &self.symbols {
             let history = self.folder.join(format!("{symbol}-trades-2018-01-01.csv"));
             command.arg("--history").arg(history);
@@ -125,7 +125,7 @@ impl<'a> Job<'a> {
         let diff = output(&["diff", file.to_str().unwrap(), &topic], None);
         let (out, told) = (diff.stdout, String::from_utf8_lossy(&diff.stderr).into_owned());
         let out = String::from_utf8_lossy(&out).into_owned();
-        assert_eq!(diff.status.code(), Some(0), "{out}{told}\n{said}\n{}", self.venue.stop());
+        assert_eq!(diff.status.code(), Some(0), "{out}{told}\n{said}\n{}", self.simulator.stop());
         said
     }
 }

@@ -1,10 +1,10 @@
-//! From a venue that misbehaves into a real Kafka, and the same bars as replay.
+//! From a simulator that injects faults into a real Kafka, and the same bars as replay.
 
 use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::support::kafka::{broker, committed, unique};
-use crate::support::live::{DIB, Live, Venue, joining, output, replayed, two_days};
+use crate::support::live::{DIB, Live, Simulator, joining, output, replayed, two_days};
 
 const FAULTS: &str = "drop=0.002,duplicate=0.02,reorder=0.01,disconnect=4000,garbage=0.002,\
                       unknown=0.002,rest-429=0.1,rest-5xx=0.1";
@@ -18,7 +18,7 @@ fn a_topic_fed_live_equals_replay_whatever_went_wrong_on_the_way() {
     let expected = replayed(&[&history, &day], instrument, DIB);
     let file = folder.path().join("expected.jsonl");
     fs::write(&file, expected.join("\n") + "\n").unwrap();
-    let venue = Venue::start(
+    let simulator = Simulator::start(
         &[
             "--protocol",
             "coinbase",
@@ -32,7 +32,7 @@ fn a_topic_fed_live_equals_replay_whatever_went_wrong_on_the_way() {
         &[&day],
     );
     let topic = unique("live");
-    let venue_of = ["--venue", "coinbase", "--instrument", "BTC-USD", "--at", &venue.address];
+    let venue_of = ["--venue", "coinbase", "--instrument", "BTC-USD", "--at", &simulator.address];
     let sink = ["--sink", "kafka", "--brokers", &kafka.plain, "--topic", &topic, "--create-topics"];
     let history = joining(&history, instrument);
     let live = Live::start(&[&venue_of[..], &history, &sink].concat());

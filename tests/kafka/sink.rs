@@ -307,8 +307,10 @@ fn sasl_lets_the_right_password_in_and_never_shows_the_wrong_one() {
         let spec = unique("sasl");
         let bars = vec![published(&spec, &feed(BTC), bar(0))];
         let settings = login(&spec, mechanism, user, password);
-        assert_eq!(deliver(settings, bars).unwrap().bars, 1);
+        assert_eq!(deliver(settings.clone(), bars).unwrap().bars, 1);
         assert_eq!(read(&kafka.plain, &format!("bars.{spec}")).len(), 1);
+        let topic = format!("kafka://{address}/bars.{spec}");
+        assert_eq!(barflow::compare::source::read(&topic, &settings).unwrap().len(), 1);
 
         let settings = login(&spec, mechanism, user, "wrong-password-5");
         assert!(!format!("{settings:?}").contains("wrong-password-5"));

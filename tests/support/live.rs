@@ -13,8 +13,8 @@ use super::kills::until;
 /// How long anything may take before a test fails: far beyond what a slow machine needs.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// How long a venue may take to end: some play their whole tape first.
-const VENUE_PATIENCE: Duration = Duration::from_secs(300);
+/// How long a simulator may take to end: some play their whole tape first.
+const SIMULATOR_PATIENCE: Duration = Duration::from_secs(300);
 
 pub const DIB: &str =
     "dib=imbalance,measure=dollar,threshold=wald,target=200,alpha=0.01,warmup=200";
@@ -84,13 +84,13 @@ pub fn replayed(files: &[&Path], instrument: &str, bar: &str) -> Vec<String> {
 }
 
 /// A `barflow simulator`, ended when dropped.
-pub struct Venue {
+pub struct Simulator {
     child: Child,
     pub address: String,
     errors: Option<JoinHandle<String>>,
 }
 
-impl Venue {
+impl Simulator {
     pub fn start(arguments: &[&str], files: &[&Path]) -> Self {
         let mut child = barflow()
             .args(["simulator", "--listen", "127.0.0.1:0"])
@@ -103,7 +103,7 @@ impl Venue {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let errors = drain(child.stderr.take().unwrap());
         let Some(Ok(line)) = lines.next() else {
-            panic!("the venue did not start: {}", errors.join().unwrap());
+            panic!("the simulator did not start: {}", errors.join().unwrap());
         };
         let address = line.strip_prefix("listening on ").unwrap().to_owned();
         Self { child, address, errors: Some(errors) }
@@ -122,17 +122,17 @@ impl Venue {
 
     /// Waits for its end; its exit code and what it said.
     pub fn finish(mut self) -> (Option<i32>, String) {
-        let status = until(VENUE_PATIENCE, || self.child.try_wait().unwrap());
+        let status = until(SIMULATOR_PATIENCE, || self.child.try_wait().unwrap());
         if status.is_none() {
             let _ = self.child.kill();
         }
         let said = self.errors.take().unwrap().join().unwrap();
-        let status = status.unwrap_or_else(|| panic!("the venue does not end: {said}"));
+        let status = status.unwrap_or_else(|| panic!("the simulator does not end: {said}"));
         (status.code(), said)
     }
 }
 
-impl Drop for Venue {
+impl Drop for Simulator {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -22,7 +22,7 @@ pub mod real;
 pub mod rights;
 pub mod rows;
 pub mod shapes;
+pub mod simulator;
 pub mod spoiled;
 pub mod transactions;
-pub mod venue;
 pub mod wire;

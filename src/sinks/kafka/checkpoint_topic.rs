@@ -8,11 +8,11 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, Message as _};
 
-use super::ends::Ends;
 use super::secrets::Secrets;
 use super::settings::KafkaSettings;
+use super::topic_reader::{self, ReadError, read_to_end};
 use crate::checkpoints::saved::Entries;
 use crate::graph::sink::SinkError;
 
@@ -21,6 +21,24 @@ pub(super) const LARGEST_RECORD: &str = "8388608";
 
 /// Between two looks at whether other jobs' transactions have ended.
 pub(super) const LOOK: Duration = Duration::from_millis(20);
+
+/// Why the topic was not read.
+enum Unread {
+    Topic(ReadError),
+    Waiting(SinkError),
+}
+
+impl From<ReadError> for Unread {
+    fn from(error: ReadError) -> Self {
+        Self::Topic(error)
+    }
+}
+
+impl From<SinkError> for Unread {
+    fn from(error: SinkError) -> Self {
+        Self::Waiting(error)
+    }
+}
 
 /// Reads checkpoints back.
 #[derive(Clone)]
@@ -160,15 +178,7 @@ impl CheckpointTopic {
     }
 
     pub(super) fn consumer(&self, isolation: &str) -> Result<BaseConsumer, SinkError> {
-        self.config
-            .clone()
-            .set("group.id", "barflow-checkpoints")
-            .set("enable.auto.commit", "false")
-            .set("isolation.level", isolation)
-            .set("enable.partition.eof", "true")
-            // The end of the topic is told with the first empty answer, which is waited for.
-            .set("fetch.wait.max.ms", "5")
-            .create()
+        topic_reader::consumer(self.config.clone(), "barflow-checkpoints", isolation)
             .map_err(|e| self.failed("could not be read", &e))
     }
 
@@ -203,77 +213,42 @@ impl CheckpointTopic {
     }
 
     fn read_as(&self, isolation: &str, keep: impl Fn(&str) -> bool) -> Result<Entries, SinkError> {
-        let wrong = |error: &KafkaError| self.failed("could not be read", error);
         let reader = self.consumer(isolation)?;
         let all = self.consumer("read_uncommitted")?;
-        let metadata = reader
-            .fetch_metadata(Some(&self.topic), self.patience)
-            .map_err(|error| wrong(&error))?;
-        let found = metadata.topics().first();
-        match found.and_then(|topic| topic.error()).map(Into::into) {
-            // Nothing read would look like nothing committed.
-            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
-                return Err(SinkError::Refused(format!(
-                    "the checkpoint topic \"{}\" at \"{}\" was deleted while this run wrote to it",
-                    self.topic, self.brokers
-                )));
-            }
-            Some(code) => return Err(wrong(&KafkaError::MetadataFetch(code))),
-            None => {}
-        }
-        let partitions: Vec<i32> = found
-            .iter()
-            .flat_map(|topic| topic.partitions().iter().map(|partition| partition.id()))
-            .collect();
-        let mut list = TopicPartitionList::new();
-        let mut ends = Ends::default();
-        for partition in partitions {
+        let range = |partition| {
             let (low, end) = all
                 .fetch_watermarks(&self.topic, partition, self.patience)
-                .map_err(|error| wrong(&error))?;
+                .map_err(ReadError::from)?;
             if isolation == "read_committed" {
                 self.wait_until_decided(&reader, partition, end)?;
             }
-            if ends.add(partition, low, end) {
-                list.add_partition_offset(&self.topic, partition, Offset::Beginning)
-                    .map_err(|error| wrong(&error))?;
-            }
-        }
-        reader.assign(&list).map_err(|error| wrong(&error))?;
+            Ok::<_, Unread>((low, end))
+        };
         let mut entries = Entries::new();
-        let mut heard = Instant::now();
-        while !ends.are_reached() {
-            match reader.poll(self.patience.min(Duration::from_millis(200))) {
-                Some(Ok(message)) => {
-                    heard = Instant::now();
-                    if !ends.take(message.partition(), message.offset()) {
-                        continue;
-                    }
-                    let Some(key) = message.key().and_then(|key| std::str::from_utf8(key).ok())
-                    else {
-                        continue;
-                    };
-                    if !keep(key) {
-                        continue;
-                    }
-                    match message.payload() {
-                        Some(value) => entries.insert(key.to_owned(), value.to_vec()),
-                        None => entries.remove(key),
-                    };
-                }
-                Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    ends.reach(partition);
-                }
-                Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AllBrokersDown)))
-                | None => {
-                    if heard.elapsed() > self.patience {
-                        return Err(self.wrong("could not be read", &"nothing came for too long"));
-                    }
-                }
-                Some(Err(error)) => return Err(wrong(&error)),
+        let read = read_to_end(&reader, &self.topic, self.patience, range, |message| {
+            if let Some(Ok(key)) = message.key().map(std::str::from_utf8)
+                && keep(key)
+            {
+                match message.payload() {
+                    Some(value) => entries.insert(key.to_owned(), value.to_vec()),
+                    None => entries.remove(key),
+                };
             }
+            Ok::<_, Unread>(())
+        });
+        match read {
+            Ok(()) => Ok(entries),
+            Err(Unread::Waiting(error)) => Err(error),
+            // Nothing read would look like nothing committed.
+            Err(Unread::Topic(ReadError::NoTopic)) => Err(SinkError::Refused(format!(
+                "the checkpoint topic \"{}\" at \"{}\" was deleted while this run wrote to it",
+                self.topic, self.brokers
+            ))),
+            Err(Unread::Topic(ReadError::Kafka(error))) => {
+                Err(self.failed("could not be read", &error))
+            }
+            Err(Unread::Topic(error)) => Err(self.wrong("could not be read", &error)),
         }
-        Ok(entries)
     }
 
     /// Waits until everything before `end` is committed or aborted.

@@ -28,7 +28,6 @@ use crate::sinks::record::{BarRecord, SCHEMA_VERSION, hex_digest};
 use crate::telemetry::latency::{Latency, Stage};
 
 mod checkpoint_topic;
-pub(crate) mod ends;
 mod fences;
 mod hanging;
 mod outcome;
@@ -36,6 +35,7 @@ mod producer;
 mod reports;
 pub(crate) mod secrets;
 mod settings;
+pub(crate) mod topic_reader;
 mod topics;
 mod transaction;
 mod transactions;

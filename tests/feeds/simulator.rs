@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::support::protocols::{BEGIN, FIRST_ID, PROTOCOLS, Protocol, protocol, trades};
 use crate::support::rows::{bare, rows, said, told};
-use crate::support::venue::{Client, get, listed, options, start};
+use crate::support::simulator::{Client, get, listed, options, start};
 
 fn played(tally: &Tally) -> u64 {
     tally.played.load(Ordering::Relaxed)
@@ -32,11 +32,11 @@ fn pushed(client: &mut Client, protocol: Protocol, many: usize) -> Vec<Value> {
 fn what_is_sent_and_what_rest_lists_is_the_tape_bit_by_bit() {
     for protocol in PROTOCOLS {
         let tape = trades(protocol, 60);
-        let venue = start(protocol, tape.clone(), options(""));
-        assert!(listed(venue.address, protocol, "").is_empty(), "{}", protocol.name);
-        let mut client = Client::subscribed(venue.address, protocol);
+        let simulator = start(protocol, tape.clone(), options(""));
+        assert!(listed(simulator.address, protocol, "").is_empty(), "{}", protocol.name);
+        let mut client = Client::subscribed(simulator.address, protocol);
         let pushed = pushed(&mut client, protocol, tape.len());
-        let mut listed = listed(venue.address, protocol, "");
+        let mut listed = listed(simulator.address, protocol, "");
         if protocol.newest_first {
             listed.reverse();
         }
@@ -64,9 +64,9 @@ fn who_subscribes_late_is_told_what_the_venue_tells_him() {
     ] {
         let protocol = protocol(name);
         let tape = trades(protocol, 130);
-        let venue = start(protocol, tape.clone(), options(""));
-        pushed(&mut Client::subscribed(venue.address, protocol), protocol, tape.len());
-        let mut client = Client::subscribed(venue.address, protocol);
+        let simulator = start(protocol, tape.clone(), options(""));
+        pushed(&mut Client::subscribed(simulator.address, protocol), protocol, tape.len());
+        let mut client = Client::subscribed(simulator.address, protocol);
         let heard = client.until(word);
         let mut rows = rows(protocol.push, &heard[heard.len() - 1]);
         if name == "coinbase" {
@@ -88,19 +88,19 @@ fn day_after(protocol: Protocol) -> (Vec<Trade>, Running) {
             BEGIN + if at < 130 { at as i64 * 1_000_000 } else { 86_400_000_000_000 };
     }
     let options = SimulatorOptions { speed: Speed::Times(1.0), ..options("") };
-    let venue = start(protocol, tape.clone(), options);
-    (tape, venue)
+    let simulator = start(protocol, tape.clone(), options);
+    (tape, simulator)
 }
 
 #[test]
 fn rest_lists_what_has_been_played_and_no_more_page_by_page() {
     for protocol in PROTOCOLS {
-        let (tape, venue) = day_after(protocol);
-        let mut client = Client::subscribed(venue.address, protocol);
+        let (tape, simulator) = day_after(protocol);
+        let mut client = Client::subscribed(simulator.address, protocol);
         pushed(&mut client, protocol, 130);
-        assert_eq!(played(&venue.tally), 130);
+        assert_eq!(played(&simulator.tally), 130);
         let ids = |more: &str| -> Vec<u64> {
-            let rows = listed(venue.address, protocol, more);
+            let rows = listed(simulator.address, protocol, more);
             // Bybit's names are no numbers; times differ here.
             let place = |row: &Value| {
                 let said = said(protocol.listed, row).3;
@@ -123,7 +123,7 @@ fn rest_lists_what_has_been_played_and_no_more_page_by_page() {
                 assert_eq!(ids(""), falling(0..130));
                 let page = protocol.rest.replace("limit=1000", "limit=7");
                 let (_, _, body) =
-                    get(venue.address, &format!("{page}&after={}", id(20)), ("A", "b"));
+                    get(simulator.address, &format!("{page}&after={}", id(20)), ("A", "b"));
                 assert_eq!(rows(protocol.listed, &body)[0]["trade_id"], id(19));
                 assert_eq!(ids(&format!("&after={}", id(20))), falling(0..20));
             }
@@ -132,7 +132,7 @@ fn rest_lists_what_has_been_played_and_no_more_page_by_page() {
                 assert_eq!(ids(&format!("&since={since}")), rising(21..130));
                 assert_eq!(ids(&format!("&since={since}&count=7")), rising(21..28));
                 let (_, _, body) =
-                    get(venue.address, &format!("{}&count=7", protocol.rest), ("A", "b"));
+                    get(simulator.address, &format!("{}&count=7", protocol.rest), ("A", "b"));
                 let body: Value = serde_json::from_str(&body).unwrap();
                 assert_eq!(body["result"]["last"], (BEGIN + 6_000_000).to_string());
             }
@@ -154,17 +154,17 @@ fn rest_lists_what_has_been_played_and_no_more_page_by_page() {
 fn binance_says_microseconds_to_those_who_ask() {
     let protocol = Protocol { unit: 1_000, ..protocol("binance-spot") };
     let tape = trades(protocol, 6);
-    let venue = start(protocol, tape.clone(), options(""));
+    let simulator = start(protocol, tape.clone(), options(""));
     let asked = Protocol { path: "/stream?streams=btcusdt@trade&timeUnit=MICROSECOND", ..protocol };
-    let mut fine = Client::open(venue.address, asked.path);
-    let mut coarse = Client::subscribed(venue.address, protocol);
+    let mut fine = Client::open(simulator.address, asked.path);
+    let mut coarse = Client::subscribed(simulator.address, protocol);
     let (fine, coarse) = (pushed(&mut fine, protocol, 6), pushed(&mut coarse, protocol, 6));
     for ((trade, fine), coarse) in tape.iter().zip(fine).zip(coarse) {
         assert_eq!(fine["T"], trade.event_time / 1_000);
         assert_eq!(coarse["T"], trade.event_time / 1_000_000);
     }
     let time = |header| {
-        let rows = rows(protocol.listed, &get(venue.address, protocol.rest, header).2);
+        let rows = rows(protocol.listed, &get(simulator.address, protocol.rest, header).2);
         rows[1]["time"].as_i64().unwrap()
     };
     assert_eq!(time(("X-MBX-TIME-UNIT", "MICROSECOND")), tape[1].event_time / 1_000);
@@ -237,20 +237,20 @@ fn what_there_is_not_is_refused_in_the_venues_words() {
         ),
     ] {
         let protocol = protocol(name);
-        let venue = start(protocol, trades(protocol, 3), options(""));
-        let mut client = Client::open(venue.address, path);
+        let simulator = start(protocol, trades(protocol, 3), options(""));
+        let mut client = Client::open(simulator.address, path);
         client.say(ask);
         let heard = client.until(wanted);
         assert!(heard.iter().all(|text| rows(protocol.push, text).is_empty()), "{heard:?}");
-        assert_eq!(played(&venue.tally), 0, "{name}");
-        assert_eq!(Client::try_open(venue.address, "/nowhere").err(), Some(404), "{name}");
+        assert_eq!(played(&simulator.tally), 0, "{name}");
+        assert_eq!(Client::try_open(simulator.address, "/nowhere").err(), Some(404), "{name}");
     }
     // Binance takes any symbol and then has nothing to say of it; REST does not.
     let protocol = protocol("binance-spot");
-    let venue = start(protocol, trades(protocol, 3), options(""));
-    let mut client = Client::open(venue.address, "/stream");
+    let simulator = start(protocol, trades(protocol, 3), options(""));
+    let mut client = Client::open(simulator.address, "/stream");
     client.say(r#"{"method":"SUBSCRIBE","params":["nousdt@trade"],"id":1}"#);
     assert_eq!(client.text(), r#"{"result":null,"id":1}"#);
-    let (status, _, body) = get(venue.address, "/api/v3/aggTrades?symbol=NOUSDT", ("A", "b"));
+    let (status, _, body) = get(simulator.address, "/api/v3/aggTrades?symbol=NOUSDT", ("A", "b"));
     assert_eq!((status, body.as_str()), (400, r#"{"code":-1121,"msg":"Invalid symbol."}"#));
 }

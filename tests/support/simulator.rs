@@ -1,4 +1,4 @@
-//! A venue of our own in the test's process, and a client that knows frames and nothing else.
+//! An exchange simulator in the test's process, and a client that knows frames and nothing else.
 
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub fn options(faults: &str) -> SimulatorOptions {
     }
 }
 
-/// Starts a venue with one instrument.
+/// Starts a simulator with one instrument.
 pub fn start(protocol: Protocol, trades: Vec<Trade>, options: SimulatorOptions) -> Running {
     let series =
         Series::new(protocol.symbol.to_owned(), protocol.contract, trades, protocol.unit).unwrap();

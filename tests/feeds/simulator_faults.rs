@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::support::live::{Venue, barflow, output};
+use crate::support::live::{Simulator, barflow, output};
 use crate::support::protocols::{FIRST_ID, Protocol, protocol, trades};
 use crate::support::rows::{bare, rows};
-use crate::support::venue::{Client, Heard, get, listed, options, start};
+use crate::support::simulator::{Client, Heard, get, listed, options, start};
 use barflow_operators::trade::Aggressor;
 use barflow_simulator::exchange::Running;
 use barflow_simulator::exchange::faults::{KINDS, Kind};
@@ -20,10 +20,10 @@ const MANY: usize = 1_000;
 /// A frame that no lawful message is as large as.
 const HUGE: usize = 8 << 20;
 
-/// Ends a venue and says how often this fault came about; the summary says the same.
-fn counted(venue: Running, kind: Kind) -> usize {
-    let tally = Arc::clone(&venue.tally);
-    venue.stop().unwrap();
+/// Stops a simulator and returns how often this fault came about; the summary says the same.
+fn counted(simulator: Running, kind: Kind) -> usize {
+    let tally = Arc::clone(&simulator.tally);
+    simulator.stop().unwrap();
     let count = tally.faults[kind as usize].load(Ordering::Relaxed);
     let summary = tally.summary();
     assert_eq!(summary.contains(&format!("; {} {count}", KINDS[kind as usize])), count > 0);
@@ -70,10 +70,10 @@ fn all() -> Vec<u64> {
 
 fn run(faults: &str) -> (Running, Vec<Heard>, Vec<u64>) {
     let protocol = protocol("binance-spot");
-    let venue = start(protocol, trades(protocol, MANY), options(faults));
-    let heard = heard(venue.address, protocol);
+    let simulator = start(protocol, trades(protocol, MANY), options(faults));
+    let heard = heard(simulator.address, protocol);
     let ids = ids(&heard, protocol);
-    (venue, heard, ids)
+    (simulator, heard, ids)
 }
 
 fn sorted(ids: &[u64]) -> Vec<u64> {
@@ -83,26 +83,26 @@ fn sorted(ids: &[u64]) -> Vec<u64> {
 
 #[test]
 fn a_dropped_trade_is_missing_and_rest_has_it() {
-    let (venue, _, ids) = run("drop=0.05");
+    let (simulator, _, ids) = run("drop=0.05");
     let protocol = protocol("binance-spot");
-    let rows = listed(venue.address, protocol, "&limit=1000");
+    let rows = listed(simulator.address, protocol, "&limit=1000");
     let rest: Vec<u64> = rows.iter().map(|row| row["id"].as_u64().unwrap()).collect();
     assert_eq!(rest, all());
     assert!(ids.is_sorted() && ids.len() < MANY);
-    assert_eq!(counted(venue, Kind::Drop), MANY - ids.len());
+    assert_eq!(counted(simulator, Kind::Drop), MANY - ids.len());
 }
 
 #[test]
 fn a_duplicate_comes_twice() {
-    let (venue, _, ids) = run("duplicate=0.05");
+    let (simulator, _, ids) = run("duplicate=0.05");
     assert_eq!(sorted(&ids), all());
     assert!(ids.is_sorted() && ids.len() > MANY);
-    assert_eq!(counted(venue, Kind::Duplicate), ids.len() - MANY);
+    assert_eq!(counted(simulator, Kind::Duplicate), ids.len() - MANY);
 }
 
 #[test]
 fn a_reordered_trade_comes_late_by_at_most_five() {
-    let (venue, _, ids) = run("reorder=0.05");
+    let (simulator, _, ids) = run("reorder=0.05");
     assert_eq!((sorted(&ids), ids.len()), (all(), MANY));
     let mut newest = 0;
     let mut late = 0;
@@ -112,45 +112,45 @@ fn a_reordered_trade_comes_late_by_at_most_five() {
         newest = newest.max(id);
     }
     // A trade held back behind one that is held back as well is in order again.
-    let count = counted(venue, Kind::Reorder);
+    let count = counted(simulator, Kind::Reorder);
     assert!(late > 0 && late <= count, "{late} of {count}");
 }
 
 #[test]
 fn garbage_unknown_and_huge_frames_come_besides() {
-    let (venue, frames, ids) = run("garbage=0.05");
+    let (simulator, frames, ids) = run("garbage=0.05");
     assert_eq!(ids, all());
     // The first frame is the answer to the subscription.
-    assert_eq!(counted(venue, Kind::Garbage), frames.len() - 1 - MANY);
+    assert_eq!(counted(simulator, Kind::Garbage), frames.len() - 1 - MANY);
     assert!(frames.iter().any(|frame| matches!(frame, Heard::Binary(_))));
-    let (venue, frames, ids) = run("unknown=0.05");
+    let (simulator, frames, ids) = run("unknown=0.05");
     assert_eq!(ids, all());
     let novelties = |frame: &&Heard| matches!(frame, Heard::Text(t) if t.contains("novelty"));
-    assert_eq!(counted(venue, Kind::Unknown), frames.iter().filter(novelties).count());
-    let (venue, frames, ids) = run("huge=0.005");
+    assert_eq!(counted(simulator, Kind::Unknown), frames.iter().filter(novelties).count());
+    let (simulator, frames, ids) = run("huge=0.005");
     assert_eq!(ids, all());
     let large = |frame: &&Heard| matches!(frame, Heard::Text(t) if t.len() == HUGE);
     let count = frames.iter().filter(large).count();
     assert!(count > 0);
-    assert_eq!(counted(venue, Kind::Huge), count);
+    assert_eq!(counted(simulator, Kind::Huge), count);
 }
 
 #[test]
 fn a_connection_is_cut_without_a_word_and_what_passes_meanwhile_is_in_rest_only() {
-    let (venue, frames, ids) = run("disconnect=200");
+    let (simulator, frames, ids) = run("disconnect=200");
     let cuts = frames.iter().filter(|frame| **frame == Heard::Cut).count();
     assert!(cuts > 0 && !frames.contains(&Heard::Closed));
     assert!(ids.is_sorted() && ids.len() < MANY);
-    let rows = listed(venue.address, protocol("binance-spot"), "&limit=1000");
+    let rows = listed(simulator.address, protocol("binance-spot"), "&limit=1000");
     assert_eq!(rows.len(), MANY);
-    assert_eq!(counted(venue, Kind::Disconnect), cuts);
+    assert_eq!(counted(simulator, Kind::Disconnect), cuts);
 }
 
 #[test]
 fn a_stall_loses_nothing() {
-    let (venue, _, ids) = run("stall=200:20ms");
+    let (simulator, _, ids) = run("stall=200:20ms");
     assert_eq!(ids, all());
-    assert!(counted(venue, Kind::Stall) > 0);
+    assert!(counted(simulator, Kind::Stall) > 0);
 }
 
 #[test]
@@ -160,8 +160,8 @@ fn the_same_seed_sends_the_same_frames_and_another_others() {
     let frames = |seed| {
         let mut options = options(faults);
         options.seed = seed;
-        let venue = start(protocol, trades(protocol, MANY), options);
-        heard(venue.address, protocol)
+        let simulator = start(protocol, trades(protocol, MANY), options);
+        heard(simulator.address, protocol)
     };
     let first = frames(11);
     assert!(first.iter().filter(|frame| **frame == Heard::Cut).count() > 1);
@@ -175,17 +175,17 @@ fn rest_and_handshakes_are_refused_as_often_as_asked() {
     for (faults, kind, status, retry) in
         [("rest-429=1:2s", Kind::Rest429, 429, Some("2")), ("rest-5xx=1", Kind::Rest5xx, 503, None)]
     {
-        let venue = start(protocol, trades(protocol, 3), options(faults));
+        let simulator = start(protocol, trades(protocol, 3), options(faults));
         for _ in 0..3 {
-            let (found, after, _) = get(venue.address, protocol.rest, ("Accept", "*/*"));
+            let (found, after, _) = get(simulator.address, protocol.rest, ("Accept", "*/*"));
             assert_eq!((found, after.as_deref()), (status, retry));
         }
-        assert_eq!(venue.tally.requests.load(Ordering::Relaxed), 3);
-        assert_eq!(counted(venue, kind), 3);
+        assert_eq!(simulator.tally.requests.load(Ordering::Relaxed), 3);
+        assert_eq!(counted(simulator, kind), 3);
     }
-    let venue = start(protocol, trades(protocol, 3), options("refuse=1"));
-    assert_eq!(Client::try_open(venue.address, protocol.path).err(), Some(503));
-    assert_eq!(counted(venue, Kind::Refuse), 1);
+    let simulator = start(protocol, trades(protocol, 3), options("refuse=1"));
+    assert_eq!(Client::try_open(simulator.address, protocol.path).err(), Some(503));
+    assert_eq!(counted(simulator, Kind::Refuse), 1);
 }
 
 /// The trades of a run as a file of Binance's.
@@ -205,9 +205,9 @@ fn a_gap_happened_for_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let day = file(folder.path(), "BTCUSDT-trades-2026-08-09.csv");
     let arguments = ["--protocol", "binance-spot", "--speed", "max", "--faults", "gap=0.01:7"];
-    let venue = Venue::start(&arguments, &[&day]);
+    let simulator = Simulator::start(&arguments, &[&day]);
     let protocol = protocol("binance-spot");
-    let address = venue.address.parse().unwrap();
+    let address = simulator.address.parse().unwrap();
     let ids = ids(&heard(address, protocol), protocol);
     let rows = listed(address, protocol, "&limit=1000");
     let rest: Vec<u64> = rows.iter().map(|row| row["id"].as_u64().unwrap()).collect();
@@ -215,7 +215,7 @@ fn a_gap_happened_for_nobody() {
     let lost = MANY - ids.len();
     assert!(lost >= 7);
     assert_eq!((ids[0], ids[ids.len() - 1]), (all()[0], all()[MANY - 1]));
-    let summary = venue.stop();
+    let summary = simulator.stop();
     assert!(summary.contains(&format!("; gap {lost}")), "{summary}");
 }
 
@@ -237,20 +237,23 @@ fn once_ends_by_itself_and_sigterm_ends_it_in_good_order() {
     assert!(said.contains("1000 trades played, 0 frames sent over 0 connections"), "{said}");
     // With a client: it is told all, and the connection is closed in good order.
     let arguments = ["--protocol", "binance-spot", "--speed", "max", "--once"];
-    let venue = Venue::start(&arguments, &[Path::new(day)]);
-    let mut client = Client::subscribed(venue.address.parse().unwrap(), protocol("binance-spot"));
+    let simulator = Simulator::start(&arguments, &[Path::new(day)]);
+    let mut client =
+        Client::subscribed(simulator.address.parse().unwrap(), protocol("binance-spot"));
     let mut frames = Vec::new();
     while frames.last() != Some(&Heard::Closed) {
         frames.push(client.hear());
     }
     assert_eq!(frames.len(), 1 + MANY + 1);
-    let (code, said) = venue.finish();
+    let (code, said) = simulator.finish();
     assert_eq!(code, Some(0), "{said}");
     // In the middle of the tape.
-    let venue = Venue::start(&["--protocol", "binance-spot", "--speed", "1x"], &[Path::new(day)]);
-    let mut client = Client::subscribed(venue.address.parse().unwrap(), protocol("binance-spot"));
+    let simulator =
+        Simulator::start(&["--protocol", "binance-spot", "--speed", "1x"], &[Path::new(day)]);
+    let mut client =
+        Client::subscribed(simulator.address.parse().unwrap(), protocol("binance-spot"));
     client.until("\"e\":\"trade\"");
-    let (code, said) = venue.terminate();
+    let (code, said) = simulator.terminate();
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains(" trades played, ") && said.contains(" over 1 connections"), "{said}");
 }

@@ -6,10 +6,10 @@ use std::sync::atomic::Ordering;
 use crate::support::protocols::{protocol, trades};
 use crate::support::real::{compare, data, documented, example, kept, recorded};
 use crate::support::shapes::Grain;
-use crate::support::venue::{Client, Heard, get, options, start};
+use crate::support::simulator::{Client, Heard, get, options, start};
 use barflow_simulator::exchange::SimulatorOptions;
 
-/// What our venue sends to a client that says this: all of a run, and what a client hears that comes
+/// What the simulator sends to a client that says this: all of a run, and what a client hears that comes
 /// late, until all of `parts` have come.
 fn ours(name: &str, path: &str, asks: &[&str], parts: &[&str]) -> Vec<String> {
     let protocol = protocol(name);
@@ -23,17 +23,17 @@ fn ours(name: &str, path: &str, asks: &[&str], parts: &[&str]) -> Vec<String> {
         tape.iter_mut().for_each(|trade| trade.count = 3);
     }
     let once = SimulatorOptions { once: true, ..options("") };
-    let venue = start(protocol, tape.clone(), once);
-    let mut client = open(venue.address);
+    let simulator = start(protocol, tape.clone(), once);
+    let mut client = open(simulator.address);
     let mut heard = Vec::new();
     while let Heard::Text(text) = client.hear() {
         heard.push(text);
     }
-    let venue = start(protocol, tape, SimulatorOptions { start_now: true, ..options("") });
-    while !venue.tally.ended.load(Ordering::Acquire) {
+    let simulator = start(protocol, tape, SimulatorOptions { start_now: true, ..options("") });
+    while !simulator.tally.ended.load(Ordering::Acquire) {
         std::thread::yield_now();
     }
-    let mut client = open(venue.address);
+    let mut client = open(simulator.address);
     for part in parts {
         heard.extend(client.until(part));
     }
@@ -45,15 +45,15 @@ fn with<'a>(heard: &'a [String], part: &str) -> Vec<&'a String> {
     heard.iter().filter(|text| text.contains(part)).collect()
 }
 
-/// What our venue's REST answers, when all has happened.
+/// What the simulator's REST answers, when all has happened.
 fn listed(name: &str, path: &str) -> Vec<String> {
     let protocol = protocol(name);
     let options = SimulatorOptions { start_now: true, ..options("") };
-    let venue = start(protocol, trades(protocol, 40), options);
-    while !venue.tally.ended.load(Ordering::Acquire) {
+    let simulator = start(protocol, trades(protocol, 40), options);
+    while !simulator.tally.ended.load(Ordering::Acquire) {
         std::thread::yield_now();
     }
-    vec![get(venue.address, path, ("Accept", "*/*")).2]
+    vec![get(simulator.address, path, ("Accept", "*/*")).2]
 }
 
 const FINE: Grain = Grain::Fine;
