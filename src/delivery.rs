@@ -18,13 +18,13 @@ use barflow_operators::sequence::Resume;
 use barflow_operators::spec::BarSpec;
 
 use crate::checkpoints::job::Job;
-use crate::checkpoints::local::LocalError;
 use crate::checkpoints::saved::{CheckpointError, Saved};
 use crate::checkpoints::settings::{JobSettings, SettingsChanges};
 use crate::config::delivery::DeliveryOptions;
 use crate::graph::checkpoints::{BARS_PER_CUT, Checkpoints};
 use crate::sinks::journal::JournaledSink;
 use crate::sinks::kafka::Fences;
+use crate::sinks::local_checkpoint::LocalError;
 use crate::sinks::{BarSink, SinkError};
 
 /// A job that cannot begin or go on.
@@ -175,7 +175,9 @@ impl Resumption {
                 resume.positions.insert(instrument.clone(), position.clone());
             }
             resume.feeds.insert(instrument.clone(), Arc::clone(account.feed()));
-            resume.last_times.insert(instrument.clone(), account.last_time());
+            if let Some(time) = account.last_time() {
+                resume.last_times.insert(instrument.clone(), time);
+            }
             resume.orders.insert(instrument.clone(), account.resume());
         }
         resume

@@ -56,9 +56,9 @@ pub struct Intake {
 /// for what was missing, so nothing waits for missing ids any more.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LiveNotes {
-    /// When the first frame of this piece came, in ns since the Unix epoch. For telemetry only: no
-    /// bar depends on it.
-    pub received: i64,
+    /// When the first frame of this piece came, in ns since the Unix epoch; none if it was read
+    /// from a recording or holds no more than what a file has settled. No bar depends on it.
+    pub received: Option<i64>,
     /// Ids that are known to stand for no trade, in order: they leave no gap.
     pub voids: Vec<Gap>,
 }

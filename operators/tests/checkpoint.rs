@@ -15,7 +15,7 @@ use barflow_operators::checkpoint::envelope::open;
 use barflow_operators::checkpoint::record::Record;
 use barflow_operators::dataflow::validate::Sequenced;
 use barflow_operators::measure::Measure;
-use barflow_operators::position::Position;
+use barflow_operators::position::{FilePosition, Position};
 use barflow_operators::sequence::Gap;
 use barflow_operators::sign::SignRule;
 use barflow_operators::spec::{BarSpec, RuleSpec};
@@ -44,16 +44,14 @@ fn pieces(trades: &[Trade], cuts: &[usize], gaps: &[bool], live: bool) -> Vec<Se
         let gap = Gap { first_missing: at as u64, last_missing: at as u64 };
         pieces.push(Sequenced {
             trades: Arc::new(batch),
-            position: Position {
-                source: "tape".into(),
-                member: "tape".into(),
+            position: Position::File(FilePosition {
                 byte: pieces.len() as u64 + 1,
-                line: 0,
-                trade_id: (at + rows) as u64,
-            },
+                trade_id: Some((at + rows) as u64),
+                ..FilePosition::start("tape".into())
+            }),
             gaps: (0..missing).map(|_| gap).collect(),
             voids: Vec::new(),
-            received: i64::from(live),
+            received: live.then_some(1),
             specs: None,
             corrections: Vec::new(),
         });

@@ -12,7 +12,7 @@ use barflow_operators::bar::Bar;
 use barflow_operators::batch::TradeBatch;
 use barflow_operators::checkpoint::account::Account;
 use barflow_operators::dataflow::validate::Sequenced;
-use barflow_operators::position::Position;
+use barflow_operators::position::{FilePosition, Position};
 use barflow_operators::revision::{Change, Correction, Outcome, Refusal, Revision, Window};
 use barflow_operators::sequence::Gap;
 use barflow_operators::spec::BarSpec;
@@ -38,16 +38,13 @@ fn piece(before: Option<u64>, trades: &[Trade], corrections: Vec<Correction>) ->
     }
     Sequenced {
         trades: Arc::new(TradeBatch::from_trades(generate::feed(true), trades)),
-        position: Position {
-            source: "tape".into(),
-            member: "tape".into(),
-            byte: 0,
-            line: 0,
-            trade_id: last.unwrap_or(0),
-        },
+        position: Position::File(FilePosition {
+            trade_id: last,
+            ..FilePosition::start("tape".into())
+        }),
         gaps,
         voids: Vec::new(),
-        received: 0,
+        received: None,
         specs: None,
         corrections,
     }

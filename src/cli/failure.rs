@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use crate::checkpoints::local::LocalError;
 use crate::config::problem::Problems;
 use crate::delivery::DeliveryError;
 use crate::sinks::SinkError;
+use crate::sinks::local_checkpoint::LocalError;
 
 /// A command that came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -444,7 +444,7 @@ pub(super) fn execute(mut settings: LiveSettings, run: Run) -> Result<Outcome, F
 
 /// Bars that come and go while the run goes on are part of what a restart has to find.
 fn on_new_bars(settings: JobSettings, changes: SettingsChanges) -> Box<dyn Fn(&BarBook) + Send> {
-    Box::new(move |bars| changes.put(settings.with_bars(bars)))
+    Box::new(move |bars| changes.put(settings.with_bars_of(JobSettings::of(bars.specs()))))
 }
 
 fn unhandled(error: std::io::Error) -> Failure {

@@ -260,9 +260,10 @@ fn job_name(settings: &ReplaySettings, source: &Source) -> String {
 
 /// A run that makes fewer bars than its files hold says why.
 fn went_on(resume: &Resumption) -> Vec<String> {
-    let positions = resume.positions.iter().map(|(instrument, at)| {
-        format!("{instrument}: goes on behind {}:{} (trade {})", at.source, at.line, at.trade_id)
-    });
+    let positions = resume
+        .positions
+        .iter()
+        .map(|(instrument, at)| format!("{instrument}: goes on behind {at}"));
     let hint = "--reset-state begins again".to_owned();
     positions.chain((!resume.is_empty()).then_some(hint)).collect()
 }
@@ -303,10 +304,7 @@ fn stopped_by(signals: &Signals, stop: &Stop, tally: &Tally) -> Option<String> {
     let positions = tally.positions();
     let mut text = format!("stopped by {name}; everything read before is in the output");
     for (instrument, position) in positions {
-        text += &format!(
-            "\n{instrument}: applied up to {}:{} (trade {})",
-            position.source, position.line, position.trade_id
-        );
+        text += &format!("\n{instrument}: applied up to {position}");
     }
     Some(text)
 }

@@ -69,8 +69,9 @@ impl Wanted<'_> {
                 return Err(Failure::usage(anyhow::anyhow!(message)));
             }
             let (stop, complete) = (self.stop.clone(), self.complete_when_stopped);
-            let sink = JournaledSink::open(output, self.job()?, stop, complete)
-                .map_err(|error| Failure::from(DeliveryError::from(error)))?;
+            let sink =
+                JournaledSink::open(output, self.job()?, stop, complete, self.delivery.reset_state)
+                    .map_err(|error| Failure::from(DeliveryError::from(error)))?;
             Ok(Taken::Files(Box::new(sink)))
         };
         Ok(match self.kind {
@@ -118,7 +119,7 @@ impl Wanted<'_> {
 
     /// What decides which bars come out where: these bars, this output, and what `more` adds.
     pub fn settings(&self, more: &[(&str, Option<String>)]) -> JobSettings {
-        let mut settings = JobSettings::of(self.bars);
+        let mut settings = JobSettings::of(self.bars.specs());
         settings.put("sink", self.kind.as_str());
         if self.kind == SinkKind::Kafka {
             let kafka = self.kafka.settings();

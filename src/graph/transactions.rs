@@ -97,7 +97,7 @@ mod tests {
             has_aggressor: true,
         });
         let bar = OpenBar::default().finish(seq, &Levels::default(), CloseReason::Threshold, 0);
-        (PublishedBar { spec: "x".into(), feed, bar, received: 0 }, 1)
+        (PublishedBar { spec: "x".into(), feed, bar, received: None }, 1)
     }
 
     fn cut(bars_before: u64) -> Cut {

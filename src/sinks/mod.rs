@@ -17,6 +17,7 @@ pub mod encode;
 pub mod journal;
 pub mod jsonl;
 pub mod kafka;
+pub mod local_checkpoint;
 pub mod none;
 pub mod parquet;
 pub mod record;

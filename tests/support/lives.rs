@@ -15,7 +15,7 @@ use barflow_operators::checkpoint::envelope::open;
 use barflow_operators::checkpoint::record::Record;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::intake::{Intake, LiveNotes, Reject};
-use barflow_operators::position::Position;
+use barflow_operators::position::{FeedPosition, FilePosition, Position};
 use barflow_operators::sequence::Gap;
 use barflow_operators::trade::Trade;
 
@@ -59,9 +59,9 @@ impl Tape {
             None => 0,
             // A feed is asked for what comes after an id, a file is read from a place.
             Some(position) if self.live => {
-                self.rows.iter().filter(|row| row.id() <= position.trade_id).count()
+                self.rows.iter().filter(|row| Some(row.id()) <= position.trade_id()).count()
             }
-            Some(position) => position.byte as usize,
+            Some(position) => position.file().unwrap().byte as usize,
         };
         let rows = self.rows.iter().enumerate().skip(begin).collect::<Vec<_>>();
         rows.chunks(piece).map(|rows| self.intake(rows)).collect()
@@ -80,19 +80,22 @@ impl Tape {
         let (first, last) = (rows[0].0, rows[rows.len() - 1].0);
         let mut intake =
             Intake::new(trades, rejects, self.position(first), self.position(last + 1));
-        intake.live = self.live.then_some(LiveNotes { received: 1, voids });
+        intake.live = self.live.then_some(LiveNotes { received: Some(1), voids });
         intake
     }
 
     fn position(&self, row: usize) -> Position {
-        let source: Arc<str> = self.feed.instrument.as_str().into();
-        let trade_id = match row {
-            0 => 0,
+        let source = self.feed.instrument.as_str().into();
+        let trade_id = row.checked_sub(1).map(|last| match self.feed.ids {
             // Whoever reads rows without ids numbers them by where it is.
-            _ if self.feed.ids == IdKind::Ordinal => row as u64,
-            _ => self.rows[row - 1].id(),
-        };
-        Position { member: Arc::clone(&source), source, byte: row as u64, line: 1, trade_id }
+            IdKind::Ordinal => row as u64,
+            _ => self.rows[last].id(),
+        });
+        if self.live {
+            let frames = row as u64;
+            return FeedPosition { source, frames, trade_id, latest: None }.into();
+        }
+        FilePosition { byte: row as u64, trade_id, ..FilePosition::start(source) }.into()
     }
 }
 

@@ -59,12 +59,19 @@ pub struct Sequenced {
     pub gaps: Vec<Gap>,
     /// Ids behind the trades that are known to stand for no trade: they will leave no gap.
     pub voids: Vec<Gap>,
-    /// When the first frame of the piece came, ns; 0 for files. Telemetry only.
-    pub received: i64,
+    /// When the first frame of the piece came from a feed, ns; none for what was read from files.
+    pub received: Option<i64>,
     /// The bars of this instrument from these trades on; none: as before.
     pub specs: Option<Arc<[BarSpec]>>,
     /// Corrections of the instrument's history, late trades among them.
     pub corrections: Vec<Correction>,
+}
+
+impl Sequenced {
+    /// Whether a feed has just brought it.
+    pub fn is_live(&self) -> bool {
+        self.received.is_some()
+    }
 }
 
 /// The three ways on.
@@ -214,7 +221,7 @@ impl Lane {
             intake.trades = intake.trades.head(first.row as usize);
             intake.rejects.truncate(1);
         }
-        let mut received = 0;
+        let mut received = None;
         if let Some(notes) = &intake.live {
             received = notes.received;
             self.sequencer.settle(&notes.voids);
@@ -262,7 +269,7 @@ impl Lane {
         let last = self.sequencer.last_id();
         // A row without an id of its own is numbered by where reading resumes.
         if let Some(last) = last.filter(|_| feed.ids != IdKind::Ordinal) {
-            position.trade_id = last;
+            position.set_trade_id(last);
         }
         let mut facts = Fact::of(&feed.instrument, &findings);
         if !rejects.is_empty() {
@@ -281,7 +288,7 @@ impl Lane {
         let mut rest = TradeBatch::with_capacity(Arc::clone(&self.feed), 0);
         self.sequencer.flush(&mut rest, &mut findings);
         if let Some(last) = self.sequencer.last_id().filter(|_| self.feed.ids != IdKind::Ordinal) {
-            position.trade_id = last;
+            position.set_trade_id(last);
         }
         let facts = Fact::of(&rest.feed.instrument, &findings);
         let gaps = findings.gaps;
@@ -292,7 +299,7 @@ impl Lane {
             position,
             gaps,
             voids,
-            received: 0,
+            received: None,
             specs: None,
             corrections: Vec::new(),
         };
@@ -304,12 +311,8 @@ impl Lane {
 pub(crate) fn late_reject(row: usize, trade: &Trade, start: &Position, window: usize) -> Reject {
     Reject {
         row: row as u32,
-        source: if start.member == start.source {
-            Arc::clone(&start.source)
-        } else {
-            format!("{}/{}", start.source, start.member).into()
-        },
-        line: start.line + row as u64,
+        source: start.place(),
+        line: start.line() + row as u64,
         field: "trade_id".to_owned(),
         value: trade.trade_id.to_string(),
         reason: format!("comes more than {window} trades after its place in the order of ids"),

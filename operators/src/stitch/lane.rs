@@ -108,7 +108,7 @@ impl Lane {
     fn note_last(&self, position: &mut Position) {
         // A row without an id of its own is numbered by where reading resumes.
         if let Some(last) = self.sequencer.last_id().filter(|_| self.feed.ids != IdKind::Ordinal) {
-            position.trade_id = last;
+            position.set_trade_id(last);
         }
     }
 }

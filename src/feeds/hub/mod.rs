@@ -12,7 +12,7 @@ use barflow_operators::batch::{Feed, IdKind, TradeBatch};
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::intake::{Intake, LiveNotes};
 use barflow_operators::pool::BatchPool;
-use barflow_operators::position::Position;
+use barflow_operators::position::{FeedPosition, Position};
 use barflow_operators::revision::Correction;
 use barflow_operators::spec::BarSpec;
 
@@ -60,8 +60,8 @@ struct Slot {
     feed: Arc<Feed>,
     lane: Lane,
     released: Released,
-    /// Receive time of the first print since the last intake; 0 if there is none.
-    received: i64,
+    /// Receive time of the first print since the last intake.
+    received: Option<i64>,
     specs: Option<Arc<[BarSpec]>>,
     worker: usize,
     source: Arc<str>,
@@ -149,7 +149,7 @@ impl Hub {
             feed,
             lane,
             released: Released::new(trades),
-            received: 0,
+            received: None,
             specs,
             dirty: false,
             active: true,
@@ -247,9 +247,7 @@ impl Hub {
                 if let Standing::Excluded(why) = print.standing {
                     *self.counters.excluded.entry(why).or_insert(0) += 1;
                 }
-                if slot.received == 0 {
-                    slot.received = received;
-                }
+                slot.received.get_or_insert(received);
                 if !slot.dirty {
                     slot.dirty = true;
                     self.dirty.push(at);
@@ -287,19 +285,15 @@ impl Hub {
         let fresh = self.outlets.pool.take(&slot.feed);
         let trades: TradeBatch = std::mem::replace(&mut slot.released.trades, fresh);
         self.counters.trades += trades.len() as u64;
-        let position = Position {
+        let position = Position::Feed(FeedPosition {
             source: Arc::clone(&slot.source),
-            member: match slot.lane.last_named() {
-                Some(last) => last.named().into(),
-                None => Arc::clone(&slot.source),
-            },
-            byte: 0,
-            line: self.counters.frames,
-            trade_id: slot.lane.last().map_or(0, |(id, _)| id),
-        };
+            frames: self.counters.frames,
+            trade_id: slot.lane.last().map(|(id, _)| id),
+            latest: slot.lane.latest().map(Arc::new),
+        });
         let mut intake = Intake::new(trades, Vec::new(), position.clone(), position);
         intake.live = Some(LiveNotes {
-            received: std::mem::take(&mut slot.received),
+            received: slot.received.take(),
             voids: std::mem::take(&mut slot.released.voids),
         });
         intake.specs = slot.specs.take();
@@ -314,9 +308,7 @@ impl Hub {
     /// Makes sure that what was just released is handed over at the next flush.
     fn touch(&mut self, at: u32, received: i64) {
         let slot = &mut self.slots[at as usize];
-        if slot.received == 0 {
-            slot.received = received;
-        }
+        slot.received.get_or_insert(received);
         if !slot.dirty {
             slot.dirty = true;
             self.dirty.push(at);

@@ -13,6 +13,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use barflow_operators::batch::TradeBatch;
+use barflow_operators::position::LatestNames;
 use barflow_operators::revision::missing::subtract;
 use barflow_operators::sequence::Gap;
 
@@ -114,9 +115,9 @@ impl Lane {
         self.names.resume_after(last);
     }
 
-    /// What to resume after, where prints have names instead of ids.
-    pub fn last_named(&self) -> Option<LastTrade> {
-        (self.ids == Ids::Names).then(|| self.names.last())
+    /// The latest prints that were released, where prints have names instead of ids.
+    pub fn latest(&self) -> Option<LatestNames> {
+        (self.ids == Ids::Names).then(|| self.names.latest())
     }
 
     /// Id and event time of the last print that is settled.
