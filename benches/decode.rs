@@ -7,10 +7,10 @@ use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
 
-use barflow::capture::read;
 use barflow::feeds::print::{Contract, Listing, Prints};
 use barflow::feeds::venue;
 use barflow::feeds::venue::Channel;
+use barflow::recording::reader;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use serde::Deserialize;
 
@@ -20,7 +20,7 @@ fn frames() -> Vec<Vec<u8>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../shared/data/hftbacktest/usdm/btcusdt_20240808.gz");
     if path.exists() {
-        let frames = read::open(&path).unwrap().map(|recorded| recorded.unwrap().frame);
+        let frames = reader::open(&path).unwrap().map(|recorded| recorded.unwrap().frame);
         let trades =
             frames.filter(|frame| frame.windows(11).any(|part| part == b"\"e\":\"trade\""));
         return trades.take(FRAMES).collect();

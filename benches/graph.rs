@@ -10,12 +10,13 @@ use barflow::config::bars::{BarBook, cut};
 use barflow::graph::assemble::GraphOptions;
 use barflow::graph::mesh::Mesh;
 use barflow::graph::run::{Feeder, Pace, run};
-use barflow::sinks::BarSink;
+use barflow::graph::sink::BarSink;
 use barflow::sinks::none::NoSink;
 use barflow_operators::bars::machine::BarMachine;
 use barflow_operators::batch::{Feed, IdKind, InputKind, TradeBatch};
-use barflow_operators::dataflow::validate::{RejectPolicy, ValidateOptions};
+use barflow_operators::dataflow::validate::ValidateOptions;
 use barflow_operators::intake::Intake;
+use barflow_operators::order::{OrderOptions, RejectPolicy};
 use barflow_operators::pool::BatchPool;
 use barflow_operators::position::{FilePosition, Position};
 use barflow_operators::trade::{Aggressor, Trade};
@@ -88,12 +89,14 @@ fn bare(book: &BarBook, intakes: &[Intake]) -> usize {
 fn through_graph(book: &BarBook, intakes: Vec<Intake>, pool: &BatchPool) -> u64 {
     let book = book.clone();
     let validate = ValidateOptions {
-        policy: RejectPolicy::Stop,
-        reorder_window: 1024,
-        // Takes every batch back: freeing memory is not the graph's work.
-        pool: pool.clone(),
+        order: OrderOptions {
+            policy: RejectPolicy::Stop,
+            reorder_window: 1024,
+            // Takes every batch back: freeing memory is not the graph's work.
+            pool: pool.clone(),
+            revises: false,
+        },
         resume: BTreeMap::new(),
-        revises: false,
     };
     let options = GraphOptions::new(Arc::new(move |feed| book.for_feed(feed)), validate);
     let feeder: Feeder = Box::new(move |inlets, _stop| {

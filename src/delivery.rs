@@ -22,10 +22,10 @@ use crate::checkpoints::saved::{CheckpointError, Saved};
 use crate::checkpoints::settings::{JobSettings, SettingsChanges};
 use crate::config::delivery::DeliveryOptions;
 use crate::graph::checkpoints::{BARS_PER_CUT, Checkpoints};
+use crate::graph::sink::{BarSink, SinkError};
 use crate::sinks::journal::JournaledSink;
 use crate::sinks::kafka::Fences;
 use crate::sinks::local_checkpoint::LocalError;
-use crate::sinks::{BarSink, SinkError};
 
 /// A job that cannot begin or go on.
 #[derive(Debug, thiserror::Error)]

@@ -12,22 +12,6 @@ macro_rules! fault_point {
     };
 }
 
-/// Every place there is, in the order of a commit.
-pub const NAMES: [&str; 12] = [
-    "after-begin",
-    "after-bars",
-    "before-records",
-    "before-shard",
-    "before-drain",
-    "before-commit",
-    "after-commit",
-    "journal-written",
-    "journal-synced",
-    "checkpoint-written",
-    "before-publish",
-    "after-publish",
-];
-
 /// Counts arrivals at the places that were asked for: `BARFLOW_FAULT=NAME:COUNT`, several separated by
 /// commas; with `:stop` behind the process is stopped there and can be continued.
 #[cfg(feature = "fault-points")]

@@ -7,16 +7,13 @@
 //! ```
 
 pub mod archive;
-pub mod archive_server;
 pub mod backoff;
-pub mod capture;
 pub mod checkpoints;
 pub mod cli;
 pub mod compare;
 pub mod config;
 pub mod delivery;
 pub mod fault_points;
-pub mod fault_text;
 pub mod feeds;
 pub mod graph;
 pub mod history;
@@ -24,11 +21,7 @@ pub mod live;
 pub mod memory;
 pub mod parallel;
 pub mod quality;
-pub mod quarantine;
-pub mod recordings;
-pub mod serving;
+pub mod recording;
 pub mod sinks;
 pub mod sweep;
 pub mod telemetry;
-pub mod trade_store;
-pub mod venue;

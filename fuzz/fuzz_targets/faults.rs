@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use barflow::venue::faults::{Faults, Mangler, Sent};
+use barflow_simulator::exchange::faults::{FaultInjector, Faults, Sent};
 use libfuzzer_sys::fuzz_target;
 
 /// Trades of a connection: more than the longest that one is held back.
@@ -27,11 +27,11 @@ fuzz_target!(|text: &str| {
     assert_eq!(text.parse(), Ok(faults.clone()), "read twice");
 
     let run = |connection: u64| {
-        let mut mangler = Mangler::new(&faults, 7, connection, Duration::ZERO);
+        let mut injector = FaultInjector::new(&faults, 7, connection, Duration::ZERO);
         let mut sent = Vec::new();
         for place in 0..TRADES {
             let now = Duration::from_millis(u64::from(place));
-            mangler.trade(0, place, place + 1 == TRADES, now, &mut sent);
+            injector.trade(0, place, place + 1 == TRADES, now, &mut sent);
         }
         sent
     };

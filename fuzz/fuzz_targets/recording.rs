@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use barflow::capture::read::{self, Format};
-use barflow::capture::{CaptureError, Recorded, native};
+use barflow::recording::reader::{self, Format};
+use barflow::recording::{RecordingError, Recorded, native};
 use libfuzzer_sys::fuzz_target;
 
 /// Items taken of a file: a few KB of zstd can hold millions of lines, and they teach nothing new.
@@ -29,18 +29,18 @@ struct Contents {
 }
 
 fn contents(path: &Path) -> Option<Contents> {
-    let mut reader = read::open(path).ok()?;
+    let mut reader = reader::open(path).ok()?;
     let format = reader.format();
     let mut all = Contents { format, lines: Vec::new(), broken: false, remarked: false };
     while let Some(item) = reader.next() {
         assert!(!all.broken, "an item behind an error that should have been the last");
         match item {
             Ok(recorded) => all.lines.push((reader.line(), Some(recorded))),
-            Err(CaptureError::Line { line, .. }) => {
+            Err(RecordingError::Line { line, .. }) => {
                 assert_eq!(line, reader.line());
                 all.lines.push((line, None));
             }
-            Err(CaptureError::Broken { .. }) => all.broken = true,
+            Err(RecordingError::Broken { .. }) => all.broken = true,
             Err(error) => panic!("a file of bytes in memory gives no such error: {error}"),
         }
         if all.lines.len() == ITEMS {

@@ -18,6 +18,7 @@ pub mod digest;
 pub mod instrument;
 pub mod intake;
 pub mod measure;
+pub mod order;
 pub mod pool;
 pub mod position;
 pub mod published;

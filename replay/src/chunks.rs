@@ -73,11 +73,6 @@ impl Chunks {
         self.files.iter().map(guess_rows).sum()
     }
 
-    /// Whether all of it can be cut finer than into files.
-    pub fn is_fine(&self) -> bool {
-        self.files.iter().all(|file| file.kind == FileKind::Parquet)
-    }
-
     /// The next chunk, of at least `rows` rows where there are so many and the file can be cut.
     pub fn next_chunk(&mut self, rows: u64) -> Option<Chunk> {
         let file = self.files.front()?.clone();

@@ -12,6 +12,7 @@
 //! **Invariant:** no dataflow, no Kafka, no thresholds. Repeats and gaps of ids are judged later,
 //! where live feeds are judged too.
 
+pub mod atomic_file;
 pub mod binance;
 pub mod checksum;
 pub mod chunks;

@@ -18,7 +18,7 @@ use crate::decode::{Block, Buffers, MARGIN, decode};
 use crate::error::ReplayError;
 use crate::plan::{FileKind, InstrumentPlan, PlannedFile};
 use crate::progress::Progress;
-use crate::rows::{Layout, Output, Quote, RowRules, read_rows};
+use crate::rows::{Output, Quote, RowRules, read_rows};
 use crate::sniff::is_header;
 use crate::trades_parquet::read::ParquetTrades;
 
@@ -328,12 +328,5 @@ pub fn stores_quote(files: &[PlannedFile]) -> bool {
     files.iter().any(|file| match file.kind {
         FileKind::Rows { quote, .. } => quote != Quote::Product,
         FileKind::Parquet => false,
-    })
-}
-
-/// Whether the layout of any file lacks the aggressor.
-pub fn lacks_aggressor(files: &[PlannedFile]) -> bool {
-    files.iter().any(|file| {
-        matches!(file.kind, FileKind::Rows { layout: Layout::Kraken | Layout::Lean { .. }, .. })
     })
 }

@@ -4,11 +4,11 @@ use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::error::FetchError;
 use super::listing::escape;
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, retry_after};
 
 /// How to ask.
 #[derive(Clone, Debug)]
@@ -247,8 +247,7 @@ fn judge(url: &str, mut answer: Response) -> Result<Response, Setback> {
         // What we asked for lies behind the end; whoever asked begins anew.
         416 => Err(Setback::passing("HTTP 416: no such part")),
         418 | 429 | 500..=599 => {
-            let after = answer.headers().get("retry-after").and_then(|v| v.to_str().ok());
-            let pause = after.and_then(|text| text.parse().ok()).map(Duration::from_secs);
+            let pause = retry_after(answer.headers(), SystemTime::now());
             // Without a word on how long, the usual wait holds for all.
             let pause = pause.or((status == 418 || status == 429).then_some(Duration::ZERO));
             Err(Setback::Passing { what: format!("HTTP {status}"), pause, progress: false })

@@ -10,6 +10,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+use barflow_replay::atomic_file;
 use barflow_replay::checksum::{checksum_file, sha256, sum_in};
 use sha2::{Digest, Sha256};
 
@@ -67,10 +68,9 @@ pub fn transfer(
         wire += came;
         found = hex::encode(whole.hasher.finalize());
         if found == expected {
-            whole.file.sync_all().map_err(|e| FetchError::disk("write", path, e))?;
             keep_sum(path, &text)?;
-            fs::rename(&whole.path, path).map_err(|e| FetchError::disk("name", path, e))?;
-            sync_folder(folder);
+            atomic_file::publish(&whole.file, &whole.path, path)
+                .map_err(|e| FetchError::disk("write", path, e))?;
             return Ok(Received { bytes: whole.bytes, sha256: found, wire });
         }
         fs::remove_file(&whole.path).map_err(|e| FetchError::disk("remove", &whole.path, e))?;
@@ -229,20 +229,5 @@ fn keep_sum(path: &Path, text: &str) -> Result<(), FetchError> {
     if fs::read_to_string(&beside).is_ok_and(|there| there == text) {
         return Ok(());
     }
-    let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    let write = || -> std::io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(".sum").tempfile_in(folder)?;
-        file.write_all(text.as_bytes())?;
-        file.as_file().sync_all()?;
-        file.persist(&beside).map_err(|refused| refused.error)?;
-        Ok(())
-    };
-    write().map_err(|e| FetchError::disk("write", &beside, e))
-}
-
-/// The new name must survive a power cut as well; folders that cannot be synced are let be.
-fn sync_folder(folder: &Path) {
-    if let Ok(folder) = File::open(folder) {
-        let _ = folder.sync_all();
-    }
+    atomic_file::write(&beside, text.as_bytes()).map_err(|e| FetchError::disk("write", &beside, e))
 }

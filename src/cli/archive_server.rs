@@ -1,19 +1,18 @@
-//! `barflow archive-server`: an archive of our own.
+//! `barflow archive-server`: serves files as the public archive does.
 
 use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
+use barflow_simulator::archive::faults::Faults;
+use barflow_simulator::archive::tree::{Market, Tree};
+use barflow_simulator::archive::{ServerOptions, start};
 use clap::{Args, ValueHint};
 
 use super::failure::{Failure, Outcome};
 use super::replay::input_failure;
 use super::signals::Signals;
-use crate::archive::place::Market;
-use crate::archive_server::faults::Faults;
-use crate::archive_server::tree::Tree;
-use crate::archive_server::{ServerOptions, start};
 use crate::graph::stop::Stop;
 
 const EXAMPLES: &str = "\
@@ -39,7 +38,7 @@ pub struct ArchiveServerArgs {
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8800")]
     listen: SocketAddr,
 
-    /// Market of files whose folders do not tell it: spot, um, cm
+    /// Market of files whose folders do not name it: spot, um, cm
     #[arg(long, value_name = "MARKET")]
     market: Option<Market>,
 
@@ -60,7 +59,7 @@ pub struct ArchiveServerArgs {
     no_listing: bool,
 }
 
-/// Serves until told to stop.
+/// Serves until a signal comes.
 ///
 /// # Errors
 /// When there are no archives (2), or the address is taken (3).
@@ -82,7 +81,7 @@ pub fn run(args: &ArchiveServerArgs) -> Result<Outcome, Failure> {
         .with_context(|| format!("cannot listen at {}", args.listen))
         .map_err(Failure::outside)?;
     let mut stdout = std::io::stdout();
-    // Whoever started us may have closed it, and does not want to know.
+    // Whoever started us may have closed it; nothing depends on it.
     let _ =
         writeln!(stdout, "listening on http://{}", running.address).and_then(|()| stdout.flush());
     while !stop.is_raised() && !running.has_ended() {

@@ -34,8 +34,9 @@ pub enum Command {
     Live(Box<super::live::LiveArgs>),
     /// Record the raw frames of exchange feeds
     Record(Box<super::record::RecordArgs>),
-    /// Be a venue: play trade files through an exchange's protocol, with faults
-    Venue(Box<super::venue::VenueArgs>),
+    /// Simulate an exchange: play trade files through its protocol, with faults
+    #[command(visible_alias = "venue")]
+    Simulator(Box<super::simulator::SimulatorArgs>),
     /// Compare two outputs of bars and name the first difference
     Diff(super::diff::DiffArgs),
     /// Make the bars of trade files again and compare them with an output, for audits
@@ -54,7 +55,7 @@ pub enum Command {
     Compact(super::store::compact::CompactArgs),
     /// Look after a trade store
     Store(super::store::StoreArgs),
-    /// Be an archive: serve files as the venue's public archive does, with faults
+    /// Serve files as the venue's public archive does, with faults
     ArchiveServer(super::archive_server::ArchiveServerArgs),
     /// Write realistic day files in Binance's layout
     Synth(SynthArgs),

@@ -19,7 +19,7 @@ use crate::config::problem::Problems;
 use crate::config::replay::over;
 use crate::config::section::Section;
 use crate::delivery::DeliveryError;
-use crate::sinks::SinkError;
+use crate::graph::sink::SinkError;
 use crate::sinks::journal::checkpoint_beside;
 use crate::sinks::kafka::{CheckpointTopic, Fences, KafkaSettings};
 use crate::sinks::local_checkpoint::LocalCheckpoint;

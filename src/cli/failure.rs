@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::config::problem::Problems;
 use crate::delivery::DeliveryError;
-use crate::sinks::SinkError;
+use crate::graph::sink::SinkError;
 use crate::sinks::local_checkpoint::LocalError;
 
 /// A command that came to its end.

@@ -22,6 +22,7 @@ use crate::archive::place::{Market, Period, Series};
 use crate::archive::plan::{Absent, Granularity, Plan, Published, Wanted, Why, plan};
 use crate::archive::run::{self, Job, Outcome as Became};
 use crate::archive::survey::{self, Source};
+use crate::config::bar_kinds::duration_ns;
 use crate::graph::stop::Stop;
 
 const EXAMPLES: &str = "\
@@ -148,7 +149,10 @@ fn granularity(text: &str) -> Result<Granularity, String> {
 }
 
 fn timeout(text: &str) -> Result<Duration, String> {
-    crate::fault_text::duration(text).ok_or_else(|| "is no time such as 30s".to_owned())
+    match duration_ns(text) {
+        Ok(ns) if ns > 0 => Ok(Duration::from_nanos(ns.unsigned_abs())),
+        _ => Err("is not a time such as 30s".to_owned()),
+    }
 }
 
 impl FetchArgs {

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use barflow_operators::dataflow::validate::{RejectPolicy, ValidateOptions};
+use barflow_operators::dataflow::validate::ValidateOptions;
 use barflow_operators::intake::Reject;
+use barflow_operators::order::{OrderOptions, RejectPolicy};
 use barflow_operators::pool::BatchPool;
 use barflow_operators::quality::judge::Known;
 use clap::{Args, ValueHint};
@@ -30,7 +31,6 @@ use crate::config::problem::Problems;
 use crate::config::replay::Typed;
 use crate::config::section::{Section, Value};
 use crate::delivery::JobPlan;
-use crate::feeds::gap_ledger::GapLedger;
 use crate::feeds::hub::Outlets;
 use crate::graph::assemble::{GraphOptions, OnReject};
 use crate::graph::flow::EpochClock;
@@ -41,7 +41,8 @@ use crate::graph::stop::Stop;
 use crate::graph::tally::Tally;
 use crate::live::begin::from_checkpoint;
 use crate::live::{Book, Reports, Supervisor};
-use crate::quarantine::Quarantine;
+use crate::sinks::gaps::GapLedger;
+use crate::sinks::rejects::Quarantine;
 use crate::telemetry;
 use crate::telemetry::latency::Latency;
 
@@ -60,7 +61,7 @@ Examples:
   barflow live --config configs/live.toml
 
   # without an exchange: a venue of our own in another terminal
-  barflow venue --protocol binance-spot --listen 127.0.0.1:9000 --speed 60x BTCUSDT-trades-2024-03-01.zip
+  barflow simulator --protocol binance-spot --listen 127.0.0.1:9000 --speed 60x BTCUSDT-trades-2024-03-01.zip
   barflow live --venue binance-spot --instrument BTCUSDT --at 127.0.0.1:9000
 
 SIGTERM or Ctrl-C ends it in good order; SIGHUP, or a change of the file, has it read again:
@@ -85,7 +86,7 @@ pub struct FeedArgs {
     #[arg(long, value_name = "CHANNEL", requires = "venue")]
     pub channel: Option<String>,
 
-    /// Talk to a `barflow venue` at this address instead of the exchanges
+    /// Connect to a `barflow simulator` at this address instead of the exchanges
     #[arg(long, value_name = "HOST:PORT")]
     pub at: Option<String>,
 }
@@ -357,7 +358,7 @@ pub(super) fn execute(mut settings: LiveSettings, run: Run) -> Result<Outcome, F
     };
     let (recorder, recording) = match &settings.record {
         Some(folder) => {
-            let (recorder, recording) = crate::capture::record::start(folder, "live", &stop)
+            let (recorder, recording) = crate::recording::recorder::start(folder, "live", &stop)
                 .map_err(|e| Failure::outside(anyhow::Error::new(e)))?;
             (Some(recorder), Some(recording))
         }
@@ -373,11 +374,13 @@ pub(super) fn execute(mut settings: LiveSettings, run: Run) -> Result<Outcome, F
     let options = GraphOptions {
         specs_of: Arc::new(move |feed| shared.now().for_feed(feed)),
         validate: ValidateOptions {
-            policy: RejectPolicy::SetAside,
-            reorder_window: 1024,
-            pool: pool.clone(),
+            order: OrderOptions {
+                policy: RejectPolicy::SetAside,
+                reorder_window: 1024,
+                pool: pool.clone(),
+                revises: settings.revision_window.is_some(),
+            },
             resume: begun.resume.orders,
-            revises: settings.revision_window.is_some(),
         },
         window: settings.revision_window,
         on_revision: on_revision(revised.clone(), quarantine.clone(), stop.clone()),
@@ -410,7 +413,7 @@ pub(super) fn execute(mut settings: LiveSettings, run: Run) -> Result<Outcome, F
         supervisor.run(Outlets { inlets, share, pool, stop: stop.clone(), on_reject, gaps })
     });
     let result = run_graph(mesh, pace, options, vec![feeder], begun.sinks);
-    let recorded = recording.map(crate::capture::record::Recording::finish);
+    let recorded = recording.map(crate::recording::recorder::Recording::finish);
 
     let mut remarks = remarks(&reports, &latency);
     if let (Some(quarantine), true) = (&quarantine, rejected(&tally) > 0) {

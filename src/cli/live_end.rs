@@ -3,9 +3,9 @@
 use super::failure::{Failure, Outcome};
 use super::replay::explained;
 use crate::feeds::session::SessionFault;
+use crate::graph::sink::SinkReport;
 use crate::graph::stop::Cause;
 use crate::live::begin::HistoryError;
-use crate::sinks::SinkReport;
 
 /// What the end of the graph means for whoever started the run.
 pub(super) fn conclude(result: Result<SinkReport, Cause>) -> Result<Outcome, Failure> {

@@ -29,6 +29,7 @@ pub mod record;
 pub mod replay;
 pub mod revisions;
 pub mod signals;
+pub mod simulator;
 pub mod sink;
 mod source;
 pub mod store;
@@ -37,7 +38,6 @@ pub mod sweep;
 pub mod sync_plot;
 pub mod sync_report;
 pub mod synth;
-pub mod venue;
 pub mod verify;
 
 use self::args::{Cli, Command};
@@ -77,7 +77,7 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::SyncReport(args) => sync_report::run(*args),
         Command::Live(args) => live::run(*args),
         Command::Record(args) => record::run(*args),
-        Command::Venue(args) => venue::run(&args),
+        Command::Simulator(args) => simulator::run(&args),
         Command::Fetch(args) => fetch::run(&args),
         Command::ArchiveServer(args) => archive_server::run(&args),
         Command::Convert(args) => store::convert::run(&args),

@@ -5,9 +5,9 @@ use barflow_replay::stream::ReadOptions;
 
 use super::summary::grouped;
 use crate::graph::assemble::GraphOptions;
+use crate::graph::sink::{BarSink, SinkReport};
 use crate::graph::stop::Cause;
 use crate::parallel::{self, Options, Report};
-use crate::sinks::{BarSink, SinkReport};
 
 /// Runs; returns what the sink says, and remarks for the summary.
 ///

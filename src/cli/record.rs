@@ -17,7 +17,7 @@ Examples:
   barflow record --venue binance-spot --instrument BTCUSDT,ETHUSDT --out recordings
   barflow record --config configs/live.toml --out recordings --for 24h
 
-What is recorded can be replayed (`barflow replay --protocol …`) and played (`barflow venue …`).";
+What is recorded can be replayed (`barflow replay --protocol …`) and played (`barflow simulator …`).";
 
 /// `barflow record`.
 #[derive(Clone, Debug, Args)]

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use barflow_operators::dataflow::validate::{RejectPolicy, Sequenced, ValidateOptions};
+use barflow_operators::dataflow::validate::{Sequenced, ValidateOptions};
 use barflow_operators::intake::Reject;
+use barflow_operators::order::{OrderOptions, RejectPolicy};
 use barflow_operators::pool::BatchPool;
 use barflow_replay::error::ReplayError;
 use barflow_replay::progress::Progress;
@@ -31,14 +32,14 @@ use crate::graph::flow::EpochClock;
 use crate::graph::quality::Quality;
 use crate::graph::revised::Revised;
 use crate::graph::run::{Pace, run as run_graph};
+use crate::graph::sink::{BarSink, SinkError, SinkReport};
 use crate::graph::stop::{Cause, Stop};
 use crate::graph::tally::Tally;
-use crate::quarantine::Quarantine;
 use crate::sinks::atomic_file::{AtomicFile, refused};
-use crate::sinks::{BarSink, SinkError, SinkReport};
+use crate::sinks::rejects::Quarantine;
+use crate::sinks::trades::TradeFiles;
 use crate::telemetry;
 use crate::telemetry::latency::Latency;
-use crate::trade_store::TradeStore;
 
 /// A row that no trade can be, with no quarantine to put it in.
 #[derive(Debug, thiserror::Error)]
@@ -159,7 +160,7 @@ pub(super) fn replay_for(settings: &ReplaySettings, errand: Errand) -> Result<Ou
     let (trades, store) = match &settings.trades {
         Some(folder) => {
             let quotes = source.with_quote();
-            let (send, store) = TradeStore::start(folder, quotes, pool.clone(), stop.clone())
+            let (send, store) = TradeFiles::start(folder, quotes, pool.clone(), stop.clone())
                 .map_err(|e| Failure::outside(anyhow::Error::new(e)))?;
             (Some(send), Some(store))
         }
@@ -172,11 +173,16 @@ pub(super) fn replay_for(settings: &ReplaySettings, errand: Errand) -> Result<Ou
     let options = GraphOptions {
         specs_of: Arc::new(move |feed| book.for_feed(feed)),
         validate: ValidateOptions {
-            policy: if quarantine.is_some() { RejectPolicy::SetAside } else { RejectPolicy::Stop },
-            reorder_window: source.reorder_window(settings),
-            pool: pool.clone(),
+            order: OrderOptions {
+                policy: match quarantine {
+                    Some(_) => RejectPolicy::SetAside,
+                    None => RejectPolicy::Stop,
+                },
+                reorder_window: source.reorder_window(settings),
+                pool: pool.clone(),
+                revises: window.is_some(),
+            },
             resume: begun.resume.orders.clone(),
-            revises: window.is_some(),
         },
         window,
         on_revision: on_revision(revised.clone(), quarantine.clone(), stop.clone()),
@@ -210,7 +216,7 @@ pub(super) fn replay_for(settings: &ReplaySettings, errand: Errand) -> Result<Ou
         }
     };
     drop(shown);
-    let kept = store.map(TradeStore::finish).transpose();
+    let kept = store.map(TradeFiles::finish).transpose();
     if let (Some(path), Some(daily), Ok(_)) = (&settings.daily, &daily, &result) {
         write_daily(path, daily)?;
         remarks.push(format!("sums by day are in {}", path.display()));

@@ -20,7 +20,7 @@ use crate::config::revisions::{DEFAULT, MOST};
 use crate::graph::assemble::OnRevision;
 use crate::graph::revised::Revised;
 use crate::graph::stop::Stop;
-use crate::quarantine::Quarantine;
+use crate::sinks::rejects::Quarantine;
 
 /// Reads the corrections of these histories.
 ///

@@ -15,12 +15,12 @@ use super::replay::input_failure;
 use super::revisions::corrections;
 use crate::config::replay::ReplaySettings;
 use crate::delivery::Resumption;
+use crate::feeds::recorded::{RecordingOptions, Recordings};
 use crate::graph::quality::Quality;
 use crate::graph::run::Feeder;
 use crate::graph::workers::{Share, Workers};
 use crate::history::{feeders, remarks};
 use crate::quality::run::known;
-use crate::recordings::{RecordingOptions, Recordings};
 
 /// Where the trades are.
 pub(super) enum Source {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use barflow_operators::dataflow::ledger::FactKind;
@@ -11,10 +10,10 @@ use barflow_operators::sequence::Gap;
 
 use crate::graph::quality::QualityDays;
 use crate::graph::revised::Totals;
+use crate::graph::sink::SinkReport;
 use crate::graph::tally::Tally;
 use crate::graph::workers::Workers;
 use crate::quality::report::{date, shown};
-use crate::sinks::SinkReport;
 
 /// Gaps listed one by one per instrument; all are counted.
 const GAPS_LISTED: usize = 5;
@@ -217,11 +216,6 @@ fn describe_quality(text: &mut String, quality: &QualityDays) {
         let more = days.len() - DAYS_LISTED;
         let _ = writeln!(text, "quality: and {more} days more, none of a lower score");
     }
-}
-
-/// Bars per specification, for whoever wants numbers instead of text.
-pub fn bars_by_spec(tally: &Tally) -> BTreeMap<(InstrumentId, Arc<str>), u64> {
-    tally.lengths().into_iter().map(|(key, lengths)| (key, lengths.ticks.len())).collect()
 }
 
 /// 1234567 as 1,234,567.

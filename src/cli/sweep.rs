@@ -23,6 +23,7 @@ use crate::config::section::Value;
 use crate::config::sweep::{SweepSettings, TypedSweep};
 use crate::fault_point;
 use crate::graph::stop::Stop;
+use crate::sinks::atomic_file;
 use crate::sinks::none::NoSink;
 use crate::sweep::heat_map::HeatMap;
 use crate::sweep::output;
@@ -392,8 +393,8 @@ fn report(settings: &SweepSettings, summaries: &[&Summary]) -> Result<(), Failur
         let undrawn = |e| Failure::outside(anyhow::anyhow!("the heat map could not be drawn: {e}"));
         let map = HeatMap::new(grid, &scores, (&x, &y), &title).map_err(undrawn)?;
         let (svg, png) = (settings.out.join("map.svg"), settings.out.join("map.png"));
-        output::file(&svg, map.svg().map_err(undrawn)?.as_bytes())?;
-        output::file(&png, &map.png().map_err(undrawn)?)?;
+        atomic_file::write(&svg, map.svg().map_err(undrawn)?.as_bytes())?;
+        atomic_file::write(&png, &map.png().map_err(undrawn)?)?;
         eprintln!("{title} over {x} and {y} is in {} and {}", svg.display(), png.display());
     }
     let best = output::ranking(by, grid, summaries);

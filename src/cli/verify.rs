@@ -17,8 +17,8 @@ use crate::compare::source::{self, SourceError};
 use crate::config::file::ConfigFile;
 use crate::config::problem::Problems;
 use crate::config::replay::{ReplaySettings, SinkKind};
+use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 use crate::graph::stop::Stop;
-use crate::sinks::{BarSink, Commit, SinkError, SinkReport};
 
 const EXAMPLES: &str = "\
 Examples:

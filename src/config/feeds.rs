@@ -6,7 +6,6 @@ use super::live::duration;
 use super::problem::{Problems, suggestion};
 use super::section::Section;
 use crate::feeds::plan::{FeedPlan, Symbol};
-use crate::feeds::print::Listing;
 use crate::feeds::venue::{Channel, Venue};
 use crate::feeds::{venue, venues};
 use crate::sinks::kafka::secrets;
@@ -134,7 +133,7 @@ fn symbols(
     let Some(venue) = venue else { return Vec::new() };
     let mut symbols: Vec<Symbol> = Vec::new();
     for text in texts {
-        match symbol(venue, &text, contract_size) {
+        match Symbol::read(venue, &text, contract_size) {
             Ok(symbol) if symbols.contains(&symbol) => {
                 problems.add(&at, format!("instruments: \"{text}\" is named twice"));
             }
@@ -143,17 +142,6 @@ fn symbols(
         }
     }
     symbols
-}
-
-/// One instrument as a venue and the user write it.
-///
-/// # Errors
-/// What a symbol of that venue looks like, or which setting is missing.
-pub fn symbol(venue: &dyn Venue, text: &str, size: Option<f64>) -> Result<Symbol, String> {
-    let instrument = venue.instrument(text)?;
-    let contract = venue.contract(text, size)?;
-    let listing = Listing { symbol: venue.wire_symbol(text), contract };
-    Ok(Symbol { instrument, listing, resume_after: None })
 }
 
 /// Keys stand in files as references only.

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use barflow_operators::batch::{Feed, IdKind};
 use barflow_operators::instrument::InstrumentId;
 
 use super::print::Listing;
-use super::venue::{Channel, Venue};
+use super::venue::{Channel, Ids, Venue};
 
 /// Frames beyond this are cut off with their connection: far above anything a trade stream sends.
 const FRAME_BYTES_MAX: usize = 4 << 20;
@@ -29,6 +30,34 @@ pub struct Symbol {
     pub listing: Listing,
     /// What was applied before the feed begins.
     pub resume_after: Option<LastTrade>,
+}
+
+impl Symbol {
+    /// An instrument as a venue and the user write it; `size` is what a contract is worth, where the
+    /// venue does not say.
+    ///
+    /// # Errors
+    /// What a symbol of that venue looks like, or which setting is missing.
+    pub fn read(venue: &dyn Venue, text: &str, size: Option<f64>) -> Result<Self, String> {
+        let instrument = venue.instrument(text)?;
+        let contract = venue.contract(text, size)?;
+        let listing = Listing { symbol: venue.wire_symbol(text), contract };
+        Ok(Self { instrument, listing, resume_after: None })
+    }
+
+    /// Its trades in a channel of a venue.
+    pub fn feed(&self, venue: &dyn Venue, channel: Channel) -> Arc<Feed> {
+        Arc::new(Feed {
+            instrument: self.instrument.clone(),
+            input: venue.input(channel),
+            ids: match venue.ids(channel) {
+                Ids::Consecutive => IdKind::Venue,
+                Ids::Spans => IdKind::Spans,
+                Ids::Names => IdKind::Ordinal,
+            },
+            has_aggressor: true,
+        })
+    }
 }
 
 /// The last trade that was applied.

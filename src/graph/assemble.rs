@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use barflow_operators::batch::Feed;
 use barflow_operators::dataflow::Epoch;
-use barflow_operators::dataflow::bars::{BarUpdate, bars};
+use barflow_operators::dataflow::bars::{Bars, bars};
 use barflow_operators::dataflow::daily::daily;
-use barflow_operators::dataflow::ledger::{Fact, FactKind, totals};
+use barflow_operators::dataflow::ledger::{Fact, FactUpdate, totals};
 use barflow_operators::dataflow::quality::{day_totals, quality};
-use barflow_operators::dataflow::validate::{Sequenced, ValidateOptions, validate};
+use barflow_operators::dataflow::validate::{Sequenced, ValidateOptions, Validated, validate};
 use barflow_operators::instrument::InstrumentId;
-use barflow_operators::intake::Reject;
+use barflow_operators::intake::{Intake, Reject};
 use barflow_operators::revision::{Revision, Window};
+use barflow_operators::shadow::Joined;
 use barflow_operators::spec::BarSpec;
 use crossbeam::channel::Sender;
 use timely::container::CapacityContainerBuilder;
@@ -22,23 +23,23 @@ use timely::dataflow::{ProbeHandle, Scope, StreamVec};
 
 use super::checkpoints::Checkpoints;
 use super::daily::Daily;
+use super::exit::exit;
 use super::flow::{EpochClock, Intakes, source};
 use super::handover::Handover;
+use super::news;
 use super::quality::Quality;
 use super::stop::Stop;
 use super::tally::Tally;
-use super::transactions::transactions;
 use super::workers::Workers;
-use super::{news, outlet};
-use crate::telemetry::latency::{Latency, Stage};
+use crate::telemetry::latency::Latency;
 
 /// Which bars a feed gets.
 pub type SpecsOf = Arc<dyn Fn(&Feed) -> Vec<BarSpec> + Send + Sync>;
 
-/// Who is told of rows that are no lawful trades.
+/// Called with every row that is not a valid trade.
 pub type OnReject = Arc<dyn Fn(Reject) + Send + Sync>;
 
-/// Who is told of corrections of the past.
+/// Called with every correction of the past.
 pub type OnRevision = Arc<dyn Fn(&InstrumentId, &Revision) + Send + Sync>;
 
 /// What the dataflow needs to know; the same for every worker.
@@ -48,15 +49,15 @@ pub struct GraphOptions {
     pub specs_of: SpecsOf,
     /// How rows are judged.
     pub validate: ValidateOptions,
-    /// Who is told of bad rows.
+    /// Called with bad rows.
     pub on_reject: OnReject,
     /// How much of the past is retained, so that it can be corrected; none for a run without.
     pub window: Option<Window>,
-    /// Who is told of corrections.
+    /// Called with corrections.
     pub on_revision: OnRevision,
-    /// Where validated trades go, if anybody wants them.
+    /// Where validated trades go, if they are kept.
     pub trades: Option<Sender<Sequenced>>,
-    /// Where sums by day are kept, if anybody wants them.
+    /// Where sums by day are kept, if they are wanted.
     pub daily: Option<Daily>,
     /// Where counts are kept.
     pub tally: Tally,
@@ -73,7 +74,7 @@ pub struct GraphOptions {
 }
 
 impl GraphOptions {
-    /// A run that nobody watches: bad rows go nowhere, and there are no checkpoints.
+    /// A run without observers: bad rows go nowhere, and there are no checkpoints.
     pub fn new(specs_of: SpecsOf, validate: ValidateOptions) -> Self {
         Self {
             specs_of,
@@ -93,50 +94,93 @@ impl GraphOptions {
     }
 }
 
-/// Draws the dataflow of one worker of these, fed by `intakes`; bars leave by `commits`.
+/// Draws the dataflow of one worker of these, fed by `intakes`; bars leave by `sink`.
 pub fn assemble(
     scope: Scope<'_, Epoch>,
     intakes: Intakes,
     options: &GraphOptions,
     workers: &Workers,
-    commits: Handover,
+    sink: Handover,
 ) {
     let handed_over = ProbeHandle::new();
     let intakes = source(scope, intakes, options.clock.clone(), handed_over.clone());
-
     // Before anything is put in order or set aside: that is what there is to judge.
     let intakes = match &options.quality {
-        Some(expectations) => {
-            let judged = quality(intakes, expectations.expected());
-            let totals = expectations.clone();
-            day_totals(judged.updates).inspect_core(move |event| {
-                if let Ok((_, updates)) = event {
-                    totals.update(updates);
-                }
-            });
-            judged.intakes
-        }
+        Some(expectations) => judge(intakes, expectations),
         None => intakes,
     };
 
     let cut_short = options.checkpoints.as_ref().map(|_| options.stop.flag());
-    let validated = validate(intakes, options.validate.clone(), cut_short);
-    let on_reject = Arc::clone(&options.on_reject);
-    validated.rejects.sink(Pipeline, "Rejects", move |(input, _frontier)| {
-        input.for_each(|_, rejects| rejects.drain(..).for_each(|reject| on_reject(reject)));
-    });
-    if let Some(trades) = &options.trades {
-        outlet::trades(validated.trades.clone(), trades.clone(), options.stop.clone());
+    let Validated { trades, rejects, facts } =
+        validate(intakes, options.validate.clone(), cut_short);
+    set_aside(rejects, Arc::clone(&options.on_reject));
+    if let Some(to) = &options.trades {
+        keep(trades.clone(), to.clone(), options.stop.clone());
     }
 
     let specs_of = Arc::clone(&options.specs_of);
     let book = options.checkpoints.as_ref().map(Checkpoints::book);
-    let pool = options.validate.pool.clone();
-    let window = options.window;
-    let built = bars(validated.trades, pool, move |feed| specs_of(feed), book, window);
-    let revised = note_revisions(built.revisions, Arc::clone(&options.on_revision));
+    let pool = options.validate.order.pool.clone();
+    let Bars { out, joined, revisions } =
+        bars(trades, pool, move |feed| specs_of(feed), book, options.window);
+    note_joined(joined, options.tally.clone());
+    let revised = note_revisions(revisions, Arc::clone(&options.on_revision));
+    if let Some(days) = options.daily.clone() {
+        daily(out.clone()).inspect_core(move |event| {
+            if let Ok((_, updates)) = event {
+                days.update(updates);
+            }
+        });
+    }
+
+    let made = exit(out, sink, options).probe_with(&handed_over);
     let tally = options.tally.clone();
-    built.joined.sink(Pipeline, "Joined", move |(input, _frontier)| {
+    totals(scope.concatenate([facts, made.clone(), revised])).inspect_core(move |event| {
+        if let Ok((_, updates)) = event {
+            tally.update_totals(updates);
+        }
+    });
+    news::exchange(made, options, workers);
+}
+
+/// Validates intakes against expectations, and passes them on as they are.
+fn judge<'scope>(
+    intakes: StreamVec<'scope, Epoch, Intake>,
+    expectations: &Quality,
+) -> StreamVec<'scope, Epoch, Intake> {
+    let judged = quality(intakes, expectations.expected());
+    let totals = expectations.clone();
+    day_totals(judged.updates).inspect_core(move |event| {
+        if let Ok((_, updates)) = event {
+            totals.update(updates);
+        }
+    });
+    judged.intakes
+}
+
+/// Reports rows that are not valid trades.
+fn set_aside(rejects: StreamVec<'_, Epoch, Reject>, on_reject: OnReject) {
+    rejects.sink(Pipeline, "Rejects", move |(input, _frontier)| {
+        input.for_each(|_, rejects| rejects.drain(..).for_each(|reject| on_reject(reject)));
+    });
+}
+
+/// Hands validated trades to whoever keeps them.
+fn keep(trades: StreamVec<'_, Epoch, Sequenced>, to: Sender<Sequenced>, stop: Stop) {
+    trades.sink(Pipeline, "Trades", move |(input, _frontier)| {
+        input.for_each(|_, batches| {
+            for batch in batches.drain(..) {
+                if to.send(batch).is_err() {
+                    stop.raise();
+                }
+            }
+        });
+    });
+}
+
+/// Reports builders that have become independent of where they began.
+fn note_joined(joined: StreamVec<'_, Epoch, (InstrumentId, Joined)>, tally: Tally) {
+    joined.sink(Pipeline, "Joined", move |(input, _frontier)| {
         input.for_each(|_, joined| {
             for (instrument, joined) in joined.drain(..) {
                 tracing::info!(%instrument, spec = %joined.spec, "{joined}");
@@ -144,37 +188,13 @@ pub fn assemble(
             }
         });
     });
-    if let Some(days) = options.daily.clone() {
-        daily(built.bars.clone()).inspect_core(move |event| {
-            if let Ok((_, updates)) = event {
-                days.update(updates);
-            }
-        });
-    }
-    let bar_facts = count_bars(built.bars.clone(), options.tally.clone(), options.latency.clone());
-    let tally = options.tally.clone();
-    totals(scope.concatenate([validated.facts, bar_facts, revised])).inspect_core(move |event| {
-        if let Ok((_, updates)) = event {
-            tally.update_totals(updates);
-        }
-    });
-
-    let (tally, stop) = (options.tally.clone(), options.stop.clone());
-    let commits = match options.checkpoints {
-        None => outlet::commits(built.bars, built.progress, commits, tally, stop),
-        Some(_) => {
-            let (shard, progress) = (scope.index(), built.progress);
-            transactions(built.bars, progress, built.cuts, commits, shard, tally, stop)
-        }
-    };
-    news::exchange(commits.probe_with(&handed_over), options, workers);
 }
 
-/// Tells of corrections, and passes on what they change for the ledger.
+/// Reports corrections, and passes on what they change for the ledger.
 fn note_revisions<'scope>(
     revisions: StreamVec<'scope, Epoch, (InstrumentId, Box<Revision>)>,
     on_revision: OnRevision,
-) -> StreamVec<'scope, Epoch, (Fact, Epoch, isize)> {
+) -> StreamVec<'scope, Epoch, FactUpdate> {
     revisions.unary::<CapacityContainerBuilder<Vec<_>>, _, _, _>(
         Pipeline,
         "Revisions",
@@ -193,36 +213,4 @@ fn note_revisions<'scope>(
             }
         },
     )
-}
-
-/// Notes lengths of bars, and how many there are as facts for the ledger: one per specification
-/// and message, however many bars a message holds.
-fn count_bars<'scope>(
-    bars: StreamVec<'scope, Epoch, BarUpdate>,
-    tally: Tally,
-    latency: Latency,
-) -> StreamVec<'scope, Epoch, (Fact, Epoch, isize)> {
-    bars.unary::<CapacityContainerBuilder<Vec<_>>, _, _, _>(Pipeline, "CountBars", |_cap, _info| {
-        move |input, output| {
-            input.for_each(|cap, updates| {
-                for (bar, _, _) in updates.iter() {
-                    latency.note(bar.feed.instrument.venue(), Stage::Decided, bar.received);
-                }
-                tally.add_bars(updates.iter().map(|(bar, _, diff)| (bar, *diff)));
-                let mut session = output.session(&cap);
-                // Bars of a specification lie side by side, in order of epochs.
-                let alike = |a: &BarUpdate, b: &BarUpdate| {
-                    a.1 == b.1
-                        && Arc::ptr_eq(&a.0.spec, &b.0.spec)
-                        && Arc::ptr_eq(&a.0.feed, &b.0.feed)
-                };
-                for run in updates.chunk_by(alike) {
-                    let (bar, epoch, _) = &run[0];
-                    let count = run.iter().map(|(_, _, diff)| diff).sum();
-                    let kind = FactKind::Bars(bar.spec.to_string());
-                    session.give((Fact::new(&bar.feed.instrument, kind), *epoch, count));
-                }
-            });
-        }
-    })
 }

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crossbeam::channel::Sender;
 
 use crate::graph::run::tell;
+use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 use crate::graph::stop::Stop;
-use crate::sinks::{BarSink, Commit, SinkError, SinkReport};
 use crate::telemetry::latency::{Latency, Stage};
 
 /// Where workers put commits.
@@ -33,17 +33,10 @@ impl Handover {
         Self::Direct(sink, queue)
     }
 
-    /// Whether workers feed the sink themselves.
-    pub(super) fn is_direct(&self) -> bool {
-        matches!(self, Self::Direct(..))
-    }
-
     /// Hands a commit over, waiting while the sink is busy.
     pub(super) fn give(&self, commit: Commit) -> Result<(), Gone> {
         match self {
             Self::Queue(queue) => queue.send(commit).map_err(|_| Gone),
-            // How far the input got is no news for a sink that is given no bars.
-            Self::Direct(..) if commit.bars.is_empty() && commit.cut.is_none() => Ok(()),
             // The end of a transaction is waited for elsewhere, and what follows it waits its turn.
             Self::Direct(sink, queue) if commit.cut.is_some() || sink.is_behind() => {
                 sink.behind.fetch_add(1, Ordering::AcqRel);

@@ -1,19 +1,21 @@
 //! One dataflow, whatever the source.
 //!
 //! ```text
-//! inlets ─► source ─► quality (if asked for) ─► counts per day (differential)
+//! inlets ─► source ─► quality (if wanted) ─► counts per day (differential)
 //!   (bounded channels)   │
 //!                        ▼
-//!                     validate ─┬─► bars ──┬─► sink ─► commits (bars + positions per closed frontier)
-//!                               │          ├─► facts ─► totals   (differential)
-//!                               ├─► rejects └─► lengths of bars  (histograms)
-//!                               └─► trades (optional trade sink)
+//!                     validate ─┬─► bars ─┬─► exit ─► handover ─► sink
+//!                               │         │     (bars, progress and cuts, in one order)
+//!                               │         ├─► facts ─► totals   (differential)
+//!                               ├─► rejects
+//!                               └─► trades (optional)
 //! ```
 //!
-//! Frontiers run all the way: the sink hands over an epoch only when no earlier one can still
-//! change, together with the input positions that it completes. The source hands in no more than
-//! [`flow::WINDOW`] epochs beyond what the sink has handed over, so memory is bounded whatever is
-//! slow.
+//! The exit hands a bar over as soon as it is decided: bars of an instrument are in order without
+//! waiting for the frontier. The frontier behind the exit says which epochs are handed over, and the
+//! source keeps within [`flow::WINDOW`] epochs of it, so memory is bounded whatever is slow.
+//!
+//! Sinks implement [`sink::BarSink`] and depend on the graph, not the graph on them.
 //!
 //! **Invariant:** nothing here knows venues, file formats or topic names; history and live feeds
 //! differ only in who fills the [`flow::Inlet`]s.
@@ -21,15 +23,15 @@
 pub mod assemble;
 pub mod checkpoints;
 pub mod daily;
+pub mod exit;
 pub mod flow;
 pub mod handover;
 pub mod mesh;
 mod news;
-pub mod outlet;
 pub mod quality;
 pub mod revised;
 pub mod run;
+pub mod sink;
 pub mod stop;
 pub mod tally;
-pub mod transactions;
 pub mod workers;

@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use barflow_operators::dataflow::Epoch;
+use barflow_operators::dataflow::ledger::FactUpdate;
 use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
@@ -61,7 +62,7 @@ struct News {
 /// Tells and hears until everything is handed over everywhere, which is when `handed_over` ends.
 /// Does nothing in a process that is alone.
 pub(super) fn exchange(
-    handed_over: StreamVec<'_, Epoch, ()>,
+    handed_over: StreamVec<'_, Epoch, FactUpdate>,
     options: &GraphOptions,
     workers: &Workers,
 ) {
@@ -75,7 +76,7 @@ pub(super) fn exchange(
 
 /// The first worker of each process speaks for it.
 fn tell<'scope>(
-    handed_over: StreamVec<'scope, Epoch, ()>,
+    handed_over: StreamVec<'scope, Epoch, FactUpdate>,
     clock: EpochClock,
     stop: Stop,
     workers: &Workers,

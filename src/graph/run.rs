@@ -14,7 +14,7 @@ use super::handover::{DirectSink, Handover, note};
 use super::mesh::{Crew, Mesh};
 use super::stop::{Cause, Stop};
 pub use super::workers::Workers;
-use crate::sinks::{BarSink, Commit, SinkError, SinkReport};
+use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 use crate::telemetry::latency::Latency;
 
 /// Fills inlets (one per worker of this process) until its input ends or the stop flag is up. Runs

@@ -56,9 +56,9 @@ impl Tally {
     }
 
     /// Notes how far instruments are handed over.
-    pub fn advance(&self, positions: &[(InstrumentId, Position)]) {
+    pub fn advance(&self, progress: &BTreeMap<InstrumentId, Position>) {
         let mut at = self.positions.lock().unwrap_or_else(PoisonError::into_inner);
-        at.extend(positions.iter().cloned());
+        at.extend(progress.iter().map(|(id, position)| (id.clone(), position.clone())));
     }
 
     /// How far instruments are handed over.

@@ -15,9 +15,9 @@ use crate::config::bars::BarBook;
 use crate::config::live::LiveSettings;
 use crate::feeds::hub::Outlets;
 use crate::feeds::plan::{FeedPlan, Symbol};
-use crate::feeds::recorder::Recorder;
 use crate::feeds::session::{self, Change, FeedReport};
 use crate::graph::stop::{Cause, Stop};
+use crate::recording::recorder::Recorder;
 use crate::telemetry::latency::Latency;
 
 pub mod begin;

@@ -18,8 +18,8 @@ use super::tell::{Gone, Teller};
 use super::work::{Message, Shared, Underway};
 use crate::graph::assemble::GraphOptions;
 use crate::graph::run::{COMMIT_QUEUE, drain};
+use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 use crate::graph::stop::Cause;
-use crate::sinks::{BarSink, Commit, SinkError, SinkReport};
 
 /// What a parallel replay needs to know.
 pub struct Options {
@@ -66,12 +66,11 @@ pub fn run(
             }
             result
         });
-        let mut frontier = 0;
         for instrument in plan.instruments {
             if stop.is_raised() {
                 break;
             }
-            if let Err(cause) = replay(instrument, options, &send, &mut frontier, &mut report) {
+            if let Err(cause) = replay(instrument, options, &send, &mut report) {
                 stop.fail(cause);
             }
         }
@@ -88,7 +87,6 @@ fn replay(
     plan: InstrumentPlan,
     options: &Options,
     commits: &Sender<Commit>,
-    frontier: &mut u64,
     report: &mut Report,
 ) -> Result<(), Cause> {
     let feed = Arc::clone(&plan.feed);
@@ -100,8 +98,8 @@ fn replay(
         chunks: Mutex::new(chunks),
         beliefs: Mutex::new(beliefs),
         read: &options.read,
-        policy: graph.validate.policy,
-        reorder_window: graph.validate.reorder_window,
+        policy: graph.validate.order.policy,
+        reorder_window: graph.validate.order.reorder_window,
         stop: &graph.stop,
     };
     let mut teller = Teller {
@@ -110,14 +108,13 @@ fn replay(
         tally: &graph.tally,
         feed: Arc::clone(&feed),
         facts: BTreeMap::new(),
-        frontier,
     };
     let mut stitcher = Stitcher::new(StitcherOptions {
         feed: Arc::clone(&feed),
         specs,
-        policy: graph.validate.policy,
-        reorder_window: graph.validate.reorder_window,
-        pool: graph.validate.pool.clone(),
+        policy: graph.validate.order.policy,
+        reorder_window: graph.validate.order.reorder_window,
+        pool: graph.validate.order.pool.clone(),
     });
     let ended = thread::scope(|threads| {
         let (send, underway) = bounded(2 * options.workers);

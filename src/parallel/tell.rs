@@ -10,8 +10,8 @@ use barflow_operators::stitch::Stitched;
 use crossbeam::channel::Sender;
 
 use crate::graph::assemble::OnReject;
+use crate::graph::sink::Commit;
 use crate::graph::tally::Tally;
-use crate::sinks::Commit;
 
 /// The sink is gone; it has said why, or will.
 pub struct Gone;
@@ -23,7 +23,6 @@ pub struct Teller<'a> {
     pub tally: &'a Tally,
     pub feed: Arc<Feed>,
     pub facts: BTreeMap<Fact, isize>,
-    pub frontier: &'a mut u64,
 }
 
 impl Teller<'_> {
@@ -49,14 +48,13 @@ impl Teller<'_> {
         };
         let bars: Vec<(PublishedBar, isize)> = bars.into_iter().map(publish).collect();
         self.tally.add_bars(bars.iter().map(|(bar, diff)| (bar, *diff)));
-        *self.frontier += 1;
-        let positions: Vec<_> =
+        let progress =
             position.map(|position| (instrument.clone(), position)).into_iter().collect();
-        self.tally.advance(&positions);
+        self.tally.advance(&progress);
         if bars.is_empty() {
             return Ok(());
         }
-        let commit = Commit { frontier: *self.frontier, bars, positions, ..Commit::default() };
+        let commit = Commit { bars, progress, ..Commit::default() };
         self.commits.send(commit).map_err(|_| Gone)
     }
 

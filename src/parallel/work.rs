@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use barflow_operators::dataflow::validate::RejectPolicy;
+use barflow_operators::order::RejectPolicy;
 use barflow_operators::spec::BarSpec;
 use barflow_operators::stitch::{Ahead, AheadOptions, Piece, Remains};
 use barflow_replay::chunks::{Chunk, Chunks};

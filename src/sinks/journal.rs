@@ -22,10 +22,10 @@ use barflow_operators::published::PublishedBar;
 use super::atomic_file::refused;
 use super::jsonl::JsonLines;
 use super::parquet::ParquetBars;
-use super::{BarSink, Commit, SinkError, SinkReport};
 use crate::checkpoints::job::Job;
 use crate::checkpoints::settings::{JobSettings, SettingsChanges};
 use crate::fault_point;
+use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 use crate::graph::stop::Stop;
 use crate::sinks::local_checkpoint::{LocalCheckpoint, LocalError};
 

@@ -5,8 +5,9 @@ use std::io::{self, BufWriter, StdoutLock, Write};
 use std::path::Path;
 
 use super::atomic_file::{AtomicFile, refused};
+use super::json_lines::write_line;
 use super::record::BarRecord;
-use super::{BarSink, Commit, SinkError, SinkReport};
+use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 
 /// One JSON object a line, fields as in [`BarRecord`].
 #[derive(Debug)]
@@ -73,8 +74,7 @@ impl BarSink for JsonLines {
 
 fn write_bars(out: &mut impl Write, commit: &Commit) -> io::Result<()> {
     for (bar, diff) in &commit.bars {
-        serde_json::to_writer(&mut *out, &BarRecord::of(bar, *diff))?;
-        out.write_all(b"\n")?;
+        write_line(out, &BarRecord::of(bar, *diff))?;
     }
     Ok(())
 }

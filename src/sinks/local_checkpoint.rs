@@ -1,15 +1,14 @@
 //! A checkpoint in a file of its own: replaced as a whole, durable before the old one goes.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use barflow_operators::checkpoint::envelope::{Unreadable, open, seal};
 use serde::{Deserialize, Serialize};
 
-use super::SinkError;
-use super::atomic_file::{AtomicFile, refused};
+use super::atomic_file::{self, refused};
 use crate::checkpoints::saved::Entries;
+use crate::graph::sink::SinkError;
 
 /// What the file holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,9 +58,7 @@ impl LocalCheckpoint {
     /// # Errors
     /// When the disk refuses; the old one is there.
     pub fn write(&self, path: &Path) -> Result<(), SinkError> {
-        let (atomic, mut file): (AtomicFile, File) = AtomicFile::create(path)?;
-        file.write_all(&seal(self)).map_err(|e| refused("write", path, &e))?;
-        atomic.commit(&file).map(drop)
+        atomic_file::write(path, &seal(self))
     }
 }
 

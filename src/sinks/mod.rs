@@ -1,101 +1,15 @@
-//! Where bars go: encode, hand over, report.
-//!
-//! A sink is given whole commits: all bars of the epochs that the frontier has closed, and how far
-//! each instrument's input has got with them. It runs on a thread of its own, behind a bounded
-//! channel, so a slow sink slows the source.
-//!
-//! Where output and checkpoints have to count together, cuts come between the bars: a sink that
-//! keeps them makes everything before a cut visible at once with the cut's records, or nothing.
-
-use barflow_operators::checkpoint::account::Sealed;
-use barflow_operators::instrument::InstrumentId;
-use barflow_operators::position::Position;
-use barflow_operators::published::PublishedBar;
+//! Where bars go: encode, deliver, report. What a sink has to do is in [`graph::sink`](crate::graph::sink).
 
 pub mod atomic_file;
 pub mod encode;
+pub mod gaps;
 pub mod journal;
+pub mod json_lines;
 pub mod jsonl;
 pub mod kafka;
 pub mod local_checkpoint;
 pub mod none;
 pub mod parquet;
 pub mod record;
-
-/// Everything that became complete when the frontier passed.
-#[derive(Clone, Debug, Default)]
-pub struct Commit {
-    /// Which worker it comes from, among those of all processes.
-    pub shard: usize,
-    /// First epoch that is not yet complete.
-    pub frontier: u64,
-    /// Bars as differential updates: +1 stands, −1 no longer stands. In order per instrument and
-    /// specification.
-    pub bars: Vec<(PublishedBar, isize)>,
-    /// How far each instrument's input is applied, the last one per instrument.
-    pub positions: Vec<(InstrumentId, Position)>,
-    /// Ends a transaction: these records and all bars since the cut before, the ones here
-    /// included, count together. Only for runs that keep checkpoints.
-    pub cut: Option<Vec<Sealed>>,
-}
-
-/// Why a sink could not do its work. Prints itself and, as its source, what the system said.
-#[derive(Debug, thiserror::Error)]
-pub enum SinkError {
-    /// The settings are wrong: all problems, each a line. Nothing was attempted.
-    #[error("{}", .0.join("\n"))]
-    Settings(Vec<String>),
-    /// The outside world is not there: broker unreachable, topic unknown, not authorised.
-    #[error("{0}")]
-    Unavailable(String),
-    /// The output refuses: disk full, permission, message too large.
-    #[error("{0}")]
-    Refused(String),
-    /// Another copy of the job is at work; this one must not go on.
-    #[error("{0}")]
-    Fenced(String),
-    /// The reader of our standard output has gone away, which is no failure of ours.
-    #[error("the reader closed the pipe")]
-    ClosedPipe,
-}
-
-/// What a sink says at the end.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SinkReport {
-    /// Bars that are safely where they belong.
-    pub bars: u64,
-    /// Where that is, for a person: a path, a topic at a broker.
-    pub places: Vec<String>,
-}
-
-impl SinkReport {
-    /// Takes in what another sink of the same run says.
-    pub fn join(&mut self, other: Self) {
-        self.bars += other.bars;
-        self.places.extend(other.places);
-        self.places.sort();
-        self.places.dedup();
-    }
-}
-
-/// An output for bars.
-pub trait BarSink: Send {
-    /// Takes one commit.
-    ///
-    /// # Errors
-    /// When a bar could not be delivered, or an earlier one turned out undelivered.
-    fn commit(&mut self, commit: &Commit) -> Result<(), SinkError>;
-
-    /// Whether the sink itself tells how long each bar took; otherwise a bar counts as handed over
-    /// with the last one of its commit.
-    fn tells_latency(&self) -> bool {
-        false
-    }
-
-    /// Makes everything durable and visible; of a run with checkpoints, everything before the last
-    /// cut.
-    ///
-    /// # Errors
-    /// When that fails; then nothing half-made stands under a final name.
-    fn finish(&mut self) -> Result<SinkReport, SinkError>;
-}
+pub mod rejects;
+pub mod trades;

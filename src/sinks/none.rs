@@ -1,6 +1,6 @@
 //! Bars counted and forgotten: for timing.
 
-use super::{BarSink, Commit, SinkError, SinkReport};
+use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 
 /// Counts bars.
 #[derive(Debug, Default)]

@@ -1,9 +1,9 @@
 //! A grid as a picture: two keys along the axes, the score as colour.
 
+use epaint_default_fonts::UBUNTU_LIGHT;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use super::canvas::Canvas;
 use crate::config::sweep::Grid;
 
 /// Width and height, in pixels.
@@ -64,13 +64,19 @@ impl HeatMap {
     /// # Errors
     /// What the drawing library says.
     pub fn png(&self) -> Result<Vec<u8>, String> {
-        let mut canvas = Canvas::new(SIZE.0, SIZE.1);
-        self.draw(&(&mut canvas).into_drawing_area())?;
-        canvas.png().map_err(|e| e.to_string())
+        // A second registration replaces the first by the same letters.
+        plotters::style::register_font("sans-serif", FontStyle::Normal, UBUNTU_LIGHT)
+            .map_err(|_| "the font for pictures is damaged".to_owned())?;
+        let mut pixels = vec![0; 3 * SIZE.0 as usize * SIZE.1 as usize];
+        self.draw(&BitMapBackend::with_buffer(&mut pixels, SIZE).into_drawing_area())?;
+        let mut file = Vec::new();
+        let mut encoder = png::Encoder::new(&mut file, SIZE.0, SIZE.1);
+        encoder.set_color(png::ColorType::Rgb);
+        encoder.write_header().and_then(|mut png| png.write_image_data(&pixels)).map_err(text)?;
+        Ok(file)
     }
 
     fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), String> {
-        let error = |e: &dyn std::fmt::Display| e.to_string();
         // By rank: one wild value would leave all others one colour.
         let mut known: Vec<f64> = self.cells.iter().flatten().flatten().copied().collect();
         known.sort_by(f64::total_cmp);
@@ -80,14 +86,14 @@ impl HeatMap {
         // The last segment; the library cannot draw a single one, so there are two at least.
         let last = |values: &[String]| (values.len().max(2) - 1) as i32;
         let (right, top) = (last(&self.columns), last(&self.rows));
-        area.fill(&WHITE).map_err(|e| error(&e))?;
+        area.fill(&WHITE).map_err(text)?;
         let mut chart = ChartBuilder::on(area)
             .caption(&self.title, ("sans-serif", 18))
             .margin(12)
             .x_label_area_size(48)
             .y_label_area_size(72)
             .build_cartesian_2d((0..right).into_segmented(), (0..top).into_segmented())
-            .map_err(|e| error(&e))?;
+            .map_err(text)?;
         let label = |values: &[String], at: &SegmentValue<i32>| match at {
             SegmentValue::CenterOf(at) | SegmentValue::Exact(at) => {
                 values.get(*at as usize).cloned().unwrap_or_default()
@@ -104,7 +110,7 @@ impl HeatMap {
             .x_label_formatter(&|at| label(&self.columns, at))
             .y_label_formatter(&|at| label(&self.rows, at))
             .draw()
-            .map_err(|e| error(&e))?;
+            .map_err(text)?;
         let squares = self.cells.iter().enumerate().flat_map(|(row, cells)| {
             let known = cells.iter().enumerate().filter_map(|(at, cell)| Some((at, (*cell)?)));
             known.map(move |(column, score)| (column as i32, row as i32, score))
@@ -116,9 +122,13 @@ impl HeatMap {
             let light = (235.0 * share(score).min(1.0)) as u8;
             Rectangle::new(corners, RGBColor(light, light, 200 + light / 5).filled())
         });
-        chart.draw_series(squares).map_err(|e| error(&e))?;
-        area.present().map_err(|e| error(&e))
+        chart.draw_series(squares).map_err(text)?;
+        area.present().map_err(text)
     }
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
 }
 
 /// The values of a key, in the order of the grid.

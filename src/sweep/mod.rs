@@ -8,7 +8,6 @@
 //! The bars are those of `barflow replay`: the same validation orders the trades, and
 //! [`Crowd`](barflow_operators::sweep::Crowd) makes the bits of single builders.
 
-pub mod canvas;
 pub mod heat_map;
 pub mod output;
 pub mod returns;

@@ -12,8 +12,8 @@ use parquet::file::properties::WriterProperties;
 
 use super::summary::Summary;
 use crate::config::sweep::{Criterion, Grid};
-use crate::sinks::SinkError;
-use crate::sinks::atomic_file::{AtomicFile, refused};
+use crate::graph::sink::SinkError;
+use crate::sinks::atomic_file::AtomicFile;
 
 /// The names of a configuration's numbers, as in the Parquet file.
 const NUMBERS: [&str; 9] = [
@@ -133,17 +133,6 @@ pub fn parquet(
     let mut writer = ArrowWriter::try_new(file, schema, Some(properties)).map_err(|e| wrong(&e))?;
     writer.write(&batch).map_err(|e| wrong(&e))?;
     let file = writer.into_inner().map_err(|e| wrong(&e))?;
-    atomic.commit(&file).map(drop)
-}
-
-/// Writes a file, whole or not at all.
-///
-/// # Errors
-/// When the disk refuses.
-pub fn file(path: &Path, bytes: &[u8]) -> Result<(), SinkError> {
-    use std::io::Write as _;
-    let (atomic, mut file) = AtomicFile::create(path)?;
-    file.write_all(bytes).map_err(|e| refused("write", path, &e))?;
     atomic.commit(&file).map(drop)
 }
 

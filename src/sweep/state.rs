@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use barflow_operators::checkpoint::envelope::{open, seal};
+use barflow_replay::atomic_file;
 use serde::{Deserialize, Serialize};
 
 use super::worker::Part;
@@ -46,9 +47,6 @@ impl State {
     /// # Errors
     /// When the disk refuses.
     pub fn write(&self, path: &Path) -> std::io::Result<()> {
-        let next = path.with_extension("state.next");
-        std::fs::write(&next, seal(self))?;
-        std::fs::File::open(&next)?.sync_all()?;
-        std::fs::rename(&next, path)
+        atomic_file::write(path, &seal(self))
     }
 }

@@ -7,14 +7,15 @@ use std::sync::{Arc, Mutex};
 use barflow::graph::assemble::GraphOptions;
 use barflow::graph::mesh::Mesh;
 use barflow::graph::run::{Feeder, Pace, run};
+use barflow::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 use barflow::graph::stop::{Cause, Stop};
 use barflow::graph::tally::Tally;
-use barflow::sinks::{BarSink, Commit, SinkError, SinkReport};
 use barflow_operators::bars::machine::BarMachine;
 use barflow_operators::batch::{Feed, IdKind, InputKind, TradeBatch};
-use barflow_operators::dataflow::validate::{RejectPolicy, ValidateOptions};
+use barflow_operators::dataflow::validate::ValidateOptions;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::intake::{Intake, Reject};
+use barflow_operators::order::{OrderOptions, RejectPolicy};
 use barflow_operators::pool::BatchPool;
 use barflow_operators::position::{FilePosition, Position};
 use barflow_operators::published::PublishedBar;
@@ -144,7 +145,8 @@ pub fn run_with(
 ) -> Run {
     let rejects = Arc::new(Mutex::new(Vec::new()));
     let (seen, stop) = (Arc::clone(&rejects), options.stop.clone());
-    let stops = options.validate.policy == RejectPolicy::Stop && options.checkpoints.is_some();
+    let stops =
+        options.validate.order.policy == RejectPolicy::Stop && options.checkpoints.is_some();
     let options = GraphOptions {
         on_reject: Arc::new(move |reject| {
             seen.lock().unwrap().push(reject);
@@ -199,11 +201,13 @@ pub fn run_fed(
 pub fn options(setup: &Setup) -> GraphOptions {
     let specs = setup.specs.clone();
     let validate = ValidateOptions {
-        policy: setup.policy,
-        reorder_window: setup.window,
-        pool: BatchPool::new(1024, 16),
+        order: OrderOptions {
+            policy: setup.policy,
+            reorder_window: setup.window,
+            pool: BatchPool::new(1024, 16),
+            revises: false,
+        },
         resume: BTreeMap::new(),
-        revises: false,
     };
     GraphOptions::new(Arc::new(move |_feed| specs.clone()), validate)
 }

@@ -1,4 +1,4 @@
-//! `barflow venue` and `barflow live` as processes.
+//! `barflow simulator` and `barflow live` as processes.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -83,7 +83,7 @@ pub fn replayed(files: &[&Path], instrument: &str, bar: &str) -> Vec<String> {
     String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
-/// A `barflow venue`, ended when dropped.
+/// A `barflow simulator`, ended when dropped.
 pub struct Venue {
     child: Child,
     pub address: String,
@@ -93,7 +93,7 @@ pub struct Venue {
 impl Venue {
     pub fn start(arguments: &[&str], files: &[&Path]) -> Self {
         let mut child = barflow()
-            .args(["venue", "--listen", "127.0.0.1:0"])
+            .args(["simulator", "--listen", "127.0.0.1:0"])
             .args(arguments)
             .args(files)
             .stdout(Stdio::piped())

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use barflow::graph::assemble::GraphOptions;
 use barflow::graph::checkpoints::Checkpoints;
-use barflow::sinks::Commit;
+use barflow::graph::sink::Commit;
 use barflow_operators::bar::Bar;
 use barflow_operators::batch::{Feed, IdKind, TradeBatch};
 use barflow_operators::checkpoint::account::Account;

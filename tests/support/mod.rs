@@ -1,4 +1,4 @@
-//! What several test binaries share. Each uses a part of it.
+//! What the test programs share. Each uses a part of it.
 #![allow(dead_code, unused_imports)]
 
 pub mod archives;

@@ -1,7 +1,7 @@
 //! What a client of each protocol has to know: where to connect, what to say, where values are.
 
-use barflow::feeds::print::Contract;
 use barflow_operators::trade::{Aggressor, Trade};
+use barflow_simulator::exchange::tape::Contract;
 
 /// 2026-08-09T21:05:42.514Z.
 pub const BEGIN: i64 = 1_786_309_542_514_000_000;

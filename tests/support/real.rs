@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use barflow::capture::{Direction, read};
+use barflow::recording::{Direction, reader};
 use serde_json::value::RawValue;
 
 use super::shapes::{Grain, shapes};
@@ -23,7 +23,7 @@ pub fn data() -> Option<PathBuf> {
 pub fn recorded(data: &Path, file: &str, address: &str, part: &str) -> Vec<String> {
     let mut here = Vec::new();
     let mut found = Vec::new();
-    for line in read::open(&data.join(file)).unwrap() {
+    for line in reader::open(&data.join(file)).unwrap() {
         let line = line.unwrap();
         let text = String::from_utf8(line.frame).unwrap();
         match line.direction {

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::protocols::Protocol;
 use super::rows::rows;
-use barflow::venue::exchange::exchange;
-use barflow::venue::tape::{Series, Tape};
-use barflow::venue::{Running, Speed, VenueOptions};
 use barflow_operators::trade::Trade;
+use barflow_simulator::exchange::protocol::exchange;
+use barflow_simulator::exchange::tape::{Series, Tape};
+use barflow_simulator::exchange::{Running, SimulatorOptions, Speed};
 use serde_json::Value;
 use tokio_tungstenite::tungstenite::handshake::HandshakeError;
 use tokio_tungstenite::tungstenite::{Error, Message, WebSocket, client};
@@ -17,8 +17,8 @@ use tokio_tungstenite::tungstenite::{Error, Message, WebSocket, client};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// As fast as clients read, without faults, from the first subscription on.
-pub fn options(faults: &str) -> VenueOptions {
-    VenueOptions {
+pub fn options(faults: &str) -> SimulatorOptions {
+    SimulatorOptions {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         speed: Speed::Max,
         faults: faults.parse().unwrap(),
@@ -29,11 +29,11 @@ pub fn options(faults: &str) -> VenueOptions {
 }
 
 /// Starts a venue with one instrument.
-pub fn start(protocol: Protocol, trades: Vec<Trade>, options: VenueOptions) -> Running {
+pub fn start(protocol: Protocol, trades: Vec<Trade>, options: SimulatorOptions) -> Running {
     let series =
         Series::new(protocol.symbol.to_owned(), protocol.contract, trades, protocol.unit).unwrap();
     let exchange = exchange(protocol.name).unwrap();
-    barflow::venue::start(exchange, Tape::new(vec![series]), options).unwrap()
+    barflow_simulator::exchange::start(exchange, Tape::new(vec![series]), options).unwrap()
 }
 
 /// How a connection went on.

@@ -4,11 +4,17 @@ use serde::{Deserialize, Serialize};
 
 use super::boundary::Boundary;
 use super::builder::{Builder, Caps};
+#[cfg(feature = "compat")]
 use super::compat::finmlkit::Finmlkit;
+#[cfg(feature = "compat")]
 use super::compat::mlfinlab_imbalance::MlfinlabImbalance;
+#[cfg(feature = "compat")]
 use super::compat::mlfinlab_runs::MlfinlabRuns;
+#[cfg(feature = "compat")]
 use super::compat::nautilus::Nautilus;
+#[cfg(feature = "compat")]
 use super::compat::predecessor_head::PredecessorHead;
+#[cfg(feature = "compat")]
 use super::compat::predecessor_seed::PredecessorSeed;
 use super::expected_ticks::ExpectedTicks;
 use super::fixed::{FixedImbalance, FixedRuns};
@@ -39,11 +45,17 @@ pub enum BarMachine {
     FixedImbalance(Builder<FixedImbalance>),
     Runs(Builder<Runs>),
     FixedRuns(Builder<FixedRuns>),
+    #[cfg(feature = "compat")]
     MlfinlabImbalance(Builder<MlfinlabImbalance>),
+    #[cfg(feature = "compat")]
     MlfinlabRuns(Builder<MlfinlabRuns>),
+    #[cfg(feature = "compat")]
     PredecessorHead(Builder<PredecessorHead>),
+    #[cfg(feature = "compat")]
     PredecessorSeed(Builder<PredecessorSeed>),
+    #[cfg(feature = "compat")]
     Finmlkit(Builder<Finmlkit>),
+    #[cfg(feature = "compat")]
     Nautilus(Nautilus),
 }
 
@@ -57,11 +69,17 @@ macro_rules! each {
             BarMachine::FixedImbalance($machine) => $then,
             BarMachine::Runs($machine) => $then,
             BarMachine::FixedRuns($machine) => $then,
+            #[cfg(feature = "compat")]
             BarMachine::MlfinlabImbalance($machine) => $then,
+            #[cfg(feature = "compat")]
             BarMachine::MlfinlabRuns($machine) => $then,
+            #[cfg(feature = "compat")]
             BarMachine::PredecessorHead($machine) => $then,
+            #[cfg(feature = "compat")]
             BarMachine::PredecessorSeed($machine) => $then,
+            #[cfg(feature = "compat")]
             BarMachine::Finmlkit($machine) => $then,
+            #[cfg(feature = "compat")]
             BarMachine::Nautilus($machine) => $then,
         }
     };
@@ -90,26 +108,32 @@ impl BarMachine {
             RuleSpec::Size { measure, size } => Self::Size(frame.holding(Size::new(size), measure)),
             RuleSpec::Imbalance { measure, threshold } => frame.imbalance(measure, threshold),
             RuleSpec::Runs { measure, threshold } => frame.runs(measure, threshold),
+            #[cfg(feature = "compat")]
             RuleSpec::MlfinlabImbalance { measure, params } => {
                 let rule = MlfinlabImbalance::new(&params);
                 Self::MlfinlabImbalance(frame.holding(rule, measure))
             }
+            #[cfg(feature = "compat")]
             RuleSpec::MlfinlabRuns { measure, params } => {
                 Self::MlfinlabRuns(frame.holding(MlfinlabRuns::new(&params), measure))
             }
+            #[cfg(feature = "compat")]
             RuleSpec::PredecessorHead { init_ticks, alpha_ticks, alpha_imbalance, time_reset } => {
                 let rule =
                     PredecessorHead::new(init_ticks, alpha_ticks, alpha_imbalance, time_reset);
                 Self::PredecessorHead(frame.holding(rule, Measure::Dollar))
             }
+            #[cfg(feature = "compat")]
             RuleSpec::PredecessorSeed { init_t, alpha_volume, alpha_imbalance } => {
                 let rule = PredecessorSeed::new(init_t, alpha_volume, alpha_imbalance);
                 Self::PredecessorSeed(frame.holding(rule, Measure::Dollar))
             }
+            #[cfg(feature = "compat")]
             RuleSpec::Finmlkit { measure, size } => {
                 let rule = Finmlkit::new(size, measure == Measure::Dollar);
                 Self::Finmlkit(frame.holding(rule, measure))
             }
+            #[cfg(feature = "compat")]
             RuleSpec::Nautilus(params) => Self::Nautilus(Nautilus::new(&params)),
         }
     }

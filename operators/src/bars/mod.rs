@@ -5,6 +5,7 @@
 
 pub mod boundary;
 pub mod builder;
+#[cfg(feature = "compat")]
 pub mod compat;
 pub mod expected_ticks;
 pub mod fixed;

@@ -293,11 +293,6 @@ impl Account {
         self.gaps.drain(..old);
     }
 
-    /// Whether anything was applied since the last record.
-    pub fn is_dirty(&self) -> bool {
-        self.dirty
-    }
-
     /// The next record, sealed; none if nothing was applied since the last.
     pub fn cut(&mut self) -> Option<Sealed> {
         let position = self.position.clone().filter(|_| self.dirty)?;

@@ -26,27 +26,38 @@ use crate::spec::BarSpec;
 /// A bar as a differential update: +1 stands, −1 (a later correction) no longer stands.
 pub type BarUpdate = (PublishedBar, Epoch, isize);
 
-/// The ways on, all on the worker that keeps the instrument.
+/// What a worker has decided, in one order: a bar, then the progress of the input that closed it; a
+/// cut after everything that it covers.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant)] // Most are bars.
+pub enum Out {
+    /// A bar. In order per instrument and specification.
+    Bar(BarUpdate),
+    /// How far an instrument's input is applied: its bars are complete through the position's trade.
+    Progress(InstrumentId, Position),
+    /// A checkpoint, which makes everything before it count as a whole: every instrument of this
+    /// worker that has moved since the cut before. None without a [`Book`].
+    Cut(Vec<Sealed>),
+}
+
+impl Out {
+    /// The bar, if it is one.
+    pub fn bar(&self) -> Option<&BarUpdate> {
+        match self {
+            Self::Bar(update) => Some(update),
+            Self::Progress(..) | Self::Cut(_) => None,
+        }
+    }
+}
+
+/// The outputs, all on the worker that keeps the instrument.
 pub struct Bars<'scope> {
-    /// Bars as differential updates, in order per instrument and specification.
-    pub bars: StreamVec<'scope, Epoch, BarUpdate>,
-    /// How far each instrument's input is applied.
-    pub progress: StreamVec<'scope, Epoch, (InstrumentId, Position)>,
+    /// Bars, progress and cuts.
+    pub out: StreamVec<'scope, Epoch, Out>,
     /// Live builders that have become independent of where they began.
     pub joined: StreamVec<'scope, Epoch, (InstrumentId, Joined)>,
     /// What became of corrections.
     pub revisions: StreamVec<'scope, Epoch, (InstrumentId, Box<Revision>)>,
-    /// Checkpoints; none without a [`Book`].
-    pub cuts: StreamVec<'scope, Epoch, Cut>,
-}
-
-/// A moment at which everything before it can be made to count as a whole.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Cut {
-    /// How many bar updates this worker had sent until then: those belong before the cut.
-    pub bars_before: u64,
-    /// Every instrument of this worker that has moved since the cut before.
-    pub records: Vec<Sealed>,
 }
 
 /// Builders of an earlier run, taken out by the worker that first meets their instrument.
@@ -79,8 +90,8 @@ pub enum Due {
 /// waiting for the frontier would add latency and nothing else.
 ///
 /// With a `book` the state of the builders is written down now and then, always between two
-/// batches: what is sent in [`cuts`](Bars::cuts) holds exactly the trades whose bars were sent
-/// before, whatever epochs they came in.
+/// batches: a [cut](Out::Cut) holds exactly the trades whose bars were sent before, whatever epochs
+/// they came in.
 ///
 /// With a `window` that much of the past is retained, and corrections change it.
 pub fn bars<'scope>(
@@ -96,19 +107,12 @@ pub fn bars<'scope>(
     let by_instrument =
         Exchange::new(|batch: &Sequenced| batch.trades.feed.instrument.shard_hash());
     let mut input = builder.new_input(trades, by_instrument);
-    let (bars_out, bars) = builder.new_output();
-    let (progress_out, progress) = builder.new_output();
+    let (out, out_stream) = builder.new_output();
     let (joined_out, joined) = builder.new_output();
-    let (cuts_out, cuts) = builder.new_output();
     let (revisions_out, revisions) = builder.new_output();
-    let mut bars_out = OutputBuilder::<_, CapacityContainerBuilder<Vec<BarUpdate>>>::from(bars_out);
-    let mut progress_out = OutputBuilder::<
-        _,
-        CapacityContainerBuilder<Vec<(InstrumentId, Position)>>,
-    >::from(progress_out);
+    let mut out = OutputBuilder::<_, CapacityContainerBuilder<Vec<Out>>>::from(out);
     let mut joined_out =
         OutputBuilder::<_, CapacityContainerBuilder<Vec<(InstrumentId, Joined)>>>::from(joined_out);
-    let mut cuts_out = OutputBuilder::<_, CapacityContainerBuilder<Vec<Cut>>>::from(cuts_out);
     let mut revisions_out = OutputBuilder::<
         _,
         CapacityContainerBuilder<Vec<(InstrumentId, Box<Revision>)>>,
@@ -118,36 +122,30 @@ pub fn bars<'scope>(
         let mut accounts: BTreeMap<InstrumentId, Account> = BTreeMap::new();
         // Bars sent; how many of them before the last cut.
         let (mut sent, mut cut_at) = (0, 0);
-        // The right to send a cut later; of the newest batch, so that it holds back as little as
-        // can be.
+        // The right to send a cut later. It moves on with the input, so that it holds nothing back.
         let mut cut_cap: Option<Capability<Epoch>> = None;
         // The right to say at the end which corrections' place was never reached.
         let mut last_word: Option<Capability<Epoch>> = None;
         move |frontiers| {
-            let mut bars_out = bars_out.activate();
-            let mut progress_out = progress_out.activate();
+            let mut out = out.activate();
             let mut joined_out = joined_out.activate();
             let mut revisions_out = revisions_out.activate();
             input.for_each(|cap, batches| {
                 // All outputs live at the input's own time; a message without one carries no
                 // trades of ours.
-                let (Some(bars_cap), Some(progress_cap), Some(joined_cap), Some(revisions_cap)) = (
-                    cap.retain_least(0),
-                    cap.retain_least(1),
-                    cap.retain_least(2),
-                    cap.retain_least(4),
-                ) else {
+                let (Some(out_cap), Some(joined_cap), Some(revisions_cap)) =
+                    (cap.retain_least(0), cap.retain_least(1), cap.retain_least(2))
+                else {
                     return;
                 };
                 if book.is_some() {
-                    cut_cap = cap.retain_least(3);
+                    cut_cap = Some(out_cap.clone());
                 }
                 if window.is_some() {
-                    last_word = cap.retain_least(4);
+                    last_word = Some(revisions_cap.clone());
                 }
-                let epoch = *bars_cap.time();
-                let mut bars_session = bars_out.session(&bars_cap);
-                let mut progress_session = progress_out.session(&progress_cap);
+                let epoch = *out_cap.time();
+                let mut session = out.session(&out_cap);
                 for piece in batches.drain(..) {
                     let feed = &piece.trades.feed;
                     let account = accounts.entry(feed.instrument.clone()).or_insert_with(|| {
@@ -163,11 +161,8 @@ pub fn bars<'scope>(
                         let (spec, feed) = (Arc::clone(spec), Arc::clone(feed));
                         let received = piece.received;
                         sent += 1;
-                        bars_session.give((
-                            PublishedBar { spec, feed, bar, received },
-                            epoch,
-                            diff,
-                        ));
+                        let bar = PublishedBar { spec, feed, bar, received };
+                        session.give(Out::Bar((bar, epoch, diff)));
                     });
                     for joined in taken.joined {
                         joined_out.session(&joined_cap).give((feed.instrument.clone(), joined));
@@ -176,7 +171,7 @@ pub fn bars<'scope>(
                         let revision = (feed.instrument.clone(), revision);
                         revisions_out.session(&revisions_cap).give(revision);
                     }
-                    progress_session.give((feed.instrument.clone(), piece.position));
+                    session.give(Out::Progress(feed.instrument.clone(), piece.position));
                     pool.give_back(piece.trades);
                 }
             });
@@ -195,17 +190,21 @@ pub fn bars<'scope>(
                     Due::Now => {
                         let records = accounts.values_mut().filter_map(Account::cut).collect();
                         cut_at = sent;
-                        let cut = Cut { bars_before: sent, records };
-                        cuts_out.activate().session(cap).give(cut);
+                        out.session(cap).give(Out::Cut(records));
                         cut_cap = None;
                     }
                     Due::Later(time) => activator.activate_after(time),
                     Due::Wait => {}
                 }
             }
+            if let (Some(cap), Some(now)) = (&mut cut_cap, frontiers[0].frontier().first())
+                && cap.time() < now
+            {
+                cap.downgrade(now);
+            }
         }
     });
-    Bars { bars, progress, joined, revisions, cuts }
+    Bars { out: out_stream, joined, revisions }
 }
 
 impl Book {

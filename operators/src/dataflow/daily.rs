@@ -15,7 +15,7 @@ use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::Operator;
 
 use super::Epoch;
-use super::bars::BarUpdate;
+use super::bars::{BarUpdate, Out};
 use crate::instrument::InstrumentId;
 
 /// Nanoseconds of a day.
@@ -47,9 +47,7 @@ pub type SumUpdate = ((Span, Sums), Epoch, isize);
 const STRETCH: u64 = 1024;
 
 /// Maintains the sums of each day with a bar, and of the weeks that end on it or within six days of it.
-pub fn daily<'scope>(
-    bars: StreamVec<'scope, Epoch, BarUpdate>,
-) -> StreamVec<'scope, Epoch, SumUpdate> {
+pub fn daily<'scope>(bars: StreamVec<'scope, Epoch, Out>) -> StreamVec<'scope, Epoch, SumUpdate> {
     let weighed = bars.unary::<CapacityContainerBuilder<Vec<_>>, _, _, _>(
         Pipeline,
         "WeighBars",
@@ -57,7 +55,7 @@ pub fn daily<'scope>(
             move |input, output| {
                 input.for_each(|cap, updates| {
                     let mut session = output.session(&cap);
-                    for update in updates.iter() {
+                    for update in updates.iter().filter_map(Out::bar) {
                         session.give_iterator(weigh(update));
                     }
                 });

@@ -1,6 +1,6 @@
-//! From what inputs say to trades in order: drives one [`Sequencer`] per instrument.
+//! From input to trades in order: drives one [`InstrumentOrder`] per instrument.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,38 +14,22 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use super::Epoch;
 use super::ledger::{Fact, FactKind, FactUpdate};
-use crate::batch::{Feed, IdKind, TradeBatch};
+use crate::batch::TradeBatch;
 use crate::instrument::InstrumentId;
 use crate::intake::{Intake, Reject};
-use crate::pool::BatchPool;
+use crate::order::{InstrumentOrder, OrderOptions, Ordered};
 use crate::position::Position;
 use crate::revision::Correction;
-use crate::sequence::{Findings, Gap, Resume, Sequencer};
+use crate::sequence::{Gap, Resume};
 use crate::spec::BarSpec;
-use crate::trade::Trade;
-
-/// What to do with a row that is no lawful trade.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RejectPolicy {
-    /// Let nothing of that instrument through from the first such row on.
-    Stop,
-    /// Set it aside and go on.
-    SetAside,
-}
 
 /// How the operator behaves.
 #[derive(Clone, Debug)]
 pub struct ValidateOptions {
-    /// What to do with bad rows.
-    pub policy: RejectPolicy,
-    /// Trades that may wait for a missing id, see [`Sequencer`].
-    pub reorder_window: usize,
-    /// Where batches come from and go to.
-    pub pool: BatchPool,
-    /// Where instruments go on from an earlier run.
+    /// How trades are ordered.
+    pub order: OrderOptions,
+    /// Where instruments continue from an earlier run.
     pub resume: BTreeMap<InstrumentId, Resume>,
-    /// Whether a late trade is a correction of the past, rather than a bad row.
-    pub revises: bool,
 }
 
 /// Trades of one instrument in venue order, and the position that they complete.
@@ -86,16 +70,6 @@ pub struct Validated<'scope> {
 
 type Caps = (Capability<Epoch>, Capability<Epoch>, Capability<Epoch>);
 
-/// Sequence of one instrument on its way through this operator.
-struct Lane {
-    feed: Arc<Feed>,
-    sequencer: Sequencer,
-    stopped: bool,
-    /// Where each intake starts since the first that has trades waiting. Reading would have to resume
-    /// there, and that is the position told.
-    waiting: VecDeque<Position>,
-}
-
 /// Checks the sequence of each instrument's intakes and splits off what is wrong.
 ///
 /// # Contract
@@ -123,7 +97,8 @@ pub fn validate<'scope>(
         OutputBuilder::<_, CapacityContainerBuilder<Vec<FactUpdate>>>::from(facts_out);
 
     builder.build(move |_initial| {
-        let mut lanes: BTreeMap<InstrumentId, Lane> = BTreeMap::new();
+        let continued = cut_short.is_some();
+        let mut orders = Orders { options, continued, by_instrument: BTreeMap::new() };
         // The right to release at the end what waits. It moves on with the input: trades may wait for
         // as long as their instrument is quiet, and held at the epoch that they came with, it would
         // hold back the frontier, and with it all sources, which look at how far everything is.
@@ -132,7 +107,7 @@ pub fn validate<'scope>(
             let mut trades_out = trades_out.activate();
             let mut rejects_out = rejects_out.activate();
             let mut facts_out = facts_out.activate();
-            let mut send = |caps: &Caps, result: LaneResult| {
+            let mut send = |caps: &Caps, result: Validation| {
                 let epoch = *caps.0.time();
                 trades_out.session(&caps.0).give(result.sequenced);
                 if !result.rejects.is_empty() {
@@ -151,16 +126,7 @@ pub fn validate<'scope>(
                         continue;
                     };
                     let caps = (a, b, c);
-                    let instrument = &intake.trades.feed.instrument;
-                    let lane = lanes.entry(instrument.clone()).or_insert_with(|| {
-                        let mut sequencer = Sequencer::new(options.reorder_window);
-                        if let Some(from) = options.resume.get(instrument) {
-                            sequencer.resume(from.clone());
-                        }
-                        let feed = Arc::clone(&intake.trades.feed);
-                        Lane { feed, sequencer, stopped: false, waiting: VecDeque::new() }
-                    });
-                    if let Some(result) = lane.take(intake, &options, cut_short.is_some()) {
+                    if let Some(result) = orders.on_intake(intake) {
                         send(&caps, result);
                     }
                     last_word = Some(caps);
@@ -170,7 +136,7 @@ pub fn validate<'scope>(
                 || cut_short.as_ref().is_some_and(|flag| flag.load(Ordering::Acquire));
             let frontier = frontiers[0].frontier().first().copied();
             match (frontier, &mut last_word) {
-                (Some(_), held) if lanes.values().all(|lane| lane.waiting.is_empty()) => {
+                (Some(_), held) if !orders.any_waits() => {
                     *held = None;
                 }
                 (Some(frontier), Some((a, b, c))) if *a.time() < frontier => {
@@ -179,11 +145,7 @@ pub fn validate<'scope>(
                     c.downgrade(&frontier);
                 }
                 (None, Some(caps)) if !is_cut_short() => {
-                    for lane in lanes.values_mut() {
-                        if let Some(result) = lane.finish() {
-                            send(caps, result);
-                        }
-                    }
+                    orders.finish().for_each(|result| send(caps, result));
                 }
                 _ => {}
             }
@@ -196,133 +158,65 @@ pub fn validate<'scope>(
     Validated { trades, rejects, facts }
 }
 
-/// What one intake came to.
-struct LaneResult {
+/// The orders of all instruments that this worker reads.
+struct Orders {
+    options: ValidateOptions,
+    continued: bool,
+    by_instrument: BTreeMap<InstrumentId, InstrumentOrder>,
+}
+
+/// What one intake came to, by output.
+struct Validation {
     sequenced: Sequenced,
     rejects: Vec<Reject>,
     facts: Vec<(Fact, isize)>,
 }
 
-impl Lane {
-    fn take(
-        &mut self,
-        mut intake: Intake,
-        options: &ValidateOptions,
-        goes_on: bool,
-    ) -> Option<LaneResult> {
-        if self.stopped {
-            options.pool.give_back(Arc::new(intake.trades));
-            return None;
-        }
-        let feed = Arc::clone(&intake.trades.feed);
-        let stops = options.policy == RejectPolicy::Stop;
-        if stops && let Some(first) = intake.rejects.first() {
-            self.stopped = true;
-            intake.trades = intake.trades.head(first.row as usize);
-            intake.rejects.truncate(1);
-        }
-        let mut received = None;
-        if let Some(notes) = &intake.live {
-            received = notes.received;
-            self.sequencer.settle(&notes.voids);
-        }
-        let mut findings = Findings::default();
-        let mut trades = self.sequencer.on_batch(intake.trades, &options.pool, &mut findings);
-        let mut rejects = intake.rejects;
-        let mut corrections = intake.corrections;
-        if options.revises {
-            corrections.extend(findings.late.drain(..).map(|(_, late)| Correction::late(late)));
-        }
-        for (row, late) in findings.late.drain(..) {
-            rejects.push(late_reject(row, &late, &intake.start, options.reorder_window));
-        }
-        if stops && !rejects.is_empty() && !self.stopped {
-            // A late trade: those released after it was due are out already, so only stop here.
-            self.stopped = true;
-            rejects.truncate(1);
-        }
-        if self.stopped && self.sequencer.is_waiting() && !goes_on {
-            let mut rest = TradeBatch::clone(&trades);
-            self.sequencer.flush(&mut rest, &mut findings);
-            findings.released = rest.len() as u64;
-            trades = Arc::new(rest);
-        }
-        let mut position = intake.end;
-        if self.stopped {
-            // Whoever goes on later has to meet the row again that stopped us.
-            let first = self.waiting.pop_front();
-            self.waiting.clear();
-            position = first.unwrap_or(intake.start);
-        } else {
-            // Where every gap is followed by another, something always waits, but never the same
-            // for long: the position moves on with it.
-            let held = self.sequencer.batches_waiting();
-            if held > 0 {
-                self.waiting.push_back(intake.start);
+impl Orders {
+    fn on_intake(&mut self, mut intake: Intake) -> Option<Validation> {
+        let feed = &intake.trades.feed;
+        let order = self.by_instrument.entry(feed.instrument.clone()).or_insert_with(|| {
+            let mut order = InstrumentOrder::new(Arc::clone(feed), self.options.order.clone());
+            if let Some(from) = self.options.resume.get(&feed.instrument) {
+                order.resume(from.clone());
             }
-            let released = self.waiting.len().saturating_sub(held);
-            self.waiting.drain(..released);
-            if let Some(start) = self.waiting.front() {
-                position = start.clone();
+            if self.continued {
+                order.leave_waiting_to_next_run();
             }
-        }
-        let last = self.sequencer.last_id();
-        // A row without an id of its own is numbered by where reading resumes.
-        if let Some(last) = last.filter(|_| feed.ids != IdKind::Ordinal) {
-            position.set_trade_id(last);
-        }
-        let mut facts = Fact::of(&feed.instrument, &findings);
-        if !rejects.is_empty() {
-            facts.push((Fact::new(&feed.instrument, FactKind::Rejected), rejects.len() as isize));
-        }
-        let (gaps, voids, specs) = (findings.gaps, self.sequencer.voids(), intake.specs);
-        let sequenced = Sequenced { trades, position, gaps, voids, received, specs, corrections };
-        Some(LaneResult { sequenced, rejects, facts })
+            order
+        });
+        let received = intake.live.as_ref().and_then(|notes| notes.received);
+        let specs = intake.specs.take();
+        let ordered = order.on_batch(intake)?;
+        let mut result = Validation::new(ordered, order.voids());
+        (result.sequenced.received, result.sequenced.specs) = (received, specs);
+        Some(result)
     }
 
-    /// The input has ended: releases what still waits.
-    fn finish(&mut self) -> Option<LaneResult> {
-        let mut position = self.waiting.pop_front()?;
-        self.waiting.clear();
-        let mut findings = Findings::default();
-        let mut rest = TradeBatch::with_capacity(Arc::clone(&self.feed), 0);
-        self.sequencer.flush(&mut rest, &mut findings);
-        if let Some(last) = self.sequencer.last_id().filter(|_| self.feed.ids != IdKind::Ordinal) {
-            position.set_trade_id(last);
-        }
-        let facts = Fact::of(&rest.feed.instrument, &findings);
-        let gaps = findings.gaps;
-        let trades = Arc::new(rest);
-        let voids = self.sequencer.voids();
-        let sequenced = Sequenced {
-            trades,
-            position,
-            gaps,
-            voids,
-            received: None,
-            specs: None,
-            corrections: Vec::new(),
-        };
-        Some(LaneResult { sequenced, rejects: Vec::new(), facts })
+    fn any_waits(&self) -> bool {
+        self.by_instrument.values().any(InstrumentOrder::is_waiting)
+    }
+
+    /// The input has ended: what still waits.
+    fn finish(&mut self) -> impl Iterator<Item = Validation> {
+        self.by_instrument.values_mut().filter_map(|order| {
+            let ordered = order.finish()?;
+            Some(Validation::new(ordered, order.voids()))
+        })
     }
 }
 
-/// A trade that came too late, as a row set aside.
-pub(crate) fn late_reject(row: usize, trade: &Trade, start: &Position, window: usize) -> Reject {
-    Reject {
-        row: row as u32,
-        source: start.place(),
-        line: start.line() + row as u64,
-        field: "trade_id".to_owned(),
-        value: trade.trade_id.to_string(),
-        reason: format!("comes more than {window} trades after its place in the order of ids"),
-        raw: format!(
-            "{},{},{},{},{}",
-            trade.trade_id,
-            trade.price,
-            trade.qty,
-            trade.event_time,
-            trade.aggressor.sign()
-        ),
+impl Validation {
+    fn new(ordered: Ordered, voids: Vec<Gap>) -> Self {
+        let Ordered { trades, position, findings, rejects, corrections } = ordered;
+        let instrument = &trades.feed.instrument;
+        let mut facts = Fact::of(instrument, &findings);
+        if !rejects.is_empty() {
+            facts.push((Fact::new(instrument, FactKind::Rejected), rejects.len() as isize));
+        }
+        let gaps = findings.gaps;
+        let (received, specs) = (None, None);
+        let sequenced = Sequenced { trades, position, gaps, voids, received, specs, corrections };
+        Self { sequenced, rejects, facts }
     }
 }

@@ -136,11 +136,6 @@ impl Check {
         )
     }
 
-    /// Whether it is about files, so that trades alone cannot tell.
-    pub fn is_of_files(self) -> bool {
-        matches!(self, Self::RowsAsRecorded | Self::ChecksumRight)
-    }
-
     /// Columns of the trades that it looks at.
     pub fn columns(self) -> &'static [&'static str] {
         match self {

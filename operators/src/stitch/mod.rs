@@ -23,7 +23,6 @@
 
 mod ahead;
 mod horizon;
-mod lane;
 mod piece;
 mod seat;
 mod stitcher;

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use super::lane::{Lane, Passed};
 use super::piece::{Outline, Piece, Remains};
 use super::seat::Seat;
 use crate::bar::Bar;
 use crate::batch::{Feed, TradeBatch};
-use crate::dataflow::validate::RejectPolicy;
-use crate::intake::Reject;
+use crate::intake::{Intake, Reject};
+use crate::order::{InstrumentOrder, OrderOptions, Ordered, RejectPolicy};
 use crate::pool::BatchPool;
 use crate::position::Position;
 use crate::sequence::{Findings, Gap, Mark};
@@ -36,6 +35,7 @@ pub struct StitcherOptions {
 /// [`end_chunk`](Self::end_chunk), its pieces in order; [`finish`](Self::finish) at the end.
 #[derive(Debug)]
 pub struct Stitcher {
+    pool: BatchPool,
     truth: Truth,
     /// The truth as it stood when the chunk began.
     before: Truth,
@@ -56,7 +56,7 @@ pub struct Stitcher {
 /// Everything that the sequential run would have.
 #[derive(Clone, Debug)]
 struct Truth {
-    lane: Lane,
+    order: InstrumentOrder,
     seats: Vec<Seat>,
 }
 
@@ -108,10 +108,12 @@ impl Stitcher {
     /// At the beginning of a history.
     pub fn new(options: StitcherOptions) -> Self {
         let StitcherOptions { feed, specs, policy, reorder_window, pool } = options;
-        let lane = Lane::new(feed, policy, reorder_window, pool);
-        let truth = Truth { lane, seats: specs.iter().map(Seat::new).collect() };
+        let options = OrderOptions { policy, reorder_window, pool: pool.clone(), revises: false };
+        let order = InstrumentOrder::new(feed, options);
+        let truth = Truth { order, seats: specs.iter().map(Seat::new).collect() };
         let chair = |spec| Chair { spec, joined: None, after: None };
         Self {
+            pool,
             before: truth.clone(),
             truth,
             chairs: specs.into_iter().map(chair).collect(),
@@ -157,7 +159,7 @@ impl Stitcher {
     pub fn on_piece(&mut self, mut piece: Piece) -> Result<Stitched, ReadAgain> {
         let before = piece.outline.as_ref().and_then(|outline| outline.before);
         self.in_step = piece.outline.is_some()
-            && (self.in_step || self.same_order(before, self.truth.lane.mark()));
+            && (self.in_step || self.same_order(before, self.truth.order.mark()));
         let stitched = match piece.raw.take() {
             Some(raw) => self.on_raw(piece, raw)?,
             None => self.on_outline(piece)?,
@@ -193,8 +195,13 @@ impl Stitcher {
         }
         let outline = piece.outline.take();
         let rows = raw.len() as u64;
-        let Passed { trades, position, rejects, findings } = self.truth.lane.take(&mut piece, raw);
-        let stopped = self.truth.lane.is_stopped();
+        let Piece { start, end, rejects, .. } = piece;
+        let input = Intake::new(Arc::unwrap_or_clone(raw), rejects, start, end);
+        let Some(ordered) = self.truth.order.on_batch(input) else {
+            return Ok(Stitched { stopped: true, ..Stitched::default() });
+        };
+        let Ordered { trades, position, findings, rejects, .. } = ordered;
+        let stopped = self.truth.order.is_stopped();
         let any_joined = self.chairs.iter().any(|chair| chair.joined.is_some());
         if any_joined && (stopped || outline.is_none()) {
             return Err(ReadAgain);
@@ -224,7 +231,7 @@ impl Stitcher {
             hand_out(&chair.spec, closed, 0, 0, &mut bars);
         }
         self.twice.trades += if worked_twice { rows } else { 0 };
-        self.truth.lane.give_back(trades);
+        self.pool.give_back(trades);
         Ok(Stitched { bars, rejects, findings, position: Some(position), stopped })
     }
 
@@ -237,11 +244,11 @@ impl Stitcher {
         let before = before.map(|mark| self.shifted(mark));
         let after = after.map(|mark| self.shifted(mark));
         // Times that run backwards are counted against the time of the trade before.
-        let (true, Some(after)) = (before == self.truth.lane.mark(), after) else {
+        let (true, Some(after)) = (before == self.truth.order.mark(), after) else {
             return Err(ReadAgain);
         };
         self.shift_positions(&mut piece);
-        let position = self.truth.lane.pass_over(&piece, after);
+        let position = self.truth.order.pass_over(piece.end.clone(), after);
         let mut bars = Vec::new();
         for ((chair, seat), ahead) in self.chairs.iter().zip(&mut self.truth.seats).zip(seats) {
             // All have joined, so all were built ahead.
@@ -298,7 +305,7 @@ impl Stitcher {
     /// chunk's have gone on in their place. If the chunk breaks off here, it has to be read again.
     pub fn is_in_debt(&self) -> bool {
         let any_joined = self.chairs.iter().any(|chair| chair.joined.is_some());
-        any_joined && self.truth.lane.mark().is_none()
+        any_joined && self.truth.order.mark().is_none()
     }
 
     /// The history has ended: what waited for missing ids. Nothing comes of it while
@@ -307,8 +314,8 @@ impl Stitcher {
         if self.is_in_debt() {
             return Stitched::default();
         }
-        let Some(passed) = self.truth.lane.finish() else { return Stitched::default() };
-        let Passed { trades, position, rejects, findings } = passed;
+        let Some(ordered) = self.truth.order.finish() else { return Stitched::default() };
+        let Ordered { trades, position, findings, rejects, .. } = ordered;
         let mut bars = Vec::new();
         for (chair, seat) in self.chairs.iter().zip(&mut self.truth.seats) {
             let mut closed = Vec::new();

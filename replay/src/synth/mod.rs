@@ -8,7 +8,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use barflow_operators::batch::InputKind;
 use barflow_operators::instrument::InstrumentId;
@@ -17,6 +17,7 @@ use jiff::{Span, tz::TimeZone};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
+use crate::atomic_file::AtomicFile;
 use crate::checksum::{checksum_file, sha256};
 use crate::error::ReplayError;
 use crate::naming::is_coin_margined;
@@ -84,13 +85,12 @@ fn write_day(
     };
     let stem = format!("{}-{kind}-{date}", options.instrument.symbol());
     let path = options.out.join(format!("{stem}.zip"));
-    let unfinished = options.out.join(format!("{stem}.zip.unfinished-{}", std::process::id()));
-    let made = fill(&unfinished, &stem, options, date, midnight_us, market)
-        .and_then(|()| fs::rename(&unfinished, &path));
-    if let Err(error) = made {
-        let _ = fs::remove_file(&unfinished);
-        return Err(ReplayError::io("write", &path, error));
-    }
+    AtomicFile::create(&path)
+        .and_then(|(atomic, file)| {
+            let file = fill(file, &stem, options, date, midnight_us, market)?;
+            atomic.commit(&file)
+        })
+        .map_err(|e| ReplayError::io("write", &path, e))?;
     let sum = sha256(&path).map_err(|e| ReplayError::io("read", &path, e))?;
     let beside = checksum_file(&path);
     let line = format!("{sum}  {stem}.zip\n");
@@ -99,20 +99,20 @@ fn write_day(
 }
 
 fn fill(
-    path: &Path,
+    file: File,
     stem: &str,
     options: &SynthOptions,
     date: Date,
     midnight_us: i64,
     market: &mut Market,
-) -> io::Result<()> {
-    let mut zip = ZipWriter::new(BufWriter::new(File::create(path)?));
+) -> io::Result<File> {
+    let mut zip = ZipWriter::new(BufWriter::new(file));
     // A fixed time of writing: the bytes depend on the options alone.
-    let file = SimpleFileOptions::default()
+    let entry = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
         .last_modified_time(DateTime::default())
         .large_file(options.trades > 20_000_000);
-    zip.start_file(format!("{stem}.csv"), file)?;
+    zip.start_file(format!("{stem}.csv"), entry)?;
     let spot = options.instrument.market() == "spot";
     let coin = options.instrument.market() == "cm" || is_coin_margined(options.instrument.symbol());
     // Binance's spot archives print microseconds from this day on.
@@ -128,12 +128,14 @@ fn fill(
         }
     }
     zip.write_all(rows.text())?;
-    zip.finish()?.into_inner().map_err(|error| error.into_error())?.sync_all()
+    zip.finish()?.into_inner().map_err(|error| error.into_error())
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::plan::{PlanOptions, plan};
     use crate::stream::{InstrumentStream, ReadOptions};

@@ -1,6 +1,6 @@
 //! Writing trades.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,12 +12,14 @@ use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
 use barflow_operators::batch::{Feed, InputKind, TradeBatch};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 
 use super::digest::ColumnDigest;
 use super::{FEED_KEY, VERSION, VERSION_KEY};
+use crate::atomic_file::AtomicFile;
 use crate::error::ReplayError;
 
 /// Rows per row group: 40 MB decoded, small enough to stay well within a replay's memory.
@@ -49,8 +51,8 @@ pub struct WriteOptions {
 /// A whole file on disk that does not have its name yet. Dropped, it is gone.
 #[derive(Debug)]
 pub struct Unpublished {
-    path: PathBuf,
-    unfinished: PathBuf,
+    atomic: AtomicFile,
+    file: File,
     /// Trades in it.
     pub rows: u64,
     /// See [`ColumnDigest`].
@@ -60,7 +62,7 @@ pub struct Unpublished {
 impl Unpublished {
     /// Where it lies until it is published.
     pub fn unfinished(&self) -> &Path {
-        &self.unfinished
+        self.atomic.unfinished()
     }
 
     /// Gives the file its name.
@@ -68,34 +70,15 @@ impl Unpublished {
     /// # Errors
     /// When the disk refuses.
     pub fn publish(self) -> Result<PathBuf, ReplayError> {
-        fs::rename(&self.unfinished, &self.path)
-            .map_err(|e| ReplayError::io("name", &self.path, e))?;
-        sync_folder(&self.path)?;
-        Ok(self.path.clone())
+        let path = self.atomic.path().to_owned();
+        self.atomic.commit(&self.file).map_err(|e| ReplayError::io("write", &path, e))
     }
-}
-
-impl Drop for Unpublished {
-    fn drop(&mut self) {
-        // After `publish` the name is gone already.
-        let _ = fs::remove_file(&self.unfinished);
-    }
-}
-
-/// Makes a file's name durable.
-fn sync_folder(path: &Path) -> Result<(), ReplayError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|e| ReplayError::io("make durable", folder, e))
 }
 
 /// Appends trades to a file that appears under its name when finished.
 pub struct TradeWriter {
-    path: PathBuf,
-    unfinished: PathBuf,
-    writer: Option<ArrowWriter<File>>,
+    atomic: AtomicFile,
+    writer: ArrowWriter<File>,
     schema: SchemaRef,
     options: WriteOptions,
     digest: ColumnDigest,
@@ -111,21 +94,14 @@ impl TradeWriter {
     /// # Errors
     /// When the file cannot be made.
     pub fn create(path: &Path, feed: &Feed, options: WriteOptions) -> Result<Self, ReplayError> {
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            fs::create_dir_all(folder)
-                .map_err(|e| ReplayError::io("make the folder of", path, e))?;
-        }
-        let mut name = path.file_name().unwrap_or_default().to_os_string();
-        name.push(format!(".unfinished-{}", std::process::id()));
-        let unfinished = path.with_file_name(name);
-        let file = File::create(&unfinished).map_err(|e| ReplayError::io("write", path, e))?;
+        let (atomic, file) =
+            AtomicFile::create(path).map_err(|e| ReplayError::io("write", path, e))?;
         let schema = schema(feed, &options);
         let writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties(feed)))
             .map_err(|e| write_error(path, &e.to_string()))?;
         Ok(Self {
-            path: path.to_owned(),
-            unfinished,
-            writer: Some(writer),
+            atomic,
+            writer,
             schema,
             options,
             digest: ColumnDigest::default(),
@@ -161,7 +137,7 @@ impl TradeWriter {
             if let Some(row) = lost {
                 let id = batch.trade_id[row];
                 let text = format!("trade {id} has a quote value of its own, and no column for it");
-                return Err(write_error(&self.path, &text));
+                return Err(write_error(self.atomic.path(), &text));
             }
         }
         if self.options.unit == Unit::Microseconds
@@ -169,12 +145,13 @@ impl TradeWriter {
         {
             let (id, time) = (batch.trade_id[row], batch.event_time[row]);
             let text = format!("trade {id} has the time {time} ns, which is no whole microsecond");
-            return Err(write_error(&self.path, &text));
+            return Err(write_error(self.atomic.path(), &text));
         }
         self.digest.add(batch);
-        let record = self.record(batch).map_err(|e| write_error(&self.path, &e.to_string()))?;
-        let Some(writer) = self.writer.as_mut() else { return Ok(()) };
-        writer.write(&record).map_err(|e| write_error(&self.path, &e.to_string()))?;
+        let written = self.record(batch).map_err(ParquetError::from);
+        written
+            .and_then(|record| self.writer.write(&record))
+            .map_err(|e| write_error(self.atomic.path(), &e.to_string()))?;
         self.rows += batch.len() as u64;
         let edge = |row: usize| (batch.trade_id[row], batch.event_time[row]);
         self.first.get_or_insert(edge(0));
@@ -190,15 +167,13 @@ impl TradeWriter {
         self.close()?.publish()
     }
 
-    /// Completes the file and makes it durable, without its name yet.
+    /// Completes the file, without its name yet.
     ///
     /// # Errors
     /// When the disk refuses; then there is no file.
     pub fn close(mut self) -> Result<Unpublished, ReplayError> {
-        let closed = Err(write_error(&self.path, "the file is closed"));
-        let Some(mut writer) = self.writer.take() else { return closed };
         let mut note = |key: &str, value: String| {
-            writer.append_key_value_metadata(KeyValue::new(format!("barflow.{key}"), value));
+            self.writer.append_key_value_metadata(KeyValue::new(format!("barflow.{key}"), value));
         };
         note("rows", self.rows.to_string());
         note("digest", format!("{:016x}", self.digest.value()));
@@ -211,10 +186,9 @@ impl TradeWriter {
         for (key, value) in self.notes.drain(..) {
             note(&key, value);
         }
-        let file = writer.into_inner().map_err(|e| write_error(&self.path, &e.to_string()))?;
-        file.sync_all().map_err(|e| ReplayError::io("write", &self.path, e))?;
-        let (path, unfinished) = (self.path.clone(), std::mem::take(&mut self.unfinished));
-        Ok(Unpublished { path, unfinished, rows: self.rows, digest: self.digest.value() })
+        let Self { atomic, writer, rows, digest, .. } = self;
+        let file = writer.into_inner().map_err(|e| write_error(atomic.path(), &e.to_string()))?;
+        Ok(Unpublished { atomic, file, rows, digest: digest.value() })
     }
 
     fn record(&self, batch: &TradeBatch) -> Result<RecordBatch, ArrowError> {
@@ -245,15 +219,6 @@ impl TradeWriter {
             columns.push(Arc::new(Float64Array::from(batch.quote.clone())));
         }
         RecordBatch::try_new(Arc::clone(&self.schema), columns)
-    }
-}
-
-impl Drop for TradeWriter {
-    fn drop(&mut self) {
-        // After `close` it is somebody else's; otherwise an unfinished file must not stay.
-        if self.writer.is_some() {
-            let _ = fs::remove_file(&self.unfinished);
-        }
     }
 }
 

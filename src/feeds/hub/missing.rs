@@ -13,6 +13,7 @@ use crate::feeds::plan::Symbol;
 use crate::feeds::print::Prints;
 use crate::feeds::session::owed::Owed;
 use crate::feeds::venue::{Ids, Missing, MissingFrom};
+use crate::sinks::gaps::UnfilledGap;
 use crate::telemetry::clock::now_ns;
 
 /// How long an instrument may bring nothing at all before somebody should look at its name: Binance
@@ -245,7 +246,16 @@ impl Hub {
             reason,
             "{what}"
         );
-        if let Err(error) = self.outlets.gaps.note(&self.plan.name, instrument, gap, reason) {
+        let unfilled = UnfilledGap {
+            feed: &self.plan.name,
+            instrument: instrument.as_str(),
+            first_missing: gap.gap.map(|gap| gap.first_missing),
+            last_missing: gap.gap.map(|gap| gap.last_missing),
+            after_time: gap.after,
+            before_time: gap.before,
+            reason,
+        };
+        if let Err(error) = self.outlets.gaps.note(&unfilled) {
             tracing::error!(%error, "the gap could not be written to the ledger");
         }
     }

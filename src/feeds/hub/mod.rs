@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use barflow_operators::batch::{Feed, IdKind, TradeBatch};
+use barflow_operators::batch::{Feed, TradeBatch};
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::intake::{Intake, LiveNotes};
 use barflow_operators::pool::BatchPool;
@@ -17,16 +17,16 @@ use barflow_operators::revision::Correction;
 use barflow_operators::spec::BarSpec;
 
 use crate::feeds::counters::Counters;
-use crate::feeds::gap_ledger::GapLedger;
 use crate::feeds::lane::{Lane, Released, Taken};
 use crate::feeds::plan::{FeedPlan, Symbol};
 use crate::feeds::print::{Heard, Print, Prints, Standing};
 use crate::feeds::session::owed::Owed;
-use crate::feeds::venue::{Decode, Ids};
+use crate::feeds::venue::Decode;
 use crate::graph::assemble::OnReject;
 use crate::graph::flow::{Ended, Inlet};
 use crate::graph::stop::Stop;
 use crate::graph::workers::Share;
+use crate::sinks::gaps::GapLedger;
 use crate::telemetry::latency::{Stage, VenueLatency};
 
 /// Trades that an intake holds before it is handed on in any case.
@@ -124,18 +124,8 @@ impl Hub {
             slot.lane.doubt();
             return place as u32;
         }
-        let ids = self.plan.venue.ids(self.plan.channel);
-        let feed = Arc::new(Feed {
-            instrument: symbol.instrument.clone(),
-            input: self.plan.venue.input(self.plan.channel),
-            ids: match ids {
-                Ids::Consecutive => IdKind::Venue,
-                Ids::Spans => IdKind::Spans,
-                Ids::Names => IdKind::Ordinal,
-            },
-            has_aggressor: true,
-        });
-        let mut lane = Lane::new(ids, self.plan.waiting_room);
+        let feed = symbol.feed(self.plan.venue.as_ref(), self.plan.channel);
+        let mut lane = Lane::new(self.plan.venue.ids(self.plan.channel), self.plan.waiting_room);
         if let Some(last) = &symbol.resume_after {
             lane.resume_after(last);
             lane.doubt();

@@ -4,12 +4,12 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::mpsc;
 
 use super::pacer::Pacer;
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, retry_after};
 use crate::feeds::plan::FeedPlan;
 use crate::feeds::venue::{MissingFrom, Request};
 
@@ -150,8 +150,7 @@ fn fetch(
     let mut answer = request.call().map_err(|error| format!("GET {url}: {error}"))?;
     let status = answer.status().as_u16();
     if status == 429 || status == 418 || status == 503 {
-        let asked = answer.headers().get("retry-after").and_then(|v| v.to_str().ok()?.parse().ok());
-        *pause = asked.map(Duration::from_secs);
+        *pause = retry_after(answer.headers(), SystemTime::now());
     }
     let body = answer.body_mut().with_config().limit(ANSWER_BYTES).read_to_vec();
     let body = body.map_err(|error| format!("GET {url}: {error}"))?;

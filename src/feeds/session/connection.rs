@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::net::TcpStream;
@@ -16,9 +16,10 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_conf
 
 use super::Session;
 use super::pacer::Pacer;
-use crate::capture::Direction;
+use crate::backoff::retry_after;
 use crate::feeds::print::{Acknowledged, Heard, Listing};
 use crate::feeds::venue::Ids;
+use crate::recording::Direction;
 use crate::telemetry::clock::now_ns;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -354,11 +355,7 @@ fn not_connected(base: &str, error: WsError) -> End {
         WsError::Http(response) => {
             let body = response.body().as_deref().unwrap_or_default();
             let body = String::from_utf8_lossy(&body[..body.len().min(300)]).trim().to_owned();
-            let retry_after = response
-                .headers()
-                .get("retry-after")
-                .and_then(|value| value.to_str().ok()?.parse().ok())
-                .map(Duration::from_secs);
+            let retry_after = retry_after(response.headers(), SystemTime::now());
             End::Http { url, status: response.status().as_u16(), body, retry_after }
         }
         WsError::Tls(error) => End::Tls { url, reason: error.to_string() },

@@ -92,7 +92,7 @@ pub(super) struct Session {
     pub(super) up: RefCell<Vec<usize>>,
     pub(super) ending: tokio::sync::watch::Sender<bool>,
     pub(super) fault: RefCell<Option<Fault>>,
-    pub(super) recorder: Option<crate::feeds::recorder::Recorder>,
+    pub(super) recorder: Option<crate::recording::recorder::Recorder>,
     pub(super) numbered: RefCell<u32>,
 }
 
@@ -105,7 +105,7 @@ pub fn run(
     outlets: Outlets,
     latency: &Latency,
     report: &FeedReport,
-    recorder: Option<crate::feeds::recorder::Recorder>,
+    recorder: Option<crate::recording::recorder::Recorder>,
     changes: mpsc::UnboundedReceiver<Change>,
 ) -> Result<(), Cause> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -14,7 +14,7 @@ use super::ends::Ends;
 use super::secrets::Secrets;
 use super::settings::KafkaSettings;
 use crate::checkpoints::saved::Entries;
-use crate::sinks::SinkError;
+use crate::graph::sink::SinkError;
 
 /// Bytes of the largest record: all builders of one instrument.
 pub(super) const LARGEST_RECORD: &str = "8388608";

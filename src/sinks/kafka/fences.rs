@@ -8,7 +8,7 @@ use super::{KafkaSettings, KafkaSink};
 use crate::checkpoints::job::{Job, Writer};
 use crate::checkpoints::saved::{Entries, Saved};
 use crate::checkpoints::settings::{JobSettings, SettingsChanges};
-use crate::sinks::{BarSink, SinkError};
+use crate::graph::sink::{BarSink, SinkError};
 use crate::telemetry::latency::Latency;
 
 /// The shards of a job, all in our hands: nobody else can commit for it any more.

@@ -19,7 +19,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::checkpoint_topic::{CheckpointTopic, LOOK};
-use crate::sinks::SinkError;
+use crate::graph::sink::SinkError;
 
 /// The key of the records that are sent only for the mark behind them.
 pub(super) const NOTHING: &str = "barflow.nothing";

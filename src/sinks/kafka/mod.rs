@@ -22,9 +22,9 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use self::producer::{Outgoing, Producer};
 use self::topics::Template;
+use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 use crate::sinks::encode::Encoder;
 use crate::sinks::record::{BarRecord, SCHEMA_VERSION, hex_digest};
-use crate::sinks::{BarSink, Commit, SinkError, SinkReport};
 use crate::telemetry::latency::{Latency, Stage};
 
 mod checkpoint_topic;

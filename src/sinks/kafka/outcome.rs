@@ -13,7 +13,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 
 use super::checkpoint_topic::{CheckpointTopic, LOOK};
-use crate::sinks::SinkError;
+use crate::graph::sink::SinkError;
 
 /// Where a message came to stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

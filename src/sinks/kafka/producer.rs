@@ -24,7 +24,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::outcome::Place;
 use super::reports::{Mail, Reports, Seen, Ticket, Undelivered, cause};
 use super::secrets::Secrets;
-use crate::sinks::SinkError;
+use crate::graph::sink::SinkError;
 
 /// Reports are read after so many sends at the latest; a read costs about as much as a send.
 const SENDS_PER_POLL: u64 = 64;

@@ -11,7 +11,7 @@ use rdkafka::types::RDKafkaConfRes;
 
 use super::secrets::{Secrets, Value, is_secret};
 use super::topics::Template;
-use crate::sinks::SinkError;
+use crate::graph::sink::SinkError;
 use crate::sinks::encode::Encoding;
 
 /// Settings on which the delivery guarantee rests: set by code, never by a file.

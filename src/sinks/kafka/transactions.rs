@@ -29,7 +29,7 @@ use super::{KafkaSettings, KafkaSink};
 use crate::checkpoints::job::{Job, Shard, Writer};
 use crate::checkpoints::settings::SettingsChanges;
 use crate::fault_point;
-use crate::sinks::{BarSink, Commit, SinkError, SinkReport};
+use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 use crate::telemetry::latency::Latency;
 
 /// Between two attempts to go on after a fault.

@@ -14,7 +14,7 @@ use parquet::file::properties::WriterProperties;
 use self::columns::Columns;
 use super::atomic_file::AtomicFile;
 use super::record::{BarRecord, SCHEMA_VERSION};
-use super::{BarSink, Commit, SinkError, SinkReport};
+use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 
 mod columns;
 

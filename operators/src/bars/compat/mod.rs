@@ -11,6 +11,7 @@ pub mod mlfinlab_runs;
 pub mod nautilus;
 pub mod predecessor_head;
 pub mod predecessor_seed;
+pub mod spec;
 pub mod window;
 
 #[cfg(test)]

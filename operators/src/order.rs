@@ -1,0 +1,237 @@
+//! The one order rule: what becomes of an instrument's input, trade by trade.
+//!
+//! ```text
+//! input ─► reject? ─► Sequencer ─► trades in order, gaps
+//!             │           └──────► late trades: corrections, or rejects
+//!             └─► rejects
+//! ```
+//!
+//! Whoever orders trades drives this machine: the validating operator of the dataflow, and the chunks
+//! of a parallel replay.
+//!
+//! **Invariant:** no clock and no dataflow; the same rows give the same trades in the same order,
+//! however they are cut into batches.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::batch::{Feed, IdKind, TradeBatch};
+use crate::intake::{Intake, Reject};
+use crate::pool::BatchPool;
+use crate::position::Position;
+use crate::revision::Correction;
+use crate::sequence::{Findings, Gap, Mark, Resume, Sequencer};
+use crate::trade::Trade;
+
+/// What to do with a row that is not a valid trade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RejectPolicy {
+    /// Let nothing of that instrument through from the first such row on.
+    Stop,
+    /// Set it aside and continue.
+    SetAside,
+}
+
+/// How an instrument's input is ordered.
+#[derive(Clone, Debug)]
+pub struct OrderOptions {
+    /// What to do with bad rows.
+    pub policy: RejectPolicy,
+    /// Trades that may wait for a missing id, see [`Sequencer`].
+    pub reorder_window: usize,
+    /// Where batches come from and go to.
+    pub pool: BatchPool,
+    /// Whether a late trade is a correction of the past, rather than a bad row.
+    pub revises: bool,
+}
+
+/// What one batch of input comes to.
+#[derive(Debug)]
+pub struct Ordered {
+    /// Trades in order; may be empty when only the position moved.
+    pub trades: Arc<TradeBatch>,
+    /// Everything before it is in this or an earlier result.
+    pub position: Position,
+    /// Counts, and the gaps before or among the trades. Late trades have been moved on.
+    pub findings: Findings,
+    /// Rows set aside (or the one that stopped the instrument).
+    pub rejects: Vec<Reject>,
+    /// Corrections of the instrument's history, late trades among them.
+    pub corrections: Vec<Correction>,
+}
+
+/// The order of one instrument's trades.
+///
+/// # Contract
+/// Batches come from one source, in its order. Trades leave in the order of their ids; every row
+/// leaves as a trade, a reject, a correction or a count, or still waits. Reading again from the
+/// position, with the order [resumed](Self::resume), gives what an undisturbed run would have given.
+#[derive(Clone, Debug)]
+pub struct InstrumentOrder {
+    feed: Arc<Feed>,
+    options: OrderOptions,
+    sequencer: Sequencer,
+    /// Whether another run continues from where this one stops: what waits is left to it.
+    continued: bool,
+    stopped: bool,
+    /// Where each batch starts since the first that has trades waiting. Reading would have to resume
+    /// there.
+    waiting: VecDeque<Position>,
+}
+
+impl InstrumentOrder {
+    /// The order of a source that has not been read.
+    pub fn new(feed: Arc<Feed>, options: OrderOptions) -> Self {
+        let sequencer = Sequencer::new(options.reorder_window);
+        Self {
+            feed,
+            options,
+            sequencer,
+            continued: false,
+            stopped: false,
+            waiting: VecDeque::new(),
+        }
+    }
+
+    /// Continues after what an earlier run applied.
+    pub fn resume(&mut self, from: Resume) {
+        self.sequencer.resume(from);
+    }
+
+    /// Another run continues from the position where this one stops. Trades that wait for a missing id
+    /// are left to it, since it reads them again: released now, they would leave a false gap.
+    pub fn leave_waiting_to_next_run(&mut self) {
+        self.continued = true;
+    }
+
+    /// Whether a row that is not a valid trade has stopped the instrument.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// Whether trades wait for a missing id.
+    pub fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// How far the order is, see [`Sequencer::mark`].
+    pub fn mark(&self) -> Option<Mark> {
+        self.sequencer.mark()
+    }
+
+    /// Ids ahead that are known to stand for no trade.
+    pub fn voids(&self) -> Vec<Gap> {
+        self.sequencer.voids()
+    }
+
+    /// Takes the next batch; nothing comes of it once the instrument has stopped.
+    pub fn on_batch(&mut self, mut input: Intake) -> Option<Ordered> {
+        if self.stopped {
+            self.options.pool.give_back(Arc::new(input.trades));
+            return None;
+        }
+        let stops = self.options.policy == RejectPolicy::Stop;
+        let mut rejects = input.rejects;
+        if stops && let Some(first) = rejects.first() {
+            self.stopped = true;
+            input.trades = input.trades.head(first.row as usize);
+            rejects.truncate(1);
+        }
+        if let Some(notes) = &input.live {
+            self.sequencer.settle(&notes.voids);
+        }
+        let mut findings = Findings::default();
+        let mut trades = self.sequencer.on_batch(input.trades, &self.options.pool, &mut findings);
+        let mut corrections = input.corrections;
+        let late = findings.late.drain(..);
+        if self.options.revises {
+            corrections.extend(late.map(|(_, late)| Correction::late(late)));
+        } else {
+            let window = self.options.reorder_window;
+            rejects.extend(late.map(|(row, late)| late_reject(row, &late, &input.start, window)));
+        }
+        if stops && !rejects.is_empty() && !self.stopped {
+            // A late trade: those released after it was due are out already, so only stop here.
+            self.stopped = true;
+            rejects.truncate(1);
+        }
+        if self.stopped && self.sequencer.is_waiting() && !self.continued {
+            let mut rest = TradeBatch::clone(&trades);
+            self.sequencer.flush(&mut rest, &mut findings);
+            findings.released = rest.len() as u64;
+            trades = Arc::new(rest);
+        }
+        let position = self.position(input.start, input.end);
+        Some(Ordered { trades, position, findings, rejects, corrections })
+    }
+
+    /// Continues after a batch that another order, equal from its beginning on, has let through as
+    /// it was: see [`Sequencer::pass_over`].
+    pub fn pass_over(&mut self, end: Position, after: Mark) -> Position {
+        self.sequencer.pass_over(after);
+        self.with_last_id(end)
+    }
+
+    /// The input has ended: releases what still waits.
+    pub fn finish(&mut self) -> Option<Ordered> {
+        let position = self.waiting.pop_front()?;
+        self.waiting.clear();
+        let mut findings = Findings::default();
+        let mut rest = TradeBatch::with_capacity(Arc::clone(&self.feed), 0);
+        self.sequencer.flush(&mut rest, &mut findings);
+        Some(Ordered {
+            trades: Arc::new(rest),
+            position: self.with_last_id(position),
+            findings,
+            rejects: Vec::new(),
+            corrections: Vec::new(),
+        })
+    }
+
+    /// Up to where everything is applied, after a batch between these two.
+    fn position(&mut self, start: Position, end: Position) -> Position {
+        if self.stopped {
+            // A later run has to meet the row again that stopped this one.
+            let first = self.waiting.pop_front();
+            self.waiting.clear();
+            return self.with_last_id(first.unwrap_or(start));
+        }
+        // Where every gap is followed by another, something always waits, but never the same for
+        // long: the position moves on with it.
+        let held = self.sequencer.batches_waiting();
+        if held > 0 {
+            self.waiting.push_back(start);
+        }
+        let released = self.waiting.len().saturating_sub(held);
+        self.waiting.drain(..released);
+        self.with_last_id(self.waiting.front().cloned().unwrap_or(end))
+    }
+
+    fn with_last_id(&self, mut position: Position) -> Position {
+        // A row without an id of its own is numbered by where reading resumes.
+        if let Some(last) = self.sequencer.last_id().filter(|_| self.feed.ids != IdKind::Ordinal) {
+            position.set_trade_id(last);
+        }
+        position
+    }
+}
+
+/// A trade that came too late, as a row set aside.
+fn late_reject(row: usize, trade: &Trade, start: &Position, window: usize) -> Reject {
+    Reject {
+        row: row as u32,
+        source: start.place(),
+        line: start.line() + row as u64,
+        field: "trade_id".to_owned(),
+        value: trade.trade_id.to_string(),
+        reason: format!("comes more than {window} trades after its place in the order of ids"),
+        raw: format!(
+            "{},{},{},{},{}",
+            trade.trade_id,
+            trade.price,
+            trade.qty,
+            trade.event_time,
+            trade.aggressor.sign()
+        ),
+    }
+}

@@ -1,0 +1,400 @@
+//! Recordings as a source: the frames of a feed, read again by the feed's own decoder and lanes, so
+//! that a recorded day makes the bars that listening to it made.
+
+use std::collections::{BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use barflow_operators::batch::TradeBatch;
+use barflow_operators::instrument::InstrumentId;
+use barflow_operators::intake::{Intake, LiveNotes, Reject};
+use barflow_operators::pool::BatchPool;
+use barflow_operators::position::{FilePosition, Position};
+use barflow_operators::trade::Trade;
+
+use crate::feeds::lane::{Lane, Released};
+use crate::feeds::plan::Symbol;
+use crate::feeds::print::{BadRow, Listing, Prints};
+use crate::feeds::venue::{Channel, Decode, Venue};
+use crate::feeds::{venue, venues};
+use crate::graph::run::{Feeder, Workers};
+use crate::recording::{Direction, RecordingError, reader};
+
+/// Prints that wait for a missing id before it is given up: nobody can be asked.
+const PATIENCE: usize = 1024;
+
+/// How much of a bad frame is kept in its report.
+const REPORTED: usize = 4096;
+
+/// Why recordings cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordingsError {
+    /// No such protocol.
+    #[error("protocol \"{0}\" is not one of {1}")]
+    Protocol(String, String),
+    /// The venue has no such channel.
+    #[error("{0} has no channel {1:?}")]
+    Channel(&'static str, Channel),
+    /// A pattern that matches nothing, a file that is not there.
+    #[error("there is no recording \"{0}\"")]
+    Missing(String),
+    /// A file that is no recording, or a broken one.
+    #[error(transparent)]
+    File(#[from] RecordingError),
+    /// Nothing in them makes trades.
+    #[error("no trade of {protocol} was found in the recordings{about}")]
+    Empty {
+        /// Which protocol they were read by.
+        protocol: &'static str,
+        /// What stood in the way, if anything.
+        about: String,
+    },
+}
+
+/// Recordings of one protocol, and the instruments found in them.
+#[derive(Clone)]
+pub struct Recordings {
+    venue: Arc<dyn Venue>,
+    channel: Channel,
+    symbols: Vec<Symbol>,
+    files: Vec<PathBuf>,
+}
+
+/// What the user says about recordings.
+#[derive(Clone, Debug, Default)]
+pub struct RecordingOptions {
+    /// Only this instrument.
+    pub instrument: Option<InstrumentId>,
+    /// What a contract is worth, where the venue does not tell.
+    pub contract_size: Option<f64>,
+    /// First event time wanted, ns.
+    pub from: Option<i64>,
+    /// First event time no longer wanted, ns.
+    pub to: Option<i64>,
+}
+
+impl Recordings {
+    /// Finds the files and reads them once for the symbols that they mention.
+    ///
+    /// # Errors
+    /// When there is nothing to read.
+    pub fn find(
+        inputs: &[String],
+        protocol: &str,
+        channel: Option<Channel>,
+        options: &RecordingOptions,
+    ) -> Result<Self, RecordingsError> {
+        let venue = venue(protocol).ok_or_else(|| {
+            let known: Vec<_> = venues().iter().map(|venue| venue.protocol()).collect();
+            RecordingsError::Protocol(protocol.to_owned(), known.join(", "))
+        })?;
+        let channel = channel.or(venue.channels().first().copied()).unwrap_or(Channel::Trades);
+        if !venue.channels().contains(&channel) {
+            return Err(RecordingsError::Channel(venue.protocol(), channel));
+        }
+        let files = files(inputs)?;
+        let mut about = String::new();
+        let mut symbols: Vec<Symbol> = Vec::new();
+        for text in mentioned(&files)? {
+            // A pair with a slash is written with a dash in instruments.
+            match Symbol::read(venue.as_ref(), &text.replace('/', "-"), options.contract_size) {
+                Ok(symbol) if symbol.listing.symbol == text => {
+                    let wanted =
+                        options.instrument.as_ref().is_none_or(|id| *id == symbol.instrument);
+                    if wanted {
+                        symbols.push(symbol);
+                    }
+                }
+                Ok(_) => {}
+                Err(reason) => about = format!("; \"{text}\": {reason}"),
+            }
+        }
+        let mut all = Self { venue, channel, symbols, files };
+        let mut seen = HashSet::new();
+        all.read(options, |slot, piece| {
+            if !piece.released.trades.is_empty() {
+                seen.insert(slot);
+            }
+            piece.released.trades.reset(Arc::clone(&piece.released.trades.feed));
+            true
+        })?;
+        let mut slot = 0;
+        all.symbols.retain(|_| {
+            slot += 1;
+            seen.contains(&(slot - 1))
+        });
+        match all.symbols.is_empty() {
+            true => Err(RecordingsError::Empty { protocol: all.venue.protocol(), about }),
+            false => Ok(all),
+        }
+    }
+
+    /// How many files there are.
+    pub fn files(&self) -> usize {
+        self.files.len()
+    }
+
+    /// The instruments that have trades.
+    pub fn instruments(&self) -> Vec<InstrumentId> {
+        self.symbols.iter().map(|symbol| symbol.instrument.clone()).collect()
+    }
+
+    /// Instruments, what messages call them, and all their trades.
+    ///
+    /// # Errors
+    /// When a file is broken.
+    pub fn trades(
+        &self,
+        options: &RecordingOptions,
+    ) -> Result<Vec<(Symbol, Vec<Trade>)>, RecordingsError> {
+        let mut trades: Vec<Vec<Trade>> = vec![Vec::new(); self.symbols.len()];
+        self.read(options, |slot, piece| {
+            let batch = &mut piece.released.trades;
+            trades[slot].extend(batch.iter());
+            batch.reset(Arc::clone(&batch.feed));
+            true
+        })?;
+        Ok(self.symbols.iter().cloned().zip(trades).collect())
+    }
+
+    /// One feeder for all workers: a recording holds the instruments of a connection interleaved.
+    pub fn feeders(
+        self,
+        workers: &Workers,
+        options: RecordingOptions,
+        pool: BatchPool,
+    ) -> Vec<Feeder> {
+        let share = workers.share();
+        let feeder: Feeder = Box::new(move |inlets, stop| {
+            let mut ended = false;
+            self.read(&options, |slot, piece| {
+                let instrument = &self.symbols[slot].instrument;
+                let feed = Arc::clone(&piece.released.trades.feed);
+                let Some(worker) = share.worker(instrument) else {
+                    // Another process reads the same files for it.
+                    piece.released.trades.reset(feed);
+                    piece.released.voids.clear();
+                    piece.rejects.clear();
+                    return !stop.is_raised();
+                };
+                let inlet = &inlets[worker];
+                let trades = std::mem::replace(&mut piece.released.trades, pool.take(&feed));
+                let rejects = std::mem::take(&mut piece.rejects);
+                let mut position = piece.position.clone();
+                position.trade_id = piece.lane.last().map(|(id, _)| id);
+                let position = Position::File(position);
+                let mut intake = Intake::new(trades, rejects, position.clone(), position);
+                let voids = std::mem::take(&mut piece.released.voids);
+                intake.live = Some(LiveNotes { received: None, voids });
+                ended = stop.is_raised() || inlet.send(intake).is_err();
+                !ended
+            })?;
+            Ok(())
+        });
+        vec![feeder]
+    }
+
+    /// Reads all files once; `take` is given what a slot has released, and says whether to go on.
+    fn read(
+        &self,
+        options: &RecordingOptions,
+        mut take: impl FnMut(usize, &mut Piece) -> bool,
+    ) -> Result<(), RecordingsError> {
+        let listings: Arc<[Listing]> = self.symbols.iter().map(|s| s.listing.clone()).collect();
+        let mut decoder = self.venue.decoder(self.channel, listings);
+        let first = self.files.first().map(|path| path.display().to_string());
+        let start = FilePosition::start(first.unwrap_or_default().into());
+        let mut pieces: Vec<Piece> =
+            self.symbols.iter().map(|symbol| self.piece(symbol, start.clone())).collect();
+        let mut prints = Prints::default();
+        for path in &self.files {
+            let source: Arc<str> = path.display().to_string().into();
+            let mut passed_over = HashSet::new();
+            let mut frames = reader::open(path)?;
+            while let Some(frame) = frames.next() {
+                let frame = frame?;
+                match frame.direction {
+                    Direction::Connect if self.is_other(&frame.frame) => {
+                        passed_over.insert(frame.connection);
+                    }
+                    Direction::Received if !passed_over.contains(&frame.connection) => {
+                        let line = frames.line();
+                        prints.clear();
+                        hear(
+                            decoder.as_mut(),
+                            &frame.frame,
+                            &mut prints,
+                            &source,
+                            line,
+                            &mut pieces,
+                        );
+                        let mut touched = None;
+                        for print in &prints.rows {
+                            let slot = print.slot as usize;
+                            let time = print.trade.event_time;
+                            let wanted = options.from.is_none_or(|from| time >= from)
+                                && options.to.is_none_or(|to| time < to);
+                            if wanted {
+                                let piece = &mut pieces[slot];
+                                piece.at(&source, line);
+                                piece.lane.take(print, &mut piece.released);
+                                piece.lose_patience();
+                                touched = Some(slot);
+                            }
+                        }
+                        if let Some(slot) = touched
+                            && pieces[slot].is_full()
+                            && !take(slot, &mut pieces[slot])
+                        {
+                            return Ok(());
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+        for (slot, piece) in pieces.iter_mut().enumerate() {
+            while piece.lane.give_up(&mut piece.released).is_some() {}
+            if !take(slot, piece) {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn piece(&self, symbol: &Symbol, position: FilePosition) -> Piece {
+        let feed = symbol.feed(self.venue.as_ref(), self.channel);
+        let trades = TradeBatch::with_capacity(feed, FULL);
+        Piece {
+            lane: Lane::new(self.venue.ids(self.channel), usize::MAX),
+            released: Released::new(trades),
+            rejects: Vec::new(),
+            position,
+        }
+    }
+
+    /// Whether a connection spoke another protocol of the same venue, by its URL.
+    fn is_other(&self, url: &[u8]) -> bool {
+        let url = String::from_utf8_lossy(url);
+        let ends = |venue: &dyn Venue| {
+            let path = venue.websocket_path(self.channel, &[]);
+            path.len() > 1 && url.ends_with(&path)
+        };
+        !ends(self.venue.as_ref()) && venues().iter().any(|other| ends(other.as_ref()))
+    }
+}
+
+/// Trades of a piece before it is handed over.
+const FULL: usize = 4096;
+
+/// What one instrument has released and not yet handed over.
+struct Piece {
+    lane: Lane,
+    released: Released,
+    rejects: Vec<Reject>,
+    position: FilePosition,
+}
+
+impl Piece {
+    fn at(&mut self, source: &Arc<str>, line: u64) {
+        self.position.source = Arc::clone(source);
+        self.position.line = line;
+    }
+
+    /// What is not in the recording will not come.
+    fn lose_patience(&mut self) {
+        if self.lane.waits() > PATIENCE {
+            self.lane.give_up(&mut self.released);
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.released.trades.len() >= FULL || !self.rejects.is_empty()
+    }
+}
+
+/// Reads a frame; what is wrong with it goes to the first instrument's rejects, or to the one that
+/// it names.
+fn hear(
+    decoder: &mut dyn Decode,
+    frame: &[u8],
+    prints: &mut Prints,
+    source: &Arc<str>,
+    line: u64,
+    pieces: &mut [Piece],
+) {
+    let heard = decoder.decode(frame, prints);
+    let reject = |piece: &Piece, bad: &BadRow| Reject {
+        row: piece.released.trades.len() as u32,
+        source: Arc::clone(source),
+        line,
+        field: bad.field.to_owned(),
+        value: bad.value.clone(),
+        reason: bad.reason.clone(),
+        raw: String::from_utf8_lossy(&frame[..frame.len().min(REPORTED)]).into_owned(),
+    };
+    let mut bad = std::mem::take(&mut prints.bad);
+    if let Err(error) = heard {
+        let (value, reason) = (String::new(), error.to_string());
+        bad.push(BadRow { slot: None, id: None, field: "frame", value, reason });
+    }
+    for bad in &bad {
+        if let Some(piece) = pieces.get_mut(bad.slot.unwrap_or(0) as usize) {
+            let reject = reject(piece, bad);
+            piece.rejects.push(reject);
+        }
+    }
+}
+
+/// Whether the first of these inputs is a recording rather than a file of trades.
+pub fn are_recordings(inputs: &[String]) -> bool {
+    let first = files(inputs).ok().and_then(|files| files.into_iter().next());
+    first.is_some_and(|path| reader::open(&path).is_ok())
+}
+
+/// Files that the inputs name, in the order of their names: recordings carry their times in them.
+fn files(inputs: &[String]) -> Result<Vec<PathBuf>, RecordingsError> {
+    let mut found = BTreeSet::new();
+    for input in inputs {
+        let before = found.len();
+        let path = Path::new(input);
+        if path.is_dir() {
+            let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+            found.extend(entries.map(|entry| entry.path()).filter(|path| path.is_file()));
+        } else if path.exists() {
+            found.insert(path.to_owned());
+        } else {
+            found.extend(glob::glob(input).into_iter().flatten().flatten());
+        }
+        if found.len() == before {
+            return Err(RecordingsError::Missing(input.clone()));
+        }
+    }
+    Ok(found.into_iter().collect())
+}
+
+/// Everything that any venue would write as a symbol, wherever it stands in a frame.
+fn mentioned(files: &[PathBuf]) -> Result<BTreeSet<String>, RecordingsError> {
+    const KEYS: [&[u8]; 4] =
+        [b"\"s\":\"", b"\"product_id\":\"", b"\"symbol\":\"", b"\"instId\":\""];
+    let finders: Vec<_> = KEYS.iter().map(memchr::memmem::Finder::new).collect();
+    let mut found = BTreeSet::new();
+    for path in files {
+        for frame in reader::open(path)? {
+            let frame = frame?;
+            for (key, finder) in KEYS.iter().zip(&finders) {
+                for at in finder.find_iter(&frame.frame) {
+                    let rest = &frame.frame[at + key.len()..];
+                    let end = memchr::memchr(b'"', rest).unwrap_or(0);
+                    if let Ok(text) = std::str::from_utf8(&rest[..end])
+                        && end > 0
+                        && !found.contains(text)
+                    {
+                        found.insert(text.replace("\\/", "/"));
+                    }
+                }
+            }
+        }
+    }
+    Ok(found)
+}

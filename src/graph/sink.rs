@@ -1,0 +1,92 @@
+//! What the graph expects of a sink: takes commits in order, and reports at the end.
+//!
+//! A sink runs behind a bounded queue, or is called by the workers themselves
+//! ([`handover`](super::handover)); either way a slow sink slows the source.
+//!
+//! Where output and checkpoints have to count together, cuts come between the bars: a sink that
+//! keeps them makes everything before a cut visible at once with the cut's records, or nothing.
+
+use std::collections::BTreeMap;
+
+use barflow_operators::checkpoint::account::Sealed;
+use barflow_operators::instrument::InstrumentId;
+use barflow_operators::position::Position;
+use barflow_operators::published::PublishedBar;
+
+/// A stretch of one worker's ordered output: bars, then how far the input is applied with them,
+/// then perhaps a cut.
+#[derive(Clone, Debug, Default)]
+pub struct Commit {
+    /// Which worker it comes from, among those of all processes.
+    pub shard: usize,
+    /// Bars as differential updates: +1 stands, −1 no longer stands. In order per instrument and
+    /// specification.
+    pub bars: Vec<(PublishedBar, isize)>,
+    /// Every instrument whose input has moved since the commit before, and through which position
+    /// its bars are complete now. Input that closes no bar waits here for the next commit.
+    pub progress: BTreeMap<InstrumentId, Position>,
+    /// Ends a transaction: these records and all bars since the cut before, the ones here
+    /// included, count together. Only for runs that keep checkpoints.
+    pub cut: Option<Vec<Sealed>>,
+}
+
+/// Why a sink could not do its work. Prints itself and, as its source, what the system said.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// The settings are wrong: all problems, each a line. Nothing was attempted.
+    #[error("{}", .0.join("\n"))]
+    Settings(Vec<String>),
+    /// The outside world is not there: broker unreachable, topic unknown, not authorised.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The output refuses: disk full, permission, message too large.
+    #[error("{0}")]
+    Refused(String),
+    /// Another copy of the job is at work; this one must not go on.
+    #[error("{0}")]
+    Fenced(String),
+    /// The reader of our standard output has gone away, which is no failure of ours.
+    #[error("the reader closed the pipe")]
+    ClosedPipe,
+}
+
+/// What a sink says at the end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SinkReport {
+    /// Bars that are safely where they belong.
+    pub bars: u64,
+    /// Where that is, for a person: a path, a topic at a broker.
+    pub places: Vec<String>,
+}
+
+impl SinkReport {
+    /// Takes in what another sink of the same run says.
+    pub fn join(&mut self, other: Self) {
+        self.bars += other.bars;
+        self.places.extend(other.places);
+        self.places.sort();
+        self.places.dedup();
+    }
+}
+
+/// An output for bars.
+pub trait BarSink: Send {
+    /// Takes one commit.
+    ///
+    /// # Errors
+    /// When a bar could not be delivered, or an earlier one turned out undelivered.
+    fn commit(&mut self, commit: &Commit) -> Result<(), SinkError>;
+
+    /// Whether the sink itself tells how long each bar took; otherwise a bar counts as handed over
+    /// with the last one of its commit.
+    fn tells_latency(&self) -> bool {
+        false
+    }
+
+    /// Makes everything durable and visible; of a run with checkpoints, everything before the last
+    /// cut.
+    ///
+    /// # Errors
+    /// When that fails; then nothing half-made stands under a final name.
+    fn finish(&mut self) -> Result<SinkReport, SinkError>;
+}

@@ -1,0 +1,85 @@
+//! Validated trades kept as Parquet, one file per instrument, on a thread of their own.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use barflow_operators::dataflow::validate::Sequenced;
+use barflow_operators::instrument::InstrumentId;
+use barflow_operators::pool::BatchPool;
+use barflow_replay::error::ReplayError;
+use barflow_replay::trades_parquet::write::{TradeWriter, WriteOptions};
+use crossbeam::channel::{Receiver, Sender, bounded};
+
+use crate::graph::stop::Stop;
+
+/// Batches that may wait for the disk.
+const QUEUE: usize = 8;
+
+/// The thread that writes.
+pub struct TradeFiles {
+    writing: JoinHandle<Result<Vec<PathBuf>, ReplayError>>,
+}
+
+impl TradeFiles {
+    /// Starts a thread that writes every batch it is sent into `folder`. `with_quote` says for
+    /// which instruments the quote value is a column of its own.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(
+        folder: &Path,
+        with_quote: BTreeMap<InstrumentId, bool>,
+        pool: BatchPool,
+        stop: Stop,
+    ) -> std::io::Result<(Sender<Sequenced>, Self)> {
+        let (send, receive) = bounded(QUEUE);
+        let folder = folder.to_owned();
+        let writing = thread::Builder::new().name("trades".to_owned()).spawn(move || {
+            let result = write(&folder, &with_quote, &pool, receive);
+            if result.is_err() {
+                stop.raise();
+            }
+            result
+        })?;
+        Ok((send, Self { writing }))
+    }
+
+    /// Waits until everything is written; returns the files.
+    ///
+    /// # Errors
+    /// When the disk refused.
+    pub fn finish(self) -> Result<Vec<PathBuf>, ReplayError> {
+        self.writing.join().unwrap_or_else(|_| {
+            let error = std::io::Error::other("the writing thread panicked");
+            Err(ReplayError::io("write", Path::new("trades"), error))
+        })
+    }
+}
+
+fn write(
+    folder: &Path,
+    with_quote: &BTreeMap<InstrumentId, bool>,
+    pool: &BatchPool,
+    batches: Receiver<Sequenced>,
+) -> Result<Vec<PathBuf>, ReplayError> {
+    let mut writers: BTreeMap<InstrumentId, TradeWriter> = BTreeMap::new();
+    for Sequenced { trades, .. } in batches {
+        let feed = &trades.feed;
+        if !writers.contains_key(&feed.instrument) {
+            let id = &feed.instrument;
+            let name = format!("{}-{}-{}.trades.parquet", id.venue(), id.market(), id.symbol());
+            let with_quote = with_quote.get(id).copied().unwrap_or(false);
+            let options = WriteOptions { with_quote, ..WriteOptions::default() };
+            let writer = TradeWriter::create(&folder.join(name), feed, options)?;
+            writers.insert(id.clone(), writer);
+        }
+        if let Some(writer) = writers.get_mut(&feed.instrument) {
+            writer.write(&trades)?;
+        }
+        pool.give_back(Arc::clone(&trades));
+        drop(trades);
+    }
+    writers.into_values().map(TradeWriter::finish).collect()
+}

@@ -1,0 +1,97 @@
+//! A live run that was killed and comes back when its venue no longer has what it missed.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::support::live::{Live, Venue, assert_same, barflow, replayed, two_days};
+
+const TICK: &str = "t=tick,size=100";
+
+/// Id of the last trade that counts, by the checkpoint beside a file.
+fn last_trade(out: &Path) -> u64 {
+    let shown =
+        barflow().args(["checkpoints", "show", "--json", "--at"]).arg(out).output().unwrap();
+    let line = String::from_utf8(shown.stdout).unwrap();
+    let value: serde_json::Value = serde_json::from_str(line.trim()).unwrap_or_default();
+    value["position"]["trade_id"].as_u64().unwrap_or(0)
+}
+
+fn wait_for_trade(live: &mut Live, out: &Path, trade_id: u64) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while last_trade(out) < trade_id {
+        assert!(live.child.try_wait().unwrap().is_none(), "live has ended");
+        assert!(Instant::now() < deadline, "{} of {trade_id}", last_trade(out));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn what_the_venue_has_no_more_is_a_gap_on_the_ledger_and_on_the_bar() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some((day, _)) = two_days(folder.path(), 4_000) else { return };
+    let rows: Vec<String> = fs::read_to_string(&day).unwrap().lines().map(str::to_owned).collect();
+    let id = |row: &String| row.split(',').next().unwrap().parse::<u64>().unwrap();
+    let part = |name: &str, rows: &[String]| {
+        let path = folder.path().join(name);
+        fs::write(&path, rows.join("\n") + "\n").unwrap();
+        path
+    };
+    // A hole that nothing but the id tells, and a venue that knows only what comes behind it.
+    let before = part("XBTUSD-trades-2018-01-01.csv", &rows[..1_550]);
+    let behind = part("XBTUSD-trades-2018-01-02.csv", &rows[2_000..]);
+    let (out, gaps) = (folder.path().join("bars.jsonl"), folder.path().join("gaps.jsonl"));
+    let config = folder.path().join("live.toml");
+    fs::write(
+        &config,
+        "[feeds.spot]\nvenue = \"binance-spot\"\ninstruments = [\"XBTUSD\"]\n\
+         backfill_budget = \"1s\"\n",
+    )
+    .unwrap();
+    let start = |venue: &Venue| {
+        Live::start(&[
+            "--config",
+            config.to_str().unwrap(),
+            "--at",
+            &venue.address,
+            "--gaps",
+            gaps.to_str().unwrap(),
+            "--bar",
+            TICK,
+            "--out",
+            out.to_str().unwrap(),
+            "--delivery",
+            "exactly-once",
+            "--commit-interval",
+            "20ms",
+        ])
+    };
+    let protocol = ["--protocol", "binance-spot", "--speed", "max"];
+    let venue = Venue::start(&protocol, &[&before]);
+    let mut live = start(&venue);
+    wait_for_trade(&mut live, &out, id(&rows[1_549]));
+    live.child.kill().unwrap();
+    drop((live, venue));
+    assert!(!out.exists(), "a file that is not complete is not there");
+
+    let venue = Venue::start(&protocol, &[&behind]);
+    let mut live = start(&venue);
+    wait_for_trade(&mut live, &out, id(rows.last().unwrap()));
+    let (code, _, said) = live.stop();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("trades are missing"), "{said}");
+    let ledger: serde_json::Value =
+        serde_json::from_str(fs::read_to_string(&gaps).unwrap().trim()).unwrap();
+    let (first, last) = (id(&rows[1_550]), id(&rows[1_999]));
+    assert_eq!(
+        (ledger["first_missing"].as_u64(), ledger["last_missing"].as_u64()),
+        (Some(first), Some(last))
+    );
+
+    let bars: Vec<String> = fs::read_to_string(&out).unwrap().lines().map(str::to_owned).collect();
+    // Replay of the same files has the same hole.
+    let expected = replayed(&[&before, &behind], "binance:spot:XBTUSD", TICK);
+    assert_same(&bars, &expected, "with a hole");
+    let flagged = format!("\"missing_ids\":{}", last - first + 1);
+    assert_eq!(bars.iter().filter(|bar| bar.contains(&flagged)).count(), 1);
+}

@@ -1,0 +1,331 @@
+//! What a feed's session survives, over real sockets, as processes.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::support::kills::until;
+use crate::support::live::{
+    DIB, Live, Venue, assert_same, barflow, joining, replayed, signal, two_days,
+};
+use crate::support::members::free_addresses;
+use crate::support::venue::get;
+
+const ROWS: usize = 12_000;
+
+/// A configuration of one Binance feed with these settings besides.
+fn config(folder: &Path, more: &str) -> String {
+    let bars = "[bars.dib]\nkind = \"imbalance\"\nmeasure = \"dollar\"\nthreshold = \"wald\"\n\
+                target = 200\nalpha = 0.01\nwarmup = 200\n";
+    let feed = "[feeds.f]\nvenue = \"binance-spot\"\ninstruments = [\"XBTUSD\"]\n";
+    let path = folder.join("live.toml");
+    fs::write(&path, format!("{feed}{more}{bars}")).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// Listens to a day from its first trade; what live and the venue said.
+fn listened(settings: &str, venue_arguments: &[&str]) -> Option<(String, String)> {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, day) = two_days(folder.path(), ROWS)?;
+    let expected = replayed(&[&day], "binance:spot:XBTUSD", DIB);
+    let mut arguments = vec!["--protocol", "binance-spot"];
+    arguments.extend(venue_arguments);
+    let venue = Venue::start(&arguments, &[&day]);
+    let config = config(folder.path(), settings);
+    let mut live = Live::start(&["--config", &config, "--at", &venue.address]);
+    live.wait_for(expected.len());
+    let (code, bars, said) = live.stop();
+    let venue_said = venue.stop();
+    assert_eq!(code, Some(0), "{said}");
+    assert_same(&bars, &expected, &format!("{said}\n{venue_said}"));
+    Some((said, venue_said))
+}
+
+#[test]
+fn a_successor_is_up_before_the_old_connection_goes() {
+    // A connection that is late on a busy machine is no reason to ask REST here.
+    let settings = "rotate_after = \"1s\"\nconnections = 2\nreorder_wait = \"10s\"\n";
+    let Some((said, venue_said)) = listened(settings, &["--rate", "4000"]) else { return };
+    assert!(said.matches("replacing an old connection").count() >= 2, "{said}");
+    // Nothing was missed, so nobody had to be asked.
+    assert!(said.contains(" 0 connections lost; 0 REST requests"), "{said}");
+    assert!(!venue_said.contains("over 2 connections"), "{venue_said}");
+}
+
+/// Joins a history to a day whose only connection is replaced every second, often while frames of it
+/// are held up, but fewer than Bybit's REST lists; what live said.
+fn rotated(protocol: &str, instrument: &str, symbol: &str, settings: &str) -> Option<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let (history, day) = two_days(folder.path(), ROWS)?;
+    let expected = replayed(&[&history, &day], instrument, DIB);
+    let mut arguments = vec!["--protocol", protocol, "--instrument", instrument, "--rate", "1000"];
+    arguments.extend(["--faults", "stall=900:400ms", "--seed", "8"]);
+    let venue = Venue::start(&arguments, &[&day]);
+    let config = folder.path().join("live.toml");
+    let feed = format!("[feeds.f]\nvenue = {protocol:?}\ninstruments = [{symbol:?}]\n{settings}");
+    fs::write(&config, feed).unwrap();
+    let reached = ["--config", config.to_str().unwrap(), "--at", &venue.address];
+    let mut live = Live::start(&[&reached[..], &joining(&history, instrument)].concat());
+    live.wait_for(expected.len());
+    let (code, bars, said) = live.stop();
+    assert_eq!(code, Some(0), "{said}");
+    assert_same(&bars, &expected, &said);
+    assert!(said.matches("replacing an old connection").count() >= 2, "{said}");
+    Some(said)
+}
+
+#[test]
+fn what_is_under_way_on_an_old_connection_arrives() {
+    let settings = "rotate_after = \"1s\"\nreorder_wait = \"10s\"\n";
+    let numbered = rotated("binance-spot", "binance:spot:XBTUSD", "XBTUSD", settings);
+    let Some(said) = numbered else { return };
+    // Else ids would show that something is missing, and REST be asked.
+    assert!(said.contains(" 0 REST requests"), "{said}");
+    // Nothing would show it here: trades wait for a list while a connection begins.
+    let settings = "rotate_after = \"1s\"\n";
+    let said = rotated("bybit-linear", "bybit:linear:BTCUSDT", "BTCUSDT", settings).unwrap();
+    assert!(said.contains(" 0 given up"), "{said}");
+}
+
+#[test]
+fn two_connections_cover_for_each_other() {
+    let faults = ["--speed", "max", "--faults", "drop=0.02,disconnect=3000", "--seed", "2"];
+    let Some((said, _)) = listened("connections = 2\n", &faults) else { return };
+    assert!(said.contains(" repeated"), "{said}");
+}
+
+#[test]
+fn a_silent_connection_is_given_up() {
+    let faults = ["--speed", "max", "--faults", "stall=4000:4s", "--seed", "3"];
+    let Some((said, _)) = listened("stale_after = \"1s\"\n", &faults) else { return };
+    assert!(said.contains("nothing came for 1s"), "{said}");
+}
+
+#[test]
+fn a_huge_frame_costs_its_connection_and_nothing_else() {
+    let faults = ["--speed", "max", "--faults", "huge=0.0003", "--seed", "4"];
+    let Some((said, venue_said)) = listened("frame_bytes_max = 1048576\n", &faults) else { return };
+    assert!(venue_said.contains("huge "), "{venue_said}");
+    assert!(said.contains("connecting again"), "{said}");
+}
+
+#[test]
+fn a_venue_that_refuses_for_a_while_is_asked_again() {
+    let faults = ["--speed", "max", "--faults", "refuse=0.5,disconnect=3000", "--seed", "6"];
+    listened("", &faults);
+}
+
+#[test]
+fn a_sink_that_is_stuck_makes_the_venue_wait_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some((_, day)) = two_days(folder.path(), ROWS) else { return };
+    let bar = "t=tick,size=2";
+    let expected = replayed(&[&day], "binance:spot:XBTUSD", bar);
+    let venue = Venue::start(&["--protocol", "binance-spot", "--speed", "max"], &[&day]);
+    let mut child = barflow()
+        .args(["live", "--venue", "binance-spot", "--instrument", "XBTUSD", "--bar", bar])
+        .args(["--report-every", "0", "--at", &venue.address])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Nobody reads: the pipe fills, then the sink waits, then the graph, then the socket.
+    std::thread::sleep(Duration::from_secs(2));
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let bars: Vec<String> = lines.take(expected.len()).map(Result::unwrap).collect();
+    assert_same(&bars, &expected, "after a stuck sink");
+    signal(&child, "TERM");
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{said}");
+    let memory = said.split("peak memory ").nth(1).unwrap();
+    let mebibytes: u64 = memory.split(' ').next().unwrap().parse().unwrap();
+    assert!(mebibytes < 200, "{said}");
+}
+
+/// A server that gives every connection this answer.
+fn answering(answer: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(answer);
+        }
+    });
+    address
+}
+
+/// Starts live against this websocket; its exit code and what it said.
+fn refused(websocket: &str, more: &str) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = format!("websocket = \"{websocket}\"\nconnect_patience = \"300ms\"\n{more}");
+    let config = config(folder.path(), &settings);
+    let (code, _, said) = Live::start(&["--config", &config]).finish();
+    (code, said)
+}
+
+#[test]
+fn a_venue_that_does_not_serve_us_is_quoted_with_advice() {
+    let blocked: &[u8] = b"HTTP/1.1 451 Unavailable\r\ncontent-length: 17\r\n\r\nrestricted place.";
+    let (code, said) = refused(&format!("ws://{}", answering(blocked)), "");
+    assert_eq!(code, Some(3), "{said}");
+    assert!(
+        said.contains("HTTP 451: restricted place.") && said.contains("another endpoint"),
+        "{said}"
+    );
+    let forbidden: &[u8] = b"HTTP/1.1 403 Forbidden\r\ncontent-length: 4\r\n\r\nno.\n";
+    let (code, said) = refused(&format!("ws://{}", answering(forbidden)), "");
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("HTTP 403: no.") && said.contains("whether this network"), "{said}");
+}
+
+#[test]
+fn a_certificate_that_nobody_vouches_for_is_named() {
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let server = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.der().clone()], key.unwrap())
+        .unwrap();
+    let server = Arc::new(server);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let connection = rustls::ServerConnection::new(Arc::clone(&server)).unwrap();
+            let mut stream = rustls::StreamOwned::new(connection, stream.unwrap());
+            let _ = stream.read(&mut [0; 1024]);
+        }
+    });
+    let (code, said) = refused(&format!("wss://localhost:{port}"), "");
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("TLS") && said.contains("certificate"), "{said}");
+    // A port where nobody speaks TLS at all.
+    let (code, said) = refused(&format!("wss://{}", answering(b"hello, who is there?\r\n")), "");
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("TLS") || said.contains("could not connect"), "{said}");
+}
+
+#[test]
+fn a_subscription_that_the_venue_refuses_is_quoted() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some((_, day)) = two_days(folder.path(), 100) else { return };
+    for (protocol, instrument, wrong, wanted) in [
+        ("kraken", "kraken:spot:BTC-USD", "ETH-USD", "Currency pair not supported ETH/USD"),
+        ("coinbase", "coinbase:spot:BTC-USD", "ETH-USD", "ETH-USD"),
+        ("bybit-linear", "bybit:linear:BTCUSDT", "ETHUSDT", "publicTrade.ETHUSDT"),
+        ("okx", "okx:spot:BTC-USDT", "ETH-USDT", "60018"),
+    ] {
+        let venue = Venue::start(&["--protocol", protocol, "--instrument", instrument], &[&day]);
+        let mut live =
+            Live::start(&["--venue", protocol, "--instrument", wrong, "--at", &venue.address]);
+        let (code, _, said) = live.finish();
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains("refused a subscription") && said.contains(wanted), "{said}");
+    }
+}
+
+#[test]
+fn an_api_key_comes_by_reference_and_goes_to_rest_alone() {
+    let (code, said) = refused("ws://127.0.0.1:9", "api_key = \"${NO_SUCH_KEY}\"\n");
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("NO_SUCH_KEY") && said.contains("is not set"), "{said}");
+    let folder = tempfile::tempdir().unwrap();
+    let Some((_, day)) = two_days(folder.path(), 2_000) else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let rest = listener.local_addr().unwrap();
+    let (send, requests) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = vec![0; 4096];
+            let read = stream.read(&mut request).unwrap_or(0);
+            let _ = send.send(String::from_utf8_lossy(&request[..read]).into_owned());
+            let _ = stream.write_all(b"HTTP/1.1 503 no\r\ncontent-length: 0\r\n\r\n");
+        }
+    });
+    let key = folder.path().join("key");
+    fs::write(&key, "sesame\n").unwrap();
+    let faults = ["--protocol", "binance-spot", "--speed", "max", "--faults", "drop=0.05"];
+    let venue = Venue::start(&faults, &[&day]);
+    let settings = format!(
+        "websocket = \"ws://{}\"\nrest = \"http://{rest}\"\napi_key = \"${{file:{}}}\"\n",
+        venue.address,
+        key.display()
+    );
+    let live = Live::start(&["--config", &config(folder.path(), &settings)]);
+    let request = requests.recv_timeout(Duration::from_secs(120)).unwrap().to_lowercase();
+    assert!(request.contains("x-mbx-apikey: sesame") && request.contains("fromid="), "{request}");
+    let (_, _, said) = live.stop();
+    assert!(!said.contains("sesame"), "{said}");
+}
+
+#[test]
+fn metrics_are_served_under_the_names_of_the_documents() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some((_, day)) = two_days(folder.path(), 2_000) else { return };
+    let faults = ["--protocol", "binance-spot", "--speed", "max", "--faults", "drop=0.02"];
+    let venue = Venue::start(&faults, &[&day]);
+    let metrics = free_addresses(1).remove(0);
+    let mut arguments = vec!["--venue", "binance-spot", "--instrument", "XBTUSD"];
+    arguments.extend(["--at", &venue.address, "--bar", "t=tick,size=100", "--metrics", &metrics]);
+    let mut live = Live::start(&arguments);
+    live.wait_for(15);
+    let name = |text: &str| text.split(['{', ' ']).next().unwrap().to_owned();
+    // Counts are told now and then.
+    let served: BTreeSet<String> = until(Duration::from_secs(120), || {
+        let (status, _, body) = get(metrics.parse().unwrap(), "/metrics", ("Accept", "*/*"));
+        assert_eq!(status, 200);
+        let lines = body.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        assert!(lines.clone().all(|line| line.contains("{feed=\"")), "{body}");
+        let names: BTreeSet<String> = lines.map(name).collect();
+        names.contains("barflow_feed_gaps_filled_total").then_some(names)
+    })
+    .unwrap();
+    let (code, _, said) = live.stop();
+    assert_eq!(code, Some(0), "{said}");
+    let document = fs::read_to_string("docs/live.md").unwrap();
+    let documented: BTreeSet<String> =
+        document.split('`').filter(|word| word.starts_with("barflow_feed_")).map(name).collect();
+    assert!(served.is_subset(&documented), "{served:?}");
+    for wanted in ["frames", "trades", "connects", "gaps_opened", "backfill_requests"] {
+        assert!(served.contains(&format!("barflow_feed_{wanted}_total")), "{wanted}: {served:?}");
+    }
+}
+
+#[test]
+fn more_instruments_than_a_connection_carries_are_spread_over_two() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some((_, day)) = two_days(folder.path(), 200) else { return };
+    let arguments = ["--protocol", "binance-spot", "--rate", "5000", "--copies", "250"];
+    let venue = Venue::start(&arguments, &[&day]);
+    let copies = (2..=250).map(|copy| format!(",XBTUSD{copy}")).collect::<String>();
+    let mut live = Live::start(&[
+        "--venue",
+        "binance-spot",
+        "--instrument",
+        &format!("XBTUSD{copies}"),
+        "--at",
+        &venue.address,
+        "--bar",
+        "t=tick,size=10",
+    ]);
+    live.wait_until("a bar of the first and one of the last instrument", |bars| {
+        let of = |symbol: &str| bars.iter().any(|bar| bar.contains(symbol));
+        of("\"XBTUSD\"") && of("\"XBTUSD250\"")
+    });
+    let (code, _, said) = live.stop();
+    assert_eq!(code, Some(0), "{said}");
+    let venue_said = venue.stop();
+    assert!(venue_said.contains("over 2 connections"), "{venue_said}");
+}

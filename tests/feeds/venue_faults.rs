@@ -1,0 +1,288 @@
+//! `barflow simulator`: what goes wrong is what was asked for, and it ends as it should.
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::support::live::{Venue, barflow, output};
+use crate::support::protocols::{FIRST_ID, Protocol, protocol, trades};
+use crate::support::rows::{bare, rows};
+use crate::support::venue::{Client, Heard, get, listed, options, start};
+use barflow_operators::trade::Aggressor;
+use barflow_simulator::exchange::Running;
+use barflow_simulator::exchange::faults::{KINDS, Kind};
+
+/// Trades of a run.
+const MANY: usize = 1_000;
+
+/// A frame that no lawful message is as large as.
+const HUGE: usize = 8 << 20;
+
+/// Ends a venue and says how often this fault came about; the summary says the same.
+fn counted(venue: Running, kind: Kind) -> usize {
+    let tally = Arc::clone(&venue.tally);
+    venue.stop().unwrap();
+    let count = tally.faults[kind as usize].load(Ordering::Relaxed);
+    let summary = tally.summary();
+    assert_eq!(summary.contains(&format!("; {} {count}", KINDS[kind as usize])), count > 0);
+    for (name, other) in KINDS.iter().zip(&tally.faults) {
+        let count = other.load(Ordering::Relaxed);
+        assert!(count == 0 || *name == KINDS[kind as usize], "{name} too: {summary}");
+    }
+    count as usize
+}
+
+/// What a client hears until the last trade, which comes back whenever it is cut off.
+fn heard(address: SocketAddr, protocol: Protocol) -> Vec<Heard> {
+    let last = format!("\"t\":{}", FIRST_ID + MANY as u64 - 1);
+    let mut heard = Vec::new();
+    let mut client = Client::subscribed(address, protocol);
+    loop {
+        let frame = client.hear();
+        let gone = matches!(frame, Heard::Cut | Heard::Closed);
+        let done = matches!(&frame, Heard::Text(text) if text.contains(&last));
+        heard.push(frame);
+        if done {
+            return heard;
+        }
+        if gone {
+            client = Client::subscribed(address, protocol);
+        }
+    }
+}
+
+/// Ids of lawful trades in the order in which they came.
+fn ids(heard: &[Heard], protocol: Protocol) -> Vec<u64> {
+    let texts = heard.iter().filter_map(|frame| match frame {
+        Heard::Text(text) => Some(text),
+        _ => None,
+    });
+    let rows = texts.flat_map(|text| rows(protocol.push, text));
+    let lawful = rows.filter(|row| !bare(row, "p").starts_with('-'));
+    lawful.filter_map(|row| bare(&row, "t").parse().ok()).collect()
+}
+
+fn all() -> Vec<u64> {
+    (FIRST_ID..FIRST_ID + MANY as u64).collect()
+}
+
+fn run(faults: &str) -> (Running, Vec<Heard>, Vec<u64>) {
+    let protocol = protocol("binance-spot");
+    let venue = start(protocol, trades(protocol, MANY), options(faults));
+    let heard = heard(venue.address, protocol);
+    let ids = ids(&heard, protocol);
+    (venue, heard, ids)
+}
+
+fn sorted(ids: &[u64]) -> Vec<u64> {
+    let ids: BTreeSet<u64> = ids.iter().copied().collect();
+    ids.into_iter().collect()
+}
+
+#[test]
+fn a_dropped_trade_is_missing_and_rest_has_it() {
+    let (venue, _, ids) = run("drop=0.05");
+    let protocol = protocol("binance-spot");
+    let rows = listed(venue.address, protocol, "&limit=1000");
+    let rest: Vec<u64> = rows.iter().map(|row| row["id"].as_u64().unwrap()).collect();
+    assert_eq!(rest, all());
+    assert!(ids.is_sorted() && ids.len() < MANY);
+    assert_eq!(counted(venue, Kind::Drop), MANY - ids.len());
+}
+
+#[test]
+fn a_duplicate_comes_twice() {
+    let (venue, _, ids) = run("duplicate=0.05");
+    assert_eq!(sorted(&ids), all());
+    assert!(ids.is_sorted() && ids.len() > MANY);
+    assert_eq!(counted(venue, Kind::Duplicate), ids.len() - MANY);
+}
+
+#[test]
+fn a_reordered_trade_comes_late_by_at_most_five() {
+    let (venue, _, ids) = run("reorder=0.05");
+    assert_eq!((sorted(&ids), ids.len()), (all(), MANY));
+    let mut newest = 0;
+    let mut late = 0;
+    for id in ids {
+        late += usize::from(id < newest);
+        assert!(id + 5 >= newest, "{id} after {newest}");
+        newest = newest.max(id);
+    }
+    // A trade held back behind one that is held back as well is in order again.
+    let count = counted(venue, Kind::Reorder);
+    assert!(late > 0 && late <= count, "{late} of {count}");
+}
+
+#[test]
+fn garbage_unknown_and_huge_frames_come_besides() {
+    let (venue, frames, ids) = run("garbage=0.05");
+    assert_eq!(ids, all());
+    // The first frame is the answer to the subscription.
+    assert_eq!(counted(venue, Kind::Garbage), frames.len() - 1 - MANY);
+    assert!(frames.iter().any(|frame| matches!(frame, Heard::Binary(_))));
+    let (venue, frames, ids) = run("unknown=0.05");
+    assert_eq!(ids, all());
+    let novelties = |frame: &&Heard| matches!(frame, Heard::Text(t) if t.contains("novelty"));
+    assert_eq!(counted(venue, Kind::Unknown), frames.iter().filter(novelties).count());
+    let (venue, frames, ids) = run("huge=0.005");
+    assert_eq!(ids, all());
+    let large = |frame: &&Heard| matches!(frame, Heard::Text(t) if t.len() == HUGE);
+    let count = frames.iter().filter(large).count();
+    assert!(count > 0);
+    assert_eq!(counted(venue, Kind::Huge), count);
+}
+
+#[test]
+fn a_connection_is_cut_without_a_word_and_what_passes_meanwhile_is_in_rest_only() {
+    let (venue, frames, ids) = run("disconnect=200");
+    let cuts = frames.iter().filter(|frame| **frame == Heard::Cut).count();
+    assert!(cuts > 0 && !frames.contains(&Heard::Closed));
+    assert!(ids.is_sorted() && ids.len() < MANY);
+    let rows = listed(venue.address, protocol("binance-spot"), "&limit=1000");
+    assert_eq!(rows.len(), MANY);
+    assert_eq!(counted(venue, Kind::Disconnect), cuts);
+}
+
+#[test]
+fn a_stall_loses_nothing() {
+    let (venue, _, ids) = run("stall=200:20ms");
+    assert_eq!(ids, all());
+    assert!(counted(venue, Kind::Stall) > 0);
+}
+
+#[test]
+fn the_same_seed_sends_the_same_frames_and_another_others() {
+    let faults = "drop=0.01,duplicate=0.02,reorder=0.02,garbage=0.01,unknown=0.01,disconnect=150";
+    let protocol = protocol("binance-spot");
+    let frames = |seed| {
+        let mut options = options(faults);
+        options.seed = seed;
+        let venue = start(protocol, trades(protocol, MANY), options);
+        heard(venue.address, protocol)
+    };
+    let first = frames(11);
+    assert!(first.iter().filter(|frame| **frame == Heard::Cut).count() > 1);
+    assert_eq!(first, frames(11));
+    assert_ne!(first, frames(12));
+}
+
+#[test]
+fn rest_and_handshakes_are_refused_as_often_as_asked() {
+    let protocol = protocol("binance-spot");
+    for (faults, kind, status, retry) in
+        [("rest-429=1:2s", Kind::Rest429, 429, Some("2")), ("rest-5xx=1", Kind::Rest5xx, 503, None)]
+    {
+        let venue = start(protocol, trades(protocol, 3), options(faults));
+        for _ in 0..3 {
+            let (found, after, _) = get(venue.address, protocol.rest, ("Accept", "*/*"));
+            assert_eq!((found, after.as_deref()), (status, retry));
+        }
+        assert_eq!(venue.tally.requests.load(Ordering::Relaxed), 3);
+        assert_eq!(counted(venue, kind), 3);
+    }
+    let venue = start(protocol, trades(protocol, 3), options("refuse=1"));
+    assert_eq!(Client::try_open(venue.address, protocol.path).err(), Some(503));
+    assert_eq!(counted(venue, Kind::Refuse), 1);
+}
+
+/// The trades of a run as a file of Binance's.
+fn file(folder: &Path, name: &str) -> PathBuf {
+    let path = folder.join(name);
+    let mut file = std::fs::File::create(&path).unwrap();
+    for trade in trades(protocol("binance-spot"), MANY) {
+        let (id, price, qty, quote) = (trade.trade_id, trade.price, trade.qty, trade.quote);
+        let (time, maker) = (trade.event_time / 1_000_000, trade.aggressor == Aggressor::Seller);
+        writeln!(file, "{id},{price},{qty},{quote},{time},{maker},true").unwrap();
+    }
+    path
+}
+
+#[test]
+fn a_gap_happened_for_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let day = file(folder.path(), "BTCUSDT-trades-2026-08-09.csv");
+    let arguments = ["--protocol", "binance-spot", "--speed", "max", "--faults", "gap=0.01:7"];
+    let venue = Venue::start(&arguments, &[&day]);
+    let protocol = protocol("binance-spot");
+    let address = venue.address.parse().unwrap();
+    let ids = ids(&heard(address, protocol), protocol);
+    let rows = listed(address, protocol, "&limit=1000");
+    let rest: Vec<u64> = rows.iter().map(|row| row["id"].as_u64().unwrap()).collect();
+    assert_eq!(ids, rest);
+    let lost = MANY - ids.len();
+    assert!(lost >= 7);
+    assert_eq!((ids[0], ids[ids.len() - 1]), (all()[0], all()[MANY - 1]));
+    let summary = venue.stop();
+    assert!(summary.contains(&format!("; gap {lost}")), "{summary}");
+}
+
+#[test]
+fn once_ends_by_itself_and_sigterm_ends_it_in_good_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let day = file(folder.path(), "BTCUSDT-trades-2026-08-09.csv");
+    let day = day.to_str().unwrap();
+    let ended = output(
+        &["simulator", "--protocol", "kraken", "--instrument", "kraken:spot:BTC-USD", "--listen"]
+            .into_iter()
+            .chain(["127.0.0.1:0", "--speed", "max", "--start-now", "--once", day])
+            .collect::<Vec<_>>(),
+        None,
+    );
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(0), "{said}");
+    assert!(said.contains("1000 trades of 1 instruments as kraken"), "{said}");
+    assert!(said.contains("1000 trades played, 0 frames sent over 0 connections"), "{said}");
+    // With a client: it is told all, and the connection is closed in good order.
+    let arguments = ["--protocol", "binance-spot", "--speed", "max", "--once"];
+    let venue = Venue::start(&arguments, &[Path::new(day)]);
+    let mut client = Client::subscribed(venue.address.parse().unwrap(), protocol("binance-spot"));
+    let mut frames = Vec::new();
+    while frames.last() != Some(&Heard::Closed) {
+        frames.push(client.hear());
+    }
+    assert_eq!(frames.len(), 1 + MANY + 1);
+    let (code, said) = venue.finish();
+    assert_eq!(code, Some(0), "{said}");
+    // In the middle of the tape.
+    let venue = Venue::start(&["--protocol", "binance-spot", "--speed", "1x"], &[Path::new(day)]);
+    let mut client = Client::subscribed(venue.address.parse().unwrap(), protocol("binance-spot"));
+    client.until("\"e\":\"trade\"");
+    let (code, said) = venue.terminate();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains(" trades played, ") && said.contains(" over 1 connections"), "{said}");
+}
+
+#[test]
+fn wrong_options_are_named_and_exit_with_two() {
+    let folder = tempfile::tempdir().unwrap();
+    let day = file(folder.path(), "BTCUSDT-trades-2026-08-09.csv");
+    let fine = folder.path().join("BTCUSDT-trades-2026-08-10.csv");
+    std::fs::write(&fine, "7,65083.5,0.5,32541.75,1786309542514318,true,true\n").unwrap();
+    let (day, fine) = (day.to_str().unwrap(), fine.to_str().unwrap());
+    let swap = ["--protocol", "okx", "--instrument", "okx:swap:BTC-USDT-SWAP"];
+    let okx = ["--protocol", "okx", "--instrument", "okx:spot:BTC-USDT"];
+    for (arguments, file, wanted) in [
+        (&["--protocol", "nobody"][..], day, &["\"nobody\"", "--help"][..]),
+        (&["--protocol", "kraken"], day, &["binance:spot:BTCUSDT", "kraken", "--instrument"]),
+        (&swap, day, &["okx:swap:BTC-USDT-SWAP", "contract"]),
+        (&okx, fine, &["trade 7 of BTC-USDT", "1786309542514318000 ns", "finer"]),
+        (&["--protocol", "binance-spot", "--speed", "soon"], day, &["\"soon\"", "60x"]),
+        (&["--protocol", "binance-spot", "--rate", "0"], day, &["--rate", "above 0"]),
+        (
+            &["--protocol", "binance-spot", "--faults", "drop=2"],
+            day,
+            &["drop=2", "between 0 and 1"],
+        ),
+        (&["--protocol", "binance-spot"], "nowhere.csv", &["nowhere.csv"]),
+    ] {
+        let ended = barflow().arg("simulator").args(arguments).arg(file).output().unwrap();
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(2), "{arguments:?}: {said}");
+        for wanted in wanted {
+            assert!(said.contains(wanted), "{wanted:?} in {said}");
+        }
+    }
+}

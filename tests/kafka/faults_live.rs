@@ -1,0 +1,248 @@
+//! `barflow live` into a real Kafka that dies or hangs, with a second copy, and as two processes of
+//! which one is lost: afterwards the topic is that of a replay. The venue's tape goes on meanwhile.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::jobs::FELT;
+use crate::support::kafka::{Broker, broker, committed, delete_topic, unique};
+use crate::support::live::{Venue, barflow, output, replayed, signal, two_days};
+use crate::support::members::{free_addresses, hosts_file};
+use crate::support::transactions::with_own_broker;
+
+/// How long anything may take before a test fails: far beyond what a slow machine needs.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+const BAR: &str = "dib=imbalance,measure=dollar,threshold=wald,target=100,alpha=0.01,warmup=100";
+
+/// Drops, repeats and lost connections while the broker or a process is away as well.
+const FAULTS: &str = "drop=0.002,duplicate=0.02,reorder=0.01,disconnect=3000";
+
+/// Instruments of which a history and a day lie in files, a venue that plays the days, and a topic.
+struct Job<'a> {
+    kafka: &'a Broker,
+    folder: &'a Path,
+    name: String,
+    symbols: Vec<String>,
+    venue: Venue,
+    /// Bars of a replay of everything.
+    expected: Vec<String>,
+    /// How many of them the histories make.
+    before: usize,
+}
+
+impl<'a> Job<'a> {
+    /// None where there is no real data.
+    fn new(kafka: &'a Broker, folder: &'a Path, symbols: usize, rate: &str) -> Option<Self> {
+        let (history, day) = two_days(folder, 8_000)?;
+        let mut files = [vec![history], vec![day]];
+        let mut names = vec!["XBTUSD".to_owned()];
+        for number in 2..=symbols {
+            let symbol = format!("XBTUSD{number}");
+            for files in &mut files {
+                let name = files[0].file_name().unwrap().to_str().unwrap();
+                let copy = folder.join(name.replace("XBTUSD", &symbol));
+                fs::copy(&files[0], &copy).unwrap();
+                files.push(copy);
+            }
+            names.push(symbol);
+        }
+        let [histories, days] = files;
+        let (mut expected, mut before) = (Vec::new(), 0);
+        for (history, day) in histories.iter().zip(&days) {
+            let symbol = history.file_name().unwrap().to_str().unwrap().split('-').next().unwrap();
+            let instrument = format!("binance:spot:{symbol}");
+            before += replayed(&[history], &instrument, BAR).len();
+            expected.extend(replayed(&[history, day], &instrument, BAR));
+        }
+        let days: Vec<&Path> = days.iter().map(PathBuf::as_path).collect();
+        let venue = ["--protocol", "binance-spot", "--rate", rate, "--faults", FAULTS];
+        let venue = Venue::start(&venue, &days);
+        let name = unique("live-faults");
+        Some(Self { kafka, folder, name, symbols: names, venue, expected, before })
+    }
+
+    /// A process of it.
+    fn start(&self, log: &str, more: &[&str]) -> Process {
+        let config = self.folder.join("live.toml");
+        // Transactions are short, so that a broker that hangs for some seconds has ended what was begun.
+        let text = format!(
+            "[feeds.f]\nvenue = \"binance-spot\"\ninstruments = {:?}\n[kafka.properties]\n\
+             \"transaction.timeout.ms\" = \"3000\"\n",
+            self.symbols
+        );
+        fs::write(&config, text).unwrap();
+        let mut command = barflow();
+        command.args(["live", "--report-every", "0"]).arg("--config").arg(config);
+        command.args(["--at", &self.venue.address, "--bar", BAR]);
+        for symbol in &self.symbols {
+            let history = self.folder.join(format!("{symbol}-trades-2018-01-01.csv"));
+            command.arg("--history").arg(history);
+        }
+        command.args(["--sink", "kafka", "--brokers", &self.kafka.plain, "--create-topics"]);
+        command.args(["--topic", &self.name, "--job", &self.name, "--commit-interval", "50ms"]);
+        Process::start(command.args(more), self.folder.join(log))
+    }
+
+    fn came(&self) -> usize {
+        committed(&self.kafka.plain, &self.name)
+    }
+
+    /// Waits until so many bars are there, or something speaks against it.
+    fn wait_for(&self, bars: usize, running: &mut Process) -> usize {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let came = self.came();
+            if came >= bars || Instant::now() > deadline || !running.runs() {
+                return came;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Waits until live bars come: some way behind the histories, far from the end.
+    fn wait_for_the_middle(&self, running: &mut Process) {
+        let bars = self.before + (self.expected.len() - self.before) / 5;
+        let came = self.wait_for(bars, running);
+        assert!(came >= bars, "{came} of {bars} bars came: {}", running.said());
+        let all = self.expected.len();
+        assert!(came < all, "it is at its end already: {came} of {all}, {} before", self.before);
+    }
+
+    /// Waits for all bars, ends the process in good order, and compares.
+    fn finish(self, mut running: Process) -> String {
+        let wanted = self.expected.len();
+        let came = self.wait_for(wanted, &mut running);
+        assert!(came >= wanted, "{came} of {wanted} bars came: {}", running.said());
+        signal(&running.child, "TERM");
+        let (code, said) = running.finish();
+        assert_eq!(code, Some(0), "{said}");
+        let file = self.folder.join("expected.jsonl");
+        fs::write(&file, self.expected.join("\n") + "\n").unwrap();
+        let topic = format!("kafka://{}/{}", self.kafka.plain, self.name);
+        let diff = output(&["diff", file.to_str().unwrap(), &topic], None);
+        let (out, told) = (diff.stdout, String::from_utf8_lossy(&diff.stderr).into_owned());
+        let out = String::from_utf8_lossy(&out).into_owned();
+        assert_eq!(diff.status.code(), Some(0), "{out}{told}\n{said}\n{}", self.venue.stop());
+        said
+    }
+}
+
+struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    fn start(command: &mut Command, log: PathBuf) -> Self {
+        let said = fs::File::create(&log).unwrap();
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
+        Self { child: command.spawn().unwrap(), log }
+    }
+
+    fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    fn runs(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    fn finish(&mut self) -> (Option<i32>, String) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.runs() {
+            assert!(Instant::now() < deadline, "it does not end: {}", self.said());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        (self.child.wait().unwrap().code(), self.said())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Harms a broker that nobody else needs under a live run, which goes on.
+/// `felt` is what it says if the harm was longer than a step of a commit may take.
+fn goes_on_by_itself(felt: &[&str], harm: impl Fn(&Broker)) {
+    with_own_broker(|own| {
+        let folder = tempfile::tempdir().unwrap();
+        let Some(job) = Job::new(own, folder.path(), 1, "500") else { return };
+        let mut running = job.start("live.log", &[]);
+        job.wait_for_the_middle(&mut running);
+        harm(own);
+        let said = job.finish(running);
+        let seen = felt.is_empty() || felt.iter().any(|sign| said.contains(sign));
+        assert!(seen, "the harm was not felt: {said}");
+    });
+}
+
+#[test]
+fn a_live_run_outlives_a_broker_that_is_killed_and_started_again() {
+    goes_on_by_itself(&FELT, |broker| {
+        broker.stop(&["--now"]);
+        std::thread::sleep(Duration::from_secs(13));
+        broker.start_again();
+    });
+}
+
+#[test]
+fn a_live_run_outlives_a_broker_that_hangs_for_longer_than_a_transaction_lasts() {
+    goes_on_by_itself(&[], |broker| {
+        broker.signal("STOP");
+        std::thread::sleep(Duration::from_secs(7));
+        broker.signal("CONT");
+    });
+}
+
+#[test]
+fn a_second_live_copy_takes_over_and_nothing_is_lost_or_repeated() {
+    let Some(kafka) = broker() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let Some(job) = Job::new(kafka, folder.path(), 1, "500") else { return };
+    let mut first = job.start("first.log", &[]);
+    job.wait_for_the_middle(&mut first);
+    let second = job.start("second.log", &[]);
+    let (code, said) = first.finish();
+    assert_eq!(code, Some(4), "{said}\n{}", second.said());
+    assert!(said.contains("has taken over"), "{said}");
+    job.finish(second);
+}
+
+#[test]
+fn a_live_run_whose_topic_is_deleted_ends_and_says_so() {
+    let Some(kafka) = broker() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let Some(job) = Job::new(kafka, folder.path(), 1, "500") else { return };
+    let mut running = job.start("live.log", &[]);
+    job.wait_for_the_middle(&mut running);
+    delete_topic(&kafka.plain, &job.name);
+    let (code, said) = running.finish();
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("is not there any more"), "{said}");
+}
+
+#[test]
+fn a_live_job_of_two_processes_that_loses_one_goes_on_as_one() {
+    let Some(kafka) = broker() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let Some(job) = Job::new(kafka, folder.path(), 4, "1000") else { return };
+    let hosts = hosts_file(folder.path(), &free_addresses(2));
+    let hosts = hosts.to_str().unwrap();
+    let member = |process: &str| {
+        job.start(&format!("{process}.log"), &["--hosts", hosts, "--process", process])
+    };
+    let mut members = [member("0"), member("1")];
+    job.wait_for_the_middle(&mut members[0]);
+    members[1].child.kill().unwrap();
+    let (code, said) = members[0].finish();
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("process 1 at"), "{said}");
+    let alone = job.start("alone.log", &["--workers", "2"]);
+    job.finish(alone);
+}

@@ -1,0 +1,20 @@
+//! Files in, files out: no exchange, no broker.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cli;
+mod daily;
+mod encodings;
+mod graph;
+mod graph_checkpoints;
+mod parallel;
+mod peers_dvc;
+mod peers_store;
+mod quality;
+mod quality_graph;
+mod quality_gx;
+mod store;
+mod sweep;
+mod sync_report;

@@ -1,0 +1,113 @@
+//! `barflow sync-report`: what it measures is what a builder that joins late does.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::live::barflow;
+use serde_json::Value;
+
+fn days(folder: &Path) -> Vec<PathBuf> {
+    let made = barflow()
+        .args(["synth", "--date", "2024-03-01", "--days", "2", "--trades", "60000", "--out"])
+        .arg(folder)
+        .output()
+        .unwrap();
+    assert!(made.status.success());
+    String::from_utf8(made.stdout).unwrap().lines().map(PathBuf::from).collect()
+}
+
+fn report(files: &[PathBuf], more: &[&str]) -> String {
+    let output = barflow().arg("sync-report").args(files).args(more).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Last trades and digests of all bars.
+fn closes(rows: &str, first: usize, bar: &str) -> Vec<(u64, Value)> {
+    let folder = tempfile::tempdir().unwrap();
+    let part = folder.path().join("BTCUSDT-trades-2024-03-01.csv");
+    let rows: Vec<&str> = rows.lines().skip(first).collect();
+    fs::write(&part, rows.join("\n") + "\n").unwrap();
+    let output = barflow().arg("replay").arg(&part).args(["--bar", bar]).output().unwrap();
+    let bars = String::from_utf8(output.stdout).unwrap();
+    let close = |line: &str| {
+        let bar: Value = serde_json::from_str(line).unwrap();
+        (bar["last_trade_id"].as_u64().unwrap(), bar["state_digest"].clone())
+    };
+    bars.lines().map(close).collect()
+}
+
+#[test]
+fn arrivals_are_those_of_runs_that_began_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = days(folder.path());
+    let mut rows = String::new();
+    for file in &files {
+        let mut archive = zip::ZipArchive::new(fs::File::open(file).unwrap()).unwrap();
+        std::io::Read::read_to_string(&mut archive.by_index(0).unwrap(), &mut rows).unwrap();
+    }
+    let bar = "dib=imbalance,target=50,alpha=0.02,warmup=100";
+    let text = report(&files, &["--json", "--points", "4", "--bar", bar]);
+    let said: Value = serde_json::from_str(text.trim()).unwrap();
+    let long = closes(&rows, 0, bar);
+    let arrivals = said["arrivals"].as_array().unwrap();
+    assert!((4..=9).contains(&arrivals.len()), "{said}");
+    assert_eq!(said["never"], 0);
+    let mut trades = Vec::new();
+    for arrival in arrivals {
+        let [began, after, bars] = [0, 1, 2].map(|place| arrival[place].as_u64().unwrap());
+        let late = closes(&rows, began as usize, bar);
+        let met = late.iter().position(|close| long.contains(close)).unwrap();
+        let first: u64 = rows.lines().next().unwrap().split(',').next().unwrap().parse().unwrap();
+        assert_eq!(late[met].0, first + began + after - 1);
+        assert_eq!(met as u64 + 1, bars);
+        // And it stays so.
+        let here = long.iter().position(|close| *close == late[met]).unwrap();
+        assert_eq!(long[here..], late[met..]);
+        trades.push(after);
+    }
+    assert_eq!(said["identical_after_trades"]["max"], *trades.iter().max().unwrap());
+    assert_eq!(said["identical_after_trades"]["min"], *trades.iter().min().unwrap());
+}
+
+#[test]
+fn bars_that_depend_on_their_beginning_are_called_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = days(folder.path());
+    let plot = folder.path().join("plot.svg");
+    let text = report(
+        &files,
+        &[
+            "--bar",
+            "dib=imbalance,target=50,alpha=0.02",
+            "--bar",
+            "n=tick,size=1000",
+            "--plot",
+            plot.to_str().unwrap(),
+        ],
+    );
+    let (synchronises, depends) = text.split_once("BTCUSDT n:").unwrap();
+    assert!(synchronises.contains("enough for 95 % of all joins"), "{text}");
+    assert!(
+        depends.contains("depend on where they begin") && !depends.contains("warm-up"),
+        "{text}"
+    );
+    assert!(fs::read_to_string(&plot).unwrap().starts_with("<svg"));
+}
+
+#[test]
+fn a_replay_that_begins_late_says_what_that_means() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = days(folder.path());
+    let output = barflow()
+        .arg("replay")
+        .args(&files)
+        .args(["--sink", "none", "--from", "2024-03-01T12:00", "--bar", "dib=imbalance"])
+        .args(["--bar", "compat=mlfinlab-ema-imbalance"])
+        .output()
+        .unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("dib: began at --from; expected to be the bars"), "{told}");
+    assert!(told.contains("compat: began at --from, and depends on it"), "{told}");
+    assert!(told.contains("barflow sync-report"), "{told}");
+}
