@@ -5,10 +5,11 @@
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 
-use barflow::cli::replay::replay;
 use barflow::config::file::ConfigFile;
 use barflow::config::replay::{ReplaySettings, Typed};
 use barflow::config::section::Value;
+use barflow::job::{ReplayJob, Silent};
+use barflow::stop::Stop;
 use barflow_operators::bars::machine::BarMachine;
 use barflow_operators::batch::InputKind;
 use barflow_replay::decode::{Buffers, Container, decode};
@@ -27,6 +28,10 @@ fn settings(file: &Path, bars: usize, verify: bool) -> ReplaySettings {
     typed.replay.put("verify", Value::Text(verify.to_string()), "bench");
     typed.sink.put("kind", Value::Text("none".into()), "bench");
     ReplaySettings::understand(ConfigFile::default(), typed).expect("lawful settings")
+}
+
+fn replay(settings: &ReplaySettings) {
+    ReplayJob::new(settings.clone()).run(&Stop::new(), &Silent).expect("bars");
 }
 
 fn inflate(zip: &Path) -> usize {
@@ -122,7 +127,7 @@ fn archive(criterion: &mut Criterion) {
     let store = folder.path().join("store");
     let mut keep = settings(&zip, 1, true);
     keep.trades = Some(store.clone());
-    replay(&keep, false).expect("a replay");
+    replay(&keep);
 
     let mut group = criterion.benchmark_group("archive");
     group.throughput(Throughput::Elements(TRADES)).sample_size(10);
@@ -141,9 +146,7 @@ fn archive(criterion: &mut Criterion) {
         ("parquet to bars, ten specs", &store, 10, false),
     ] {
         let settings = settings(file, bars, verify);
-        group.bench_function(name, |b| {
-            b.iter(|| replay(black_box(&settings), false).expect("bars"))
-        });
+        group.bench_function(name, |b| b.iter(|| replay(black_box(&settings))));
     }
     for (name, file) in [("zip", &zip), ("parquet", &store)] {
         let settings = settings(file, 1, false);

@@ -11,7 +11,7 @@ use super::error::FetchError;
 use super::manifest::{Entry, Manifest, State};
 use super::plan::Listed;
 use super::transfer::transfer;
-use crate::graph::stop::Stop;
+use crate::stop::Stop;
 
 /// A file to be brought.
 #[derive(Clone, Debug, PartialEq, Eq)]

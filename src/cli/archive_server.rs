@@ -11,9 +11,8 @@ use barflow_simulator::archive::{ServerOptions, start};
 use clap::{Args, ValueHint};
 
 use super::failure::{Failure, Outcome};
-use super::replay::input_failure;
 use super::signals::Signals;
-use crate::graph::stop::Stop;
+use crate::stop::Stop;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -64,12 +63,12 @@ pub struct ArchiveServerArgs {
 /// # Errors
 /// When there are no archives (2), or the address is taken (3).
 pub fn run(args: &ArchiveServerArgs) -> Result<Outcome, Failure> {
-    let tree = Tree::of(&args.files, args.market).map_err(input_failure)?;
+    let tree = Tree::of(&args.files, args.market)?;
     for path in &tree.ignored {
         eprintln!("left out, by its name: {}", path.display());
     }
     let stop = Stop::default();
-    let _signals = Signals::raise(&stop).map_err(Failure::outside)?;
+    Signals::raise(&stop)?;
     eprintln!("{} archives", tree.keys.len() / 2);
     let options = ServerOptions {
         listen: args.listen,

@@ -1,6 +1,9 @@
-//! `barflow check`: is a configuration lawful? Touches nothing.
+//! `barflow check`: is a configuration valid? Touches nothing.
 
-use super::args::CheckArgs;
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+
 use super::failure::{Failure, Outcome};
 use crate::config::bars::BarBook;
 use crate::config::file::ConfigFile;
@@ -9,6 +12,14 @@ use crate::config::problem::Problems;
 use crate::config::quality;
 use crate::config::replay::{ReplaySettings, Typed};
 use crate::config::sweep::{SweepSettings, TypedSweep};
+
+/// `barflow check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Configuration files
+    #[arg(required = true, value_name = "CONFIG", value_hint = ValueHint::FilePath)]
+    pub files: Vec<PathBuf>,
+}
 
 /// Checks every file and says what each would do.
 ///

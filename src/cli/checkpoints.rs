@@ -1,4 +1,4 @@
-//! `barflow checkpoints`: where jobs stand.
+//! `barflow checkpoints`: shows or deletes the checkpoints of jobs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -6,20 +6,18 @@ use std::path::PathBuf;
 
 use barflow_operators::checkpoint::account::Account;
 use barflow_operators::position::Position;
-use clap::{Args, Subcommand, ValueHint};
+use clap::{ArgMatches, Args, Subcommand, ValueHint};
 use serde_json::json;
 
-use super::args::put;
 use super::failure::{Failure, Outcome};
+use super::options::{self, BrokerArgs, ConfigArgs};
 use crate::checkpoints::job::Job;
 use crate::checkpoints::saved::{Entries, Saved};
-use crate::config::file::ConfigFile;
 use crate::config::kafka::KafkaOptions;
 use crate::config::problem::Problems;
 use crate::config::replay::over;
-use crate::config::section::Section;
-use crate::delivery::DeliveryError;
 use crate::graph::sink::SinkError;
+use crate::job::JobError;
 use crate::sinks::journal::checkpoint_beside;
 use crate::sinks::kafka::{CheckpointTopic, Fences, KafkaSettings};
 use crate::sinks::local_checkpoint::LocalCheckpoint;
@@ -29,13 +27,13 @@ Examples:
   # the jobs that have checkpoints in Kafka
   barflow checkpoints list --brokers localhost:9092
 
-  # where each instrument of one of them stands
+  # the position of each instrument of one job
   barflow checkpoints show live --brokers localhost:9092
 
-  # the same of a job that writes a file
+  # the same for a job that writes a file
   barflow checkpoints show --at bars.jsonl
 
-  # forget where a job stood; a copy of it that runs is stopped
+  # delete a job's checkpoint; a running copy of it is stopped
   barflow checkpoints delete live --brokers localhost:9092";
 
 /// `barflow checkpoints`.
@@ -50,21 +48,21 @@ pub struct CheckpointsArgs {
 /// What to do with checkpoints.
 #[derive(Debug, Subcommand)]
 pub enum What {
-    /// The jobs there are
+    /// List the jobs
     List {
         /// Where.
         #[command(flatten)]
         place: Place,
     },
-    /// Where each instrument of a job stands, and what decides its bars
+    /// Show a job's position per instrument and its settings
     Show {
-        /// Job; the only one if there is one
+        /// Job name [default: the only job, if there is one]
         job: Option<Job>,
         /// Where.
         #[command(flatten)]
         place: Place,
     },
-    /// Forget where a job stood: it begins again. Bars that are out stay where they are
+    /// Delete a job's checkpoint: it starts from the beginning. Published bars stay
     Delete {
         /// Job
         job: Job,
@@ -77,20 +75,21 @@ pub enum What {
 /// Where checkpoints are.
 #[derive(Clone, Debug, Args)]
 pub struct Place {
-    /// Configuration file (TOML); its section about kafka counts
-    #[arg(long, value_name = "FILE", env = "BARFLOW_CONFIG", value_hint = ValueHint::FilePath)]
-    pub config: Option<PathBuf>,
+    /// Which configuration file; only its section about Kafka is read.
+    #[command(flatten)]
+    pub config: ConfigArgs,
 
-    /// Kafka brokers
-    #[arg(long, value_name = "HOST:PORT", env = "BARFLOW_BROKERS", conflicts_with = "at")]
-    pub brokers: Option<String>,
+    /// Which Kafka cluster.
+    #[command(flatten)]
+    pub brokers: BrokerArgs,
 
-    /// Output of a job that writes files: its file or folder, or the checkpoint beside it
-    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    /// For a job that writes files: its output file or folder, or the checkpoint beside it
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath, conflicts_with = "brokers")]
+    #[arg(help_heading = "Files")]
     pub at: Option<PathBuf>,
 
-    /// JSON instead of a table
-    #[arg(long)]
+    /// Print JSON, not a table
+    #[arg(long, help_heading = "Output")]
     pub json: bool,
 }
 
@@ -98,56 +97,53 @@ pub struct Place {
 ///
 /// # Errors
 /// When there is no such job (2), or Kafka or the file cannot be read (3).
-pub fn run(args: &CheckpointsArgs) -> Result<Outcome, Failure> {
+pub fn run(args: &CheckpointsArgs, matches: &ArgMatches) -> Result<Outcome, Failure> {
+    // Options are those of the command's own command.
+    let matches = matches.subcommand().map_or(matches, |(_, matches)| matches);
     match &args.what {
         What::List { place } => {
-            let entries = place.read()?;
+            let entries = place.read(matches)?;
             print!("{}", if place.json { list_json(&entries) } else { list(&entries) });
         }
         What::Show { job, place } => {
-            let entries = place.read()?;
+            let entries = place.read(matches)?;
             let jobs = jobs(&entries);
             let job = match job {
                 Some(job) if jobs.contains(job) => job.clone(),
                 None if jobs.len() == 1 => jobs.into_iter().next().unwrap_or_else(|| {
                     // The guard has just counted one.
-                    unreachable!("one job is there")
+                    unreachable!("there is one job")
                 }),
                 _ => return Err(no_such_job(job.as_ref(), &jobs)),
             };
-            let saved = Saved::understand(&job, &entries).map_err(DeliveryError::from)?;
+            let saved = Saved::understand(&job, &entries).map_err(JobError::from)?;
             print!("{}", if place.json { show_json(&job, &saved) } else { show(&job, &saved) });
         }
-        What::Delete { job, place } => delete(job, place)?,
+        What::Delete { job, place } => delete(job, place, matches)?,
     }
     Ok(Outcome::Done)
 }
 
 impl Place {
-    fn read(&self) -> Result<Entries, Failure> {
+    fn read(&self, matches: &ArgMatches) -> Result<Entries, Failure> {
         if let Some(path) = &self.at {
             return Ok(self.file(path)?.1.entries);
         }
-        Ok(CheckpointTopic::open(&self.kafka()?)?.read(|_| true)?)
+        Ok(CheckpointTopic::open(&self.kafka(matches)?)?.read(|_| true)?)
     }
 
     fn file(&self, path: &std::path::Path) -> Result<(PathBuf, LocalCheckpoint), Failure> {
         let path = checkpoint_beside(path);
-        let found = LocalCheckpoint::read(&path).map_err(DeliveryError::from)?;
+        let found = LocalCheckpoint::read(&path).map_err(JobError::from)?;
         found.map(|found| (path.clone(), found)).ok_or_else(|| {
             Failure::usage(anyhow::anyhow!("there is no checkpoint \"{}\"", path.display()))
         })
     }
 
-    fn kafka(&self) -> Result<KafkaSettings, Failure> {
-        let mut file = match &self.config {
-            Some(path) => ConfigFile::read(path)?,
-            None => ConfigFile::default(),
-        };
-        let mut typed = Section::default();
-        put(&mut typed, "brokers", "--brokers", &self.brokers);
+    fn kafka(&self, matches: &ArgMatches) -> Result<KafkaSettings, Failure> {
+        let mut file = self.config.read()?;
         let mut problems = Problems::default();
-        let kafka = over(file.take("kafka"), typed);
+        let kafka = over(file.take("kafka"), options::typed(matches).kafka);
         let properties = file.take("kafka.properties");
         let options = KafkaOptions::understand(kafka, properties, &mut problems);
         options.check(&mut problems);
@@ -162,7 +158,7 @@ fn jobs(entries: &Entries) -> BTreeSet<Job> {
 
 fn no_such_job(job: Option<&Job>, jobs: &BTreeSet<Job>) -> Failure {
     let there = match jobs.len() {
-        0 => "there is none".to_owned(),
+        0 => "there are none".to_owned(),
         _ => jobs.iter().map(|job| format!("\"{job}\"")).collect::<Vec<_>>().join(", "),
     };
     Failure::usage(match job {
@@ -180,7 +176,7 @@ fn list(entries: &Entries) -> String {
     // Writing to a String cannot fail.
     for job in jobs(entries) {
         let _ = match Saved::understand(&job, entries) {
-            Err(error) => writeln!(text, "{job}: not readable: {error}"),
+            Err(error) => writeln!(text, "{job}: cannot be read: {error}"),
             Ok(saved) if saved.accounts.is_empty() => {
                 writeln!(text, "{job}: nothing applied yet")
             }
@@ -194,7 +190,7 @@ fn list(entries: &Entries) -> String {
             ),
         };
     }
-    if text.is_empty() { "no job has a checkpoint here\n".to_owned() } else { text }
+    if text.is_empty() { "no job has a checkpoint\n".to_owned() } else { text }
 }
 
 fn writer(saved: &Saved) -> String {
@@ -283,7 +279,7 @@ fn position(at: &Position) -> serde_json::Value {
     }
 }
 
-fn delete(job: &Job, place: &Place) -> Result<(), Failure> {
+fn delete(job: &Job, place: &Place, matches: &ArgMatches) -> Result<(), Failure> {
     if let Some(path) = &place.at {
         let (path, checkpoint) = place.file(path)?;
         if !jobs(&checkpoint.entries).contains(job) {
@@ -291,14 +287,14 @@ fn delete(job: &Job, place: &Place) -> Result<(), Failure> {
         }
         let journal = std::fs::File::open(path.with_extension("journal"));
         if journal.is_ok_and(|journal| journal.try_lock().is_err()) {
-            let error = format!("job \"{job}\" is at work; stop it first");
+            let error = format!("job \"{job}\" is running; stop it first");
             return Err(Failure::from(SinkError::Fenced(error)));
         }
         LocalCheckpoint::default().write(&path)?;
-        eprintln!("job \"{job}\" begins again; {} is empty", path.display());
+        eprintln!("job \"{job}\" starts from the beginning; {} is empty", path.display());
         return Ok(());
     }
-    let settings = place.kafka()?;
+    let settings = place.kafka(matches)?;
     let entries = CheckpointTopic::open(&settings)?.read(|_| true)?;
     if !jobs(&entries).contains(job) {
         return Err(no_such_job(Some(job), &jobs(&entries)));
@@ -306,6 +302,6 @@ fn delete(job: &Job, place: &Place) -> Result<(), Failure> {
     // Whoever is at work must not write the next checkpoint on top.
     let taken = Fences::take(&settings, job, 0..1, 1, None);
     taken.and_then(|mut fences| fences.reset()).map_err(|error: SinkError| Failure::from(error))?;
-    eprintln!("job \"{job}\" begins again");
+    eprintln!("job \"{job}\" starts from the beginning");
     Ok(())
 }

@@ -1,21 +1,34 @@
 //! `barflow demo`: from nothing to bars in one command.
 
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 
 use barflow_operators::batch::InputKind;
 use barflow_replay::synth::{SynthOptions, write_days};
+use clap::{Args, ValueHint};
 
-use super::args::DemoArgs;
 use super::failure::{Failure, Outcome};
-use super::summary::grouped;
 use crate::config::file::ConfigFile;
 use crate::config::replay::{ReplaySettings, Typed};
 use crate::config::section::Value;
+use crate::thousands::grouped;
 
 const BARS: [&str; 2] = [
     "dib=imbalance,measure=dollar,threshold=wald,target=1000,alpha=0.001,warmup=1000",
     "hour=time,every=1h",
 ];
+
+/// `barflow demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Folder for the day and its bars
+    #[arg(long, value_name = "DIR", default_value = "barflow-demo", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+
+    /// Trades in the day
+    #[arg(long, value_name = "N", default_value_t = 300_000)]
+    pub trades: u64,
+}
 
 /// Makes a day, replays it, shows some bars, and says what to look at next.
 ///
@@ -23,10 +36,10 @@ const BARS: [&str; 2] = [
 /// What the disk refuses.
 pub fn run(args: &DemoArgs) -> Result<Outcome, Failure> {
     let day = jiff::civil::Date::constant(2024, 3, 1);
-    // The id is a constant of ours and lawful.
+    // A constant, and a valid id.
     let instrument =
         "binance:spot:BTCUSDT".parse().map_err(|e| Failure::usage(anyhow::Error::new(e)))?;
-    eprintln!("making a day of {} trades in {} …", grouped(args.trades), args.out.display());
+    eprintln!("generating a day of {} trades in {} …", grouped(args.trades), args.out.display());
     let options = SynthOptions {
         out: args.out.clone(),
         instrument,
@@ -36,15 +49,15 @@ pub fn run(args: &DemoArgs) -> Result<Outcome, Failure> {
         seed: 1,
         input: InputKind::Trades,
     };
-    let paths = write_days(&options).map_err(super::replay::input_failure)?;
+    let paths = write_days(&options)?;
     let out = args.out.join("bars.jsonl");
     let mut typed = Typed { bars: BARS.map(str::to_owned).to_vec(), ..Typed::default() };
     let files = paths.iter().map(|path| path.display().to_string()).collect();
     typed.replay.put("files", Value::List(files), "demo");
     typed.sink.put("out", Value::Text(out.display().to_string()), "demo");
     let settings = ReplaySettings::understand(ConfigFile::default(), typed)?;
-    eprintln!("replaying it into {} …", out.display());
-    let outcome = super::replay::replay(&settings, true)?;
+    eprintln!("replaying it to {} …", out.display());
+    let outcome = super::replay::replay(settings)?;
 
     let file = std::fs::File::open(&out).map_err(|e| Failure::outside(anyhow::Error::new(e)))?;
     for line in BufReader::new(file).lines().map_while(Result::ok).take(3) {

@@ -10,10 +10,10 @@ const EXAMPLES: &str = "\
 Examples:
   barflow diff live.jsonl replay.jsonl
   barflow diff bars/ kafka://localhost:9092/bars.dib
-  # a live run that began in the middle against the whole history
+  # a live run that started in the middle against the whole history
   barflow diff --synchronise live.jsonl replay.jsonl
 
-Exit codes: 0 the same bars, 1 a difference, 2 not bars, 3 not readable.";
+Exit codes: 0 equal, 1 different, 2 not bars, 3 cannot be read.";
 
 /// `barflow diff`.
 #[derive(Debug, Args)]
@@ -27,7 +27,7 @@ pub struct DiffArgs {
     #[arg(value_name = "B")]
     pub b: String,
 
-    /// Compare from the first bar that ends on the same trade in the same state
+    /// Compare from the first bar on that closes on the same trade in the same state
     #[arg(long)]
     pub synchronise: bool,
 }

@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use barflow_replay::error::ReplayError;
+
 use crate::config::problem::Problems;
-use crate::delivery::DeliveryError;
+use crate::graph::mesh::MeshError;
 use crate::graph::sink::SinkError;
-use crate::sinks::local_checkpoint::LocalError;
+use crate::job::{JobError, JobReport};
 
 /// A command that came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +21,11 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// How a replay ends with this report.
+    pub fn of_replay(report: &JobReport) -> Self {
+        if report.left_something_out() { Self::WithRejects } else { Self::Done }
+    }
+
     /// The exit code.
     pub fn code(self) -> u8 {
         match self {
@@ -64,33 +71,59 @@ impl Failure {
 
 impl From<Problems> for Failure {
     fn from(problems: Problems) -> Self {
-        Self::usage(problems).hint("`barflow check FILE` checks a configuration without running it")
+        Self::usage(problems).hint("`barflow check FILE` validates a configuration file")
+    }
+}
+
+/// The exit code of every failure of a job.
+impl From<JobError> for Failure {
+    fn from(error: JobError) -> Self {
+        let hint = error.hint();
+        let code = match &error {
+            JobError::BadRow(_) => 1,
+            JobError::Input(ReplayError::Io { .. })
+            | JobError::KeptTrades(_)
+            | JobError::Io { .. }
+            | JobError::Breakdown(_)
+            | JobError::Other(_) => 3,
+            JobError::Input(_)
+            | JobError::Recordings(_)
+            | JobError::History(_)
+            | JobError::Checkpoint(_)
+            | JobError::CheckpointFile(_)
+            | JobError::Name(_)
+            | JobError::SharedFiles
+            | JobError::SharedReset { .. }
+            | JobError::PartOfTheTrades => 2,
+            JobError::Sink(SinkError::Settings(_)) => 2,
+            JobError::Sink(SinkError::Fenced(_)) => 4,
+            JobError::Sink(_) => 3,
+            JobError::Cluster(MeshError::OtherJob { .. } | MeshError::Stranger { .. }) => 2,
+            JobError::Cluster(_) => 3,
+            JobError::Feed(fault) if fault.configured => 2,
+            JobError::Feed(_) => 3,
+        };
+        Self { error: error.into(), hint, code }
+    }
+}
+
+impl From<ReplayError> for Failure {
+    fn from(error: ReplayError) -> Self {
+        JobError::from(error).into()
     }
 }
 
 impl From<SinkError> for Failure {
     fn from(error: SinkError) -> Self {
-        match error {
-            SinkError::Settings(_) => Self::usage(error),
-            SinkError::Fenced(_) => Self { error: error.into(), hint: None, code: 4 },
-            _ => Self::outside(error),
-        }
+        JobError::from(error).into()
     }
 }
 
-impl From<DeliveryError> for Failure {
-    fn from(error: DeliveryError) -> Self {
-        match error {
-            DeliveryError::Sink(error) | DeliveryError::Local(LocalError::Disk(error)) => {
-                Self::from(error)
-            }
-            DeliveryError::Checkpoint(error) => {
-                let hint = error.hint();
-                Self::usage(error).hint(hint)
-            }
-            DeliveryError::Local(error) => {
-                Self::usage(error).hint("--reset-state forgets it and makes the bars again")
-            }
-        }
+/// How a command ends whose job ended so. A reader that closes our standard output has seen enough.
+pub fn conclude(result: Result<Outcome, JobError>) -> Result<Outcome, Failure> {
+    match result {
+        Ok(outcome) => Ok(outcome),
+        Err(JobError::Sink(SinkError::ClosedPipe)) => Ok(Outcome::Done),
+        Err(error) => Err(error.into()),
     }
 }

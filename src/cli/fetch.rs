@@ -12,9 +12,9 @@ use jiff::civil::Date;
 
 use super::failure::{Failure, Outcome};
 use super::fetch_progress::Transfers;
-use super::replay::input_failure;
 use super::signals::Signals;
-use super::store::{bytes, kind};
+use super::stdout::print;
+use super::store::selection::{bytes, kind};
 use crate::archive::client::{Client, ClientOptions};
 use crate::archive::error::FetchError;
 use crate::archive::manifest::Manifest;
@@ -23,7 +23,7 @@ use crate::archive::plan::{Absent, Granularity, Plan, Published, Wanted, Why, pl
 use crate::archive::run::{self, Job, Outcome as Became};
 use crate::archive::survey::{self, Source};
 use crate::config::bar_kinds::duration_ns;
-use crate::graph::stop::Stop;
+use crate::stop::Stop;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -33,19 +33,19 @@ Examples:
   # three years, whole months where they are published
   barflow fetch --symbol BTCUSDT --from 2022-01-01 --to 2024-12-31 --store history
 
-  # aggregates of two USD-M futures, the last days up to yesterday
+  # aggregates of two USD-M futures up to yesterday
   barflow fetch --market um --symbol BTCUSDT,ETHUSDT --kind aggTrades --from 2024-11-01 --store history
 
-  # another archive of the same layout (`barflow archive-server` is one)
+  # another archive with the same layout (such as `barflow archive-server`)
   barflow fetch --base-url http://127.0.0.1:8800 --symbol BTCUSDT --from 2024-03-01 --to 2024-03-03 \\
     --store history
 
-Files are checked against the published SHA-256 while they come, and have their name when it is right.
-Stopped or killed at any point, the same command goes on where it was; what is verified is not fetched
-again. docs/fetch.md tells more.
+Files are verified against the published SHA-256 and get their final name only if it matches.
+If interrupted at any point, the same command resumes; verified files are not downloaded
+again. See docs/fetch.md.
 
-Exit codes: 0 everything published is here; 1 days are missing in the archive, or archives were refused;
-2 wrong usage, or an unknown symbol; 3 the archive or the disk is not available.";
+Exit codes: 0 everything published is in the store; 1 days are missing in the archive, or archives were refused;
+2 wrong usage, or an unknown symbol; 3 the archive or the disk is unavailable.";
 
 /// The venue's own archive.
 const BASE: &str = "https://data.binance.vision";
@@ -64,7 +64,7 @@ pub struct FetchArgs {
     #[arg(long, value_name = "MARKET", default_value = "spot")]
     market: Market,
 
-    /// Symbols, with commas between them
+    /// Symbols, separated by commas
     #[arg(long, value_name = "SYMBOL,…", required = true, value_delimiter = ',', value_parser = symbol)]
     symbol: Vec<String>,
 
@@ -76,11 +76,12 @@ pub struct FetchArgs {
     #[arg(long, value_name = "DATE", value_parser = first_day)]
     from: Date,
 
-    /// Last day, itself included, such as 2024-03-31 or 2024-03 [default: yesterday, UTC]
+    /// Last day, inclusive, such as 2024-03-31 or 2024-03 [default: yesterday, UTC]
     #[arg(long, value_name = "DATE", value_parser = last_day)]
     to: Option<Date>,
 
-    /// Files of days or of months; auto: whole months where they are published and not begun in days
+    /// Daily or monthly files; auto: whole months where they are published and not already started
+    /// as days
     #[arg(long, value_name = "daily|monthly|auto", default_value = "auto", value_parser = granularity)]
     granularity: Granularity,
 
@@ -88,27 +89,27 @@ pub struct FetchArgs {
     #[arg(long, value_name = "DIR", env = "BARFLOW_STORE", value_hint = ValueHint::DirPath)]
     store: PathBuf,
 
-    /// Address of an archive of the same layout [default: the venue's]
+    /// Address of an archive with the same layout [default: the venue's]
     #[arg(long, value_name = "URL", env = "BARFLOW_ARCHIVE_URL")]
     base_url: Option<String>,
 
-    /// Where that archive lists its keys, as S3 does [default: the venue's, or --base-url]
+    /// Address of that archive's key listing, as of S3 [default: the venue's, or --base-url]
     #[arg(long, value_name = "URL", env = "BARFLOW_ARCHIVE_LISTING_URL")]
     listing_url: Option<String>,
 
-    /// Files that come at the same time
+    /// Parallel downloads
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: u16,
 
-    /// Attempts in a row that may bring nothing
+    /// Consecutive attempts without progress before giving up
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     tries: u32,
 
-    /// How long an answer may take to begin, or stand still
+    /// How long a response may take to begin, or stall
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = timeout)]
     timeout: Duration,
 
-    /// Say what would be fetched, with sizes, and fetch nothing
+    /// List what would be downloaded, with sizes, and stop
     #[arg(long)]
     dry_run: bool,
 
@@ -121,7 +122,7 @@ fn symbol(text: &str) -> Result<String, String> {
     let good = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
     match !text.is_empty() && text.chars().all(good) {
         true => Ok(text.to_uppercase()),
-        false => Err("is no symbol such as BTCUSDT".to_owned()),
+        false => Err("is not a symbol such as BTCUSDT".to_owned()),
     }
 }
 
@@ -136,7 +137,7 @@ fn last_day(text: &str) -> Result<Date, String> {
 fn day_or_month(text: &str) -> Result<Period, String> {
     let month = || Some(Period::Month(format!("{text}-01").parse().ok()?));
     let period = text.parse().ok().map(Period::Day).or_else(month);
-    period.ok_or_else(|| "is no date such as 2024-03-01 or 2024-03".to_owned())
+    period.ok_or_else(|| "is not a date such as 2024-03-01 or 2024-03".to_owned())
 }
 
 fn granularity(text: &str) -> Result<Granularity, String> {
@@ -144,7 +145,7 @@ fn granularity(text: &str) -> Result<Granularity, String> {
         "daily" => Ok(Granularity::Daily),
         "monthly" => Ok(Granularity::Monthly),
         "auto" => Ok(Granularity::Auto),
-        _ => Err("is none of daily, monthly, auto".to_owned()),
+        _ => Err("is not one of daily, monthly, auto".to_owned()),
     }
 }
 
@@ -194,11 +195,11 @@ pub fn run(args: &FetchArgs) -> Result<Outcome, Failure> {
     let today = args.today.unwrap_or_else(utc);
     let wanted = args.wanted(today)?;
     let stop = Stop::new();
-    let _signals = Signals::raise(&stop).map_err(Failure::outside)?;
+    Signals::raise(&stop)?;
     let client = args.client(&stop);
     let _alone: Option<Alone> = match args.dry_run {
         true => None,
-        false => Some(lock(&args.store, "fetch.lock", "another fetch").map_err(input_failure)?),
+        false => Some(lock(&args.store, "fetch.lock", "another fetch")?),
     };
     let manifest = match args.dry_run {
         true => Manifest::read(&args.store),
@@ -227,7 +228,8 @@ pub fn run(args: &FetchArgs) -> Result<Outcome, Failure> {
         (Some(series), _) => {
             let error = anyhow::anyhow!("nothing of {series} is in the archive");
             Err(Failure::usage(error).hint(
-                "symbols are written as the venue writes them; --market spot, um and cm have their own",
+                "symbols are written as the venue writes them; --market spot, um and cm have \
+                 their own",
             ))
         }
         (None, true) => Ok(Outcome::WithRejects),
@@ -257,7 +259,7 @@ fn plans(
         None => Source::Listing,
     };
     if source == Source::Files {
-        eprintln!("{} lists no keys: asking for each file", client.listing());
+        eprintln!("{} has no listing: requesting each file", client.listing());
     }
     let (mut plans, mut unknown) = (Vec::new(), Vec::new());
     for series in all {
@@ -299,10 +301,10 @@ fn list(here: &[Job], missing: &[Job]) {
     for (job, what) in lines {
         text += &format!("{}\t{what}\t{}\n", job.listed.bytes, job.key);
     }
-    super::print(&text);
+    print(&text);
     let size = |jobs: &[Job]| bytes(jobs.iter().map(|job| job.listed.bytes).sum());
     eprintln!(
-        "{} files ({}) to fetch, {} ({}) are here",
+        "{} files ({}) to fetch, {} ({}) already present",
         missing.len(),
         size(missing),
         here.len(),
@@ -333,7 +335,7 @@ fn bring(
             Some(Became::Fetched(bytes, path)) => {
                 fetched += 1;
                 wire += bytes;
-                super::print(&format!("{}\n", path.display()));
+                print(&format!("{}\n", path.display()));
             }
             Some(Became::Found) => found += 1,
             Some(Became::Failed(FetchError::Stopped)) | None => left += 1,
@@ -346,12 +348,12 @@ fn bring(
     }
     let seconds = begun.elapsed().as_secs_f64();
     eprintln!(
-        "{fetched} files ({}) fetched in {seconds:.1} s; {} were here, {refused} refused",
+        "{fetched} files ({}) fetched in {seconds:.1} s; {} already present, {refused} refused",
         bytes(wire),
         here.len() + found,
     );
     if let Some(error) = trouble {
-        eprintln!("{left} files left; the same command goes on");
+        eprintln!("{left} files left; run the same command to resume");
         return Err(failure(error));
     }
     if left > 0 {
@@ -361,19 +363,19 @@ fn bring(
 }
 
 fn stopped() -> Outcome {
-    eprintln!("stopped; the same command goes on");
+    eprintln!("stopped; run the same command to resume");
     Outcome::WithRejects
 }
 
 fn failure(error: FetchError) -> Failure {
     let hint = match &error {
         FetchError::Refused { status: 403 | 451, .. } => {
-            "the archive refuses requests from here; a mirror can be named with --base-url"
+            "the archive refuses requests from this network; use a mirror with --base-url"
         }
         FetchError::GaveUp { .. } => {
-            "the same command goes on; --tries and --timeout give more patience"
+            "run the same command to resume; raise --tries or --timeout to wait longer"
         }
-        FetchError::Disk { .. } => "what has come is kept; the same command goes on",
+        FetchError::Disk { .. } => "downloaded data are kept; run the same command to resume",
         FetchError::Meaningless { .. } => {
             "is --base-url, or --listing-url, the address of an archive?"
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::store::bytes;
+use super::store::selection::bytes;
 use crate::archive::run::{Outcome, Watch};
 
 /// What there is to see.

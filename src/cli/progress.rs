@@ -1,20 +1,56 @@
 //! Progress on standard error: a bar on a terminal, a line now and then elsewhere.
 
 use std::io::IsTerminal;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use barflow_replay::progress::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::summary::grouped;
+use crate::job::observer::InputSize;
+use crate::job::{JobReport, Observer};
+use crate::thousands::grouped;
 
 /// Shows progress until dropped.
 pub struct Shown {
     done: Arc<AtomicBool>,
     showing: Option<JoinHandle<()>>,
+}
+
+/// Watches a replay: progress while it reads, and a summary at its end if that is wanted.
+#[derive(Default)]
+pub struct Watcher {
+    shown: Mutex<Option<Shown>>,
+    summarise: Option<fn(&JobReport)>,
+}
+
+impl Watcher {
+    /// Shows progress, and calls `summarise` at the end.
+    pub fn with_summary(summarise: fn(&JobReport)) -> Self {
+        Self { summarise: Some(summarise), ..Self::default() }
+    }
+
+    fn shown(&self) -> MutexGuard<'_, Option<Shown>> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer for Watcher {
+    fn reading(&self, size: InputSize, progress: &Progress) {
+        *self.shown() = Some(Shown::start(progress.clone(), size.bytes));
+    }
+
+    fn read(&self) {
+        *self.shown() = None;
+    }
+
+    fn ended(&self, report: &JobReport) {
+        if let Some(summarise) = self.summarise {
+            summarise(report);
+        }
+    }
 }
 
 /// Between two looks.

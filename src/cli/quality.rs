@@ -1,4 +1,4 @@
-//! `barflow quality`: do these trades meet our expectations?
+//! `barflow quality`: validates trades against an expectation suite.
 
 use std::fs;
 use std::io::Write as _;
@@ -13,8 +13,8 @@ use barflow_replay::progress::Progress;
 use clap::{Args, ValueHint};
 
 use super::failure::{Failure, Outcome};
+use super::options::PartArgs;
 use super::progress::Shown;
-use super::replay::input_failure;
 use crate::config;
 use crate::config::problem::Problems;
 use crate::config::replay::instant_ns;
@@ -27,10 +27,10 @@ use crate::sinks::atomic_file::AtomicFile;
 
 const EXAMPLES: &str = "\
 Examples:
-  # is a month of one instrument fit to make bars from?
+  # can bars be made from this month?
   barflow quality 'data/BTCUSDT-trades-2024-03-*.zip'
 
-  # a whole store by a suite of one's own, with a report to pass on
+  # a whole store with your own suite, and a report to share
   barflow quality --store store --suite configs/quality.toml --html quality.html --json quality.json
 
   # offenders of `quarantine` expectations, one JSON line each
@@ -39,63 +39,56 @@ Examples:
   # the same expectations for Great Expectations
   barflow quality --suite configs/quality.toml --export-gx suite.json BTCUSDT-trades.parquet
 
-Without --suite all built-in expectations are held against the trades (configs/quality.toml has
-them with comments). docs/quality.md says what each means, and what the score is.
+Without --suite all built-in expectations are checked (configs/quality.toml lists them
+with comments). docs/quality.md explains them and the score.
 
-Exit codes: 0 passes (warnings are no reason not to); 1 an expectation of severity fail or
-quarantine is broken, or a file is damaged; 2 wrong usage, suite or input files; 3 not readable.";
+Exit codes: 0 passed, possibly with warnings; 1 an expectation of severity fail or
+quarantine is violated, or a file is damaged; 2 wrong usage, suite or input files; 3 cannot be read.";
 
 /// `barflow quality`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct QualityArgs {
-    /// Files, folders or quoted patterns, as of `barflow replay`
-    #[arg(value_name = "FILES", value_hint = ValueHint::AnyPath)]
+    /// Files, folders or quoted patterns, as for `barflow replay`
+    #[arg(value_name = "FILES", value_hint = ValueHint::AnyPath, help_heading = "Input")]
     pub files: Vec<String>,
 
-    /// A trade store (docs/history.md): its trades, its archives, and what is written down of them
+    /// A trade store (docs/history.md): its trades, archives and records
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with = "files")]
+    #[arg(help_heading = "Input")]
     pub store: Option<PathBuf>,
 
-    /// Expectations (TOML) [default: all, with their usual parameters]
+    /// Expectation suite (TOML) [default: all expectations with default parameters]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub suite: Option<PathBuf>,
 
-    /// Instrument of all files, such as binance:spot:BTCUSDT; by default told from their names
-    #[arg(long, value_name = "ID")]
-    pub instrument: Option<String>,
+    /// Which part of them; days missing between --from and --to count as missing.
+    #[command(flatten)]
+    pub part: PartArgs,
 
-    /// Judge trades from this time on; days missing from there on are missed
-    #[arg(long, value_name = "TIME")]
-    pub from: Option<String>,
-
-    /// Judge trades before this time; days missing up to there are missed
-    #[arg(long, value_name = "TIME")]
-    pub to: Option<String>,
-
-    /// Instruments judged at the same time [default: one per core]
-    #[arg(long, value_name = "N")]
+    /// Instruments checked in parallel [default: one per core]
+    #[arg(long, value_name = "N", help_heading = "Threads and processes")]
     pub jobs: Option<NonZeroUsize>,
 
-    /// Days listed, the worst first
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    /// Days to list, worst first
+    #[arg(long, value_name = "N", default_value_t = 10, help_heading = "Output")]
     pub days: usize,
 
-    /// Write everything into this file as JSON; - for standard output, instead of the table
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    /// Write the full report to this file as JSON; - for standard output, without the table
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output")]
     pub json: Option<PathBuf>,
 
-    /// Write a report with plots into this file; it needs nothing else to be looked at
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    /// Write a self-contained report with plots to this file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output")]
     pub html: Option<PathBuf>,
 
-    /// Write the offending rows of quarantine expectations into this file (JSON lines)
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    /// Write rows that violate quarantine expectations to this file (JSON lines)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output")]
     pub quarantine: Option<PathBuf>,
 
-    /// Write the suite into this file as one for Great Expectations 1.x, for the one Parquet file
-    /// that is named (or for any); nothing is judged
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath,
+    /// Export the suite for Great Expectations 1.x to this file, for the given Parquet file (or for
+    /// any), without checking
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output",
           conflicts_with_all = ["store", "json", "html", "quarantine"])]
     pub export_gx: Option<PathBuf>,
 }
@@ -124,9 +117,9 @@ pub fn run(args: &QualityArgs) -> Result<Outcome, Failure> {
         Some(store) => Inputs::of_store(store, &options),
         None => Inputs::of_files(&args.files, &options),
     };
-    let inputs = inputs.map_err(input_failure)?;
+    let inputs = inputs?;
     let shown = Shown::start(settings.progress.clone(), inputs.plan.bytes());
-    let report = judge(inputs, &settings).map_err(input_failure)?;
+    let report = judge(inputs, &settings)?;
     drop(shown);
     deliver(args, &report)?;
     Ok(if report.passes() { Outcome::Done } else { Outcome::Differs })
@@ -138,11 +131,11 @@ fn settings(args: &QualityArgs, suite: Suite) -> Result<Settings, Failure> {
         let text = text.as_ref()?;
         instant_ns(text).map_err(|e| problems.add(flag, format!("\"{text}\": {e}"))).ok()
     };
-    let (from, to) = (instant("--from", &args.from), instant("--to", &args.to));
+    let (from, to) = (instant("--from", &args.part.from), instant("--to", &args.part.to));
     if let (Some(from), Some(to)) = (from, to)
         && from >= to
     {
-        problems.add("--from, --to", "from must lie before to");
+        problems.add("--from, --to", "--from must be before --to");
     }
     problems.or(())?;
     let manifest = match &args.store {
@@ -150,7 +143,7 @@ fn settings(args: &QualityArgs, suite: Suite) -> Result<Settings, Failure> {
             let message = format!("there is no folder \"{}\"", store.display());
             return Err(Failure::usage(anyhow::anyhow!(message)));
         }
-        Some(store) => Manifest::of_store(store).map_err(input_failure)?,
+        Some(store) => Manifest::of_store(store)?,
         None => Manifest::default(),
     };
     let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -166,7 +159,7 @@ fn settings(args: &QualityArgs, suite: Suite) -> Result<Settings, Failure> {
 }
 
 fn instrument(args: &QualityArgs) -> Result<Option<InstrumentId>, Failure> {
-    let parsed = args.instrument.as_deref().map(str::parse).transpose();
+    let parsed = args.part.instrument.as_deref().map(str::parse).transpose();
     parsed.map_err(|error| Failure::usage(anyhow::Error::new(error)))
 }
 
@@ -219,11 +212,11 @@ fn export(path: &Path, suite: &Suite, files: &[String]) -> Result<Outcome, Failu
         [] => None,
         [file] => Some(PathBuf::from(file)),
         _ => {
-            let message = "a suite for Great Expectations is for one file: name one, or none";
+            let message = "--export-gx takes at most one file";
             return Err(Failure::usage(anyhow::anyhow!(message)));
         }
     };
-    let suite = gx::export(suite, file.as_deref()).map_err(input_failure)?;
+    let suite = gx::export(suite, file.as_deref())?;
     write(path, |file| writeln!(file, "{:#}", suite.value))?;
     for (check, why) in suite.left_out {
         eprintln!("left out: {check}: {why}");

@@ -6,7 +6,8 @@ use std::time::Duration;
 use clap::{Args, ValueHint};
 
 use super::failure::{Failure, Outcome};
-use super::live::{FeedArgs, Run, execute};
+use super::live::{execute, reload};
+use super::options::{FeedArgs, LoggingArgs};
 use crate::config::bars::BarBook;
 use crate::config::live::LiveSettings;
 use crate::config::problem::Problems;
@@ -28,16 +29,12 @@ pub struct RecordArgs {
     pub feed: FeedArgs,
 
     /// Folder for the recordings
-    #[arg(long, value_name = "FOLDER", default_value = "recordings", value_hint = ValueHint::DirPath)]
+    #[arg(help_heading = "Output", long, value_name = "FOLDER", default_value = "recordings", value_hint = ValueHint::DirPath)]
     pub out: PathBuf,
 
-    /// Stop in good order after this time
-    #[arg(long = "for", value_name = "TIME")]
-    pub duration: Option<String>,
-
-    /// Least level of log lines: error, warn, info, debug
-    #[arg(long, value_name = "LEVEL", env = "BARFLOW_LOG", default_value = "info")]
-    pub log: tracing::Level,
+    /// The log, and when to stop.
+    #[command(flatten)]
+    pub logging: LoggingArgs,
 }
 
 impl RecordArgs {
@@ -62,16 +59,9 @@ impl RecordArgs {
 ///
 /// # Errors
 /// Wrong settings (2), outside world (3).
-pub fn run(args: RecordArgs) -> Result<Outcome, Failure> {
+pub fn run(args: &RecordArgs) -> Result<Outcome, Failure> {
     let settings = args.settings()?;
     let again = args.clone();
-    execute(
-        settings,
-        Run {
-            config: args.feed.config.clone(),
-            read_again: Box::new(move || again.settings().map_err(|wrong| wrong.to_string())),
-            duration: args.duration,
-            log: args.log,
-        },
-    )
+    let read = move || again.settings().map_err(|wrong| wrong.to_string());
+    execute(settings, reload(args.feed.config.config.clone(), read)?, &args.logging)
 }

@@ -1,58 +1,64 @@
 //! Ctrl-C and SIGTERM: the first asks for an orderly end, a second one later insists.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals as Incoming;
 
-use crate::graph::stop::Stop;
+use super::failure::Failure;
+use crate::stop::Stop;
 
 /// What comes so soon after the first signal is the same wish: `timeout` tells its child and then the
 /// child's whole group, a terminal the group and a wrapper the child once more.
 const ECHO: Duration = Duration::from_millis(500);
 
-/// Which signal asked for the end, if one did.
-#[derive(Clone, Debug)]
-pub struct Signals(Arc<AtomicUsize>);
+/// Handlers for signals.
+#[derive(Clone, Copy, Debug)]
+pub struct Signals;
 
 impl Signals {
-    /// Raises `stop` at the first signal; one that comes later than its echo ends the process at once
-    /// with code 130 or 143, as shells expect.
+    /// Raises `stop` at the first signal, on behalf of that signal; one that comes later than its
+    /// echo ends the process at once with code 130 or 143, as shells expect.
     ///
     /// # Errors
-    /// When the system refuses handlers, or a thread.
-    pub fn raise(stop: &Stop) -> std::io::Result<Self> {
-        let which = Arc::new(AtomicUsize::new(0));
-        let (asked, flag) = (Arc::clone(&which), stop.flag());
-        let mut incoming = Incoming::new([SIGINT, SIGTERM])?;
-        Builder::new().name("signals".to_owned()).spawn(move || {
-            let mut first: Option<Instant> = None;
-            for signal in incoming.forever() {
-                match first {
-                    None => {
-                        first = Some(Instant::now());
-                        asked.store(signal as usize, Ordering::Release);
-                        flag.store(true, Ordering::Release);
-                    }
-                    Some(first) if first.elapsed() > ECHO => {
-                        signal_hook::low_level::exit(128 + signal);
-                    }
-                    Some(_) => {}
-                }
-            }
-        })?;
-        Ok(Self(which))
+    /// When the system refuses handlers, or a thread (3).
+    pub fn raise(stop: &Stop) -> Result<(), Failure> {
+        listen(stop.clone()).map_err(unhandled)
     }
 
-    /// The name of the signal that came.
-    pub fn name(&self) -> Option<&'static str> {
-        match self.0.load(Ordering::Acquire) as i32 {
-            SIGINT => Some("SIGINT"),
-            SIGTERM => Some("SIGTERM"),
-            _ => None,
-        }
+    /// Raises `requested` at every SIGHUP.
+    ///
+    /// # Errors
+    /// When the system refuses the handler (3).
+    pub fn hangup(requested: &Arc<AtomicBool>) -> Result<(), Failure> {
+        let flag = Arc::clone(requested);
+        signal_hook::flag::register(SIGHUP, flag).map(drop).map_err(unhandled)
     }
+}
+
+fn unhandled(error: std::io::Error) -> Failure {
+    Failure::outside(anyhow::Error::new(error).context("signal handlers could not be installed"))
+}
+
+fn listen(stop: Stop) -> std::io::Result<()> {
+    let mut incoming = Incoming::new([SIGINT, SIGTERM])?;
+    Builder::new().name("signals".to_owned()).spawn(move || {
+        let mut first: Option<Instant> = None;
+        for signal in incoming.forever() {
+            match first {
+                None => {
+                    first = Some(Instant::now());
+                    stop.raise_for(if signal == SIGINT { "SIGINT" } else { "SIGTERM" });
+                }
+                Some(first) if first.elapsed() > ECHO => {
+                    signal_hook::low_level::exit(128 + signal);
+                }
+                Some(_) => {}
+            }
+        }
+    })?;
+    Ok(())
 }

@@ -24,11 +24,11 @@ use crate::feeds::plan::Symbol;
 use crate::feeds::print::{self, Listing};
 use crate::feeds::recorded::{RecordingOptions, Recordings, are_recordings};
 use crate::feeds::venue::{Channel, Venue};
-use crate::graph::stop::Stop;
+use crate::stop::Stop;
 
 const EXAMPLES: &str = "\
 Examples:
-  # a day through Binance's protocol, sixty times as fast as it was
+  # a day through Binance's protocol, at sixty times its speed
   barflow simulator --protocol binance-spot --speed 60x BTCUSDT-trades-2024-03-01.zip
 
   # the same trades as Coinbase would send them, with faults; bars in another terminal
@@ -40,7 +40,7 @@ Examples:
   barflow simulator --protocol binance-spot --copies 20 --rate 50000 day.zip
 
 Faults (docs/simulator.md): drop, duplicate, reorder, garbage, unknown, huge, rest-5xx, refuse = chance;
-disconnect = 30s or 5000 (trades); stall = 60s:5s; gap = chance:trades; rest-429 = chance:pause.";
+disconnect = 30s or 5000 (trades); stall = 60s:5s; gap = probability:trades; rest-429 = probability:pause.";
 
 /// How much later each copy of an instrument trades than the one before, ns.
 const COPY_DELAY: i64 = 37_000_000_000;
@@ -71,11 +71,11 @@ pub struct SimulatorArgs {
     #[arg(long, value_name = "SPEED", default_value = "1x", conflicts_with = "rate")]
     speed: String,
 
-    /// Trades a second, instead of a speed
+    /// Trades per second, in place of --speed
     #[arg(long, value_name = "N")]
     rate: Option<f64>,
 
-    /// Instrument to play the files as, such as coinbase:spot:BTC-USD
+    /// Play the files as this instrument, such as coinbase:spot:BTC-USD
     #[arg(long, value_name = "ID")]
     instrument: Option<String>,
 
@@ -83,24 +83,24 @@ pub struct SimulatorArgs {
     #[arg(long, value_name = "SIZE")]
     contract_size: Option<f64>,
 
-    /// Play each instrument under so many symbols: BTCUSDT, BTCUSDT2, BTCUSDT3, …, each 37 s later
-    /// than the one before
+    /// Play each instrument under N symbols: BTCUSDT, BTCUSDT2, BTCUSDT3, …, each 37 s later than
+    /// the previous
     #[arg(long, value_name = "N", default_value_t = 1)]
     copies: u32,
 
-    /// What goes wrong, and how often
+    /// Faults to inject, with their rates
     #[arg(long, value_name = "FAULTS", default_value = "")]
     faults: Faults,
 
-    /// The same seed makes the same faults
+    /// Seed of the faults
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
 
-    /// Begin at once, not when the first client has subscribed
+    /// Start at once, without waiting for the first subscription
     #[arg(long)]
     start_now: bool,
 
-    /// End when the tape has been played
+    /// Exit when the tape has been played
     #[arg(long)]
     once: bool,
 }
@@ -122,7 +122,7 @@ pub fn run(args: &SimulatorArgs) -> Result<Outcome, Failure> {
         once: args.once,
     };
     let stop = Stop::default();
-    let _signals = Signals::raise(&stop).map_err(Failure::outside)?;
+    Signals::raise(&stop)?;
     eprintln!(
         "{} trades of {} instruments as {}",
         tape.order.len(),
@@ -160,7 +160,7 @@ impl SimulatorArgs {
 fn speed(args: &SimulatorArgs) -> anyhow::Result<Speed> {
     let positive = |number: f64| (number > 0.0 && number.is_finite()).then_some(number);
     if let Some(rate) = args.rate {
-        return Ok(Speed::Rate(positive(rate).context("--rate wants a number above 0")?));
+        return Ok(Speed::Rate(positive(rate).context("--rate must be greater than 0")?));
     }
     if args.speed == "max" {
         return Ok(Speed::Max);

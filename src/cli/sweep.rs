@@ -1,6 +1,6 @@
 //! `barflow sweep`: a grid of bar specifications on the same trades.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,129 +8,95 @@ use std::time::{Duration, Instant};
 use barflow_operators::batch::TradeBatch;
 use barflow_operators::dataflow::validate::Sequenced;
 use barflow_operators::spec::BarSpec;
-use clap::{Args, ValueHint};
+use clap::{ArgMatches, Args, ValueHint};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::args::put;
 use super::failure::{Failure, Outcome};
-use super::replay::{Errand, input_failure, replay_for};
-use super::summary::grouped;
+use super::options::{self, ConfigArgs, FileArgs};
+use super::progress::Watcher;
+use super::signals::Signals;
 use crate::config::bars::{BarBook, BarOrder};
-use crate::config::file::ConfigFile;
 use crate::config::replay::SinkKind;
 use crate::config::section::Value;
 use crate::config::sweep::{SweepSettings, TypedSweep};
 use crate::fault_point;
-use crate::graph::stop::Stop;
+use crate::job::ReplayJob;
 use crate::sinks::atomic_file;
 use crate::sinks::none::NoSink;
+use crate::stop::Stop;
 use crate::sweep::heat_map::HeatMap;
 use crate::sweep::output;
 use crate::sweep::state::State;
 use crate::sweep::summary::Summary;
 use crate::sweep::worker::{Late, Part, Word, work};
 use crate::telemetry;
+use crate::thousands::grouped;
 
 /// Batches that may wait for a worker.
 const QUEUE: usize = 8;
 
 const EXAMPLES: &str = "\
 Examples:
-  # the grid stands in a file; docs/SWEEPS.md explains it
+  # the grid in a file; see docs/SWEEPS.md
   barflow sweep --config configs/sweep.toml 'data/BTCUSDT-trades-2024-*.zip'
 
-  # or is typed: 25 x 19 configurations, the best by variance ratio
+  # the grid on the command line: 25 x 19 configurations, ranked by variance ratio
   barflow sweep data/ --grid kind=imbalance --grid measure=dollar \\
     --grid 'alpha=1e-4..1e-2 log 25' --grid 'target=200..2000 step 100' --by variance_ratio
 
-Out come OUT/summary.parquet (a row per configuration), OUT/map.svg and OUT/map.png (a heat map of two keys),
-the best on standard output, and with --bars N the bars of the best N. Killed and started again, it goes on.";
+Writes OUT/summary.parquet (a row per configuration) and a heat map of two keys, OUT/map.svg and OUT/map.png;
+prints the best; --bars N writes the bars of the N best. An interrupted sweep resumes when run again.";
 
 /// `barflow sweep`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct SweepArgs {
-    /// Files, folders or quoted patterns, as for `barflow replay`; of one instrument
-    #[arg(value_name = "FILES", value_hint = ValueHint::AnyPath)]
-    pub files: Vec<String>,
-
-    /// Configuration file (TOML); flags go over it
-    #[arg(long, value_name = "FILE", env = "BARFLOW_CONFIG", value_hint = ValueHint::FilePath)]
-    pub config: Option<PathBuf>,
+    /// Which configuration file.
+    #[command(flatten)]
+    pub config: ConfigArgs,
 
     /// A key of the grid: a value, a list (a,b,c), or a range: 1e-4..1e-2 log 25, 200..2000 lin 10,
     /// 100..500 step 50 (repeatable)
     #[arg(long = "grid", value_name = "KEY=VALUES")]
     pub grid: Vec<String>,
 
-    /// Folder for what comes out [default: sweep]
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub out: Option<String>,
-
-    /// What the best are judged by: jarque_bera, serial_correlation, variance_ratio, bars,
+    /// What the best are ranked by: jarque_bera, serial_correlation, variance_ratio, bars,
     /// ticks_p50, sync_trades [default: jarque_bera]
     #[arg(long, value_name = "CRITERION")]
     pub by: Option<String>,
-
-    /// How many of the best are shown [default: 10]
-    #[arg(long, value_name = "N")]
-    pub top: Option<String>,
-
-    /// Write the bars of so many of the best into OUT/bars
-    #[arg(long, value_name = "N")]
-    pub bars: Option<String>,
 
     /// Threads that build bars [default: as many as cores]
     #[arg(long, value_name = "N")]
     pub threads: Option<String>,
 
-    /// Instrument of all files; by default told from their names
-    #[arg(long, value_name = "ID")]
-    pub instrument: Option<String>,
+    /// Which trades; of one instrument.
+    #[command(flatten)]
+    pub files: FileArgs,
 
-    /// Take trades from this time on (2024-03-01, 2024-03-01T12:00:00Z, ns)
-    #[arg(long, value_name = "TIME")]
-    pub from: Option<String>,
+    /// Folder for the results [default: sweep]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Output")]
+    pub out: Option<String>,
 
-    /// Take trades before this time
-    #[arg(long, value_name = "TIME")]
-    pub to: Option<String>,
+    /// How many of the best to print [default: 10]
+    #[arg(long, value_name = "N", help_heading = "Output")]
+    pub top: Option<String>,
 
-    /// Do not verify archives (checksums, CRCs) before using them
-    #[arg(long)]
-    pub no_verify: bool,
+    /// Write the bars of the N best to OUT/bars
+    #[arg(long, value_name = "N", help_heading = "Output")]
+    pub bars: Option<String>,
 }
 
 impl SweepArgs {
-    fn typed(&self) -> Result<TypedSweep, Failure> {
-        let mut typed = TypedSweep::default();
-        if !self.files.is_empty() {
-            typed.replay.put("files", Value::List(self.files.clone()), "FILES");
-        }
-        for (key, flag, value) in [
-            ("instrument", "--instrument", &self.instrument),
-            ("from", "--from", &self.from),
-            ("to", "--to", &self.to),
-        ] {
-            put(&mut typed.replay, key, flag, value);
-        }
-        if self.no_verify {
-            typed.replay.put("verify", Value::Text("false".into()), "--no-verify");
-        }
-        for (key, flag, value) in [
-            ("out", "--out", &self.out),
-            ("by", "--by", &self.by),
-            ("top", "--top", &self.top),
-            ("bars", "--bars", &self.bars),
-            ("threads", "--threads", &self.threads),
-        ] {
-            put(&mut typed.sweep, key, flag, value);
-        }
+    fn typed(&self, matches: &ArgMatches) -> Result<TypedSweep, Failure> {
+        let replay = options::typed(matches).replay;
+        let mut typed = TypedSweep { replay, ..TypedSweep::default() };
+        let keys = ["out", "by", "top", "bars", "threads"];
+        options::lay_all(matches, &keys, &mut typed.sweep);
         for argument in &self.grid {
             let Some((key, values)) = argument.split_once('=') else {
                 return Err(Failure::usage(anyhow::anyhow!(
-                    "--grid {argument:?}: KEY=VALUES is wanted, such as alpha=0.001,0.002"
+                    "--grid {argument:?} must be KEY=VALUES, such as alpha=0.001,0.002"
                 )));
             };
             let texts: Vec<String> = values.split(',').map(|v| v.trim().to_owned()).collect();
@@ -148,12 +114,8 @@ impl SweepArgs {
 ///
 /// # Errors
 /// Wrong settings or files (2), bad data (1), outside world (3).
-pub fn run(args: &SweepArgs) -> Result<Outcome, Failure> {
-    let file = match &args.config {
-        Some(path) => ConfigFile::read(path)?,
-        None => ConfigFile::default(),
-    };
-    let settings = SweepSettings::understand(file, args.typed()?)?;
+pub fn run(args: &SweepArgs, matches: &ArgMatches) -> Result<Outcome, Failure> {
+    let settings = SweepSettings::understand(args.config.read()?, args.typed(matches)?)?;
     telemetry::start(tracing::Level::WARN, None)
         .map_err(|e| Failure::outside(anyhow::anyhow!(e)))?;
     std::fs::create_dir_all(&settings.out).map_err(|e| {
@@ -162,6 +124,7 @@ pub fn run(args: &SweepArgs) -> Result<Outcome, Failure> {
     })?;
     let started = Instant::now();
     let stop = Stop::new();
+    Signals::raise(&stop)?;
     let swept = sweep(&settings, &stop)?;
     if stop.is_raised() {
         return Ok(stopped(swept.trades));
@@ -183,20 +146,20 @@ pub fn run(args: &SweepArgs) -> Result<Outcome, Failure> {
     if stop.is_raised() {
         return Ok(stopped(swept.trades));
     }
-    // Only now: until everything is written, it could go on.
+    // Only now: until everything is written, it can resume.
     let _ = std::fs::remove_file(settings.out.join(STATE));
     Ok(swept.outcome)
 }
 
 fn stopped(trades: u64) -> Outcome {
-    eprintln!("stopped behind {} trades; the same command goes on", grouped(trades));
+    eprintln!("stopped after {} trades; run the same command to resume", grouped(trades));
     Outcome::WithRejects
 }
 
 /// Where the state of an unfinished sweep is, in the folder of what comes out.
 const STATE: &str = "sweep.state";
 
-/// What a sweep came to.
+/// The result of a sweep.
 struct Swept {
     parts: Vec<Part>,
     /// Trades of the history; how many of them in this run.
@@ -228,7 +191,7 @@ fn sweep(settings: &SweepSettings, stop: &Stop) -> Result<Swept, Failure> {
     let path = settings.out.join(STATE);
     let (mut stands, parts) = match State::read(&path, of, workers) {
         Some((state, parts)) => {
-            eprintln!("going on behind {} trades", grouped(state.trades));
+            eprintln!("resuming after {} trades", grouped(state.trades));
             ((state.last_trade_id, state.trades), parts)
         }
         None => ((0, 0), hands.iter().map(|specs| Part::new(specs, late)).collect()),
@@ -254,14 +217,10 @@ fn sweep(settings: &SweepSettings, stop: &Stop) -> Result<Swept, Failure> {
             }
             (result, stands)
         });
-        let errand = Errand {
-            sink: Some(Box::new(NoSink::default())),
-            listener: Some(send),
-            progress: true,
-            stop: stop.clone(),
-            ..Errand::default()
-        };
-        let outcome = replay_for(&settings.replay, errand);
+        let job = ReplayJob::new(settings.replay.clone())
+            .into_sink(Box::new(NoSink::default()))
+            .with_trades(send);
+        let replayed = job.run(stop, &Watcher::default());
         let dealt = dealing.join();
         let parts: Result<Vec<Part>, _> =
             threads.into_iter().map(thread::ScopedJoinHandle::join).collect();
@@ -269,7 +228,7 @@ fn sweep(settings: &SweepSettings, stop: &Stop) -> Result<Swept, Failure> {
         let ((result, stands), parts) =
             (dealt.map_err(|_| broken())?, parts.map_err(|_| broken())?);
         result?;
-        let outcome = outcome?;
+        let outcome = Outcome::of_replay(&replayed?);
         Ok(Swept { parts, trades: stands.1, fresh: stands.1 - before, outcome })
     })
 }
@@ -287,15 +246,15 @@ fn deal(
     let mut instrument = None;
     let mut written = Instant::now();
     for Sequenced { trades, .. } in trades {
-        // A run that is told to stop lets trades through whose time has not come: those that wait
-        // for a missing id. They are not taken, nor is anything behind them.
+        // A run that is stopped lets trades through before their time: those that wait
+        // for a missing id. They are not taken, nor is anything after them.
         if stop.is_raised() {
             continue;
         }
         let mine = instrument.get_or_insert_with(|| trades.feed.instrument.clone());
         if *mine != trades.feed.instrument {
             let text = format!(
-                "{mine} and {}: a sweep is of one instrument; choose files of one",
+                "{mine} and {}: a sweep covers one instrument; give files of one",
                 trades.feed.instrument
             );
             return Err(Failure::usage(anyhow::anyhow!(text)));
@@ -349,7 +308,7 @@ fn write_down(
 fn fingerprint(settings: &SweepSettings) -> Result<u64, Failure> {
     use std::fmt::Write as _;
     let replay = &settings.replay;
-    let (plan, lacks) = replay.plan().map_err(input_failure)?;
+    let (plan, lacks) = replay.plan()?;
     lacks.iter().for_each(|remark| eprintln!("{remark}"));
     if let [first, second, ..] = &plan.instruments[..] {
         let text = format!(
@@ -417,10 +376,11 @@ fn write_bars(
     replay.bars = BarBook::of(orders.collect());
     replay.sink = SinkKind::Parquet;
     replay.out = Some(folder.clone());
-    replay_for(&replay, Errand { progress: true, stop: stop.clone(), ..Errand::default() })?;
+    let bars = replay.bars.orders().len();
+    ReplayJob::new(replay).run(stop, &Watcher::default())?;
     if stop.is_raised() {
         return Ok(());
     }
-    eprintln!("bars of the best {} are in {}", replay.bars.orders().len(), folder.display());
+    eprintln!("bars of the best {bars} are in {}", folder.display());
     Ok(())
 }

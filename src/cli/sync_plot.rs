@@ -4,7 +4,7 @@ use std::path::Path;
 
 use plotters::prelude::*;
 
-use super::sync_report::Measured;
+use super::sync_measure::Measured;
 
 const COLOURS: [RGBColor; 8] = [
     RGBColor(31, 119, 180),
@@ -31,15 +31,15 @@ pub fn draw(path: &Path, all: &[Measured]) -> Result<(), Box<dyn std::error::Err
     root.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&root)
         .margin(12)
-        .caption("Builders identical to one that saw everything", ("sans-serif", 22))
+        .caption("Share of builders that have converged", ("sans-serif", 22))
         .x_label_area_size(48)
         .y_label_area_size(64)
         .build_cartesian_2d((least..most).log_scale(), 0f64..1.02f64)?;
     chart
         .configure_mesh()
         .label_style(("sans-serif", 16))
-        .x_desc("trades since a builder began")
-        .y_desc("share of joining points")
+        .x_desc("trades since the builder started")
+        .y_desc("share of starting points")
         .draw()?;
     for (measured, colour) in all.iter().zip(COLOURS.iter().cycle()) {
         let points = measured.points().max(1) as f64;

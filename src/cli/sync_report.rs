@@ -1,48 +1,41 @@
 //! `barflow sync-report`: how much history do these bars need before they are those of a longer one?
 
-use barflow_operators::instrument::InstrumentId;
-use barflow_operators::pool::BatchPool;
-use barflow_operators::sequence::{Findings as Sequence, Sequencer};
-use barflow_operators::stitch::horizon;
-use barflow_operators::survey::{Arrival, Findings, Survey, tolerance_rank};
-use barflow_replay::plan::InstrumentPlan;
-use barflow_replay::progress::Progress;
-use barflow_replay::stream::{InstrumentStream, ReadOptions};
-use clap::{Args, ValueHint};
-use serde_json::{Value, json};
 use std::path::PathBuf;
 
-use super::args::ReplayArgs;
+use barflow_operators::survey::Arrival;
+use barflow_replay::progress::Progress;
+use clap::{ArgMatches, Args, ValueHint};
+use serde_json::{Value, json};
+
 use super::failure::{Failure, Outcome};
+use super::options::{self, BarArgs, ConfigArgs, FileArgs, HistoryArgs, ReadingArgs};
 use super::progress::Shown;
-use super::replay::input_failure;
-use super::summary::grouped;
+use super::sync_measure::{CONFIDENCE, COVERAGE, Measured, measure};
 use super::sync_plot;
-use crate::config::bars::BarBook;
-use crate::config::file::ConfigFile;
 use crate::config::replay::ReplaySettings;
+use crate::thousands::grouped;
 
 const EXAMPLES: &str = "\
 Examples:
   # how much history do live builders of these bars need?
   barflow sync-report 'data/BTCUSDT-trades-2024-03-*.zip' --bar 'dib=imbalance,target=1000'
 
-  # memories compared, with a plot
+  # two averaging weights compared, with a plot
   barflow sync-report data/ --plot memories.svg \\
     --bar 'quick=imbalance,alpha=0.003' --bar 'slow=imbalance,alpha=0.0003'
 
 A builder that saw everything runs beside builders that began at many points of the same trades. One
 of them has arrived when both close a bar on the same trade in the same state: from there on all
-their bars are equal. docs/SYNCHRONISATION.md explains.";
-
-/// The share of joins that the recommended history is to be enough for, and how sure that is.
-const COVERAGE: f64 = 0.95;
-const CONFIDENCE: f64 = 0.95;
+their bars are equal. See docs/SYNCHRONISATION.md.";
 
 /// `barflow sync-report`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct SyncReportArgs {
+    /// Which configuration file.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+
     /// Points at which builders begin, at least (at most twice as many)
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub points: usize,
@@ -51,39 +44,33 @@ pub struct SyncReportArgs {
     #[arg(long)]
     pub json: bool,
 
-    /// Draw the shares of builders that have arrived into this file (SVG)
+    /// Draw the shares of builders that have converged into this file (SVG)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub plot: Option<PathBuf>,
 
-    /// Which trades, and which bars of them; nothing is delivered.
+    /// Which trades.
     #[command(flatten)]
-    pub replay: ReplayArgs,
-}
+    pub files: FileArgs,
 
-/// What was measured of one instrument and specification.
-pub struct Measured {
-    /// Which instrument.
-    pub instrument: InstrumentId,
-    /// Name of the specification.
-    pub spec: String,
-    /// Trades of the instrument.
-    pub trades: u64,
-    /// The measurement.
-    pub findings: Findings,
-    /// Ns from one trade to the next; the median over pieces of the history.
-    pub pace: f64,
+    /// Which trades, if they are in a store.
+    #[command(flatten)]
+    pub history: HistoryArgs,
+
+    /// Which bars.
+    #[command(flatten)]
+    pub bars: BarArgs,
+
+    /// How trades are put in order.
+    #[command(flatten)]
+    pub reading: ReadingArgs,
 }
 
 /// Runs the command.
 ///
 /// # Errors
 /// Wrong settings or files (2), outside world (3).
-pub fn run(args: SyncReportArgs) -> Result<Outcome, Failure> {
-    let file = match &args.replay.config {
-        Some(path) => ConfigFile::read(path)?,
-        None => ConfigFile::default(),
-    };
-    let settings = ReplaySettings::understand(file, args.replay.typed())?;
+pub fn run(args: &SyncReportArgs, matches: &ArgMatches) -> Result<Outcome, Failure> {
+    let settings = ReplaySettings::understand(args.config.read()?, options::typed(matches))?;
     if settings.protocol.is_some() {
         let message = "sync-report reads files of trades, not recordings";
         return Err(Failure::usage(anyhow::anyhow!(message))
@@ -92,7 +79,7 @@ pub fn run(args: SyncReportArgs) -> Result<Outcome, Failure> {
     if !(1..=10_000).contains(&args.points) {
         return Err(Failure::usage(anyhow::anyhow!("--points {}: 1 to 10000", args.points)));
     }
-    let (plan, lacks) = settings.plan().map_err(input_failure)?;
+    let (plan, lacks) = settings.plan()?;
     lacks.iter().for_each(|remark| eprintln!("{remark}"));
     let progress = Progress::default();
     let shown = Shown::start(progress.clone(), plan.bytes());
@@ -115,71 +102,6 @@ pub fn run(args: SyncReportArgs) -> Result<Outcome, Failure> {
     Ok(Outcome::Done)
 }
 
-/// Reads an instrument's history once, with all its specifications.
-fn measure(
-    plan: InstrumentPlan,
-    settings: &ReplaySettings,
-    points: usize,
-    progress: &Progress,
-) -> Result<Vec<Measured>, Failure> {
-    let instrument = plan.feed.instrument.clone();
-    let specs = settings.bars.for_feed(&plan.feed);
-    let mut surveys: Vec<Survey> = specs.iter().map(|spec| Survey::new(spec, points)).collect();
-    let pool = BatchPool::new(settings.batch_rows, 64);
-    let read = ReadOptions {
-        pool: pool.clone(),
-        verify: settings.verify,
-        from: settings.from,
-        to: settings.to,
-        progress: progress.clone(),
-        ..ReadOptions::new(settings.batch_rows)
-    };
-    let mut order = Sequencer::new(settings.reorder_window);
-    let mut paces = Vec::new();
-    let mut trades = 0;
-    for intake in InstrumentStream::open(plan, read).map_err(input_failure)? {
-        // Rows that are no trades, repeated or late are of no interest here.
-        let intake = intake.map_err(input_failure)?;
-        let batch = order.on_batch(intake.trades, &pool, &mut Sequence::default());
-        trades += batch.len() as u64;
-        if let (Some(first), Some(last)) = (batch.event_time.first(), batch.event_time.last()) {
-            paces.push(last.saturating_sub(*first) as f64 / batch.len() as f64);
-        }
-        surveys.iter_mut().for_each(|survey| survey.on_batch(&batch));
-        pool.give_back(batch);
-    }
-    paces.sort_by(f64::total_cmp);
-    let pace = paces.get(paces.len() / 2).copied().unwrap_or(0.0);
-    let of = |survey: Survey| Measured {
-        instrument: instrument.clone(),
-        spec: survey.spec().name().to_string(),
-        trades,
-        findings: survey.findings(),
-        pace,
-    };
-    Ok(surveys.into_iter().map(of).collect())
-}
-
-impl Measured {
-    /// Joining points that count.
-    pub fn points(&self) -> usize {
-        self.findings.arrivals.len() + self.findings.never
-    }
-
-    /// The arrival that `share` of all points had reached; none where it is beyond the data.
-    fn at(&self, share: f64) -> Option<&Arrival> {
-        let rank = (share * self.points() as f64).ceil().max(1.0) as usize;
-        self.findings.arrivals.get(rank - 1)
-    }
-
-    /// Trades after which joins have arrived, with the stated coverage and confidence. Those that
-    /// never did lie beyond all others.
-    fn warm_up(&self) -> Option<u64> {
-        let rank = tolerance_rank(self.points(), COVERAGE, CONFIDENCE)?;
-        self.findings.arrivals.get(rank - 1).map(|arrival| arrival.trades)
-    }
-}
-
 const SHARES: [(&str, f64); 5] =
     [("min", 0.0), ("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0)];
 
@@ -187,7 +109,7 @@ fn as_text(measured: &Measured) -> String {
     let Measured { instrument, spec, trades, findings, .. } = measured;
     let points = measured.points();
     let mut text = format!(
-        "{instrument} {spec}: {points} joining points in the first half of {} trades\n",
+        "{instrument} {spec}: {points} starting points in the first half of {} trades\n",
         grouped(*trades)
     );
     if points == 0 {
@@ -196,19 +118,16 @@ fn as_text(measured: &Measured) -> String {
     if findings.arrivals.is_empty() {
         return text
             + &format!(
-                "  never identical within the {} trades that followed each: these bars depend on \
-                 where they begin;\n  only the same beginning gives the same bars\n",
+                "  no builder converged within the {} trades after its start: these bars depend \
+                 on where they start;\n  only the same start gives the same bars\n",
                 grouped(findings.followed)
             );
     }
-    let column = |of: &dyn Fn(&Arrival) -> u64| {
-        let shown = SHARES.map(|(name, share)| match measured.at(share) {
-            Some(arrival) => format!("{name} {}", grouped(of(arrival))),
-            None => format!("{name} beyond"),
-        });
-        shown.join(", ")
-    };
-    text += &format!("  identical after trades: {}\n", column(&|arrival| arrival.trades));
+    let shown = SHARES.map(|(name, share)| match measured.at(share) {
+        Some(arrival) => format!("{name} {}", grouped(arrival.trades)),
+        None => format!("{name} beyond"),
+    });
+    text += &format!("  converged after trades: {}\n", shown.join(", "));
     let mut bars: Vec<u64> = findings.arrivals.iter().map(|arrival| arrival.bars).collect();
     bars.sort_unstable();
     text += &format!(
@@ -225,20 +144,23 @@ fn as_text(measured: &Measured) -> String {
             grouped(findings.followed)
         );
     }
-    text + &match measured.warm_up() {
+    text + &warm_up(measured)
+}
+
+fn warm_up(measured: &Measured) -> String {
+    match measured.warm_up() {
         Some(warm_up) => format!(
-            "  warm-up: {} trades, {} at the median rate: enough for 95 % of all joins, with 95 % \
-             confidence\n           if joins are as independent of each other as these\n",
+            "  warm-up: {} trades, {} at the median rate: sufficient for 95 % of all starts with \
+             95 % confidence\n           if starts are as independent of each other as these\n",
             grouped(warm_up),
             time(warm_up as f64 * measured.pace)
         ),
-        None if findings.never > 0 => {
+        None if measured.findings.never > 0 => {
             "  warm-up: none can be recommended; compare state_digest before relying on equality\n"
                 .to_owned()
         }
         None => {
-            "  warm-up: too few points to be sure; ask for more (--points) or give more trades\n"
-                .to_owned()
+            "  warm-up: too few starting points; use more (--points) or more trades\n".to_owned()
         }
     }
 }
@@ -276,28 +198,4 @@ fn time(nanoseconds: f64) -> String {
         7200.0..172_800.0 => format!("{:.1} h", seconds / 3600.0),
         _ => format!("{:.1} days", seconds / 86_400.0),
     }
-}
-
-/// What whoever begins in the middle of a history should know.
-pub(super) fn of_a_late_start(bars: &BarBook) -> Vec<String> {
-    let mut remarks: Vec<String> = Vec::new();
-    for order in bars.orders() {
-        let spec = &order.spec;
-        remarks.push(match horizon(spec) {
-            Some(trades) => format!(
-                "{}: began at --from; expected to be the bars of a longer history after about {} \
-                 trades",
-                spec.name(),
-                grouped(trades)
-            ),
-            None => format!(
-                "{}: began at --from, and depends on it: not expected to become the bars of a \
-                 longer history",
-                spec.name()
-            ),
-        });
-    }
-    remarks
-        .push("`barflow sync-report` measures how much history to give before --from".to_owned());
-    remarks
 }

@@ -1,19 +1,55 @@
 //! `barflow synth`.
 
+use std::path::PathBuf;
+
 use barflow_operators::batch::InputKind;
 use barflow_operators::instrument::InstrumentId;
 use barflow_replay::synth::{SynthOptions, write_days};
+use clap::{Args, ValueHint};
 
-use super::args::SynthArgs;
 use super::failure::{Failure, Outcome};
 use crate::config::problem::Problems;
+
+/// `barflow synth`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  barflow synth --out data --instrument binance:spot:BTCUSDT \
+                        --date 2024-03-01 --days 3 --trades 500000 --seed 7")]
+pub struct SynthArgs {
+    /// Folder for the files
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+
+    /// Instrument; its market decides the layout
+    #[arg(long, value_name = "ID", default_value = "binance:spot:BTCUSDT")]
+    pub instrument: String,
+
+    /// First day
+    #[arg(long, value_name = "DATE")]
+    pub date: String,
+
+    /// Days
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub days: u32,
+
+    /// Trades per day
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    pub trades: u64,
+
+    /// Seed; the same seed generates the same bytes
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+
+    /// Layout of the rows: trades or aggTrades
+    #[arg(long, value_name = "KIND", default_value = "trades")]
+    pub kind: String,
+}
 
 /// Writes the days and names them on standard output.
 ///
 /// # Errors
 /// What is wrong with the arguments, or what the disk refuses.
 pub fn run(args: &SynthArgs) -> Result<Outcome, Failure> {
-    for path in write_days(&options(args)?).map_err(super::replay::input_failure)? {
+    for path in write_days(&options(args)?)? {
         println!("{}", path.display());
     }
     Ok(Outcome::Done)
@@ -38,7 +74,7 @@ fn options(args: &SynthArgs) -> Result<SynthOptions, Problems> {
         }
     };
     if args.trades == 0 || args.days == 0 {
-        problems.add("--trades, --days", "at least 1 is wanted");
+        problems.add("--trades, --days", "must be at least 1");
     }
     match (instrument, date, input) {
         (Ok(instrument), Ok(date), Some(input)) => problems.or(SynthOptions {

@@ -5,49 +5,91 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use barflow_operators::instrument::InstrumentId;
-use clap::{Args, ValueHint};
+use clap::{ArgMatches, Args, ValueHint};
 use serde_json::json;
 
-use super::args::ReplayArgs;
 use super::failure::{Failure, Outcome};
-use super::replay::{Errand, replay_for};
+use super::options::{
+    self, BarArgs, ConfigArgs, CorrectionArgs, FileArgs, HistoryArgs, QuarantineArgs, ReadingArgs,
+    RecordingArgs, ThreadArgs, TopicArgs,
+};
+use super::progress::Watcher;
+use super::signals::Signals;
+use super::summary;
 use crate::compare::audit::{Audit, Mark, Standing, judge, ranges};
 use crate::compare::cell::{Cell, Row};
 use crate::compare::source::{self, SourceError};
-use crate::config::file::ConfigFile;
+use crate::config::delivery::DeliveryOptions;
 use crate::config::problem::Problems;
 use crate::config::replay::{ReplaySettings, SinkKind};
 use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
-use crate::graph::stop::Stop;
+use crate::job::ReplayJob;
+use crate::stop::Stop;
 
 const EXAMPLES: &str = "\
 Examples:
-  # were all bars of these days written, once, as they should be?
+  # are all bars of these days in the topic, once and unchanged?
   barflow verify --brokers localhost:9092 --topic 'bars.{spec}' data/BTCUSDT-trades-2024-03-*.zip
 
-  # the same of a folder of Parquet files
+  # the same for a folder of Parquet files
   barflow verify --against bars/ --bar 'dib=imbalance,target=1000' data/
 
-Bars of the output before the first trade of the files and behind the last one are let be. If there
-are earlier ones, bars are judged from the first on which both agree.
+Bars of the output outside the trades of the files are ignored. If there are earlier bars, comparison
+starts at the first bar on which both agree.
 
-Exit codes: 0 all bars are there once and equal; 1 some are not; 2 wrong usage; 3 not readable.";
+Exit codes: 0 all bars present, once, equal; 1 differences; 2 wrong usage; 3 cannot be read.";
 
 /// `barflow verify`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct VerifyArgs {
-    /// Compare with this file or folder of bars instead of Kafka topics
-    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
-    pub against: Option<PathBuf>,
+    /// Which configuration file.
+    #[command(flatten)]
+    pub config: ConfigArgs,
 
-    /// JSON instead of a table
+    /// Print JSON, not a table
     #[arg(long)]
     pub json: bool,
 
-    /// Which trades, and which bars of them; where bars would go is where they are looked for.
+    /// Compare with this file or folder of bars, not with Kafka topics
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath, help_heading = "Compared with")]
+    pub against: Option<PathBuf>,
+
+    /// Which trades.
     #[command(flatten)]
-    pub replay: ReplayArgs,
+    pub files: FileArgs,
+
+    /// Which trades, if they are in a store.
+    #[command(flatten)]
+    pub history: HistoryArgs,
+
+    /// Which trades, if they were recorded.
+    #[command(flatten)]
+    pub recordings: RecordingArgs,
+
+    /// Which bars.
+    #[command(flatten)]
+    pub bars: BarArgs,
+
+    /// Where the bars are that are verified.
+    #[command(flatten)]
+    pub kafka: TopicArgs,
+
+    /// Where bad rows go.
+    #[command(flatten)]
+    pub quarantine: QuarantineArgs,
+
+    /// What was wrong with the files.
+    #[command(flatten)]
+    pub corrections: CorrectionArgs,
+
+    /// Who does the work.
+    #[command(flatten)]
+    pub threads: ThreadArgs,
+
+    /// How trades are put in order.
+    #[command(flatten)]
+    pub reading: ReadingArgs,
 }
 
 type Series = BTreeMap<(String, String), Standing>;
@@ -56,30 +98,13 @@ type Series = BTreeMap<(String, String), Standing>;
 ///
 /// # Errors
 /// As `replay`, and when the output cannot be read.
-pub fn run(args: VerifyArgs) -> Result<Outcome, Failure> {
-    let file = match &args.replay.config {
-        Some(path) => ConfigFile::read(path)?,
-        None => ConfigFile::default(),
-    };
-    let mut settings = ReplaySettings::understand(file, args.replay.typed())?;
-    if args.against.is_none() {
-        let mut problems = Problems::default();
-        settings.kafka.check(&mut problems);
-        problems.or(())?;
-    }
-    // Nothing is written, whatever the file says.
-    settings.sink = SinkKind::None;
-    settings.delivery = crate::config::delivery::DeliveryOptions::none();
+pub fn run(args: &VerifyArgs, matches: &ArgMatches) -> Result<Outcome, Failure> {
+    let settings = settings(args, matches)?;
     let made = Arc::new(Mutex::new(Series::new()));
     let stop = Stop::new();
-    let errand = Errand {
-        sink: Some(Box::new(Keeper(Arc::clone(&made)))),
-        progress: true,
-        summary: true,
-        stop: stop.clone(),
-        ..Errand::default()
-    };
-    let outcome = replay_for(&settings, errand)?;
+    Signals::raise(&stop)?;
+    let job = ReplayJob::new(settings.clone()).into_sink(Box::new(Keeper(Arc::clone(&made))));
+    let report = job.run(&stop, &Watcher::with_summary(summary::print_replay))?;
     if stop.is_raised() {
         eprintln!("stopped; nothing was compared");
         return Ok(Outcome::WithRejects);
@@ -94,24 +119,40 @@ pub fn run(args: VerifyArgs) -> Result<Outcome, Failure> {
         }
         None => topics(&settings, &expected)?,
     };
-    let audits: Vec<_> = expected
-        .iter()
-        .map(|(series, bars)| {
-            let found = found.get(series).map_or(&[][..], Standing::bars);
-            (series, judge(bars.bars(), found))
-        })
-        .collect();
-    for ((instrument, spec), audit) in &audits {
-        match args.json {
-            true => println!("{}", as_json(instrument, spec, audit)),
-            false => println!("{instrument} {spec}: {}", as_text(audit)),
-        }
+    let clean = compare(&expected, &found, args.json);
+    Ok(if clean { Outcome::of_replay(&report) } else { Outcome::Differs })
+}
+
+/// What to replay: nothing is written but the bad rows, whatever the file says.
+fn settings(args: &VerifyArgs, matches: &ArgMatches) -> Result<ReplaySettings, Problems> {
+    let mut settings = ReplaySettings::understand(args.config.read()?, options::typed(matches))?;
+    if args.against.is_none() {
+        let mut problems = Problems::default();
+        settings.kafka.check(&mut problems);
+        problems.or(())?;
     }
-    if audits.is_empty() {
+    settings.sink = SinkKind::None;
+    settings.delivery = DeliveryOptions::none();
+    (settings.trades, settings.daily) = (None, None);
+    Ok(settings)
+}
+
+/// Prints how every series compares; returns whether all bars are there, once and equal.
+fn compare(expected: &Series, found: &Series, as_lines: bool) -> bool {
+    let mut is_clean = true;
+    for (series, bars) in expected {
+        let audit = judge(bars.bars(), found.get(series).map_or(&[][..], Standing::bars));
+        let (instrument, spec) = series;
+        match as_lines {
+            true => println!("{}", as_json(instrument, spec, &audit)),
+            false => println!("{instrument} {spec}: {}", as_text(&audit)),
+        }
+        is_clean &= audit.is_clean();
+    }
+    if expected.is_empty() {
         eprintln!("the trades make no bars; nothing was compared");
     }
-    let clean = audits.iter().all(|(_, audit)| audit.is_clean());
-    Ok(if clean { outcome } else { Outcome::Differs })
+    is_clean
 }
 
 /// Reads every topic that a recomputed bar would go to.
@@ -156,20 +197,20 @@ fn note(series: &mut Series, row: &Row) {
 fn as_text(audit: &Audit) -> String {
     if !audit.is_judged() {
         return format!(
-            "none of {} bars agrees with the output, which has another past, or other bars; begin \
-             with earlier files, or look at the parameters",
+            "none of {} bars agrees with the output: it has a different history or different \
+             bars; give earlier files, or check the parameters",
             audit.expected
         );
     }
     let mut text = format!("{} of {} bars equal", audit.equal, audit.expected - audit.unjudged);
     if audit.unjudged > 0 {
         text += &format!(
-            "; the first {} have another past than the output's and cannot be judged",
+            "; the first {} depend on trades before these files and are not judged",
             audit.unjudged
         );
     }
     if audit.outside > 0 {
-        text += &format!("; {} bars of the output lie outside these trades", audit.outside);
+        text += &format!("; {} bars of the output are outside these trades", audit.outside);
     }
     for (what, bars) in [
         ("missing", &audit.missing),

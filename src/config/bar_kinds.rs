@@ -65,6 +65,11 @@ const KINDS: &[(&str, Kind)] = {
     ]
 };
 
+/// The names of all kinds.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(|(name, _)| *name)
+}
+
 /// Reads the keys of a section's kind; what is missing or senseless is noted.
 pub fn understand(section: &mut Section, problems: &mut Problems) -> Option<Parts> {
     if section.origin_of("kind").is_empty() {
@@ -73,7 +78,7 @@ pub fn understand(section: &mut Section, problems: &mut Problems) -> Option<Part
     let before = problems.0.len();
     let Some(kind) = section.choice("kind", KINDS, problems) else {
         if problems.0.len() == before {
-            let words: Vec<&str> = KINDS.iter().map(|(word, _)| *word).collect();
+            let words: Vec<&str> = names().collect();
             let message =
                 format!("{} has no kind; it is one of {}", section.name, words.join(", "));
             problems.add(section.origin.clone(), message);

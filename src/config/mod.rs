@@ -3,6 +3,7 @@
 //! Everything is read before anything is done, and all problems are reported at once, each with
 //! the place it came from, the key, the value and the rule. After that nobody sees raw text.
 
+pub mod bar_help;
 pub mod bar_kinds;
 pub mod bars;
 pub mod delivery;

@@ -28,9 +28,9 @@ use super::flow::{EpochClock, Intakes, source};
 use super::handover::Handover;
 use super::news;
 use super::quality::Quality;
-use super::stop::Stop;
 use super::tally::Tally;
 use super::workers::Workers;
+use crate::stop::Stop;
 use crate::telemetry::latency::Latency;
 
 /// Which bars a feed gets.

@@ -24,8 +24,8 @@ use timely::dataflow::operators::generic::Operator;
 use super::assemble::GraphOptions;
 use super::handover::Handover;
 use super::sink::Commit;
-use super::stop::Stop;
 use super::tally::Tally;
+use crate::stop::Stop;
 use crate::telemetry::latency::{Latency, Stage};
 
 /// Hands everything over in order: one commit per activation, or more where cuts divide it. Returns

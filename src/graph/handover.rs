@@ -11,7 +11,7 @@ use crossbeam::channel::Sender;
 
 use crate::graph::run::tell;
 use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
-use crate::graph::stop::Stop;
+use crate::stop::Stop;
 use crate::telemetry::latency::{Latency, Stage};
 
 /// Where workers put commits.

@@ -32,6 +32,5 @@ pub mod quality;
 pub mod revised;
 pub mod run;
 pub mod sink;
-pub mod stop;
 pub mod tally;
 pub mod workers;

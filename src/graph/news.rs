@@ -23,8 +23,8 @@ use timely::dataflow::operators::generic::{Operator, OutputBuilder};
 use super::assemble::GraphOptions;
 use super::flow::EpochClock;
 use super::mesh::MeshError;
-use super::stop::Stop;
 use super::workers::Workers;
+use crate::stop::Stop;
 
 /// Between two looks at whether the end was asked for.
 const LOOK: Duration = Duration::from_millis(50);

@@ -12,9 +12,9 @@ use super::assemble::{GraphOptions, assemble};
 use super::flow::{Inlet, Intakes, inlet};
 use super::handover::{DirectSink, Handover, note};
 use super::mesh::{Crew, Mesh};
-use super::stop::{Cause, Stop};
 pub use super::workers::Workers;
 use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
+use crate::stop::{Breakdown, Cause, Stop};
 use crate::telemetry::latency::Latency;
 
 /// Fills inlets (one per worker of this process) until its input ends or the stop flag is up. Runs
@@ -158,15 +158,18 @@ pub fn run(
             Ok(guards) => {
                 for result in guards.join() {
                     if let Err(panic) = result {
-                        stop.fail(format!("a worker panicked: {panic}"));
+                        let part = "a worker".to_owned();
+                        stop.fail(Breakdown::Panicked { part, why: panic });
                     }
                 }
             }
-            Err(error) => stop.fail(format!("the dataflow could not start: {error}")),
+            Err(why) => {
+                stop.fail(Breakdown::NotStarted { part: "the dataflow".to_owned(), why });
+            }
         }
         for feeder in feeding {
             if feeder.join().is_err() {
-                stop.fail("a feeding thread panicked");
+                stop.fail(Breakdown::panicked("a feeding thread"));
             }
         }
         drop(alive);
@@ -176,7 +179,10 @@ pub fn run(
             match thread.join() {
                 Ok(Ok(part)) => report.join(part),
                 Ok(Err(error)) => failed = failed.or(Some(Cause::from(error))),
-                Err(_) => failed = failed.or(Some("a sink's thread panicked".into())),
+                Err(_) => {
+                    let panic = Breakdown::panicked("a sink's thread");
+                    failed = failed.or(Some(panic.into()));
+                }
             }
         }
         failed.map_or(Ok(report), Err)

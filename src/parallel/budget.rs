@@ -3,7 +3,7 @@
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::graph::stop::Stop;
+use crate::stop::Stop;
 
 /// Bytes of one chunk that may wait for the stitcher: a day of four million trades that cannot be
 /// let go, and more bars than a chunk ever makes.

@@ -19,7 +19,7 @@ use super::work::{Message, Shared, Underway};
 use crate::graph::assemble::GraphOptions;
 use crate::graph::run::{COMMIT_QUEUE, drain};
 use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
-use crate::graph::stop::Cause;
+use crate::stop::{Breakdown, Cause};
 
 /// What a parallel replay needs to know.
 pub struct Options {
@@ -75,7 +75,7 @@ pub fn run(
             }
         }
         drop(send);
-        sinking.join().map_err(|_| Cause::from("the sink's thread panicked"))
+        sinking.join().map_err(|_| Cause::from(Breakdown::panicked("the sink's thread")))
     });
     match (stop.take_cause(), delivered?) {
         (Some(cause), _) => Err(cause),
@@ -123,7 +123,10 @@ fn replay(
             thread::Builder::new()
                 .name(format!("chunk-{number}"))
                 .spawn_scoped(threads, move || shared.work(&send))
-                .map_err(|e| Cause::from(format!("no thread can be started: {e}")))?;
+                .map_err(|e| {
+                    let part = "a thread that works on chunks".to_owned();
+                    Cause::from(Breakdown::NotStarted { part, why: e.to_string() })
+                })?;
         }
         drop(send);
         let mut stitching = Loop { stitcher: &mut stitcher, shared: &shared, teller: &mut teller };
@@ -220,7 +223,7 @@ impl Loop<'_, '_> {
         if self.shared.stop.is_raised() {
             return Ok(Err(Ended::WithInput));
         }
-        Err("a thread that worked on a chunk panicked".into())
+        Err(Breakdown::panicked("a thread that worked on a chunk").into())
     }
 
     /// Does a chunk as one pass would.

@@ -12,7 +12,7 @@ use crossbeam::channel::{Receiver, Sender, unbounded};
 
 use super::beliefs::Beliefs;
 use super::budget::Budget;
-use crate::graph::stop::Stop;
+use crate::stop::Stop;
 
 /// What all workers of an instrument share.
 pub struct Shared<'a> {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::plots::{self, PlotError};
 use super::report::{Report, Verdict, broken, date, lines, passes, said, shown};
 use super::run::Judged;
-use crate::cli::summary::grouped;
+use crate::thousands::grouped;
 
 const STYLE: &str = "\
 body{font:15px/1.45 system-ui,sans-serif;margin:2em auto;max-width:1100px;padding:0 1em;color:#222}

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::report::{Report, broken, date, lines, passes, said, shown};
 use super::run::Judged;
-use crate::cli::summary::grouped;
+use crate::thousands::grouped;
 
 /// The whole report; the `days` worst days are listed.
 pub fn text(report: &Report, days: usize) -> String {

@@ -9,7 +9,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::writer::{Limits, Writer};
 use super::{Direction, Recorded, RecordingError};
-use crate::graph::stop::Stop;
+use crate::stop::Stop;
 
 /// Frames that may wait for the disk.
 const QUEUE: usize = 65_536;

@@ -26,8 +26,8 @@ use crate::checkpoints::job::Job;
 use crate::checkpoints::settings::{JobSettings, SettingsChanges};
 use crate::fault_point;
 use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
-use crate::graph::stop::Stop;
 use crate::sinks::local_checkpoint::{LocalCheckpoint, LocalError};
+use crate::stop::Stop;
 
 /// Bars handed to the final file at a time.
 const BARS_AT_ONCE: usize = 4096;

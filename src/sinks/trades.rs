@@ -12,7 +12,7 @@ use barflow_replay::error::ReplayError;
 use barflow_replay::trades_parquet::write::{TradeWriter, WriteOptions};
 use crossbeam::channel::{Receiver, Sender, bounded};
 
-use crate::graph::stop::Stop;
+use crate::stop::Stop;
 
 /// Batches that may wait for the disk.
 const QUEUE: usize = 8;

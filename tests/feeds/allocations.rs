@@ -9,9 +9,9 @@ use barflow::feeds::plan::{FeedPlan, Symbol};
 use barflow::feeds::print::{Contract, Heard, Listing};
 use barflow::feeds::venue;
 use barflow::graph::flow::inlet;
-use barflow::graph::stop::Stop;
 use barflow::graph::workers::Workers;
 use barflow::sinks::gaps::GapLedger;
+use barflow::stop::Stop;
 use barflow::telemetry::latency::Latency;
 use barflow_operators::pool::BatchPool;
 

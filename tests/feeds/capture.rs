@@ -5,10 +5,10 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use barflow::graph::stop::Stop;
 use barflow::recording::reader::{self, Format};
 use barflow::recording::writer::{Limits, Writer};
 use barflow::recording::{Direction, Recorded, RecordingError, recorder};
+use barflow::stop::Stop;
 use proptest::prelude::*;
 
 // Real recordings.

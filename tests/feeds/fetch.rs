@@ -161,7 +161,7 @@ fn whatever_the_archive_does_the_store_ends_equal() {
         let server = serve_pages(&published, faults, seed, page);
         let patience = ["--tries", "12", "--timeout", "1s", "--jobs", "3"];
         let (_, said) = expect(0, &mut fetch(&server, &store, &patience));
-        assert!(page.is_some() || said.contains("lists no keys"), "{said}");
+        assert!(page.is_some() || said.contains("has no listing"), "{said}");
         assert_eq!(files(&store.join("archive")), as_published(&archives, "daily"), "seed {seed}");
         for (sum, count) in seen.iter_mut().zip(&server.tally.faults) {
             *sum += count.load(Ordering::Relaxed);
@@ -330,7 +330,7 @@ fn troubles_with_the_outside_say_what_to_do() {
     let busy = serve(&published, "5xx=1", 1);
     let (_, said) = expect(3, &mut fetch(&busy, &store, &["--tries", "2"]));
     assert!(said.contains("gave up after 2 attempts") && said.contains("HTTP 503"), "{said}");
-    assert!(said.contains("hint: the same command goes on"), "{said}");
+    assert!(said.contains("hint: run the same command to resume"), "{said}");
     // Nobody there.
     let nobody = ["--base-url", "http://127.0.0.1:9", "--tries", "1"];
     let mut command = barflow();
@@ -419,7 +419,7 @@ fn an_interrupted_fetch_keeps_what_it_has() {
     let output = child.wait_with_output().unwrap();
     let said = told(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("stopped; the same command goes on"), "{said}");
+    assert!(said.contains("stopped; run the same command to resume"), "{said}");
     drop(server);
     let server = serve(&published, "", 1);
     expect(0, &mut fetch(&server, &store, &[]));

@@ -270,7 +270,7 @@ fn wrong_options_are_named_and_exit_with_two() {
         (&swap, day, &["okx:swap:BTC-USDT-SWAP", "contract"]),
         (&okx, fine, &["trade 7 of BTC-USDT", "1786309542514318000 ns", "finer"]),
         (&["--protocol", "binance-spot", "--speed", "soon"], day, &["\"soon\"", "60x"]),
-        (&["--protocol", "binance-spot", "--rate", "0"], day, &["--rate", "above 0"]),
+        (&["--protocol", "binance-spot", "--rate", "0"], day, &["--rate", "greater than 0"]),
         (
             &["--protocol", "binance-spot", "--faults", "drop=2"],
             day,

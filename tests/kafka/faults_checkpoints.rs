@@ -178,7 +178,7 @@ fn jobs_are_listed_and_one_that_is_deleted_begins_again() {
     let delete = ["checkpoints", "delete", &job.name, "--brokers", &kafka.plain];
     let deleted = output(&delete, None);
     let said = String::from_utf8_lossy(&deleted.stderr);
-    assert!(deleted.status.success() && said.contains("begins again"), "{said}");
+    assert!(deleted.status.success() && said.contains("starts from the beginning"), "{said}");
     assert!(listed().is_none_or(|line| !line.contains("bars")), "{:?}", listed());
     job.topic = unique("anew");
     let (code, said) = job.run(&[]);

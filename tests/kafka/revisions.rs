@@ -8,7 +8,7 @@ use std::process::Output;
 use crate::support::kafka::{broker, read, unique};
 use crate::support::live::barflow;
 use crate::support::mangled::{Mangled, mangle, rows};
-use barflow::cli::summary::grouped;
+use barflow::thousands::grouped;
 
 /// Bars that forget within a thousand trades or so, and some that need no forgetting.
 const BARS: [&str; 4] = [
@@ -61,7 +61,7 @@ fn what_stands_after_corrections_is_a_fresh_run_on_the_corrected_files() {
                 grouped(mangled.count as u64)
             );
             assert!(text.contains(&applied), "{text}");
-            assert!(text.contains("trades fed again per correction: p50 "), "{text}");
+            assert!(text.contains("trades recomputed per correction: p50 "), "{text}");
             same(&fresh, Path::new(&out));
             // The counts of the summary follow what stands.
             let lines = |text: &str| -> Vec<String> {
@@ -97,7 +97,7 @@ fn a_correction_costs_as_much_as_the_stretch_that_it_changes() {
         .unwrap();
     assert!(output.status.success(), "{}", said(&output));
     let text = said(&output);
-    let words = "trades fed again per correction: ";
+    let words = "trades recomputed per correction: ";
     let line = text.lines().find_map(|line| line.strip_prefix(words)).unwrap();
     let numbers: Vec<u64> = line
         .split(", p99 ")

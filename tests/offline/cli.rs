@@ -283,6 +283,22 @@ fn flags_go_over_the_environment_and_that_over_the_file() {
 }
 
 #[test]
+fn commands_list_only_options_that_mean_something_there() {
+    let days = ["x.csv"];
+    for (command, options) in [
+        ("verify", &["--sink", "--delivery", "--hosts", "--sink-trades", "--create-topics"][..]),
+        ("sync-report", &["--sink", "--brokers", "--workers", "--parallel", "--quarantine"]),
+        ("quality", &["--sink", "--brokers", "--workers", "--bar", "--no-verify"]),
+    ] {
+        let help = stdout(&run(&[command, "--help"]));
+        for option in options {
+            assert!(!help.contains(&format!("{option} ")), "{command} {option}");
+            check(&[command, days[0], option, "1"], 2, &[option]);
+        }
+    }
+}
+
+#[test]
 fn every_configuration_in_the_repository_is_lawful() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
     let files: Vec<PathBuf> =
@@ -414,9 +430,28 @@ fn an_echo_of_a_signal_is_no_second_one_and_a_second_one_ends_at_once() {
 #[test]
 fn help_teaches_by_example_and_completions_are_made() {
     let help = stdout(&run(&["replay", "--help"]));
-    assert!(help.contains("Examples:") && help.contains("--bar"));
+    for part in
+        ["Examples:", "--bar", "\nInput:\n", "\nKafka:\n", "\nRecovery:\n", "imbalance: measure"]
+    {
+        assert!(help.contains(part), "{part} in {help}");
+    }
     assert!(stdout(&run(&["--help"])).contains("Exit codes"));
+    assert!(stdout(&run(&["help"])).contains("Exit codes"));
+    assert_eq!(stdout(&run(&["help", "replay"])), help);
+    assert!(stdout(&run(&["help", "store", "ls"])).contains("--json"));
+    let bars = stdout(&run(&["help", "bars"]));
+    assert!(bars.contains("--bar 'hour=time,every=1h'") && bars.contains("[0.001]"), "{bars}");
+    check(&["help", "bar"], 2, &["\"bar\" is not a command or topic"]);
     for shell in ["bash", "zsh", "fish"] {
         assert!(stdout(&run(&["completions", shell])).contains("barflow"), "{shell}");
     }
+}
+
+/// `examples/embed.rs`, as it is printed in the documentation.
+#[path = "../../examples/embed.rs"]
+mod embed;
+
+#[test]
+fn a_program_runs_a_replay_without_the_command_line() {
+    embed::main().unwrap();
 }

@@ -331,7 +331,7 @@ fn damage_is_found_and_what_is_kept_twice_is_removed() {
     assert_eq!(expect(0, &args, &[]).0.lines().count(), 1);
     assert!(!other.exists() && file.exists());
     let (_, told) = expect(2, &["store", "prune", "--store", at], &[]);
-    assert!(told.contains("say what to remove"), "{told}");
+    assert!(told.contains("or both are required"), "{told}");
 }
 
 #[test]

@@ -164,7 +164,7 @@ fn a_sweep_that_was_killed_goes_on() {
             std::thread::sleep(Duration::from_millis(1));
         }
         let output = running.wait_with_output().unwrap();
-        went_on += u32::from(said(&output).contains("going on behind"));
+        went_on += u32::from(said(&output).contains("resuming after"));
         if output.status.code().is_none() {
             killed += 1;
             continue;
@@ -202,13 +202,13 @@ fn a_sweep_that_is_told_to_stop_says_so_and_goes_on_the_next_time() {
     signal(&running, "INT");
     let output = running.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-    assert!(said(&output).contains("the same command goes on"), "{}", said(&output));
+    assert!(said(&output).contains("run the same command to resume"), "{}", said(&output));
     assert!(output.stdout.is_empty() && !out.join("summary.parquet").exists());
     assert!(state.exists() && !out.join("bars").exists());
 
     let output = sweep(&day, &out, &["--config", &config]).output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
-    assert!(said(&output).contains("going on behind"), "{}", said(&output));
+    assert!(said(&output).contains("resuming after"), "{}", said(&output));
     assert!(!state.exists());
     assert_eq!(rows(&out.join("summary.parquet")), rows(&whole.join("summary.parquet")));
 }
@@ -221,7 +221,7 @@ fn grids_that_make_no_sense_are_refused() {
         ("alhpa=1e-3", "unknown key \"alhpa\""),
         ("alpha=1e-3..1e-5 log 4", "has to rise"),
         ("target=1..20000 step 1", "more than 10000 values"),
-        ("alpha", "KEY=VALUES is wanted"),
+        ("alpha", "must be KEY=VALUES"),
     ] {
         let output = barflow()
             .arg("sweep")

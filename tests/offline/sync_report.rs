@@ -87,9 +87,9 @@ fn bars_that_depend_on_their_beginning_are_called_so() {
         ],
     );
     let (synchronises, depends) = text.split_once("BTCUSDT n:").unwrap();
-    assert!(synchronises.contains("enough for 95 % of all joins"), "{text}");
+    assert!(synchronises.contains("sufficient for 95 % of all starts"), "{text}");
     assert!(
-        depends.contains("depend on where they begin") && !depends.contains("warm-up"),
+        depends.contains("depend on where they start") && !depends.contains("warm-up"),
         "{text}"
     );
     assert!(fs::read_to_string(&plot).unwrap().starts_with("<svg"));

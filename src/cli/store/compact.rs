@@ -8,15 +8,14 @@ use clap::Args;
 
 use super::super::failure::{Failure, Outcome};
 use super::super::progress::Shown;
-use super::super::replay::input_failure;
-use super::{Place, bytes, stop_flag, threads};
+use super::selection::{Place, bytes, stop_flag, threads};
 
 const EXAMPLES: &str = "\
 Examples:
   barflow compact --store history
   barflow compact --store history --target-size 1GiB --dry-run
 
-Whole years whose files together are not larger than the target become one file, else whole months. The
+Merges whole years if they fit into the target size, else whole months. The
 new file is read back before the old ones are removed. Months with missing days are left as they are.";
 
 /// `barflow compact`.
@@ -26,15 +25,15 @@ pub struct CompactArgs {
     #[command(flatten)]
     place: Place,
 
-    /// Largest file to make, such as 256MiB, 1GiB or bytes
+    /// Maximum file size, such as 256MiB, 1GiB or a number of bytes
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
     target_size: u64,
 
-    /// Files that are made at the same time [default: one per core]
+    /// Files to write in parallel [default: one per core]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
 
-    /// Say what would be merged, and do nothing
+    /// List what would be merged, and stop
     #[arg(long)]
     dry_run: bool,
 }
@@ -47,7 +46,7 @@ fn size(text: &str) -> Result<u64, String> {
         "KiB" => 1 << 10,
         "MiB" | "M" => 1 << 20,
         "GiB" | "G" => 1 << 30,
-        _ => return Err("a number and B, KiB, MiB or GiB are wanted".to_owned()),
+        _ => return Err("must be a number followed by B, KiB, MiB or GiB".to_owned()),
     };
     let number: u64 = number.parse().map_err(|_| "a number is wanted".to_owned())?;
     number.checked_mul(factor).ok_or_else(|| "too large".to_owned())
@@ -61,7 +60,7 @@ pub fn run(args: &CompactArgs) -> Result<Outcome, Failure> {
     let stop = stop_flag()?;
     let store = &args.place.store;
     let writing = (!args.dry_run).then(|| Writing::begin(store)).transpose();
-    let _writing = writing.map_err(input_failure)?;
+    let _writing = writing?;
     let all = args.place.series()?;
     let mut merges = Vec::new();
     for series in &all {
@@ -102,7 +101,7 @@ pub fn run(args: &CompactArgs) -> Result<Outcome, Failure> {
     }
     let removed = leftovers(&all)?;
     let files: usize = merges.iter().map(|(_, merge)| merge.files.len()).sum();
-    eprintln!("{made} files made of {files} ({}){removed}", bytes(total));
+    eprintln!("merged {files} files into {made} ({}){removed}", bytes(total));
     let failed = done.iter().any(|result| !matches!(result, Some(Ok(_))));
     Ok(if failed { Outcome::WithRejects } else { Outcome::Done })
 }

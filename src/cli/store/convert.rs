@@ -17,32 +17,31 @@ use clap::{Args, ValueHint};
 
 use super::super::failure::{Failure, Outcome};
 use super::super::progress::Shown;
-use super::super::replay::input_failure;
-use super::super::summary::grouped;
-use super::{bytes, stop_flag, threads};
+use super::selection::{bytes, stop_flag, threads};
+use crate::thousands::grouped;
 
 const EXAMPLES: &str = "\
 Examples:
-  # everything that `barflow fetch` brought into this store
+  # everything that `barflow fetch` downloaded into this store
   barflow convert --store history
 
   # archives from elsewhere
   barflow convert --store history 'data/BTCUSDT-trades-2024-03-*.zip'
 
-Archives become one Parquet file per instrument and UTC day, in the order of ids, with times in µs where
-the venue tells no more. A file has its name when it was written, read back and found equal; an archive
-that is damaged or holds a bad row is named, and nothing of it gets in. Run again, it goes on.
+Writes one Parquet file per instrument and UTC day, ordered by id, with times in µs unless the venue's
+the venue has no more digits. A file has its name when it was written, read back and found equal; an archive
+that is damaged or holds a bad row is named, and nothing of it gets in. If it is stopped, the same command resumes it.
 
-Exit codes: 0 all are in the store; 1 some were refused; 2 wrong usage; 3 outside world unavailable.";
+Exit codes: 0 all converted; 1 some were refused; 2 wrong usage; 3 disk unavailable.";
 
-/// Trades that may wait for a missing id. Archives are whole, so this is generous: 4 MB.
+/// How many trades may wait for a missing id. Archives are whole, so this is generous: 4 MB.
 const REORDER_WINDOW: usize = 1 << 16;
 
 /// `barflow convert`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ConvertArgs {
-    /// Archives, folders or patterns; without any, the archives of the store
+    /// Archives, folders or patterns [default: the archives of the store]
     #[arg(value_name = "FILES", value_hint = ValueHint::AnyPath)]
     pub files: Vec<String>,
 
@@ -50,7 +49,7 @@ pub struct ConvertArgs {
     #[arg(long, value_name = "DIR", env = "BARFLOW_STORE", value_hint = ValueHint::DirPath)]
     pub store: PathBuf,
 
-    /// Instrument of all files, such as binance:spot:BTCUSDT; by default told from their names
+    /// Instrument of all files, such as binance:spot:BTCUSDT [default: from the file names]
     #[arg(long, value_name = "ID")]
     pub instrument: Option<InstrumentId>,
 
@@ -58,11 +57,11 @@ pub struct ConvertArgs {
     #[arg(long, value_name = "NUMBER")]
     pub contract_size: Option<f64>,
 
-    /// Archives that are converted at the same time [default: one per core]
+    /// Archives to convert in parallel [default: one per core]
     #[arg(long, value_name = "N")]
     pub jobs: Option<usize>,
 
-    /// Convert again what was converted before
+    /// Convert archives again that were converted before
     #[arg(long)]
     pub again: bool,
 }
@@ -77,8 +76,8 @@ pub fn run(args: &ConvertArgs) -> Result<Outcome, Failure> {
     let archives = find(args)?;
     let sizes = archives.iter().map(|path| std::fs::metadata(path).map_or(0, |found| found.len()));
     let total: u64 = sizes.sum();
-    let _writing = Writing::begin(&args.store).map_err(input_failure)?;
-    let journal = Mutex::new(Journal::open(&args.store).map_err(input_failure)?);
+    let _writing = Writing::begin(&args.store)?;
+    let journal = Mutex::new(Journal::open(&args.store)?);
     let progress = Progress::default();
     let options = ConvertOptions {
         plan: PlanOptions {
@@ -102,14 +101,14 @@ fn find(args: &ConvertArgs) -> Result<Vec<PathBuf>, Failure> {
     let of_store = args.store.join(ARCHIVE);
     if args.files.is_empty() && !of_store.exists() {
         let error =
-            anyhow::anyhow!("{} has no archives, and no files were named", args.store.display());
-        return Err(Failure::usage(error).hint("`barflow fetch` brings archives into a store"));
+            anyhow::anyhow!("{} has no archives, and no files were given", args.store.display());
+        return Err(Failure::usage(error).hint("`barflow fetch` downloads archives into a store"));
     }
     let inputs = match args.files.is_empty() {
         true => vec![of_store.display().to_string()],
         false => args.files.clone(),
     };
-    let found: BTreeSet<PathBuf> = barflow_replay::plan::find(&inputs).map_err(input_failure)?;
+    let found: BTreeSet<PathBuf> = barflow_replay::plan::find(&inputs)?;
     let is_ours = |path: &Path| path.extension().is_some_and(|extension| extension == "parquet");
     let archives: Vec<PathBuf> = found.into_iter().filter(|path| !is_ours(path)).collect();
     Ok(archives)
@@ -130,12 +129,12 @@ fn conclude(
                 let repeated = conversion.source_rows - conversion.rows;
                 if repeated > 0 {
                     let count = grouped(repeated);
-                    eprintln!("{}: {count} repeated trades left out", conversion.archive);
+                    eprintln!("{}: {count} duplicate trades dropped", conversion.archive);
                 }
             }
             Some(Ok(Became::Already(_))) => already += 1,
             // A full disk is no fault of the archive, and the next one would meet it as well.
-            Some(Err(error @ ReplayError::Io { .. })) => return Err(input_failure(error)),
+            Some(Err(error @ ReplayError::Io { .. })) => return Err(error.into()),
             Some(Err(error)) => {
                 refused += 1;
                 eprintln!("refused: {error}");
@@ -146,14 +145,14 @@ fn conclude(
     let seconds = begun.elapsed().as_secs_f64();
     eprintln!(
         "{converted} of {} archives ({}) converted: {} trades in {seconds:.2} s ({} trades/s); \
-         {already} were already, {refused} refused",
+         {already} already converted, {refused} refused",
         archives.len(),
         bytes(total),
         grouped(trades),
         grouped((trades as f64 / seconds.max(1e-9)) as u64),
     );
     if left > 0 {
-        eprintln!("stopped: {left} archives left; the same command goes on");
+        eprintln!("stopped: {left} archives left; run the same command to resume");
     }
     Ok(if refused > 0 || left > 0 { Outcome::WithRejects } else { Outcome::Done })
 }

@@ -6,8 +6,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::super::failure::{Failure, Outcome};
-use super::super::summary::grouped;
-use super::{Place, bytes};
+use super::selection::{Place, bytes};
+use crate::thousands::grouped;
 
 /// `barflow store ls`.
 #[derive(Debug, Args)]
@@ -15,7 +15,7 @@ pub struct ListArgs {
     #[command(flatten)]
     place: Place,
 
-    /// A line of JSON per instrument and kind
+    /// Print a line of JSON per instrument and kind
     #[arg(long)]
     json: bool,
 }

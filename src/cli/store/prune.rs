@@ -12,12 +12,11 @@ use clap::Args;
 use jiff::civil::Date;
 
 use super::super::failure::{Failure, Outcome};
-use super::super::replay::input_failure;
-use super::{Place, bytes};
+use super::selection::{Place, bytes};
 
 const EXAMPLES: &str = "\
 Examples:
-  barflow store prune --store history --archives          # says what it would remove
+  barflow store prune --store history --archives          # lists what it would remove
   barflow store prune --store history --archives --yes
   barflow store prune --store history --before 2022-01-01 --instrument binance:spot:BTCUSDT --yes";
 
@@ -28,15 +27,15 @@ pub struct PruneArgs {
     #[command(flatten)]
     place: Place,
 
-    /// Archives whose trades are in the store
+    /// Remove archives whose trades are in the store
     #[arg(long)]
     archives: bool,
 
-    /// Trades of days before this one (files that also hold later days stay)
+    /// Remove days before this one (files that also contain later days stay)
     #[arg(long, value_name = "DATE")]
     before: Option<Date>,
 
-    /// Do it; without this, only say what would be removed
+    /// Remove the files; without this option, only list them
     #[arg(long)]
     yes: bool,
 }
@@ -47,11 +46,11 @@ pub struct PruneArgs {
 /// Wrong usage or no store (2), outside world (3).
 pub fn run(args: &PruneArgs) -> Result<Outcome, Failure> {
     if !args.archives && args.before.is_none() {
-        let error = anyhow::anyhow!("say what to remove: --archives, --before DATE, or both");
+        let error = anyhow::anyhow!("--archives, --before DATE, or both are required");
         return Err(Failure::usage(error));
     }
     let writing = args.yes.then(|| Writing::begin(&args.place.store)).transpose();
-    let _writing = writing.map_err(input_failure)?;
+    let _writing = writing?;
     let mut goes: Vec<PathBuf> = Vec::new();
     if args.archives {
         goes.extend(converted_archives(args)?);
@@ -79,7 +78,7 @@ pub fn run(args: &PruneArgs) -> Result<Outcome, Failure> {
     let (count, size) = (goes.len(), bytes(total));
     match args.yes {
         true => eprintln!("{count} files ({size}) removed"),
-        false => eprintln!("{count} files ({size}) would be removed; --yes does it"),
+        false => eprintln!("{count} files ({size}) would be removed; add --yes to remove them"),
     }
     Ok(Outcome::Done)
 }
@@ -97,7 +96,7 @@ fn converted_archives(args: &PruneArgs) -> Result<Vec<PathBuf>, Failure> {
     if !folder.exists() {
         return Ok(Vec::new());
     }
-    let journal = Journal::read(&args.place.store).map_err(input_failure)?;
+    let journal = Journal::read(&args.place.store)?;
     let series = args.place.series()?;
     let files = series.iter().flat_map(|series| &series.files);
     let held: BTreeSet<&str> =
@@ -106,7 +105,7 @@ fn converted_archives(args: &PruneArgs) -> Result<Vec<PathBuf>, Failure> {
     let found = match barflow_replay::plan::find(&[folder.display().to_string()]) {
         Ok(found) => found,
         Err(barflow_replay::error::ReplayError::NothingToRead(_)) => return Ok(goes),
-        Err(error) => return Err(input_failure(error)),
+        Err(error) => return Err(error.into()),
     };
     for archive in found {
         let sum = sha256(&archive).map_err(|error| {

@@ -14,9 +14,8 @@ use clap::Args;
 
 use super::super::failure::{Failure, Outcome};
 use super::super::progress::Shown;
-use super::super::replay::input_failure;
-use super::super::summary::grouped;
-use super::{Place, stop_flag, threads};
+use super::selection::{Place, stop_flag, threads};
+use crate::thousands::grouped;
 
 /// `barflow store verify`.
 #[derive(Debug, Args)]
@@ -24,7 +23,7 @@ pub struct VerifyArgs {
     #[command(flatten)]
     place: Place,
 
-    /// Files that are read at the same time [default: one per core]
+    /// Files to read in parallel [default: one per core]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
 }
@@ -37,7 +36,7 @@ pub fn run(args: &VerifyArgs) -> Result<Outcome, Failure> {
     let stop = stop_flag()?;
     let store = &args.place.store;
     let all = args.place.series()?;
-    let journal = Journal::read(store).map_err(input_failure)?;
+    let journal = Journal::read(store)?;
     let files: Vec<&Facts> = all.iter().flat_map(|series| &series.files).collect();
     let archives = archives(args)?;
     let size = |path: &PathBuf| std::fs::metadata(path).map_or(0, |found| found.len());
@@ -89,7 +88,7 @@ fn archives(args: &VerifyArgs) -> Result<Vec<PathBuf>, Failure> {
         Ok(found) => found,
         // A folder without archives is no damage.
         Err(barflow_replay::error::ReplayError::NothingToRead(_)) => return Ok(Vec::new()),
-        Err(error) => return Err(input_failure(error)),
+        Err(error) => return Err(error.into()),
     };
     let has_sum = |path: &PathBuf| !matches!(published_sum(path), Ok(None));
     Ok(found.into_iter().filter(has_sum).collect())
@@ -98,12 +97,13 @@ fn archives(args: &VerifyArgs) -> Result<Vec<PathBuf>, Failure> {
 fn remark(series: &Series) {
     let instrument = &series.feed.instrument;
     for days in series.missing() {
-        eprintln!("{instrument}: the store lacks {}", range(&days));
+        eprintln!("{instrument}: the store has no {}", range(&days));
     }
     for file in &series.covered {
         let path = file.path.display();
         eprintln!(
-            "{instrument}: {path} is not used, a longer file stands for its days (`barflow compact` removes it)"
+            "{instrument}: {path} is not used because a longer file covers its days (`barflow \
+             compact` removes it)"
         );
     }
 }

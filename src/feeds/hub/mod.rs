@@ -24,9 +24,9 @@ use crate::feeds::session::owed::Owed;
 use crate::feeds::venue::Decode;
 use crate::graph::assemble::OnReject;
 use crate::graph::flow::{Ended, Inlet};
-use crate::graph::stop::Stop;
 use crate::graph::workers::Share;
 use crate::sinks::gaps::GapLedger;
+use crate::stop::Stop;
 use crate::telemetry::latency::{Stage, VenueLatency};
 
 /// Trades that an intake holds before it is handed on in any case.

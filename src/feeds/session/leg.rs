@@ -29,7 +29,7 @@ const OVERLAP: Duration = Duration::from_secs(2);
 
 /// Why a feed cannot go on; each with what to do about it.
 #[derive(Debug, thiserror::Error)]
-#[error("feed \"{feed}\": {what}\nhint: {hint}")]
+#[error("feed \"{feed}\": {what}")]
 pub struct Fault {
     /// Which feed.
     pub feed: String,

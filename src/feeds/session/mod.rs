@@ -27,8 +27,8 @@ use self::pacer::Pacer;
 use super::counters::Counters;
 use super::hub::{Hub, Outlets};
 use super::plan::{FeedPlan, Symbol};
-use crate::graph::stop::Cause;
 use crate::sinks::kafka::secrets;
+use crate::stop::Cause;
 use crate::telemetry::latency::Latency;
 
 mod backfill;
@@ -132,7 +132,7 @@ pub fn run(
 
 async fn drive(
     session: Rc<Session>,
-    stop: crate::graph::stop::Stop,
+    stop: crate::stop::Stop,
     report: &FeedReport,
     mut changes: mpsc::UnboundedReceiver<Change>,
 ) -> Result<(), Cause> {

@@ -9,7 +9,7 @@ use std::thread::{self, Thread};
 use timely::worker::Worker;
 
 use super::MeshError;
-use crate::graph::stop::Stop;
+use crate::stop::Stop;
 
 /// Shared by workers and by the threads that carry messages.
 #[derive(Clone)]

@@ -9,8 +9,8 @@ use socket2::{SockRef, TcpKeepalive};
 
 use super::MeshError;
 use super::hello::{Hello, Job};
-use crate::graph::stop::Stop;
 use crate::graph::workers::Workers;
+use crate::stop::Stop;
 
 /// Between two rounds of calls.
 const ROUND: Duration = Duration::from_millis(50);

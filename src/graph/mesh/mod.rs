@@ -23,8 +23,8 @@ use timely::communication::{Config, Hooks};
 pub use self::hello::Job;
 pub use self::link::Link;
 use self::wire::Wire;
-use super::stop::Stop;
 use super::workers::Workers;
+use crate::stop::Stop;
 
 /// Why several processes are not, or no longer, one job.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,5 @@
-//! Replay files as a source of the graph: who reads which instrument, and what the plan is worth
-//! remarking on.
+//! Trade files as a source of the graph: which worker reads which instrument, where reading resumes,
+//! and what the user should know about the plan.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,16 +13,17 @@ use barflow_replay::plan::{InstrumentPlan, Plan};
 use barflow_replay::stream::{InstrumentStream, ReadOptions};
 
 use crate::config::bars::BarBook;
-use crate::delivery::Resumption;
 use crate::graph::run::{Feeder, Workers};
+use crate::job::report::Notice;
+use crate::job::start::Resumption;
 
 /// One feeder per worker of this process. An instrument is read by the worker that its trades
 /// would be sent to anyway, so nothing crosses between workers; histories of one worker are read
-/// one after the other. An instrument with a position goes on there; corrections that were due
+/// one after the other. An instrument with a position resumes there; corrections that were due
 /// before it have been applied.
 ///
 /// # Errors
-/// When an instrument cannot go on with these files.
+/// When an instrument cannot resume from these files.
 pub fn feeders(
     plan: Plan,
     workers: &Workers,
@@ -73,26 +74,27 @@ pub fn feeders(
         .collect())
 }
 
-/// Bars that were made of one kind of trades cannot go on with another.
+/// Bars of one kind of trades cannot be continued with another.
 fn other_trades(before: &Feed, now: &Feed) -> ReplayError {
     let words = |feed: &Feed| {
         let aggressor = if feed.has_aggressor { "with" } else { "without" };
         format!("{} {aggressor} aggressor, ids {}", feed.input.as_str(), feed.ids.as_str())
     };
     ReplayError::Resume(format!(
-        "{} was made of {}, these files hold {}",
+        "{} was made from {}, these files contain {}",
         now.instrument,
         words(before),
         words(now)
     ))
 }
 
-/// Where reading goes on among these files. The file of the position may be gone while later ones
+/// Where reading resumes among these files. The file of the position may be gone while later ones
 /// are there: then what was applied is known by its ids.
 fn go_on(plan: &InstrumentPlan, position: &Position) -> Result<Option<FilePosition>, ReplayError> {
     match place(plan, position) {
         None if plan.feed.ids == IdKind::Ordinal => Err(ReplayError::Resume(format!(
-            "{} stood in \"{}\", which is not among the files; its trades have no ids to go on by",
+            "{} stopped in \"{}\", which is not among the files; its trades have no ids to resume \
+             by",
             plan.feed.instrument,
             position.source()
         ))),
@@ -112,27 +114,22 @@ pub fn place(plan: &InstrumentPlan, position: &Position) -> Option<FilePosition>
 }
 
 /// What the user should know about how these bars come out of these files.
-pub fn remarks(plan: &Plan, bars: &BarBook) -> Vec<String> {
-    let mut remarks = Vec::new();
+pub fn notices(plan: &Plan, bars: &BarBook) -> Vec<Notice> {
+    let mut notices = Vec::new();
     for instrument in &plan.instruments {
         let feed = &instrument.feed;
-        let specs = bars.for_feed(feed);
-        let fallen: Vec<Arc<str>> = specs
+        let all = bars.for_feed(feed);
+        let specs: Vec<Arc<str>> = all
             .iter()
             .filter(|spec| spec.sign() == SignRule::Aggressor && !feed.has_aggressor)
             .map(|spec| Arc::clone(spec.name()))
             .collect();
-        if !fallen.is_empty() {
-            remarks.push(format!(
-                "{}: the source does not tell the aggressor; sign = aggressor falls back to the \
-                 tick rule for {}",
-                feed.instrument,
-                fallen.join(", ")
-            ));
-        }
-        if specs.is_empty() {
-            remarks.push(format!("{}: no bars are ordered for it", feed.instrument));
+        let instrument = feed.instrument.clone();
+        if all.is_empty() {
+            notices.push(Notice::NoBars(instrument));
+        } else if !specs.is_empty() {
+            notices.push(Notice::TickRule { instrument, specs });
         }
     }
-    remarks
+    notices
 }

@@ -1,4 +1,4 @@
-//! Where live bars begin: behind days from files, or where a checkpoint stands.
+//! Where live bars begin: after history from files, or where a checkpoint is.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,37 +11,14 @@ use barflow_replay::plan::{InstrumentPlan, PlanOptions, plan};
 use barflow_replay::stream::{InstrumentStream, ReadOptions};
 
 use crate::config::live::LiveSettings;
-use crate::delivery::Resumption;
 use crate::feeds::hub::Outlets;
 use crate::feeds::plan::LastTrade;
-use crate::graph::stop::Cause;
-use crate::history::place;
+use crate::job::error::HistoryError;
+use crate::job::source::files::place;
+use crate::job::start::Resumption;
+use crate::stop::Cause;
 
-/// History that does not fit the feeds.
-#[derive(Debug, thiserror::Error)]
-pub enum HistoryError {
-    /// No feed goes on from it.
-    #[error("history holds {instrument}, which no feed listens to")]
-    NoFeed {
-        /// What the files hold.
-        instrument: String,
-    },
-    /// Raw trades and aggregates make different bars.
-    #[error(
-        "history or checkpoint of {instrument} holds {history}, its feed brings {feed}: bars would \
-         differ"
-    )]
-    OtherInput {
-        /// Which instrument.
-        instrument: String,
-        /// What the files hold.
-        history: &'static str,
-        /// What the feed brings.
-        feed: &'static str,
-    },
-}
-
-/// Replays the files into the graph and tells the feeds where to go on.
+/// Replays the files into the graph, and has the feeds continue after their last trades.
 ///
 /// # Errors
 /// When the files cannot be read, or are not of the feeds' instruments and kind.
@@ -64,10 +41,10 @@ pub fn from_history(
         // The history of another process's instrument is read there.
         let Some(worker) = share.worker(&instrument) else { continue };
         let inlet = &outlets.inlets[worker];
-        // A job that stopped amid its history goes on there; one that stopped later, behind it.
+        // A job that stopped within its history resumes there; one that stopped later, after it.
         let resume = positions.get(&instrument).map(|position| place(&history, position));
         if resume == Some(None) {
-            tracing::info!(%instrument, "history is passed over: the job has gone beyond it");
+            tracing::info!(%instrument, "history skipped: the job's position is after it");
             continue;
         }
         let options = ReadOptions { resume: resume.flatten(), ..ReadOptions::new(8192) };
@@ -76,7 +53,7 @@ pub fn from_history(
             let intake = intake?;
             end = Some((Arc::clone(&intake.trades.feed), intake.end.clone()));
             for (id, time) in intake.trades.trade_id.iter().zip(&intake.trades.event_time) {
-                // Files may be out of order by a little; the newest id is where live goes on.
+                // Files may be out of order by a little; live continues after the newest id.
                 last = last.max(Some((*id, *time)));
             }
             if outlets.stop.is_raised() || inlet.send(intake).is_err() {
@@ -101,7 +78,7 @@ pub fn from_history(
     Ok(())
 }
 
-/// Says that nothing will come from files any more that others wait for: live goes on behind the last
+/// Marks the end of the files, so that nobody waits for more of them: live continues after the last
 /// of them, and their bars need not wait for its first trade.
 fn no_more(nothing: TradeBatch, end: Position) -> Intake {
     let mut intake = Intake::new(nothing, Vec::new(), end.clone(), end);

@@ -1,10 +1,38 @@
-//! How a run is asked to end, and why it did.
+//! How a run is stopped, and why.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// An error of any part of a run.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// A part of the program that ended without an error of its own.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Breakdown {
+    /// A thread panicked.
+    #[error("{part} panicked{}{}", if why.is_empty() { "" } else { ": " }, why)]
+    Panicked {
+        /// Which: "a worker", "the thread of feed \"spot\"".
+        part: String,
+        /// The message of the panic, if it is known.
+        why: String,
+    },
+    /// The dataflow or one of its threads could not start.
+    #[error("{part} could not start: {why}")]
+    NotStarted {
+        /// Which: "the dataflow".
+        part: String,
+        /// What was said.
+        why: String,
+    },
+}
+
+impl Breakdown {
+    /// A thread panicked with a message that nobody knows.
+    pub fn panicked(part: impl Into<String>) -> Self {
+        Self::Panicked { part: part.into(), why: String::new() }
+    }
+}
 
 /// A flag that everybody who feeds the graph looks at, and the first reason for raising it.
 #[derive(Clone, Debug, Default)]

@@ -1,4 +1,4 @@
-//! Where a replay's trades are: files of trades, or recordings of frames.
+//! Where the trades of a replay come from: files of trades, or recordings of frames.
 
 use std::collections::BTreeMap;
 
@@ -7,28 +7,31 @@ use barflow_operators::pool::BatchPool;
 use barflow_operators::quality::judge::Known;
 use barflow_operators::quality::suite::Suite;
 use barflow_replay::corrections::Corrections;
+use barflow_replay::error::ReplayError;
 use barflow_replay::plan::{InstrumentPlan, Plan};
 use barflow_replay::stream::{ReadOptions, stores_quote};
 
-use super::failure::Failure;
-use super::replay::input_failure;
-use super::revisions::corrections;
+use super::corrections::corrections;
+use super::error::JobError;
+use super::observer::InputSize;
+use super::report::Notice;
+use super::start::Resumption;
 use crate::config::replay::ReplaySettings;
-use crate::delivery::Resumption;
 use crate::feeds::recorded::{RecordingOptions, Recordings};
 use crate::graph::quality::Quality;
 use crate::graph::run::Feeder;
 use crate::graph::workers::{Share, Workers};
-use crate::history::{feeders, remarks};
 use crate::quality::run::known;
 
+pub mod files;
+
 /// Where the trades are.
-pub(super) enum Source {
+pub(in crate::job) enum Source {
     Files(Plan),
     Recordings(Recordings),
 }
 
-pub(super) fn recording_options(settings: &ReplaySettings) -> RecordingOptions {
+pub(in crate::job) fn recording_options(settings: &ReplaySettings) -> RecordingOptions {
     RecordingOptions {
         instrument: settings.instrument.clone(),
         contract_size: settings.contract_size,
@@ -38,21 +41,20 @@ pub(super) fn recording_options(settings: &ReplaySettings) -> RecordingOptions {
 }
 
 impl Source {
-    /// What there is, and what of it is not there.
-    pub(super) fn find(settings: &ReplaySettings) -> Result<(Self, Vec<String>), Failure> {
+    /// The source that the settings select, and what of it is missing.
+    pub(in crate::job) fn find(settings: &ReplaySettings) -> Result<(Self, Vec<Notice>), JobError> {
         if let Some(protocol) = &settings.protocol {
             let options = recording_options(settings);
-            let found = Recordings::find(&settings.files, protocol, settings.channel, &options);
-            let found = found.map(Self::Recordings).map_err(Failure::usage);
-            return Ok((found?, Vec::new()));
+            let found = Recordings::find(&settings.files, protocol, settings.channel, &options)?;
+            return Ok((Self::Recordings(found), Vec::new()));
         }
-        let (plan, lacks) = settings.plan().map_err(input_failure)?;
-        Ok((Self::Files(plan), lacks))
+        let (plan, lacks) = settings.plan()?;
+        Ok((Self::Files(plan), lacks.into_iter().map(Notice::Store).collect()))
     }
 
     /// What there is to read, without the folders it lies in: processes that read the same may
     /// find it at different places.
-    pub(super) fn text(&self) -> String {
+    pub(in crate::job) fn text(&self) -> String {
         let mut text = String::new();
         match self {
             Self::Files(plan) => {
@@ -75,7 +77,7 @@ impl Source {
     }
 
     /// Forgets what other processes read.
-    pub(super) fn keep(&mut self, share: Share) {
+    pub(in crate::job) fn keep(&mut self, share: Share) {
         match self {
             Self::Files(plan) => plan.instruments.retain(|i| share.holds(&i.feed.instrument)),
             // The instruments of a connection lie in one file: all is read, and a part used.
@@ -83,14 +85,14 @@ impl Source {
         }
     }
 
-    pub(super) fn remarks(&self, settings: &ReplaySettings) -> Vec<String> {
+    pub(in crate::job) fn notices(&self, settings: &ReplaySettings) -> Vec<Notice> {
         match self {
-            Self::Files(plan) => remarks(plan, &settings.bars),
+            Self::Files(plan) => files::notices(plan, &settings.bars),
             Self::Recordings(_) => Vec::new(),
         }
     }
 
-    pub(super) fn instruments(&self) -> Vec<InstrumentId> {
+    pub(in crate::job) fn instruments(&self) -> Vec<InstrumentId> {
         match self {
             Self::Files(plan) => {
                 plan.instruments.iter().map(|i| i.feed.instrument.clone()).collect()
@@ -100,21 +102,20 @@ impl Source {
     }
 
     /// Whether several threads are expected to be sooner done with chunks than one pass.
-    pub(super) fn is_worth_chunks(&self, settings: &ReplaySettings) -> bool {
+    pub(in crate::job) fn is_worth_chunks(&self, settings: &ReplaySettings) -> bool {
         let Self::Files(plan) = self else { return false };
         let specs = plan.instruments.first().map(|i| settings.bars.for_feed(&i.feed));
         crate::parallel::is_worth(plan, &specs.unwrap_or_default(), settings.parallel)
     }
 
-    /// Files, and their bytes where progress is told by them.
-    pub(super) fn size(&self) -> (usize, u64) {
+    pub(in crate::job) fn size(&self) -> InputSize {
         match self {
-            Self::Files(plan) => (plan.files(), plan.bytes()),
-            Self::Recordings(recordings) => (recordings.files(), 0),
+            Self::Files(plan) => InputSize { files: plan.files(), bytes: plan.bytes() },
+            Self::Recordings(recordings) => InputSize { files: recordings.files(), bytes: 0 },
         }
     }
 
-    pub(super) fn with_quote(&self) -> BTreeMap<InstrumentId, bool> {
+    pub(in crate::job) fn with_quote(&self) -> BTreeMap<InstrumentId, bool> {
         match self {
             Self::Files(plan) => {
                 let instruments = plan.instruments.iter();
@@ -126,7 +127,7 @@ impl Source {
     }
 
     /// What is expected of the trades, with what is known of them.
-    pub(super) fn expectations(&self, suite: Suite, settings: &ReplaySettings) -> Quality {
+    pub(in crate::job) fn expectations(&self, suite: Suite, settings: &ReplaySettings) -> Quality {
         let (from, to) = (settings.from, settings.to);
         let known: BTreeMap<InstrumentId, Known> = match self {
             Self::Files(plan) => {
@@ -140,7 +141,7 @@ impl Source {
     }
 
     /// Lanes have put recorded trades in order already.
-    pub(super) fn reorder_window(&self, settings: &ReplaySettings) -> usize {
+    pub(in crate::job) fn reorder_window(&self, settings: &ReplaySettings) -> usize {
         match self {
             Self::Files(_) => settings.reorder_window,
             Self::Recordings(_) => 0,
@@ -148,16 +149,17 @@ impl Source {
     }
 
     /// What the user says is wrong with the files.
-    pub(super) fn corrections(&self, settings: &ReplaySettings) -> Result<Corrections, Failure> {
+    pub(in crate::job) fn corrections(
+        &self,
+        settings: &ReplaySettings,
+    ) -> Result<Corrections, ReplayError> {
         match (self, &settings.corrections) {
-            (Self::Files(plan), Some(path)) => {
-                corrections(path, plan, settings.contract_size).map_err(input_failure)
-            }
+            (Self::Files(plan), Some(path)) => corrections(path, plan, settings.contract_size),
             _ => Ok(Corrections::new()),
         }
     }
 
-    pub(super) fn feeders(
+    pub(in crate::job) fn feeders(
         self,
         settings: &ReplaySettings,
         workers: &Workers,
@@ -165,11 +167,9 @@ impl Source {
         resume: &Resumption,
         corrections: Corrections,
         pool: BatchPool,
-    ) -> Result<Vec<Feeder>, Failure> {
+    ) -> Result<Vec<Feeder>, ReplayError> {
         match self {
-            Self::Files(plan) => {
-                feeders(plan, workers, read, resume, corrections).map_err(input_failure)
-            }
+            Self::Files(plan) => files::feeders(plan, workers, read, resume, corrections),
             // Read from their beginning again: what was applied is known by its ids.
             Self::Recordings(found) => {
                 Ok(found.feeders(workers, recording_options(settings), pool))

@@ -1,28 +1,38 @@
-//! Opens the sink that was asked for, and its job.
+//! Opens the sink of a job.
 
 use std::path::Path;
 
 use barflow_operators::instrument::InstrumentId;
 
-use super::failure::Failure;
+use super::error::JobError;
 use crate::checkpoints::job::Job;
 use crate::checkpoints::settings::JobSettings;
 use crate::config::bars::BarBook;
 use crate::config::delivery::DeliveryOptions;
 use crate::config::kafka::KafkaOptions;
 use crate::config::replay::SinkKind;
-use crate::delivery::{DeliveryError, Taken};
 use crate::graph::run::Workers;
-use crate::graph::stop::Stop;
+use crate::graph::sink::BarSink;
 use crate::sinks::journal::{JournaledSink, Output};
 use crate::sinks::jsonl::JsonLines;
-use crate::sinks::kafka::{Fences, KafkaSink};
+use crate::sinks::kafka::{Fences, KafkaSettings, KafkaSink};
 use crate::sinks::none::NoSink;
 use crate::sinks::parquet::ParquetBars;
+use crate::stop::Stop;
 use crate::telemetry::latency::Latency;
 
+/// A sink that no earlier copy of the job can write to any more.
+pub enum OpenSink {
+    /// Sinks that keep no checkpoints.
+    Plain(Box<dyn BarSink>),
+    /// The shards of a job in Kafka.
+    Kafka(Fences),
+    /// Files of a job.
+    Files(Box<JournaledSink>),
+}
+
 /// Which sink, and what it should expect.
-pub struct Wanted<'a> {
+pub struct SinkRequest<'a> {
     /// Which.
     pub kind: SinkKind,
     /// File or folder.
@@ -33,7 +43,7 @@ pub struct Wanted<'a> {
     pub bars: &'a BarBook,
     /// The instruments that are known to come.
     pub instruments: Vec<InstrumentId>,
-    /// Who is told of confirmed bars of live feeds.
+    /// Receives how long bars of live feeds took to be confirmed.
     pub latency: Option<Latency>,
     /// How bars are delivered.
     pub delivery: &'a DeliveryOptions,
@@ -43,49 +53,49 @@ pub struct Wanted<'a> {
     pub workers: &'a Workers,
     /// The end of the run.
     pub stop: &'a Stop,
-    /// Whether a run that is told to stop is complete.
+    /// Whether a run that is stopped is complete.
     pub complete_when_stopped: bool,
 }
 
-impl Wanted<'_> {
+impl SinkRequest<'_> {
     /// The job's name.
-    pub fn job(&self) -> Result<Job, Failure> {
+    ///
+    /// # Errors
+    /// When it cannot be a name.
+    pub fn job(&self) -> Result<Job, JobError> {
         match &self.delivery.job {
             Some(job) => Ok(job.clone()),
-            None => self.job.parse().map_err(|e: String| Failure::usage(anyhow::anyhow!(e))),
+            None => self.job.parse().map_err(JobError::Name),
         }
     }
 
-    /// Takes it; nothing is written yet.
+    /// Opens it; nothing is written yet, and no earlier copy of the job can write any more.
     ///
     /// # Errors
     /// When it cannot be opened.
-    pub fn take(&self) -> Result<Taken, Failure> {
+    pub fn open(&self) -> Result<OpenSink, JobError> {
         let exactly_once = self.delivery.is_exactly_once();
-        let files = |output| -> Result<Taken, Failure> {
+        let files = |output| -> Result<OpenSink, JobError> {
             if self.workers.everywhere() > self.workers.here() {
-                let message = "exactly-once files belong to one process: several deliver exactly \
-                               once to kafka";
-                return Err(Failure::usage(anyhow::anyhow!(message)));
+                return Err(JobError::SharedFiles);
             }
             let (stop, complete) = (self.stop.clone(), self.complete_when_stopped);
-            let sink =
-                JournaledSink::open(output, self.job()?, stop, complete, self.delivery.reset_state)
-                    .map_err(|error| Failure::from(DeliveryError::from(error)))?;
-            Ok(Taken::Files(Box::new(sink)))
+            let resets = self.delivery.reset_state;
+            let sink = JournaledSink::open(output, self.job()?, stop, complete, resets)?;
+            Ok(OpenSink::Files(Box::new(sink)))
         };
         Ok(match self.kind {
-            SinkKind::None => Taken::Plain(Box::new(NoSink::default())),
+            SinkKind::None => OpenSink::Plain(Box::new(NoSink::default())),
             SinkKind::JsonLines => match self.out.filter(|out| *out != Path::new("-")) {
-                None => Taken::Plain(Box::new(JsonLines::stdout())),
+                None => OpenSink::Plain(Box::new(JsonLines::stdout())),
                 Some(path) if exactly_once => files(Output::JsonLines(path.to_owned()))?,
-                Some(path) => Taken::Plain(Box::new(JsonLines::file(path)?)),
+                Some(path) => OpenSink::Plain(Box::new(JsonLines::file(path)?)),
             },
             SinkKind::Parquet => {
                 let folder = self.out.unwrap_or(Path::new("bars"));
                 match exactly_once {
                     true => files(Output::Parquet(folder.to_owned()))?,
-                    false => Taken::Plain(Box::new(ParquetBars::new(folder)?)),
+                    false => OpenSink::Plain(Box::new(ParquetBars::new(folder)?)),
                 }
             }
             SinkKind::Kafka => {
@@ -94,27 +104,27 @@ impl Wanted<'_> {
                 kafka.specs = orders.map(|order| order.spec.name().to_string()).collect();
                 kafka.instruments = self.instruments.clone();
                 if exactly_once {
-                    let (first, here) = (self.workers.first(), self.workers.here());
-                    let all = self.workers.everywhere();
-                    let latency = self.latency.as_ref();
-                    let job = self.job()?;
-                    if self.delivery.reset_state && all > here {
-                        // One of them would forget what another has just begun to write.
-                        let message = "--reset-state is for a job of one process";
-                        return Err(Failure::usage(anyhow::anyhow!(message)).hint(format!(
-                            "`barflow checkpoints delete {job}` before they start"
-                        )));
-                    }
-                    let fences = Fences::take(&kafka, &job, first..first + here, all, latency)?;
-                    return Ok(Taken::Kafka(fences));
+                    return self.fenced(&kafka);
                 }
                 let sink = KafkaSink::open(kafka)?;
-                Taken::Plain(match &self.latency {
+                OpenSink::Plain(match &self.latency {
                     Some(latency) => Box::new(sink.observed_by(latency.clone())),
                     None => Box::new(sink),
                 })
             }
         })
+    }
+
+    /// The shards of an exactly-once job.
+    fn fenced(&self, kafka: &KafkaSettings) -> Result<OpenSink, JobError> {
+        let (first, here) = (self.workers.first(), self.workers.here());
+        let all = self.workers.everywhere();
+        let job = self.job()?;
+        if self.delivery.reset_state && all > here {
+            return Err(JobError::SharedReset { job });
+        }
+        let latency = self.latency.as_ref();
+        Ok(OpenSink::Kafka(Fences::take(kafka, &job, first..first + here, all, latency)?))
     }
 
     /// What decides which bars come out where: these bars, this output, and what `more` adds.

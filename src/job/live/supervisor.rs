@@ -1,8 +1,7 @@
-//! Live feeds as a source of the graph: history first, then a thread per feed, changes while they
-//! run, and a report now and then.
+//! Live feeds as a source of the graph: history first, then a thread per feed, changes of the
+//! configuration while they run, and a report in the log at intervals.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -11,17 +10,16 @@ use barflow_operators::instrument::InstrumentId;
 use barflow_operators::position::Position;
 use tokio::sync::mpsc;
 
+use super::begin;
+use super::reload::{self, Reload};
 use crate::config::bars::BarBook;
 use crate::config::live::LiveSettings;
 use crate::feeds::hub::Outlets;
 use crate::feeds::plan::{FeedPlan, Symbol};
 use crate::feeds::session::{self, Change, FeedReport};
-use crate::graph::stop::{Cause, Stop};
 use crate::recording::recorder::Recorder;
+use crate::stop::{Breakdown, Cause, Stop};
 use crate::telemetry::latency::Latency;
-
-pub mod begin;
-pub mod reload;
 
 /// Between two looks at signals, files and threads.
 const LOOK: Duration = Duration::from_millis(50);
@@ -49,28 +47,35 @@ impl Book {
 /// Reports of all feeds, by name, whether they still run or not.
 pub type Reports = Arc<RwLock<BTreeMap<String, FeedReport>>>;
 
+/// All reports as they are now.
+pub(super) fn all(reports: &Reports) -> BTreeMap<String, FeedReport> {
+    reports.read().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// What every feed needs.
+pub struct Feeds {
+    /// How long things take.
+    pub latency: Latency,
+    /// What the feeds report.
+    pub reports: Reports,
+    /// Where frames are recorded.
+    pub recorder: Option<Recorder>,
+}
+
 /// What the supervisor of all feeds needs.
 pub struct Supervisor {
     /// The run as configured.
     pub settings: LiveSettings,
-    /// Where the configuration came from, to read it again.
-    pub config: Option<PathBuf>,
-    /// Understands the file again; flags go over it as they did at the start.
-    pub read_again: Box<dyn Fn() -> Result<LiveSettings, String> + Send>,
-    /// Where the job stood, by instrument.
+    /// How the configuration is read again, if it can change.
+    pub reload: Option<Reload>,
+    /// Where the checkpoint is, by instrument.
     pub positions: BTreeMap<InstrumentId, Position>,
-    /// Raised by SIGHUP.
-    pub hangup: Arc<std::sync::atomic::AtomicBool>,
     /// Bars, shared with the graph.
     pub book: Book,
-    /// Told of other bars while the run goes on.
+    /// Receives other bars during the run.
     pub on_new_bars: Box<dyn Fn(&BarBook) + Send>,
-    /// How long things take.
-    pub latency: Latency,
-    /// What the feeds say.
-    pub reports: Reports,
-    /// Where frames are recorded.
-    pub recorder: Option<Recorder>,
+    /// What every feed needs.
+    pub feeds: Feeds,
 }
 
 /// A feed at work.
@@ -84,7 +89,7 @@ impl Supervisor {
     /// Runs everything until the stop flag is up.
     ///
     /// # Errors
-    /// The first feed that cannot go on, or history that cannot be read.
+    /// The first feed that cannot continue, or history that cannot be read.
     pub fn run(mut self, outlets: Outlets) -> Result<(), Cause> {
         let stop = outlets.stop.clone();
         if !self.settings.history.is_empty() {
@@ -96,13 +101,15 @@ impl Supervisor {
                 running.push(self.start(plan, &outlets)?);
             }
         }
-        let mut watch = reload::Watch::new(self.config.clone());
+        let mut watch = self.reload.as_ref().map(reload::Watch::new);
         let mut next_report = self.settings.report_every.map(|every| Instant::now() + every);
         // Without feeds there is nothing to wait for, unless other processes need this one.
         while !stop.is_raised() && (!running.is_empty() || outlets.share.is_part()) {
             thread::sleep(LOOK);
-            if watch.asks(&self.hangup) {
-                self.reload(&mut running, &outlets)?;
+            if let (Some(watch), Some(reload)) = (&mut watch, &self.reload)
+                && watch.asks(&reload.requested)
+            {
+                self.take(&reload.read, &mut running, &outlets)?;
             }
             if let (Some(at), Some(every)) = (next_report, self.settings.report_every)
                 && Instant::now() >= at
@@ -128,13 +135,14 @@ impl Supervisor {
     fn start(&self, plan: FeedPlan, outlets: &Outlets) -> Result<Running, Cause> {
         let (changes, received) = mpsc::unbounded_channel();
         let report = FeedReport::default();
-        self.reports
+        let feeds = &self.feeds;
+        feeds
+            .reports
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(plan.name.clone(), report.clone());
         let outlets = outlets.clone();
-        let latency = self.latency.clone();
-        let recorder = self.recorder.clone();
+        let (latency, recorder) = (feeds.latency.clone(), feeds.recorder.clone());
         let shared = Arc::new(plan.clone());
         let thread = thread::Builder::new()
             .name(format!("feed {}", plan.name))
@@ -143,61 +151,39 @@ impl Supervisor {
     }
 
     fn report(&self) {
-        let reports = self.reports.read().unwrap_or_else(PoisonError::into_inner).clone();
-        for (feed, report) in reports {
+        for (feed, report) in all(&self.feeds.reports) {
             let up = report.connections_up();
             let said = report.counters().lines().join("; ");
             tracing::info!(%feed, connections = up, "{said}");
         }
-        for line in self.latency.table().lines() {
+        for line in self.feeds.latency.table().lines() {
             tracing::info!("{line}");
         }
     }
 
-    /// Reads the configuration again and changes what has changed; a configuration with mistakes
+    /// Reads the configuration again and applies what has changed; a configuration with mistakes
     /// changes nothing.
-    fn reload(&mut self, running: &mut Vec<Running>, outlets: &Outlets) -> Result<(), Cause> {
-        let fresh = match (self.read_again)() {
+    fn take(
+        &self,
+        read: &dyn Fn() -> Result<LiveSettings, String>,
+        running: &mut Vec<Running>,
+        outlets: &Outlets,
+    ) -> Result<(), Cause> {
+        let fresh = match read() {
             Ok(mut fresh) => {
                 fresh.keep(outlets.share);
                 fresh
             }
             Err(problems) => {
-                tracing::error!("the configuration is not taken: {problems}");
+                tracing::error!("the new configuration was rejected: {problems}");
                 return Ok(());
             }
         };
         if fresh.bars != self.book.now() {
-            tracing::info!("bars have changed");
-            let book = fresh.bars.clone();
-            self.book.set(fresh.bars.clone());
-            (self.on_new_bars)(&book);
-            for feed in running.iter() {
-                let book = book.clone();
-                let bars_of: session::BarsOf = Arc::new(move |feed| book.for_feed(feed));
-                let _ = feed.changes.send(Change::Bars(bars_of));
-            }
+            self.order_bars(&fresh.bars, running);
         }
         for feed in running.iter_mut() {
-            match fresh.feeds.iter().find(|plan| plan.name == feed.plan.name) {
-                None => {
-                    tracing::info!(feed = %feed.plan.name, "feed removed");
-                    let _ = feed.changes.send(Change::End);
-                }
-                Some(plan) => {
-                    if reload::needs_restart(plan, &feed.plan) {
-                        tracing::warn!(
-                            feed = %plan.name,
-                            "settings other than instruments take effect at the next start"
-                        );
-                    }
-                    if plan.symbols != feed.plan.symbols {
-                        let symbols: Vec<Symbol> = plan.symbols.clone();
-                        let _ = feed.changes.send(Change::Symbols(symbols));
-                        feed.plan.symbols = plan.symbols.clone();
-                    }
-                }
-            }
+            feed.follow(fresh.feeds.iter().find(|plan| plan.name == feed.plan.name));
         }
         for plan in fresh.feeds {
             if running.iter().all(|feed| feed.plan.name != plan.name) {
@@ -207,12 +193,48 @@ impl Supervisor {
         }
         Ok(())
     }
+
+    fn order_bars(&self, book: &BarBook, running: &[Running]) {
+        tracing::info!("bars have changed");
+        self.book.set(book.clone());
+        (self.on_new_bars)(book);
+        for feed in running {
+            let book = book.clone();
+            let bars_of: session::BarsOf = Arc::new(move |feed| book.for_feed(feed));
+            let _ = feed.changes.send(Change::Bars(bars_of));
+        }
+    }
+}
+
+impl Running {
+    /// Applies what the configuration now says of this feed; nothing if it is not there any more.
+    fn follow(&mut self, plan: Option<&FeedPlan>) {
+        let Some(plan) = plan else {
+            tracing::info!(feed = %self.plan.name, "feed removed");
+            let _ = self.changes.send(Change::End);
+            return;
+        };
+        if reload::needs_restart(plan, &self.plan) {
+            tracing::warn!(
+                feed = %plan.name,
+                "settings other than instruments take effect at the next start"
+            );
+        }
+        if plan.symbols != self.plan.symbols {
+            let symbols: Vec<Symbol> = plan.symbols.clone();
+            let _ = self.changes.send(Change::Symbols(symbols));
+            self.plan.symbols = plan.symbols.clone();
+        }
+    }
 }
 
 fn end(feed: Running, stop: &Stop) {
     match feed.thread.join() {
         Ok(Ok(())) => {}
         Ok(Err(cause)) => stop.fail(cause),
-        Err(_) => stop.fail(format!("the thread of feed \"{}\" panicked", feed.plan.name)),
+        Err(_) => {
+            let part = format!("the thread of feed \"{}\"", feed.plan.name);
+            stop.fail(Breakdown::panicked(part));
+        }
     }
 }

@@ -1,13 +1,25 @@
 //! When to read the configuration again, and what can change without a restart.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::config::live::LiveSettings;
 use crate::feeds::plan::FeedPlan;
 
 /// Between two looks at the file.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How a configuration is read again during a run.
+pub struct Reload {
+    /// Raised when somebody asks for it.
+    pub requested: Arc<AtomicBool>,
+    /// The file to watch for changes.
+    pub file: Option<PathBuf>,
+    /// Reads it and validates it; an error leaves everything as it is.
+    pub read: Box<dyn Fn() -> Result<LiveSettings, String> + Send>,
+}
 
 /// Watches a file for changes.
 #[derive(Debug)]
@@ -18,8 +30,9 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Watches this file from how it is now.
-    pub fn new(file: Option<PathBuf>) -> Self {
+    /// Watches its file from how it is now.
+    pub fn new(reload: &Reload) -> Self {
+        let file = reload.file.clone();
         let mut watch = Self { file, modified: None, next: Instant::now() };
         watch.modified = watch.look();
         watch

@@ -1,4 +1,4 @@
-//! Corrections of the past on the command line: which there are, and what became of them.
+//! Corrections of the history of files: which there are, and what becomes of those that are refused.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,17 +15,18 @@ use barflow_replay::plan::{FileKind, Plan};
 use barflow_replay::rows::Quote;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::rejects::set_aside;
 use crate::config::replay::ReplaySettings;
 use crate::config::revisions::{DEFAULT, MOST};
 use crate::graph::assemble::OnRevision;
 use crate::graph::revised::Revised;
-use crate::graph::stop::Stop;
 use crate::sinks::rejects::Quarantine;
+use crate::stop::Stop;
 
 /// Reads the corrections of these histories.
 ///
 /// # Errors
-/// When the file cannot be read or a row is no correction.
+/// When the file cannot be read or a row is not a correction.
 pub fn corrections(
     path: &Path,
     plan: &Plan,
@@ -54,13 +55,13 @@ pub fn window(settings: &ReplaySettings, corrections: &Corrections) -> Option<Wi
     }
     let lag = |c: &Correction| c.known_after.saturating_sub(c.trade_id);
     let lag = corrections.values().flatten().map(lag).max().unwrap_or(0);
-    // A correction is applied behind the batch in which it becomes known.
-    let behind = settings.batch_rows.saturating_add(settings.reorder_window) as u64;
-    let trades = lag.saturating_add(behind).clamp(DEFAULT.trades, MOST);
+    // A correction is applied after the batch in which it becomes known.
+    let after = settings.batch_rows.saturating_add(settings.reorder_window) as u64;
+    let trades = lag.saturating_add(after).clamp(DEFAULT.trades, MOST);
     Some(Window { trades, ..DEFAULT })
 }
 
-/// What tells one file of corrections from another: of a job that goes on it has to stay the same.
+/// Identifies a file of corrections: a job that resumes needs the same one.
 ///
 /// # Errors
 /// When it cannot be read.
@@ -78,15 +79,13 @@ pub fn on_revision(
     Arc::new(move |instrument, revision| {
         for (correction, why) in revised.note(instrument, revision) {
             if stop.is_raised() && why == Refusal::NeverReached {
-                // The run was told to stop; the next one reaches it.
+                // The run was stopped; the next one reaches it.
                 continue;
             }
             let reject = reject(instrument, &correction, why);
             tracing::warn!(%instrument, trade_id = correction.trade_id, "correction refused: {why}");
-            if let Some(quarantine) = &quarantine
-                && let Err(error) = quarantine.add(&reject)
-            {
-                stop.fail(error);
+            if let Some(quarantine) = &quarantine {
+                set_aside(quarantine, &reject, &stop);
             }
         }
     })
@@ -151,7 +150,7 @@ mod tests {
         let trades =
             |window, known| super::window(&settings(window), &known_after(known)).unwrap().trades;
         assert_eq!(trades(None, 0), 1_000_000);
-        // A batch and what may wait behind the trade that makes it known.
+        // A batch and what may wait after the trade that makes it known.
         assert_eq!(trades(None, 3_001_000), 3_000_000 + 8192 + 1024);
         assert_eq!(trades(None, u64::MAX), MOST);
         assert_eq!(trades(Some("500"), 3_001_000), 500);

@@ -1,0 +1,69 @@
+//! What is worth knowing about a run, as lines of its summary.
+
+use std::fmt::Write as _;
+
+use super::parallel;
+use crate::feeds::session::FeedReport;
+use crate::job::{JobReport, Notice};
+use crate::thousands::grouped;
+
+/// All notes of a run, in the order in which they are printed.
+pub(super) fn notes(report: &JobReport) -> Vec<String> {
+    let mut notes: Vec<String> = report.notices.iter().map(notice).collect();
+    if report.notices.iter().any(|notice| matches!(notice, Notice::Resumed { .. })) {
+        notes.push("--reset-state starts from the beginning".to_owned());
+    }
+    if report.notices.iter().any(|notice| matches!(notice, Notice::LateStart { .. })) {
+        let text = "`barflow sync-report` measures how much history is needed before --from";
+        notes.push(text.to_owned());
+    }
+    notes.extend(report.parallel.iter().flat_map(parallel::remarks));
+    notes.extend(report.feeds.iter().map(|(name, of)| feed(name, of)));
+    notes.extend(report.latency.table().lines().map(str::to_owned));
+    notes.extend(report.daily.iter().map(|path| format!("daily totals are in {}", path.display())));
+    notes.extend(report.trades.iter().map(|path| format!("trades are in {}", path.display())));
+    if let (Some(path), true) = (&report.quarantine, report.rejected() > 0) {
+        notes.push(format!("bad rows are in {}", path.display()));
+    }
+    match &report.recorded {
+        Some(Ok(files)) => {
+            notes.extend(files.iter().map(|file| format!("frames are in {}", file.display())));
+        }
+        Some(Err(error)) => notes.push(format!("the recording is incomplete: {error}")),
+        None => {}
+    }
+    notes
+}
+
+fn notice(notice: &Notice) -> String {
+    match notice {
+        Notice::TickRule { instrument, specs } => format!(
+            "{instrument}: the source has no aggressor; sign = aggressor uses the tick rule for {}",
+            specs.join(", ")
+        ),
+        Notice::NoBars(instrument) => format!("{instrument}: no bars are configured for it"),
+        Notice::Store(lacks) => lacks.clone(),
+        Notice::Resumed { instrument, position: at } => {
+            format!("{instrument}: resuming after {at}")
+        }
+        Notice::LateStart { spec, equal_after: Some(trades) } => format!(
+            "{spec}: started at --from; expected to equal the bars of a longer history after \
+             about {} trades",
+            grouped(*trades)
+        ),
+        Notice::LateStart { spec, equal_after: None } => format!(
+            "{spec}: started at --from and does not converge: its bars differ from those of a \
+             longer history"
+        ),
+        Notice::OnePass { threads } => parallel::one_pass(*threads),
+    }
+}
+
+fn feed(name: &str, report: &FeedReport) -> String {
+    let mut text = format!("feed {name}");
+    for line in report.counters().lines() {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n  {line}");
+    }
+    text
+}

@@ -1,0 +1,102 @@
+//! Options that say where bars go, and what survives a restart.
+
+use clap::{Args, ValueHint};
+
+/// Where bars go.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs {
+    /// Output: jsonl, parquet, kafka or none
+    #[arg(long, value_name = "SINK", env = "BARFLOW_SINK")]
+    pub sink: Option<String>,
+
+    /// File (jsonl; default standard output) or folder (parquet; default ./bars)
+    #[arg(long, value_name = "PATH", env = "BARFLOW_OUT", value_hint = ValueHint::AnyPath)]
+    pub out: Option<String>,
+}
+
+/// What is expected of the trades.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Quality")]
+pub struct ExpectationArgs {
+    /// Validate the trades against this expectation suite while making bars (TOML, docs/quality.md)
+    #[arg(long, value_name = "SUITE", env = "BARFLOW_QUALITY", value_hint = ValueHint::FilePath)]
+    pub quality: Option<String>,
+}
+
+/// Where bad rows go.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Quality")]
+pub struct QuarantineArgs {
+    /// Write bad rows and frames to this file (JSON lines) [default: a file stops at its first bad
+    /// row, a feed logs it]
+    #[arg(long, value_name = "FILE", env = "BARFLOW_QUARANTINE", value_hint = ValueHint::FilePath)]
+    pub quarantine: Option<String>,
+}
+
+/// Which Kafka cluster.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Kafka")]
+pub struct BrokerArgs {
+    /// Kafka brokers
+    #[arg(long, value_name = "HOST:PORT", env = "BARFLOW_BROKERS")]
+    pub brokers: Option<String>,
+}
+
+/// Which topics of which Kafka cluster.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Kafka")]
+pub struct TopicArgs {
+    /// Which cluster.
+    #[command(flatten)]
+    pub brokers: BrokerArgs,
+
+    /// Kafka topic; placeholders {spec} {instrument} {venue} {market} {symbol}
+    /// [default: bars.{spec}]
+    #[arg(long, value_name = "TOPIC", env = "BARFLOW_TOPIC")]
+    pub topic: Option<String>,
+}
+
+/// How bars are written to Kafka.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Kafka")]
+pub struct KafkaArgs {
+    /// Which topics.
+    #[command(flatten)]
+    pub topics: TopicArgs,
+
+    /// Kafka value encoding: json or avro
+    #[arg(long, value_name = "ENCODING", env = "BARFLOW_ENCODING")]
+    pub encoding: Option<String>,
+
+    /// Create missing Kafka topics
+    #[arg(long)]
+    pub create_topics: bool,
+
+    /// Also write the current bars, by key, to a compacted topic TOPIC.current beside each topic
+    #[arg(long)]
+    pub current: bool,
+}
+
+/// What a restart finds.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Recovery")]
+pub struct RecoveryArgs {
+    /// Delivery guarantee: exactly-once or at-least-once [default: exactly-once for kafka,
+    /// at-least-once for files]
+    #[arg(long, value_name = "HOW", env = "BARFLOW_DELIVERY")]
+    pub delivery: Option<String>,
+
+    /// Job name; a restart under the same name resumes [default: live; for a replay, derived from
+    /// its instruments and topic]
+    #[arg(long, value_name = "NAME", env = "BARFLOW_JOB")]
+    pub job: Option<String>,
+
+    /// Time between two commits of exactly-once delivery [default: 1s]
+    #[arg(long, value_name = "TIME", env = "BARFLOW_COMMIT_INTERVAL")]
+    pub commit_interval: Option<String>,
+
+    /// Delete the job's checkpoint and start from the beginning
+    #[arg(long)]
+    pub reset_state: bool,
+}

@@ -1,0 +1,100 @@
+//! What `barflow sync-report` measures: after how many trades a builder that begins late makes the
+//! bars of one that saw everything.
+
+use barflow_operators::instrument::InstrumentId;
+use barflow_operators::pool::BatchPool;
+use barflow_operators::sequence::{Findings as Sequence, Sequencer};
+use barflow_operators::survey::{Arrival, Findings, Survey, tolerance_rank};
+use barflow_replay::error::ReplayError;
+use barflow_replay::plan::InstrumentPlan;
+use barflow_replay::progress::Progress;
+use barflow_replay::stream::{InstrumentStream, ReadOptions};
+
+use crate::config::replay::ReplaySettings;
+
+/// The share of joins that the recommended history is to be enough for.
+pub const COVERAGE: f64 = 0.95;
+/// How sure that is.
+pub const CONFIDENCE: f64 = 0.95;
+
+/// What was measured of one instrument and specification.
+pub struct Measured {
+    /// Which instrument.
+    pub instrument: InstrumentId,
+    /// Name of the specification.
+    pub spec: String,
+    /// Trades of the instrument.
+    pub trades: u64,
+    /// The measurement.
+    pub findings: Findings,
+    /// Ns from one trade to the next; the median over pieces of the history.
+    pub pace: f64,
+}
+
+/// Reads an instrument's history once, with all its specifications.
+///
+/// # Errors
+/// Files that cannot be read.
+pub fn measure(
+    plan: InstrumentPlan,
+    settings: &ReplaySettings,
+    points: usize,
+    progress: &Progress,
+) -> Result<Vec<Measured>, ReplayError> {
+    let instrument = plan.feed.instrument.clone();
+    let specs = settings.bars.for_feed(&plan.feed);
+    let mut surveys: Vec<Survey> = specs.iter().map(|spec| Survey::new(spec, points)).collect();
+    let pool = BatchPool::new(settings.batch_rows, 64);
+    let read = ReadOptions {
+        pool: pool.clone(),
+        verify: settings.verify,
+        from: settings.from,
+        to: settings.to,
+        progress: progress.clone(),
+        ..ReadOptions::new(settings.batch_rows)
+    };
+    let mut order = Sequencer::new(settings.reorder_window);
+    let mut paces = Vec::new();
+    let mut trades = 0;
+    for intake in InstrumentStream::open(plan, read)? {
+        // Rows that are no trades, repeated or late are of no interest here.
+        let intake = intake?;
+        let batch = order.on_batch(intake.trades, &pool, &mut Sequence::default());
+        trades += batch.len() as u64;
+        if let (Some(first), Some(last)) = (batch.event_time.first(), batch.event_time.last()) {
+            paces.push(last.saturating_sub(*first) as f64 / batch.len() as f64);
+        }
+        surveys.iter_mut().for_each(|survey| survey.on_batch(&batch));
+        pool.give_back(batch);
+    }
+    paces.sort_by(f64::total_cmp);
+    let pace = paces.get(paces.len() / 2).copied().unwrap_or(0.0);
+    let of = |survey: Survey| Measured {
+        instrument: instrument.clone(),
+        spec: survey.spec().name().to_string(),
+        trades,
+        findings: survey.findings(),
+        pace,
+    };
+    Ok(surveys.into_iter().map(of).collect())
+}
+
+impl Measured {
+    /// Joining points that count.
+    pub fn points(&self) -> usize {
+        self.findings.arrivals.len() + self.findings.never
+    }
+
+    /// The arrival that `share` of all points had reached; none where it is beyond the data.
+    pub fn at(&self, share: f64) -> Option<&Arrival> {
+        let rank = (share * self.points() as f64).ceil().max(1.0) as usize;
+        self.findings.arrivals.get(rank - 1)
+    }
+
+    /// Trades after which joins have arrived, with the stated coverage and confidence. Those that
+    /// never did lie beyond all others.
+    pub fn warm_up(&self) -> Option<u64> {
+        let rank = tolerance_rank(self.points(), COVERAGE, CONFIDENCE)?;
+        self.findings.arrivals.get(rank - 1).map(|arrival| arrival.trades)
+    }
+}

@@ -1,0 +1,212 @@
+//! Why a job could not start, or did not run to its end.
+
+use std::io;
+
+use barflow_replay::error::ReplayError;
+
+use super::rejects::BadRow;
+use crate::checkpoints::job::Job;
+use crate::checkpoints::saved::CheckpointError;
+use crate::feeds::recorded::RecordingsError;
+use crate::feeds::session::SessionFault;
+use crate::graph::mesh::MeshError;
+use crate::graph::sink::SinkError;
+use crate::sinks::local_checkpoint::LocalError;
+use crate::stop::{Breakdown, Cause};
+
+/// History that does not fit the feeds.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// No feed continues it.
+    #[error("history contains {instrument}, which no feed subscribes to")]
+    NoFeed {
+        /// What the files hold.
+        instrument: String,
+    },
+    /// Raw trades and aggregates make different bars.
+    #[error(
+        "history or checkpoint of {instrument} has {history}, its feed has {feed}: bars would \
+         differ"
+    )]
+    OtherInput {
+        /// Which instrument.
+        instrument: String,
+        /// What the files hold.
+        history: &'static str,
+        /// What the feed brings.
+        feed: &'static str,
+    },
+}
+
+/// Why a job could not start, or did not run to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// Trade files cannot be read.
+    #[error(transparent)]
+    Input(#[from] ReplayError),
+    /// Recordings cannot be read.
+    #[error(transparent)]
+    Recordings(#[from] RecordingsError),
+    /// The history of a live job does not fit its feeds.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// A row is not a trade, and there is no quarantine for it.
+    #[error(transparent)]
+    BadRow(#[from] BadRow),
+    /// A feed cannot continue.
+    #[error(transparent)]
+    Feed(#[from] SessionFault),
+    /// The sink refuses, or is not available.
+    #[error(transparent)]
+    Sink(SinkError),
+    /// The checkpoint cannot be restored.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The checkpoint file cannot be used.
+    #[error(transparent)]
+    CheckpointFile(LocalError),
+    /// The processes of the job did not connect, or one of them has failed.
+    #[error(transparent)]
+    Cluster(#[from] MeshError),
+    /// The validated trades could not be kept.
+    #[error(transparent)]
+    KeptTrades(ReplayError),
+    /// The job cannot have this name.
+    #[error("{0}")]
+    Name(String),
+    /// Several processes cannot write one set of files exactly once.
+    #[error(
+        "several processes deliver exactly once only to kafka; use a single process for files only"
+    )]
+    SharedFiles,
+    /// One process would delete what another has just begun to write.
+    #[error("--reset-state works only with a single process")]
+    SharedReset {
+        /// Which job.
+        job: Job,
+    },
+    /// A run that resumes would keep only some of the trades.
+    #[error(
+        "--sink-trades is not possible when a job resumes: it would write only the trades after the checkpoint"
+    )]
+    PartOfTheTrades,
+    /// The system refuses a file or a thread.
+    #[error("{what}")]
+    Io {
+        /// What could not be done.
+        what: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A part of the program broke down.
+    #[error(transparent)]
+    Breakdown(#[from] Breakdown),
+    /// An error of a source that this crate does not know.
+    #[error("{0}")]
+    Other(Cause),
+}
+
+impl JobError {
+    /// The system's refusal to do `what`.
+    pub fn io(what: impl Into<String>, source: io::Error) -> Self {
+        Self::Io { what: what.into(), source }
+    }
+
+    /// What to do about it, where something can be said.
+    pub fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::Input(error) => return input_hint(error).map(str::to_owned),
+            Self::BadRow(_) => {
+                "bars before that row were written; --quarantine FILE rejects bad rows and \
+                 continues"
+            }
+            Self::Feed(fault) => fault.hint,
+            Self::Checkpoint(error) => error.hint(),
+            Self::CheckpointFile(_) => "--reset-state deletes it and makes all bars again",
+            Self::Cluster(MeshError::OtherJob { .. }) => {
+                "start all processes with the same program version, hosts, inputs, bars and workers"
+            }
+            Self::SharedReset { job } => {
+                return Some(format!(
+                    "run `barflow checkpoints delete {job}` before starting them"
+                ));
+            }
+            Self::PartOfTheTrades => {
+                "write them in a separate run: --sink none --sink-trades FOLDER"
+            }
+            _ => return None,
+        };
+        Some(text.to_owned())
+    }
+}
+
+/// What to do about a file that cannot be read.
+pub fn input_hint(error: &ReplayError) -> Option<&'static str> {
+    match error {
+        ReplayError::Checksum { .. } => Some(
+            "download the archive again; no bar was made from it (--no-verify skips the check)",
+        ),
+        ReplayError::Corrupt { .. } => Some("download the file again; it is incomplete"),
+        ReplayError::NothingToRead(_) => Some("`barflow replay --help` lists the supported inputs"),
+        _ => None,
+    }
+}
+
+impl From<SinkError> for JobError {
+    fn from(error: SinkError) -> Self {
+        Self::Sink(error)
+    }
+}
+
+impl From<LocalError> for JobError {
+    fn from(error: LocalError) -> Self {
+        match error {
+            LocalError::Disk(error) => Self::Sink(error),
+            error => Self::CheckpointFile(error),
+        }
+    }
+}
+
+impl From<Cause> for JobError {
+    /// The graph carries the first error of any source or worker without knowing its type; here it
+    /// gets its type back.
+    fn from(cause: Cause) -> Self {
+        fn typed<E>(cause: Cause) -> Result<JobError, Cause>
+        where
+            E: std::error::Error + 'static,
+            JobError: From<E>,
+        {
+            cause.downcast::<E>().map(|error| JobError::from(*error))
+        }
+        let known = typed::<SinkError>(cause)
+            .or_else(typed::<ReplayError>)
+            .or_else(typed::<RecordingsError>)
+            .or_else(typed::<BadRow>)
+            .or_else(typed::<HistoryError>)
+            .or_else(typed::<SessionFault>)
+            .or_else(typed::<MeshError>)
+            .or_else(typed::<Breakdown>)
+            .or_else(typed::<Self>);
+        known.unwrap_or_else(Self::Other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_that_went_through_the_graph_keeps_its_type() {
+        let typed = |cause: Cause| JobError::from(cause);
+        let sink = typed(Box::new(SinkError::ClosedPipe));
+        assert!(matches!(sink, JobError::Sink(SinkError::ClosedPipe)), "{sink:?}");
+        let input = typed(Box::new(ReplayError::Resume("x".to_owned())));
+        assert!(matches!(input, JobError::Input(_)), "{input:?}");
+        let recordings = typed(Box::new(RecordingsError::Missing("x".to_owned())));
+        assert!(matches!(recordings, JobError::Recordings(_)), "{recordings:?}");
+        let panic = typed(Box::new(Breakdown::panicked("a worker")));
+        assert!(matches!(panic, JobError::Breakdown(_)), "{panic:?}");
+        let other = typed("something else".into());
+        assert!(matches!(other, JobError::Other(_)), "{other:?}");
+    }
+}

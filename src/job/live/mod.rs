@@ -1,0 +1,217 @@
+//! A live job: feeds into a sink until it is stopped.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use barflow_operators::dataflow::validate::ValidateOptions;
+use barflow_operators::order::{OrderOptions, RejectPolicy};
+use barflow_operators::pool::BatchPool;
+use barflow_operators::quality::judge::Known;
+
+use self::reload::Reload;
+use self::supervisor::{Book, Feeds, Reports, Supervisor};
+use super::corrections::on_revision;
+use super::error::JobError;
+use super::observer::Observer;
+use super::rejects;
+use super::report::{JobReport, Records};
+use super::sink::SinkRequest;
+use super::start::{Start, Started};
+use crate::checkpoints::settings::{JobSettings, SettingsChanges};
+use crate::config::bars::BarBook;
+use crate::config::live::LiveSettings;
+use crate::feeds::hub::Outlets;
+use crate::graph::assemble::GraphOptions;
+use crate::graph::flow::EpochClock;
+use crate::graph::quality::Quality;
+use crate::graph::run::{Feeder, Pace, Workers, run as run_graph};
+use crate::recording::recorder::{self, Recorder, Recording};
+use crate::sinks::gaps::GapLedger;
+use crate::stop::Stop;
+
+pub mod begin;
+pub mod reload;
+pub mod supervisor;
+
+/// Trades per batch: a live batch holds what came at once, seldom more than a few.
+const BATCH_ROWS: usize = 64;
+
+/// Batches kept for reuse: what the queue of a worker may hold, 13 MB.
+const BATCHES: usize = 4096;
+
+/// Trades of one instrument that may wait for a missing id inside the graph.
+const REORDER_WINDOW: usize = 1024;
+
+/// A live job with validated settings.
+pub struct LiveJob {
+    settings: LiveSettings,
+    reload: Option<Reload>,
+}
+
+/// What a running job shares with its feeds.
+struct Shared {
+    pool: BatchPool,
+    book: Book,
+    reports: Reports,
+    records: Records,
+    window: bool,
+}
+
+impl LiveJob {
+    /// A job with these feeds and bars until its end.
+    pub fn new(settings: LiveSettings) -> Self {
+        Self { settings, reload: None }
+    }
+
+    /// Bars, instruments and feeds follow changes of the configuration.
+    pub fn with_reload(mut self, reload: Reload) -> Self {
+        self.reload = Some(reload);
+        self
+    }
+
+    /// Runs until `stop` is raised, or every feed has ended.
+    ///
+    /// # Errors
+    /// When the job cannot start, and the first error of a feed, the sink or another process.
+    /// Whatever the sink had committed before stays there.
+    pub fn run(self, stop: &Stop, observer: &dyn Observer) -> Result<JobReport, JobError> {
+        let Self { mut settings, reload } = self;
+        let began = Instant::now();
+        let workers = settings.mesh.workers(settings.workers);
+        let cluster_job = settings.job();
+        settings.keep(workers.share());
+        if settings.feeds.is_empty() {
+            tracing::info!(
+                "no instrument is assigned to this process; it keeps running for the others"
+            );
+        }
+        let quality = settings.quality.clone();
+        // Feeds report their own outages; what lies before the first trade was not ours.
+        let quality = quality.map(|suite| Quality::new(suite, |_| Known::default()));
+        let records = Records::new(quality, began);
+        let sink = SinkRequest {
+            kind: settings.sink,
+            out: settings.out.as_deref(),
+            kafka: &settings.kafka,
+            bars: &settings.bars,
+            instruments: settings.instruments(),
+            latency: Some(records.latency.clone()),
+            delivery: &settings.delivery,
+            job: "live".to_owned(),
+            workers: &workers,
+            stop,
+            complete_when_stopped: true,
+        };
+        let start = Start { sink: &sink, decisive: &[], lenient: true, cluster_job: &cluster_job };
+        let started = start.run(None, settings.mesh.patience)?;
+        started.order_bars(|feed| settings.bars.for_feed(feed));
+        begin::from_checkpoint(&mut settings, &started.resume)?;
+        let resumes = !started.resume.is_empty();
+        let records = records.with_quarantine(settings.quarantine.as_deref(), resumes)?;
+        let shared = Shared {
+            pool: BatchPool::new(BATCH_ROWS, BATCHES),
+            book: Book::new(settings.bars.clone()),
+            reports: Reports::default(),
+            records,
+            window: settings.revision_window.is_some(),
+        };
+        shared.run(settings, reload, started, workers, stop, observer)
+    }
+}
+
+impl Shared {
+    fn run(
+        self,
+        settings: LiveSettings,
+        reload: Option<Reload>,
+        started: Started,
+        workers: Workers,
+        stop: &Stop,
+        observer: &dyn Observer,
+    ) -> Result<JobReport, JobError> {
+        let gaps = match &settings.gaps {
+            Some(path) => GapLedger::open(path).map_err(|error| {
+                let what = format!("the gap ledger {} could not be opened", path.display());
+                JobError::io(what, error)
+            })?,
+            None => GapLedger::default(),
+        };
+        let (recorder, recording) = record(&settings, stop)?;
+        let pace = Pace { idle_spin: settings.idle_spin, ..Pace::LIVE };
+        let mut options = self.options(&settings, stop);
+        options.validate.resume = started.resume.orders;
+        options.checkpoints = started.checkpoints;
+        let outlets = {
+            let (pool, on_reject) = (self.pool.clone(), Arc::clone(&options.on_reject));
+            let (share, stop) = (workers.share(), stop.clone());
+            move |inlets| Outlets { inlets, share, pool, stop, on_reject, gaps }
+        };
+        let supervisor = Supervisor {
+            feeds: Feeds {
+                latency: self.records.latency.clone(),
+                reports: Arc::clone(&self.reports),
+                recorder,
+            },
+            reload,
+            book: self.book.clone(),
+            on_new_bars: on_new_bars(started.settings, started.settings_changes),
+            positions: started.resume.positions,
+            settings,
+        };
+        let feeder: Feeder = Box::new(move |inlets, _| supervisor.run(outlets(inlets)));
+        let result = run_graph(started.cluster, pace, options, vec![feeder], started.sinks);
+
+        let mut report = self.records.report(workers, self.window, stop);
+        report.recorded = recording.map(Recording::finish);
+        report.feeds = supervisor::all(&self.reports);
+        let result = result.map(|sink| report.sink = Some(sink));
+        observer.ended(&report);
+        result?;
+        Ok(report)
+    }
+
+    fn options(&self, settings: &LiveSettings, stop: &Stop) -> GraphOptions {
+        let Self { records, .. } = self;
+        let (book, quarantine) = (self.book.clone(), records.quarantine.clone());
+        GraphOptions {
+            specs_of: Arc::new(move |feed| book.now().for_feed(feed)),
+            validate: ValidateOptions {
+                order: OrderOptions {
+                    policy: RejectPolicy::SetAside,
+                    reorder_window: REORDER_WINDOW,
+                    pool: self.pool.clone(),
+                    revises: self.window,
+                },
+                resume: Default::default(),
+            },
+            window: settings.revision_window,
+            on_revision: on_revision(records.revised.clone(), quarantine.clone(), stop.clone()),
+            on_reject: rejects::of_feeds(quarantine, stop.clone()),
+            trades: None,
+            daily: None,
+            tally: records.tally.clone(),
+            stop: stop.clone(),
+            quality: records.quality.clone(),
+            clock: EpochClock::default(),
+            latency: records.latency.clone(),
+            checkpoints: None,
+        }
+    }
+}
+
+/// Starts to record frames, if the settings say so.
+fn record(
+    settings: &LiveSettings,
+    stop: &Stop,
+) -> Result<(Option<Recorder>, Option<Recording>), JobError> {
+    let Some(folder) = &settings.record else { return Ok((None, None)) };
+    let (recorder, recording) = recorder::start(folder, "live", stop).map_err(|error| {
+        JobError::io(format!("frames cannot be recorded in \"{}\"", folder.display()), error)
+    })?;
+    Ok((Some(recorder), Some(recording)))
+}
+
+/// Bars that are added or removed during the run are part of what a restart has to find.
+fn on_new_bars(settings: JobSettings, changes: SettingsChanges) -> Box<dyn Fn(&BarBook) + Send> {
+    Box::new(move |bars| changes.put(settings.with_bars_of(JobSettings::of(bars.specs()))))
+}

@@ -1,0 +1,53 @@
+//! What becomes of rows that are not valid trades.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use barflow_operators::intake::Reject;
+
+use crate::graph::assemble::OnReject;
+use crate::sinks::rejects::Quarantine;
+use crate::stop::Stop;
+
+/// Bad rows of a live run logged one by one; the others are only counted.
+const LOGGED: usize = 20;
+
+/// A row that is not a trade, with no quarantine to put it in.
+#[derive(Debug, thiserror::Error)]
+#[error("{}:{}: field \"{}\": {}: \"{}\"", .0.source, .0.line, .0.field, .0.reason, .0.value)]
+pub struct BadRow(pub Box<Reject>);
+
+/// Sets bad rows of files aside; without a quarantine the first one ends the run.
+pub(super) fn of_files(quarantine: Option<Arc<Quarantine>>, stop: Stop) -> OnReject {
+    Arc::new(move |reject| match &quarantine {
+        Some(quarantine) => set_aside(quarantine, &reject, &stop),
+        None => stop.fail(BadRow(Box::new(reject))),
+    })
+}
+
+/// Bad rows and frames of feeds never end a run: they are logged, and set aside if there is a
+/// quarantine.
+pub(super) fn of_feeds(quarantine: Option<Arc<Quarantine>>, stop: Stop) -> OnReject {
+    let logged = AtomicUsize::new(0);
+    Arc::new(move |reject: Reject| {
+        if logged.fetch_add(1, Ordering::Relaxed) < LOGGED {
+            tracing::warn!(
+                source = %reject.source,
+                field = reject.field,
+                value = reject.value,
+                "{}",
+                reject.reason
+            );
+        }
+        if let Some(quarantine) = &quarantine {
+            set_aside(quarantine, &reject, &stop);
+        }
+    })
+}
+
+/// Writes a row into the quarantine; a disk that refuses ends the run.
+pub(super) fn set_aside(quarantine: &Quarantine, reject: &Reject, stop: &Stop) {
+    if let Err(error) = quarantine.add(reject) {
+        stop.fail(error);
+    }
+}

@@ -1,0 +1,312 @@
+//! A replay: trade files or recordings, read once, into a sink.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use barflow_operators::dataflow::validate::{Sequenced, ValidateOptions};
+use barflow_operators::order::{OrderOptions, RejectPolicy};
+use barflow_operators::pool::BatchPool;
+use barflow_operators::revision::Window;
+use barflow_operators::stitch::horizon;
+use barflow_replay::corrections::Corrections;
+use barflow_replay::error::ReplayError;
+use barflow_replay::progress::Progress;
+use barflow_replay::stream::ReadOptions;
+use crossbeam::channel::Sender;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::corrections::{fingerprint, on_revision, window};
+use super::error::JobError;
+use super::observer::{Notices, Observer};
+use super::rejects;
+use super::report::{JobReport, Notice, ParallelReport, Records};
+use super::sink::SinkRequest;
+use super::source::Source;
+use super::start::{Resumption, Start, Started};
+use crate::config::bars::BarBook;
+use crate::config::replay::ReplaySettings;
+use crate::graph::assemble::GraphOptions;
+use crate::graph::daily::Daily;
+use crate::graph::flow::EpochClock;
+use crate::graph::run::{Pace, Workers, run as run_graph};
+use crate::graph::sink::{BarSink, SinkError, SinkReport};
+use crate::parallel;
+use crate::sinks::atomic_file::{AtomicFile, refused};
+use crate::sinks::trades::TradeFiles;
+use crate::stop::{Cause, Stop};
+use crate::telemetry::latency::Latency;
+
+/// A replay with validated settings.
+pub struct ReplayJob {
+    settings: ReplaySettings,
+    sink: Option<Box<dyn BarSink>>,
+    trades: Option<Sender<Sequenced>>,
+}
+
+/// A replay whose source is found and whose sink is open.
+struct Ready<'a> {
+    settings: &'a ReplaySettings,
+    stop: &'a Stop,
+    workers: Workers,
+    source: Source,
+    corrections: Corrections,
+    window: Option<Window>,
+    records: Records,
+}
+
+/// The result of the graph.
+struct Ran {
+    result: Result<SinkReport, Cause>,
+    parallel: Option<ParallelReport>,
+    daily: Option<Daily>,
+    kept: Result<Vec<std::path::PathBuf>, ReplayError>,
+}
+
+impl ReplayJob {
+    /// A replay into the sink that the settings name.
+    pub fn new(settings: ReplaySettings) -> Self {
+        Self { settings, sink: None, trades: None }
+    }
+
+    /// Delivers bars to this sink instead of the one that the settings name. It keeps no
+    /// checkpoints.
+    pub fn into_sink(mut self, sink: Box<dyn BarSink>) -> Self {
+        self.sink = Some(sink);
+        self
+    }
+
+    /// Also sends the validated trades, in order, into this channel; the settings must not name a
+    /// folder for them.
+    pub fn with_trades(mut self, trades: Sender<Sequenced>) -> Self {
+        self.trades = Some(trades);
+        self
+    }
+
+    /// Runs until everything is read and delivered, or `stop` is raised.
+    ///
+    /// # Errors
+    /// When the job cannot start, and the first error of its source, its sink or another process.
+    /// Whatever the sink had committed before stays there.
+    pub fn run(self, stop: &Stop, observer: &dyn Observer) -> Result<JobReport, JobError> {
+        let settings = &self.settings;
+        let mut notices = Notices::new(observer);
+        let (mut source, lacking) = Source::find(settings)?;
+        let corrections = source.corrections(settings)?;
+        let window = window(settings, &corrections);
+        let workers = settings.mesh.workers(settings.workers);
+        let cluster_job = settings.job().with("inputs", source.text());
+        let name = job_name(settings, &source);
+        source.keep(workers.share());
+        notices.extend(source.notices(settings));
+        notices.extend(lacking);
+        let began = Instant::now();
+        let sink = SinkRequest {
+            kind: settings.sink,
+            out: settings.out.as_deref(),
+            kafka: &settings.kafka,
+            bars: &settings.bars,
+            instruments: source.instruments(),
+            latency: None,
+            delivery: &settings.delivery,
+            job: name,
+            workers: &workers,
+            stop,
+            complete_when_stopped: false,
+        };
+        let decisive = decisive(settings)?;
+        let start =
+            Start { sink: &sink, decisive: &decisive, lenient: false, cluster_job: &cluster_job };
+        let started = start.run(self.sink, settings.mesh.patience)?;
+        if settings.trades.is_some() && !started.resume.is_empty() {
+            return Err(JobError::PartOfTheTrades);
+        }
+        notices.extend(resumed(&started.resume));
+        if settings.from.is_some() {
+            notices.extend(late_start(&settings.bars));
+        }
+        let quality = settings.quality.clone().map(|suite| source.expectations(suite, settings));
+        let quarantine = settings.quarantine.as_deref();
+        let records =
+            Records::new(quality, began).with_quarantine(quarantine, !started.resume.is_empty())?;
+        let ready = Ready { settings, stop, workers, source, corrections, window, records };
+        ready.run(started, self.trades, notices, observer)
+    }
+}
+
+impl Ready<'_> {
+    fn run(
+        self,
+        started: Started,
+        trades: Option<Sender<Sequenced>>,
+        mut notices: Notices<'_>,
+        observer: &dyn Observer,
+    ) -> Result<JobReport, JobError> {
+        let Self { settings, stop, .. } = self;
+        let (workers, records) = (self.workers.clone(), self.records.clone());
+        let (size, revises) = (self.source.size(), self.window.is_some());
+        let ran = self.execute(started, trades, &mut notices, observer)?;
+        observer.read();
+
+        let mut report = records.report(workers, revises, stop);
+        report.files = size.files;
+        if let (Some(path), Some(daily), Ok(_)) = (&settings.daily, &ran.daily, &ran.result) {
+            write_daily(path, daily)?;
+            report.daily = Some(path.clone());
+        }
+        report.notices = notices.into_all();
+        report.parallel = ran.parallel;
+        let kept = ran.kept.map(|files| report.trades = files);
+        let result = ran.result.map(|sink| report.sink = Some(sink));
+        observer.ended(&report);
+        result?;
+        kept.map_err(JobError::KeptTrades)?;
+        Ok(report)
+    }
+
+    fn execute(
+        self,
+        started: Started,
+        trades: Option<Sender<Sequenced>>,
+        notices: &mut Notices<'_>,
+        observer: &dyn Observer,
+    ) -> Result<Ran, JobError> {
+        let Self { settings, stop, .. } = self;
+        let threads = settings.parallel;
+        // Twice what can be under way at once, so that the pool never runs dry.
+        let pool = BatchPool::new(settings.batch_rows, if threads > 1 { 1024 } else { 96 });
+        let progress = Progress::default();
+        let read = ReadOptions {
+            pool: pool.clone(),
+            verify: settings.verify,
+            from: settings.from,
+            to: settings.to,
+            progress: progress.clone(),
+            ..ReadOptions::new(settings.batch_rows)
+        };
+        let (trades, store) = match &settings.trades {
+            Some(folder) => {
+                let quotes = self.source.with_quote();
+                let started = TradeFiles::start(folder, quotes, pool.clone(), stop.clone());
+                let (send, store) = started.map_err(|error| {
+                    JobError::io("the thread that keeps trades could not start", error)
+                })?;
+                (Some(send), Some(store))
+            }
+            None => (trades, None),
+        };
+        let daily = settings.daily.as_ref().map(|_| Daily::default());
+        let options = GraphOptions {
+            trades,
+            daily: daily.clone(),
+            checkpoints: started.checkpoints,
+            ..self.options(pool.clone(), &started.resume)
+        };
+        let in_chunks = threads > 1 && self.source.is_worth_chunks(settings);
+        if threads > 1 && !in_chunks {
+            notices.add(Notice::OnePass { threads });
+        }
+        observer.reading(self.source.size(), &progress);
+        let mut sinks = started.sinks;
+        let (result, parallel) = match self.source {
+            Source::Files(plan) if in_chunks => {
+                let Some(sink) = sinks.pop() else { unreachable!("every job has a sink") };
+                let options = parallel::Options { graph: options, read, workers: threads };
+                match parallel::run(plan, &options, sink) {
+                    Ok((sink, chunks)) => (Ok(sink), Some(ParallelReport { threads, chunks })),
+                    Err(cause) => (Err(cause), None),
+                }
+            }
+            source => {
+                let (workers, resume) = (&self.workers, &started.resume);
+                let feeders =
+                    source.feeders(settings, workers, &read, resume, self.corrections, pool)?;
+                let result = run_graph(started.cluster, Pace::HISTORY, options, feeders, sinks);
+                (result, None)
+            }
+        };
+        let kept = store.map_or(Ok(Vec::new()), TradeFiles::finish);
+        Ok(Ran { result, parallel, daily, kept })
+    }
+
+    /// What the graph needs to know, besides where trades, sums and checkpoints go.
+    fn options(&self, pool: BatchPool, resume: &Resumption) -> GraphOptions {
+        let Self { settings, stop, records, .. } = self;
+        let book = settings.bars.clone();
+        let quarantine = records.quarantine.clone();
+        let sets_aside = quarantine.is_some();
+        GraphOptions {
+            specs_of: Arc::new(move |feed| book.for_feed(feed)),
+            validate: ValidateOptions {
+                order: OrderOptions {
+                    policy: if sets_aside { RejectPolicy::SetAside } else { RejectPolicy::Stop },
+                    reorder_window: self.source.reorder_window(settings),
+                    pool,
+                    revises: self.window.is_some(),
+                },
+                resume: resume.orders.clone(),
+            },
+            window: self.window,
+            on_revision: on_revision(
+                records.revised.clone(),
+                quarantine.clone(),
+                Stop::clone(stop),
+            ),
+            on_reject: rejects::of_files(quarantine, Stop::clone(stop)),
+            trades: None,
+            daily: None,
+            tally: records.tally.clone(),
+            stop: Stop::clone(stop),
+            quality: records.quality.clone(),
+            clock: EpochClock::default(),
+            latency: Latency::default(),
+            checkpoints: None,
+        }
+    }
+}
+
+fn write_daily(path: &Path, daily: &Daily) -> Result<(), SinkError> {
+    let (unfinished, mut file) = AtomicFile::create(path)?;
+    daily.write(&mut file).map_err(|error| refused("write", path, &error))?;
+    unfinished.commit(&file)?;
+    Ok(())
+}
+
+/// The same command is the same job, whatever else runs beside it.
+fn job_name(settings: &ReplaySettings, source: &Source) -> String {
+    let mut what = String::new();
+    for instrument in source.instruments() {
+        what.extend([instrument.as_str(), "\n"]);
+    }
+    what.push_str(&settings.kafka.settings().topic_template);
+    format!("replay.{:08x}", xxh3_64(what.as_bytes()) as u32)
+}
+
+/// A run that makes fewer bars than its files hold says why.
+fn resumed(resume: &Resumption) -> impl Iterator<Item = Notice> + '_ {
+    resume.positions.iter().map(|(instrument, position)| Notice::Resumed {
+        instrument: instrument.clone(),
+        position: position.clone(),
+    })
+}
+
+/// Bars that begin in the middle of a history differ from those of the whole history at first.
+fn late_start(bars: &BarBook) -> impl Iterator<Item = Notice> + '_ {
+    bars.orders().iter().map(|order| Notice::LateStart {
+        spec: Arc::clone(order.spec.name()),
+        equal_after: horizon(&order.spec),
+    })
+}
+
+/// What decides, besides the bars, which bars come out.
+fn decisive(settings: &ReplaySettings) -> Result<[(&'static str, Option<String>); 6], ReplayError> {
+    let corrections = settings.corrections.as_deref().map(fingerprint).transpose();
+    Ok([
+        ("corrections", corrections?),
+        ("quote", Some(settings.quote.as_str().to_owned())),
+        ("contract_size", settings.contract_size.map(|size| size.to_string())),
+        ("from", settings.from.map(|time| time.to_string())),
+        ("reorder_window", Some(settings.reorder_window.to_string())),
+        ("protocol", settings.protocol.clone()),
+    ])
+}

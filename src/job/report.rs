@@ -1,0 +1,230 @@
+//! What a run did.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use barflow_operators::dataflow::ledger::FactKind;
+use barflow_operators::instrument::InstrumentId;
+use barflow_operators::position::Position;
+use barflow_operators::sequence::Gap;
+
+use crate::feeds::session::FeedReport;
+use crate::graph::quality::{Quality, QualityDays};
+use crate::graph::revised::{Revised, Totals};
+use crate::graph::sink::{SinkError, SinkReport};
+use crate::graph::tally::{Joins, Lengths, Tally};
+use crate::graph::workers::Workers;
+use crate::parallel;
+use crate::sinks::rejects::Quarantine;
+use crate::stop::Stop;
+use crate::telemetry::latency::Latency;
+
+/// What a run did. A job hands it to its observer even if it fails.
+#[derive(Debug)]
+pub struct JobReport {
+    /// Files that were to be read.
+    pub files: usize,
+    /// How long the run took.
+    pub elapsed: Duration,
+    /// The workers of the job, and which of them were this process's.
+    pub workers: Workers,
+    /// What was counted, by instrument.
+    pub inputs: BTreeMap<InstrumentId, InputCounts>,
+    /// Bars and their lengths, by instrument and specification.
+    pub bars: Lengths,
+    /// When bars last became independent of where they began.
+    pub joined: Joins,
+    /// The last position of each instrument whose bars are in the sink.
+    pub positions: BTreeMap<InstrumentId, Position>,
+    /// What became of corrections; none for a run without a revision window.
+    pub revised: Option<Totals>,
+    /// The days that expectations were checked against; none for a run without expectations.
+    pub quality: Option<QualityDays>,
+    /// What the sink says; none if the run failed.
+    pub sink: Option<SinkReport>,
+    /// The result of chunks on several threads; none for a run in one pass.
+    pub parallel: Option<ParallelReport>,
+    /// What is worth knowing about the bars.
+    pub notices: Vec<Notice>,
+    /// The file of sums by day.
+    pub daily: Option<PathBuf>,
+    /// Files of validated trades.
+    pub trades: Vec<PathBuf>,
+    /// The file of bad rows, if rows could be set aside.
+    pub quarantine: Option<PathBuf>,
+    /// Feeds by name; empty for a replay.
+    pub feeds: BTreeMap<String, FeedReport>,
+    /// How long trades of feeds took to each stage.
+    pub latency: Latency,
+    /// Recordings of the feeds' frames, or why they are incomplete; none if nothing was recorded.
+    pub recorded: Option<io::Result<Vec<PathBuf>>>,
+    /// Who asked for the end, if the run was stopped by somebody.
+    pub stopped_by: Option<String>,
+}
+
+/// A run in chunks.
+#[derive(Clone, Debug)]
+pub struct ParallelReport {
+    /// Threads that worked on chunks.
+    pub threads: usize,
+    /// Their result.
+    pub chunks: parallel::Report,
+}
+
+/// What was counted of one instrument's input.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InputCounts {
+    /// Valid trades.
+    pub trades: u64,
+    /// Trades that had come before.
+    pub duplicates: u64,
+    /// Trades that came out of order and were put in order.
+    pub reordered: u64,
+    /// Trades whose time lies before that of their predecessor.
+    pub time_reversals: u64,
+    /// Rows that are not valid trades.
+    pub rejected: u64,
+    /// Ids that never came.
+    pub gaps: Vec<Gap>,
+}
+
+/// Something worth knowing about the bars of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Notice {
+    /// The source has no aggressor: these bars use the tick rule instead.
+    TickRule {
+        /// Which instrument.
+        instrument: InstrumentId,
+        /// Names of the specifications.
+        specs: Vec<Arc<str>>,
+    },
+    /// No specification applies to this instrument.
+    NoBars(InstrumentId),
+    /// The trade store lacks something that was selected.
+    Store(String),
+    /// The run resumes an instrument after this position.
+    Resumed {
+        /// Which instrument.
+        instrument: InstrumentId,
+        /// Where its checkpoint was.
+        position: Position,
+    },
+    /// The run began in the middle of a history.
+    LateStart {
+        /// Name of the specification.
+        spec: Arc<str>,
+        /// Trades after which its bars are expected to be those of a longer history; none if they
+        /// never are.
+        equal_after: Option<u64>,
+    },
+    /// Chunks on this many threads would not have been faster than one pass.
+    OnePass {
+        /// Threads that were asked for.
+        threads: usize,
+    },
+}
+
+impl JobReport {
+    /// Valid trades of all instruments.
+    pub fn trades_read(&self) -> u64 {
+        self.inputs.values().map(|counts| counts.trades).sum()
+    }
+
+    /// Rows that are not valid trades, of all instruments.
+    pub fn rejected(&self) -> u64 {
+        self.inputs.values().map(|counts| counts.rejected).sum()
+    }
+
+    /// Whether rows were set aside or corrections refused: then the bars are not those of the
+    /// whole input.
+    pub fn left_something_out(&self) -> bool {
+        let refused = self.revised.as_ref().is_some_and(|revised| revised.refused > 0);
+        refused || (self.quarantine.is_some() && self.rejected() > 0)
+    }
+}
+
+/// What is written down while a job runs, shared by all its workers.
+#[derive(Clone)]
+pub(super) struct Records {
+    pub(super) tally: Tally,
+    pub(super) revised: Revised,
+    pub(super) quality: Option<Quality>,
+    pub(super) quarantine: Option<Arc<Quarantine>>,
+    pub(super) latency: Latency,
+    began: Instant,
+}
+
+impl Records {
+    /// Nothing yet.
+    pub(super) fn new(quality: Option<Quality>, began: Instant) -> Self {
+        Self {
+            tally: Tally::default(),
+            revised: Revised::default(),
+            quality,
+            quarantine: None,
+            latency: Latency::default(),
+            began,
+        }
+    }
+
+    /// Sets bad rows aside in this file; a run that `resumes` adds to it.
+    pub(super) fn with_quarantine(
+        mut self,
+        path: Option<&Path>,
+        resumes: bool,
+    ) -> Result<Self, SinkError> {
+        let open = path.map(|path| Quarantine::open(path, resumes)).transpose()?;
+        self.quarantine = open.map(Arc::new);
+        Ok(self)
+    }
+
+    /// The report so far.
+    pub(super) fn report(&self, workers: Workers, revises: bool, stop: &Stop) -> JobReport {
+        JobReport {
+            files: 0,
+            elapsed: self.began.elapsed(),
+            workers,
+            inputs: counts(&self.tally),
+            bars: self.tally.lengths(),
+            joined: self.tally.joined(),
+            positions: self.tally.positions(),
+            revised: revises.then(|| self.revised.totals()),
+            quality: self.quality.as_ref().map(Quality::days),
+            sink: None,
+            parallel: None,
+            notices: Vec::new(),
+            daily: None,
+            trades: Vec::new(),
+            quarantine: self.quarantine.as_ref().map(|open| open.path().to_owned()),
+            feeds: BTreeMap::new(),
+            latency: self.latency.clone(),
+            recorded: None,
+            stopped_by: stop.asker(),
+        }
+    }
+}
+
+/// The counts of a tally, by instrument.
+fn counts(tally: &Tally) -> BTreeMap<InstrumentId, InputCounts> {
+    let mut counts: BTreeMap<InstrumentId, InputCounts> = BTreeMap::new();
+    for (fact, n) in tally.totals() {
+        let n = n.max(0) as u64;
+        let c = counts.entry(fact.instrument).or_default();
+        match fact.kind {
+            FactKind::Trades => c.trades += n,
+            FactKind::Duplicates => c.duplicates += n,
+            FactKind::Reordered => c.reordered += n,
+            FactKind::TimeReversals => c.time_reversals += n,
+            FactKind::Rejected => c.rejected += n,
+            FactKind::Gap(gap) => c.gaps.extend(std::iter::repeat_n(gap, n as usize)),
+            FactKind::Corrected
+            | FactKind::AlreadySo
+            | FactKind::CorrectionsRefused
+            | FactKind::Bars(_) => {}
+        }
+    }
+    counts
+}
