@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Draws demo.svg from the files of README's demo: python3 demo.py FOLDER > demo.svg
+"""Draws the picture of README's demo from its files:
+    python3 docs/img/demo.py walk/demo > docs/img/demo.svg
 
 Above: each bar as a candle, drawn from its first to its last trade. Below: θ, the signed dollar flow since the
 bar opened, and the Wald threshold ±a at every trade (docs/BARS.md).
@@ -63,7 +64,7 @@ out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {W} {H}" '
        f'<rect width="{W}" height="{H}" rx="8" fill="#ffffff"/>',
        f'<text x="{LEFT}" y="26" font-size="16" font-weight="600" fill="{INK}">Dollar imbalance bars: '
        'a bar closes when its signed flow θ reaches the threshold</text>',
-       f'<text x="{LEFT}" y="45" font-size="12" fill="{SOFT}">{len(BARS)} bars of {len(trades):,} synthetic trades; '
+       f'<text x="{LEFT}" y="45" font-size="12" fill="{SOFT}">{len(BARS)} bars of {len(trades):,} synthetic trades, UTC; '
        f'<tspan fill="{BUY}">closed by buyers</tspan>, <tspan fill="{SELL}">closed by sellers</tspan></text>']
 
 
@@ -114,6 +115,5 @@ for mark in range(0, int(minutes) + 1, 30):
         seconds = t // 1000 % 86400
         text(x(t), H - 16, f"{seconds // 3600:02}:{seconds // 60 % 60:02}", "middle")
         out.append(f'<path d="M{x(t):.1f} {H - 34}v6" stroke="{SOFT}"/>')
-text(W - RIGHT, H - 16, "UTC")
 out.append("</svg>")
 print("\n".join(out))
