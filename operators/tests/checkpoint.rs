@@ -116,7 +116,7 @@ proptest! {
             if crash && patience > 0 {
                 open_transaction.clear();
                 let restored = restore(&topic);
-                at = restored.as_ref().map_or(0, |r| r.position().unwrap().byte as usize);
+                at = restored.as_ref().map_or(0, |r| r.position().unwrap().file().unwrap().byte as usize);
                 account = restored.unwrap_or_else(|| Account::new(feed.clone(), &specs));
             }
         }
@@ -183,6 +183,6 @@ fn a_missing_record_is_noticed_and_an_outdated_one_passed_over() {
     assert!(matches!(Account::restore(without(0)), Err(Broken::NoState(_))));
     all[3].generation = 0;
     let account = Account::restore(all).unwrap().unwrap();
-    assert_eq!(account.position().unwrap().trade_id, 3);
+    assert_eq!(account.position().unwrap().trade_id(), Some(3));
     assert!(Account::restore(Vec::new()).unwrap().is_none());
 }
