@@ -18,7 +18,7 @@ use barflow_operators::dataflow::validate::ValidateOptions;
 use barflow_operators::intake::Intake;
 use barflow_operators::order::{OrderOptions, RejectPolicy};
 use barflow_operators::pool::BatchPool;
-use barflow_operators::position::Position;
+use barflow_operators::position::{FilePosition, Position};
 use barflow_operators::trade::{Aggressor, Trade};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
@@ -39,8 +39,7 @@ fn intakes(rows: usize) -> Vec<Intake> {
         ids: IdKind::Venue,
         has_aggressor: true,
     });
-    let position =
-        Position { source: "bench".into(), member: "bench".into(), byte: 0, line: 1, trade_id: 0 };
+    let position = Position::File(FilePosition::start("bench".into()));
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
     let mut next = move || {
         state ^= state << 13;

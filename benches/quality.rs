@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use barflow_operators::batch::{Feed, IdKind, InputKind, TradeBatch};
-use barflow_operators::position::Position;
+use barflow_operators::position::{FilePosition, Position};
 use barflow_operators::quality::judge::{Judge, Known};
 use barflow_operators::quality::suite::Suite;
 use barflow_operators::trade::{Aggressor, Trade};
@@ -52,7 +52,7 @@ fn batches() -> Vec<TradeBatch> {
 fn judges(criterion: &mut Criterion) {
     let batches = batches();
     let source: Arc<str> = "bench".into();
-    let start = Position { member: Arc::clone(&source), source, byte: 0, line: 1, trade_id: 0 };
+    let start = Position::File(FilePosition::start(source));
     let mut group = criterion.benchmark_group("quality");
     group.throughput(Throughput::Elements(TRADES as u64));
     group.bench_function("all expectations", |bencher| {

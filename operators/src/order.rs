@@ -209,7 +209,7 @@ impl InstrumentOrder {
     fn with_last_id(&self, mut position: Position) -> Position {
         // A row without an id of its own is numbered by where reading resumes.
         if let Some(last) = self.sequencer.last_id().filter(|_| self.feed.ids != IdKind::Ordinal) {
-            position.trade_id = last;
+            position.set_trade_id(last);
         }
         position
     }
@@ -219,12 +219,8 @@ impl InstrumentOrder {
 fn late_reject(row: usize, trade: &Trade, start: &Position, window: usize) -> Reject {
     Reject {
         row: row as u32,
-        source: if start.member == start.source {
-            Arc::clone(&start.source)
-        } else {
-            format!("{}/{}", start.source, start.member).into()
-        },
-        line: start.line + row as u64,
+        source: start.place(),
+        line: start.line() + row as u64,
         field: "trade_id".to_owned(),
         value: trade.trade_id.to_string(),
         reason: format!("comes more than {window} trades after its place in the order of ids"),

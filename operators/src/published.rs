@@ -17,9 +17,9 @@ pub struct PublishedBar {
     pub feed: Arc<Feed>,
     /// The bar.
     pub bar: Bar,
-    /// When the frame with the closing trade came, in ns since the Unix epoch; 0 for files.
+    /// When the frame with the closing trade came, in ns since the Unix epoch; none for files.
     /// Telemetry: no part of the bar, of its identity or of any output.
-    pub received: i64,
+    pub received: Option<i64>,
 }
 
 impl PublishedBar {

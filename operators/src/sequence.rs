@@ -62,9 +62,9 @@ struct Waiting {
 /// nothing waits for a missing id any more.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FeedOrder {
-    /// When the first frame of the batch came, in ns since the Unix epoch; 0 for a recorded one. For
-    /// telemetry only: no bar depends on it.
-    pub received: i64,
+    /// When the first frame of the batch came, in ns since the Unix epoch; none for a recorded one.
+    /// For telemetry only: no bar depends on it.
+    pub received: Option<i64>,
     /// The last id that is settled: of a trade, or known not to come.
     pub through: Option<u64>,
     /// Ids given up as missing since the batch before, in order.

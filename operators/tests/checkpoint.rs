@@ -16,7 +16,7 @@ use barflow_operators::checkpoint::record::Record;
 use barflow_operators::dataflow::validate::Sequenced;
 use barflow_operators::gap::Gap;
 use barflow_operators::measure::Measure;
-use barflow_operators::position::Position;
+use barflow_operators::position::{FilePosition, Position};
 use barflow_operators::sign::SignRule;
 use barflow_operators::spec::{BarSpec, RuleSpec};
 use barflow_operators::trade::{Aggressor, Trade};
@@ -44,15 +44,13 @@ fn pieces(trades: &[Trade], cuts: &[usize], gaps: &[bool], live: bool) -> Vec<Se
         let gap = Gap { first_missing: at as u64, last_missing: at as u64 };
         pieces.push(Sequenced {
             trades: Arc::new(batch),
-            position: Position {
-                source: "tape".into(),
-                member: "tape".into(),
+            position: Position::File(FilePosition {
                 byte: pieces.len() as u64 + 1,
-                line: 0,
-                trade_id: (at + rows) as u64,
-            },
+                trade_id: Some((at + rows) as u64),
+                ..FilePosition::start("tape".into())
+            }),
             gaps: (0..missing).map(|_| gap).collect(),
-            received: i64::from(live),
+            received: live.then_some(1),
             specs: None,
             corrections: Vec::new(),
         });
@@ -117,7 +115,7 @@ proptest! {
             if crash && patience > 0 {
                 open_transaction.clear();
                 let restored = restore(&topic);
-                at = restored.as_ref().map_or(0, |r| r.position().unwrap().byte as usize);
+                at = restored.as_ref().map_or(0, |r| r.position().unwrap().file().unwrap().byte as usize);
                 account = restored.unwrap_or_else(|| Account::new(feed.clone(), &specs));
             }
         }
@@ -184,6 +182,6 @@ fn a_missing_record_is_noticed_and_an_outdated_one_passed_over() {
     assert!(matches!(Account::restore(without(0)), Err(Broken::NoState(_))));
     all[3].generation = 0;
     let account = Account::restore(all).unwrap().unwrap();
-    assert_eq!(account.position().unwrap().trade_id, 3);
+    assert_eq!(account.position().unwrap().trade_id(), Some(3));
     assert!(Account::restore(Vec::new()).unwrap().is_none());
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use barflow_operators::batch::{Feed, IdKind, InputKind, TradeBatch};
 use barflow_operators::intake::Reject;
-use barflow_operators::position::Position;
+use barflow_operators::position::{FilePosition, Position};
 use barflow_operators::quality::DAY_NS;
 use barflow_operators::quality::day::DayReport;
 use barflow_operators::quality::judge::{Judge, Known};
@@ -27,7 +27,7 @@ fn feed() -> Arc<Feed> {
 
 fn position(line: u64) -> Position {
     let source: Arc<str> = "made.csv".into();
-    Position { member: Arc::clone(&source), source, byte: 0, line, trade_id: 0 }
+    FilePosition { line, ..FilePosition::start(source) }.into()
 }
 
 /// One trade a minute, from midnight on, for so many days.

@@ -13,7 +13,7 @@ use barflow_operators::batch::TradeBatch;
 use barflow_operators::checkpoint::account::Account;
 use barflow_operators::dataflow::validate::Sequenced;
 use barflow_operators::gap::Gap;
-use barflow_operators::position::Position;
+use barflow_operators::position::{FilePosition, Position};
 use barflow_operators::revision::{Change, Correction, Outcome, Refusal, Revision, Window};
 use barflow_operators::spec::BarSpec;
 use barflow_operators::trade::{Aggressor, Trade};
@@ -38,15 +38,12 @@ fn piece(before: Option<u64>, trades: &[Trade], corrections: Vec<Correction>) ->
     }
     Sequenced {
         trades: Arc::new(TradeBatch::from_trades(generate::feed(true), trades)),
-        position: Position {
-            source: "tape".into(),
-            member: "tape".into(),
-            byte: 0,
-            line: 0,
-            trade_id: last.unwrap_or(0),
-        },
+        position: Position::File(FilePosition {
+            trade_id: last,
+            ..FilePosition::start("tape".into())
+        }),
         gaps,
-        received: 0,
+        received: None,
         specs: None,
         corrections,
     }

@@ -17,7 +17,7 @@ use barflow_operators::intake::{Intake, Reject};
 use barflow_operators::measure::Measure;
 use barflow_operators::order::RejectPolicy;
 use barflow_operators::pool::BatchPool;
-use barflow_operators::position::Position;
+use barflow_operators::position::{FilePosition, Position};
 use barflow_operators::sequence::{Findings, Sequencer};
 use barflow_operators::sign::SignRule;
 use barflow_operators::spec::{
@@ -70,7 +70,7 @@ struct Cut {
 
 fn position(line: u64) -> Position {
     let source: Arc<str> = "made up".into();
-    Position { source: Arc::clone(&source), member: source, byte: 0, line, trade_id: 0 }
+    FilePosition { line, ..FilePosition::start(source) }.into()
 }
 
 /// Rows without ids are numbered as they are read: within each chunk, or over all of them.
@@ -107,7 +107,7 @@ fn sequential(feed: &Arc<Feed>, specs: &[BarSpec], cut: &Cut) -> Outcome {
     for chunk in 0..cut.chunks.len() {
         for intake in intakes(feed, cut, chunk, true) {
             let mut findings = Findings::default();
-            let line = intake.start.line;
+            let line = intake.start.line();
             let trades = order.on_batch(intake.trades, &pool, &mut findings);
             take(&trades, &findings, line);
         }

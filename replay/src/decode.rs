@@ -38,9 +38,9 @@ pub const MARGIN: usize = 64;
 /// Whole lines of one member.
 #[derive(Debug)]
 pub struct Block {
-    /// The member (the file itself where there are none).
-    pub member: Arc<str>,
-    /// Whether this is the member's first block.
+    /// The member, if the file is an archive.
+    pub member: Option<Arc<str>>,
+    /// Whether this is the first block of the file or member.
     pub first: bool,
     /// Offset of the first line in the decoded member.
     pub offset: u64,
@@ -79,32 +79,31 @@ impl Buffers {
 }
 
 /// Decodes a file, giving each block to `take`, which may say that it has enough by returning
-/// false. Starts at `from` (a member and an offset in it) if given.
+/// false. Starts at `from` (an offset, in a member if the file is an archive) if given.
 ///
 /// # Errors
 /// When the file cannot be read or is damaged, naming what was expected and found.
 pub fn decode(
     path: &Path,
     container: Container,
-    from: Option<(&str, u64)>,
+    from: Option<(Option<&str>, u64)>,
     progress: &Progress,
     buffers: &Buffers,
     take: &mut dyn FnMut(Block) -> bool,
 ) -> Result<(), ReplayError> {
     let file = File::open(path).map_err(|e| ReplayError::io("open", path, e))?;
     let file = Counted { inner: file, progress: progress.clone() };
-    let whole: Arc<str> = path.display().to_string().into();
     let skip = from.map_or(0, |(_, offset)| offset);
     let damaged = |what: &str, expected: &str, error: io::Error| {
         ReplayError::corrupt(path, what, expected, error.to_string())
     };
     match container {
-        Container::Plain => blocks(file, &whole, skip, buffers, take)
+        Container::Plain => blocks(file, None, skip, buffers, take)
             .map(drop)
             .map_err(|e| line_error(path, e, "could not be read")),
         Container::Gzip => blocks(
             MultiGzDecoder::new(BufReader::with_capacity(1 << 16, file)),
-            &whole,
+            None,
             skip,
             buffers,
             take,
@@ -112,7 +111,7 @@ pub fn decode(
         .map(drop)
         .map_err(|e| damaged("gzip data", "a whole gzip stream with a matching CRC", e)),
         Container::Zstd => zstd::Decoder::new(file)
-            .and_then(|decoder| blocks(decoder, &whole, skip, buffers, take))
+            .and_then(|decoder| blocks(decoder, None, skip, buffers, take))
             .map(drop)
             .map_err(|e| damaged("zstd data", "a whole zstd stream", e)),
         Container::Zip => members(path, file, from, buffers, take),
@@ -123,12 +122,12 @@ pub fn decode(
 fn members(
     path: &Path,
     file: Counted<File>,
-    from: Option<(&str, u64)>,
+    from: Option<(Option<&str>, u64)>,
     buffers: &Buffers,
     take: &mut dyn FnMut(Block) -> bool,
 ) -> Result<(), ReplayError> {
     let mut archive = ZipArchive::new(file).map_err(|e| zip_error(path, &e))?;
-    let mut waiting_for = from;
+    let mut waiting_for = from.and_then(|(member, offset)| Some((member?, offset)));
     for index in 0..archive.len() {
         let member = archive.by_index_raw(index).map_err(|e| zip_error(path, &e))?;
         if !member.is_file() {
@@ -150,15 +149,17 @@ fn members(
         let promised = Promised { crc: member.crc32(), size: member.size() };
         let compression = member.compression();
         let name: Arc<str> = name.into();
+        let called = Some(&name);
         // The member's raw bytes and our own inflate: the archive crate's reader takes a quarter
         // longer, and the first thing to be overlapped is this thread.
         let raw = BufReader::with_capacity(1 << 17, member);
         let read = match compression {
             CompressionMethod::Deflated => {
-                blocks(Promise::new(DeflateDecoder::new(raw), promised), &name, skip, buffers, take)
+                let inflated = Promise::new(DeflateDecoder::new(raw), promised);
+                blocks(inflated, called, skip, buffers, take)
             }
             CompressionMethod::Stored => {
-                blocks(Promise::new(raw, promised), &name, skip, buffers, take)
+                blocks(Promise::new(raw, promised), called, skip, buffers, take)
             }
             other => {
                 let what = format!("member \"{name}\"");
@@ -200,7 +201,7 @@ fn line_error(path: &Path, error: io::Error, what: &str) -> ReplayError {
 /// Cuts a stream into blocks of whole lines. Returns whether `take` wants more.
 fn blocks(
     mut from: impl Read,
-    member: &Arc<str>,
+    member: Option<&Arc<str>>,
     skip: u64,
     buffers: &Buffers,
     take: &mut dyn FnMut(Block) -> bool,
@@ -251,7 +252,7 @@ fn blocks(
                 bytes[end] = b'\n';
                 end += 1;
             }
-            let block = Block { member: Arc::clone(member), first, offset, bytes, end, length };
+            let block = Block { member: member.cloned(), first, offset, bytes, end, length };
             first = false;
             offset += length;
             if !take(block) {

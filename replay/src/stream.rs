@@ -10,11 +10,11 @@ use std::thread::{self, JoinHandle};
 use barflow_operators::batch::Feed;
 use barflow_operators::intake::Intake;
 use barflow_operators::pool::BatchPool;
-use barflow_operators::position::Position;
+use barflow_operators::position::{FilePosition, Position};
 use crossbeam::channel::{Receiver, bounded};
 
 use crate::checksum::verify;
-use crate::decode::{Block, Buffers, Container, MARGIN, decode};
+use crate::decode::{Block, Buffers, MARGIN, decode};
 use crate::error::ReplayError;
 use crate::plan::{FileKind, InstrumentPlan, PlannedFile};
 use crate::progress::Progress;
@@ -39,7 +39,7 @@ pub struct ReadOptions {
     /// First event time no longer wanted, ns.
     pub to: Option<i64>,
     /// Go on from here.
-    pub resume: Option<Position>,
+    pub resume: Option<FilePosition>,
     /// How far reading has got.
     pub progress: Progress,
 }
@@ -67,6 +67,8 @@ pub struct InstrumentStream {
     verifying: Option<JoinHandle<Result<(), ReplayError>>>,
     current: Option<Reading>,
     ordinal: u64,
+    /// Id of the last trade read.
+    last_id: Option<u64>,
     failed: bool,
 }
 
@@ -90,14 +92,15 @@ impl InstrumentStream {
             };
             files.drain(..place);
         }
-        let ordinal = options.resume.as_ref().map_or(1, |resume| resume.trade_id + 1);
+        let last_id = options.resume.as_ref().and_then(|resume| resume.trade_id);
         Ok(Self {
             feed: plan.feed,
             files,
             options,
             verifying: None,
             current: None,
-            ordinal,
+            ordinal: last_id.map_or(1, |id| id + 1),
+            last_id,
             failed: false,
         })
     }
@@ -138,7 +141,11 @@ impl InstrumentStream {
                     from: self.options.from.unwrap_or(i64::MIN),
                     to: self.options.to.unwrap_or(i64::MAX),
                 };
-                let reading = RowsOfFile::open(&file, rules, resume, &self.options)?;
+                let start = resume.unwrap_or_else(|| FilePosition {
+                    trade_id: self.last_id,
+                    ..FilePosition::start(file.path.display().to_string().into())
+                });
+                let reading = RowsOfFile::open(&file, rules, start, &self.options)?;
                 Reading::Rows(Box::new(reading))
             }
         });
@@ -167,6 +174,7 @@ impl InstrumentStream {
             match intake {
                 Some(intake) => {
                     self.options.progress.add_rows(intake.trades.len() as u64);
+                    self.last_id = intake.end.trade_id().or(self.last_id);
                     return Ok(Some(intake));
                 }
                 None => self.current = None,
@@ -194,20 +202,19 @@ struct RowsOfFile {
     decoding: Option<JoinHandle<()>>,
     buffers: Buffers,
     rules: RowRules,
-    source: Arc<str>,
     /// Names the place in rejects: the file, or archive and member.
     place: Arc<str>,
     block: Option<(Block, usize)>,
     line: u64,
     /// Where the next intake starts.
-    at: Position,
+    at: FilePosition,
 }
 
 impl RowsOfFile {
     fn open(
         file: &PlannedFile,
         rules: RowRules,
-        resume: Option<Position>,
+        at: FilePosition,
         options: &ReadOptions,
     ) -> Result<Self, ReplayError> {
         let (send, blocks) = bounded(BLOCKS_AHEAD);
@@ -215,11 +222,11 @@ impl RowsOfFile {
         let progress = options.progress.clone();
         let buffers = Buffers::default();
         let spare = buffers.clone();
-        let from = resume.clone();
+        let (member, byte) = (at.member.clone(), at.byte);
         let decoding = thread::Builder::new()
             .name("decode".to_owned())
             .spawn(move || {
-                let from = from.as_ref().map(|from| (&*from.member, from.byte));
+                let from = Some((member.as_deref(), byte));
                 let take = &mut |block| send.send(Ok(block)).is_ok();
                 if let Err(error) = decode(&path, container, from, &progress, &spare, take) {
                     // Nobody listens any more if the stream was dropped.
@@ -227,18 +234,8 @@ impl RowsOfFile {
                 }
             })
             .map_err(|e| ReplayError::io("start a thread to decode", &file.path, e))?;
-        let source: Arc<str> = file.path.display().to_string().into();
-        let start = Position {
-            source: Arc::clone(&source),
-            member: Arc::clone(&source),
-            byte: 0,
-            line: 1,
-            trade_id: 0,
-        };
-        let at = resume.unwrap_or(start);
-        let place = place(&source, &at.member, file.container);
-        let (decoding, line) = (Some(decoding), at.line);
-        Ok(Self { blocks, decoding, buffers, rules, source, place, block: None, line, at })
+        let (place, decoding, line) = (at.place(), Some(decoding), at.line);
+        Ok(Self { blocks, decoding, buffers, rules, place, block: None, line, at })
     }
 
     /// The next intake; None at the file's end. The last rows of a file are an intake of their
@@ -285,18 +282,19 @@ impl RowsOfFile {
             }
         }
         if let Some(last) = trades.trade_id.last() {
-            self.at.trade_id = *last;
+            self.at.trade_id = Some(*last);
         }
         let Some(start) = start else { return Ok(None) };
-        Ok(Some(Intake::new(trades, rejects, start, self.at.clone())))
+        Ok(Some(Intake::new(trades, rejects, Position::File(start), self.at.clone().into())))
     }
 
     /// Steps to a block; at a member's start passes over byte order mark and header.
     fn enter(&mut self, block: Block) {
         let mut at = MARGIN;
+        self.at.member.clone_from(&block.member);
         if block.first {
             self.line = 1;
-            self.place = place(&self.source, &block.member, Container::Zip);
+            self.place = self.at.place();
             if block.bytes[at..block.end].starts_with(b"\xef\xbb\xbf") {
                 at += 3;
             }
@@ -307,7 +305,6 @@ impl RowsOfFile {
                 self.line = 2;
             }
         }
-        self.at.member = Arc::clone(&block.member);
         self.at.byte = block.offset + block.length.min((at - MARGIN) as u64);
         self.at.line = self.line;
         self.block = Some((block, at));
@@ -323,14 +320,6 @@ impl Drop for RowsOfFile {
             // It never panics on its own account; if it did, there is nothing left to lose here.
             let _ = decoding.join();
         }
-    }
-}
-
-fn place(source: &Arc<str>, member: &Arc<str>, container: Container) -> Arc<str> {
-    if source == member || container != Container::Zip {
-        Arc::clone(source)
-    } else {
-        format!("{source}/{member}").into()
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use barflow_operators::batch::{IdKind, InputKind};
 use barflow_operators::intake::Intake;
+use barflow_operators::position::FilePosition;
 use barflow_operators::trade::{Aggressor, Trade};
 use barflow_replay::error::ReplayError;
 use barflow_replay::plan::{InstrumentPlan, Plan, PlanOptions, plan};
@@ -348,14 +349,43 @@ fn reading_resumes_at_every_intake() {
     }
     let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
     let history = only(planned(&paths, &PlanOptions::default()).unwrap());
-    let all = intakes(&history, ReadOptions::new(7)).unwrap();
+    resumes_at_every_intake(&history);
+    let nowhere = FilePosition::start("other.zip".into());
+    let options = ReadOptions { resume: Some(nowhere), ..ReadOptions::new(7) };
+    assert!(matches!(InstrumentStream::open(history, options), Err(ReplayError::Resume(_))));
+}
+
+/// Rows without ids are numbered as they are read: from the position on where they were before,
+/// at the beginning of a later file too.
+#[test]
+fn rows_without_ids_keep_their_numbers_wherever_reading_resumes() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut paths = Vec::new();
+    for file in 0..4 {
+        let rows: Vec<String> = (0..40)
+            .map(|row| format!("{},10.{row:02},1.5", 1_704_067_200 + file * 40 + row))
+            .collect();
+        let path = folder.path().join(format!("{file}.csv"));
+        write(&path, rows.join("\n").as_bytes());
+        paths.push(path);
+    }
+    let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
+    let instrument = Some("kraken:spot:XBT-USD".parse().unwrap());
+    let options = PlanOptions { instrument, ..PlanOptions::default() };
+    let history = only(planned(&paths, &options).unwrap());
+    assert_eq!(history.feed.ids, IdKind::Ordinal);
+    resumes_at_every_intake(&history);
+}
+
+fn resumes_at_every_intake(history: &InstrumentPlan) {
+    let all = intakes(history, ReadOptions::new(7)).unwrap();
     let tape: Vec<Trade> = all.iter().flat_map(|intake| intake.trades.iter()).collect();
     assert_eq!(tape.len(), 160);
     let mut done = 0;
     for intake in &all {
         for (position, done) in [(&intake.start, done), (&intake.end, done + intake.trades.len())] {
-            let resumed = ReadOptions { resume: Some(position.clone()), ..ReadOptions::new(11) };
-            let rest: Vec<Trade> = intakes(&history, resumed)
+            let resumed = ReadOptions { resume: position.file().cloned(), ..ReadOptions::new(11) };
+            let rest: Vec<Trade> = intakes(history, resumed)
                 .unwrap()
                 .iter()
                 .flat_map(|intake| intake.trades.iter())
@@ -364,12 +394,6 @@ fn reading_resumes_at_every_intake() {
         }
         done += intake.trades.len();
     }
-    let nowhere = barflow_operators::position::Position {
-        source: "other.zip".into(),
-        ..all[0].start.clone()
-    };
-    let options = ReadOptions { resume: Some(nowhere), ..ReadOptions::new(7) };
-    assert!(matches!(InstrumentStream::open(history, options), Err(ReplayError::Resume(_))));
 }
 
 #[test]
@@ -403,7 +427,7 @@ fn trades_parquet_gives_back_what_was_written() {
         assert_eq!(back.files[0].first_time, history.files[0].first_time);
         assert_eq!(trades(&back, 2), trades(&history, 2));
         let pieces = intakes(&back, ReadOptions::new(2)).unwrap();
-        let resumed = ReadOptions { resume: Some(pieces[0].end.clone()), ..ReadOptions::new(2) };
+        let resumed = ReadOptions { resume: pieces[0].end.file().cloned(), ..ReadOptions::new(2) };
         let rest: usize = intakes(&back, resumed).unwrap().iter().map(|i| i.trades.len()).sum();
         assert_eq!(rest, trades(&back, 2).len() - pieces[0].trades.len());
     }

@@ -12,6 +12,5 @@
 //! an instrument, not to a worker: any number of processes and workers can go on with it.
 
 pub mod job;
-pub mod local;
 pub mod saved;
 pub mod settings;

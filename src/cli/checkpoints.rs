@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use barflow_operators::checkpoint::account::Account;
+use barflow_operators::position::Position;
 use clap::{ArgMatches, Args, Subcommand, ValueHint};
 use serde_json::json;
 
 use super::failure::{Failure, Outcome};
 use super::options::{self, BrokerArgs, ConfigArgs};
 use crate::checkpoints::job::Job;
-use crate::checkpoints::local::LocalCheckpoint;
 use crate::checkpoints::saved::{Entries, Saved};
 use crate::config::kafka::KafkaOptions;
 use crate::config::problem::Problems;
@@ -19,6 +19,7 @@ use crate::graph::sink::SinkError;
 use crate::job::JobError;
 use crate::sinks::journal::checkpoint_beside;
 use crate::sinks::kafka::{CheckpointTopic, Fences, KafkaSettings};
+use crate::sinks::local_checkpoint::LocalCheckpoint;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -225,17 +226,18 @@ fn show(job: &Job, saved: &Saved) -> String {
     }
     if let Some(settings) = &saved.settings {
         let _ = writeln!(text, "settings {:016x}", settings.hash());
-        for (key, value) in settings.iter() {
+        for (key, value) in settings.all() {
             let _ = writeln!(text, "  {key} = {value}");
         }
     }
     for (instrument, account) in &saved.accounts {
         let _ = writeln!(text, "{instrument}");
         if let Some(at) = account.position() {
-            let _ =
-                writeln!(text, "  applied up to {}:{} (trade {})", at.source, at.line, at.trade_id);
+            let _ = writeln!(text, "  applied up to {at}");
         }
-        let _ = writeln!(text, "  last trade at {}", time(account.last_time()));
+        if let Some(last) = account.last_time() {
+            let _ = writeln!(text, "  last trade at {}", time(last));
+        }
         for (spec, bars) in account.bars() {
             let _ = writeln!(text, "  {}: {bars} bars", spec.name());
         }
@@ -250,11 +252,28 @@ fn show_json(job: &Job, saved: &Saved) -> String {
         json!({
             "job": job.to_string(),
             "instrument": instrument.as_str(),
-            "position": account.position(),
+            "position": account.position().map(position),
             "last_time": account.last_time(),
             "bars": bars,
         })
     }))
+}
+
+fn position(at: &Position) -> serde_json::Value {
+    match at {
+        Position::File(at) => json!({
+            "source": &*at.source,
+            "member": at.member.as_deref(),
+            "byte": at.byte,
+            "line": at.line,
+            "trade_id": at.trade_id,
+        }),
+        Position::Feed(at) => json!({
+            "source": &*at.source,
+            "frames": at.frames,
+            "trade_id": at.trade_id,
+        }),
+    }
 }
 
 fn delete(job: &Job, place: &Place, matches: &ArgMatches) -> Result<(), Failure> {

@@ -44,10 +44,7 @@ fn notice(notice: &Notice) -> String {
         Notice::NoBars(instrument) => format!("{instrument}: no bars are configured for it"),
         Notice::Store(lacks) => lacks.clone(),
         Notice::Resumed { instrument, position: at } => {
-            format!(
-                "{instrument}: resuming after {}:{} (trade {})",
-                at.source, at.line, at.trade_id
-            )
+            format!("{instrument}: resuming after {at}")
         }
         Notice::LateStart { spec, equal_after: Some(trades) } => format!(
             "{spec}: started at --from; expected to equal the bars of a longer history after \

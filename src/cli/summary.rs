@@ -138,11 +138,7 @@ fn stopped_replay(report: &JobReport) -> String {
     let mut text = format!("stopped by {who}; everything read before is in the output\n");
     for (instrument, at) in &report.positions {
         // Writing to a String cannot fail.
-        let _ = writeln!(
-            text,
-            "{instrument}: applied up to {}:{} (trade {})",
-            at.source, at.line, at.trade_id
-        );
+        let _ = writeln!(text, "{instrument}: applied up to {at}");
     }
     text
 }

@@ -37,6 +37,11 @@ impl BarBook {
         &self.0
     }
 
+    /// All specifications, each with the only instruments that it is for.
+    pub fn specs(&self) -> impl Iterator<Item = (&BarSpec, &[InstrumentId])> {
+        self.0.iter().map(|order| (&order.spec, &order.instruments[..]))
+    }
+
     /// These specifications.
     pub fn of(orders: Vec<BarOrder>) -> Self {
         Self(orders)

@@ -2,6 +2,8 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use barflow_operators::position::LatestNames;
+
 use super::plan::LastTrade;
 use super::print::Print;
 use super::venue::{Missing, MissingFrom};
@@ -68,9 +70,10 @@ impl Names {
         }
     }
 
-    /// Number, time and names of what was let through last.
-    pub(super) fn last(&self) -> LastTrade {
-        LastTrade { id: self.last_number, time: self.latest.0, names: self.latest.1.clone() }
+    /// Time and names of what was let through last.
+    pub(super) fn latest(&self) -> LatestNames {
+        let (event_time, names) = self.latest.clone();
+        LatestNames { event_time, names }
     }
 
     /// Whether any print was let through since we began.

@@ -1,6 +1,5 @@
 //! One feed as it was asked for, validated.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,26 +70,6 @@ pub struct LastTrade {
     /// Names of all prints of that time that were applied, where prints have names instead of ids;
     /// none if nobody noted them.
     pub names: Vec<u64>,
-}
-
-impl LastTrade {
-    /// Time and names as text, for a [position](barflow_operators::position::Position).
-    pub fn named(&self) -> String {
-        let mut text = format!("named {}", self.time);
-        for name in &self.names {
-            // Writing to a String cannot fail.
-            let _ = write!(text, " {name:x}");
-        }
-        text
-    }
-
-    /// Reads [`named`](Self::named) back.
-    pub fn from_named(id: u64, text: &str) -> Option<Self> {
-        let mut words = text.strip_prefix("named ")?.split(' ');
-        let time = words.next()?.parse().ok()?;
-        let names = words.map(|name| u64::from_str_radix(name, 16)).collect::<Result<_, _>>();
-        Some(Self { id, time, names: names.ok()? })
-    }
 }
 
 impl PartialEq for Symbol {

@@ -9,7 +9,7 @@ use barflow_operators::batch::TradeBatch;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::intake::{Intake, Reject};
 use barflow_operators::pool::BatchPool;
-use barflow_operators::position::Position;
+use barflow_operators::position::{FilePosition, Position};
 use barflow_operators::sequence::FeedOrder;
 use barflow_operators::trade::Trade;
 
@@ -181,7 +181,9 @@ impl Recordings {
                 let inlet = &inlets[worker];
                 let trades = std::mem::replace(&mut piece.released.trades, pool.take(&feed));
                 let rejects = std::mem::take(&mut piece.rejects);
-                let position = piece.position.clone();
+                let mut position = piece.position.clone();
+                position.trade_id = piece.lane.last().map(|(id, _)| id);
+                let position = Position::File(position);
                 let mut intake = Intake::new(trades, rejects, position.clone(), position);
                 intake.order = Some(std::mem::take(&mut piece.released.order));
                 ended = stop.is_raised() || inlet.send(intake).is_err();
@@ -200,7 +202,10 @@ impl Recordings {
     ) -> Result<(), RecordingsError> {
         let listings: Arc<[Listing]> = self.symbols.iter().map(|s| s.listing.clone()).collect();
         let mut decoder = self.venue.decoder(self.channel, listings);
-        let mut pieces: Vec<Piece> = self.symbols.iter().map(|symbol| self.piece(symbol)).collect();
+        let first = self.files.first().map(|path| path.display().to_string());
+        let start = FilePosition::start(first.unwrap_or_default().into());
+        let mut pieces: Vec<Piece> =
+            self.symbols.iter().map(|symbol| self.piece(symbol, start.clone())).collect();
         let mut prints = Prints::default();
         for path in &self.files {
             let source: Arc<str> = path.display().to_string().into();
@@ -231,7 +236,7 @@ impl Recordings {
                                 && options.to.is_none_or(|to| time < to);
                             if wanted {
                                 let piece = &mut pieces[slot];
-                                piece.at(&source, line, print.trade.trade_id);
+                                piece.at(&source, line);
                                 piece.lane.take(print, &mut piece.released);
                                 piece.lose_patience();
                                 touched = Some(slot);
@@ -257,21 +262,14 @@ impl Recordings {
         Ok(())
     }
 
-    fn piece(&self, symbol: &Symbol) -> Piece {
+    fn piece(&self, symbol: &Symbol, position: FilePosition) -> Piece {
         let feed = symbol.feed(self.venue.as_ref(), self.channel);
-        let source: Arc<str> = "".into();
         let trades = TradeBatch::with_capacity(feed, FULL);
         Piece {
             lane: Lane::new(self.venue.ids(self.channel), usize::MAX),
             released: Released::new(trades),
             rejects: Vec::new(),
-            position: Position {
-                source: Arc::clone(&source),
-                member: source,
-                byte: 0,
-                line: 0,
-                trade_id: 0,
-            },
+            position,
         }
     }
 
@@ -294,17 +292,13 @@ struct Piece {
     lane: Lane,
     released: Released,
     rejects: Vec<Reject>,
-    position: Position,
+    position: FilePosition,
 }
 
 impl Piece {
-    fn at(&mut self, source: &Arc<str>, line: u64, trade_id: u64) {
-        if !Arc::ptr_eq(&self.position.source, source) {
-            self.position.source = Arc::clone(source);
-            self.position.member = Arc::clone(source);
-        }
+    fn at(&mut self, source: &Arc<str>, line: u64) {
+        self.position.source = Arc::clone(source);
         self.position.line = line;
-        self.position.trade_id = trade_id;
     }
 
     /// What is not in the recording will not come.

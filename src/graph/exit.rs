@@ -127,6 +127,7 @@ impl Open {
 mod tests {
     use barflow_operators::bar::{CloseReason, Levels, OpenBar};
     use barflow_operators::batch::{Feed, IdKind, InputKind};
+    use barflow_operators::position::FilePosition;
     use crossbeam::channel::{Receiver, unbounded};
 
     use super::*;
@@ -144,12 +145,12 @@ mod tests {
             has_aggressor: true,
         });
         let bar = OpenBar::default().finish(seq, &Levels::default(), CloseReason::Threshold, 0);
-        Out::Bar((PublishedBar { spec: "x".into(), feed, bar, received: 0 }, 3, 1))
+        Out::Bar((PublishedBar { spec: "x".into(), feed, bar, received: None }, 3, 1))
     }
 
     fn progress(trade_id: u64) -> Out {
-        let source: Arc<str> = "a.csv".into();
-        let position = Position { member: Arc::clone(&source), source, byte: 0, line: 0, trade_id };
+        let mut position = Position::File(FilePosition::start("a.csv".into()));
+        position.set_trade_id(trade_id);
         Out::Progress("a:b:C".parse().unwrap(), position)
     }
 
@@ -158,7 +159,7 @@ mod tests {
     fn given(commits: &Receiver<Commit>) -> Vec<(Vec<u64>, Option<u64>, bool)> {
         let shown = |commit: Commit| {
             let bars = commit.bars.iter().map(|(bar, _)| bar.bar.seq).collect();
-            let through = commit.progress.values().map(|position| position.trade_id).next();
+            let through = commit.progress.values().find_map(Position::trade_id);
             (bars, through, commit.cut.is_some())
         };
         commits.try_iter().map(shown).collect()

@@ -6,12 +6,12 @@ use barflow_replay::error::ReplayError;
 
 use super::rejects::BadRow;
 use crate::checkpoints::job::Job;
-use crate::checkpoints::local::LocalError;
 use crate::checkpoints::saved::CheckpointError;
 use crate::feeds::recorded::RecordingsError;
 use crate::feeds::session::SessionFault;
 use crate::graph::mesh::MeshError;
 use crate::graph::sink::SinkError;
+use crate::sinks::local_checkpoint::LocalError;
 use crate::stop::{Breakdown, Cause};
 
 /// History that does not fit the feeds.

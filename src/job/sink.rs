@@ -80,7 +80,8 @@ impl SinkRequest<'_> {
                 return Err(JobError::SharedFiles);
             }
             let (stop, complete) = (self.stop.clone(), self.complete_when_stopped);
-            let sink = JournaledSink::open(output, self.job()?, stop, complete)?;
+            let resets = self.delivery.reset_state;
+            let sink = JournaledSink::open(output, self.job()?, stop, complete, resets)?;
             Ok(OpenSink::Files(Box::new(sink)))
         };
         Ok(match self.kind {
@@ -128,7 +129,7 @@ impl SinkRequest<'_> {
 
     /// What decides which bars come out where: these bars, this output, and what `more` adds.
     pub fn settings(&self, more: &[(&str, Option<String>)]) -> JobSettings {
-        let mut settings = JobSettings::of(self.bars);
+        let mut settings = JobSettings::of(self.bars.specs());
         settings.put("sink", self.kind.as_str());
         if self.kind == SinkKind::Kafka {
             let kafka = self.kafka.settings();

@@ -183,7 +183,9 @@ impl Resumption {
                 resume.positions.insert(instrument.clone(), position.clone());
             }
             resume.feeds.insert(instrument.clone(), Arc::clone(account.feed()));
-            resume.last_times.insert(instrument.clone(), account.last_time());
+            if let Some(time) = account.last_time() {
+                resume.last_times.insert(instrument.clone(), time);
+            }
             resume.orders.insert(instrument.clone(), account.resume());
         }
         resume

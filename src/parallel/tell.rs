@@ -44,7 +44,7 @@ impl Teller<'_> {
         rejects.into_iter().for_each(|reject| (self.on_reject)(reject));
         let publish = |(spec, bar)| {
             let feed = Arc::clone(&self.feed);
-            (PublishedBar { spec, feed, bar, received: 0 }, 1)
+            (PublishedBar { spec, feed, bar, received: None }, 1)
         };
         let bars: Vec<(PublishedBar, isize)> = bars.into_iter().map(publish).collect();
         self.tally.add_bars(bars.iter().map(|(bar, diff)| (bar, *diff)));

@@ -23,10 +23,10 @@ use super::atomic_file::refused;
 use super::jsonl::JsonLines;
 use super::parquet::ParquetBars;
 use crate::checkpoints::job::Job;
-use crate::checkpoints::local::{LocalCheckpoint, LocalError};
 use crate::checkpoints::settings::{JobSettings, SettingsChanges};
 use crate::fault_point;
 use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
+use crate::sinks::local_checkpoint::{LocalCheckpoint, LocalError};
 use crate::stop::Stop;
 
 /// Bars handed to the final file at a time.
@@ -79,7 +79,8 @@ pub struct JournaledSink {
 
 impl JournaledSink {
     /// Opens journal and checkpoint, or makes them. `publishes_when_stopped` says that a run that
-    /// is told to stop is complete: it has no other end.
+    /// is told to stop is complete: it has no other end. A checkpoint that cannot be read passes
+    /// for none if the job is going to be [reset](Self::reset).
     ///
     /// # Errors
     /// When the disk refuses, the checkpoint cannot be read, or another copy has them open.
@@ -88,6 +89,7 @@ impl JournaledSink {
         job: Job,
         stop: Stop,
         publishes_when_stopped: bool,
+        resets: bool,
     ) -> Result<Self, LocalError> {
         let path = output.journal();
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
@@ -114,7 +116,10 @@ impl JournaledSink {
                 tracing::warn!("\"{}\" cannot be locked: {error}", path.display());
             }
         }
-        let checkpoint = LocalCheckpoint::read(&output.checkpoint())?.unwrap_or_default();
+        let checkpoint = match LocalCheckpoint::read(&output.checkpoint()) {
+            Err(LocalError::Unreadable { .. }) if resets => LocalCheckpoint::default(),
+            read => read?.unwrap_or_default(),
+        };
         let mut sink = Self {
             output,
             job,

@@ -7,6 +7,7 @@ pub mod journal;
 pub mod json_lines;
 pub mod jsonl;
 pub mod kafka;
+pub mod local_checkpoint;
 pub mod none;
 pub mod parquet;
 pub mod record;

@@ -87,9 +87,9 @@ impl Latency {
     }
 
     /// Notes that what came from `venue` at `received` reaches this stage now; nothing for files,
-    /// whose trades were received at 0.
-    pub fn note(&self, venue: &str, stage: Stage, received: i64) {
-        if received != 0 {
+    /// whose trades were not received.
+    pub fn note(&self, venue: &str, stage: Stage, received: Option<i64>) {
+        if let Some(received) = received {
             self.venue(venue).note(stage, received);
         }
     }

@@ -24,8 +24,12 @@ fn arguments_in_batches(sink: &str, out: &Path, rows: &str) -> Vec<String> {
 }
 
 fn run(sink: &str, out: &Path) -> (Option<i32>, String) {
+    run_with(sink, out, &[])
+}
+
+fn run_with(sink: &str, out: &Path, more: &[&str]) -> (Option<i32>, String) {
     let mut command = barflow();
-    command.args(arguments(sink, out));
+    command.args(arguments(sink, out)).args(more);
     Running::start(command).finish()
 }
 
@@ -155,6 +159,26 @@ fn a_second_copy_on_the_same_file_ends_at_once() {
     let message = format!("is writing \"{}\"", journal.display());
     assert!(said.contains("another copy of job") && said.contains(&message), "{said}");
     let (code, said) = first.finish();
+    assert_eq!(code, Some(0), "{said}");
+    assert_same(folder.path(), &out);
+}
+
+/// A checkpoint beside a file as barflow wrote it before its format had version 4.
+const VERSION_3: &[u8] =
+    include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/version-3.checkpoint"));
+
+#[test]
+fn a_checkpoint_of_an_older_version_is_refused_until_the_state_is_reset() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("bars.jsonl");
+    let checkpoint = folder.path().join("bars.jsonl.checkpoint");
+    fs::write(&checkpoint, VERSION_3).unwrap();
+    let (code, said) = run("jsonl", &out);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("it is of version 3, this barflow reads version 4"), "{said}");
+    assert!(said.contains("--reset-state"), "{said}");
+    assert_eq!(fs::read(&checkpoint).unwrap(), VERSION_3, "it was left as it was");
+    let (code, said) = run_with("jsonl", &out, &["--reset-state"]);
     assert_eq!(code, Some(0), "{said}");
     assert_same(folder.path(), &out);
 }

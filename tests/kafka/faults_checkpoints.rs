@@ -73,7 +73,7 @@ fn a_record_that_cannot_be_read_is_named_and_a_reset_helps() {
         (
             &record,
             of_version(whole, 9),
-            "it is of version 9, this barflow reads version 3",
+            "it is of version 9, this barflow reads version 4",
             "use the barflow that wrote it",
         ),
         (&setting, b"{}".to_vec(), "this is no checkpoint of barflow", "--reset-state"),

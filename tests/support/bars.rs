@@ -58,5 +58,5 @@ pub fn bar(seq: u64) -> Bar {
 
 /// A bar with its identity.
 pub fn published(spec: &str, feed: &Arc<Feed>, bar: Bar) -> PublishedBar {
-    PublishedBar { spec: spec.into(), feed: Arc::clone(feed), bar, received: 0 }
+    PublishedBar { spec: spec.into(), feed: Arc::clone(feed), bar, received: None }
 }

@@ -17,7 +17,7 @@ use barflow_operators::instrument::InstrumentId;
 use barflow_operators::intake::{Intake, Reject};
 use barflow_operators::order::{OrderOptions, RejectPolicy};
 use barflow_operators::pool::BatchPool;
-use barflow_operators::position::Position;
+use barflow_operators::position::{FilePosition, Position};
 use barflow_operators::published::PublishedBar;
 use barflow_operators::spec::BarSpec;
 use barflow_operators::trade::{Aggressor, Trade};
@@ -58,12 +58,13 @@ pub fn tape(seed: u64, trades: usize) -> Vec<Trade> {
 
 /// Cuts a tape into intakes of `rows` rows.
 pub fn intakes(feed: &Arc<Feed>, tape: &[Trade], rows: usize) -> Vec<Intake> {
-    let position = |row: usize| Position {
-        source: feed.instrument.as_str().into(),
-        member: feed.instrument.as_str().into(),
-        byte: row as u64,
-        line: row as u64 + 1,
-        trade_id: if row == 0 { 0 } else { tape[row - 1].trade_id },
+    let position = |row: usize| {
+        Position::File(FilePosition {
+            byte: row as u64,
+            line: row as u64 + 1,
+            trade_id: row.checked_sub(1).map(|last| tape[last].trade_id),
+            ..FilePosition::start(feed.instrument.as_str().into())
+        })
     };
     let pieces = tape.chunks(rows).enumerate();
     pieces

@@ -16,7 +16,7 @@ use barflow_operators::checkpoint::record::Record;
 use barflow_operators::gap::Gap;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::intake::{Intake, Reject};
-use barflow_operators::position::Position;
+use barflow_operators::position::{FeedPosition, FilePosition, Position};
 use barflow_operators::sequence::FeedOrder;
 use barflow_operators::trade::Trade;
 
@@ -60,9 +60,9 @@ impl Tape {
             None => 0,
             // A feed is asked for what comes after an id, a file is read from a place.
             Some(position) if self.live => {
-                self.rows.iter().filter(|row| row.id() <= position.trade_id).count()
+                self.rows.iter().filter(|row| Some(row.id()) <= position.trade_id()).count()
             }
-            Some(position) => position.byte as usize,
+            Some(position) => position.file().unwrap().byte as usize,
         };
         let rows = self.rows.iter().enumerate().skip(begin).collect::<Vec<_>>();
         rows.chunks(piece).map(|rows| self.intake(rows)).collect()
@@ -93,18 +93,21 @@ impl Tape {
             (first_missing <= last_missing).then_some(Gap { first_missing, last_missing })
         });
         let through = Some(self.rows[last].id());
-        FeedOrder { received: 1, through, gaps: gaps.collect(), late: Vec::new() }
+        FeedOrder { received: Some(1), through, gaps: gaps.collect(), late: Vec::new() }
     }
 
     fn position(&self, row: usize) -> Position {
-        let source: Arc<str> = self.feed.instrument.as_str().into();
-        let trade_id = match row {
-            0 => 0,
+        let source = self.feed.instrument.as_str().into();
+        let trade_id = row.checked_sub(1).map(|last| match self.feed.ids {
             // Whoever reads rows without ids numbers them by where it is.
-            _ if self.feed.ids == IdKind::Ordinal => row as u64,
-            _ => self.rows[row - 1].id(),
-        };
-        Position { member: Arc::clone(&source), source, byte: row as u64, line: 1, trade_id }
+            IdKind::Ordinal => row as u64,
+            _ => self.rows[last].id(),
+        });
+        if self.live {
+            let frames = row as u64;
+            return FeedPosition { source, frames, trade_id, latest: None }.into();
+        }
+        FilePosition { byte: row as u64, trade_id, ..FilePosition::start(source) }.into()
     }
 }
 

@@ -35,7 +35,7 @@ pub struct Account {
     desk: Desk,
     position: Option<Position>,
     last_id: Option<u64>,
-    last_time: i64,
+    last_time: Option<i64>,
     gaps: VecDeque<Gap>,
     /// Gaps behind the last trade: the next one will stand behind them.
     behind: Vec<Gap>,
@@ -80,7 +80,7 @@ impl Account {
             desk: Desk::new(specs),
             position: None,
             last_id: None,
-            last_time: 0,
+            last_time: None,
             gaps: VecDeque::new(),
             behind: Vec::new(),
             revisions: 0,
@@ -173,7 +173,7 @@ impl Account {
         keeps_book: bool,
         mut emit: impl FnMut(&Arc<str>, Bar, isize),
     ) -> Taken {
-        let live = piece.received != 0;
+        let live = piece.is_live();
         if let Some(specs) = &piece.specs {
             self.reseat(specs);
         }
@@ -255,12 +255,12 @@ impl Account {
         if let (Some(id), Some(time)) =
             (piece.trades.trade_id.last(), piece.trades.event_time.last())
         {
-            (self.last_id, self.last_time) = (Some(*id), *time);
+            (self.last_id, self.last_time) = (Some(*id), Some(*time));
         }
         let numbered = piece.trades.feed.ids != IdKind::Ordinal;
         // Ids behind the last trade may be settled as well: known to stand for no trade.
-        if let Some(last) = self.last_id.as_mut().filter(|_| numbered) {
-            *last = piece.position.trade_id.max(*last);
+        if let Some(last) = self.last_id.filter(|_| numbered) {
+            self.last_id = piece.position.trade_id().max(Some(last));
         }
         self.remember(&piece.gaps);
         if !self.behind.is_empty() {
@@ -338,14 +338,18 @@ impl Account {
         self.position.as_ref()
     }
 
-    /// Event time of the last trade applied, ns; 0 if there was none.
-    pub fn last_time(&self) -> i64 {
+    /// Event time of the last trade applied, ns.
+    pub fn last_time(&self) -> Option<i64> {
         self.last_time
     }
 
     /// What the order of its trades has to know.
     pub fn resume(&self) -> Resume {
-        Resume { last_id: self.last_id, last_time: self.last_time, gaps: self.gaps.clone() }
+        Resume {
+            last_id: self.last_id,
+            last_time: self.last_time.unwrap_or(i64::MIN),
+            gaps: self.gaps.clone(),
+        }
     }
 
     /// The specifications of its bars.

@@ -30,8 +30,8 @@ pub struct Record {
     /// Last id that is settled: of a trade applied, or known to stand for none; none before the
     /// first trade.
     pub last_id: Option<u64>,
-    /// Event time of the last trade applied, ns; 0 if there was none.
-    pub last_time: i64,
+    /// Event time of the last trade applied, ns.
+    pub last_time: Option<i64>,
     /// The state itself.
     pub body: Body,
 }

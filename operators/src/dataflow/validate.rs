@@ -42,12 +42,19 @@ pub struct Sequenced {
     pub position: Position,
     /// Gaps before or among the trades, in order.
     pub gaps: Vec<Gap>,
-    /// When the first frame of the piece came, ns; 0 for files. Telemetry only.
-    pub received: i64,
+    /// When the first frame of the piece came from a feed, ns; none for what was read from files.
+    pub received: Option<i64>,
     /// The bars of this instrument from these trades on; none: as before.
     pub specs: Option<Arc<[BarSpec]>>,
     /// Corrections of the instrument's history, late trades among them.
     pub corrections: Vec<Correction>,
+}
+
+impl Sequenced {
+    /// Whether a feed has just brought it.
+    pub fn is_live(&self) -> bool {
+        self.received.is_some()
+    }
 }
 
 /// The three ways on.
@@ -177,7 +184,7 @@ impl Orders {
             }
             order
         });
-        let received = intake.order.as_ref().map_or(0, |known| known.received);
+        let received = intake.order.as_ref().and_then(|known| known.received);
         let specs = intake.specs.take();
         let ordered = order.on_batch(intake)?;
         let mut result = Validation::new(ordered);
@@ -205,7 +212,7 @@ impl Validation {
             facts.push((Fact::new(instrument, FactKind::Rejected), rejects.len() as isize));
         }
         let gaps = findings.gaps;
-        let (received, specs) = (0, None);
+        let (received, specs) = (None, None);
         let sequenced = Sequenced { trades, position, gaps, received, specs, corrections };
         Self { sequenced, rejects, facts }
     }

@@ -1,5 +1,7 @@
 //! Rows of one day, column by column.
 
+use std::sync::Arc;
+
 use crate::batch::{IdKind, TradeBatch};
 use crate::intake::Reject;
 use crate::trade::{Aggressor, Trade};
@@ -25,8 +27,7 @@ pub(super) struct Rows<'a> {
 /// Tells where rows of a batch stand.
 #[derive(Clone, Copy)]
 pub(super) struct Places<'a> {
-    pub(super) source: &'a str,
-    pub(super) member: &'a str,
+    pub(super) source: &'a Arc<str>,
     /// Line of the first row.
     pub(super) line: u64,
     pub(super) rejects: &'a [Reject],
@@ -40,11 +41,7 @@ impl Places<'_> {
             Some(reject) => reject.line + 1 + (row - reject.row as usize) as u64,
             None => self.line + row as u64,
         };
-        let source = match self.source == self.member {
-            true => self.source.into(),
-            false => format!("{}/{}", self.source, self.member).into(),
-        };
-        Place { source, line }
+        Place { source: Arc::clone(self.source), line }
     }
 }
 

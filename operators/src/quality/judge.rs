@@ -134,8 +134,8 @@ impl Judge {
         start: &Position,
         out: &mut Vec<DayReport>,
     ) {
-        let (source, member) = (&*start.source, &*start.member);
-        let places = Places { source, member, line: start.line, rejects };
+        let source = start.place();
+        let places = Places { source: &source, line: start.line(), rejects };
         let rows = Rows::of_batch(batch, places);
         let feed = (batch.feed.has_aggressor, batch.feed.ids);
         let mut rejects = rejects.iter().peekable();
@@ -192,8 +192,7 @@ impl Judge {
         out: &mut Vec<DayReport>,
     ) {
         let Stray { trade, place } = stray;
-        let places =
-            Places { source: &place.source, member: &place.source, line: place.line, rejects: &[] };
+        let places = Places { source: &place.source, line: place.line, rejects: &[] };
         let mut today = self.today.as_ref().map_or(i32::MIN, |today| today.report.day);
         // Where the next row lies between both days, this one strayed beyond it.
         let begins = next.map_or(trade.event_time, |next| next.min(trade.event_time));

@@ -266,9 +266,8 @@ impl Stitcher {
 
     fn shift_positions(&self, piece: &mut Piece) {
         for position in [&mut piece.start, &mut piece.end] {
-            // 0 stands for no trade yet.
-            if position.trade_id != 0 {
-                position.trade_id = position.trade_id.wrapping_add(self.ids);
+            if let Some(id) = position.trade_id() {
+                position.set_trade_id(id.wrapping_add(self.ids));
             }
         }
     }

@@ -16,7 +16,7 @@ use arrow_schema::{DataType, TimeUnit};
 use barflow_operators::batch::{Feed, TradeBatch};
 use barflow_operators::intake::Intake;
 use barflow_operators::pool::BatchPool;
-use barflow_operators::position::Position;
+use barflow_operators::position::{FilePosition, Position};
 use barflow_operators::trade::Aggressor;
 use barflow_operators::validation;
 use crossbeam::channel::{Receiver, bounded};
@@ -152,7 +152,7 @@ pub struct ParquetTrades {
     pool: BatchPool,
     from: i64,
     to: i64,
-    at: Position,
+    at: FilePosition,
 }
 
 impl ParquetTrades {
@@ -239,13 +239,7 @@ impl ParquetTrades {
             pool: options.pool.clone(),
             from: options.from.unwrap_or(i64::MIN),
             to: options.to.unwrap_or(i64::MAX),
-            at: Position {
-                member: Arc::clone(&source),
-                source,
-                byte: from_row,
-                line: from_row + 1,
-                trade_id: 0,
-            },
+            at: FilePosition { byte: from_row, line: from_row + 1, ..FilePosition::start(source) },
         }
     }
 
@@ -265,7 +259,7 @@ impl ParquetTrades {
             Some(Err(error)) => return Err(damaged(&self.path, &error)),
             None => return Ok(None),
         };
-        let start = self.at.clone();
+        let start = Position::File(self.at.clone());
         let mut trades = self.pool.take(&self.feed);
         fill(&mut trades, &batch).map_err(|column| {
             let expected = "the column types that barflow writes, without nulls";
@@ -275,7 +269,7 @@ impl ParquetTrades {
         self.at.byte += batch.num_rows() as u64;
         self.at.line += batch.num_rows() as u64;
         if let Some(last) = trades.trade_id.last() {
-            self.at.trade_id = *last;
+            self.at.trade_id = Some(*last);
         }
         let inside = |time: &i64| (self.from..self.to).contains(time);
         if !trades.event_time.iter().all(inside) {
@@ -285,7 +279,7 @@ impl ParquetTrades {
             }
             self.pool.give_back(Arc::new(std::mem::replace(&mut trades, kept)));
         }
-        Ok(Some(Intake::new(trades, Vec::new(), start, self.at.clone())))
+        Ok(Some(Intake::new(trades, Vec::new(), start, self.at.clone().into())))
     }
 
     /// We wrote only lawful trades; anything else means that the file was changed.

@@ -18,6 +18,8 @@
 
 use std::time::{Duration, Instant};
 
+use barflow_operators::position::LatestNames;
+
 use self::numbered::Numbered;
 use self::unnumbered::Unnumbered;
 use super::lane::{GivenUp, Lane, Released, Taken};
@@ -219,9 +221,9 @@ impl GapTracker {
         self.order.last()
     }
 
-    /// What to resume after, where trades have no numbers.
-    pub fn last_named(&self) -> Option<LastTrade> {
-        self.order.last_named()
+    /// The latest trades that were released, where trades have no numbers.
+    pub fn latest(&self) -> Option<LatestNames> {
+        self.order.latest()
     }
 
     /// Takes a trade that a connection brought; none if the instrument's trades do not count.

@@ -12,7 +12,7 @@ use barflow_operators::batch::{Feed, TradeBatch};
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::intake::Intake;
 use barflow_operators::pool::BatchPool;
-use barflow_operators::position::Position;
+use barflow_operators::position::{FeedPosition, Position};
 use barflow_operators::revision::Correction;
 use barflow_operators::sequence::FeedOrder;
 use barflow_operators::spec::BarSpec;
@@ -63,8 +63,8 @@ struct Slot {
     feed: Arc<Feed>,
     tracker: GapTracker,
     released: Released,
-    /// Receive time of the first print since the last intake; 0 if there is none.
-    received: i64,
+    /// Receive time of the first print since the last intake.
+    received: Option<i64>,
     specs: Option<Arc<[BarSpec]>>,
     worker: usize,
     source: Arc<str>,
@@ -133,7 +133,7 @@ impl Hub {
             feed,
             tracker,
             released: Released::new(trades),
-            received: 0,
+            received: None,
             specs,
             dirty: false,
             silent_since: None,
@@ -222,9 +222,7 @@ impl Hub {
                 if let Standing::Excluded(why) = print.standing {
                     *self.counters.excluded.entry(why).or_insert(0) += 1;
                 }
-                if slot.received == 0 {
-                    slot.received = received;
-                }
+                slot.received.get_or_insert(received);
                 if !slot.dirty {
                     slot.dirty = true;
                     self.dirty.push(at);
@@ -262,18 +260,14 @@ impl Hub {
         let fresh = self.outlets.pool.take(&slot.feed);
         let trades: TradeBatch = std::mem::replace(&mut slot.released.trades, fresh);
         self.counters.trades += trades.len() as u64;
-        let position = Position {
+        let position = Position::Feed(FeedPosition {
             source: Arc::clone(&slot.source),
-            member: match slot.tracker.last_named() {
-                Some(last) => last.named().into(),
-                None => Arc::clone(&slot.source),
-            },
-            byte: 0,
-            line: self.counters.frames,
-            trade_id: slot.tracker.last().map_or(0, |(id, _)| id),
-        };
+            frames: self.counters.frames,
+            trade_id: slot.tracker.last().map(|(id, _)| id),
+            latest: slot.tracker.latest().map(Arc::new),
+        });
         let mut intake = Intake::new(trades, Vec::new(), position.clone(), position);
-        let received = std::mem::take(&mut slot.received);
+        let received = slot.received.take();
         intake.order = Some(FeedOrder { received, ..std::mem::take(&mut slot.released.order) });
         intake.specs = slot.specs.take();
         let never = slot.released.never.drain(..);
@@ -287,9 +281,7 @@ impl Hub {
     /// Makes sure that what was just released is handed over at the next flush.
     fn touch(&mut self, at: u32, received: i64) {
         let slot = &mut self.slots[at as usize];
-        if slot.received == 0 {
-            slot.received = received;
-        }
+        slot.received.get_or_insert(received);
         if !slot.dirty {
             slot.dirty = true;
             self.dirty.push(at);

@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 use barflow_operators::batch::TradeBatch;
 use barflow_operators::gap::Gap;
 use barflow_operators::order::ids::{IdOrder, Place};
+use barflow_operators::position::LatestNames;
 use barflow_operators::sequence::FeedOrder;
 
 use super::names::{Lies, Names};
@@ -104,9 +105,9 @@ impl Lane {
         self.names.resume_after(last);
     }
 
-    /// What to resume after, where prints have names instead of ids.
-    pub fn last_named(&self) -> Option<LastTrade> {
-        (self.ids == Ids::Names).then(|| self.names.last())
+    /// The latest prints that were released, where prints have names instead of ids.
+    pub fn latest(&self) -> Option<LatestNames> {
+        (self.ids == Ids::Names).then(|| self.names.latest())
     }
 
     /// Id and event time of the last print that is settled.

@@ -107,12 +107,22 @@ pub fn from_checkpoint(
                     feed: brings.as_str(),
                 });
             }
-            let named = LastTrade::from_named(position.trade_id, &position.member);
-            symbol.resume_after = Some(named.unwrap_or_else(|| LastTrade {
-                id: position.trade_id,
-                time: resume.last_times.get(&symbol.instrument).copied().unwrap_or_default(),
-                names: Vec::new(),
-            }));
+            // Before its first trade there is none to resume after.
+            let Some(id) = position.trade_id() else { continue };
+            let latest = match position {
+                Position::Feed(at) => at.latest.as_deref(),
+                Position::File(_) => None,
+            };
+            symbol.resume_after = Some(match latest {
+                Some(latest) => {
+                    LastTrade { id, time: latest.event_time, names: latest.names.clone() }
+                }
+                None => LastTrade {
+                    id,
+                    time: resume.last_times.get(&symbol.instrument).copied().unwrap_or_default(),
+                    names: Vec::new(),
+                },
+            });
         }
     }
     Ok(())

@@ -216,5 +216,5 @@ fn record(
 
 /// Bars that are added or removed during the run are part of what a restart has to find.
 fn on_new_bars(settings: JobSettings, changes: SettingsChanges) -> Box<dyn Fn(&BarBook) + Send> {
-    Box::new(move |bars| changes.put(settings.with_bars(bars)))
+    Box::new(move |bars| changes.put(settings.with_bars_of(JobSettings::of(bars.specs()))))
 }

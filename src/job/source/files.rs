@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use barflow_operators::batch::{Feed, IdKind};
-use barflow_operators::position::Position;
+use barflow_operators::position::{FilePosition, Position};
 use barflow_operators::sign::SignRule;
 use barflow_replay::corrections::Corrections;
 use barflow_replay::error::ReplayError;
@@ -43,7 +43,7 @@ pub fn feeders(
             let resume = position.map(|position| go_on(&instrument, position)).transpose()?;
             let mut wrong = corrections.remove(id).unwrap_or_default();
             if let Some(position) = position {
-                wrong.retain(|c| c.trade_id.max(c.known_after) > position.trade_id);
+                wrong.retain(|c| Some(c.trade_id.max(c.known_after)) > position.trade_id());
             }
             histories[worker].push((instrument, resume.flatten(), wrong));
         }
@@ -90,32 +90,27 @@ fn other_trades(before: &Feed, now: &Feed) -> ReplayError {
 
 /// Where reading resumes among these files. The file of the position may be gone while later ones
 /// are there: then what was applied is known by its ids.
-fn go_on(plan: &InstrumentPlan, position: &Position) -> Result<Option<Position>, ReplayError> {
+fn go_on(plan: &InstrumentPlan, position: &Position) -> Result<Option<FilePosition>, ReplayError> {
     match place(plan, position) {
         None if plan.feed.ids == IdKind::Ordinal => Err(ReplayError::Resume(format!(
             "{} stopped in \"{}\", which is not among the files; its trades have no ids to resume \
              by",
-            plan.feed.instrument, position.source
+            plan.feed.instrument,
+            position.source()
         ))),
         found => Ok(found),
     }
 }
 
 /// The position among these files, if its file is one of them; it may have been moved.
-pub fn place(plan: &InstrumentPlan, position: &Position) -> Option<Position> {
+pub fn place(plan: &InstrumentPlan, position: &Position) -> Option<FilePosition> {
+    let position = position.file()?;
     let named = |path: &Path| path.display().to_string() == *position.source;
     let called = |path: &Path| path.file_name() == Path::new(&*position.source).file_name();
     let paths = || plan.files.iter().map(|file| file.path.as_path());
     let found = paths().find(|path| named(path)).or_else(|| paths().find(|path| called(path)));
-    found.map(|path| {
-        let source: Arc<str> = path.display().to_string().into();
-        // A file that is not an archive has one member, with the file's own name.
-        let member = match position.member == position.source {
-            true => Arc::clone(&source),
-            false => Arc::clone(&position.member),
-        };
-        Position { source, member, ..position.clone() }
-    })
+    let source = found.map(|path| path.display().to_string().into());
+    source.map(|source| FilePosition { source, ..position.clone() })
 }
 
 /// What the user should know about how these bars come out of these files.

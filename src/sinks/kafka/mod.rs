@@ -268,8 +268,8 @@ impl KafkaSink {
                 Outgoing { topic, partition, key: &key, value, timestamp, headers, ticket };
             return self.producer.send(outgoing);
         }
-        let latency = self.latency.as_ref().filter(|_| bar.received != 0);
-        let ticket = latency.map(|latency| (latency.venue(record.venue), bar.received));
+        let latency = self.latency.as_ref().zip(bar.received);
+        let ticket = latency.map(|(latency, received)| (latency.venue(record.venue), received));
         let (partition, key, value) = (None, record.instrument, Some(value));
         self.producer.send(Outgoing {
             topic,
@@ -280,8 +280,8 @@ impl KafkaSink {
             headers,
             ticket,
         })?;
-        if let Some(latency) = latency {
-            latency.note(record.venue, Stage::HandedOver, bar.received);
+        if let Some((latency, received)) = latency {
+            latency.note(record.venue, Stage::HandedOver, Some(received));
         }
         Ok(())
     }

@@ -112,7 +112,7 @@ impl Transaction {
 mod tests {
     use barflow_operators::bar::{CloseReason, Levels, OpenBar};
     use barflow_operators::batch::{Feed, IdKind, InputKind};
-    use barflow_operators::position::Position;
+    use barflow_operators::position::FilePosition;
 
     use super::*;
 
@@ -127,15 +127,14 @@ mod tests {
     }
 
     fn sealed(key: &str) -> Sealed {
-        let (source, member): (Arc<str>, Arc<str>) = ("f".into(), "f".into());
-        let position = Position { source, member, byte: 0, line: 1, trade_id: 0 };
+        let position = FilePosition::start("f".into()).into();
         Sealed { key: key.to_owned(), feed: feed(), position, bytes: Vec::new() }
     }
 
     /// Three bars for one topic, the second for another partition than the others.
     fn transaction(key: &str) -> Transaction {
         let bar = OpenBar::default().finish(1, &Levels::default(), CloseReason::Threshold, 0);
-        let bar = PublishedBar { spec: "x".into(), feed: feed(), bar, received: 0 };
+        let bar = PublishedBar { spec: "x".into(), feed: feed(), bar, received: None };
         let message = |part| Message::new(bar.clone(), 1, "bars".into(), part);
         let messages = [Part::Series, Part::Series, Part::Current].map(message).into();
         let records = Some(vec![sealed(key)]);

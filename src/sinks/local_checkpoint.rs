@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use barflow_operators::checkpoint::envelope::{Unreadable, open, seal};
 use serde::{Deserialize, Serialize};
 
-use super::saved::Entries;
+use super::atomic_file::{self, refused};
+use crate::checkpoints::saved::Entries;
 use crate::graph::sink::SinkError;
-use crate::sinks::atomic_file::{self, refused};
 
 /// What the file holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,5 +59,30 @@ impl LocalCheckpoint {
     /// When the disk refuses; the old one is there.
     pub fn write(&self, path: &Path) -> Result<(), SinkError> {
         atomic_file::write(path, &seal(self))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::checkpoints::job::Job;
+    use crate::checkpoints::saved::Saved;
+
+    /// The checkpoint beside a file, in an envelope whose content has not changed since.
+    const VERSION_3: &[u8] = include_bytes!("../../tests/data/version-3.checkpoint");
+
+    #[test]
+    fn records_of_an_older_version_are_refused_with_what_to_do() {
+        let content = &VERSION_3[6..VERSION_3.len() - 8];
+        let local: LocalCheckpoint = postcard::from_bytes(content).unwrap();
+        let job: Job = "old".parse().unwrap();
+        for (key, value) in local.entries {
+            let one = Entries::from([(key.clone(), value)]);
+            let error = Saved::understand(&job, &one).unwrap_err();
+            let text = error.to_string();
+            assert!(text.contains(&key) && text.contains("it is of version 3"), "{text}");
+            assert!(error.hint().contains("--reset-state"), "{}", error.hint());
+        }
     }
 }
