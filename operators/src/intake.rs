@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bar::Bar;
 use crate::batch::TradeBatch;
 use crate::position::Position;
 use crate::revision::Correction;
-use crate::sequence::FeedOrder;
+use crate::sequence::{FeedOrder, Findings};
 use crate::spec::BarSpec;
 
 /// A row (or message) that is no lawful trade, with everything a person needs to find it.
@@ -51,11 +52,32 @@ pub struct Intake {
     pub specs: Option<Arc<[BarSpec]>>,
     /// What is wrong with trades handed in before, or will be with later ones.
     pub corrections: Vec<Correction>,
+    /// The bars, where they were built beforehand. Then `trades` is empty, `rejects` are those that
+    /// the order of trades has set aside as well, and `end` is how far the input is applied. Stays
+    /// within the process.
+    #[serde(skip)]
+    pub made: Option<Box<Made>>,
+}
+
+/// What was made of a piece of a history before it came.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Made {
+    /// Bars with the names of their specifications, in order.
+    pub bars: Vec<(Arc<str>, Bar)>,
+    /// What was noticed about the sequence.
+    pub findings: Findings,
 }
 
 impl Intake {
     /// A piece of a file.
     pub fn new(trades: TradeBatch, rejects: Vec<Reject>, start: Position, end: Position) -> Self {
-        Self { trades, rejects, start, end, order: None, specs: None, corrections: Vec::new() }
+        let corrections = Vec::new();
+        Self { trades, rejects, start, end, order: None, specs: None, corrections, made: None }
+    }
+
+    /// Trades that it stands for.
+    pub fn rows(&self) -> usize {
+        let made = self.made.as_ref().map_or(0, |made| made.findings.released);
+        self.trades.len() + usize::try_from(made).unwrap_or(usize::MAX)
     }
 }

@@ -11,13 +11,14 @@ use std::sync::Arc;
 
 use barflow_operators::batch::{Feed, IdKind};
 use barflow_operators::intake::Intake;
+use barflow_operators::position::Position;
 
 use crate::checksum::verify;
 use crate::decode::Container;
 use crate::error::ReplayError;
 use crate::plan::{FileKind, InstrumentPlan, PlannedFile};
 use crate::progress::Progress;
-use crate::stream::{InstrumentStream, ReadOptions};
+use crate::stream::{InstrumentStream, ReadOptions, drop_files_before};
 use crate::trades_parquet::read::{Footer, ParquetTrades};
 
 /// Cuts a history.
@@ -27,6 +28,8 @@ pub struct Chunks {
     files: VecDeque<PlannedFile>,
     /// Where the first file is cut next.
     groups: Option<Groups>,
+    /// Where reading of the first file begins, if not at its beginning.
+    resume: Option<Position>,
     batch_rows: u64,
 }
 
@@ -49,6 +52,8 @@ pub struct Chunk {
     file: PlannedFile,
     /// None for the whole file.
     part: Option<Part>,
+    /// Where reading of the whole file begins, if not at its beginning.
+    resume: Option<Position>,
     rows: u64,
 }
 
@@ -62,10 +67,22 @@ struct Part {
 }
 
 impl Chunks {
-    /// Cuts a history that is read in batches of `batch_rows`.
-    pub fn new(plan: InstrumentPlan, batch_rows: usize) -> Self {
+    /// Cuts a history that is read in batches of `batch_rows`, from `resume` on if given. A file
+    /// that is read from some place on is one chunk.
+    ///
+    /// # Errors
+    /// When the position to resume at is in none of the files.
+    pub fn new(
+        plan: InstrumentPlan,
+        batch_rows: usize,
+        resume: Option<Position>,
+    ) -> Result<Self, ReplayError> {
+        let mut files = plan.files.into();
+        if let Some(resume) = &resume {
+            drop_files_before(&mut files, resume)?;
+        }
         let batch_rows = batch_rows.max(1) as u64;
-        Self { feed: plan.feed, files: plan.files.into(), groups: None, batch_rows }
+        Ok(Self { feed: plan.feed, files, groups: None, resume, batch_rows })
     }
 
     /// Rows of the whole history that is left, about.
@@ -76,7 +93,8 @@ impl Chunks {
     /// The next chunk, of at least `rows` rows where there are so many and the file can be cut.
     pub fn next_chunk(&mut self, rows: u64) -> Option<Chunk> {
         let file = self.files.front()?.clone();
-        if self.groups.is_none() && file.kind == FileKind::Parquet {
+        let resume = self.resume.take();
+        if self.groups.is_none() && resume.is_none() && file.kind == FileKind::Parquet {
             // Whoever opens the chunk meets the same error again and tells it.
             let footer = Footer::read(&file.path).ok();
             self.groups = footer.map(|footer| {
@@ -88,7 +106,7 @@ impl Chunks {
         let Some(groups) = &mut self.groups else {
             self.files.pop_front();
             let rows = guess_rows(&file);
-            return Some(Chunk { feed: Arc::clone(&self.feed), file, part: None, rows });
+            return Some(Chunk { feed: Arc::clone(&self.feed), file, part: None, resume, rows });
         };
         let (first, first_row, file_rows) = (groups.next, groups.next_row, groups.all);
         // Batches must be cut where one pass over the file cuts them.
@@ -107,7 +125,7 @@ impl Chunks {
             self.groups = None;
             self.files.pop_front();
         }
-        Some(Chunk { feed: Arc::clone(&self.feed), file, part, rows })
+        Some(Chunk { feed: Arc::clone(&self.feed), file, part, resume: None, rows })
     }
 }
 
@@ -141,7 +159,8 @@ impl Chunk {
         let Some(Part { footer, groups, first_row, file_rows }) = self.part.clone() else {
             let plan =
                 InstrumentPlan { feed: Arc::clone(&self.feed), files: vec![self.file.clone()] };
-            let stream = InstrumentStream::open(plan, options.clone())?;
+            let options = ReadOptions { resume: self.resume.clone(), ..options.clone() };
+            let stream = InstrumentStream::open(plan, options)?;
             return Ok(ChunkReader::File(Box::new(stream)));
         };
         if options.verify && groups.start == 0 {

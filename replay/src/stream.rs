@@ -85,12 +85,7 @@ impl InstrumentStream {
     pub fn open(plan: InstrumentPlan, options: ReadOptions) -> Result<Self, ReplayError> {
         let mut files: VecDeque<PlannedFile> = plan.files.into();
         if let Some(resume) = &options.resume {
-            let here = |file: &PlannedFile| file.path.display().to_string() == *resume.source;
-            let Some(place) = files.iter().position(here) else {
-                let text = format!("no file is called \"{}\"", resume.source);
-                return Err(ReplayError::Resume(text));
-            };
-            files.drain(..place);
+            drop_files_before(&mut files, resume)?;
         }
         let last_id = options.resume.as_ref().and_then(|resume| resume.trade_id);
         Ok(Self {
@@ -194,6 +189,23 @@ impl Iterator for InstrumentStream {
         self.failed = matches!(next, Some(Err(_)));
         next
     }
+}
+
+/// Leaves the file of a position and those after it.
+///
+/// # Errors
+/// When it is none of them.
+pub(crate) fn drop_files_before(
+    files: &mut VecDeque<PlannedFile>,
+    position: &Position,
+) -> Result<(), ReplayError> {
+    let here = |file: &PlannedFile| file.path.display().to_string() == *position.source;
+    let Some(place) = files.iter().position(here) else {
+        let text = format!("no file is called \"{}\"", position.source);
+        return Err(ReplayError::Resume(text));
+    };
+    files.drain(..place);
+    Ok(())
 }
 
 /// Rows of one text file.

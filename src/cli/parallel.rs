@@ -13,8 +13,15 @@ pub(super) fn one_pass(threads: usize) -> String {
 
 /// The result of chunks, each a line.
 pub(super) fn remarks(parallel: &ParallelReport) -> Vec<String> {
-    let ParallelReport { threads, chunks: report } = parallel;
+    let ParallelReport { threads, bars_in_graph, chunks: report } = parallel;
     let twice = &report.twice;
+    if let Some(reason) = bars_in_graph {
+        let chunks = grouped(twice.chunks);
+        return vec![format!(
+            "{threads} threads, {chunks} chunks read ahead; bars were built in one pass because of \
+             {reason}"
+        )];
+    }
     let again = match twice.read_again {
         0 => String::new(),
         n => format!(", {n} chunks read again"),

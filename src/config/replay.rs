@@ -288,41 +288,25 @@ impl ReplaySettings {
 
 impl ReplaySettings {
     fn check_parallel(&self, problems: &mut Problems) {
-        let mut add = |message: String| problems.add("[replay]", message);
         if !(1..=256).contains(&self.parallel) {
-            add(format!("parallel = {}: 1 to 256", self.parallel));
+            problems.add("[replay]", format!("parallel = {}: 1 to 256", self.parallel));
         }
-        if self.parallel <= 1 {
-            return;
+        if self.parallel > 1 && self.protocol.is_some() {
+            let message = "parallel needs files of trades; recordings are read in one pass";
+            problems.add("[replay]", message);
         }
-        if self.workers > 1 || !self.mesh.hosts.is_empty() {
-            add("parallel divides each history, workers and hosts divide instruments: one of the \
-                 two"
-            .to_owned());
-        }
-        if self.protocol.is_some() {
-            add("parallel needs files of trades; recordings are read in one pass".to_owned());
-        }
-        if self.corrections.is_some() || self.revision_window.is_some() {
-            add("parallel corrects nothing: corrections need one pass over the history".to_owned());
-        }
-        if self.trades.is_some() {
-            add("parallel does not keep trades: keep them in a run without it (--sink none \
-                 --sink-trades FOLDER)"
-                .to_owned());
-        }
-        if self.daily.is_some() {
-            add("parallel has no sums by day: leave one of the two out".to_owned());
-        }
-        if self.quality.is_some() {
-            add("parallel judges nothing: hold the trades against expectations with `barflow quality`"
-                .to_owned());
-        }
-        if self.delivery.is_exactly_once() {
-            add("parallel keeps no checkpoints: say delivery = \"at-least-once\" (--delivery \
-                 at-least-once), or leave parallel out"
-                .to_owned());
-        }
+    }
+
+    /// What needs every trade in the graph, so that the threads of `parallel` can only read ahead;
+    /// none if they may build bars ahead as well.
+    pub fn makes_bars_in_graph(&self) -> Option<&'static str> {
+        let reasons = [
+            (self.delivery.is_exactly_once(), "exactly-once delivery"),
+            (self.corrections.is_some() || self.revision_window.is_some(), "corrections"),
+            (self.trades.is_some(), "kept trades"),
+            (self.quality.is_some(), "expectations"),
+        ];
+        reasons.into_iter().find_map(|(applies, reason)| applies.then_some(reason))
     }
 }
 

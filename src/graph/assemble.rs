@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use barflow_operators::batch::Feed;
 use barflow_operators::dataflow::Epoch;
-use barflow_operators::dataflow::bars::{Bars, bars};
+use barflow_operators::dataflow::bars::{Bars, Out, bars};
+use barflow_operators::dataflow::built::{Built, built};
 use barflow_operators::dataflow::daily::daily;
 use barflow_operators::dataflow::ledger::{Fact, FactUpdate, totals};
 use barflow_operators::dataflow::quality::{day_totals, quality};
@@ -18,7 +19,7 @@ use crossbeam::channel::Sender;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
-use timely::dataflow::operators::{Concatenate, Inspect, Probe};
+use timely::dataflow::operators::{Concat, Inspect, Probe};
 use timely::dataflow::{ProbeHandle, Scope, StreamVec};
 
 use super::checkpoints::Checkpoints;
@@ -51,6 +52,8 @@ pub struct GraphOptions {
     pub validate: ValidateOptions,
     /// Called with bad rows.
     pub on_reject: OnReject,
+    /// Whether intakes come with their bars, from threads that share each history.
+    pub built_ahead: bool,
     /// How much of the past is retained, so that it can be corrected; none for a run without.
     pub window: Option<Window>,
     /// Called with corrections.
@@ -80,6 +83,7 @@ impl GraphOptions {
             specs_of,
             validate,
             on_reject: Arc::new(|_| ()),
+            built_ahead: false,
             window: None,
             on_revision: Arc::new(|_, _| ()),
             trades: None,
@@ -94,6 +98,13 @@ impl GraphOptions {
     }
 }
 
+/// What the tail of the dataflow needs, however it was made.
+struct Decided<'scope> {
+    out: StreamVec<'scope, Epoch, Out>,
+    rejects: StreamVec<'scope, Epoch, Reject>,
+    facts: StreamVec<'scope, Epoch, FactUpdate>,
+}
+
 /// Draws the dataflow of one worker of these, fed by `intakes`; bars leave by `sink`.
 pub fn assemble(
     scope: Scope<'_, Epoch>,
@@ -104,6 +115,37 @@ pub fn assemble(
 ) {
     let handed_over = ProbeHandle::new();
     let intakes = source(scope, intakes, options.clock.clone(), handed_over.clone());
+    let Decided { out, rejects, facts } = match options.built_ahead {
+        true => {
+            let Built { out, rejects, facts } = built(intakes);
+            Decided { out, rejects, facts }
+        }
+        false => decide(intakes, options),
+    };
+
+    set_aside(rejects, Arc::clone(&options.on_reject));
+    if let Some(days) = options.daily.clone() {
+        daily(out.clone()).inspect_core(move |event| {
+            if let Ok((_, updates)) = event {
+                days.update(updates);
+            }
+        });
+    }
+    let made = exit(out, sink, options).probe_with(&handed_over);
+    let tally = options.tally.clone();
+    totals(facts.concat(made.clone())).inspect_core(move |event| {
+        if let Ok((_, updates)) = event {
+            tally.update_totals(updates);
+        }
+    });
+    news::exchange(made, options, workers);
+}
+
+/// From trades as they were read to bars.
+fn decide<'scope>(
+    intakes: StreamVec<'scope, Epoch, Intake>,
+    options: &GraphOptions,
+) -> Decided<'scope> {
     // Before anything is put in order or set aside: that is what there is to judge.
     let intakes = match &options.quality {
         Some(expectations) => judge(intakes, expectations),
@@ -113,7 +155,6 @@ pub fn assemble(
     let cut_short = options.checkpoints.as_ref().map(|_| options.stop.flag());
     let Validated { trades, rejects, facts } =
         validate(intakes, options.validate.clone(), cut_short);
-    set_aside(rejects, Arc::clone(&options.on_reject));
     if let Some(to) = &options.trades {
         keep(trades.clone(), to.clone(), options.stop.clone());
     }
@@ -125,22 +166,7 @@ pub fn assemble(
         bars(trades, pool, move |feed| specs_of(feed), book, options.window);
     note_joined(joined, options.tally.clone());
     let revised = note_revisions(revisions, Arc::clone(&options.on_revision));
-    if let Some(days) = options.daily.clone() {
-        daily(out.clone()).inspect_core(move |event| {
-            if let Ok((_, updates)) = event {
-                days.update(updates);
-            }
-        });
-    }
-
-    let made = exit(out, sink, options).probe_with(&handed_over);
-    let tally = options.tally.clone();
-    totals(scope.concatenate([facts, made.clone(), revised])).inspect_core(move |event| {
-        if let Ok((_, updates)) = event {
-            tally.update_totals(updates);
-        }
-    });
-    news::exchange(made, options, workers);
+    Decided { out, rejects, facts: facts.concat(revised) }
 }
 
 /// Validates intakes against expectations, and passes them on as they are.

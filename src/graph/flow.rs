@@ -171,13 +171,13 @@ pub fn source<'scope>(
                     Ok(intake) => {
                         let epoch = clock.next();
                         held.downgrade(&epoch);
-                        let mut rows = intake.trades.len();
+                        let mut rows = intake.rows();
                         let mut session = output.session(&*held);
                         session.give(intake);
                         while rows < EPOCH_ROWS
                             && let Ok(intake) = from.intakes.try_recv()
                         {
-                            rows += intake.trades.len().max(1);
+                            rows += intake.rows().max(1);
                             session.give(intake);
                         }
                         drop(session);

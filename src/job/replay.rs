@@ -196,35 +196,40 @@ impl Ready<'_> {
             None => (trades, None),
         };
         let daily = settings.daily.as_ref().map(|_| Daily::default());
-        let options = GraphOptions {
-            trades,
-            daily: daily.clone(),
-            checkpoints: started.checkpoints,
-            ..self.options(pool.clone(), &started.resume)
-        };
         let in_chunks = threads > 1 && self.source.is_worth_chunks(settings);
         if threads > 1 && !in_chunks {
             notices.add(Notice::OnePass { threads });
         }
-        observer.reading(self.source.size(), &progress);
-        let mut sinks = started.sinks;
-        let (result, parallel) = match self.source {
-            Source::Files(plan) if in_chunks => {
-                let Some(sink) = sinks.pop() else { unreachable!("every job has a sink") };
-                let options = parallel::Options { graph: options, read, workers: threads };
-                match parallel::run(plan, &options, sink) {
-                    Ok((sink, chunks)) => (Ok(sink), Some(ParallelReport { threads, chunks })),
-                    Err(cause) => (Err(cause), None),
-                }
-            }
-            source => {
-                let (workers, resume) = (&self.workers, &started.resume);
-                let feeders =
-                    source.feeders(settings, workers, &read, resume, self.corrections, pool)?;
-                let result = run_graph(started.cluster, Pace::HISTORY, options, feeders, sinks);
-                (result, None)
-            }
+        let listens = trades.as_ref().map(|_| "kept trades");
+        let bars_in_graph = settings.makes_bars_in_graph().or(listens);
+        let options = GraphOptions {
+            built_ahead: in_chunks && bars_in_graph.is_none(),
+            trades,
+            daily: daily.clone(),
+            checkpoints: started.checkpoints,
+            ..self.options(pool, &started.resume)
         };
+        let chunks = in_chunks.then(|| parallel::Options {
+            specs_of: Arc::clone(&options.specs_of),
+            order: options.validate.order.clone(),
+            built_ahead: options.built_ahead,
+            read: read.clone(),
+            threads,
+            report: Arc::default(),
+        });
+        observer.reading(self.source.size(), &progress);
+        let (workers, resume) = (&self.workers, &started.resume);
+        let feeders = self.source.feeders(
+            settings,
+            workers,
+            &read,
+            resume,
+            self.corrections,
+            chunks.as_ref(),
+        )?;
+        let result = run_graph(started.cluster, Pace::HISTORY, options, feeders, started.sinks);
+        let report = |chunks| ParallelReport { threads, bars_in_graph, chunks };
+        let parallel = chunks.map(|options| report(options.result()));
         let kept = store.map_or(Ok(Vec::new()), TradeFiles::finish);
         Ok(Ran { result, parallel, daily, kept })
     }
@@ -246,6 +251,7 @@ impl Ready<'_> {
                 },
                 resume: resume.orders.clone(),
             },
+            built_ahead: false,
             window: self.window,
             on_revision: on_revision(
                 records.revised.clone(),

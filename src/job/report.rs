@@ -70,6 +70,8 @@ pub struct JobReport {
 pub struct ParallelReport {
     /// Threads that worked on chunks.
     pub threads: usize,
+    /// What has left the bars to the graph, so that chunks were only read ahead.
+    pub bars_in_graph: Option<&'static str>,
     /// Their result.
     pub chunks: parallel::Report,
 }

@@ -1,28 +1,30 @@
 //! One instrument's history on several cores, to the bars of one pass.
 //!
 //! ```text
-//! chunks ─┬─► worker: decode, order, build ahead ─► pieces ─┐
-//!         └─► worker: …                          ─► pieces ─┴─► stitcher ─► commits ─► sink
+//! chunks ─┬─► thread: decode, order, build ahead ─► pieces ─┐
+//!         └─► thread: …                          ─► pieces ─┴─► stitcher ─► inlet of the graph
 //!           (a file, or row groups of our Parquet)  (bounded)    (in order)
 //! ```
 //!
-//! Workers take chunks in order and work on them with builders that know no past; the stitcher
+//! Threads take chunks in order and work on them with builders that know no past; the stitcher
 //! ([`barflow_operators::stitch`]) turns what they made into the bars of the sequential run, in its
-//! order. Builders that are not known to fall into step are not built ahead: then only decoding and
-//! judging of rows run in parallel, and the builders of the stitcher do all the work.
+//! order, and feeds the graph with them. Builders that are not known to fall into step are not built
+//! ahead: then only decoding and judging of rows run in parallel, and the builders of the stitcher do
+//! all the work.
 //!
-//! Instruments come one after the other, as they do for one timely worker. There is no dataflow
-//! here: what a run with one instrument has to tell goes from the stitcher to the sink in order.
+//! What needs every trade in the graph (quality, kept trades, corrections, checkpoints) leaves bars to
+//! the graph: the threads only read ahead, and the graph is fed with trades.
+//!
+//! Instruments of a worker come one after the other, as they do in one pass.
 //!
 //! **Invariant:** output, quarantine, counts and summary are those of the same run without this.
 
 mod beliefs;
 mod budget;
 mod run;
-mod tell;
 mod work;
 mod worth;
 
 pub use beliefs::SpecReport;
-pub use run::{Options, Report, run};
+pub use run::{History, Options, Report, feeders};
 pub use worth::is_worth;

@@ -1,124 +1,105 @@
-//! Threads of a parallel replay, and the loop of the stitcher.
+//! The feeders of a parallel replay: threads that work on chunks, and a loop that joins the chunks in
+//! order and feeds the graph.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use barflow_operators::batch::Feed;
+use barflow_operators::order::OrderOptions;
+use barflow_operators::position::Position;
+use barflow_operators::revision::Correction;
 use barflow_operators::stitch::{
     Piece, ReadAgain, Remains, Stitched, Stitcher, StitcherOptions, Twice,
 };
 use barflow_replay::chunks::{Chunk, Chunks};
-use barflow_replay::plan::{InstrumentPlan, Plan};
+use barflow_replay::plan::InstrumentPlan;
 use barflow_replay::progress::Progress;
 use barflow_replay::stream::ReadOptions;
-use crossbeam::channel::{Receiver, Sender, bounded};
+use crossbeam::channel::{Receiver, bounded};
 
 use super::beliefs::{Beliefs, SpecReport};
-use super::tell::{Gone, Teller};
 use super::work::{Message, Shared, Underway};
-use crate::graph::assemble::GraphOptions;
-use crate::graph::run::{COMMIT_QUEUE, drain};
-use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
-use crate::stop::{Breakdown, Cause};
+use crate::graph::assemble::SpecsOf;
+use crate::graph::flow::Inlet;
+use crate::graph::run::Feeder;
+use crate::stop::{Breakdown, Cause, Stop};
 
-/// What a parallel replay needs to know.
-pub struct Options {
-    /// What any run needs to know. Checkpoints, kept trades and latencies are not for this one.
-    pub graph: GraphOptions,
-    /// How files are read.
-    pub read: ReadOptions,
-    /// Threads that work on chunks.
-    pub workers: usize,
+/// The files of one instrument that are still to be read.
+pub struct History {
+    /// The files.
+    pub plan: InstrumentPlan,
+    /// Where reading begins; none for the beginning.
+    pub resume: Option<Position>,
+    /// Corrections that are still due.
+    pub corrections: Vec<Correction>,
 }
 
-/// What working in chunks has come to.
+/// What a parallel replay needs to know.
+#[derive(Clone)]
+pub struct Options {
+    /// Which bars.
+    pub specs_of: SpecsOf,
+    /// How rows are judged.
+    pub order: OrderOptions,
+    /// Whether bars are built ahead; otherwise the graph builds them.
+    pub built_ahead: bool,
+    /// How files are read.
+    pub read: ReadOptions,
+    /// Threads that share each history.
+    pub threads: usize,
+    /// What working in chunks comes to.
+    pub report: Arc<Mutex<Report>>,
+}
+
+/// What working in chunks has come to, over all instruments.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// Over all instruments.
+    /// Chunks, and what was done twice.
     pub twice: Twice,
-    /// Trades of all instruments.
-    pub trades: u64,
-    /// By instrument and specification.
+    /// By instrument and specification, of what was built ahead.
     pub specs: Vec<(String, SpecReport)>,
 }
 
-/// Replays every instrument of a plan, one after the other, into a sink.
-///
-/// # Errors
-/// The first error of reading or of the sink, or what a bad row has caused. What the sink had taken
-/// before stays delivered.
-pub fn run(
-    plan: Plan,
-    options: &Options,
-    mut sink: Box<dyn BarSink>,
-) -> Result<(SinkReport, Report), Cause> {
-    let stop = &options.graph.stop;
-    let (send, commits) = bounded(COMMIT_QUEUE);
-    let mut report = Report::default();
-    let delivered = thread::scope(|threads| {
-        let latency = options.graph.latency.clone();
-        let sinking = threads.spawn(move || -> Result<SinkReport, SinkError> {
-            let result = drain(&commits, sink.as_mut(), &latency).and_then(|()| sink.finish());
-            match &result {
-                Err(SinkError::ClosedPipe) => stop.raise(),
-                Err(_) => stop.fail_untold(),
-                Ok(_) => {}
-            }
-            result
-        });
-        for instrument in plan.instruments {
-            if stop.is_raised() {
-                break;
-            }
-            if let Err(cause) = replay(instrument, options, &send, &mut report) {
-                stop.fail(cause);
-            }
-        }
-        drop(send);
-        sinking.join().map_err(|_| Cause::from(Breakdown::panicked("the sink's thread")))
-    });
-    match (stop.take_cause(), delivered?) {
-        (Some(cause), _) => Err(cause),
-        (None, delivered) => Ok((delivered?, report)),
+impl Options {
+    /// What working in chunks has come to, once the feeders have ended.
+    pub fn result(&self) -> Report {
+        lock(&self.report).clone()
     }
 }
 
-fn replay(
-    plan: InstrumentPlan,
-    options: &Options,
-    commits: &Sender<Commit>,
-    report: &mut Report,
-) -> Result<(), Cause> {
-    let feed = Arc::clone(&plan.feed);
-    let graph = &options.graph;
-    let specs = (graph.specs_of)(&feed);
-    let chunks = Chunks::new(plan, options.read.batch_rows);
-    let beliefs = Beliefs::new(&specs, chunks.rows(), options.workers);
-    let shared = Shared {
-        chunks: Mutex::new(chunks),
-        beliefs: Mutex::new(beliefs),
-        read: &options.read,
-        policy: graph.validate.order.policy,
-        reorder_window: graph.validate.order.reorder_window,
-        stop: &graph.stop,
-    };
-    let mut teller = Teller {
-        commits,
-        on_reject: &graph.on_reject,
-        tally: &graph.tally,
-        feed: Arc::clone(&feed),
-        facts: BTreeMap::new(),
-    };
-    let mut stitcher = Stitcher::new(StitcherOptions {
-        feed: Arc::clone(&feed),
-        specs,
-        policy: graph.validate.order.policy,
-        reorder_window: graph.validate.order.reorder_window,
-        pool: graph.validate.order.pool.clone(),
+/// One feeder per worker, which takes the worker's histories one after the other.
+pub fn feeders(histories: Vec<Vec<History>>, options: &Options) -> Vec<Feeder> {
+    let feeders = histories.into_iter().enumerate().map(|(worker, mine)| -> Feeder {
+        let options = options.clone();
+        Box::new(move |mut inlets, stop| {
+            // Only its own: the others' sources end when their readers do.
+            let inlet = inlets.swap_remove(worker);
+            drop(inlets);
+            for history in mine {
+                if stop.is_raised() {
+                    break;
+                }
+                replay(history, &options, &inlet, stop)?;
+            }
+            Ok(())
+        })
     });
+    feeders.collect()
+}
+
+fn replay(history: History, options: &Options, inlet: &Inlet, stop: &Stop) -> Result<(), Cause> {
+    let History { plan, resume, corrections } = history;
+    let feed = Arc::clone(&plan.feed);
+    let OrderOptions { policy, reorder_window, pool, .. } = options.order.clone();
+    let specs = if options.built_ahead { (options.specs_of)(&feed) } else { Vec::new() };
+    let chunks = Chunks::new(plan, options.read.batch_rows, resume)?;
+    let beliefs = Mutex::new(Beliefs::new(&specs, chunks.rows(), options.threads));
+    let chunks = Mutex::new(chunks);
+    let shared = Shared { chunks, beliefs, read: &options.read, policy, reorder_window, stop };
+    let mut twice = Twice::default();
     let ended = thread::scope(|threads| {
-        let (send, underway) = bounded(2 * options.workers);
-        for number in 0..options.workers {
+        let (send, underway) = bounded(2 * options.threads);
+        for number in 0..options.threads {
             let (shared, send) = (&shared, send.clone());
             thread::Builder::new()
                 .name(format!("chunk-{number}"))
@@ -129,39 +110,95 @@ fn replay(
                 })?;
         }
         drop(send);
-        let mut stitching = Loop { stitcher: &mut stitcher, shared: &shared, teller: &mut teller };
-        let ended = stitching.run(&underway);
+        let ended = if options.built_ahead {
+            let stitcher =
+                StitcherOptions { feed: feed.clone(), specs, policy, reorder_window, pool };
+            let stitcher = Stitcher::new(stitcher);
+            let mut joining = Joining { stitcher, shared: &shared, feed: &feed, inlet };
+            let ended = joining.run(&underway);
+            twice = joining.stitcher.twice().clone();
+            ended
+        } else {
+            pass_on(&underway, corrections, inlet, stop, &mut twice.chunks)
+        };
         if !matches!(ended, Ok(Ended::WithInput)) {
             // Workers that wait for room look at this.
-            graph.stop.raise();
+            stop.raise();
         }
         ended
     });
-    if !matches!(ended, Ok(Ended::AtBadRow | Ended::WithSink)) {
-        // The sink that is gone has said why, or will.
-        let _ = teller.tell(stitcher.finish());
-    }
-    teller.settle();
-    report.add(&stitcher, &shared, feed.instrument.as_str());
+    lock(&options.report).add(&twice, &lock(&shared.beliefs), feed.instrument.as_str());
     ended.map(drop)
+}
+
+/// Feeds the graph with what was read, one chunk after the other.
+fn pass_on(
+    chunks: &Receiver<Underway>,
+    mut corrections: Vec<Correction>,
+    inlet: &Inlet,
+    stop: &Stop,
+    count: &mut u64,
+) -> Result<Ended, Cause> {
+    // Rows without ids of their own that were numbered in the chunks before.
+    let mut numbered = 0;
+    for Underway { chunk, messages, budget, .. } in chunks {
+        *count += 1;
+        let ids = if chunk.is_numbered() { numbered } else { 0 };
+        loop {
+            match messages.recv() {
+                Ok(Message::Piece(mut piece)) => {
+                    budget.give_back(piece.bytes());
+                    piece.shift(ids);
+                    let Some(mut intake) = piece.into_intake() else { continue };
+                    // All at the beginning: they wait until their place has passed.
+                    intake.corrections = std::mem::take(&mut corrections);
+                    if stop.is_raised() {
+                        return Ok(Ended::WithInput);
+                    }
+                    if inlet.send(intake).is_err() {
+                        return Ok(Ended::WithGraph);
+                    }
+                }
+                Ok(Message::End(_, rows)) => {
+                    numbered += rows;
+                    break;
+                }
+                Ok(Message::Failed(error)) => return Err(error.into()),
+                Err(_) if stop.is_raised() => return Ok(Ended::WithInput),
+                Err(_) => return Err(Breakdown::panicked("a thread that worked on a chunk").into()),
+            }
+        }
+    }
+    Ok(Ended::WithInput)
 }
 
 /// How the loop ended.
 enum Ended {
     WithInput,
     AtBadRow,
-    WithSink,
+    WithGraph,
 }
 
-/// Takes the chunks in order.
-struct Loop<'a, 'b> {
-    stitcher: &'a mut Stitcher,
+/// Takes the chunks in order, and feeds the graph with the bars that come of them.
+struct Joining<'a> {
+    stitcher: Stitcher,
     shared: &'a Shared<'a>,
-    teller: &'a mut Teller<'b>,
+    feed: &'a Arc<Feed>,
+    inlet: &'a Inlet,
 }
 
-impl Loop<'_, '_> {
+impl Joining<'_> {
     fn run(&mut self, chunks: &Receiver<Underway>) -> Result<Ended, Cause> {
+        let ended = self.chunks(chunks);
+        if !matches!(ended, Ok(Ended::AtBadRow | Ended::WithGraph)) {
+            // If the graph has ended, it has reported why.
+            let last = self.stitcher.finish();
+            let _ = self.send(last);
+        }
+        ended
+    }
+
+    fn chunks(&mut self, chunks: &Receiver<Underway>) -> Result<Ended, Cause> {
         // Rows without ids of their own that were numbered in the chunks before.
         let mut numbered = 0;
         for underway in chunks {
@@ -197,14 +234,14 @@ impl Loop<'_, '_> {
                     if is_done {
                         continue;
                     }
-                    let told = match self.stitcher.on_piece(*piece) {
-                        Ok(stitched) => self.tell(stitched),
+                    let fed = match self.stitcher.on_piece(*piece) {
+                        Ok(stitched) => self.send(stitched),
                         Err(ReadAgain) => {
                             is_done = true;
                             self.read_again(&underway.chunk)?
                         }
                     };
-                    if let Err(ended) = told {
+                    if let Err(ended) = fed {
                         return Ok(Err(ended));
                     }
                 }
@@ -238,17 +275,18 @@ impl Loop<'_, '_> {
             }
             // The true builders need nothing but what was read.
             let stitched = self.stitcher.on_piece(Piece::read(intake))?;
-            if let Err(ended) = self.tell(stitched) {
+            if let Err(ended) = self.send(stitched) {
                 return Ok(Err(ended));
             }
         }
         Ok(Ok(()))
     }
 
-    fn tell(&mut self, stitched: Stitched) -> Result<(), Ended> {
+    fn send(&self, stitched: Stitched) -> Result<(), Ended> {
         let stopped = stitched.stopped;
-        match self.teller.tell(stitched) {
-            Err(Gone) => Err(Ended::WithSink),
+        let intake = stitched.into_intake(self.feed);
+        match intake.map_or(Ok(()), |intake| self.inlet.send(intake)) {
+            Err(_) => Err(Ended::WithGraph),
             Ok(()) if stopped => Err(Ended::AtBadRow),
             Ok(()) => Ok(()),
         }
@@ -260,13 +298,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Report {
-    fn add(&mut self, stitcher: &Stitcher, shared: &Shared<'_>, instrument: &str) {
-        let twice = stitcher.twice();
+    fn add(&mut self, twice: &Twice, beliefs: &Beliefs, instrument: &str) {
         self.twice.chunks += twice.chunks;
         self.twice.trades += twice.trades;
         self.twice.read_again += twice.read_again;
         self.twice.apart += twice.apart;
-        for (spec, fared) in lock(&shared.beliefs).reports() {
+        for (spec, fared) in beliefs.reports() {
             self.specs.push((format!("{instrument} {}", spec.name()), fared));
         }
     }

@@ -24,12 +24,14 @@ const CHUNKS: f64 = 4.0;
 /// What has to be gained to be worth a larger memory.
 const GAIN: f64 = 0.95;
 
-/// Whether `threads` are expected to make the bars of a history sooner than one pass does.
-pub fn is_worth(plan: &Plan, specs: &[BarSpec], threads: usize) -> bool {
+/// Whether `threads` are expected to make the bars of a history sooner than one pass does, given
+/// whether they may build ahead.
+pub fn is_worth(plan: &Plan, specs: &[BarSpec], threads: usize, builds_ahead: bool) -> bool {
     let is_parquet =
         plan.instruments.iter().flat_map(|i| &i.files).all(|file| file.kind == FileKind::Parquet);
     let source = if is_parquet { PARQUET } else { TEXT };
-    let ahead = specs.iter().filter(|spec| horizon(spec).is_some()).count();
+    let is_ahead = |spec: &&BarSpec| builds_ahead && horizon(spec).is_some();
+    let ahead = specs.iter().filter(is_ahead).count();
     pays(&source, ahead, specs.len() - ahead, threads)
 }
 

@@ -39,17 +39,19 @@ const JOURNAL: [&str; 3] = ["journal-written", "journal-synced", "checkpoint-wri
 
 /// Two instruments, so that two workers have something to do each.
 fn two_instruments(folder: &Path, trades: u64) -> Vec<PathBuf> {
-    let mut files = make(folder, "binance:spot:BTCUSDT", 1, trades, 1);
-    files.extend(make(folder, "binance:spot:ETHUSDT", 1, trades, 2));
+    let mut files = make(folder, "binance:spot:BTCUSDT", 2, trades / 2, 1);
+    files.extend(make(folder, "binance:spot:ETHUSDT", 2, trades / 2, 2));
     files
 }
 
-/// A replay with short transactions and small batches, so that there are many.
+/// A replay with short transactions and small batches, so that there are many; in one pass or with
+/// threads that share each history.
 fn replay(files: &[PathBuf], job: &str, workers: usize) -> Command {
     let mut command = barflow();
     command.arg("replay").args(files).args(bars()).args(["--job", job, "--batch-rows", "256"]);
     command.args(["--commit-interval", "20ms", "--workers", &workers.to_string()]);
     command.args(["--delivery", "exactly-once"]);
+    command.args(["--parallel", if workers == 2 { "1" } else { "2" }]);
     command
 }
 

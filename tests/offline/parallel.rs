@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::live::barflow;
 
-/// What a run gives: exit code, bars, what it set aside, counts of the summary.
+/// What a run gives: exit code, bars, what it set aside, counts of the summary, files it wrote.
 #[derive(Debug, PartialEq)]
 struct Run {
     code: Option<i32>,
@@ -13,6 +13,24 @@ struct Run {
     rejects: String,
     counts: Vec<String>,
     notes: Vec<String>,
+}
+
+/// What a summary counts, or the error instead of one. How long a run took, how much memory, and how
+/// often it reported progress differ from run to run.
+fn counts(told: &str) -> Vec<String> {
+    let of_instrument = |line: &str| {
+        let name = line.split(' ').next().unwrap().trim_end_matches(':');
+        name.split(':').filter(|part| !part.is_empty()).count() == 3
+    };
+    let counts = told.lines().filter_map(|line| match line.split_once(" trades in ") {
+        Some((counts, _)) => Some(counts.to_owned()),
+        None => {
+            let known = ["duplicates ", "corrections: ", "quality: ", "error: "];
+            let counts = known.iter().any(|known| line.starts_with(known)) || of_instrument(line);
+            counts.then(|| line.to_owned())
+        }
+    });
+    counts.collect()
 }
 
 fn replay(folder: &Path, files: &[PathBuf], more: &[&str]) -> Run {
@@ -31,16 +49,12 @@ fn replay(folder: &Path, files: &[PathBuf], more: &[&str]) -> Run {
         .output()
         .unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
-    let (notes, counts): (Vec<String>, Vec<String>) = told
-        .lines()
-        // How long it took, and how much memory, differs from run to run.
-        .map(|line| line.split(" in ").next().unwrap().to_owned())
-        .partition(|line| line.starts_with("note: "));
+    let notes = told.lines().filter(|line| line.starts_with("note: ")).map(str::to_owned).collect();
     Run {
         code: output.status.code(),
         bars: String::from_utf8(output.stdout).unwrap(),
         rejects: fs::read_to_string(&rejects).unwrap_or_default(),
-        counts,
+        counts: counts(&told),
         notes,
     }
 }
@@ -198,8 +212,8 @@ fn our_parquet_is_cut_within_files() {
     let run = check(folder.path(), std::slice::from_ref(&store), &QUICK);
     let chunks = run.notes.iter().find(|note| note.contains("chunks")).unwrap();
     assert!(!chunks.contains(" 1 chunks") && !chunks.contains("read again"), "{chunks}");
-    let joined = run.notes.iter().filter(|note| note.contains("chunks converged"));
-    assert_eq!(joined.count(), 2, "{:?}", run.notes);
+    let converged = run.notes.iter().filter(|note| note.contains("chunks converged"));
+    assert_eq!(converged.count(), 2, "{:?}", run.notes);
     // Rows per batch that row groups are no multiple of.
     check(
         folder.path(),
@@ -248,19 +262,65 @@ fn a_broken_file_ends_both_runs_alike() {
     }
 }
 
+/// What needs every trade in the graph: chunks are only read ahead.
 #[test]
-fn what_cannot_be_had_together_is_refused() {
-    for (more, part) in [
-        (&["--sink", "kafka", "--brokers", "x:1"][..], "at-least-once"),
-        (&["--delivery", "exactly-once", "--out", "bars.jsonl"], "at-least-once"),
-        (&["--workers", "2"], "workers"),
-        (&["--protocol", "binance-spot"], "one pass"),
-        (&["--sink-trades", "store"], "--sink-trades FOLDER"),
+fn nothing_else_changes_for_being_made_in_parallel() {
+    let folder = tempfile::tempdir().unwrap();
+    let days = made_up(folder.path(), "3", "40000");
+    let mut struck = "action,trade_id,time,price,qty,side\n".to_owned();
+    (1000..100_000).step_by(7001).for_each(|id| struck += &format!("remove,{id},,,,\n"));
+    let corrections = folder.path().join("struck.csv");
+    fs::write(&corrections, struck).unwrap();
+    let out = |kind: &str, parallel: bool| {
+        let name = if parallel { "several" } else { "one" };
+        folder.path().join(format!("{kind}.{name}")).to_str().unwrap().to_owned()
+    };
+    let corrections = corrections.to_str().unwrap();
+    let suite = concat!(env!("CARGO_MANIFEST_DIR"), "/configs/quality.toml");
+    for (kind, more) in [
+        ("daily", vec!["--daily", "OUT"]),
+        ("quality", vec!["--quality", suite]),
+        ("corrections", vec!["--corrections", corrections, "--daily", "OUT"]),
+        ("once", vec!["--delivery", "exactly-once", "--out", "OUT"]),
+        ("trades", vec!["--sink-trades", "OUT"]),
+        ("workers", vec!["--workers", "2"]),
     ] {
-        let output =
-            barflow().args(["replay", "x.zip", "--parallel", "2"]).args(more).output().unwrap();
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{told}");
-        assert!(told.contains("parallel") && told.contains(part), "{told}");
+        let run = |parallel: bool| {
+            let out = out(kind, parallel);
+            let mut more: Vec<&str> =
+                more.iter().map(|more| if *more == "OUT" { &*out } else { *more }).collect();
+            more.extend(if parallel { ["--parallel", "2"] } else { ["--parallel", "1"] });
+            let run = replay(folder.path(), &days, &[&QUICK[..], &more].concat());
+            (run, files(Path::new(&out)))
+        };
+        let ((one, written), (several, written_by_several)) = (run(false), run(true));
+        assert_eq!(several.code, Some(0), "{kind}: {several:?}");
+        assert!(
+            several.notes.iter().any(|note| note.contains("2 threads, 3 chunks")),
+            "{several:?}"
+        );
+        assert!(several.bars == one.bars && written_by_several == written, "{kind}");
+        assert!(!one.bars.is_empty() || !written.is_empty(), "{kind}");
+        assert_eq!((several.code, several.counts), (one.code, one.counts), "{kind}");
     }
+}
+
+/// The bytes of a file, or of all files in a folder.
+fn files(path: &Path) -> Vec<Vec<u8>> {
+    if path.is_file() {
+        return vec![fs::read(path).unwrap()];
+    }
+    let entries = fs::read_dir(path).into_iter().flatten();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths.iter().map(|path| fs::read(path).unwrap()).collect()
+}
+
+#[test]
+fn recordings_are_not_read_in_parallel() {
+    let more = ["--parallel", "2", "--protocol", "binance-spot"];
+    let output = barflow().args(["replay", "x.zip"]).args(more).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("parallel") && told.contains("one pass"), "{told}");
 }

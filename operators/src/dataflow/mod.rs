@@ -7,6 +7,8 @@
 //! intake ─► validate ─► sequenced trades ─► bars ─► ±bars (differential)
 //!              ├─► rejects                   └────► progress: how far each instrument is
 //!              └─► facts ─► ledger (differential counts)
+//!
+//! intake with its bars ─► built ─► the same outputs, made beforehand by threads that shared the history
 //! ```
 //!
 //! **Invariant:** here and in the root package's `graph` are the only uses of timely and
@@ -15,6 +17,7 @@
 //! instrument; what does not (counts, gaps) is a differential collection.
 
 pub mod bars;
+pub mod built;
 pub mod daily;
 pub mod ledger;
 pub mod quality;

@@ -59,6 +59,30 @@ impl Piece {
         Self { start, end, rejects, raw: Some(Arc::new(trades)), outline: None }
     }
 
+    /// What was read, if all of it was kept.
+    pub fn into_intake(self) -> Option<Intake> {
+        let Self { start, end, rejects, raw, .. } = self;
+        Some(Intake::new(Arc::unwrap_or_clone(raw?), rejects, start, end))
+    }
+
+    /// Adds to the ids of its trades and positions, as where rows without ids are numbered within
+    /// each chunk.
+    pub fn shift(&mut self, ids: u64) {
+        if ids == 0 {
+            return;
+        }
+        if let Some(raw) = self.raw.take() {
+            let mut trades = Arc::unwrap_or_clone(raw);
+            trades.trade_id.iter_mut().for_each(|id| *id = id.wrapping_add(ids));
+            self.raw = Some(Arc::new(trades));
+        }
+        for position in [&mut self.start, &mut self.end] {
+            if let Some(id) = position.trade_id() {
+                position.set_trade_id(id.wrapping_add(ids));
+            }
+        }
+    }
+
     /// Bytes that it holds, about.
     pub fn bytes(&self) -> usize {
         // Six columns; bars are what they are.

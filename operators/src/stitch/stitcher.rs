@@ -7,7 +7,7 @@ use super::seat::Seat;
 use crate::bar::Bar;
 use crate::batch::{Feed, TradeBatch};
 use crate::gap::Gap;
-use crate::intake::{Intake, Reject};
+use crate::intake::{Intake, Made, Reject};
 use crate::order::{InstrumentOrder, OrderOptions, Ordered, RejectPolicy};
 use crate::pool::BatchPool;
 use crate::position::Position;
@@ -92,6 +92,18 @@ pub struct Stitched {
     pub stopped: bool,
 }
 
+impl Stitched {
+    /// As an intake whose bars were built beforehand; none where nothing came of the piece.
+    pub fn into_intake(self, feed: &Arc<Feed>) -> Option<Intake> {
+        let Self { bars, rejects, findings, position, .. } = self;
+        let position = position?;
+        let nothing = TradeBatch::with_capacity(Arc::clone(feed), 0);
+        let mut intake = Intake::new(nothing, rejects, position.clone(), position);
+        intake.made = Some(Box::new(Made { bars, findings }));
+        Some(intake)
+    }
+}
+
 /// What working in chunks has cost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Twice {
@@ -161,6 +173,7 @@ impl Stitcher {
         let before = piece.outline.as_ref().and_then(|outline| outline.before);
         self.in_step = piece.outline.is_some()
             && (self.in_step || self.same_order(before, self.truth.order.mark()));
+        piece.shift(self.ids);
         let stitched = match piece.raw.take() {
             Some(raw) => self.on_raw(piece, raw)?,
             None => self.on_outline(piece)?,
@@ -183,17 +196,7 @@ impl Stitcher {
         Mark { last_id: mark.last_id.map(|id| id.wrapping_add(self.ids)), ..mark }
     }
 
-    fn on_raw(
-        &mut self,
-        mut piece: Piece,
-        mut raw: Arc<TradeBatch>,
-    ) -> Result<Stitched, ReadAgain> {
-        if self.ids != 0 {
-            let mut trades = Arc::unwrap_or_clone(raw);
-            trades.trade_id.iter_mut().for_each(|id| *id = id.wrapping_add(self.ids));
-            raw = Arc::new(trades);
-            self.shift_positions(&mut piece);
-        }
+    fn on_raw(&mut self, mut piece: Piece, raw: Arc<TradeBatch>) -> Result<Stitched, ReadAgain> {
         let outline = piece.outline.take();
         let rows = raw.len() as u64;
         let Piece { start, end, rejects, .. } = piece;
@@ -248,7 +251,6 @@ impl Stitcher {
         let (true, Some(after)) = (before == self.truth.order.mark(), after) else {
             return Err(ReadAgain);
         };
-        self.shift_positions(&mut piece);
         let position = self.truth.order.pass_over(piece.end.clone(), after);
         let mut bars = Vec::new();
         for ((chair, seat), ahead) in self.chairs.iter().zip(&mut self.truth.seats).zip(seats) {
@@ -262,14 +264,6 @@ impl Stitcher {
             Findings { released, time_reversals, gaps: Vec::<Gap>::new(), ..Findings::default() };
         let rejects = piece.rejects;
         Ok(Stitched { bars, rejects, findings, position: Some(position), stopped: false })
-    }
-
-    fn shift_positions(&self, piece: &mut Piece) {
-        for position in [&mut piece.start, &mut piece.end] {
-            if let Some(id) = position.trade_id() {
-                position.set_trade_id(id.wrapping_add(self.ids));
-            }
-        }
     }
 
     /// The chunk has ended; what is left of its builders is the truth where they had agreed. None

@@ -15,7 +15,7 @@ pub struct ThreadArgs {
     #[arg(long, value_name = "N", env = "BARFLOW_WORKERS")]
     pub workers: Option<String>,
 
-    /// Threads per instrument history; the bars equal those of one pass, bit for bit
+    /// Threads per worker that share an instrument's history; the bars equal those of one pass, bit for bit
     /// [default: 1]
     #[arg(long, value_name = "N", env = "BARFLOW_PARALLEL")]
     pub parallel: Option<String>,

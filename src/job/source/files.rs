@@ -16,23 +16,22 @@ use crate::config::bars::BarBook;
 use crate::graph::run::{Feeder, Workers};
 use crate::job::report::Notice;
 use crate::job::start::Resumption;
+use crate::parallel::History;
 
-/// One feeder per worker of this process. An instrument is read by the worker that its trades
-/// would be sent to anyway, so nothing crosses between workers; histories of one worker are read
-/// one after the other. An instrument with a position resumes there; corrections that were due
-/// before it have been applied.
+/// The histories of each worker of this process. An instrument is read by the worker that its
+/// trades would be sent to anyway, so nothing crosses between workers. An instrument with a
+/// position resumes there; corrections that were due before it have been applied.
 ///
 /// # Errors
 /// When an instrument cannot resume from these files.
-pub fn feeders(
+pub fn histories(
     plan: Plan,
     workers: &Workers,
-    options: &ReadOptions,
     resumption: &Resumption,
     mut corrections: Corrections,
-) -> Result<Vec<Feeder>, ReplayError> {
+) -> Result<Vec<Vec<History>>, ReplayError> {
     let share = workers.share();
-    let mut histories: Vec<Vec<_>> = (0..workers.here()).map(|_| Vec::new()).collect();
+    let mut histories: Vec<Vec<History>> = (0..workers.here()).map(|_| Vec::new()).collect();
     for instrument in plan.instruments {
         let id = &instrument.feed.instrument;
         if let Some(worker) = share.worker(id) {
@@ -41,14 +40,20 @@ pub fn feeders(
             }
             let position = resumption.positions.get(id);
             let resume = position.map(|position| go_on(&instrument, position)).transpose()?;
-            let mut wrong = corrections.remove(id).unwrap_or_default();
+            let mut corrections = corrections.remove(id).unwrap_or_default();
             if let Some(position) = position {
-                wrong.retain(|c| Some(c.trade_id.max(c.known_after)) > position.trade_id());
+                corrections.retain(|c| Some(c.trade_id.max(c.known_after)) > position.trade_id());
             }
-            histories[worker].push((instrument, resume.flatten(), wrong));
+            let resume = resume.flatten();
+            histories[worker].push(History { plan: instrument, resume, corrections });
         }
     }
-    Ok(histories
+    Ok(histories)
+}
+
+/// One feeder per worker, which reads the worker's histories one after the other.
+pub fn feeders(histories: Vec<Vec<History>>, options: &ReadOptions) -> Vec<Feeder> {
+    histories
         .into_iter()
         .enumerate()
         .map(|(worker, mine)| -> Feeder {
@@ -57,12 +62,12 @@ pub fn feeders(
                 // Only its own: the others' sources end when their readers do.
                 let inlet = inlets.swap_remove(worker);
                 drop(inlets);
-                for (history, resume, mut wrong) in mine {
+                for History { plan, resume, mut corrections } in mine {
                     let options = ReadOptions { resume, ..options.clone() };
-                    for intake in InstrumentStream::open(history, options)? {
+                    for intake in InstrumentStream::open(plan, options)? {
                         let mut intake = intake?;
                         // All at the beginning: they wait until their place has passed.
-                        intake.corrections = std::mem::take(&mut wrong);
+                        intake.corrections = std::mem::take(&mut corrections);
                         if stop.is_raised() || inlet.send(intake).is_err() {
                             return Ok(());
                         }
@@ -71,7 +76,7 @@ pub fn feeders(
                 Ok(())
             })
         })
-        .collect())
+        .collect()
 }
 
 /// Bars of one kind of trades cannot be continued with another.

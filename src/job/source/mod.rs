@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use barflow_operators::instrument::InstrumentId;
-use barflow_operators::pool::BatchPool;
 use barflow_operators::quality::judge::Known;
 use barflow_operators::quality::suite::Suite;
 use barflow_replay::corrections::Corrections;
@@ -21,6 +20,7 @@ use crate::feeds::recorded::{RecordingOptions, Recordings};
 use crate::graph::quality::Quality;
 use crate::graph::run::Feeder;
 use crate::graph::workers::{Share, Workers};
+use crate::parallel;
 use crate::quality::run::known;
 
 pub mod files;
@@ -105,7 +105,8 @@ impl Source {
     pub(in crate::job) fn is_worth_chunks(&self, settings: &ReplaySettings) -> bool {
         let Self::Files(plan) = self else { return false };
         let specs = plan.instruments.first().map(|i| settings.bars.for_feed(&i.feed));
-        crate::parallel::is_worth(plan, &specs.unwrap_or_default(), settings.parallel)
+        let ahead = settings.makes_bars_in_graph().is_none();
+        parallel::is_worth(plan, &specs.unwrap_or_default(), settings.parallel, ahead)
     }
 
     pub(in crate::job) fn size(&self) -> InputSize {
@@ -159,6 +160,7 @@ impl Source {
         }
     }
 
+    /// The threads that feed the graph; they read in chunks if there are options for that.
     pub(in crate::job) fn feeders(
         self,
         settings: &ReplaySettings,
@@ -166,14 +168,20 @@ impl Source {
         read: &ReadOptions,
         resume: &Resumption,
         corrections: Corrections,
-        pool: BatchPool,
+        chunks: Option<&parallel::Options>,
     ) -> Result<Vec<Feeder>, ReplayError> {
-        match self {
-            Self::Files(plan) => files::feeders(plan, workers, read, resume, corrections),
+        let plan = match self {
+            Self::Files(plan) => plan,
             // Read from their beginning again: what was applied is known by its ids.
             Self::Recordings(found) => {
-                Ok(found.feeders(workers, recording_options(settings), pool))
+                let options = recording_options(settings);
+                return Ok(found.feeders(workers, options, read.pool.clone()));
             }
-        }
+        };
+        let histories = files::histories(plan, workers, resume, corrections)?;
+        Ok(match chunks {
+            Some(options) => parallel::feeders(histories, options),
+            None => files::feeders(histories, read),
+        })
     }
 }

@@ -1,0 +1,76 @@
+//! What was made of intakes before they came: passes it on as if it had been made here.
+
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+
+use super::Epoch;
+use super::bars::Out;
+use super::ledger::{Fact, FactKind, FactUpdate};
+use crate::intake::{Intake, Reject};
+use crate::published::PublishedBar;
+
+/// The outputs, as those of [`validate`](super::validate) and [`bars`](super::bars) together.
+pub struct Built<'scope> {
+    /// Bars and progress.
+    pub out: StreamVec<'scope, Epoch, Out>,
+    /// Rows set aside.
+    pub rejects: StreamVec<'scope, Epoch, Reject>,
+    /// What was counted on the way, as differential updates.
+    pub facts: StreamVec<'scope, Epoch, FactUpdate>,
+}
+
+/// Passes on what chunks of a history were [made](Intake::made) into.
+///
+/// # Contract
+/// Intakes of an instrument arrive in order, on the worker that the instrument hashes to.
+pub fn built<'scope>(intakes: StreamVec<'scope, Epoch, Intake>) -> Built<'scope> {
+    let mut builder = OperatorBuilder::new("Built".to_owned(), intakes.scope());
+    let mut input = builder.new_input(intakes, Pipeline);
+    let (out, out_stream) = builder.new_output();
+    let (rejects_out, rejects) = builder.new_output();
+    let (facts_out, facts) = builder.new_output();
+    let mut out = OutputBuilder::<_, CapacityContainerBuilder<Vec<Out>>>::from(out);
+    let mut rejects_out =
+        OutputBuilder::<_, CapacityContainerBuilder<Vec<Reject>>>::from(rejects_out);
+    let mut facts_out =
+        OutputBuilder::<_, CapacityContainerBuilder<Vec<FactUpdate>>>::from(facts_out);
+
+    builder.build(move |_initial| {
+        move |_frontiers| {
+            let mut out = out.activate();
+            let mut rejects_out = rejects_out.activate();
+            let mut facts_out = facts_out.activate();
+            input.for_each(|cap, intakes| {
+                let (Some(a), Some(b), Some(c)) =
+                    (cap.retain_least(0), cap.retain_least(1), cap.retain_least(2))
+                else {
+                    // Only a message without any time has none; our sources send none such.
+                    return;
+                };
+                let epoch = *a.time();
+                let mut out = out.session(&a);
+                for Intake { trades, rejects, end, made, .. } in intakes.drain(..) {
+                    let Some(made) = made else { continue };
+                    let feed = trades.feed;
+                    let mut facts = Fact::of(&feed.instrument, &made.findings);
+                    let rejected = Fact::new(&feed.instrument, FactKind::Rejected);
+                    facts.extend(
+                        (!rejects.is_empty()).then_some((rejected, rejects.len() as isize)),
+                    );
+                    let facts = facts.into_iter().map(|(fact, n)| (fact, epoch, n));
+                    facts_out.session(&c).give_iterator(facts);
+                    rejects_out.session(&b).give_iterator(rejects.into_iter());
+                    for (spec, bar) in made.bars {
+                        let bar = PublishedBar { spec, feed: feed.clone(), bar, received: 0 };
+                        out.give(Out::Bar((bar, epoch, 1)));
+                    }
+                    out.give(Out::Progress(feed.instrument.clone(), end));
+                }
+            });
+        }
+    });
+    Built { out: out_stream, rejects, facts }
+}
