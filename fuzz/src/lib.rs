@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use barflow::feeds::print::{BadFrame, Heard, Listing, Prints, Standing};
+use barflow::feeds::print::{BadFrame, FrameKind, Listing, Prints, Standing};
 use barflow::feeds::venue::{Channel, Ids, Venue};
 use barflow_operators::validation;
 
@@ -46,13 +46,13 @@ pub fn message(
     channel: Channel,
     listings: &Arc<[Listing]>,
     frame: &[u8],
-) -> (Result<Heard, BadFrame>, Prints) {
+) -> (Result<FrameKind, BadFrame>, Prints) {
     let mut decoder = venue.decoder(channel, listings.clone());
     let mut prints = Prints::default();
     let heard = decoder.decode(frame, &mut prints);
     judge(venue, channel, listings, &prints);
     let nothing = prints.rows.is_empty() && prints.bad.is_empty() && prints.foreign == 0;
-    assert!(nothing || heard.is_err() || heard == Ok(Heard::Trades), "{heard:?} with {prints:?}");
+    assert!(nothing || heard.is_err() || heard == Ok(FrameKind::Trades), "{heard:?} with {prints:?}");
 
     // A frame means the same whatever came before it, be it itself.
     let first = prints.clone();

@@ -1,4 +1,4 @@
-//! What a feed has seen, added up locally and told once in a while.
+//! What a feed has seen, added up locally and reported once in a while.
 
 use std::collections::BTreeMap;
 
@@ -34,25 +34,25 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Tells the metrics what has been added since `told`, which becomes equal to this.
-    pub fn tell(&self, feed: &str, told: &mut Self) {
+    /// Reports to the metrics what has been added since `last_reported`, which becomes equal to this.
+    pub fn report(&self, feed: &str, last_reported: &mut Self) {
         let plain = [
-            (names::FRAMES, self.frames, told.frames),
-            (names::TRADES, self.trades, told.trades),
-            (names::DUPLICATES, self.duplicates, told.duplicates),
-            (names::BAD_FRAMES, self.bad_frames, told.bad_frames),
-            (names::BAD_ROWS, self.bad_rows, told.bad_rows),
-            (names::FOREIGN_ROWS, self.foreign_rows, told.foreign_rows),
-            (names::UNKNOWN_MESSAGES, self.unknown, told.unknown),
-            (names::CONNECTS, self.connects, told.connects),
-            (names::CONNECT_FAILURES, self.connect_failures, told.connect_failures),
-            (names::DISCONNECTS, self.disconnects, told.disconnects),
-            (names::GAPS_OPENED, self.gaps_opened, told.gaps_opened),
-            (names::GAPS_FILLED, self.gaps_filled, told.gaps_filled),
-            (names::GAPS_GIVEN_UP, self.gaps_given_up, told.gaps_given_up),
-            (names::BACKFILLED_TRADES, self.backfilled, told.backfilled),
-            (names::BACKFILL_REQUESTS, self.requests, told.requests),
-            (names::BACKFILL_FAILURES, self.request_failures, told.request_failures),
+            (names::FRAMES, self.frames, last_reported.frames),
+            (names::TRADES, self.trades, last_reported.trades),
+            (names::DUPLICATES, self.duplicates, last_reported.duplicates),
+            (names::BAD_FRAMES, self.bad_frames, last_reported.bad_frames),
+            (names::BAD_ROWS, self.bad_rows, last_reported.bad_rows),
+            (names::FOREIGN_ROWS, self.foreign_rows, last_reported.foreign_rows),
+            (names::UNKNOWN_MESSAGES, self.unknown, last_reported.unknown),
+            (names::CONNECTS, self.connects, last_reported.connects),
+            (names::CONNECT_FAILURES, self.connect_failures, last_reported.connect_failures),
+            (names::DISCONNECTS, self.disconnects, last_reported.disconnects),
+            (names::GAPS_OPENED, self.gaps_opened, last_reported.gaps_opened),
+            (names::GAPS_FILLED, self.gaps_filled, last_reported.gaps_filled),
+            (names::GAPS_GIVEN_UP, self.gaps_given_up, last_reported.gaps_given_up),
+            (names::BACKFILLED_TRADES, self.backfilled, last_reported.backfilled),
+            (names::BACKFILL_REQUESTS, self.requests, last_reported.requests),
+            (names::BACKFILL_FAILURES, self.request_failures, last_reported.request_failures),
         ];
         for (name, now, before) in plain {
             if now != before {
@@ -60,8 +60,8 @@ impl Counters {
             }
         }
         let kinds = [
-            (names::EXCLUDED, "reason", &self.excluded, &told.excluded),
-            (names::OTHER_MESSAGES, "kind", &self.other, &told.other),
+            (names::EXCLUDED, "reason", &self.excluded, &last_reported.excluded),
+            (names::OTHER_MESSAGES, "kind", &self.other, &last_reported.other),
         ];
         for (name, label, now, before) in kinds {
             for (kind, count) in now {
@@ -71,7 +71,7 @@ impl Counters {
                 }
             }
         }
-        told.clone_from(self);
+        last_reported.clone_from(self);
     }
 
     /// A few lines for a person.

@@ -20,16 +20,16 @@ pub mod coinbase;
 pub mod counters;
 pub mod field;
 pub mod gap_tracker;
-pub mod hub;
 pub mod kraken;
 pub mod lane;
-mod names;
 pub mod okx;
 pub mod plan;
 pub mod print;
 pub mod recorded;
-pub mod roster;
+mod seen_ids;
 pub mod session;
+pub mod state;
+pub mod symbol_table;
 pub mod venue;
 
 /// Every protocol there is: the one line that a new venue adds here is all that the rest of the

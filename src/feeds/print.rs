@@ -167,7 +167,7 @@ impl Prints {
 
 /// What kind of message a frame was.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum FrameKind {
     /// Trades (perhaps none): they are in the [`Prints`].
     Trades,
     /// The venue confirmed so many of our subscriptions (channel × symbol), or all of a request

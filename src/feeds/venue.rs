@@ -6,7 +6,7 @@ use std::time::Duration;
 use barflow_operators::batch::InputKind;
 use barflow_operators::instrument::InstrumentId;
 
-use super::print::{BadFrame, Contract, Heard, Listing, Prints};
+use super::print::{BadFrame, Contract, FrameKind, Listing, Prints};
 
 /// Which stream of trades a feed asks for. Not every venue has every one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,7 +102,7 @@ pub trait Decode: Send {
     ///
     /// # Errors
     /// When the frame is not what the venue documents. Rows read before the fault stand.
-    fn decode(&mut self, frame: &[u8], prints: &mut Prints) -> Result<Heard, BadFrame>;
+    fn decode(&mut self, frame: &[u8], prints: &mut Prints) -> Result<FrameKind, BadFrame>;
 }
 
 /// One venue's protocol: pure functions from what is wanted to what is sent, and from what is
@@ -152,8 +152,8 @@ pub trait Venue: Send + Sync {
     /// numbers the first of them, the next ones count on.
     fn subscribe(&self, channel: Channel, listings: &[Listing], request: u64) -> Vec<String>;
 
-    /// How many acknowledgements of what kind mean that everything is subscribed is told by
-    /// comparing [`Heard::Acknowledged`] with this many symbols and requests; false if the venue
+    /// How many acknowledgements of what kind mean that everything is subscribed is found by
+    /// comparing [`FrameKind::Acknowledged`] with this many symbols and requests; false if the venue
     /// sends none.
     fn acknowledges(&self) -> bool {
         true

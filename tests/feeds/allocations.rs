@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use barflow::feeds::hub::{Hub, Outlets};
 use barflow::feeds::plan::{FeedPlan, Symbol};
-use barflow::feeds::print::{Contract, Heard, Listing};
+use barflow::feeds::print::{Contract, FrameKind, Listing};
+use barflow::feeds::state::{FeedState, Outlets};
 use barflow::feeds::venue;
 use barflow::graph::flow::inlet;
 use barflow::graph::workers::Workers;
@@ -79,20 +79,20 @@ fn a_trade_allocates_nothing_on_its_way_to_the_graph() {
             on_reject: Arc::new(|reject| panic!("{reject:?}")),
             on_gap: Arc::new(|_, _, _| ()),
         };
-        let mut hub = Hub::new(Arc::new(plan), outlets, Latency::default().venue(protocol));
+        let mut state = FeedState::new(Arc::new(plan), outlets, Latency::default().venue(protocol));
         // More than the names that are remembered.
         let warm = 40_000;
         let frames: Vec<String> = (1..=warm + FRAMES).map(frame).collect();
         let (before, after) = frames.split_at(warm as usize);
         let mut hear = |frame: &String| {
-            let heard = hub.hear(frame.as_bytes(), decoder.as_mut(), &[0], 1);
-            assert_eq!(heard, Heard::Trades, "{frame}");
+            let heard = state.on_frame(frame.as_bytes(), decoder.as_mut(), &[0], 1);
+            assert_eq!(heard, FrameKind::Trades, "{frame}");
         };
         before.iter().for_each(&mut hear);
         let counted = allocation_counter::measure(|| after.iter().for_each(&mut hear));
-        assert_eq!(hub.counters.bad_frames + hub.counters.bad_rows, 0);
-        hub.flush();
-        assert_eq!(hub.counters.trades, warm + FRAMES, "{protocol}");
+        assert_eq!(state.counters.bad_frames + state.counters.bad_rows, 0);
+        state.flush();
+        assert_eq!(state.counters.trades, warm + FRAMES, "{protocol}");
         // A batch of columns every 4,096 trades.
         let few = FRAMES / 4096 * 30;
         let counted = counted.count_total;

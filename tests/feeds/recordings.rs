@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use barflow::feeds::print::{Acknowledged, Contract, Heard, Listing, Print, Prints, Standing};
+use barflow::feeds::print::{Acknowledged, Contract, FrameKind, Listing, Print, Prints, Standing};
 use barflow::feeds::venue;
 use barflow::feeds::venue::{Channel, Ids};
 use barflow::recording::{Direction, reader};
@@ -62,15 +62,15 @@ fn sum(path: &Path, protocol: &str, channel: Channel, symbols: &[&str], url: &st
         prints.clear();
         let shown = || String::from_utf8_lossy(&recorded.frame).chars().take(200).collect();
         match decoder.decode(&recorded.frame, &mut prints) {
-            Ok(Heard::Unknown) => sum.unknown.push(shown()),
-            Ok(Heard::Other(kind)) => *sum.other.entry(kind).or_insert(0) += 1,
-            Ok(Heard::Alive) => sum.alive += 1,
-            Ok(Heard::Acknowledged(Acknowledged::Request)) => sum.requests += 1,
-            Ok(Heard::Acknowledged(Acknowledged::Symbols { count, total })) => {
+            Ok(FrameKind::Unknown) => sum.unknown.push(shown()),
+            Ok(FrameKind::Other(kind)) => *sum.other.entry(kind).or_insert(0) += 1,
+            Ok(FrameKind::Alive) => sum.alive += 1,
+            Ok(FrameKind::Acknowledged(Acknowledged::Request)) => sum.requests += 1,
+            Ok(FrameKind::Acknowledged(Acknowledged::Symbols { count, total })) => {
                 sum.acknowledged = if total { count } else { sum.acknowledged + count };
             }
-            Ok(Heard::Trades) => {}
-            Ok(Heard::Refused(said)) => panic!("refused: {said}"),
+            Ok(FrameKind::Trades) => {}
+            Ok(FrameKind::Refused(said)) => panic!("refused: {said}"),
             Err(error) => sum.bad.push(format!("{error}: {}", shown())),
         }
         sum.bad.extend(prints.bad.drain(..).map(|bad| bad.to_string()));
@@ -364,19 +364,19 @@ fn single_messages_of_the_documents_are_read() {
     }
     if let Some((heard, _)) = read("coinbase/ws_heartbeats.json", "coinbase", trades, &["BTC-USD"])
     {
-        assert_eq!(heard, Heard::Alive);
+        assert_eq!(heard, FrameKind::Alive);
     }
     if let Some((_, prints)) = read("kraken/ws_trade_update.json", "kraken", trades, &["BTC/USD"]) {
         assert_eq!(prints.rows.len(), 2);
         assert_eq!(prints.rows[0].trade.price, 105944.2);
     }
     if let Some((heard, _)) = read("kraken/ws_pong.json", "kraken", trades, &["BTC/USD"]) {
-        assert_eq!(heard, Heard::Alive);
+        assert_eq!(heard, FrameKind::Alive);
     }
     if let Some((heard, _)) =
         read("bybit/ws_subscription_failure.json", "bybit-linear", trades, &["BTCUSDT"])
     {
-        assert!(matches!(heard, Heard::Refused(said) if said.contains("Invalid topic")));
+        assert!(matches!(heard, FrameKind::Refused(said) if said.contains("Invalid topic")));
     }
     if let Some((_, prints)) = read("okx/ws_trades.json", "okx", aggregates, &["BTC-USD"]) {
         assert_eq!((prints.rows[0].trade.trade_id, prints.rows[0].trade.count), (130639474, 3));

@@ -5,8 +5,8 @@ use serde_json::value::RawValue;
 
 use super::{ADL, INSURANCE_FUND, NOT_MARKET, ZERO, event_time, span};
 use crate::feeds::field::{self, object};
-use crate::feeds::print::{Acknowledged, BadFrame, BadRow, Heard, Prints};
-use crate::feeds::roster::Roster;
+use crate::feeds::print::{Acknowledged, BadFrame, BadRow, FrameKind, Prints};
+use crate::feeds::symbol_table::SymbolTable;
 use crate::feeds::venue::Channel;
 
 object! {
@@ -43,73 +43,73 @@ const KNOWN: [&str; 16] = [
 pub(super) fn read(
     frame: &[u8],
     channel: Channel,
-    roster: &Roster,
+    symbol_table: &SymbolTable,
     prints: &mut Prints,
-) -> Result<Heard, BadFrame> {
+) -> Result<FrameKind, BadFrame> {
     let outer: Message<'_> =
         serde_json::from_slice(frame).map_err(|error| field::malformed(&error))?;
     match outer.data.map(RawValue::get) {
         // `!ticker@arr` and its like.
-        Some(data) if data.starts_with('[') => Ok(Heard::Other("array stream")),
+        Some(data) if data.starts_with('[') => Ok(FrameKind::Other("array stream")),
         Some(data) => {
             let inner: Message<'_> =
                 serde_json::from_str(data).map_err(|error| field::malformed(&error))?;
-            read_event(&inner, channel, roster, prints)
+            read_event(&inner, channel, symbol_table, prints)
         }
         // A raw stream (`/ws/btcusdt@trade`) has no envelope.
-        None => read_event(&outer, channel, roster, prints),
+        None => read_event(&outer, channel, symbol_table, prints),
     }
 }
 
 fn read_event(
     message: &Message<'_>,
     channel: Channel,
-    roster: &Roster,
+    symbol_table: &SymbolTable,
     prints: &mut Prints,
-) -> Result<Heard, BadFrame> {
+) -> Result<FrameKind, BadFrame> {
     let Some(event) = message.e else { return Ok(without_event(message)) };
     let event = field::text("e", Some(event)).map_err(|bad| BadFrame::new(bad.to_string()))?;
     match (&*event, channel) {
         ("trade", Channel::Trades) | ("aggTrade", Channel::Aggregates) => {
-            if let Err(bad) = read_print(message, channel, roster, prints) {
+            if let Err(bad) = read_print(message, channel, symbol_table, prints) {
                 prints.bad.push(bad);
             }
-            Ok(Heard::Trades)
+            Ok(FrameKind::Trades)
         }
-        ("trade", _) => Ok(Heard::Other("trade")),
-        ("aggTrade", _) => Ok(Heard::Other("aggTrade")),
+        ("trade", _) => Ok(FrameKind::Other("trade")),
+        ("aggTrade", _) => Ok(FrameKind::Other("aggTrade")),
         (event, _) => Ok(KNOWN
             .iter()
             .find(|known| **known == event)
-            .map_or(Heard::Unknown, |known| Heard::Other(known))),
+            .map_or(FrameKind::Unknown, |known| FrameKind::Other(known))),
     }
 }
 
 /// Spot's best bid and offer, answers to requests, and depth snapshots have no `e`.
-fn without_event(message: &Message<'_>) -> Heard {
+fn without_event(message: &Message<'_>) -> FrameKind {
     if message.error.is_some() || (message.code.is_some() && message.msg.is_some()) {
         let said = [message.error, message.code, message.msg];
         let said: Vec<&str> = said.iter().flatten().map(|field| field.get()).collect();
-        Heard::Refused(said.join(" "))
+        FrameKind::Refused(said.join(" "))
     } else if message.result.is_some() && message.id.is_some() {
-        Heard::Acknowledged(Acknowledged::Request)
+        FrameKind::Acknowledged(Acknowledged::Request)
     } else if message.last_update.is_some() {
-        Heard::Other("depth snapshot")
+        FrameKind::Other("depth snapshot")
     } else if message.u.is_some() && message.s.is_some() && message.a.is_some() {
-        Heard::Other("bookTicker")
+        FrameKind::Other("bookTicker")
     } else {
-        Heard::Unknown
+        FrameKind::Unknown
     }
 }
 
 fn read_print(
     message: &Message<'_>,
     channel: Channel,
-    roster: &Roster,
+    symbol_table: &SymbolTable,
     prints: &mut Prints,
 ) -> Result<(), BadRow> {
     let symbol = field::text("s", message.s)?;
-    let Some((slot, listing)) = roster.find(symbol.as_bytes()) else {
+    let Some((slot, listing)) = symbol_table.find(symbol.as_bytes()) else {
         prints.foreign += 1;
         return Ok(());
     };

@@ -8,7 +8,7 @@ use barflow_operators::trade::Aggressor;
 use super::{ZERO, event_time, span};
 use crate::feeds::field;
 use crate::feeds::print::Prints;
-use crate::feeds::roster::Roster;
+use crate::feeds::symbol_table::SymbolTable;
 use crate::feeds::venue::Channel;
 
 /// Reads a frame of a known shape; none where it is another, and then nothing was pushed.
@@ -16,7 +16,7 @@ use crate::feeds::venue::Channel;
 pub(super) fn read(
     frame: &[u8],
     channel: Channel,
-    roster: &Roster,
+    symbol_table: &SymbolTable,
     prints: &mut Prints,
 ) -> Option<()> {
     let mut scan = Scan { bytes: frame, at: 0 };
@@ -24,8 +24,8 @@ pub(super) fn read(
     scan.text()?;
     scan.literal(b",\"data\":{\"e\":\"")?;
     match channel {
-        Channel::Trades => trade(&mut scan, roster, prints),
-        Channel::Aggregates => aggregate(&mut scan, roster, prints),
+        Channel::Trades => trade(&mut scan, symbol_table, prints),
+        Channel::Aggregates => aggregate(&mut scan, symbol_table, prints),
     }
 }
 
@@ -34,7 +34,7 @@ pub(super) fn read(
 /// {"e":"trade","E":1723161256322,"T":1723161256322,"s":"BTCUSDT","t":5266583935,"p":"61800.30","q":"0.006","X":"MARKET","m":false}
 /// ```
 #[inline]
-fn trade(scan: &mut Scan<'_>, roster: &Roster, prints: &mut Prints) -> Option<()> {
+fn trade(scan: &mut Scan<'_>, symbol_table: &SymbolTable, prints: &mut Prints) -> Option<()> {
     scan.literal(b"trade\",\"E\":")?;
     scan.integer()?;
     let futures = scan.literal(b",\"T\":").is_some();
@@ -60,7 +60,7 @@ fn trade(scan: &mut Scan<'_>, roster: &Roster, prints: &mut Prints) -> Option<()
         time = scan.integer()?;
     }
     let aggressor = scan.end(futures)?;
-    let Some((slot, listing)) = roster.find(symbol) else {
+    let Some((slot, listing)) = symbol_table.find(symbol) else {
         prints.foreign += 1;
         return Some(());
     };
@@ -78,7 +78,7 @@ fn trade(scan: &mut Scan<'_>, roster: &Roster, prints: &mut Prints) -> Option<()
 /// {"e":"aggTrade","E":1616202009196,"a":389551486,"s":"BTCUSDT","p":"58665.00","q":"0.043","f":621622993,"l":621622993,"T":1616202009188,"m":false}
 /// ```
 #[inline]
-fn aggregate(scan: &mut Scan<'_>, roster: &Roster, prints: &mut Prints) -> Option<()> {
+fn aggregate(scan: &mut Scan<'_>, symbol_table: &SymbolTable, prints: &mut Prints) -> Option<()> {
     scan.literal(b"aggTrade\",\"E\":")?;
     scan.integer()?;
     let futures = scan.literal(b",\"a\":").is_some();
@@ -104,7 +104,7 @@ fn aggregate(scan: &mut Scan<'_>, roster: &Roster, prints: &mut Prints) -> Optio
     scan.literal(b",\"T\":")?;
     let time = event_time(scan.integer()?);
     let aggressor = scan.end(futures)?;
-    let Some((slot, listing)) = roster.find(symbol) else {
+    let Some((slot, listing)) = symbol_table.find(symbol) else {
         prints.foreign += 1;
         return Some(());
     };

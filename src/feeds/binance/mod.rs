@@ -25,8 +25,8 @@ use std::time::Duration;
 use barflow_operators::batch::InputKind;
 use barflow_operators::instrument::InstrumentId;
 
-use super::print::{BadFrame, Contract, Heard, Listing, Prints};
-use super::roster::Roster;
+use super::print::{BadFrame, Contract, FrameKind, Listing, Prints};
+use super::symbol_table::SymbolTable;
 use super::venue::{Channel, Decode, Ids, Keepalive, Limits, Missing, Request, Venue};
 
 mod careful;
@@ -73,15 +73,15 @@ fn span(first: u64, last: u64) -> Option<u32> {
 
 struct Decoder {
     channel: Channel,
-    roster: Roster,
+    symbol_table: SymbolTable,
 }
 
 impl Decode for Decoder {
     #[inline]
-    fn decode(&mut self, frame: &[u8], prints: &mut Prints) -> Result<Heard, BadFrame> {
-        match fast::read(frame, self.channel, &self.roster, prints) {
-            Some(()) => Ok(Heard::Trades),
-            None => careful::read(frame, self.channel, &self.roster, prints),
+    fn decode(&mut self, frame: &[u8], prints: &mut Prints) -> Result<FrameKind, BadFrame> {
+        match fast::read(frame, self.channel, &self.symbol_table, prints) {
+            Some(()) => Ok(FrameKind::Trades),
+            None => careful::read(frame, self.channel, &self.symbol_table, prints),
         }
     }
 }
@@ -201,7 +201,7 @@ impl Venue for Binance {
     }
 
     fn decoder(&self, channel: Channel, listings: Arc<[Listing]>) -> Box<dyn Decode> {
-        Box::new(Decoder { channel, roster: Roster::new(listings) })
+        Box::new(Decoder { channel, symbol_table: SymbolTable::new(listings) })
     }
 
     fn rest_base(&self) -> &'static str {

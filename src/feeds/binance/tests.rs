@@ -6,23 +6,26 @@ use proptest::prelude::*;
 use super::*;
 use crate::feeds::print::{Acknowledged, Standing};
 
-fn roster(symbols: &[&str]) -> Roster {
+fn symbol_table(symbols: &[&str]) -> SymbolTable {
     let listing = |symbol: &&str| {
         let symbol = (*symbol).to_owned();
         Listing { symbol, contract: Contract::Base }
     };
-    Roster::new(symbols.iter().map(listing).collect::<Vec<_>>().into())
+    SymbolTable::new(symbols.iter().map(listing).collect::<Vec<_>>().into())
 }
 
-fn both(frame: &str, channel: Channel) -> (Option<()>, Prints, Result<Heard, BadFrame>, Prints) {
-    let roster = roster(&["BTCUSDT", "ETHUSDT"]);
+fn both(
+    frame: &str,
+    channel: Channel,
+) -> (Option<()>, Prints, Result<FrameKind, BadFrame>, Prints) {
+    let symbol_table = symbol_table(&["BTCUSDT", "ETHUSDT"]);
     let (mut quick, mut slow) = (Prints::default(), Prints::default());
-    let taken = fast::read(frame.as_bytes(), channel, &roster, &mut quick);
-    let heard = careful::read(frame.as_bytes(), channel, &roster, &mut slow);
+    let taken = fast::read(frame.as_bytes(), channel, &symbol_table, &mut quick);
+    let heard = careful::read(frame.as_bytes(), channel, &symbol_table, &mut slow);
     (taken, quick, heard, slow)
 }
 
-fn careful(frame: &str, channel: Channel) -> (Result<Heard, BadFrame>, Prints) {
+fn careful(frame: &str, channel: Channel) -> (Result<FrameKind, BadFrame>, Prints) {
     let (_, _, heard, prints) = both(frame, channel);
     (heard, prints)
 }
@@ -33,7 +36,7 @@ const FUTURES: &str = r#"{"stream":"ethusdt@trade","data":{"e":"trade","E":17213
 #[test]
 fn a_trade_is_read_alike_by_both_paths() {
     let (taken, quick, heard, slow) = both(SPOT, Channel::Trades);
-    assert_eq!((taken, heard), (Some(()), Ok(Heard::Trades)));
+    assert_eq!((taken, heard), (Some(()), Ok(FrameKind::Trades)));
     assert_eq!(quick, slow);
     let print = quick.rows[0];
     assert_eq!((print.slot, print.key, print.trade.trade_id), (0, 3735683259, 3735683259));
@@ -44,7 +47,7 @@ fn a_trade_is_read_alike_by_both_paths() {
     assert_eq!((taken, &quick), (Some(()), &slow));
     assert_eq!((quick.rows[0].slot, quick.rows[0].trade.aggressor), (1, Aggressor::Buyer));
     // The other channel's decoder knows it and wants nothing of it.
-    assert_eq!(careful(SPOT, Channel::Aggregates).0, Ok(Heard::Other("trade")));
+    assert_eq!(careful(SPOT, Channel::Aggregates).0, Ok(FrameKind::Other("trade")));
 }
 
 #[test]
@@ -92,22 +95,25 @@ fn what_is_no_trade_between_participants_keeps_its_id() {
 #[test]
 fn other_messages_are_known_by_kind() {
     let cases = [
-        (r#"{"stream":"x","data":{"e":"depthUpdate","s":"BTCUSDT"}}"#, Heard::Other("depthUpdate")),
+        (
+            r#"{"stream":"x","data":{"e":"depthUpdate","s":"BTCUSDT"}}"#,
+            FrameKind::Other("depthUpdate"),
+        ),
         (
             r#"{"stream":"x","data":{"u":1,"s":"BTCUSDT","b":"1","B":"1","a":"1","A":"1"}}"#,
-            Heard::Other("bookTicker"),
+            FrameKind::Other("bookTicker"),
         ),
-        (r#"{"lastUpdateId":1,"bids":[],"asks":[]}"#, Heard::Other("depth snapshot")),
-        (r#"{"result":null,"id":1}"#, Heard::Acknowledged(Acknowledged::Request)),
-        (r#"{"stream":"!ticker@arr","data":[]}"#, Heard::Other("array stream")),
-        (r#"{"e":"something new"}"#, Heard::Unknown),
-        (r#"{}"#, Heard::Unknown),
+        (r#"{"lastUpdateId":1,"bids":[],"asks":[]}"#, FrameKind::Other("depth snapshot")),
+        (r#"{"result":null,"id":1}"#, FrameKind::Acknowledged(Acknowledged::Request)),
+        (r#"{"stream":"!ticker@arr","data":[]}"#, FrameKind::Other("array stream")),
+        (r#"{"e":"something new"}"#, FrameKind::Unknown),
+        (r#"{}"#, FrameKind::Unknown),
     ];
     for (frame, expected) in cases {
         assert_eq!(careful(frame, Channel::Trades).0, Ok(expected), "{frame}");
     }
     let refused = careful(r#"{"error":{"code":2,"msg":"Invalid"},"id":1}"#, Channel::Trades).0;
-    assert!(matches!(refused, Ok(Heard::Refused(said)) if said.contains("Invalid")));
+    assert!(matches!(refused, Ok(FrameKind::Refused(said)) if said.contains("Invalid")));
     assert!(careful("{\"stream\":", Channel::Trades).0.is_err());
 }
 
@@ -123,7 +129,7 @@ fn a_wrong_field_is_named() {
         ("\"q\":\"0.02000000\",", "", "q"),
     ] {
         let (taken, quick, heard, slow) = both(&SPOT.replace(from, to), Channel::Trades);
-        assert_eq!(heard, Ok(Heard::Trades));
+        assert_eq!(heard, Ok(FrameKind::Trades));
         assert_eq!(slow.bad.first().map(|bad| bad.field), Some(field), "{to}");
         assert!(taken.is_none() || quick == slow);
     }
@@ -196,7 +202,7 @@ proptest! {
         let frame = format!(r#"{{"stream":"x@y","data":{{{frame}}}}}"#);
         let (taken, quick, heard, slow) = both(&frame, channel);
         if taken.is_some() {
-            prop_assert_eq!(heard, Ok(Heard::Trades));
+            prop_assert_eq!(heard, Ok(FrameKind::Trades));
             // Compared by their bits: a price may be printed as NaN by nobody.
             prop_assert_eq!(quick, slow);
         }
@@ -204,12 +210,12 @@ proptest! {
 
     #[test]
     fn any_bytes_are_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), cut in 0usize..200) {
-        let roster = roster(&["BTCUSDT"]);
+        let symbol_table = symbol_table(&["BTCUSDT"]);
         for channel in [Channel::Trades, Channel::Aggregates] {
             let mut prints = Prints::default();
-            fast::read(&bytes, channel, &roster, &mut prints);
-            let _ = careful::read(&bytes, channel, &roster, &mut prints);
-            let _ = careful::read(&SPOT.as_bytes()[..cut.min(SPOT.len())], channel, &roster, &mut prints);
+            fast::read(&bytes, channel, &symbol_table, &mut prints);
+            let _ = careful::read(&bytes, channel, &symbol_table, &mut prints);
+            let _ = careful::read(&SPOT.as_bytes()[..cut.min(SPOT.len())], channel, &symbol_table, &mut prints);
         }
     }
 }

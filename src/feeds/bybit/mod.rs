@@ -27,8 +27,8 @@ use barflow_operators::instrument::InstrumentId;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::field::{self, Field, object};
-use super::print::{Acknowledged, BadFrame, BadRow, Contract, Heard, Listing, Prints};
-use super::roster::Roster;
+use super::print::{Acknowledged, BadFrame, BadRow, Contract, FrameKind, Listing, Prints};
+use super::symbol_table::SymbolTable;
 use super::venue::{Channel, Decode, Ids, Keepalive, Limits, Missing, Request, Venue};
 
 #[cfg(test)]
@@ -142,7 +142,7 @@ impl Venue for Bybit {
     }
 
     fn decoder(&self, _channel: Channel, listings: Arc<[Listing]>) -> Box<dyn Decode> {
-        Box::new(Decoder { roster: Roster::new(listings) })
+        Box::new(Decoder { symbol_table: SymbolTable::new(listings) })
     }
 
     fn rest_base(&self) -> &'static str {
@@ -224,11 +224,11 @@ object! {
 }
 
 struct Decoder {
-    roster: Roster,
+    symbol_table: SymbolTable,
 }
 
 impl Decode for Decoder {
-    fn decode(&mut self, frame: &[u8], prints: &mut Prints) -> Result<Heard, BadFrame> {
+    fn decode(&mut self, frame: &[u8], prints: &mut Prints) -> Result<FrameKind, BadFrame> {
         let message: Message<'_> =
             serde_json::from_slice(frame).map_err(|error| field::malformed(&error))?;
         let Some(topic) = message.topic else { return Ok(answered(&message)) };
@@ -240,7 +240,7 @@ impl Decode for Decoder {
                 field::rows("data", message.data, prints, |row, prints| {
                     self.read_row(row, prints)
                 })?;
-                Ok(Heard::Trades)
+                Ok(FrameKind::Trades)
             }
             _ => {
                 const KNOWN: [&str; 9] = [
@@ -255,28 +255,28 @@ impl Decode for Decoder {
                     "priceLimit",
                 ];
                 let known = KNOWN.iter().find(|known| **known == kind);
-                Ok(known.map_or(Heard::Unknown, |known| Heard::Other(known)))
+                Ok(known.map_or(FrameKind::Unknown, |known| FrameKind::Other(known)))
             }
         }
     }
 }
 
 /// Answers to what we said.
-fn answered(message: &Message<'_>) -> Heard {
+fn answered(message: &Message<'_>) -> FrameKind {
     match (message.op.map(|op| op.get()), message.success.map(|success| success.get())) {
-        (Some("\"ping\"" | "\"pong\""), _) => Heard::Alive,
-        (Some("\"subscribe\""), Some("true")) => Heard::Acknowledged(Acknowledged::Request),
+        (Some("\"ping\"" | "\"pong\""), _) => FrameKind::Alive,
+        (Some("\"subscribe\""), Some("true")) => FrameKind::Acknowledged(Acknowledged::Request),
         (_, Some("false")) => {
-            Heard::Refused(message.said.map_or("no reason given", |said| said.get()).to_owned())
+            FrameKind::Refused(message.said.map_or("no reason given", |said| said.get()).to_owned())
         }
-        _ => Heard::Unknown,
+        _ => FrameKind::Unknown,
     }
 }
 
 impl Decoder {
     fn read_row(&self, row: &Row<'_>, prints: &mut Prints) -> Result<(), BadRow> {
         let symbol = field::text("s", row.symbol)?;
-        let Some((slot, listing)) = self.roster.find(symbol.as_bytes()) else {
+        let Some((slot, listing)) = self.symbol_table.find(symbol.as_bytes()) else {
             prints.foreign += 1;
             return Ok(());
         };

@@ -12,7 +12,7 @@ fn listings() -> Arc<[Listing]> {
         .into()
 }
 
-fn read(frame: &str) -> (Result<Heard, BadFrame>, Prints) {
+fn read(frame: &str) -> (Result<FrameKind, BadFrame>, Prints) {
     let mut prints = Prints::default();
     let mut decoder = Bybit::Linear.decoder(Channel::Trades, listings());
     let heard = decoder.decode(frame.as_bytes(), &mut prints);
@@ -24,7 +24,7 @@ const PUSH: &str = r#"{"topic":"publicTrade.ETHUSDT","type":"snapshot","ts":1786
 #[test]
 fn trades_are_named_and_block_trades_left_out() {
     let (heard, prints) = read(PUSH);
-    assert_eq!(heard, Ok(Heard::Trades));
+    assert_eq!(heard, Ok(FrameKind::Trades));
     let first = prints.rows[0];
     assert_eq!((first.slot, first.trade.trade_id, first.trade.price), (1, 0, 1922.5));
     assert_eq!(first.trade.event_time, 1_786_310_820_346_000_000);
@@ -51,20 +51,23 @@ fn everything_else_is_known_by_kind() {
     for (frame, expected) in [
         (
             r#"{"success":true,"ret_msg":"","conn_id":"x","req_id":"","op":"subscribe"}"#,
-            Heard::Acknowledged(Acknowledged::Request),
+            FrameKind::Acknowledged(Acknowledged::Request),
         ),
         (
             r#"{"success":false,"ret_msg":"Invalid topic","conn_id":"x","op":"subscribe"}"#,
-            Heard::Refused("\"Invalid topic\"".to_owned()),
+            FrameKind::Refused("\"Invalid topic\"".to_owned()),
         ),
-        (r#"{"success":true,"ret_msg":"pong","conn_id":"x","op":"ping"}"#, Heard::Alive),
-        (r#"{"req_id":"1","op":"pong","args":["1"],"conn_id":"x"}"#, Heard::Alive),
-        (r#"{"topic":"orderbook.200.BTCUSDT","data":{}}"#, Heard::Other("orderbook")),
+        (r#"{"success":true,"ret_msg":"pong","conn_id":"x","op":"ping"}"#, FrameKind::Alive),
+        (r#"{"req_id":"1","op":"pong","args":["1"],"conn_id":"x"}"#, FrameKind::Alive),
+        (r#"{"topic":"orderbook.200.BTCUSDT","data":{}}"#, FrameKind::Other("orderbook")),
         // Version 2.
-        (r#"{"topic":"trade.BTCUSD","data":[{"symbol":"BTCUSD","price":9366}]}"#, Heard::Unknown),
+        (
+            r#"{"topic":"trade.BTCUSD","data":[{"symbol":"BTCUSD","price":9366}]}"#,
+            FrameKind::Unknown,
+        ),
         (
             r#"{"topic":"trade","params":{},"data":{"v":"1","p":"1","q":"1","m":true}}"#,
-            Heard::Unknown,
+            FrameKind::Unknown,
         ),
     ] {
         assert_eq!(read(frame).0, Ok(expected), "{frame}");
@@ -81,7 +84,7 @@ fn a_wrong_field_is_named() {
         ("\"i\":\"19d7df56-4f10-5290-a969-d9d9f2c74cc3\",", "", "i"),
     ] {
         let (heard, prints) = read(&PUSH.replacen(from, to, 1));
-        assert_eq!((heard, prints.rows.len()), (Ok(Heard::Trades), 1));
+        assert_eq!((heard, prints.rows.len()), (Ok(FrameKind::Trades), 1));
         assert_eq!((prints.bad[0].field, prints.bad[0].slot), (field, Some(1)));
     }
 }

@@ -7,8 +7,8 @@
 
 use super::aggressor;
 use crate::feeds::field::{self, object};
-use crate::feeds::print::{Acknowledged, BadFrame, BadRow, Heard, Prints};
-use crate::feeds::roster::Roster;
+use crate::feeds::print::{Acknowledged, BadFrame, BadRow, FrameKind, Prints};
+use crate::feeds::symbol_table::SymbolTable;
 use crate::feeds::venue::Decode;
 
 /// The trades of these products, and the venue's heartbeats.
@@ -24,12 +24,12 @@ pub(super) fn subscribe(products: &[&str]) -> Vec<String> {
 
 /// Reads one connection.
 pub(super) struct Decoder {
-    roster: Roster,
+    symbol_table: SymbolTable,
 }
 
 impl Decoder {
-    pub(super) fn new(roster: Roster) -> Self {
-        Self { roster }
+    pub(super) fn new(symbol_table: SymbolTable) -> Self {
+        Self { symbol_table }
     }
 }
 
@@ -53,15 +53,15 @@ object! {
 }
 
 impl Decode for Decoder {
-    fn decode(&mut self, frame: &[u8], prints: &mut Prints) -> Result<Heard, BadFrame> {
+    fn decode(&mut self, frame: &[u8], prints: &mut Prints) -> Result<FrameKind, BadFrame> {
         let message: Message<'_> =
             serde_json::from_slice(frame).map_err(|error| field::malformed(&error))?;
         let Some(channel) = message.channel else {
             return Ok(match (message.kind, message.message) {
                 (Some(kind), Some(said)) if kind.get() == "\"error\"" => {
-                    Heard::Refused(said.get().to_owned())
+                    FrameKind::Refused(said.get().to_owned())
                 }
-                _ => Heard::Unknown,
+                _ => FrameKind::Unknown,
             });
         };
         match channel.get() {
@@ -73,21 +73,21 @@ impl Decode for Decoder {
                 })?;
                 // Each product's rows were newest first; several events follow each other in time.
                 prints.rows.sort_unstable_by_key(|print| (print.slot, print.trade.trade_id));
-                Ok(Heard::Trades)
+                Ok(FrameKind::Trades)
             }
-            "\"heartbeats\"" => Ok(Heard::Alive),
+            "\"heartbeats\"" => Ok(FrameKind::Alive),
             "\"subscriptions\"" => confirmed(&message),
-            "\"l2_data\"" => Ok(Heard::Other("l2_data")),
-            "\"ticker\"" | "\"ticker_batch\"" => Ok(Heard::Other("ticker")),
-            "\"candles\"" => Ok(Heard::Other("candles")),
-            "\"status\"" => Ok(Heard::Other("status")),
-            _ => Ok(Heard::Unknown),
+            "\"l2_data\"" => Ok(FrameKind::Other("l2_data")),
+            "\"ticker\"" | "\"ticker_batch\"" => Ok(FrameKind::Other("ticker")),
+            "\"candles\"" => Ok(FrameKind::Other("candles")),
+            "\"status\"" => Ok(FrameKind::Other("status")),
+            _ => Ok(FrameKind::Unknown),
         }
     }
 }
 
 /// An acknowledgement lists all that is subscribed by now.
-fn confirmed(message: &Message<'_>) -> Result<Heard, BadFrame> {
+fn confirmed(message: &Message<'_>) -> Result<FrameKind, BadFrame> {
     let events: Vec<Event<'_>> = field::list("events", message.events)?;
     let mut count = 0;
     for event in &events {
@@ -99,13 +99,13 @@ fn confirmed(message: &Message<'_>) -> Result<Heard, BadFrame> {
             count = products.len() as u32;
         }
     }
-    Ok(Heard::Acknowledged(Acknowledged::Symbols { count, total: true }))
+    Ok(FrameKind::Acknowledged(Acknowledged::Symbols { count, total: true }))
 }
 
 impl Decoder {
     fn read_row(&self, row: &Row<'_>, prints: &mut Prints) -> Result<(), BadRow> {
         let product = field::text("product_id", row.product)?;
-        let Some((slot, listing)) = self.roster.find(product.as_bytes()) else {
+        let Some((slot, listing)) = self.symbol_table.find(product.as_bytes()) else {
             prints.foreign += 1;
             return Ok(());
         };

@@ -6,8 +6,8 @@
 
 use super::aggressor;
 use crate::feeds::field::{self, object};
-use crate::feeds::print::{Acknowledged, BadFrame, BadRow, Heard, Prints};
-use crate::feeds::roster::Roster;
+use crate::feeds::print::{Acknowledged, BadFrame, BadRow, FrameKind, Prints};
+use crate::feeds::symbol_table::SymbolTable;
 use crate::feeds::venue::Decode;
 
 /// The trades of these products, and the venue's heartbeats.
@@ -19,12 +19,12 @@ pub(super) fn subscribe(products: &[&str]) -> String {
 
 /// Reads one connection.
 pub(super) struct Decoder {
-    roster: Roster,
+    symbol_table: SymbolTable,
 }
 
 impl Decoder {
-    pub(super) fn new(roster: Roster) -> Self {
-        Self { roster }
+    pub(super) fn new(symbol_table: SymbolTable) -> Self {
+        Self { symbol_table }
     }
 }
 
@@ -41,13 +41,13 @@ object! {
 }
 
 impl Decode for Decoder {
-    fn decode(&mut self, frame: &[u8], prints: &mut Prints) -> Result<Heard, BadFrame> {
+    fn decode(&mut self, frame: &[u8], prints: &mut Prints) -> Result<FrameKind, BadFrame> {
         let message: Message<'_> =
             serde_json::from_slice(frame).map_err(|error| field::malformed(&error))?;
         let Some(kind) = message.kind else {
             return Ok(match message.bids {
-                Some(_) => Heard::Other("book snapshot"),
-                None => Heard::Unknown,
+                Some(_) => FrameKind::Other("book snapshot"),
+                None => FrameKind::Unknown,
             });
         };
         match kind.get() {
@@ -55,41 +55,41 @@ impl Decode for Decoder {
                 if let Err(bad) = self.read_row(&message, prints) {
                     prints.bad.push(bad);
                 }
-                Ok(Heard::Trades)
+                Ok(FrameKind::Trades)
             }
-            "\"heartbeat\"" => Ok(Heard::Alive),
+            "\"heartbeat\"" => Ok(FrameKind::Alive),
             "\"subscriptions\"" => confirmed(&message),
             "\"error\"" => {
                 let said = [message.message, message.reason];
                 let said: Vec<&str> = said.iter().flatten().map(|field| field.get()).collect();
-                Ok(Heard::Refused(said.join(": ")))
+                Ok(FrameKind::Refused(said.join(": ")))
             }
-            "\"snapshot\"" => Ok(Heard::Other("snapshot")),
-            "\"l2update\"" => Ok(Heard::Other("l2update")),
-            "\"ticker\"" => Ok(Heard::Other("ticker")),
-            "\"status\"" => Ok(Heard::Other("status")),
+            "\"snapshot\"" => Ok(FrameKind::Other("snapshot")),
+            "\"l2update\"" => Ok(FrameKind::Other("l2update")),
+            "\"ticker\"" => Ok(FrameKind::Other("ticker")),
+            "\"status\"" => Ok(FrameKind::Other("status")),
             "\"open\"" | "\"done\"" | "\"received\"" | "\"change\"" | "\"activate\"" => {
-                Ok(Heard::Other("full channel"))
+                Ok(FrameKind::Other("full channel"))
             }
-            _ => Ok(Heard::Unknown),
+            _ => Ok(FrameKind::Unknown),
         }
     }
 }
 
 /// An acknowledgement lists all that is subscribed by now.
-fn confirmed(message: &Message<'_>) -> Result<Heard, BadFrame> {
+fn confirmed(message: &Message<'_>) -> Result<FrameKind, BadFrame> {
     let channels: Vec<Subscribed<'_>> = field::list("channels", message.channels)?;
     let mut count = 0;
     for channel in channels.iter().filter(|c| c.name.is_some_and(|n| n.get() == "\"matches\"")) {
         count = field::list::<&str>("product_ids", channel.products)?.len() as u32;
     }
-    Ok(Heard::Acknowledged(Acknowledged::Symbols { count, total: true }))
+    Ok(FrameKind::Acknowledged(Acknowledged::Symbols { count, total: true }))
 }
 
 impl Decoder {
     fn read_row(&self, row: &Message<'_>, prints: &mut Prints) -> Result<(), BadRow> {
         let product = field::text("product_id", row.product)?;
-        let Some((slot, listing)) = self.roster.find(product.as_bytes()) else {
+        let Some((slot, listing)) = self.symbol_table.find(product.as_bytes()) else {
             prints.foreign += 1;
             return Ok(());
         };

@@ -24,7 +24,7 @@ use barflow_operators::trade::Aggressor;
 
 use super::field::{self, Field};
 use super::print::{BadFrame, BadRow, Contract, Listing, Prints};
-use super::roster::Roster;
+use super::symbol_table::SymbolTable;
 use super::venue::{Channel, Decode, Ids, Keepalive, Limits, Missing, Request, Venue};
 
 mod advanced;
@@ -139,10 +139,10 @@ impl Venue for Coinbase {
     }
 
     fn decoder(&self, _channel: Channel, listings: Arc<[Listing]>) -> Box<dyn Decode> {
-        let roster = Roster::new(listings);
+        let symbol_table = SymbolTable::new(listings);
         match self {
-            Self::Advanced => Box::new(advanced::Decoder::new(roster)),
-            Self::Exchange => Box::new(exchange::Decoder::new(roster)),
+            Self::Advanced => Box::new(advanced::Decoder::new(symbol_table)),
+            Self::Exchange => Box::new(exchange::Decoder::new(symbol_table)),
         }
     }
 

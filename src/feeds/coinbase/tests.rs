@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::feeds::print::{Acknowledged, Heard};
+use crate::feeds::print::{Acknowledged, FrameKind};
 
 fn listings() -> Arc<[Listing]> {
     ["BTC-USD", "ETH-USD"]
@@ -11,7 +11,7 @@ fn listings() -> Arc<[Listing]> {
         .into()
 }
 
-fn read(venue: Coinbase, frame: &str) -> (Result<Heard, BadFrame>, Prints) {
+fn read(venue: Coinbase, frame: &str) -> (Result<FrameKind, BadFrame>, Prints) {
     let mut prints = Prints::default();
     let heard = venue.decoder(Channel::Trades, listings()).decode(frame.as_bytes(), &mut prints);
     (heard, prints)
@@ -23,14 +23,14 @@ const EXCHANGE: &str = r#"{"type":"match","trade_id":216544,"maker_order_id":"4c
 #[test]
 fn trades_come_oldest_first_with_the_taker_as_aggressor() {
     let (heard, prints) = read(Coinbase::Advanced, ADVANCED);
-    assert_eq!(heard, Ok(Heard::Trades));
+    assert_eq!(heard, Ok(FrameKind::Trades));
     let ids: Vec<u64> = prints.rows.iter().map(|print| print.trade.trade_id).collect();
     assert_eq!(ids, [11, 12]);
     let sides: Vec<Aggressor> = prints.rows.iter().map(|print| print.trade.aggressor).collect();
     assert_eq!(sides, [Aggressor::Seller, Aggressor::Buyer]);
     assert_eq!(prints.rows[0].trade.event_time, 1_786_309_541_139_922_000);
     let (heard, prints) = read(Coinbase::Exchange, EXCHANGE);
-    assert_eq!(heard, Ok(Heard::Trades));
+    assert_eq!(heard, Ok(FrameKind::Trades));
     assert_eq!((prints.rows[0].slot, prints.rows[0].trade.aggressor), (1, Aggressor::Seller));
     let last = EXCHANGE.replace("\"match\"", "\"last_match\"");
     assert_eq!(read(Coinbase::Exchange, &last).1, prints);
@@ -39,19 +39,21 @@ fn trades_come_oldest_first_with_the_taker_as_aggressor() {
 #[test]
 fn acknowledgements_count_products_and_refusals_say_why() {
     let ack = r#"{"channel":"subscriptions","sequence_num":2,"events":[{"subscriptions":{"market_trades":["BTC-USD","ETH-USD"]}}]}"#;
-    let two = Heard::Acknowledged(Acknowledged::Symbols { count: 2, total: true });
+    let two = FrameKind::Acknowledged(Acknowledged::Symbols { count: 2, total: true });
     assert_eq!(read(Coinbase::Advanced, ack).0, Ok(two.clone()));
     let ack = r#"{"type":"subscriptions","channels":[{"name":"matches","product_ids":["BTC-USD","ETH-USD"]},{"name":"heartbeat","product_ids":["BTC-USD"]}]}"#;
     assert_eq!(read(Coinbase::Exchange, ack).0, Ok(two));
     let no = r#"{"type":"error","message":"Failed to subscribe","reason":"XX is not a product"}"#;
     for venue in [Coinbase::Exchange, Coinbase::Advanced] {
-        assert!(matches!(read(venue, no).0, Ok(Heard::Refused(said)) if said.contains("Failed")));
+        assert!(
+            matches!(read(venue, no).0, Ok(FrameKind::Refused(said)) if said.contains("Failed"))
+        );
     }
     assert_eq!(
         read(Coinbase::Exchange, r#"{"type":"heartbeat","last_trade_id":1}"#).0,
-        Ok(Heard::Alive)
+        Ok(FrameKind::Alive)
     );
-    assert_eq!(read(Coinbase::Exchange, r#"{"type":"novelty"}"#).0, Ok(Heard::Unknown));
+    assert_eq!(read(Coinbase::Exchange, r#"{"type":"novelty"}"#).0, Ok(FrameKind::Unknown));
     assert!(read(Coinbase::Exchange, r#"["match",1]"#).0.is_err());
 }
 
@@ -66,7 +68,7 @@ fn a_wrong_field_is_named_and_other_rows_stand() {
         ("2026-08-09T21:05:42.514318Z", "1786309542", "time"),
     ] {
         let (heard, prints) = read(Coinbase::Advanced, &ADVANCED.replacen(from, to, 1));
-        assert_eq!(heard, Ok(Heard::Trades));
+        assert_eq!(heard, Ok(FrameKind::Trades));
         assert_eq!((prints.bad[0].field, prints.rows.len()), (field, 1), "{to}");
     }
 }

@@ -22,7 +22,7 @@ use barflow_operators::position::LatestNames;
 
 use self::numbered::Numbered;
 use self::unnumbered::Unnumbered;
-use super::lane::{GivenUp, Lane, Released, Taken};
+use super::lane::{Disposition, GivenUp, Lane, Released};
 use super::plan::{FeedPlan, LastTrade};
 use super::print::Print;
 use super::venue::{Ids, Missing, Request};
@@ -187,7 +187,7 @@ impl GapTracker {
         let mut order = Lane::new(ids, waiting_room);
         if let Some(last) = resume_after {
             order.resume_after(last);
-            order.doubt();
+            order.suspect();
         }
         let gaps = match ids {
             Ids::Consecutive | Ids::Spans => Gaps::Numbered(Numbered::default()),
@@ -208,7 +208,7 @@ impl GapTracker {
     /// The instrument was added again: its trades did not count meanwhile.
     pub fn add_again(&mut self) {
         self.wanted = true;
-        self.order.doubt();
+        self.order.suspect();
     }
 
     /// Whether the instrument's trades count.
@@ -228,7 +228,7 @@ impl GapTracker {
 
     /// Takes a trade that a connection brought; none if the instrument's trades do not count.
     #[inline]
-    pub fn on_trade(&mut self, print: &Print, out: &mut Released) -> Option<Taken> {
+    pub fn on_trade(&mut self, print: &Print, out: &mut Released) -> Option<Disposition> {
         if let Gaps::Numbered(gaps) = &mut self.gaps {
             gaps.cancel_tail_query();
         }
@@ -238,7 +238,7 @@ impl GapTracker {
     /// No connection carries the instrument any more, or another one begins to. Unnumbered trades are
     /// suspect from here on: the first one of a new connection must not pass for the one after the last.
     pub fn on_disconnect(&mut self) {
-        self.order.doubt();
+        self.order.suspect();
         if let Gaps::Unnumbered(gaps) = &mut self.gaps {
             gaps.set_listening(false);
         }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::pursuit::{FAILED_PAUSE, Pursuit};
 use super::{Ask, Question, ReportedGap, RequestFor, Step};
-use crate::feeds::lane::{GivenUp, Lane, Taken};
+use crate::feeds::lane::{Disposition, GivenUp, Lane};
 use crate::feeds::print::{Print, Standing};
 use crate::feeds::venue::{Missing, MissingFrom};
 
@@ -229,11 +229,13 @@ fn take_rows(step: &mut Step<'_>, rows: &[Print]) -> bool {
     let mut late = false;
     for print in rows {
         let taken = step.order.take(print, step.out);
-        late |= taken == Taken::Late;
-        if matches!(taken, Taken::Released | Taken::Late | Taken::Waits) {
+        late |= taken == Disposition::Late;
+        if matches!(taken, Disposition::Released | Disposition::Late | Disposition::Waits) {
             step.effects.backfilled += 1;
         }
-        if let (Taken::Released | Taken::Late, Standing::Excluded(why)) = (taken, print.standing) {
+        if let (Disposition::Released | Disposition::Late, Standing::Excluded(why)) =
+            (taken, print.standing)
+        {
             step.effects.excluded.push(why);
         }
     }

@@ -20,8 +20,8 @@ use barflow_operators::batch::InputKind;
 use barflow_operators::instrument::InstrumentId;
 
 use super::field::{self, object};
-use super::print::{Acknowledged, BadFrame, BadRow, Contract, Heard, Listing, Prints};
-use super::roster::Roster;
+use super::print::{Acknowledged, BadFrame, BadRow, Contract, FrameKind, Listing, Prints};
+use super::symbol_table::SymbolTable;
 use super::venue::{Channel, Decode, Ids, Keepalive, Limits, Missing, Request, Venue};
 
 mod rest;
@@ -123,7 +123,7 @@ impl Venue for Kraken {
     }
 
     fn decoder(&self, _channel: Channel, listings: Arc<[Listing]>) -> Box<dyn Decode> {
-        Box::new(Decoder { roster: Roster::new(listings) })
+        Box::new(Decoder { symbol_table: SymbolTable::new(listings) })
     }
 
     fn rest_base(&self) -> &'static str {
@@ -147,7 +147,7 @@ impl Venue for Kraken {
 }
 
 struct Decoder {
-    roster: Roster,
+    symbol_table: SymbolTable,
 }
 
 object! {
@@ -169,10 +169,10 @@ object! {
 }
 
 impl Decode for Decoder {
-    fn decode(&mut self, frame: &[u8], prints: &mut Prints) -> Result<Heard, BadFrame> {
+    fn decode(&mut self, frame: &[u8], prints: &mut Prints) -> Result<FrameKind, BadFrame> {
         // Version 1 speaks in arrays.
         if frame.trim_ascii_start().first() == Some(&b'[') {
-            return Ok(Heard::Unknown);
+            return Ok(FrameKind::Unknown);
         }
         let message: Message<'_> =
             serde_json::from_slice(frame).map_err(|error| field::malformed(&error))?;
@@ -182,51 +182,51 @@ impl Decode for Decoder {
                     field::rows("data", message.data, prints, |row, prints| {
                         self.read_row(row, prints)
                     })?;
-                    Ok(Heard::Trades)
+                    Ok(FrameKind::Trades)
                 }
-                "\"heartbeat\"" => Ok(Heard::Alive),
-                "\"status\"" => Ok(Heard::Other("status")),
-                "\"book\"" => Ok(Heard::Other("book")),
-                "\"ticker\"" => Ok(Heard::Other("ticker")),
-                "\"ohlc\"" => Ok(Heard::Other("ohlc")),
-                "\"instrument\"" => Ok(Heard::Other("instrument")),
-                _ => Ok(Heard::Unknown),
+                "\"heartbeat\"" => Ok(FrameKind::Alive),
+                "\"status\"" => Ok(FrameKind::Other("status")),
+                "\"book\"" => Ok(FrameKind::Other("book")),
+                "\"ticker\"" => Ok(FrameKind::Other("ticker")),
+                "\"ohlc\"" => Ok(FrameKind::Other("ohlc")),
+                "\"instrument\"" => Ok(FrameKind::Other("instrument")),
+                _ => Ok(FrameKind::Unknown),
             };
         }
         match message.method.map(|method| method.get()) {
-            Some("\"pong\"") => Ok(Heard::Alive),
+            Some("\"pong\"") => Ok(FrameKind::Alive),
             Some("\"subscribe\"") => subscribed(&message),
-            Some("\"unsubscribe\"") => Ok(Heard::Other("unsubscribe")),
+            Some("\"unsubscribe\"") => Ok(FrameKind::Other("unsubscribe")),
             _ => match message.error {
-                Some(said) => Ok(Heard::Refused(said.get().to_owned())),
-                None => Ok(Heard::Unknown),
+                Some(said) => Ok(FrameKind::Refused(said.get().to_owned())),
+                None => Ok(FrameKind::Unknown),
             },
         }
     }
 }
 
 /// One confirmation per pair.
-fn subscribed(message: &Message<'_>) -> Result<Heard, BadFrame> {
+fn subscribed(message: &Message<'_>) -> Result<FrameKind, BadFrame> {
     let success =
         field::boolean("success", message.success).map_err(|bad| BadFrame::new(bad.to_string()))?;
     if !success {
         let said = message.error.map_or("no reason given", |error| error.get());
-        return Ok(Heard::Refused(said.to_owned()));
+        return Ok(FrameKind::Refused(said.to_owned()));
     }
     let result = message.result.map_or("{}", |result| result.get());
     let result: Subscribed<'_> =
         serde_json::from_str(result).map_err(|error| field::malformed(&error))?;
     let ours = result.channel.is_some_and(|channel| channel.get() == "\"trade\"");
     match ours {
-        true => Ok(Heard::Acknowledged(Acknowledged::Symbols { count: 1, total: false })),
-        false => Ok(Heard::Other("subscribe")),
+        true => Ok(FrameKind::Acknowledged(Acknowledged::Symbols { count: 1, total: false })),
+        false => Ok(FrameKind::Other("subscribe")),
     }
 }
 
 impl Decoder {
     fn read_row(&self, row: &Row<'_>, prints: &mut Prints) -> Result<(), BadRow> {
         let symbol = field::text("symbol", row.symbol)?;
-        let Some((slot, listing)) = self.roster.find(symbol.as_bytes()) else {
+        let Some((slot, listing)) = self.symbol_table.find(symbol.as_bytes()) else {
             prints.foreign += 1;
             return Ok(());
         };

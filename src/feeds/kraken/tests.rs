@@ -12,7 +12,7 @@ fn listings() -> Arc<[Listing]> {
         .into()
 }
 
-fn read(frame: &str) -> (Result<Heard, BadFrame>, Prints) {
+fn read(frame: &str) -> (Result<FrameKind, BadFrame>, Prints) {
     let mut prints = Prints::default();
     let heard = Kraken.decoder(Channel::Trades, listings()).decode(frame.as_bytes(), &mut prints);
     (heard, prints)
@@ -23,7 +23,7 @@ const UPDATE: &str = r#"{"channel":"trade","type":"update","data":[{"symbol":"ET
 #[test]
 fn numbers_keep_their_digits_and_times_their_microseconds() {
     let (heard, prints) = read(UPDATE);
-    assert_eq!(heard, Ok(Heard::Trades));
+    assert_eq!(heard, Ok(FrameKind::Trades));
     let first = prints.rows[0];
     assert_eq!((first.slot, first.trade.price, first.trade.qty), (1, 105944.2, 0.00027625));
     assert_eq!(first.trade.event_time, 1_696_613_755_440_295_000);
@@ -55,24 +55,24 @@ fn everything_else_is_known_by_kind() {
     for (frame, expected) in [
         (
             r#"{"method":"subscribe","result":{"channel":"trade","symbol":"BTC/USD"},"success":true}"#,
-            Heard::Acknowledged(one),
+            FrameKind::Acknowledged(one),
         ),
         (
             r#"{"method":"subscribe","result":{"channel":"ticker","symbol":"BTC/USD"},"success":true}"#,
-            Heard::Other("subscribe"),
+            FrameKind::Other("subscribe"),
         ),
         (
             r#"{"error":"Currency pair not supported X","method":"subscribe","success":false}"#,
-            Heard::Refused("\"Currency pair not supported X\"".to_owned()),
+            FrameKind::Refused("\"Currency pair not supported X\"".to_owned()),
         ),
-        (r#"{"channel":"heartbeat"}"#, Heard::Alive),
-        (r#"{"method":"pong","req_id":42}"#, Heard::Alive),
-        (r#"{"channel":"status","type":"update","data":[]}"#, Heard::Other("status")),
+        (r#"{"channel":"heartbeat"}"#, FrameKind::Alive),
+        (r#"{"method":"pong","req_id":42}"#, FrameKind::Alive),
+        (r#"{"channel":"status","type":"update","data":[]}"#, FrameKind::Other("status")),
         (
             r#"[321,[["57126.7","0.02","1616333924.737428","b","m",""]],"trade","XBT/USD"]"#,
-            Heard::Unknown,
+            FrameKind::Unknown,
         ),
-        (r#"{"event":"systemStatus"}"#, Heard::Unknown),
+        (r#"{"event":"systemStatus"}"#, FrameKind::Unknown),
     ] {
         assert_eq!(read(frame).0, Ok(expected), "{frame}");
     }
@@ -88,7 +88,7 @@ fn a_wrong_field_is_named() {
         ("2023-10-06T17:35:55.440295Z", "yesterday", "timestamp"),
     ] {
         let (heard, prints) = read(&UPDATE.replacen(from, to, 1));
-        assert_eq!((heard, prints.rows.len()), (Ok(Heard::Trades), 1));
+        assert_eq!((heard, prints.rows.len()), (Ok(FrameKind::Trades), 1));
         assert_eq!((prints.bad[0].field, prints.bad[0].slot), (field, Some(1)));
     }
     assert!(read(r#"{"channel":"trade","data":{}}"#).0.is_err());

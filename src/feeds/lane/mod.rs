@@ -18,14 +18,14 @@ use barflow_operators::order::ids::{IdOrder, Place};
 use barflow_operators::position::LatestNames;
 use barflow_operators::sequence::FeedOrder;
 
-use super::names::{Lies, Names};
 use super::plan::LastTrade;
 use super::print::{Print, Standing};
+use super::seen_ids::{SeenIds, SnapshotPosition};
 use super::venue::{Ids, Missing, MissingFrom};
 
 /// What became of a print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Taken {
+pub enum Disposition {
     /// It went on, perhaps with others that had waited for it.
     Released,
     /// It was seen before, or lies before the start.
@@ -88,13 +88,13 @@ pub struct Lane {
     unshown: Option<u64>,
     last_time: i64,
     room: usize,
-    names: Names,
+    names: SeenIds,
 }
 
 impl Lane {
     /// An order that begins with the first print, in which at most `room` prints wait.
     pub fn new(ids: Ids, room: usize) -> Self {
-        let (order, names) = (IdOrder::default(), Names::default());
+        let (order, names) = (IdOrder::default(), SeenIds::default());
         Self { ids, order, unshown: None, last_time: 0, room, names }
     }
 
@@ -122,7 +122,7 @@ impl Lane {
 
     /// Takes a print, wherever it comes from.
     #[inline]
-    pub fn take(&mut self, print: &Print, out: &mut Released) -> Taken {
+    pub fn take(&mut self, print: &Print, out: &mut Released) -> Disposition {
         if self.ids == Ids::Names {
             return self.take_named(print, out);
         }
@@ -132,13 +132,13 @@ impl Lane {
                 self.order.settle(last);
                 self.release(print, out);
                 self.release_waiting(out);
-                Taken::Released
+                Disposition::Released
             }
             Place::Ahead => self.wait(print),
-            Place::Repeated => Taken::Repeated,
+            Place::Repeated => Disposition::Repeated,
             Place::GivenUp => {
                 self.take_late(print, out);
-                Taken::Late
+                Disposition::Late
             }
         }
     }
@@ -161,9 +161,9 @@ impl Lane {
     pub fn give_up(&mut self, out: &mut Released) -> Option<GivenUp> {
         let missing = self.missing()?;
         if self.ids == Ids::Names {
-            let apart = self.names.take_apart();
-            let before = apart.first().map_or(missing.before, |print| print.trade.event_time);
-            for print in apart {
+            let unplaced = self.names.take_unplaced();
+            let before = unplaced.first().map_or(missing.before, |print| print.trade.event_time);
+            for print in unplaced {
                 self.release_if_new(&print, out);
             }
             self.names_go_on(out);
@@ -178,21 +178,21 @@ impl Lane {
     /// Prints may be missed without anybody telling: a connection broke, or another one begins amid
     /// the stream. Of prints without order, later ones wait until [`reconcile`](Self::reconcile) has
     /// seen a list of recent ones. Nothing for numbered prints, whose ids tell.
-    pub fn doubt(&mut self) {
+    pub fn suspect(&mut self) {
         if self.ids == Ids::Names {
-            self.names.doubt();
+            self.names.suspect();
         }
     }
 
-    /// Takes a list of recent prints, oldest first, after [`doubt`](Self::doubt); `fresh` if it was asked
+    /// Takes a list of recent prints, oldest first, after [`suspect`](Self::suspect); `fresh` if it was asked
     /// for since the latest one. Returns how many had been missed; a gap, if the list does not reach
     /// back to what was seen.
     ///
-    /// The doubt ends with a list that has the first print held since: then what was seen, the list and
+    /// The suspicion ends with a list that has the first print held since: then what was seen, the list and
     /// what is held are one sequence. A list that ends before that print lags behind the websocket:
     /// what it has goes on, and another one is needed. One that begins behind it is of no use, since
     /// whatever it has beyond what is held comes over the websocket, and before it what the list lacks.
-    /// While nothing is held, a list that is fresh ends the doubt if it reaches back; if not, whether it is
+    /// While nothing is held, a list that is fresh ends the suspicion if it reaches back; if not, whether it is
     /// ahead of what is still under way cannot be told yet.
     pub fn reconcile(
         &mut self,
@@ -201,7 +201,7 @@ impl Lane {
         out: &mut Released,
     ) -> (u64, Option<GivenUp>) {
         let Some(missing) = self.names.missing(self.last_time) else { return (0, None) };
-        let lies = self.names.lies(recent, fresh);
+        let position = self.names.snapshot_position(recent, fresh);
         let Some(oldest) = recent.first() else {
             // A venue that has no trades has none that we missed. But it had some when we heard them.
             if fresh && !self.names.has_begun() {
@@ -209,11 +209,15 @@ impl Lane {
             }
             return (0, None);
         };
-        if lies == Lies::Apart {
-            self.names.set_apart(recent);
+        if position == SnapshotPosition::Unplaced {
+            self.names.set_unplaced(recent);
             return (0, None);
         }
-        let before = if lies == Lies::Behind { missing.before } else { oldest.trade.event_time };
+        let before = if position == SnapshotPosition::Behind {
+            missing.before
+        } else {
+            oldest.trade.event_time
+        };
         let gap = GivenUp { gap: None, after: missing.after, before };
         let (news, reaches) = self.names.news(recent);
         let gap = (!reaches).then_some(gap);
@@ -221,14 +225,16 @@ impl Lane {
             self.release_if_new(&print, out);
         }
         let anchor = self.names.anchor().map_or(i64::MAX, |print| print.trade.event_time);
-        let of_use = |print: &&Print| match lies {
-            Lies::Over | Lies::Before => true,
-            Lies::Around => print.trade.event_time <= anchor,
-            Lies::Behind | Lies::Apart | Lies::Nowhere => false,
+        let of_use = |print: &&Print| match position {
+            SnapshotPosition::Over | SnapshotPosition::Before => true,
+            SnapshotPosition::Around => print.trade.event_time <= anchor,
+            SnapshotPosition::Behind | SnapshotPosition::Unplaced | SnapshotPosition::Nowhere => {
+                false
+            }
         };
         let missed =
             news.iter().filter(of_use).filter(|print| self.release_if_new(print, out)).count();
-        if lies != Lies::Before {
+        if position != SnapshotPosition::Before {
             self.names_go_on(out);
         }
         (missed as u64, gap)
@@ -285,19 +291,19 @@ impl Lane {
         })
     }
 
-    fn wait(&mut self, print: &Print) -> Taken {
+    fn wait(&mut self, print: &Print) -> Disposition {
         let (first, last) = (first_id(self.ids, print), print.trade.trade_id);
         if self.order.has(last) {
-            return Taken::Repeated;
+            return Disposition::Repeated;
         }
         // The print that shows the gap always finds room, so that the gap is known; and earlier ones
         // rather than later ones, since they are released first.
         let is_full = self.order.waiting().len() >= self.room.max(1);
         if is_full && !self.order.drop_beyond(last) {
-            return Taken::NoRoom;
+            return Disposition::NoRoom;
         }
         self.order.wait(first, last, *print);
-        Taken::Waits
+        Disposition::Waits
     }
 
     /// Lets a print go on that is settled; one that is not a trade only counts as come.
@@ -318,16 +324,16 @@ impl Lane {
         }
     }
 
-    fn take_named(&mut self, print: &Print, out: &mut Released) -> Taken {
-        if self.names.is_doubtful() && !self.names.knows(print) {
+    fn take_named(&mut self, print: &Print, out: &mut Released) -> Disposition {
+        if self.names.is_suspect() && !self.names.knows(print) {
             return match self.names.hold(print, self.room) {
-                true => Taken::Waits,
-                false => Taken::NoRoom,
+                true => Disposition::Waits,
+                false => Disposition::NoRoom,
             };
         }
         match self.release_if_new(print, out) {
-            true => Taken::Released,
-            false => Taken::Repeated,
+            true => Disposition::Released,
+            false => Disposition::Repeated,
         }
     }
 

@@ -24,9 +24,9 @@ fn cut_off(heard: impl IntoIterator<Item = u64>) -> (Lane, Released) {
     for key in [10, 11, 12, 12] {
         lane.take(&named(key), &mut out);
     }
-    lane.doubt();
+    lane.suspect();
     for key in heard {
-        assert_eq!(lane.take(&named(key), &mut out), Taken::Waits);
+        assert_eq!(lane.take(&named(key), &mut out), Disposition::Waits);
     }
     (lane, out)
 }
@@ -36,15 +36,15 @@ fn keys(out: &Released) -> Vec<u64> {
 }
 
 #[test]
-fn a_list_that_has_what_is_held_settles_the_doubt_and_all_are_numbered() {
+fn a_list_that_has_what_is_held_settles_the_suspicion_and_all_are_numbered() {
     let (mut lane, mut out) = cut_off([15, 16]);
     assert!(lane.missing().is_some());
     assert_eq!(lane.reconcile(&list(11..=15), true, &mut out), (3, None));
     assert_eq!(lane.missing(), None);
-    assert_eq!(lane.take(&named(17), &mut out), Taken::Released);
+    assert_eq!(lane.take(&named(17), &mut out), Disposition::Released);
     assert_eq!(keys(&out), [10, 11, 12, 13, 14, 15, 16, 17]);
     assert_eq!(out.trades.trade_id, [1, 2, 3, 4, 5, 6, 7, 8]);
-    lane.doubt();
+    lane.suspect();
     // What lies between may be under way: only when nothing has come for long it is a gap.
     assert_eq!(lane.reconcile(&list([30]), true, &mut out), (0, None));
     let gap = lane.give_up(&mut out).unwrap();
@@ -58,13 +58,13 @@ fn of_a_list_that_begins_behind_what_is_held_nothing_goes_before_it() {
     let (missed, gap) = lane.reconcile(&list(24..=30), true, &mut out);
     assert_eq!((missed, gap.unwrap().before), (0, 7_000_000));
     for key in 23..=31 {
-        assert_eq!(lane.take(&named(key), &mut out), Taken::Released);
+        assert_eq!(lane.take(&named(key), &mut out), Disposition::Released);
     }
     assert_eq!(keys(&out), [10, 11, 12, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31]);
 }
 
 #[test]
-fn a_list_that_lags_behind_the_websocket_does_not_end_the_doubt() {
+fn a_list_that_lags_behind_the_websocket_does_not_end_the_suspicion() {
     let (mut lane, mut out) = cut_off([17, 18]);
     assert_eq!(lane.reconcile(&list(10..=14), true, &mut out), (2, None));
     assert_eq!(lane.reconcile(&list(10..=14), true, &mut out), (0, None));
@@ -99,8 +99,8 @@ fn a_list_that_ends_before_what_was_seen_says_nothing() {
 fn an_empty_list_is_no_gap_at_the_start_and_no_answer_later() {
     let (mut lane, mut out) = (Lane::new(Ids::Names, 100), released());
     lane.resume_after(&LastTrade { id: 7, time: 1_000_000, names: Vec::new() });
-    lane.doubt();
-    assert_eq!(lane.take(&named(9), &mut out), Taken::Waits);
+    lane.suspect();
+    assert_eq!(lane.take(&named(9), &mut out), Disposition::Waits);
     assert_eq!(lane.reconcile(&[], true, &mut out), (0, None));
     assert_eq!((lane.missing(), keys(&out)), (None, vec![9]));
     let (mut lane, mut out) = cut_off([]);
@@ -112,14 +112,14 @@ fn an_empty_list_is_no_gap_at_the_start_and_no_answer_later() {
 fn what_was_held_before_a_second_loss_goes_before_a_list_that_begins_behind_it() {
     let (mut lane, mut out) = cut_off([15, 16]);
     let asked = lane.missing().unwrap().first;
-    lane.doubt();
-    assert_ne!(lane.missing().unwrap().first, asked, "a list of the first doubt is too old");
+    lane.suspect();
+    assert_ne!(lane.missing().unwrap().first, asked, "a list of the first suspicion is too old");
     assert_eq!(lane.reconcile(&list(12..=16), false, &mut out), (4, None));
     assert!(lane.missing().is_some());
     for key in [22, 23] {
         lane.take(&named(key), &mut out);
     }
-    // It has what came before the second loss only: the doubt goes on.
+    // It has what came before the second loss only: the suspicion remains.
     assert_eq!(lane.reconcile(&list(12..=18), true, &mut out), (2, None));
     assert!(lane.missing().is_some());
     let (missed, gap) = lane.reconcile(&list(18..=22), true, &mut out);
@@ -128,27 +128,27 @@ fn what_was_held_before_a_second_loss_goes_before_a_list_that_begins_behind_it()
 
     // It touches what is held, not what was seen: a gap is between those.
     let (mut lane, mut out) = cut_off([15, 16]);
-    lane.doubt();
+    lane.suspect();
     let (missed, gap) = lane.reconcile(&list(16..=20), true, &mut out);
     assert_eq!((missed, gap.unwrap().after, lane.missing()), (5, 5_000_000, None));
     assert_eq!(keys(&out), [10, 11, 12, 15, 16, 17, 18, 19, 20]);
 
     let (mut lane, mut out) = cut_off([15, 16]);
-    lane.doubt();
+    lane.suspect();
     lane.take(&named(22), &mut out);
     assert!(lane.reconcile(&list(19..=22), true, &mut out).1.is_some());
     assert_eq!(keys(&out), [10, 11, 12, 15, 16, 19, 20, 21, 22]);
 }
 
 #[test]
-fn what_found_no_room_while_in_doubt_is_a_doubt_anew() {
+fn what_found_no_room_while_suspect_is_a_suspicion_anew() {
     let (mut lane, mut out) = (Lane::new(Ids::Names, 2), released());
     lane.take(&named(1), &mut out);
-    lane.doubt();
+    lane.suspect();
     let taken = [3, 4, 5].map(|key| lane.take(&named(key), &mut out));
-    assert_eq!(taken, [Taken::Waits, Taken::Waits, Taken::NoRoom]);
+    assert_eq!(taken, [Disposition::Waits, Disposition::Waits, Disposition::NoRoom]);
     assert_eq!(lane.reconcile(&list(1..=3), true, &mut out), (2, None));
-    assert_eq!(lane.take(&named(6), &mut out), Taken::Waits);
+    assert_eq!(lane.take(&named(6), &mut out), Disposition::Waits);
     assert_eq!(lane.reconcile(&list(4..=6), true, &mut out), (2, None));
     assert_eq!(keys(&out), [1, 2, 3, 4, 5, 6]);
 }
@@ -188,7 +188,7 @@ struct World {
     happened: u64,
     /// What is on its way over the connection, if there is one.
     unread: Option<Vec<u64>>,
-    /// Whether any print was read since the latest doubt.
+    /// Whether any print was read since the latest suspicion.
     heard: bool,
     asked: Option<MissingFrom>,
     list: Option<Vec<u64>>,
@@ -219,12 +219,12 @@ impl World {
                 }
             }
             Step::Lose if self.unread.take().is_some() => {
-                self.lane.doubt();
+                self.lane.suspect();
                 self.heard = false;
             }
             Step::Connect if self.unread.is_none() => {
                 self.unread = Some(Vec::new());
-                self.lane.doubt();
+                self.lane.suspect();
             }
             Step::Ask if self.unread.is_some() && self.asked.is_none() => {
                 self.asked = self.lane.missing().map(|missing| missing.first);

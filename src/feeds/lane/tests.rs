@@ -36,8 +36,9 @@ fn void(id: u64) -> Print {
 #[test]
 fn later_prints_wait_for_the_missing_one() {
     let (mut lane, mut out) = (Lane::new(Ids::Consecutive, 10), released());
-    let taken: Vec<Taken> = [5, 6, 9, 8, 9, 6].map(|id| lane.take(&print(id), &mut out)).to_vec();
-    use Taken::{Released, Repeated, Waits};
+    let taken: Vec<Disposition> =
+        [5, 6, 9, 8, 9, 6].map(|id| lane.take(&print(id), &mut out)).to_vec();
+    use Disposition::{Released, Repeated, Waits};
     assert_eq!(taken, [Released, Released, Waits, Waits, Repeated, Repeated]);
     let missing = lane.missing().unwrap();
     assert_eq!((missing.first, missing.last), (MissingFrom::Id(7), 7));
@@ -55,9 +56,9 @@ fn a_gap_given_up_is_named_and_its_trades_are_late_once() {
     }
     let given_up = lane.give_up(&mut out).unwrap();
     assert_eq!(given_up.gap, Some(Gap { first_missing: 2, last_missing: 4 }));
-    assert_eq!(lane.take(&print(3), &mut out), Taken::Late);
-    assert_eq!(lane.take(&print(3), &mut out), Taken::Repeated);
-    assert_eq!(lane.take(&print(4), &mut out), Taken::Late);
+    assert_eq!(lane.take(&print(3), &mut out), Disposition::Late);
+    assert_eq!(lane.take(&print(3), &mut out), Disposition::Repeated);
+    assert_eq!(lane.take(&print(4), &mut out), Disposition::Late);
     assert_eq!(out.trades.trade_id, [1, 5, 6, 3, 4]);
     assert_eq!(lane.give_up(&mut out), None);
 }
@@ -72,7 +73,7 @@ fn a_gap_is_told_with_the_trade_that_shows_it() {
     lane.take(&void(6), &mut out);
     assert_eq!(lane.give_up(&mut out).unwrap().gap, Some(gap(2, 5)));
     assert_eq!((out.order.through, lane.last()), (Some(1), Some((6, 6_000))));
-    assert_eq!(lane.take(&print(3), &mut out), Taken::Late);
+    assert_eq!(lane.take(&print(3), &mut out), Disposition::Late);
     assert_eq!((out.order.through, &out.order.gaps[..]), (Some(3), &[gap(2, 2)][..]));
     lane.take(&void(4), &mut out);
     assert_eq!(out.order.through, Some(4));
@@ -114,8 +115,8 @@ fn a_span_covers_all_its_ids() {
         print
     };
     lane.take(&span(10, 1), &mut out);
-    assert_eq!(lane.take(&span(13, 3), &mut out), Taken::Released);
-    assert_eq!(lane.take(&span(17, 2), &mut out), Taken::Waits);
+    assert_eq!(lane.take(&span(13, 3), &mut out), Disposition::Released);
+    assert_eq!(lane.take(&span(17, 2), &mut out), Disposition::Waits);
     let missing = lane.missing().unwrap();
     assert_eq!((missing.first, missing.last), (MissingFrom::Id(14), 15));
 }
@@ -123,8 +124,9 @@ fn a_span_covers_all_its_ids() {
 #[test]
 fn a_full_lane_keeps_what_comes_first_and_forgets_the_rest() {
     let (mut lane, mut out) = (Lane::new(Ids::Consecutive, 2), released());
-    let taken: Vec<Taken> = [1, 9, 5, 7, 4].map(|id| lane.take(&print(id), &mut out)).to_vec();
-    use Taken::{NoRoom, Released, Waits};
+    let taken: Vec<Disposition> =
+        [1, 9, 5, 7, 4].map(|id| lane.take(&print(id), &mut out)).to_vec();
+    use Disposition::{NoRoom, Released, Waits};
     assert_eq!(taken, [Released, Waits, Waits, Waits, Waits]);
     assert_eq!(lane.take(&print(8), &mut out), NoRoom);
     assert_eq!(lane.waits(), 2);

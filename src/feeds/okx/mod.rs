@@ -22,8 +22,8 @@ use barflow_operators::batch::InputKind;
 use barflow_operators::instrument::InstrumentId;
 
 use super::field::{self, object};
-use super::print::{Acknowledged, BadFrame, BadRow, Contract, Heard, Listing, Prints};
-use super::roster::Roster;
+use super::print::{Acknowledged, BadFrame, BadRow, Contract, FrameKind, Listing, Prints};
+use super::symbol_table::SymbolTable;
 use super::venue::{Channel, Decode, Ids, Keepalive, Limits, Missing, Request, Venue};
 
 #[cfg(test)]
@@ -159,7 +159,7 @@ impl Venue for Okx {
     }
 
     fn decoder(&self, channel: Channel, listings: Arc<[Listing]>) -> Box<dyn Decode> {
-        Box::new(Decoder { channel, roster: Roster::new(listings) })
+        Box::new(Decoder { channel, symbol_table: SymbolTable::new(listings) })
     }
 
     fn rest_base(&self) -> &'static str {
@@ -222,13 +222,13 @@ object! {
 
 struct Decoder {
     channel: Channel,
-    roster: Roster,
+    symbol_table: SymbolTable,
 }
 
 impl Decode for Decoder {
-    fn decode(&mut self, frame: &[u8], prints: &mut Prints) -> Result<Heard, BadFrame> {
+    fn decode(&mut self, frame: &[u8], prints: &mut Prints) -> Result<FrameKind, BadFrame> {
         if frame == b"pong" {
-            return Ok(Heard::Alive);
+            return Ok(FrameKind::Alive);
         }
         let message: Message<'_> =
             serde_json::from_slice(frame).map_err(|error| field::malformed(&error))?;
@@ -244,38 +244,38 @@ impl Decode for Decoder {
         if let Some(event) = message.event {
             return Ok(match event.get() {
                 "\"subscribe\"" if ours => {
-                    Heard::Acknowledged(Acknowledged::Symbols { count: 1, total: false })
+                    FrameKind::Acknowledged(Acknowledged::Symbols { count: 1, total: false })
                 }
                 "\"error\"" => {
                     let said = [message.code, message.said];
                     let said: Vec<&str> = said.iter().flatten().map(|field| field.get()).collect();
-                    Heard::Refused(said.join(" "))
+                    FrameKind::Refused(said.join(" "))
                 }
-                "\"subscribe\"" => Heard::Other("subscribe"),
-                "\"unsubscribe\"" => Heard::Other("unsubscribe"),
-                "\"notice\"" => Heard::Other("notice"),
-                "\"channel-conn-count\"" => Heard::Other("channel-conn-count"),
+                "\"subscribe\"" => FrameKind::Other("subscribe"),
+                "\"unsubscribe\"" => FrameKind::Other("unsubscribe"),
+                "\"notice\"" => FrameKind::Other("notice"),
+                "\"channel-conn-count\"" => FrameKind::Other("channel-conn-count"),
                 "\"channel-conn-count-error\"" => {
-                    Heard::Refused("too many connections listen to this channel".to_owned())
+                    FrameKind::Refused("too many connections listen to this channel".to_owned())
                 }
-                _ => Heard::Unknown,
+                _ => FrameKind::Unknown,
             });
         }
         if ours {
             field::rows("data", message.data, prints, |row, prints| self.read_row(row, prints))?;
-            return Ok(Heard::Trades);
+            return Ok(FrameKind::Trades);
         }
         const KNOWN: [&str; 8] =
             ["trades", "trades-all", "tickers", "books", "books5", "bbo-tbt", "candle1m", "status"];
         let known = KNOWN.iter().find(|known| **known == channel.trim_matches('"'));
-        Ok(known.map_or(Heard::Unknown, |known| Heard::Other(known)))
+        Ok(known.map_or(FrameKind::Unknown, |known| FrameKind::Other(known)))
     }
 }
 
 impl Decoder {
     fn read_row(&self, row: &Row<'_>, prints: &mut Prints) -> Result<(), BadRow> {
         let symbol = field::text("instId", row.symbol)?;
-        match self.roster.find(symbol.as_bytes()) {
+        match self.symbol_table.find(symbol.as_bytes()) {
             Some((slot, listing)) => read_row(slot, listing, row, prints),
             None => {
                 prints.foreign += 1;

@@ -15,7 +15,7 @@ fn listings() -> Arc<[Listing]> {
         .into()
 }
 
-fn read(channel: Channel, frame: &str) -> (Result<Heard, BadFrame>, Prints) {
+fn read(channel: Channel, frame: &str) -> (Result<FrameKind, BadFrame>, Prints) {
     let mut prints = Prints::default();
     let heard = Okx.decoder(channel, listings()).decode(frame.as_bytes(), &mut prints);
     (heard, prints)
@@ -27,15 +27,15 @@ const SINGLE: &str = r#"{"arg":{"channel":"trades-all","instId":"BTC-USDT"},"dat
 #[test]
 fn both_channels_are_read() {
     let (heard, prints) = read(Channel::Aggregates, AGGREGATE);
-    assert_eq!(heard, Ok(Heard::Trades));
+    assert_eq!(heard, Ok(FrameKind::Trades));
     let trade = prints.rows[0].trade;
     assert_eq!((trade.trade_id, trade.count, trade.qty), (130639474, 3, 0.12));
     assert_eq!((trade.event_time, trade.aggressor), (1_630_048_897_897_000_000, Aggressor::Buyer));
     let (heard, prints) = read(Channel::Trades, SINGLE);
-    assert_eq!(heard, Ok(Heard::Trades));
+    assert_eq!(heard, Ok(FrameKind::Trades));
     let trade = prints.rows[0].trade;
     assert_eq!((trade.count, trade.qty, trade.aggressor), (1, 3.75, Aggressor::Seller));
-    assert_eq!(read(Channel::Trades, AGGREGATE).0, Ok(Heard::Other("trades")));
+    assert_eq!(read(Channel::Trades, AGGREGATE).0, Ok(FrameKind::Other("trades")));
 }
 
 #[test]
@@ -53,22 +53,22 @@ fn contracts_are_told_by_their_names() {
 fn everything_else_is_known_by_kind() {
     let one = Acknowledged::Symbols { count: 1, total: false };
     for (frame, expected) in [
-        ("pong", Heard::Alive),
+        ("pong", FrameKind::Alive),
         (
             r#"{"event":"subscribe","arg":{"channel":"trades-all","instId":"BTC-USDT"},"connId":"a"}"#,
-            Heard::Acknowledged(one),
+            FrameKind::Acknowledged(one),
         ),
         (
             r#"{"event":"subscribe","arg":{"channel":"books","instId":"BTC-USDT"}}"#,
-            Heard::Other("subscribe"),
+            FrameKind::Other("subscribe"),
         ),
         (
             r#"{"event":"error","code":"60018","msg":"doesn't exist","connId":"a"}"#,
-            Heard::Refused("\"60018\" \"doesn't exist\"".to_owned()),
+            FrameKind::Refused("\"60018\" \"doesn't exist\"".to_owned()),
         ),
-        (r#"{"event":"notice","code":"64008","msg":"upgrade"}"#, Heard::Other("notice")),
-        (r#"{"arg":{"channel":"books","instId":"BTC-USDT"},"data":[]}"#, Heard::Other("books")),
-        (r#"{"table":"spot/trade","data":[{"instrument_id":"BCH-USDT"}]}"#, Heard::Unknown),
+        (r#"{"event":"notice","code":"64008","msg":"upgrade"}"#, FrameKind::Other("notice")),
+        (r#"{"arg":{"channel":"books","instId":"BTC-USDT"},"data":[]}"#, FrameKind::Other("books")),
+        (r#"{"table":"spot/trade","data":[{"instrument_id":"BCH-USDT"}]}"#, FrameKind::Unknown),
     ] {
         assert_eq!(read(Channel::Trades, frame).0, Ok(expected), "{frame}");
     }
@@ -87,7 +87,7 @@ fn a_wrong_field_is_named() {
         ("}]}", ",\"count\":\"0\"}]}", "count"),
     ] {
         let (heard, prints) = read(Channel::Trades, &SINGLE.replacen(from, to, 1));
-        assert_eq!(heard, Ok(Heard::Trades));
+        assert_eq!(heard, Ok(FrameKind::Trades));
         assert_eq!(prints.bad[0].field, field, "{to}");
     }
 }

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::mpsc;
 
-use super::pacer::Pacer;
+use super::rate_limiter::RateLimiter;
 use crate::backoff::{Backoff, retry_after};
 use crate::feeds::gap_tracker::Ask;
-use crate::feeds::hub::{Answer, Query};
 use crate::feeds::plan::FeedPlan;
+use crate::feeds::state::{Answer, Query};
 
 /// Largest answer read: 1,000 trades are some 200 KB.
 const ANSWER_BYTES: u64 = 16 << 20;
@@ -67,7 +67,7 @@ fn work(
         .user_agent(concat!("barflow/", env!("CARGO_PKG_VERSION")))
         .build()
         .into();
-    let mut pacer = Pacer::new(plan.venue.limits().requests);
+    let mut rate_limiter = RateLimiter::new(plan.venue.limits().requests);
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
     let mut quiet_until = Instant::now();
     for Query { slot, ask: Ask { question, request } } in queries {
@@ -75,7 +75,7 @@ fn work(
         let left = || quiet_until.saturating_duration_since(Instant::now());
         thread::sleep(left().min(BREATH));
         let body = if left().is_zero() {
-            thread::sleep(pacer.spend(request.weight, Instant::now()));
+            thread::sleep(rate_limiter.spend(request.weight, Instant::now()));
             let url = format!("{}{}", plan.rest_base().trim_end_matches('/'), request.path);
             let mut pause = None;
             let body = fetch(&agent, plan, api_key, &url, &mut pause);
@@ -135,7 +135,7 @@ mod tests {
 
     use super::*;
     use crate::feeds::gap_tracker::Question;
-    use crate::feeds::hub::tests::plan;
+    use crate::feeds::state::tests::plan;
     use crate::feeds::venue::Request;
 
     #[test]

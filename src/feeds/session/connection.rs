@@ -15,9 +15,9 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
 use super::Session;
-use super::pacer::Pacer;
+use super::rate_limiter::RateLimiter;
 use crate::backoff::retry_after;
-use crate::feeds::print::{Acknowledged, Heard, Listing};
+use crate::feeds::print::{Acknowledged, FrameKind, Listing};
 use crate::feeds::venue::Ids;
 use crate::recording::Direction;
 use crate::telemetry::clock::now_ns;
@@ -64,7 +64,7 @@ pub(super) enum End {
 
 /// Handles by which a connection is watched and ended.
 pub(super) struct Handles {
-    /// Told once everything is subscribed.
+    /// Notified once everything is subscribed.
     pub(super) up: Option<oneshot::Sender<()>>,
     /// True: close in good order.
     pub(super) retire: watch::Receiver<bool>,
@@ -72,20 +72,20 @@ pub(super) struct Handles {
     pub(super) heard: Rc<Cell<u64>>,
 }
 
-/// Runs one connection that carries `slots` of the hub.
+/// Runs one connection that carries `slots` of the feed.
 pub(super) async fn run(session: &Session, slots: &[u32], handles: Handles) -> End {
     let Handles { mut up, mut retire, heard } = handles;
     let mut ending = session.ending.subscribe();
     let slots: Vec<u32> = {
-        let hub = session.hub.borrow();
-        slots.iter().copied().filter(|slot| hub.is_active(*slot)).collect()
+        let state = session.state.borrow();
+        slots.iter().copied().filter(|slot| state.is_active(*slot)).collect()
     };
     if slots.is_empty() {
         return End::Closed;
     }
     let listings: Arc<[Listing]> = {
-        let hub = session.hub.borrow();
-        slots.iter().map(|slot| hub.symbol(*slot).listing.clone()).collect()
+        let state = session.state.borrow();
+        slots.iter().map(|slot| state.symbol(*slot).listing.clone()).collect()
     };
     let number = {
         let mut numbered = session.numbered.borrow_mut();
@@ -119,7 +119,7 @@ struct Connection<'a> {
     listings: Arc<[Listing]>,
     number: u32,
     /// Messages that we may send in a second.
-    sends: Pacer,
+    sends: RateLimiter,
     heard: Rc<Cell<u64>>,
 }
 
@@ -134,7 +134,7 @@ struct Confirmation {
 }
 
 impl Confirmation {
-    fn hear(&mut self, acknowledged: Acknowledged) {
+    fn count(&mut self, acknowledged: Acknowledged) {
         match acknowledged {
             Acknowledged::Symbols { count, total: true } => {
                 self.symbols = self.symbols.max(count as usize);
@@ -176,7 +176,7 @@ impl<'a> Connection<'a> {
         };
         // A little below the limit: pings count as well, and clocks differ.
         let per_second = (plan.venue.limits().messages_per_second * 4 / 5).max(1);
-        let sends = Pacer::new((per_second, Duration::from_secs(1)));
+        let sends = RateLimiter::new((per_second, Duration::from_secs(1)));
         let connection = Self { session, socket, slots, listings, number, sends, heard };
         connection.record(Direction::Connect, url.as_bytes());
         Ok(connection)
@@ -187,7 +187,7 @@ impl<'a> Connection<'a> {
         let plan = Arc::clone(&self.session.plan);
         if plan.venue.ids(plan.channel) == Ids::Names {
             // What it brings may be ahead of what another one still has to deliver.
-            self.session.hub.borrow_mut().on_disconnect(&self.slots);
+            self.session.state.borrow_mut().on_disconnect(&self.slots);
         }
         let first = *self.session.requests.borrow();
         let messages = plan.venue.subscribe(plan.channel, &self.listings, first);
@@ -233,8 +233,8 @@ impl<'a> Connection<'a> {
                 heard = self.socket.next() => {
                     last_heard = Instant::now();
                     pinged = false;
-                    if let Err(end) = self.hear(heard, decoder.as_mut(), &mut confirmation) {
-                        self.session.hub.borrow_mut().flush();
+                    if let Err(end) = self.read_frames(heard, decoder.as_mut(), &mut confirmation) {
+                        self.session.state.borrow_mut().flush();
                         return end;
                     }
                 }
@@ -278,7 +278,7 @@ impl<'a> Connection<'a> {
     }
 
     /// Takes what has come, and all that came with it, then lets the graph have it.
-    fn hear(
+    fn read_frames(
         &mut self,
         first: Option<Result<Message, WsError>>,
         decoder: &mut dyn crate::feeds::venue::Decode,
@@ -311,23 +311,23 @@ impl<'a> Connection<'a> {
             };
             if let Some(frame) = frame {
                 self.record_at(received, Direction::Received, frame);
-                let mut hub = self.session.hub.borrow_mut();
-                match hub.hear(frame, decoder, &self.slots, received) {
-                    Heard::Acknowledged(acknowledged) => confirmation.hear(acknowledged),
-                    Heard::Refused(reason) => return Err(End::Refused(reason)),
+                let mut state = self.session.state.borrow_mut();
+                match state.on_frame(frame, decoder, &self.slots, received) {
+                    FrameKind::Acknowledged(acknowledged) => confirmation.count(acknowledged),
+                    FrameKind::Refused(reason) => return Err(End::Refused(reason)),
                     _ => {}
                 }
                 // A quiet graph is not kept waiting for the rest of a burst; a busy one takes
                 // larger pieces, which cost it less.
-                if hub.graph_is_idle() {
-                    hub.flush();
+                if state.graph_is_idle() {
+                    state.flush();
                 }
             }
             frames += 1;
             self.heard.set(self.heard.get() + 1);
             next = if frames < FRAMES_AT_ONCE { self.socket.next().now_or_never() } else { None };
         }
-        self.session.hub.borrow_mut().flush();
+        self.session.state.borrow_mut().flush();
         ended
     }
 

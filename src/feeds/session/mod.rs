@@ -1,10 +1,10 @@
-//! Keeps a feed going: connections up, gaps filled, counts told.
+//! Keeps a feed going: connections up, gaps filled, counts reported.
 //!
 //! ```text
 //! shard (as many symbols as the venue allows)
-//!   └─ leg ×connections: connect ─► subscribe ─► acknowledged ─► read ─► lost ─► back off ─► …
+//!   └─ supervisor ×connections: connect ─► subscribe ─► acknowledged ─► read ─► lost ─► back off ─► …
 //!        │                                                        └─ old age: a successor first
-//!        └─► hub ─► graph            ┌─ answers ─┐
+//!        └─► state ─► graph            ┌─ answers ─┐
 //!              └─► what is missing ──► backfill (REST, a thread of its own)
 //! ```
 //!
@@ -22,22 +22,22 @@ use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
 use self::backfill::Backfill;
-use self::leg::{Fault, Leg};
-use self::pacer::Pacer;
+use self::rate_limiter::RateLimiter;
+use self::supervisor::{ConnectionSupervisor, Fault};
 use super::counters::Counters;
-use super::hub::{Answer, Hub, Outlets};
 use super::plan::{FeedPlan, Symbol};
+use super::state::{Answer, FeedState, Outlets};
 use crate::stop::Cause;
 use crate::telemetry::latency::Latency;
 
 mod backfill;
 mod connection;
-mod leg;
-pub mod pacer;
+pub mod rate_limiter;
+mod supervisor;
 
-pub use self::leg::Fault as SessionFault;
+pub use self::supervisor::Fault as SessionFault;
 
-/// How often gaps are looked at, counts told and the end noticed.
+/// How often gaps are looked at, counts reported and the end noticed.
 const TICK: Duration = Duration::from_millis(20);
 
 /// How long connections may take to close in good order at the end.
@@ -81,9 +81,9 @@ impl FeedReport {
 
 /// What all parts of a session share; one thread, so `Rc`.
 pub(super) struct Session {
-    pub(super) hub: RefCell<Hub>,
+    pub(super) state: RefCell<FeedState>,
     pub(super) plan: Arc<FeedPlan>,
-    pub(super) connects: RefCell<Pacer>,
+    pub(super) connects: RefCell<RateLimiter>,
     pub(super) requests: RefCell<u64>,
     /// How many connections carry each shard now.
     pub(super) up: RefCell<Vec<usize>>,
@@ -110,10 +110,10 @@ pub fn run(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let venue = plan.symbols.first().map_or("", |symbol| symbol.instrument.venue()).to_owned();
     let stop = outlets.stop.clone();
-    let hub = Hub::new(Arc::clone(&plan), outlets, latency.venue(&venue));
+    let state = FeedState::new(Arc::clone(&plan), outlets, latency.venue(&venue));
     let session = Rc::new(Session {
-        hub: RefCell::new(hub),
-        connects: RefCell::new(Pacer::new(plan.venue.limits().connects)),
+        state: RefCell::new(state),
+        connects: RefCell::new(RateLimiter::new(plan.venue.limits().connects)),
         requests: RefCell::new(1),
         up: RefCell::new(Vec::new()),
         ending: tokio::sync::watch::Sender::new(false),
@@ -138,8 +138,8 @@ async fn drive(
     mut changes: mpsc::UnboundedReceiver<Change>,
 ) -> Result<(), Cause> {
     let slots: Vec<u32> = (0..session.plan.symbols.len() as u32).collect();
-    let mut legs = start_shards(&session, &slots);
-    let mut told = Counters::default();
+    let mut supervisors = start_shards(&session, &slots);
+    let mut last_reported = Counters::default();
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut ended = false;
@@ -147,26 +147,26 @@ async fn drive(
         tokio::select! {
             _ = tick.tick() => {
                 look_after_gaps(&session, &backfill);
-                let mut hub = session.hub.borrow_mut();
-                hub.flush();
-                hub.counters.tell(&session.plan.name, &mut told);
-                report.set(&hub.counters, session.up.borrow().iter().sum());
-                ended = stop.is_raised() || hub.ended || session.fault.borrow().is_some();
+                let mut state = session.state.borrow_mut();
+                state.flush();
+                state.counters.report(&session.plan.name, &mut last_reported);
+                report.set(&state.counters, session.up.borrow().iter().sum());
+                ended = stop.is_raised() || state.ended || session.fault.borrow().is_some();
             }
             Some(answer) = answers.recv() => {
-                let mut hub = session.hub.borrow_mut();
-                hub.on_answer(&answer, Instant::now());
-                hub.flush();
-                drop(hub);
+                let mut state = session.state.borrow_mut();
+                state.on_answer(&answer, Instant::now());
+                state.flush();
+                drop(state);
                 // The next page need not wait for a tick.
                 look_after_gaps(&session, &backfill);
             }
             Some(change) = changes.recv() => match change {
-                Change::Symbols(symbols) => legs.extend(change_symbols(&session, symbols)),
+                Change::Symbols(symbols) => supervisors.extend(change_symbols(&session, symbols)),
                 Change::Bars(bars_of) => {
-                    let mut hub = session.hub.borrow_mut();
-                    hub.order_bars(|feed| bars_of(feed));
-                    hub.flush();
+                    let mut state = session.state.borrow_mut();
+                    state.order_bars(|feed| bars_of(feed));
+                    state.flush();
                 }
                 Change::End => ended = true,
             },
@@ -174,13 +174,13 @@ async fn drive(
     }
     // Everybody closes at once, and nobody waits for a venue that does not answer.
     session.ending.send_replace(true);
-    let closing = futures_util::future::join_all(legs);
+    let closing = futures_util::future::join_all(supervisors);
     let _ = tokio::time::timeout(CLOSING, closing).await;
-    let mut hub = session.hub.borrow_mut();
-    hub.end();
-    hub.flush();
-    hub.counters.tell(&session.plan.name, &mut told);
-    report.set(&hub.counters, 0);
+    let mut state = session.state.borrow_mut();
+    state.end();
+    state.flush();
+    state.counters.report(&session.plan.name, &mut last_reported);
+    report.set(&state.counters, 0);
     match session.fault.borrow_mut().take() {
         Some(fault) => Err(Box::new(fault)),
         None => Ok(()),
@@ -189,46 +189,47 @@ async fn drive(
 
 /// Sends the requests for missing trades that are due.
 fn look_after_gaps(session: &Session, backfill: &Backfill) {
-    let mut hub = session.hub.borrow_mut();
-    for query in hub.on_tick(Instant::now()) {
+    let mut state = session.state.borrow_mut();
+    for query in state.on_tick(Instant::now()) {
         backfill.ask(query);
     }
-    hub.flush();
+    state.flush();
 }
 
-/// Cuts slots into shards and starts their legs.
+/// Cuts slots into shards and starts their supervisors.
 fn start_shards(session: &Rc<Session>, slots: &[u32]) -> Vec<tokio::task::JoinHandle<()>> {
     let per_shard = session.plan.venue.limits().symbols_per_connection.max(1);
-    let mut legs = Vec::new();
+    let mut supervisors = Vec::new();
     for slots in slots.chunks(per_shard) {
         let shard = session.up.borrow().len();
         session.up.borrow_mut().push(0);
         let slots: Rc<[u32]> = slots.into();
         for number in 0..session.plan.connections.max(1) {
-            let leg = Leg::new(Rc::clone(session), shard, number, Rc::clone(&slots));
-            legs.push(tokio::task::spawn_local(leg.run()));
+            let supervisor =
+                ConnectionSupervisor::new(Rc::clone(session), shard, number, Rc::clone(&slots));
+            supervisors.push(tokio::task::spawn_local(supervisor.run()));
         }
     }
-    legs
+    supervisors
 }
 
 /// Instruments that are new get connections of their own, at once; those that are gone are no
 /// longer listened to, and left out the next time their connection is made.
 fn change_symbols(session: &Rc<Session>, symbols: Vec<Symbol>) -> Vec<tokio::task::JoinHandle<()>> {
-    let mut hub = session.hub.borrow_mut();
-    let before: Vec<(u32, InstrumentId)> = hub.active();
+    let mut state = session.state.borrow_mut();
+    let before: Vec<(u32, InstrumentId)> = state.active();
     for (_, instrument) in before.iter().filter(|(_, i)| symbols.iter().all(|s| s.instrument != *i))
     {
         tracing::info!(feed = %session.plan.name, %instrument, "instrument removed");
-        hub.remove(instrument);
+        state.remove(instrument);
     }
     let mut new = Vec::new();
     for symbol in symbols {
         if before.iter().all(|(_, instrument)| *instrument != symbol.instrument) {
             tracing::info!(feed = %session.plan.name, instrument = %symbol.instrument, "instrument added");
-            new.push(hub.add(symbol, None));
+            new.push(state.add(symbol, None));
         }
     }
-    drop(hub);
+    drop(state);
     start_shards(session, &new)
 }

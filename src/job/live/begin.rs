@@ -12,8 +12,8 @@ use barflow_replay::plan::{InstrumentPlan, PlanOptions, plan};
 use barflow_replay::stream::{InstrumentStream, ReadOptions};
 
 use crate::config::live::LiveSettings;
-use crate::feeds::hub::Outlets;
 use crate::feeds::plan::LastTrade;
+use crate::feeds::state::Outlets;
 use crate::job::error::HistoryError;
 use crate::job::source::files::place;
 use crate::job::start::Resumption;

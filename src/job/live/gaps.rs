@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::feeds::hub::OnGap;
+use crate::feeds::state::OnGap;
 use crate::sinks::gaps::{GapLedger, UnfilledGap};
 
 /// Writes every gap to the ledger.

@@ -20,7 +20,7 @@ use super::{cluster, rejects};
 use crate::checkpoints::settings::{JobSettings, SettingsChanges};
 use crate::config::bars::BarBook;
 use crate::config::live::LiveSettings;
-use crate::feeds::hub::Outlets;
+use crate::feeds::state::Outlets;
 use crate::graph::assemble::GraphOptions;
 use crate::graph::flow::EpochClock;
 use crate::graph::quality::Quality;

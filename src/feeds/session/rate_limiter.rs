@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 /// Allows at most `count` units in any stretch of `per`.
 #[derive(Clone, Debug)]
-pub struct Pacer {
+pub struct RateLimiter {
     count: u32,
     per: Duration,
     spent: VecDeque<(Instant, u32)>,
 }
 
-impl Pacer {
+impl RateLimiter {
     /// At most `count` (at least 1) in any stretch of `per`.
     pub fn new((count, per): (u32, Duration)) -> Self {
         Self { count: count.max(1), per, spent: VecDeque::new() }
@@ -54,13 +54,13 @@ mod tests {
             steps in proptest::collection::vec((0u64..300, 1u32..4), 1..60),
         ) {
             let per = Duration::from_millis(1000);
-            let mut pacer = Pacer::new((count, per));
+            let mut rate_limiter = RateLimiter::new((count, per));
             let start = Instant::now();
             let mut now = start;
             let mut used: Vec<(Instant, u32)> = Vec::new();
             for (pause, weight) in steps {
                 now += Duration::from_millis(pause);
-                used.push((now + pacer.spend(weight, now), weight.min(count)));
+                used.push((now + rate_limiter.spend(weight, now), weight.min(count)));
             }
             for (at, _) in &used {
                 let inside = used.iter().filter(|(t, _)| *t <= *at && *t + per > *at);

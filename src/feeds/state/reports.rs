@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use barflow_operators::intake::Reject;
 
-use super::Hub;
+use super::FeedState;
 use crate::feeds::print::BadRow;
 
 /// How much of a bad frame is kept in its report.
@@ -13,7 +13,7 @@ const REPORTED_BYTES: usize = 4096;
 /// Unknown messages that are shown, one per shape; later ones are only counted.
 const SHAPES_SHOWN: usize = 64;
 
-impl Hub {
+impl FeedState {
     pub(super) fn report_row(&mut self, bad: &BadRow, slots: &[u32], frame: &[u8]) {
         self.counters.bad_rows += 1;
         let slot = bad.slot.and_then(|slot| slots.get(slot as usize));

@@ -42,7 +42,7 @@ pub struct Fault {
 }
 
 /// One of the connections of a shard.
-pub(super) struct Leg {
+pub(super) struct ConnectionSupervisor {
     session: Rc<Session>,
     shard: usize,
     number: usize,
@@ -62,7 +62,7 @@ struct Working {
     heard: Rc<Cell<u64>>,
 }
 
-impl Leg {
+impl ConnectionSupervisor {
     pub(super) fn new(session: Rc<Session>, shard: usize, number: usize, slots: Rc<[u32]>) -> Self {
         let backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         Self { session, shard, number, slots, backoff, began: Instant::now(), ever_up: false }
@@ -161,18 +161,18 @@ impl Leg {
         working.up = None;
         self.ever_up = true;
         let mut up = self.session.up.borrow_mut();
-        let mut hub = self.session.hub.borrow_mut();
-        hub.counters.connects += 1;
-        hub.on_subscribed(&self.slots, Instant::now());
+        let mut state = self.session.state.borrow_mut();
+        state.counters.connects += 1;
+        state.on_subscribed(&self.slots, Instant::now());
         if up[self.shard] == 0 {
             // No connection carried them until now: trades may have been missed.
-            hub.on_reconnect(&self.slots, Instant::now());
+            state.on_reconnect(&self.slots, Instant::now());
         }
         up[self.shard] += 1;
         tracing::info!(
             feed = %self.session.plan.name,
             shard = self.shard,
-            leg = self.number,
+            connection = self.number,
             instruments = self.slots.len(),
             "connected and subscribed"
         );
@@ -183,7 +183,7 @@ impl Leg {
             let mut up = self.session.up.borrow_mut();
             up[self.shard] -= 1;
             if up[self.shard] == 0 {
-                self.session.hub.borrow_mut().on_disconnect(&self.slots);
+                self.session.state.borrow_mut().on_disconnect(&self.slots);
             }
             if since.elapsed() > HEALTHY || working.heard.get() > HEALTHY_FRAMES {
                 self.backoff.success();
@@ -197,22 +197,22 @@ impl Leg {
     /// end that.
     fn listened(&self) {
         if self.session.up.borrow()[self.shard] > 0 {
-            self.session.hub.borrow_mut().on_subscribed(&self.slots, Instant::now());
+            self.session.state.borrow_mut().on_subscribed(&self.slots, Instant::now());
         }
     }
 
     fn note_end(&self, end: &End) {
-        let mut hub = self.session.hub.borrow_mut();
+        let mut state = self.session.state.borrow_mut();
         let feed = &self.session.plan.name;
         match end {
             End::Lost(_) | End::Silent(_) => {
-                hub.counters.disconnects += 1;
-                tracing::warn!(%feed, shard = self.shard, leg = self.number, "{end}; connecting again");
+                state.counters.disconnects += 1;
+                tracing::warn!(%feed, shard = self.shard, connection = self.number, "{end}; connecting again");
             }
             _ => {
-                hub.counters.connect_failures += 1;
+                state.counters.connect_failures += 1;
                 let failures = self.backoff.failures() + 1;
-                tracing::warn!(%feed, shard = self.shard, leg = self.number, failures, "{end}");
+                tracing::warn!(%feed, shard = self.shard, connection = self.number, failures, "{end}");
             }
         }
     }

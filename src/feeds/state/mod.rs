@@ -19,9 +19,9 @@ use barflow_operators::spec::BarSpec;
 
 use crate::feeds::counters::Counters;
 use crate::feeds::gap_tracker::{GapPolicy, GapTracker, ReportedGap};
-use crate::feeds::lane::{Released, Taken};
+use crate::feeds::lane::{Disposition, Released};
 use crate::feeds::plan::{FeedPlan, Symbol};
-use crate::feeds::print::{Heard, Print, Prints, Standing};
+use crate::feeds::print::{FrameKind, Print, Prints, Standing};
 use crate::feeds::venue::Decode;
 use crate::graph::assemble::OnReject;
 use crate::graph::flow::{Ended, Inlet};
@@ -74,7 +74,7 @@ struct Slot {
 }
 
 /// All instruments of a feed.
-pub struct Hub {
+pub struct FeedState {
     pub(super) plan: Arc<FeedPlan>,
     outlets: Outlets,
     slots: Vec<Slot>,
@@ -88,10 +88,10 @@ pub struct Hub {
     pub ended: bool,
 }
 
-impl Hub {
+impl FeedState {
     /// A feed that has seen nothing yet.
     pub fn new(plan: Arc<FeedPlan>, outlets: Outlets, latency: Arc<VenueLatency>) -> Self {
-        let mut hub = Self {
+        let mut state = Self {
             plan: Arc::clone(&plan),
             outlets,
             slots: Vec::new(),
@@ -103,9 +103,9 @@ impl Hub {
             ended: false,
         };
         for symbol in &plan.symbols {
-            hub.add(symbol.clone(), None);
+            state.add(symbol.clone(), None);
         }
-        hub
+        state
     }
 
     /// Takes an instrument in; returns its slot.
@@ -173,13 +173,13 @@ impl Hub {
     }
 
     /// Reads a frame that came at `received` over a connection whose listings are `slots` here.
-    pub fn hear(
+    pub fn on_frame(
         &mut self,
         frame: &[u8],
         decoder: &mut dyn Decode,
         slots: &[u32],
         received: i64,
-    ) -> Heard {
+    ) -> FrameKind {
         self.counters.frames += 1;
         self.prints.clear();
         let heard = decoder.decode(frame, &mut self.prints);
@@ -197,28 +197,28 @@ impl Hub {
         match heard {
             Ok(heard) => {
                 match &heard {
-                    Heard::Trades => self.latency.note(Stage::Decoded, received),
-                    Heard::Other(kind) => *self.counters.other.entry(kind).or_insert(0) += 1,
-                    Heard::Unknown => self.report_unknown(frame),
-                    Heard::Acknowledged(_) | Heard::Refused(_) | Heard::Alive => {}
+                    FrameKind::Trades => self.latency.note(Stage::Decoded, received),
+                    FrameKind::Other(kind) => *self.counters.other.entry(kind).or_insert(0) += 1,
+                    FrameKind::Unknown => self.report_unknown(frame),
+                    FrameKind::Acknowledged(_) | FrameKind::Refused(_) | FrameKind::Alive => {}
                 }
                 heard
             }
             Err(error) => {
                 self.counters.bad_frames += 1;
                 self.report("frame", &error.to_string(), frame);
-                Heard::Unknown
+                FrameKind::Unknown
             }
         }
     }
 
     /// Takes a row into its instrument's order; none if the instrument is not wanted any more.
-    fn take(&mut self, at: u32, print: &Print, received: i64) -> Option<Taken> {
+    fn take(&mut self, at: u32, print: &Print, received: i64) -> Option<Disposition> {
         let slot = &mut self.slots[at as usize];
         let taken = slot.tracker.on_trade(print, &mut slot.released)?;
         slot.silent_since = None;
         match taken {
-            Taken::Released | Taken::Late => {
+            Disposition::Released | Disposition::Late => {
                 if let Standing::Excluded(why) = print.standing {
                     *self.counters.excluded.entry(why).or_insert(0) += 1;
                 }
@@ -231,8 +231,8 @@ impl Hub {
                     self.hand_over(at);
                 }
             }
-            Taken::Repeated => self.counters.duplicates += 1,
-            Taken::Waits | Taken::NoRoom => {}
+            Disposition::Repeated => self.counters.duplicates += 1,
+            Disposition::Waits | Disposition::NoRoom => {}
         }
         Some(taken)
     }

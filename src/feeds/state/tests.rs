@@ -22,8 +22,8 @@ pub(in crate::feeds) fn plan(protocol: &str, symbols: &[&str]) -> FeedPlan {
     FeedPlan::new("f".to_owned(), Arc::clone(&venue), Channel::Trades, symbols)
 }
 
-/// A hub, and the graph's end of what it hands over.
-pub(in crate::feeds) fn hub(plan: FeedPlan) -> (Hub, Intakes) {
+/// The state of a feed, and the graph's end of what it hands over.
+pub(in crate::feeds) fn state(plan: FeedPlan) -> (FeedState, Intakes) {
     let (inlet, intakes) = inlet(64);
     let outlets = Outlets {
         inlets: vec![inlet],
@@ -33,7 +33,7 @@ pub(in crate::feeds) fn hub(plan: FeedPlan) -> (Hub, Intakes) {
         on_reject: Arc::new(|_| ()),
         on_gap: Arc::new(|_, _, _| ()),
     };
-    (Hub::new(Arc::new(plan), outlets, Latency::default().venue("v")), intakes)
+    (FeedState::new(Arc::new(plan), outlets, Latency::default().venue("v")), intakes)
 }
 
 /// A print of a slot; its id, written out, is its name as well.
@@ -51,51 +51,51 @@ pub(in crate::feeds) fn print(slot: u32, id: u64) -> Print {
     Print { slot, standing: Standing::Trade, key, trade }
 }
 
-impl Hub {
+impl FeedState {
     /// As if a connection had brought it.
-    pub(in crate::feeds) fn bring(&mut self, slot: u32, id: u64) -> Taken {
+    pub(in crate::feeds) fn bring(&mut self, slot: u32, id: u64) -> Disposition {
         self.take(slot, &print(slot, id), 1).unwrap()
     }
 }
 
 #[test]
 fn once_the_graph_has_ended_nobody_waits_for_it_again() {
-    let (mut hub, intakes) = hub(plan("binance-spot", &["A", "B"]));
-    hub.bring(0, 1);
-    hub.flush();
-    assert!(!hub.graph_is_idle());
+    let (mut state, intakes) = state(plan("binance-spot", &["A", "B"]));
+    state.bring(0, 1);
+    state.flush();
+    assert!(!state.graph_is_idle());
     drop(intakes);
-    hub.bring(0, 2);
-    hub.flush();
-    assert!(hub.ended);
+    state.bring(0, 2);
+    state.flush();
+    assert!(state.ended);
     let (inlet, _intakes) = inlet(64);
-    hub.outlets.inlets = vec![inlet];
-    hub.bring(0, 3);
-    hub.bring(1, 1);
-    hub.flush();
-    assert!(hub.graph_is_idle(), "something was handed over");
+    state.outlets.inlets = vec![inlet];
+    state.bring(0, 3);
+    state.bring(1, 1);
+    state.flush();
+    assert!(state.graph_is_idle(), "something was handed over");
 }
 
 #[test]
 fn an_instrument_that_brings_nothing_is_named_once() {
-    let (mut hub, _intakes) = hub(plan("binance-spot", &["GOOD", "MISSPELT"]));
+    let (mut state, _intakes) = state(plan("binance-spot", &["GOOD", "MISSPELT"]));
     let begun = Instant::now();
-    hub.on_subscribed(&[0, 1], begun);
-    hub.bring(0, 1);
-    assert_eq!(hub.silent(begun + Duration::from_secs(200)), []);
+    state.on_subscribed(&[0, 1], begun);
+    state.bring(0, 1);
+    assert_eq!(state.silent(begun + Duration::from_secs(200)), []);
     let later = begun + Duration::from_secs(400);
-    assert_eq!(hub.silent(later), ["binance:spot:MISSPELT".parse().unwrap()]);
-    assert_eq!(hub.silent(later), []);
+    assert_eq!(state.silent(later), ["binance:spot:MISSPELT".parse().unwrap()]);
+    assert_eq!(state.silent(later), []);
 }
 
 #[test]
 fn an_instrument_that_comes_back_asks_what_it_missed() {
-    let (mut hub, _intakes) = hub(plan("bybit-spot", &["A"]));
-    hub.bring(0, 1);
-    let symbol = hub.symbol(0).clone();
-    hub.remove(&symbol.instrument);
-    assert_eq!(hub.add(symbol, None), 0);
-    assert_eq!(hub.bring(0, 5), Taken::Waits);
+    let (mut state, _intakes) = state(plan("bybit-spot", &["A"]));
+    state.bring(0, 1);
+    let symbol = state.symbol(0).clone();
+    state.remove(&symbol.instrument);
+    assert_eq!(state.add(symbol, None), 0);
+    assert_eq!(state.bring(0, 5), Disposition::Waits);
 }
 
 /// An answer of Bybit's REST that lists these trades.
@@ -111,51 +111,51 @@ fn recent_trades(keys: &[u64]) -> Vec<u8> {
 
 #[test]
 fn a_list_that_was_requested_before_a_second_loss_does_not_end_the_suspicion() {
-    let (mut hub, _intakes) = hub(plan("bybit-linear", &["A"]));
+    let (mut state, _intakes) = state(plan("bybit-linear", &["A"]));
     let begun = Instant::now();
     let at = |ms| begun + Duration::from_millis(ms);
-    let lose = |hub: &mut Hub| {
-        hub.on_disconnect(&[0]);
-        hub.on_subscribed(&[0], begun);
+    let lose = |state: &mut FeedState| {
+        state.on_disconnect(&[0]);
+        state.on_subscribed(&[0], begun);
     };
-    let question = |hub: &mut Hub, ms| {
-        let queries = hub.on_tick(at(ms));
+    let question = |state: &mut FeedState, ms| {
+        let queries = state.on_tick(at(ms));
         assert_eq!(queries.len(), 1);
         queries[0].ask.question
     };
-    hub.bring(0, 1);
-    lose(&mut hub);
-    assert!(hub.on_tick(at(0)).is_empty());
-    let first = question(&mut hub, 200);
-    lose(&mut hub);
+    state.bring(0, 1);
+    lose(&mut state);
+    assert!(state.on_tick(at(0)).is_empty());
+    let first = question(&mut state, 200);
+    lose(&mut state);
     let list = |question, keys| Answer { slot: 0, question, body: Ok(recent_trades(keys)) };
-    hub.on_answer(&list(first, &[1, 2, 3]), at(300));
-    let second = question(&mut hub, 400);
+    state.on_answer(&list(first, &[1, 2, 3]), at(300));
+    let second = question(&mut state, 400);
     assert_ne!(first, second);
-    hub.on_answer(&list(second, &[1, 2, 3, 4]), at(500));
-    assert!(hub.on_tick(at(600)).is_empty());
-    assert_eq!((hub.counters.backfilled, hub.counters.gaps_given_up), (3, 0));
-    assert_eq!((hub.counters.gaps_opened, hub.counters.gaps_filled), (1, 1));
+    state.on_answer(&list(second, &[1, 2, 3, 4]), at(500));
+    assert!(state.on_tick(at(600)).is_empty());
+    assert_eq!((state.counters.backfilled, state.counters.gaps_given_up), (3, 0));
+    assert_eq!((state.counters.gaps_opened, state.counters.gaps_filled), (1, 1));
 }
 
 #[test]
 fn gaps_are_requested_before_tails_and_every_failure_is_counted() {
-    let (mut hub, _intakes) = hub(plan("binance-spot", &["QUIET", "LOSSY"]));
+    let (mut state, _intakes) = state(plan("binance-spot", &["QUIET", "LOSSY"]));
     let begun = Instant::now();
     let at = |ms| begun + Duration::from_millis(ms);
-    hub.bring(0, 1);
-    hub.bring(1, 1);
-    hub.on_reconnect(&[0], begun);
-    hub.bring(1, 5);
-    hub.on_tick(at(0));
-    let queries = hub.on_tick(at(2_000));
+    state.bring(0, 1);
+    state.bring(1, 1);
+    state.on_reconnect(&[0], begun);
+    state.bring(1, 5);
+    state.on_tick(at(0));
+    let queries = state.on_tick(at(2_000));
     let asked: Vec<(u32, Question)> = queries.iter().map(|q| (q.slot, q.ask.question)).collect();
     assert_eq!(asked, [(1, Question::Gap { first: 2 }), (0, Question::Tail { first: 2 })]);
     for (slot, question) in asked {
         let body = Err("the venue is away".to_owned());
-        hub.on_answer(&Answer { slot, question, body }, at(2_100));
+        state.on_answer(&Answer { slot, question, body }, at(2_100));
     }
-    assert_eq!((hub.counters.requests, hub.counters.request_failures), (2, 2));
-    assert_eq!(hub.on_tick(at(2_149)).len(), 0);
-    assert_eq!(hub.on_tick(at(2_150)).len(), 2);
+    assert_eq!((state.counters.requests, state.counters.request_failures), (2, 2));
+    assert_eq!(state.on_tick(at(2_149)).len(), 0);
+    assert_eq!(state.on_tick(at(2_150)).len(), 2);
 }

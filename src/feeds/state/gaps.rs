@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use barflow_operators::instrument::InstrumentId;
 
-use super::{Hub, Slot};
+use super::{FeedState, Slot};
 use crate::feeds::gap_tracker::{Ask, Effects, Question, ReportedGap};
 use crate::feeds::plan::Symbol;
 use crate::feeds::print::Prints;
@@ -27,7 +27,7 @@ pub(in crate::feeds) struct Answer {
     pub(in crate::feeds) body: Result<Vec<u8>, String>,
 }
 
-impl Hub {
+impl FeedState {
     pub(in crate::feeds) fn symbol(&self, at: u32) -> &Symbol {
         &self.slots[at as usize].symbol
     }

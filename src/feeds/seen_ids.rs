@@ -12,9 +12,9 @@ use super::venue::{Missing, MissingFrom};
 /// seconds apart at most: this is far more than either needs, and half a megabyte.
 const REMEMBERED: usize = 32_768;
 
-/// The names seen last, and prints held back while it is doubtful whether some were missed.
+/// The names seen last, and prints held back while it is uncertain whether some were missed.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(super) struct SeenIds {
     seen: HashSet<u64>,
     order: VecDeque<u64>,
     /// Prints up to this event time were applied before we began, ns.
@@ -24,7 +24,7 @@ pub(super) struct Names {
     latest: (i64, Vec<u64>),
     /// Whether any print went on since we began.
     begun: bool,
-    doubts: u64,
+    suspicions: u64,
     held: Option<Held>,
 }
 
@@ -32,21 +32,21 @@ pub(super) struct Names {
 #[derive(Debug, Default)]
 struct Held {
     prints: Vec<Print>,
-    /// How many of them came before the latest doubt: behind those, others may be missing too.
+    /// How many of them came before the latest suspicion: behind those, others may be missing too.
     before: usize,
     /// Whether some found no room.
     overflowed: bool,
     /// The latest list that could not be placed.
-    apart: Vec<Print>,
+    unplaced: Vec<Print>,
 }
 
-/// Where a list of recent prints lies, seen from the first print held since the latest doubt.
+/// Where a list of recent prints lies, seen from the first print held since the latest suspicion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lies {
+pub(super) enum SnapshotPosition {
     /// It has nothing.
     Nowhere,
     /// No print is held since, and it touches nothing that was heard: what lies between may be under way.
-    Apart,
+    Unplaced,
     /// It ends before that print.
     Before,
     /// It has that print, or no print is held and it is fresh.
@@ -57,7 +57,7 @@ pub(super) enum Lies {
     Behind,
 }
 
-impl Names {
+impl SeenIds {
     pub(super) fn resume_after(&mut self, last: &LastTrade) {
         self.last_number = last.id;
         self.not_after = last.time;
@@ -115,16 +115,16 @@ impl Names {
         self.last_number
     }
 
-    pub(super) fn doubt(&mut self) {
+    pub(super) fn suspect(&mut self) {
         // Before the first print there is nothing to have missed.
         if !self.order.is_empty() || self.not_after > 0 {
             let held = self.held.get_or_insert_default();
             held.before = held.prints.len();
-            self.doubts += 1;
+            self.suspicions += 1;
         }
     }
 
-    pub(super) fn is_doubtful(&self) -> bool {
+    pub(super) fn is_suspect(&self) -> bool {
         self.held.is_some()
     }
 
@@ -143,13 +143,13 @@ impl Names {
         fits
     }
 
-    /// What a list of recent prints has to tell. The number of the doubt tells whether a list was
+    /// What a list of recent prints has to tell. The number of the suspicion tells whether a list was
     /// requested since.
     pub(super) fn missing(&self, after: i64) -> Option<Missing> {
         let held = self.held.as_ref()?;
         let before = held.prints.first().map_or(0, |print| print.trade.event_time);
         Some(Missing {
-            first: MissingFrom::Interruption(self.doubts),
+            first: MissingFrom::Interruption(self.suspicions),
             last: u64::MAX,
             after,
             before,
@@ -184,40 +184,40 @@ impl Names {
         held.any(|print| listed.contains(&print.key))
     }
 
-    /// The first print held since the latest doubt.
+    /// The first print held since the latest suspicion.
     pub(super) fn anchor(&self) -> Option<Print> {
         let held = self.held.as_ref()?;
         held.prints.get(held.before).copied()
     }
 
     /// Where a list of recent prints lies. One that is not fresh was perhaps made before we listened.
-    pub(super) fn lies(&self, recent: &[Print], fresh: bool) -> Lies {
+    pub(super) fn snapshot_position(&self, recent: &[Print], fresh: bool) -> SnapshotPosition {
         let (Some(oldest), Some(newest)) = (recent.first(), recent.last()) else {
-            return Lies::Nowhere;
+            return SnapshotPosition::Nowhere;
         };
         let Some(anchor) = self.anchor() else {
             // Where its newest print is older than what was seen, it lags for certain.
             let current = fresh && newest.trade.event_time >= self.seen_until();
             let touches = self.news(recent).1 || self.touches_held(recent);
             return match (touches, current) {
-                (false, _) => Lies::Apart,
-                (true, true) => Lies::Over,
-                (true, false) => Lies::Before,
+                (false, _) => SnapshotPosition::Unplaced,
+                (true, true) => SnapshotPosition::Over,
+                (true, false) => SnapshotPosition::Before,
             };
         };
         let time = anchor.trade.event_time;
         if recent.iter().any(|print| print.key == anchor.key) {
-            Lies::Over
+            SnapshotPosition::Over
         } else if newest.trade.event_time <= time {
-            Lies::Before
+            SnapshotPosition::Before
         } else if oldest.trade.event_time >= time {
-            Lies::Behind
+            SnapshotPosition::Behind
         } else {
-            Lies::Around
+            SnapshotPosition::Around
         }
     }
 
-    /// Takes out what is held from before the latest doubt and lies before a list's beginning.
+    /// Takes out what is held from before the latest suspicion and lies before a list's beginning.
     pub(super) fn ahead_of(&mut self, recent: &[Print]) -> Vec<Print> {
         let (Some(held), Some(oldest)) = (&mut self.held, recent.first()) else {
             return Vec::new();
@@ -232,23 +232,23 @@ impl Names {
     }
 
     /// Keeps a list that could not be placed.
-    pub(super) fn set_apart(&mut self, recent: &[Print]) {
+    pub(super) fn set_unplaced(&mut self, recent: &[Print]) {
         if let Some(held) = &mut self.held {
-            held.apart = recent.to_vec();
+            held.unplaced = recent.to_vec();
         }
     }
 
     /// Such a list, if still nothing is held that would say where it belongs.
-    pub(super) fn take_apart(&mut self) -> Vec<Print> {
+    pub(super) fn take_unplaced(&mut self) -> Vec<Print> {
         let held = self.held.as_mut().filter(|held| held.prints.is_empty());
-        held.map_or_else(Vec::new, |held| std::mem::take(&mut held.apart))
+        held.map_or_else(Vec::new, |held| std::mem::take(&mut held.unplaced))
     }
 
-    /// Ends the doubt; returns what was held. If some of it found no room, that is a doubt anew.
+    /// Ends the suspicion; returns what was held. If some of it found no room, that is a suspicion anew.
     pub(super) fn settle(&mut self) -> Vec<Print> {
         let held = self.held.take().unwrap_or_default();
         if held.overflowed {
-            self.doubt();
+            self.suspect();
         }
         held.prints
     }

@@ -11,14 +11,14 @@ use super::print::Listing;
 /// A table of open addresses: a frame costs one hash of a few bytes and, nearly always, one
 /// comparison, however many instruments a connection carries.
 #[derive(Debug)]
-pub struct Roster {
+pub struct SymbolTable {
     listings: Arc<[Listing]>,
     /// Place + 1; 0 is empty. A power of two long, at most half full.
     table: Vec<u32>,
 }
 
-impl Roster {
-    /// A roster of these; places count from 0.
+impl SymbolTable {
+    /// A table of these; places count from 0.
     pub fn new(listings: Arc<[Listing]>) -> Self {
         let mut table = vec![0; (listings.len() * 2).next_power_of_two().max(2)];
         let mask = table.len() - 1;
@@ -62,12 +62,12 @@ mod tests {
             let listings: Vec<Listing> = (0..many)
                 .map(|n| Listing { symbol: format!("S{n}USDT"), contract: Contract::Base })
                 .collect();
-            let roster = Roster::new(listings.into());
+            let symbol_table = SymbolTable::new(listings.into());
             for n in 0..many {
-                assert_eq!(roster.find(format!("S{n}USDT").as_bytes()).unwrap().0, n);
+                assert_eq!(symbol_table.find(format!("S{n}USDT").as_bytes()).unwrap().0, n);
             }
-            assert!(roster.find(b"OTHER").is_none());
-            assert!(roster.find(b"").is_none());
+            assert!(symbol_table.find(b"OTHER").is_none());
+            assert!(symbol_table.find(b"").is_none());
         }
     }
 }
