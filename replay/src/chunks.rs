@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use barflow_operators::batch::{Feed, IdKind};
 use barflow_operators::intake::Intake;
-use barflow_operators::position::Position;
+use barflow_operators::position::FilePosition;
 
 use crate::checksum::verify;
 use crate::decode::Container;
@@ -29,7 +29,7 @@ pub struct Chunks {
     /// Where the first file is cut next.
     groups: Option<Groups>,
     /// Where reading of the first file begins, if not at its beginning.
-    resume: Option<Position>,
+    resume: Option<FilePosition>,
     batch_rows: u64,
 }
 
@@ -53,7 +53,7 @@ pub struct Chunk {
     /// None for the whole file.
     part: Option<Part>,
     /// Where reading of the whole file begins, if not at its beginning.
-    resume: Option<Position>,
+    resume: Option<FilePosition>,
     rows: u64,
 }
 
@@ -75,7 +75,7 @@ impl Chunks {
     pub fn new(
         plan: InstrumentPlan,
         batch_rows: usize,
-        resume: Option<Position>,
+        resume: Option<FilePosition>,
     ) -> Result<Self, ReplayError> {
         let mut files = plan.files.into();
         if let Some(resume) = &resume {

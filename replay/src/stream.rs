@@ -197,7 +197,7 @@ impl Iterator for InstrumentStream {
 /// When it is none of them.
 pub(crate) fn drop_files_before(
     files: &mut VecDeque<PlannedFile>,
-    position: &Position,
+    position: &FilePosition,
 ) -> Result<(), ReplayError> {
     let here = |file: &PlannedFile| file.path.display().to_string() == *position.source;
     let Some(place) = files.iter().position(here) else {

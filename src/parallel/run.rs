@@ -6,7 +6,7 @@ use std::thread;
 
 use barflow_operators::batch::Feed;
 use barflow_operators::order::OrderOptions;
-use barflow_operators::position::Position;
+use barflow_operators::position::FilePosition;
 use barflow_operators::revision::Correction;
 use barflow_operators::stitch::{
     Piece, ReadAgain, Remains, Stitched, Stitcher, StitcherOptions, Twice,
@@ -29,7 +29,7 @@ pub struct History {
     /// The files.
     pub plan: InstrumentPlan,
     /// Where reading begins; none for the beginning.
-    pub resume: Option<Position>,
+    pub resume: Option<FilePosition>,
     /// Corrections that are still due.
     pub corrections: Vec<Correction>,
 }

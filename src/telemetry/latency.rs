@@ -141,7 +141,7 @@ mod tests {
     fn the_table_has_a_line_per_stage_reached_and_none_for_files() {
         let latency = Latency::default();
         latency.venue("binance").add(Stage::Decided, 42_000);
-        latency.note("files", Stage::Decided, 0);
+        latency.note("files", Stage::Decided, None);
         let table = latency.table();
         assert_eq!(table.lines().count(), 1, "{table}");
         assert!(table.starts_with("binance received → bar decided: p50 42 µs"), "{table}");

@@ -64,7 +64,7 @@ pub fn built<'scope>(intakes: StreamVec<'scope, Epoch, Intake>) -> Built<'scope>
                     facts_out.session(&c).give_iterator(facts);
                     rejects_out.session(&b).give_iterator(rejects.into_iter());
                     for (spec, bar) in made.bars {
-                        let bar = PublishedBar { spec, feed: feed.clone(), bar, received: 0 };
+                        let bar = PublishedBar { spec, feed: feed.clone(), bar, received: None };
                         out.give(Out::Bar((bar, epoch, 1)));
                     }
                     out.give(Out::Progress(feed.instrument.clone(), end));

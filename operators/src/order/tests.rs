@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::batch::InputKind;
 use crate::gap::Gap;
+use crate::position::FilePosition;
 use crate::revision::Change;
 use crate::sequence::FeedOrder;
 use crate::trade::Aggressor;
@@ -77,7 +78,7 @@ fn feed() -> Arc<Feed> {
 fn at(row: usize) -> Position {
     let source: Arc<str> = "file".into();
     let (byte, line) = (row as u64, row as u64 + 1);
-    Position { member: Arc::clone(&source), source, byte, line, trade_id: 0 }
+    FilePosition { byte, line, ..FilePosition::start(source) }.into()
 }
 
 /// The rows `from..to` of a source.
@@ -283,7 +284,7 @@ proptest! {
         let mut order = InstrumentOrder::new(feed(), options.clone());
         let (last_time, gaps) = (0, outcome.gaps.iter().copied().collect());
         order.resume(Resume { last_id: last, last_time, gaps });
-        for batch in batches(&rows, position.byte as usize, &cuts_after) {
+        for batch in batches(&rows, position.file().unwrap().byte as usize, &cuts_after) {
             outcome.add(&order.on_batch(batch).unwrap());
         }
         order.finish().iter().for_each(|ordered| outcome.add(ordered));

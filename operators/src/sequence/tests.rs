@@ -86,7 +86,8 @@ fn what_a_feed_knows_of_its_order_is_taken_over() {
             last_missing: *last_missing,
         };
         let gaps = gaps.iter().map(gap).collect();
-        let known = FeedOrder { received: Some(1), through: Some(through), gaps, late: late.to_vec() };
+        let known =
+            FeedOrder { received: Some(1), through: Some(through), gaps, late: late.to_vec() };
         let mut findings = Findings::default();
         let released = sequencer.on_ordered(batch, known, &pool, &mut findings);
         (released.trade_id.clone(), findings, sequencer.last_id())
