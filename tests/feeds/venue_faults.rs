@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::support::live::{Venue, barflow, output};
+use crate::support::live::Venue;
+use crate::support::process::{barflow, output};
 use crate::support::protocols::{FIRST_ID, Protocol, protocol, trades};
 use crate::support::rows::{bare, rows};
 use crate::support::venue::{Client, Heard, get, listed, options, start};
@@ -250,7 +251,7 @@ fn once_ends_by_itself_and_sigterm_ends_it_in_good_order() {
     let venue = Venue::start(&["--protocol", "binance-spot", "--speed", "1x"], &[Path::new(day)]);
     let mut client = Client::subscribed(venue.address.parse().unwrap(), protocol("binance-spot"));
     client.until("\"e\":\"trade\"");
-    let (code, said) = venue.terminate();
+    let (code, _, said) = venue.terminate();
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains(" trades played, ") && said.contains(" over 1 connections"), "{said}");
 }
