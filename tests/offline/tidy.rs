@@ -43,7 +43,7 @@ const UPWARD: [(&str, &str, &str); 2] = [
 ];
 
 /// Files of which each leads to every other, and why they still do.
-const CIRCLES: [(&str, &[&str], &str); 9] = [
+const CIRCLES: [(&str, &[&str], &str); 8] = [
     (
         "operators/src/revision",
         &["retained.rs", "walk.rs"],
@@ -71,11 +71,6 @@ const CIRCLES: [(&str, &[&str], &str); 9] = [
         "the reading of durations is in live.rs",
     ),
     (
-        "src/feeds",
-        &["hub/missing.rs", "hub/mod.rs", "session/gaps/mod.rs", "session/owed.rs"],
-        "the hub and the session share what is missing",
-    ),
-    (
         "src/graph",
         &["assemble.rs", "exit.rs", "handover.rs", "news.rs", "run.rs"],
         "the options of all parts are in assemble.rs",
@@ -88,13 +83,12 @@ const FILE: usize = 500;
 const FUNCTION: usize = 70;
 
 /// Functions that are longer.
-const LONG: [(&str, &str); 8] = [
+const LONG: [(&str, &str); 7] = [
     ("operators/src/dataflow/bars.rs", "bars"),
     ("operators/src/dataflow/validate.rs", "validate"),
     ("operators/src/quality/judge.rs", "judge"),
     ("replay/src/rows/careful.rs", "read_row"),
     ("src/feeds/session/connection.rs", "read"),
-    ("src/feeds/session/gaps/mod.rs", "look"),
     ("src/graph/run.rs", "run"),
     ("src/sinks/kafka/checkpoint_topic.rs", "read_as"),
 ];
