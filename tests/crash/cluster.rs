@@ -6,12 +6,11 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
-use crate::support::live::{Simulator, barflow, signal};
-use crate::support::members::{
-    End, PATIENCE, Process, by_series, counted, free_addresses, hosts_file, read,
-};
+use crate::support::days::{SYMBOLS, of_all_symbols as days};
+use crate::support::live::Simulator;
+use crate::support::members::{by_series, counted, free_addresses, hosts_file, read};
+use crate::support::process::{End, Process, barflow, wait_until};
 
 const BARS: [&str; 4] = [
     "--bar",
@@ -19,25 +18,6 @@ const BARS: [&str; 4] = [
     "--bar",
     "hour=time,every=1h",
 ];
-
-/// Instruments that fall to each of two processes, whether they have one or two workers.
-const SYMBOLS: [&str; 6] = ["BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "ADAUSDT", "BNBUSDT"];
-
-/// Made-up days of several instruments in a folder.
-fn days(folder: &Path, trades: u64) -> PathBuf {
-    let out = folder.join("days");
-    for (seed, symbol) in SYMBOLS.iter().enumerate() {
-        let instrument = format!("binance:spot:{symbol}");
-        let made = barflow()
-            .args(["synth", "--date", "2024-03-01", "--days", "2", "--instrument", &instrument])
-            .args(["--trades", &trades.to_string(), "--seed", &(seed + 1).to_string(), "--out"])
-            .arg(&out)
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    }
-    out
-}
 
 /// A replay of `inputs` as one of several processes.
 fn replay(inputs: &Path, hosts: Option<(&Path, usize)>, more: &[&str]) -> Command {
@@ -61,7 +41,7 @@ fn any_number_of_processes_and_workers_makes_the_same_bars() {
     let last: Vec<&str> = rows.lines().rev().take(5).collect();
     fs::write(twice, last.into_iter().rev().collect::<Vec<_>>().join("\n") + "\n").unwrap();
 
-    let alone = Process::start(replay(&days, None, &[]), folder.path(), "alone").end();
+    let alone = Process::start(replay(&days, None, &[])).end();
     assert_eq!(alone.code, Some(0), "{}", alone.said);
     assert!(!alone.said.contains("process 0"), "{}", alone.said);
     let expected = by_series(&alone.bars);
@@ -76,16 +56,14 @@ fn any_number_of_processes_and_workers_makes_the_same_bars() {
             .map(|process| {
                 let out = folder.path().join(format!("out-{process}.jsonl"));
                 let more = ["--workers", &workers, "--out", out.to_str().unwrap()];
-                let command = replay(&days, Some((&hosts, process)), &more);
-                let name = format!("part-{process}");
-                let mut running = Process::start(command, folder.path(), &name);
-                running.out = out;
-                running
+                Process::start(replay(&days, Some((&hosts, process)), &more))
             })
             .collect();
-        let ends: Vec<End> = running.into_iter().map(Process::end).collect();
+        let mut ends: Vec<End> = running.into_iter().map(Process::end).collect();
         let mut bars = Vec::new();
-        for (process, end) in ends.iter().enumerate() {
+        for (process, end) in ends.iter_mut().enumerate() {
+            let out = folder.path().join(format!("out-{process}.jsonl"));
+            end.bars = fs::read_to_string(out).unwrap().lines().map(str::to_owned).collect();
             assert_eq!(end.code, Some(0), "{about}: {}", end.said);
             assert!(!end.bars.is_empty(), "{about}: process {process} made nothing");
             let line = format!("process {process} of {processes} ");
@@ -137,7 +115,7 @@ fn live_job(folder: &Path, bar: &str) -> Job {
                 .arg("--hosts")
                 .arg(&hosts)
                 .args(["--process", &process.to_string()]);
-            Process::start(command, folder, &format!("live-{process}"))
+            Process::start(command)
         })
         .collect();
     Job { _simulator: simulator, processes, addresses }
@@ -166,7 +144,7 @@ fn assert_same_series(found: &[String], expected: &[String], about: &str) {
 fn live_processes_share_the_instruments_of_a_venue() {
     let folder = tempfile::tempdir().unwrap();
     let days = days(folder.path(), 3_000);
-    let alone = Process::start(replay(&days, None, &[]), folder.path(), "alone").end();
+    let alone = Process::start(replay(&days, None, &[])).end();
     assert_eq!(alone.code, Some(0), "{}", alone.said);
     let of_day = |day: &str| -> Vec<PathBuf> {
         SYMBOLS.iter().map(|s| days.join(format!("{s}-trades-2024-03-{day}.zip"))).collect()
@@ -189,18 +167,15 @@ fn live_processes_share_the_instruments_of_a_venue() {
                 command.arg("--history").arg(file);
             }
             command.arg("--hosts").arg(&hosts).args(["--process", &process.to_string()]);
-            Process::start(command, folder.path(), &format!("live-{process}"))
+            Process::start(command)
         })
         .collect();
-    let deadline = Instant::now() + PATIENCE;
-    let came = |running: &[Process]| running.iter().map(|p| p.bars().len()).sum::<usize>();
-    while came(&running) < alone.bars.len() {
+    wait_until("all bars have come", || {
         let said: Vec<String> = running.iter().map(Process::said).collect();
-        assert!(Instant::now() < deadline, "{} bars came\n{said:?}", came(&running));
-        assert!(running.iter_mut().all(|p| p.child.try_wait().unwrap().is_none()), "{said:?}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    signal(&running[0].child, "TERM");
+        assert!(running.iter_mut().all(Process::runs), "{said:?}");
+        running.iter_mut().map(|p| p.bars().len()).sum::<usize>() >= alone.bars.len()
+    });
+    running[0].signal("TERM");
     let ends: Vec<End> = running.into_iter().map(Process::end).collect();
     assert!(ends.iter().all(|end| end.code == Some(0) && !end.bars.is_empty()));
     let bars: Vec<String> = ends.into_iter().flat_map(|end| end.bars).collect();
@@ -214,23 +189,24 @@ fn processes_share_the_instruments_of_a_recording() {
     let files: Vec<PathBuf> =
         SYMBOLS.iter().map(|s| days.join(format!("{s}-trades-2024-03-01.zip"))).collect();
     let files: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
-    let faults = ["--faults", "garbage=0.01", "--seed", "5"];
+    let faults = ["--faults", "garbage=0.01", "--seed", "5", "--once"];
     let mut arguments = vec!["--protocol", "binance-spot", "--speed", "max"];
     arguments.extend(faults);
     let simulator = Simulator::start(&arguments, &files);
     let recordings = folder.path().join("recordings");
-    let recorded = barflow()
-        .args(["record", "--venue", "binance-spot", "--instrument", &SYMBOLS.join(",")])
-        .args(["--at", &simulator.address, "--for", "20s", "--out"])
-        .arg(&recordings)
-        .output()
-        .unwrap();
-    assert!(recorded.status.success(), "{}", String::from_utf8_lossy(&recorded.stderr));
+    let mut record = barflow();
+    record.args(["record", "--venue", "binance-spot", "--instrument", &SYMBOLS.join(",")]);
+    record.args(["--at", &simulator.address, "--out"]).arg(&recordings);
+    let recording = Process::start(record);
+    // The venue ends when everything was played.
+    let (_, said) = simulator.finish();
+    let (code, _, told) = recording.stop();
+    assert_eq!(code, Some(0), "{said}\n{told}");
     let bad = |name: &str| folder.path().join(format!("{name}-rows.jsonl"));
     let start = |name: &str, hosts: Option<(&Path, usize)>| {
         let quarantine = bad(name);
         let more = ["--protocol", "binance-spot", "--quarantine", quarantine.to_str().unwrap()];
-        Process::start(replay(&recordings, hosts, &more), folder.path(), name)
+        Process::start(replay(&recordings, hosts, &more))
     };
     let rejected = |names: &[&str]| {
         let rows = names.iter().map(|name| fs::read_to_string(bad(name)).unwrap_or_default());
@@ -258,7 +234,7 @@ fn when_a_process_is_killed_the_other_says_so_and_ends() {
     let mut job = live_job(folder.path(), OFTEN);
     job.wait_for_bars();
     let victim = job.processes.pop().unwrap();
-    signal(&victim.child, "KILL");
+    victim.kill();
     let other = job.processes.pop().unwrap().end();
     assert_eq!(other.code, Some(3), "{}", other.said);
     let gone = format!("error: process 1 at {} is gone", job.addresses[1]);
@@ -280,13 +256,12 @@ fn a_replay_notices_a_killed_process_too() {
     let mut running: Vec<Process> = (0..2)
         .map(|process| {
             let more = ["--workers", "2", "--batch-rows", "8"];
-            let command = replay(&days, Some((&hosts, process)), &more);
-            Process::start(command, folder.path(), &format!("part-{process}"))
+            Process::start(replay(&days, Some((&hosts, process)), &more))
         })
         .collect();
     running[0].wait_until_it_says("all 2 processes are there");
     running[1].wait_until_it_says("all 2 processes are there");
-    signal(&running[0].child, "KILL");
+    running[0].signal("KILL");
     let other = running.pop().unwrap().end();
     assert_eq!(other.code, Some(3), "{}", other.said);
     let gone = format!("error: process 0 at {} is gone", addresses[0]);
@@ -299,7 +274,7 @@ fn a_signal_to_one_process_ends_the_job_in_good_order() {
     let folder = tempfile::tempdir().unwrap();
     let mut job = live_job(folder.path(), OFTEN);
     job.wait_for_bars();
-    signal(&job.processes[1].child, "TERM");
+    job.processes[1].signal("TERM");
     for (process, ended) in job.processes.into_iter().map(Process::end).enumerate() {
         assert_eq!(ended.code, Some(0), "{}", ended.said);
         let by = ["stopped by process 1", "stopped by SIGTERM"][process];
@@ -324,20 +299,15 @@ fn a_process_without_instruments_is_a_member_and_holds_nobody_up() {
                 .arg("--hosts")
                 .arg(&hosts)
                 .args(["--process", &process.to_string()]);
-            Process::start(command, folder.path(), &format!("live-{process}"))
+            Process::start(command)
         })
         .collect();
     // Far more than the graph takes without hearing from the others.
-    let deadline = Instant::now() + PATIENCE;
-    let most = |running: &[Process]| running.iter().map(|p| p.bars().len()).max().unwrap();
-    while most(&running) < 900 {
-        assert!(Instant::now() < deadline, "{} bars came", most(&running));
-        for process in &mut running {
-            assert!(process.child.try_wait().unwrap().is_none(), "{}", process.said());
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    signal(&running[0].child, "TERM");
+    wait_until("900 bars of one", || {
+        running.iter_mut().for_each(|process| assert!(process.runs(), "{}", process.said()));
+        running.iter_mut().any(|process| process.bars().len() >= 900)
+    });
+    running[0].signal("TERM");
     let ends: Vec<End> = running.into_iter().map(Process::end).collect();
     assert!(ends.iter().all(|end| end.code == Some(0)), "{}", ends[0].said);
     let idle = "no instrument is assigned to this process";
@@ -353,12 +323,8 @@ fn a_process_that_fails_takes_the_job_with_it() {
     let bad = days.join("BTCUSDT-trades-2024-03-03.csv");
     fs::write(&bad, "13000,not-a-price,1.0,1.0,1709424000000,true,true\n").unwrap();
     let hosts = hosts_file(folder.path(), &free_addresses(2));
-    let running: Vec<Process> = (0..2)
-        .map(|process| {
-            let command = replay(&days, Some((&hosts, process)), &[]);
-            Process::start(command, folder.path(), &format!("part-{process}"))
-        })
-        .collect();
+    let running: Vec<Process> =
+        (0..2).map(|process| Process::start(replay(&days, Some((&hosts, process)), &[]))).collect();
     let ends: Vec<End> = running.into_iter().map(Process::end).collect();
     let culprit = ends.iter().position(|end| end.code == Some(1)).unwrap();
     assert!(ends[culprit].said.contains("not-a-price"), "{}", ends[culprit].said);
@@ -375,7 +341,7 @@ fn a_process_that_never_comes_is_named() {
     let addresses = free_addresses(3);
     let hosts = hosts_file(folder.path(), &addresses);
     let command = replay(&days, Some((&hosts, 1)), &["--mesh-patience", "1s"]);
-    let end = Process::start(command, folder.path(), "alone").end();
+    let end = Process::start(command).end();
     assert_eq!(end.code, Some(3), "{}", end.said);
     assert!(end.said.contains("not all processes came within 1 s"), "{}", end.said);
     let before = format!("process 0 at {} did not answer (", addresses[0]);
@@ -390,14 +356,10 @@ fn a_process_that_waits_can_be_stopped() {
     let addresses = free_addresses(2);
     let hosts = hosts_file(folder.path(), &addresses);
     let command = replay(&days, Some((&hosts, 0)), &[]);
-    let process = Process::start(command, folder.path(), "waits");
+    let mut process = Process::start(command);
     // It listens once it waits; whoever calls without a greeting is sent away.
-    let deadline = Instant::now() + PATIENCE;
-    while TcpStream::connect(&addresses[0]).is_err() {
-        assert!(Instant::now() < deadline, "{}", process.said());
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    signal(&process.child, "TERM");
+    process.wait_until("it listens", |_| TcpStream::connect(&addresses[0]).is_ok());
+    process.signal("TERM");
     let end = process.end();
     assert_eq!(end.code, Some(3), "{}", end.said);
     assert!(end.said.contains("stopped while waiting"), "{}", end.said);
@@ -415,8 +377,7 @@ fn processes_of_different_jobs_refuse_each_other() {
         let hosts = hosts_file(folder.path(), &free_addresses(2));
         let one = replay(&days, Some((&hosts, 0)), &[]);
         let other = replay(&days, Some((&hosts, 1)), &more);
-        let running = [(one, "one"), (other, "other")]
-            .map(|(c, name)| Process::start(c, folder.path(), name));
+        let running = [one, other].map(Process::start);
         for (process, ended) in running.into_iter().map(Process::end).enumerate() {
             assert_eq!(ended.code, Some(2), "{}", ended.said);
             let peer = format!("error: process {} at ", 1 - process);
@@ -433,17 +394,15 @@ fn strangers_are_sent_away_and_a_stranger_at_an_address_is_named() {
     let days = days(folder.path(), 100);
     let addresses = free_addresses(2);
     let hosts = hosts_file(folder.path(), &addresses);
-    let first = Process::start(replay(&days, Some((&hosts, 0)), &[]), folder.path(), "first");
-    let deadline = Instant::now() + PATIENCE;
-    let mut stranger = loop {
-        match TcpStream::connect(&addresses[0]) {
-            Ok(stream) => break stream,
-            Err(error) => assert!(Instant::now() < deadline, "{error}: {}", first.said()),
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    };
+    let mut first = Process::start(replay(&days, Some((&hosts, 0)), &[]));
+    let mut stranger = None;
+    first.wait_until("it listens", |_| {
+        stranger = TcpStream::connect(&addresses[0]).ok();
+        stranger.is_some()
+    });
+    let mut stranger = stranger.unwrap();
     stranger.write_all(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n").unwrap();
-    let second = Process::start(replay(&days, Some((&hosts, 1)), &[]), folder.path(), "second");
+    let second = Process::start(replay(&days, Some((&hosts, 1)), &[]));
     for process in [first, second] {
         let end = process.end();
         assert_eq!(end.code, Some(0), "{}", end.said);
@@ -458,7 +417,7 @@ fn strangers_are_sent_away_and_a_stranger_at_an_address_is_named() {
         }
     });
     let hosts = hosts_file(folder.path(), &[taken.clone(), free_addresses(1).remove(0)]);
-    let end = Process::start(replay(&days, Some((&hosts, 1)), &[]), folder.path(), "misled").end();
+    let end = Process::start(replay(&days, Some((&hosts, 1)), &[])).end();
     assert_eq!(end.code, Some(2), "{}", end.said);
     assert!(end.said.contains(&format!("what listens at {taken}")), "{}", end.said);
 }

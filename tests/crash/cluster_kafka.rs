@@ -3,17 +3,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-use crate::support::kafka::{Broker, broker, unique};
-use crate::support::live::barflow;
-use crate::support::members::free_addresses;
-
-/// How long anything may take before a test fails: far beyond what a slow machine needs.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-const SYMBOLS: [&str; 6] = ["BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "ADAUSDT", "BNBUSDT"];
+use crate::support::days::of_all_symbols;
+use crate::support::kafka::{Broker, broker, committed, unique};
+use crate::support::members::{free_addresses, hosts_file};
+use crate::support::process::{Process, barflow, wait_until};
 
 /// A job that replays made-up days into topics of its own.
 struct Job<'a> {
@@ -34,7 +29,7 @@ impl<'a> Job<'a> {
     }
 
     /// A process of the job; `member` says of how many it is which.
-    fn start(&self, workers: usize, hosts: Option<&Path>, process: usize) -> Child {
+    fn start(&self, workers: usize, hosts: Option<&Path>, process: usize) -> Process {
         let mut command = barflow();
         command.arg("replay").arg(self.folder.join("days"));
         Self::bars(&mut command)
@@ -45,33 +40,22 @@ impl<'a> Job<'a> {
         if let Some(hosts) = hosts {
             command.arg("--hosts").arg(hosts).args(["--process", &process.to_string()]);
         }
-        let said = fs::File::create(self.log(process)).unwrap();
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said).spawn().unwrap()
-    }
-
-    fn log(&self, process: usize) -> PathBuf {
-        self.folder.join(format!("{}.{process}.log", self.name))
-    }
-
-    fn said(&self, process: usize) -> String {
-        fs::read_to_string(self.log(process)).unwrap_or_default()
+        Process::start(command)
     }
 
     /// All processes of the job, started together.
-    fn start_all(&self, processes: usize, workers: usize) -> Vec<Child> {
+    fn start_all(&self, processes: usize, workers: usize) -> Vec<Process> {
         if processes == 1 {
             return vec![self.start(workers, None, 0)];
         }
-        let hosts = free_addresses(processes);
-        let file = self.folder.join(format!("{}.hosts", self.name));
-        fs::write(&file, hosts.join("\n")).unwrap();
+        let file = hosts_file(self.folder, &free_addresses(processes));
         (0..processes).map(|process| self.start(workers, Some(&file), process)).collect()
     }
 
     fn run(&self, processes: usize, workers: usize) {
-        for (process, mut child) in self.start_all(processes, workers).into_iter().enumerate() {
-            let code = wait(&mut child);
-            assert_eq!(code, Some(0), "{}", self.said(process));
+        for process in self.start_all(processes, workers) {
+            let (code, said) = process.finish();
+            assert_eq!(code, Some(0), "{said}");
         }
     }
 
@@ -87,30 +71,9 @@ impl<'a> Job<'a> {
     }
 }
 
-fn wait(child: &mut Child) -> Option<i32> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status.code();
-        }
-        assert!(Instant::now() < deadline, "it does not end");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 /// Days of all instruments, and the bars of an undisturbed run over them.
 fn days(folder: &Path, trades: u64) -> PathBuf {
-    let days = folder.join("days");
-    for (seed, symbol) in SYMBOLS.iter().enumerate() {
-        let made = barflow()
-            .args(["synth", "--date", "2024-03-01", "--days", "2", "--instrument"])
-            .args([&format!("binance:spot:{symbol}"), "--trades", &trades.to_string()])
-            .args(["--seed", &(seed + 1).to_string(), "--out"])
-            .arg(&days)
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    }
+    let days = of_all_symbols(folder, trades);
     let mut command = barflow();
     let lines = Job::bars(command.arg("replay").arg(&days)).output().unwrap();
     assert!(lines.status.success(), "{}", String::from_utf8_lossy(&lines.stderr));
@@ -151,17 +114,12 @@ fn a_job_that_lost_a_process_goes_on_with_any_number_of_them() {
         let mut members = job.start_all(2, 1);
         // Amid the work: some commits are made, and more are to come.
         let topic = format!("{}.dib", job.name);
-        let deadline = Instant::now() + PATIENCE;
-        while crate::support::kafka::committed(&kafka.plain, &topic) < after * 20 {
-            assert!(Instant::now() < deadline, "{}", job.said(0));
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait_until("a few commits", || committed(&kafka.plain, &topic) >= after * 20);
         let victim = after % 2;
-        members[victim].kill().unwrap();
-        let codes: Vec<_> = members.iter_mut().map(wait).collect();
-        if codes[1 - victim] != Some(0) {
-            assert_eq!(codes[1 - victim], Some(3), "{}", job.said(1 - victim));
-            let said = job.said(1 - victim);
+        members.remove(victim).kill();
+        let (code, said) = members.remove(0).finish();
+        if code != Some(0) {
+            assert_eq!(code, Some(3), "{said}");
             assert!(said.contains(&format!("process {victim} at")), "{said}");
         }
         job.run(again.0, again.1);

@@ -3,10 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
-use crate::support::jobs::{BAR, Running, days};
-use crate::support::live::{barflow, output};
+use crate::support::jobs::{BAR, days};
+use crate::support::process::{Process, barflow, output, wait_until};
 
 /// What a run into files looks like.
 fn arguments(sink: &str, out: &Path) -> Vec<String> {
@@ -30,7 +29,7 @@ fn run(sink: &str, out: &Path) -> (Option<i32>, String) {
 fn run_with(sink: &str, out: &Path, more: &[&str]) -> (Option<i32>, String) {
     let mut command = barflow();
     command.args(arguments(sink, out)).args(more);
-    Running::start(command).finish()
+    Process::start(command).finish()
 }
 
 /// The same where no file may be larger than this: the system's answer is an error of the same kind
@@ -39,7 +38,7 @@ fn run_limited(sink: &str, out: &Path, kilobytes: u64) -> (Option<i32>, String) 
     let mut command = Command::new("bash");
     let script = format!("trap '' XFSZ; ulimit -f {kilobytes}; exec \"$0\" \"$@\"");
     command.args(["-c", &script, env!("CARGO_BIN_EXE_barflow")]).args(arguments(sink, out));
-    Running::start(command).finish()
+    Process::start(command).finish()
 }
 
 /// Compares with an uninterrupted run, whatever the format.
@@ -132,15 +131,13 @@ fn a_file_system_that_is_really_full_is_no_different() {
 }
 
 /// A copy that was stopped amid its work; none if it had come to its end before.
-fn stopped_amid(out: &Path, journal: &Path) -> Option<Running> {
+fn stopped_amid(out: &Path, journal: &Path) -> Option<Process> {
     let mut command = barflow();
     command.args(arguments_in_batches("jsonl", out, "50"));
-    let mut first = Running::start(command);
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while first.runs() && !fs::metadata(journal).is_ok_and(|journal| journal.len() > 10_000) {
-        assert!(Instant::now() < deadline, "nothing is written");
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    let mut first = Process::start(command);
+    wait_until("something is written", || {
+        !first.runs() || fs::metadata(journal).is_ok_and(|journal| journal.len() > 10_000)
+    });
     first.signal("STOP");
     first.runs().then_some(first)
 }

@@ -14,12 +14,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::days::{bars, make, undisturbed};
+use crate::support::days::{bars, synth, undisturbed};
 use crate::support::kafka::{broker, committed, read, sent, unique};
-use crate::support::kills::{Ended, Kill, plan, run, share};
-use crate::support::live::{Simulator, barflow};
-use crate::support::live_job::LiveJob;
+use crate::support::kills::{Kill, plan, share};
+use crate::support::live::Simulator;
 use crate::support::once::{ByKey, Toll, by_key, count};
+use crate::support::process::{End, PATIENCE, Process, barflow};
 use barflow::compare::source::read as read_bars;
 use barflow::sinks::kafka::KafkaSettings;
 
@@ -37,10 +37,15 @@ const TRANSACTION: [&str; 7] = [
 /// The steps of a cut into files, in order.
 const JOURNAL: [&str; 3] = ["journal-written", "journal-synced", "checkpoint-written"];
 
+/// How long a live run may take to come to the place where it is to be killed; at the end of the tape
+/// there may be nothing more to commit.
+const LIFE: Duration = Duration::from_secs(8);
+
 /// Two instruments, so that two workers have something to do each.
 fn two_instruments(folder: &Path, trades: u64) -> Vec<PathBuf> {
-    let mut files = make(folder, "binance:spot:BTCUSDT", 2, trades / 2, 1);
-    files.extend(make(folder, "binance:spot:ETHUSDT", 2, trades / 2, 2));
+    let mut files = synth(folder, &format!("--trades {trades}"));
+    let other = format!("--instrument binance:spot:ETHUSDT --trades {trades} --seed 2");
+    files.extend(synth(folder, &other));
     files
 }
 
@@ -61,12 +66,20 @@ fn series(
     kills: &mut Vec<Kill>,
     toll: &mut Toll,
     mut start: impl FnMut(usize) -> Command,
-    mut look: impl FnMut(&Kill, &Ended),
+    mut look: impl FnMut(&Kill, &End),
 ) {
     for life in 0.. {
         let kill = kills.pop();
         // Two, one, three, two, …
-        let ended = run(start([2, 1, 3][life % 3]), kill);
+        let process = Process::start_to_be_killed(start([2, 1, 3][life % 3]), kill);
+        let ended = match kill {
+            Some(kill) => {
+                let (by, ended) = process.be_killed(kill, PATIENCE);
+                assert_eq!(by, kill, "it does not end: {}", ended.said);
+                ended
+            }
+            None => process.end(),
+        };
         match kill {
             Some(kill) if ended.killed => {
                 toll.kill(kill.place());
@@ -235,30 +248,34 @@ fn live_case(case: &Case, seed: u64, brokers: &str) {
         }
         let folder = tempfile::tempdir().unwrap();
         let seed = seed * 1_000 + tape;
-        let days = make(folder.path(), "binance:spot:BTCUSDT", 2, case.trades, seed);
+        let arguments = format!("--days 2 --trades {} --seed {seed}", case.trades);
+        let days = synth(folder.path(), &arguments);
         let wanted = undisturbed(&days, &["--instrument", case.instrument]);
         let seed = seed.to_string();
         let mut arguments = vec!["--protocol", case.protocol, "--instrument", case.instrument];
         arguments.extend(["--rate", case.rate, "--faults", case.faults, "--seed", &seed]);
         let simulator = Simulator::start(&arguments, &[&days[1]]);
         let name = unique(case.protocol);
-        let job = LiveJob {
-            protocol: case.protocol,
-            instrument: case.instrument,
-            symbol: case.symbol,
-            at: &simulator.address,
-            history: &days[0],
-            brokers,
-            name: &name,
+        let start = |workers: usize, kill| {
+            let mut command = barflow();
+            command.args(["live", "--report-every", "0", "--venue", case.protocol]);
+            command.args(["--instrument", case.symbol, "--at", &simulator.address, "--history"]);
+            command.arg(&days[0]).args(["--history-instrument", case.instrument]).args(bars());
+            command.args(["--sink", "kafka", "--brokers", brokers, "--create-topics"]);
+            command.args(["--topic", &name, "--job", &name, "--commit-interval", "20ms"]);
+            command.args(["--workers", &workers.to_string()]);
+            Process::start_to_be_killed(command, kill)
         };
         let mine = kills.split_off(kills.len().saturating_sub(4));
         for (life, kill) in mine.into_iter().enumerate() {
-            toll.kill(job.start(1 + life % 2, Some(kill)).be_killed(kill).place());
+            let (kill, ended) = start(1 + life % 2, Some(kill)).be_killed(kill, LIFE);
+            assert!(ended.killed, "{kill}: {:?} {}", ended.code, ended.said);
+            toll.kill(kill.place());
         }
-        let said = job.start(1, None).finish_when(count(&wanted), || {
-            std::thread::sleep(Duration::from_millis(300));
-            committed(brokers, &name)
-        });
+        let mut last = start(1, None);
+        last.wait_until("all bars", |_| committed(brokers, &name) >= count(&wanted));
+        let (code, _, said) = last.stop();
+        assert_eq!(code, Some(0), "{said}");
         let about = format!("{name}, seed {seed}\n{said}\n{}", simulator.stop());
         toll.close(&wanted, &counting(brokers, &name), &about);
     }

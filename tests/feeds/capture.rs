@@ -1,5 +1,6 @@
 //! Recordings: real ones of other programs, and our own written and read back.
 
+use crate::support::days::real as shared;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
@@ -12,15 +13,6 @@ use barflow::stop::Stop;
 use proptest::prelude::*;
 
 // Real recordings.
-
-fn shared(file: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(file);
-    if path.exists() {
-        return Some(path);
-    }
-    println!("skipped: {} is absent", path.display());
-    None
-}
 
 /// The files below a folder of real data whose names end so.
 fn below(folder: &str, ending: &str) -> Vec<PathBuf> {

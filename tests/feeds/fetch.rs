@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::atomic::Ordering;
-use std::thread;
 use std::time::Duration;
 
 use crate::support::archives::{self, DAY, MARCH, day_rows, days};
-use crate::support::live::barflow;
+use crate::support::kills::Kill;
+use crate::support::process::{PATIENCE, Process, barflow, wait_until};
 use barflow_simulator::archive::faults::KINDS;
 use barflow_simulator::archive::tree::Tree;
 use barflow_simulator::archive::{Running, ServerOptions, start};
@@ -343,15 +343,9 @@ fn troubles_with_the_outside_say_what_to_do() {
     assert!(said.contains("manifest.jsonl") && said.contains("line 1"), "{said}");
 }
 
-/// Waits for the end, no longer than until something of it was done, then kills.
-fn kill_within(mut child: Child, pause: Duration) -> bool {
-    thread::sleep(pause);
-    if child.try_wait().unwrap().is_some_and(|status| status.success()) {
-        return false;
-    }
-    let _ = child.kill();
-    child.wait().unwrap();
-    true
+/// Whether it was killed before its end.
+fn kill_within(command: Command, pause: Duration) -> bool {
+    Process::start(command).be_killed(Kill::After(pause), PATIENCE).1.killed
 }
 
 #[test]
@@ -363,12 +357,9 @@ fn killed_again_and_again_the_store_ends_equal() {
     let server = serve(&published, "rate=400000,cut=0.1", 7);
     let mut rng = fastrand::Rng::with_seed(11);
     let mut kills = 0;
-    let quiet = |command: &mut Command| {
-        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
-    };
     while kills < 7 {
-        let child = quiet(&mut fetch(&server, &store, &["--jobs", "2"]));
-        if !kill_within(child, Duration::from_millis(rng.u64(50..700))) {
+        let command = fetch(&server, &store, &["--jobs", "2"]);
+        if !kill_within(command, Duration::from_millis(rng.u64(50..700))) {
             break;
         }
         kills += 1;
@@ -390,8 +381,7 @@ fn killed_again_and_again_the_store_ends_equal() {
         command
     };
     for _ in 0..4 {
-        let child = quiet(&mut convert(&store));
-        kill_within(child, Duration::from_millis(rng.u64(10..250)));
+        kill_within(convert(&store), Duration::from_millis(rng.u64(10..250)));
     }
     expect(0, &mut convert(&store));
     expect(0, &mut convert(&once));
@@ -405,20 +395,15 @@ fn an_interrupted_fetch_keeps_what_it_has() {
     let (published, store) = (folder.path().join("in"), folder.path().join("store"));
     let archives = days(&published, 1..=3, 30_000);
     let server = serve(&published, "rate=100000", 1);
-    let mut command = fetch(&server, &store, &[]);
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let fetching = Process::start(fetch(&server, &store, &[]));
     let partial = || {
         let all = files(&store.join("archive"));
         all.into_iter().any(|(name, bytes)| name.ends_with(".partial") && !bytes.is_empty())
     };
-    while !partial() {
-        thread::sleep(Duration::from_millis(5));
-    }
-    let id = child.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
-    let output = child.wait_with_output().unwrap();
-    let said = told(&output);
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    wait_until("a part of a file is there", partial);
+    fetching.signal("INT");
+    let (code, said) = fetching.finish();
+    assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("stopped; run the same command to resume"), "{said}");
     drop(server);
     let server = serve(&published, "", 1);

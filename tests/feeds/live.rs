@@ -4,7 +4,7 @@
 //! through every protocol with three seeds (docs/RELIABILITY.md):
 //!
 //! ```sh
-//! BARFLOW_WHOLE_DAYS=1 cargo test --features fault-points --test live every_venue -- --nocapture
+//! BARFLOW_WHOLE_DAYS=1 cargo test --features fault-points --test feeds every_venue -- --nocapture
 //! ```
 
 use std::collections::BTreeSet;
@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::support::live::{
-    DIB, Live, Simulator, assert_same, joining, replayed, signal, two_days, whole_days,
+    DIB, Net, Simulator, assert_same, joining, listen, replayed, two_days, whole_days, words,
 };
 
 /// Every protocol, an instrument of it, and the symbol that a user writes.
@@ -55,7 +55,7 @@ fn parity(protocol: &str, instrument: &str, symbol: &str, seed: &str, more: &[&s
         vec!["--venue", protocol, "--instrument", symbol, "--at", &simulator.address];
     arguments.extend(["--history", history, "--history-instrument", instrument, "--bar", DIB]);
     arguments.extend(more);
-    let mut live = Live::start(&arguments);
+    let mut live = listen(&arguments);
     live.wait_for(expected.len());
     let (code, bars, said) = live.stop();
     assert_eq!(code, Some(0), "{said}");
@@ -95,20 +95,8 @@ fn a_run_with_a_history_says_from_which_trade_on_it_is_equal_to_a_late_beginning
     let rows = fs::read_to_string(&day).unwrap();
     let began: u64 = rows.split(',').next().unwrap().parse().unwrap();
     let simulator = Simulator::start(&["--protocol", "binance-spot", "--speed", "max"], &[&day]);
-    let mut live = Live::start(&[
-        "--venue",
-        "binance-spot",
-        "--instrument",
-        "XBTUSD",
-        "--at",
-        &simulator.address,
-        "--history",
-        history.to_str().unwrap(),
-        "--bar",
-        DIB,
-        "--bar",
-        "t=tick,size=100",
-    ]);
+    let mut live = simulator
+        .listen(&format!("--history {} --bar {DIB} --bar t=tick,size=100", history.display()));
     live.wait_for(long.len() + 240);
     let (code, _, said) = live.stop();
     assert_eq!(code, Some(0), "{said}");
@@ -143,7 +131,7 @@ fn a_history_that_waits_for_more_rows_comes_before_live_trades_without_ids() {
     let mut arguments = vec!["--venue", "bybit-linear", "--instrument", "BTCUSDT", "--bar", bar];
     arguments.extend(["--at", &simulator.address, "--history", history.to_str().unwrap()]);
     arguments.extend(["--history-instrument", instrument]);
-    let mut live = Live::start(&arguments);
+    let mut live = listen(&arguments);
     live.wait_for(expected.len());
     let (code, bars, said) = live.stop();
     assert_eq!(code, Some(0), "{said}");
@@ -159,7 +147,7 @@ fn the_bars_of_a_history_do_not_wait_for_the_first_live_trade() {
     // Nobody listens there, and the feed tries again for a minute.
     let mut arguments = vec!["--venue", "binance-spot", "--instrument", "XBTUSD", "--bar", bar];
     arguments.extend(["--at", "127.0.0.1:9", "--history", history.to_str().unwrap()]);
-    let mut live = Live::start(&arguments);
+    let mut live = listen(&arguments);
     live.wait_for(expected.len());
     let (code, bars, said) = live.stop();
     assert_eq!(code, Some(0), "{said}");
@@ -171,31 +159,11 @@ fn what_no_rest_has_is_a_gap_on_the_ledger_and_on_the_bar() {
     let folder = tempfile::tempdir().unwrap();
     let Some((_, day)) = two_days(folder.path(), 12_000) else { return };
     let simulator = Simulator::start(
-        &[
-            "--protocol",
-            "binance-spot",
-            "--speed",
-            "max",
-            "--faults",
-            "gap=0.0003:7",
-            "--seed",
-            "5",
-        ],
+        &words("--protocol binance-spot --speed max --faults gap=0.0003:7 --seed 5"),
         &[&day],
     );
     let gaps = folder.path().join("gaps.jsonl");
-    let mut live = Live::start(&[
-        "--venue",
-        "binance-spot",
-        "--instrument",
-        "XBTUSD",
-        "--at",
-        &simulator.address,
-        "--gaps",
-        gaps.to_str().unwrap(),
-        "--bar",
-        "t=tick,size=100",
-    ]);
+    let mut live = simulator.listen(&format!("--gaps {} --bar t=tick,size=100", gaps.display()));
     live.wait_for(110);
     let (code, bars, said) = live.stop();
     assert_eq!(code, Some(0), "{said}");
@@ -223,41 +191,31 @@ fn bars_that_do_not_wait_for_missing_trades_are_corrected_to_those_of_replay() {
         let folder = tempfile::tempdir().unwrap();
         let Some((history, day)) = two_days(folder.path(), 12_000) else { return };
         let wanted = replayed(&[&history, &day], instrument, DIB);
-        let faults = "drop=0.003,duplicate=0.02,reorder=0.01,rest-5xx=0.1";
-        let simulator = Simulator::start(
-            &[
-                "--protocol",
-                protocol,
-                "--instrument",
-                instrument,
-                "--speed",
-                "max",
-                "--faults",
-                faults,
-                "--seed",
-                "9",
-            ],
-            &[&day],
-        );
+        let mut arguments = vec!["--protocol", protocol, "--instrument", instrument];
+        let faults = "--faults drop=0.003,duplicate=0.02,reorder=0.01,rest-5xx=0.1 --seed 9";
+        arguments.extend(words(faults).into_iter().chain(["--speed", "max"]));
+        let simulator = Simulator::start(&arguments, &[&day]);
         let venue_of = ["--venue", protocol, "--instrument", symbol, "--at", &simulator.address];
         let revising = ["--on-gap", "revise", "--revision-window", "100000"];
         let history = joining(&history, instrument);
-        let mut live = Live::start(&[&venue_of[..], &history, &revising].concat());
+        let mut live = listen(&[&venue_of[..], &history, &revising].concat());
         let digest = |line: &String| {
             let bar: serde_json::Value = serde_json::from_str(line).unwrap();
             format!("{} {} {}", bar["last_trade_id"], bar["state_digest"], bar["missing_ids"])
         };
         let wanted: Vec<String> = wanted.iter().map(digest).collect();
-        let mut seen = live.wait_until_net(&wanted, digest);
-        let (code, later, said) = live.stop();
+        let mut net = Net::default();
+        live.wait_until("the bars of a replay stand", |live| {
+            net.take(live.bars());
+            net.standing.iter().map(digest).eq(wanted.iter().cloned())
+        });
+        let (code, bars, said) = live.stop();
         assert_eq!(code, Some(0), "{said}");
         assert!(said.contains("corrections: ") && said.contains("0 refused"), "{said}");
-        assert!(seen.retracted > 0, "{said}");
+        assert!(net.retracted > 0, "{said}");
         // Nothing that came after those bars stood was another correction.
-        for line in later {
-            seen.take(line);
-        }
-        let net: Vec<String> = seen.standing.iter().map(digest).collect();
+        net.take(&bars);
+        let net: Vec<String> = net.standing.iter().map(digest).collect();
         assert_eq!(net, wanted, "{protocol}\n{said}");
     }
 }
@@ -267,16 +225,7 @@ fn sigterm_ends_within_ten_seconds_even_while_the_tape_runs() {
     let folder = tempfile::tempdir().unwrap();
     let Some((_, day)) = two_days(folder.path(), 12_000) else { return };
     let simulator = Simulator::start(&["--protocol", "binance-spot", "--speed", "1x"], &[&day]);
-    let mut live = Live::start(&[
-        "--venue",
-        "binance-spot",
-        "--instrument",
-        "XBTUSD",
-        "--at",
-        &simulator.address,
-        "--bar",
-        "t=tick,size=1",
-    ]);
+    let mut live = simulator.listen("--bar t=tick,size=1");
     live.wait_for(1);
     let asked = Instant::now();
     let (code, _, said) = live.stop();
@@ -313,7 +262,7 @@ fn a_venue_that_cannot_be_reached_or_refuses_is_named_with_advice() {
         arguments.drain(..4);
         let config = config.to_str().unwrap().to_owned();
         arguments.extend(["--config", &config]);
-        let (found, _, said) = Live::start(&arguments).finish();
+        let (found, said) = listen(&arguments).finish();
         assert_eq!(found, Some(code), "{said}");
         for wanted in wanted {
             assert!(said.contains(wanted), "{wanted:?} in {said}");
@@ -335,14 +284,15 @@ fn instruments_and_bars_come_and_go_while_the_others_run() {
     let both = "[bars.t]\nkind = \"tick\"\nsize = 100\n[bars.u]\nkind = \"tick\"\nsize = 50\n";
     fs::write(&config, text("\"XBTUSD\"", tick)).unwrap();
     let config = config.to_str().unwrap();
-    let mut live = Live::start(&["--config", config, "--at", &simulator.address]);
+    let mut live = listen(&["--config", config, "--at", &simulator.address]);
     live.wait_for(5);
     fs::write(config, text("\"XBTUSD\", \"XBTUSD2\"", both)).unwrap();
-    signal(&live.child, "HUP");
+    live.signal("HUP");
     let came = |bars: &[String], signs: &[&str]| {
         bars.iter().any(|bar| signs.iter().all(|sign| bar.contains(sign)))
     };
-    live.wait_until("a bar of the new instrument and one of the new kind", |bars| {
+    live.wait_until("a bar of the new instrument and one of the new kind", |live| {
+        let bars = live.bars();
         came(bars, &["\"XBTUSD2\"", "\"spec\":\"t\""]) && came(bars, &["\"spec\":\"u\""])
     });
     let (code, bars, said) = live.stop();
@@ -372,15 +322,16 @@ fn an_instrument_that_is_taken_off_the_list_ends_and_the_others_go_on() {
         fs::write(&config, feed + bars).unwrap();
     };
     write("\"XBTUSD\", \"XBTUSD2\"");
-    let mut live = Live::start(&["--config", config.to_str().unwrap(), "--at", &simulator.address]);
+    let mut live = listen(&["--config", config.to_str().unwrap(), "--at", &simulator.address]);
     let is = |bar: &String, symbol: &str| bar.contains(&format!("\"symbol\":\"{symbol}\""));
-    live.wait_until("a bar of each", |bars| {
+    live.wait_until("a bar of each", |live| {
+        let bars = live.bars();
         ["XBTUSD", "XBTUSD2"].iter().all(|symbol| bars.iter().any(|bar| is(bar, symbol)))
     });
     write("\"XBTUSD2\"");
-    signal(&live.child, "HUP");
-    live.wait_until("many bars of the other alone", |bars| {
-        bars.iter().rev().take_while(|bar| is(bar, "XBTUSD2")).count() >= 30
+    live.signal("HUP");
+    live.wait_until("many bars of the other alone", |live| {
+        live.bars().iter().rev().take_while(|bar| is(bar, "XBTUSD2")).count() >= 30
     });
     let (code, bars, said) = live.stop();
     assert_eq!(code, Some(0), "{said}");

@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-use crate::support::live::{Live, Simulator, assert_same, barflow, replayed, two_days};
+use crate::support::live::{Simulator, assert_same, listen, replayed, two_days, words};
+use crate::support::process::{Process, barflow};
 
 const TICK: &str = "t=tick,size=100";
 
@@ -17,13 +17,8 @@ fn last_trade(out: &Path) -> u64 {
     value["position"]["trade_id"].as_u64().unwrap_or(0)
 }
 
-fn wait_for_trade(live: &mut Live, out: &Path, trade_id: u64) {
-    let deadline = Instant::now() + Duration::from_secs(120);
-    while last_trade(out) < trade_id {
-        assert!(live.child.try_wait().unwrap().is_none(), "live has ended");
-        assert!(Instant::now() < deadline, "{} of {trade_id}", last_trade(out));
-        std::thread::sleep(Duration::from_millis(50));
-    }
+fn wait_for_trade(live: &mut Process, out: &Path, trade_id: u64) {
+    live.wait_until(&format!("trade {trade_id}"), |_| last_trade(out) >= trade_id);
 }
 
 #[test]
@@ -49,29 +44,18 @@ fn what_the_venue_has_no_more_is_a_gap_on_the_ledger_and_on_the_bar() {
     )
     .unwrap();
     let start = |simulator: &Simulator| {
-        Live::start(&[
-            "--config",
-            config.to_str().unwrap(),
-            "--at",
-            &simulator.address,
-            "--gaps",
-            gaps.to_str().unwrap(),
-            "--bar",
-            TICK,
-            "--out",
-            out.to_str().unwrap(),
-            "--delivery",
-            "exactly-once",
-            "--commit-interval",
-            "20ms",
-        ])
+        let files = [("--config", &config), ("--gaps", &gaps), ("--out", &out)];
+        let mut arguments = vec!["--at", &simulator.address, "--bar", TICK];
+        arguments.extend(files.iter().flat_map(|(name, path)| [*name, path.to_str().unwrap()]));
+        arguments.extend(words("--delivery exactly-once --commit-interval 20ms"));
+        listen(&arguments)
     };
     let protocol = ["--protocol", "binance-spot", "--speed", "max"];
     let simulator = Simulator::start(&protocol, &[&before]);
     let mut live = start(&simulator);
     wait_for_trade(&mut live, &out, id(&rows[1_549]));
-    live.child.kill().unwrap();
-    drop((live, simulator));
+    live.kill();
+    drop(simulator);
     assert!(!out.exists(), "a file that is not complete is not there");
 
     let simulator = Simulator::start(&protocol, &[&behind]);

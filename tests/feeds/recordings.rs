@@ -1,8 +1,9 @@
 //! Every decoder over everything that was ever recorded of its venue.
 
+use crate::support::days::real as data;
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use barflow::feeds::print::{Acknowledged, Contract, FrameKind, Listing, Print, Prints, Standing};
@@ -11,15 +12,6 @@ use barflow::feeds::venue::{Channel, Ids};
 use barflow::recording::{Direction, reader};
 use barflow_operators::trade::Aggressor;
 use serde_json::Value;
-
-fn data(path: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(path);
-    if path.exists() {
-        return Some(path);
-    }
-    println!("SKIPPED: {} is not there", path.display());
-    None
-}
 
 fn listings(symbols: &[&str]) -> Arc<[Listing]> {
     let listing =

@@ -4,16 +4,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
+use std::os::fd::AsRawFd;
 use std::path::Path;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::support::kills::until;
-use crate::support::live::{
-    DIB, Live, Simulator, assert_same, barflow, joining, replayed, signal, two_days,
-};
+use crate::support::live::{DIB, Simulator, assert_same, joining, listen, replayed, two_days};
 use crate::support::members::free_addresses;
+use crate::support::process::{Process, barflow, until, wait_until};
 use crate::support::simulator::get;
 
 const ROWS: usize = 12_000;
@@ -37,7 +35,7 @@ fn listened(settings: &str, venue_arguments: &[&str]) -> Option<(String, String)
     arguments.extend(venue_arguments);
     let simulator = Simulator::start(&arguments, &[&day]);
     let config = config(folder.path(), settings);
-    let mut live = Live::start(&["--config", &config, "--at", &simulator.address]);
+    let mut live = listen(&["--config", &config, "--at", &simulator.address]);
     live.wait_for(expected.len());
     let (code, bars, said) = live.stop();
     let simulator_said = simulator.stop();
@@ -70,7 +68,7 @@ fn rotated(protocol: &str, instrument: &str, symbol: &str, settings: &str) -> Op
     let feed = format!("[feeds.f]\nvenue = {protocol:?}\ninstruments = [{symbol:?}]\n{settings}");
     fs::write(&config, feed).unwrap();
     let reached = ["--config", config.to_str().unwrap(), "--at", &simulator.address];
-    let mut live = Live::start(&[&reached[..], &joining(&history, instrument)].concat());
+    let mut live = listen(&[&reached[..], &joining(&history, instrument)].concat());
     live.wait_for(expected.len());
     let (code, bars, said) = live.stop();
     assert_eq!(code, Some(0), "{said}");
@@ -129,22 +127,29 @@ fn a_sink_that_is_stuck_makes_the_venue_wait_and_loses_nothing() {
     let bar = "t=tick,size=2";
     let expected = replayed(&[&day], "binance:spot:XBTUSD", bar);
     let simulator = Simulator::start(&["--protocol", "binance-spot", "--speed", "max"], &[&day]);
-    let mut child = barflow()
-        .args(["live", "--venue", "binance-spot", "--instrument", "XBTUSD", "--bar", bar])
-        .args(["--report-every", "0", "--at", &simulator.address])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut command = barflow();
+    command.args(["live", "--venue", "binance-spot", "--instrument", "XBTUSD", "--bar", bar]);
+    command.args(["--report-every", "0", "--at", &simulator.address]);
+    let (live, mut out) = Process::start_with_pipe(command);
     // Nobody reads: the pipe fills, then the sink waits, then the graph, then the socket.
-    std::thread::sleep(Duration::from_secs(2));
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let waiting = || {
+        let mut bytes: libc::c_int = 0;
+        // SAFETY: the pipe is open, and FIONREAD writes one integer.
+        unsafe { libc::ioctl(out.as_raw_fd(), libc::FIONREAD, &mut bytes) };
+        bytes
+    };
+    let (mut before, mut same) = (0, 0);
+    wait_until("the pipe is full", || {
+        let now = waiting();
+        same = if now > 0 && now == before { same + 1 } else { 0 };
+        before = now;
+        same > 50
+    });
+    let lines = BufReader::new(&mut out).lines();
     let bars: Vec<String> = lines.take(expected.len()).map(Result::unwrap).collect();
     assert_same(&bars, &expected, "after a stuck sink");
-    signal(&child, "TERM");
-    let mut said = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(0), "{said}");
+    let (code, _, said) = live.stop();
+    assert_eq!(code, Some(0), "{said}");
     let memory = said.split("peak memory ").nth(1).unwrap();
     let mebibytes: u64 = memory.split(' ').next().unwrap().parse().unwrap();
     assert!(mebibytes < 200, "{said}");
@@ -169,8 +174,7 @@ fn refused(websocket: &str, more: &str) -> (Option<i32>, String) {
     let folder = tempfile::tempdir().unwrap();
     let settings = format!("websocket = \"{websocket}\"\nconnect_patience = \"300ms\"\n{more}");
     let config = config(folder.path(), &settings);
-    let (code, _, said) = Live::start(&["--config", &config]).finish();
-    (code, said)
+    listen(&["--config", &config]).finish()
 }
 
 #[test]
@@ -230,9 +234,9 @@ fn a_subscription_that_the_venue_refuses_is_quoted() {
     ] {
         let simulator =
             Simulator::start(&["--protocol", protocol, "--instrument", instrument], &[&day]);
-        let mut live =
-            Live::start(&["--venue", protocol, "--instrument", wrong, "--at", &simulator.address]);
-        let (code, _, said) = live.finish();
+        let live =
+            listen(&["--venue", protocol, "--instrument", wrong, "--at", &simulator.address]);
+        let (code, said) = live.finish();
         assert_eq!(code, Some(2), "{said}");
         assert!(said.contains("refused a subscription") && said.contains(wanted), "{said}");
     }
@@ -266,7 +270,7 @@ fn an_api_key_comes_by_reference_and_goes_to_rest_alone() {
         simulator.address,
         key.display()
     );
-    let live = Live::start(&["--config", &config(folder.path(), &settings)]);
+    let live = listen(&["--config", &config(folder.path(), &settings)]);
     let request = requests.recv_timeout(Duration::from_secs(120)).unwrap().to_lowercase();
     assert!(request.contains("x-mbx-apikey: sesame") && request.contains("fromid="), "{request}");
     let (_, _, said) = live.stop();
@@ -289,7 +293,7 @@ fn metrics_are_served_under_the_names_of_the_documents() {
         "--metrics",
         &metrics,
     ]);
-    let mut live = Live::start(&arguments);
+    let mut live = listen(&arguments);
     live.wait_for(15);
     let name = |text: &str| text.split(['{', ' ']).next().unwrap().to_owned();
     // Counts are told now and then.
@@ -320,7 +324,7 @@ fn more_instruments_than_a_connection_carries_are_spread_over_two() {
     let arguments = ["--protocol", "binance-spot", "--rate", "5000", "--copies", "250"];
     let simulator = Simulator::start(&arguments, &[&day]);
     let copies = (2..=250).map(|copy| format!(",XBTUSD{copy}")).collect::<String>();
-    let mut live = Live::start(&[
+    let mut live = listen(&[
         "--venue",
         "binance-spot",
         "--instrument",
@@ -330,8 +334,8 @@ fn more_instruments_than_a_connection_carries_are_spread_over_two() {
         "--bar",
         "t=tick,size=10",
     ]);
-    live.wait_until("a bar of the first and one of the last instrument", |bars| {
-        let of = |symbol: &str| bars.iter().any(|bar| bar.contains(symbol));
+    live.wait_until("a bar of the first and one of the last instrument", |live| {
+        let mut of = |symbol: &str| live.bars().iter().any(|bar| bar.contains(symbol));
         of("\"XBTUSD\"") && of("\"XBTUSD250\"")
     });
     let (code, _, said) = live.stop();

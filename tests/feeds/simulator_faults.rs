@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::support::live::{Simulator, barflow, output};
+use crate::support::live::Simulator;
+use crate::support::process::{barflow, output};
 use crate::support::protocols::{FIRST_ID, Protocol, protocol, trades};
 use crate::support::rows::{bare, rows};
 use crate::support::simulator::{Client, Heard, get, listed, options, start};
@@ -253,7 +254,7 @@ fn once_ends_by_itself_and_sigterm_ends_it_in_good_order() {
     let mut client =
         Client::subscribed(simulator.address.parse().unwrap(), protocol("binance-spot"));
     client.until("\"e\":\"trade\"");
-    let (code, said) = simulator.terminate();
+    let (code, _, said) = simulator.terminate();
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains(" trades played, ") && said.contains(" over 1 connections"), "{said}");
 }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::Instant;
 
-use crate::support::live::{DIB, Live, Simulator, assert_same, replayed, two_days};
+use crate::support::live::{DIB, Simulator, assert_same, replayed, two_days};
 
 const FAULTS: &str = "drop=0.001,duplicate=0.01,reorder=0.005,disconnect=5s,stall=20s:2s,\
                       garbage=0.001,unknown=0.001,rest-429=0.1,rest-5xx=0.1,refuse=0.2";
@@ -37,22 +37,13 @@ fn memory_and_descriptors_stay_where_they_are_and_nothing_is_lost() {
         &["--protocol", "binance-spot", "--rate", &rate, "--faults", FAULTS, "--seed", "9"],
         &files,
     );
-    let mut live = Live::start(&[
-        "--venue",
-        "binance-spot",
-        "--instrument",
-        "XBTUSD",
-        "--at",
-        &simulator.address,
-        "--bar",
-        DIB,
-    ]);
+    let mut live = simulator.listen(&format!("--bar {DIB}"));
     let began = Instant::now();
     let mut seen = Vec::new();
     // Bars are waited for in between, so that a run that died is noticed.
     for bars in (0..expected.len()).step_by(20).skip(1) {
         live.wait_for(bars);
-        seen.push(uses(live.child.id()).unwrap());
+        seen.push(uses(live.id()).unwrap());
     }
     live.wait_for(expected.len());
     let (code, bars, said) = live.stop();

@@ -1,13 +1,16 @@
 //! A broker that dies, stops, hangs or loses a topic under a job, and a job that is itself put to
 //! sleep. Takes about two minutes: transactions have to time out.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::jobs::{FELT, Job};
 use crate::support::kafka::{
     Broker, broker, create_topic, delete_topic, exists, unique, wait_until,
 };
-use crate::support::transactions::{open, with_own_broker};
+use crate::support::process::until;
+use crate::support::transactions::{
+    open, stop_amid_a_transaction, wait_until_ended, with_own_broker,
+};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
@@ -17,55 +20,50 @@ const MIDDLE: i64 = 1_000;
 /// Below it librdkafka would not go; message.timeout.ms follows it by itself.
 const SHORT: (&str, &str) = ("transaction.timeout.ms", "3000");
 
-/// Long enough for a transaction of that length to be ended by the broker.
-const SLEEP: Duration = Duration::from_secs(7);
+/// Beyond the ten seconds that a step of a commit may take: within a shorter harm librdkafka itself may
+/// wait, and nothing is to be seen.
+const STEP: Duration = Duration::from_secs(13);
 
 /// Longer than a job takes to go on after any harm.
 const LONG: Duration = Duration::from_secs(60);
 
-/// Harms a broker that nobody else needs under a job, which goes on.
-fn goes_on_by_itself(name: &str, properties: &[(&str, &str)], harm: impl Fn(&Broker)) {
+/// Harms a broker that nobody else needs under a job until it says so, and mends it; the job goes on.
+fn goes_on_by_itself(
+    name: &str,
+    properties: &[(&str, &str)],
+    harm: impl Fn(&Broker),
+    mend: impl Fn(&Broker),
+) {
     with_own_broker(|own| {
         let job = Job::new(&own.plain, name).with_properties(properties);
         let mut running = job.start();
         wait_until(&own.plain, &job.name, MIDDLE);
         harm(own);
         assert!(running.runs(), "it had ended before");
+        let felt = |said: &str| FELT.iter().any(|sign| said.contains(sign));
+        until(STEP, || felt(&running.said()).then_some(()));
+        mend(own);
         let (code, said) = running.finish();
         assert_eq!(code, Some(0), "{said}");
         job.assert_once();
-        assert!(FELT.iter().any(|sign| said.contains(sign)), "the harm was not felt: {said}");
+        assert!(felt(&said), "the harm was not felt: {said}");
     });
 }
 
 #[test]
 fn a_run_outlives_a_broker_that_is_killed_and_started_again() {
-    goes_on_by_itself("killed", &[], |broker| {
-        broker.stop(&["--now"]);
-        // Beyond the ten seconds that a step of a commit may take: else librdkafka itself waits, and
-        // nothing is to be seen.
-        std::thread::sleep(Duration::from_secs(13));
-        broker.start_again();
-    });
+    goes_on_by_itself("killed", &[], |broker| broker.stop(&["--now"]), Broker::start_again);
 }
 
 #[test]
 fn a_run_outlives_a_broker_that_is_stopped_in_order_and_started_again() {
-    goes_on_by_itself("stopped", &[SHORT], |broker| {
-        broker.stop(&[]);
-        // Beyond the time-out of messages: else librdkafka itself waits, and nothing is to be seen.
-        std::thread::sleep(SLEEP);
-        broker.start_again();
-    });
+    goes_on_by_itself("stopped", &[SHORT], |broker| broker.stop(&[]), Broker::start_again);
 }
 
 #[test]
 fn a_run_outlives_a_broker_that_hangs_for_longer_than_a_transaction_lasts() {
-    goes_on_by_itself("hangs", &[SHORT], |broker| {
-        broker.signal("STOP");
-        std::thread::sleep(SLEEP);
-        broker.signal("CONT");
-    });
+    let signal = |name| move |broker: &Broker| broker.signal(name);
+    goes_on_by_itself("hangs", &[SHORT], signal("STOP"), signal("CONT"));
 }
 
 #[test]
@@ -74,9 +72,8 @@ fn a_run_that_slept_for_longer_than_its_transaction_goes_on() {
     let job = Job::new(&kafka.plain, "slept").with_properties(&[SHORT]);
     let mut running = job.start();
     wait_until(&kafka.plain, &job.name, MIDDLE);
-    running.signal("STOP");
-    assert!(running.runs(), "it had ended before");
-    std::thread::sleep(SLEEP);
+    stop_amid_a_transaction(&kafka.plain, &job, &mut running, 0);
+    wait_until_ended(&kafka.plain, &[&job.topic]);
     running.signal("CONT");
     let (code, said) = running.finish();
     assert_eq!(code, Some(0), "{said}");
@@ -125,9 +122,5 @@ fn a_transaction_is_open_and_known_until_it_is_ended() {
     assert_eq!((begun[0].topic.as_str(), begun[0].known), (topic.as_str(), true));
     producer.abort_transaction(LONG).unwrap();
     // The mark is written after the answer.
-    let begun = Instant::now();
-    while !open(&kafka.plain, &[&topic]).is_empty() {
-        assert!(begun.elapsed() < LONG, "the mark does not come");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    wait_until_ended(&kafka.plain, &[&topic]);
 }

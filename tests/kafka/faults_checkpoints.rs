@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::support::jobs::{BAR, Job};
 use crate::support::kafka::{broker, create_topic, exists, unique};
-use crate::support::live::output;
+use crate::support::process::output;
 use barflow::sinks::kafka::{CheckpointTopic, KafkaSettings};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};

@@ -2,12 +2,13 @@
 //! their place, and nobody waits in front of them.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::hanging::{abort_behind, leave_open, without_verification};
 use crate::support::jobs::Job;
 use crate::support::kafka::{Broker, broker, start, wait_until};
-use crate::support::transactions::{open, stop_amid_a_transaction};
+use crate::support::process::{self, Process};
+use crate::support::transactions::{open, stop_amid_a_transaction, wait_until_ended};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
@@ -61,15 +62,6 @@ fn assert_ended_once(broker: &str, job: &Job) {
     assert_eq!(open(broker, &[&job.topic, CHECKPOINTS]), []);
 }
 
-/// Waits until Kafka has ended what is open in both topics.
-fn wait_until_ended(broker: &str, job: &Job) {
-    let deadline = Instant::now() + LONG;
-    while !open(broker, &[&job.topic, CHECKPOINTS]).is_empty() {
-        assert!(Instant::now() < deadline, "the transaction does not time out");
-        std::thread::sleep(Duration::from_millis(200));
-    }
-}
-
 #[test]
 fn what_an_earlier_run_left_open_does_not_count() {
     let Some(own) = own() else { return };
@@ -79,7 +71,7 @@ fn what_an_earlier_run_left_open_does_not_count() {
     drop(running);
     // What Kafka knows of is ended; what is put there then, it knows nothing of.
     drop(producer(&own.plain, &transactional_id(&job)));
-    wait_until_ended(&own.plain, &job);
+    wait_until_ended(&own.plain, &[&job.topic, CHECKPOINTS]);
     forget(&own.plain, &job);
     let (code, said) = job.run(&[]);
     assert_eq!(code, Some(0), "{said}");
@@ -93,7 +85,7 @@ fn what_this_run_left_open_does_not_count() {
     let mut running = job.start();
     wait_until(&own.plain, &job.name, MIDDLE);
     stop_amid_a_transaction(&own.plain, &job, &mut running, 0);
-    wait_until_ended(&own.plain, &job);
+    wait_until_ended(&own.plain, &[&job.topic, CHECKPOINTS]);
     forget(&own.plain, &job);
     running.signal("CONT");
     let (code, said) = running.finish();
@@ -115,11 +107,9 @@ fn what_was_committed_stays_committed() {
     other.flush(LONG).unwrap();
     std::thread::sleep(Duration::from_millis(200));
     stop_amid_a_transaction(&own.plain, &job, &mut running, 1);
-    let deadline = Instant::now() + LONG;
-    while open(&own.plain, &[CHECKPOINTS, &job.topic]).len() > 1 {
-        assert!(Instant::now() < deadline, "the transaction does not time out");
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    process::wait_until("the job's transaction times out", || {
+        open(&own.plain, &[CHECKPOINTS, &job.topic]).len() <= 1
+    });
     running.signal("CONT");
     std::thread::sleep(Duration::from_secs(5));
     assert!(running.runs(), "it did not wait for the other's end");
@@ -131,13 +121,9 @@ fn what_was_committed_stays_committed() {
 
 /// Waits until a process is stopped.
 #[cfg(feature = "fault-points")]
-fn wait_until_stopped(running: &mut crate::support::jobs::Running) {
-    let deadline = Instant::now() + LONG;
+fn wait_until_stopped(running: &mut Process) {
     let path = format!("/proc/{}/stat", running.id());
-    while !fs::read_to_string(&path).unwrap().contains(") T ") {
-        assert!(running.runs() && Instant::now() < deadline, "it is not stopped");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    running.wait_until("it is stopped", |_| fs::read_to_string(&path).unwrap().contains(") T "));
 }
 
 /// Kafka confirms a commit, and what it does with the next transaction aborts it: bars, checkpoint, or both.

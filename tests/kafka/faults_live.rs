@@ -3,19 +3,19 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::jobs::FELT;
 use crate::support::kafka::{Broker, broker, committed, delete_topic, unique};
-use crate::support::live::{Simulator, barflow, output, replayed, signal, two_days};
+use crate::support::live::{Simulator, replayed, two_days};
 use crate::support::members::{free_addresses, hosts_file};
+use crate::support::process::{Process, barflow, output, until};
 use crate::support::transactions::with_own_broker;
 
-/// How long anything may take before a test fails: far beyond what a slow machine needs.
-const PATIENCE: Duration = Duration::from_secs(120);
-
 const BAR: &str = "dib=imbalance,measure=dollar,threshold=wald,target=100,alpha=0.01,warmup=100";
+
+/// How long a transaction may last: a broker that hangs for longer has ended what was begun.
+const TRANSACTION: Duration = Duration::from_secs(3);
 
 /// Drops, repeats and lost connections while the broker or a process is away as well.
 const FAULTS: &str = "drop=0.002,duplicate=0.02,reorder=0.01,disconnect=3000";
@@ -65,13 +65,13 @@ impl<'a> Job<'a> {
     }
 
     /// A process of it.
-    fn start(&self, log: &str, more: &[&str]) -> Process {
+    fn start(&self, more: &[&str]) -> Process {
         let config = self.folder.join("live.toml");
-        // Transactions are short, so that a broker that hangs for some seconds has ended what was begun.
         let text = format!(
             "[feeds.f]\nvenue = \"binance-spot\"\ninstruments = {:?}\n[kafka.properties]\n\
-             \"transaction.timeout.ms\" = \"3000\"\n",
-            self.symbols
+             \"transaction.timeout.ms\" = \"{}\"\n",
+            self.symbols,
+            TRANSACTION.as_millis()
         );
         fs::write(&config, text).unwrap();
         let mut command = barflow();
@@ -83,41 +83,32 @@ impl<'a> Job<'a> {
         }
         command.args(["--sink", "kafka", "--brokers", &self.kafka.plain, "--create-topics"]);
         command.args(["--topic", &self.name, "--job", &self.name, "--commit-interval", "50ms"]);
-        Process::start(command.args(more), self.folder.join(log))
+        command.args(more);
+        Process::start(command)
     }
 
     fn came(&self) -> usize {
         committed(&self.kafka.plain, &self.name)
     }
 
-    /// Waits until so many bars are there, or something speaks against it.
-    fn wait_for(&self, bars: usize, running: &mut Process) -> usize {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let came = self.came();
-            if came >= bars || Instant::now() > deadline || !running.runs() {
-                return came;
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
+    /// Waits until so many bars are there.
+    fn wait_for(&self, bars: usize, running: &mut Process) {
+        running.wait_until(&format!("{bars} bars"), |_| self.came() >= bars);
     }
 
     /// Waits until live bars come: some way behind the histories, far from the end.
     fn wait_for_the_middle(&self, running: &mut Process) {
         let bars = self.before + (self.expected.len() - self.before) / 5;
-        let came = self.wait_for(bars, running);
-        assert!(came >= bars, "{came} of {bars} bars came: {}", running.said());
+        self.wait_for(bars, running);
+        let came = self.came();
         let all = self.expected.len();
         assert!(came < all, "it is at its end already: {came} of {all}, {} before", self.before);
     }
 
     /// Waits for all bars, ends the process in good order, and compares.
     fn finish(self, mut running: Process) -> String {
-        let wanted = self.expected.len();
-        let came = self.wait_for(wanted, &mut running);
-        assert!(came >= wanted, "{came} of {wanted} bars came: {}", running.said());
-        signal(&running.child, "TERM");
-        let (code, said) = running.finish();
+        self.wait_for(self.expected.len(), &mut running);
+        let (code, _, said) = running.stop();
         assert_eq!(code, Some(0), "{said}");
         let file = self.folder.join("expected.jsonl");
         fs::write(&file, self.expected.join("\n") + "\n").unwrap();
@@ -130,72 +121,36 @@ impl<'a> Job<'a> {
     }
 }
 
-struct Process {
-    child: Child,
-    log: PathBuf,
-}
-
-impl Process {
-    fn start(command: &mut Command, log: PathBuf) -> Self {
-        let said = fs::File::create(&log).unwrap();
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
-        Self { child: command.spawn().unwrap(), log }
-    }
-
-    fn said(&self) -> String {
-        fs::read_to_string(&self.log).unwrap()
-    }
-
-    fn runs(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
-    }
-
-    fn finish(&mut self) -> (Option<i32>, String) {
-        let deadline = Instant::now() + PATIENCE;
-        while self.runs() {
-            assert!(Instant::now() < deadline, "it does not end: {}", self.said());
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        (self.child.wait().unwrap().code(), self.said())
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// Harms a broker that nobody else needs under a live run, which goes on.
-/// `felt` is what it says if the harm was longer than a step of a commit may take.
-fn goes_on_by_itself(felt: &[&str], harm: impl Fn(&Broker)) {
+fn goes_on_by_itself(harm: impl Fn(&Broker, &mut Process)) {
     with_own_broker(|own| {
         let folder = tempfile::tempdir().unwrap();
         let Some(job) = Job::new(own, folder.path(), 1, "500") else { return };
-        let mut running = job.start("live.log", &[]);
+        let mut running = job.start(&[]);
         job.wait_for_the_middle(&mut running);
-        harm(own);
-        let said = job.finish(running);
-        let seen = felt.is_empty() || felt.iter().any(|sign| said.contains(sign));
-        assert!(seen, "the harm was not felt: {said}");
+        harm(own, &mut running);
+        job.finish(running);
     });
 }
 
 #[test]
 fn a_live_run_outlives_a_broker_that_is_killed_and_started_again() {
-    goes_on_by_itself(&FELT, |broker| {
+    goes_on_by_itself(|broker, running| {
+        let felt = |said: String| FELT.iter().any(|sign| said.contains(sign));
         broker.stop(&["--now"]);
-        std::thread::sleep(Duration::from_secs(13));
+        // Beyond the ten seconds that a step of a commit may take: else librdkafka itself may wait.
+        until(Duration::from_secs(13), || felt(running.said()).then_some(()));
         broker.start_again();
+        running.wait_until("the harm is felt", |running| felt(running.said()));
     });
 }
 
 #[test]
 fn a_live_run_outlives_a_broker_that_hangs_for_longer_than_a_transaction_lasts() {
-    goes_on_by_itself(&[], |broker| {
+    goes_on_by_itself(|broker, _| {
         broker.signal("STOP");
-        std::thread::sleep(Duration::from_secs(7));
+        // Within what a step of a commit may take: nothing is to be seen but the time.
+        std::thread::sleep(2 * TRANSACTION);
         broker.signal("CONT");
     });
 }
@@ -205,9 +160,9 @@ fn a_second_live_copy_takes_over_and_nothing_is_lost_or_repeated() {
     let Some(kafka) = broker() else { return };
     let folder = tempfile::tempdir().unwrap();
     let Some(job) = Job::new(kafka, folder.path(), 1, "500") else { return };
-    let mut first = job.start("first.log", &[]);
+    let mut first = job.start(&[]);
     job.wait_for_the_middle(&mut first);
-    let second = job.start("second.log", &[]);
+    let second = job.start(&[]);
     let (code, said) = first.finish();
     assert_eq!(code, Some(4), "{said}\n{}", second.said());
     assert!(said.contains("has taken over"), "{said}");
@@ -219,7 +174,7 @@ fn a_live_run_whose_topic_is_deleted_ends_and_says_so() {
     let Some(kafka) = broker() else { return };
     let folder = tempfile::tempdir().unwrap();
     let Some(job) = Job::new(kafka, folder.path(), 1, "500") else { return };
-    let mut running = job.start("live.log", &[]);
+    let mut running = job.start(&[]);
     job.wait_for_the_middle(&mut running);
     delete_topic(&kafka.plain, &job.name);
     let (code, said) = running.finish();
@@ -234,15 +189,13 @@ fn a_live_job_of_two_processes_that_loses_one_goes_on_as_one() {
     let Some(job) = Job::new(kafka, folder.path(), 4, "1000") else { return };
     let hosts = hosts_file(folder.path(), &free_addresses(2));
     let hosts = hosts.to_str().unwrap();
-    let member = |process: &str| {
-        job.start(&format!("{process}.log"), &["--hosts", hosts, "--process", process])
-    };
-    let mut members = [member("0"), member("1")];
-    job.wait_for_the_middle(&mut members[0]);
-    members[1].child.kill().unwrap();
-    let (code, said) = members[0].finish();
+    let member = |process: &str| job.start(&["--hosts", hosts, "--process", process]);
+    let (mut first, second) = (member("0"), member("1"));
+    job.wait_for_the_middle(&mut first);
+    second.kill();
+    let (code, said) = first.finish();
     assert_eq!(code, Some(3), "{said}");
     assert!(said.contains("process 1 at"), "{said}");
-    let alone = job.start("alone.log", &["--workers", "2"]);
+    let alone = job.start(&["--workers", "2"]);
     job.finish(alone);
 }

@@ -1,19 +1,14 @@
 //! A user who lacks a right is told which, one after the other, until the run works.
 
-use std::time::Duration;
-
 use crate::support::jobs::{FELT, Job};
 use crate::support::kafka::{GUEST, broker, wait_until};
 use crate::support::rights::{
     CREATE, DESCRIBE, DESCRIBE_CONFIGS, GROUP, READ, TOPIC, TRANSACTIONAL_ID, WRITE, allow,
 };
-use crate::support::transactions::stop_amid_a_transaction;
+use crate::support::transactions::{stop_amid_a_transaction, wait_until_ended};
 
 /// Long enough for a few commits, far from all of them.
 const MIDDLE: i64 = 1_000;
-
-/// Long enough for the broker to end a transaction.
-const SLEEP: Duration = Duration::from_secs(7);
 
 #[test]
 fn each_missing_right_is_named() {
@@ -72,7 +67,7 @@ fn each_missing_right_is_named() {
         let mut running = job.start();
         wait_until(&kafka.plain, &job.name, MIDDLE);
         stop_amid_a_transaction(&kafka.plain, &job, &mut running, 0);
-        std::thread::sleep(SLEEP);
+        wait_until_ended(&kafka.plain, &[&job.topic]);
         running.signal("CONT");
         assert!(running.runs(), "it had ended before");
         let (code, said) = running.finish();

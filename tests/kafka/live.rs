@@ -1,10 +1,10 @@
 //! From a simulator that injects faults into a real Kafka, and the same bars as replay.
 
 use std::fs;
-use std::time::{Duration, Instant};
 
 use crate::support::kafka::{broker, committed, unique};
-use crate::support::live::{DIB, Live, Simulator, joining, output, replayed, two_days};
+use crate::support::live::{DIB, Simulator, joining, listen, replayed, two_days};
+use crate::support::process::output;
 
 const FAULTS: &str = "drop=0.002,duplicate=0.02,reorder=0.01,disconnect=4000,garbage=0.002,\
                       unknown=0.002,rest-429=0.1,rest-5xx=0.1";
@@ -18,30 +18,16 @@ fn a_topic_fed_live_equals_replay_whatever_went_wrong_on_the_way() {
     let expected = replayed(&[&history, &day], instrument, DIB);
     let file = folder.path().join("expected.jsonl");
     fs::write(&file, expected.join("\n") + "\n").unwrap();
-    let simulator = Simulator::start(
-        &[
-            "--protocol",
-            "coinbase",
-            "--instrument",
-            instrument,
-            "--speed",
-            "max",
-            "--faults",
-            FAULTS,
-        ],
-        &[&day],
-    );
+    let mut arguments = vec!["--protocol", "coinbase", "--instrument", instrument];
+    arguments.extend(["--speed", "max", "--faults", FAULTS]);
+    let simulator = Simulator::start(&arguments, &[&day]);
     let topic = unique("live");
     let venue_of = ["--venue", "coinbase", "--instrument", "BTC-USD", "--at", &simulator.address];
     let sink = ["--sink", "kafka", "--brokers", &kafka.plain, "--topic", &topic, "--create-topics"];
     let history = joining(&history, instrument);
-    let live = Live::start(&[&venue_of[..], &history, &sink].concat());
-    let deadline = Instant::now() + Duration::from_secs(120);
+    let mut live = listen(&[&venue_of[..], &history, &sink].concat());
     // The topic appears with the first bar.
-    while committed(&kafka.plain, &topic) < expected.len() {
-        assert!(Instant::now() < deadline, "the bars do not come");
-        std::thread::sleep(Duration::from_millis(300));
-    }
+    live.wait_until("all bars", |_| committed(&kafka.plain, &topic) >= expected.len());
     let (code, _, said) = live.stop();
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("received → acknowledged"), "{said}");

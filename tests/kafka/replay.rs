@@ -1,16 +1,14 @@
 //! From real day files into a real Kafka and back, as a user would.
 
-use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
+use crate::support::days::{real_days, synth};
 use crate::support::kafka::{broker, read, unique};
+use crate::support::live::words;
+use crate::support::process::output;
 
 fn barflow(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_barflow"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("BARFLOW_")) {
-        command.env_remove(name);
-    }
-    command.args(arguments).output().unwrap()
+    output(arguments, None)
 }
 
 fn stderr(output: &Output) -> String {
@@ -20,15 +18,11 @@ fn stderr(output: &Output) -> String {
 /// The real days if they are there, else made-up ones.
 fn days() -> (String, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let real = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/binance-layout");
-    if real.exists() {
-        return (real.display().to_string(), folder);
-    }
-    println!("{} is not there: made-up days instead", real.display());
-    let out = folder.path().display().to_string();
-    let made = barflow(&["synth", "--date", "2024-03-01", "--trades", "50000", "--out", &out]);
-    assert!(made.status.success(), "{}", stderr(&made));
-    (out, folder)
+    let days = real_days().unwrap_or_else(|| {
+        synth(folder.path(), "--trades 50000");
+        folder.path().to_owned()
+    });
+    (days.display().to_string(), folder)
 }
 
 #[test]
@@ -39,19 +33,9 @@ fn a_history_arrives_in_kafka_byte_for_byte() {
     let bar = format!("{spec}=imbalance,measure=dollar,target=1000");
     let lines = barflow(&["replay", &days, "--bar", &bar]);
     assert!(lines.status.success(), "{}", stderr(&lines));
-    let output = barflow(&[
-        "replay",
-        &days,
-        "--bar",
-        &bar,
-        "--sink",
-        "kafka",
-        "--brokers",
-        &kafka.plain,
-        "--create-topics",
-        "--workers",
-        "2",
-    ]);
+    let mut arguments = words("replay --sink kafka --create-topics --workers 2");
+    arguments.extend(["--bar", &bar, "--brokers", &kafka.plain, &days]);
+    let output = barflow(&arguments);
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(stderr(&output).contains(&format!("bars.{spec} at {}", kafka.plain)));
     let topic = read(&kafka.plain, &format!("bars.{spec}"));

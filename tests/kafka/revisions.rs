@@ -6,8 +6,9 @@ use std::path::Path;
 use std::process::Output;
 
 use crate::support::kafka::{broker, read, unique};
-use crate::support::live::barflow;
+use crate::support::live::words;
 use crate::support::mangled::{Mangled, mangle, rows};
+use crate::support::process::barflow;
 use barflow::thousands::grouped;
 
 /// Bars that forget within a thousand trades or so, and some that need no forgetting.
@@ -116,25 +117,10 @@ fn topics_tell_what_changed_and_what_stands() {
     let corrections = mangled.corrections.display().to_string();
     for encoding in ["json", "avro"] {
         let topic = format!("{topic}-{encoding}");
-        let output = replay(
-            &mangled.delivered,
-            &[
-                "--corrections",
-                &corrections,
-                "--sink",
-                "kafka",
-                "--brokers",
-                &kafka.plain,
-                "--topic",
-                &topic,
-                "--create-topics",
-                "--current",
-                "--encoding",
-                encoding,
-                "--commit-interval",
-                "50ms",
-            ],
-        );
+        let mut more = words("--sink kafka --create-topics --current --commit-interval 50ms");
+        more.extend(["--corrections", &corrections, "--brokers", &kafka.plain]);
+        more.extend(["--topic", &topic, "--encoding", encoding]);
+        let output = replay(&mangled.delivered, &more);
         assert!(output.status.success(), "{}", said(&output));
         let fresh = replay(&mangled.right, &[]);
         let lines = folder.path().join("fresh.jsonl");
@@ -192,19 +178,10 @@ fn a_row_that_comes_too_late_is_set_in_its_place_where_the_past_is_retained() {
     same(&fresh, &mended);
     // Beyond what is retained: on the ledger, and nothing else changes.
     let set_aside = folder.path().join("set-aside.jsonl");
-    let output = replay(
-        &path,
-        &[
-            "--revision-window",
-            "2000",
-            "--batch-rows",
-            "1000",
-            "--out",
-            &out,
-            "--quarantine",
-            &set_aside.display().to_string(),
-        ],
-    );
+    let aside = set_aside.display().to_string();
+    let mut more = words("--revision-window 2000 --batch-rows 1000");
+    more.extend(["--out", &out, "--quarantine", &aside]);
+    let output = replay(&path, &more);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert!(said(&output).contains("corrections: 0 applied, 0 without effect, 3 refused"));
     let ledger = fs::read_to_string(&set_aside).unwrap();

@@ -4,19 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use crate::support::days::synth;
 use crate::support::kafka::{broker, unique};
-use crate::support::live::barflow;
+use crate::support::process::barflow;
 
 const BAR: &str = "dib=imbalance,target=50,alpha=0.01,warmup=100";
 
-fn days(folder: &Path) -> [PathBuf; 2] {
-    let made = barflow()
-        .args(["synth", "--date", "2024-03-01", "--days", "2", "--trades", "20000", "--out"])
-        .arg(folder)
-        .output()
-        .unwrap();
-    assert!(made.status.success());
-    ["01", "02"].map(|day| folder.join(format!("BTCUSDT-trades-2024-03-{day}.zip")))
+fn days(folder: &Path) -> Vec<PathBuf> {
+    synth(folder, "--days 2 --trades 20000")
 }
 
 fn verify(files: &[PathBuf], more: &[&str]) -> (Option<i32>, String, String) {

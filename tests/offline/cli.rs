@@ -3,18 +3,13 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{ChildStdout, Command, Output};
 use std::time::Duration;
 
-const DIB: &str = "dib=imbalance,measure=dollar,threshold=wald,target=1000,alpha=0.001,warmup=1000";
+use crate::support::days::{self, real_days};
+use crate::support::process::{Process, barflow};
 
-fn barflow() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_barflow"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("BARFLOW_")) {
-        command.env_remove(name);
-    }
-    command
-}
+const DIB: &str = "dib=imbalance,measure=dollar,threshold=wald,target=1000,alpha=0.001,warmup=1000";
 
 fn run(arguments: &[&str]) -> Output {
     barflow().args(arguments).output().unwrap()
@@ -39,20 +34,9 @@ fn check(arguments: &[&str], code: i32, wanted: &[&str]) -> String {
     text
 }
 
-fn real_days() -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/binance-layout");
-    if !path.exists() {
-        println!("skipped: {} is not there", path.display());
-        return None;
-    }
-    Some(path)
-}
-
 fn synth(folder: &Path, trades: &str, days: &str) -> PathBuf {
     let out = folder.join("days");
-    let arguments = ["synth", "--date", "2024-03-01", "--trades", trades, "--days", days, "--out"];
-    let output = barflow().args(arguments).arg(&out).output().unwrap();
-    assert!(output.status.success(), "{}", stderr(&output));
+    days::synth(&out, &format!("--trades {trades} --days {days}"));
     out
 }
 
@@ -368,45 +352,34 @@ fn unwritable_output_leaves_nothing_under_the_final_name() {
 fn a_closed_pipe_is_success() {
     let folder = tempfile::tempdir().unwrap();
     let days = synth(folder.path(), "200000", "1");
-    let mut child = barflow()
-        .args(["replay", text(&days), "--bar", "t=tick,size=2"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut first = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
-    let output = child.wait_with_output().unwrap();
+    let (replay, out, first) = stuck(&days);
+    drop(out);
+    let (code, said) = replay.finish();
     assert!(first.starts_with('{'));
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(code, Some(0), "{said}");
 }
 
 /// A replay whose standard output is a pipe that nobody empties for now: it waits in the middle. With
 /// its first bar.
-fn stuck(days: &Path) -> (Child, BufReader<ChildStdout>, String) {
-    let mut child = barflow()
-        .args(["replay", text(days), "--bar", "t=tick,size=2"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut out = BufReader::new(child.stdout.take().unwrap());
-    let mut first = String::new();
+fn stuck(days: &Path) -> (Process, BufReader<ChildStdout>, String) {
+    let mut command = barflow();
+    command.args(["replay", text(days), "--bar", "t=tick,size=2"]);
+    let (process, out) = Process::start_with_pipe(command);
+    let (mut out, mut first) = (BufReader::new(out), String::new());
     out.read_line(&mut first).unwrap();
-    (child, out, first)
+    (process, out, first)
 }
 
 #[test]
 fn a_signal_ends_a_replay_in_order_and_says_where() {
     let folder = tempfile::tempdir().unwrap();
     let days = synth(folder.path(), "400000", "2");
-    for signal in ["-TERM", "-INT"] {
-        let (child, mut out, mut lines) = stuck(&days);
-        Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+    for signal in ["TERM", "INT"] {
+        let (replay, mut out, mut lines) = stuck(&days);
+        replay.signal(signal);
         out.read_to_string(&mut lines).unwrap();
-        let output = child.wait_with_output().unwrap();
-        let report = stderr(&output);
-        assert_eq!(output.status.code(), Some(0), "{report}");
+        let (code, report) = replay.finish();
+        assert_eq!(code, Some(0), "{report}");
         assert!(report.contains("stopped by SIG"), "{report}");
         let bars = lines.lines().count();
         assert!(bars < 400_000, "it stopped early: {bars}");
@@ -427,16 +400,16 @@ fn an_echo_of_a_signal_is_no_second_one_and_a_second_one_ends_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let days = synth(folder.path(), "100000", "2");
     for (pause, code) in [(0, 0), (1, 143)] {
-        let (child, mut out, mut lines) = stuck(&days);
-        let script = format!("kill -TERM {0}; sleep {1}; kill -TERM {0}", child.id(), pause);
+        let (replay, mut out, mut lines) = stuck(&days);
+        let script = format!("kill -TERM {0}; sleep {1}; kill -TERM {0}", replay.id(), pause);
         assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
         if code == 0 {
             // Time for it to die of the second one.
             std::thread::sleep(Duration::from_millis(100));
             out.read_to_string(&mut lines).unwrap();
         }
-        let output = child.wait_with_output().unwrap();
-        assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
+        let (found, said) = replay.finish();
+        assert_eq!(found, Some(code), "{said}");
     }
 }
 

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::support::archives;
-use crate::support::live::barflow;
+use crate::support::process::barflow;
 use serde_json::Value;
 
 type Sums = BTreeMap<(String, String), (i64, i64, i64, i64)>;
@@ -15,13 +15,8 @@ type Sums = BTreeMap<(String, String), (i64, i64, i64, i64)>;
 fn replay(folder: &Path, files: &[PathBuf], more: &[&str]) -> (Sums, Vec<Value>) {
     let daily = folder.join("daily.jsonl");
     let output = barflow()
-        .args([
-            "replay",
-            "--bar",
-            "a=imbalance,target=60,alpha=0.01,warmup=100",
-            "--bar",
-            "b=tick,size=70",
-        ])
+        .args(["replay", "--bar", "a=imbalance,target=60,alpha=0.01,warmup=100"])
+        .args(["--bar", "b=tick,size=70"])
         .arg("--daily")
         .arg(&daily)
         .args(more)

@@ -18,3 +18,4 @@ mod quality_gx;
 mod store;
 mod sweep;
 mod sync_report;
+mod tidy;

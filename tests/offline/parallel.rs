@@ -1,11 +1,11 @@
 //! `barflow replay --parallel`: the bytes of one pass.
 
+use crate::support::days::{self, rows, synth};
+use crate::support::process::barflow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support::live::barflow;
-
-/// What a run gives: exit code, bars, what it set aside, counts of the summary, files it wrote.
+/// What a run gives: exit code, bars, what it set aside, counts of the summary.
 #[derive(Debug, PartialEq)]
 struct Run {
     code: Option<i32>,
@@ -101,32 +101,12 @@ fn check(folder: &Path, files: &[PathBuf], more: &[&str]) -> Run {
 }
 
 fn made_up(folder: &Path, days: &str, trades: &str) -> Vec<PathBuf> {
-    let made = barflow()
-        .args(["synth", "--date", "2024-03-01", "--days", days, "--trades", trades, "--out"])
-        .arg(folder)
-        .output()
-        .unwrap();
-    assert!(made.status.success());
-    String::from_utf8(made.stdout).unwrap().lines().map(PathBuf::from).collect()
+    synth(folder, &format!("--days {days} --trades {trades}"))
 }
 
 fn real_days() -> Option<Vec<PathBuf>> {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/binance-layout");
-    let days = (1..=3).map(|day| data.join(format!("XBTUSD-trades-2018-01-0{day}.zip")));
-    let days: Vec<PathBuf> = days.collect();
-    if days.iter().all(|day| day.exists()) {
-        return Some(days);
-    }
-    println!("SKIPPED: {} is absent", data.display());
-    None
-}
-
-/// The rows of a zipped day.
-fn rows(day: &Path) -> Vec<String> {
-    let mut archive = zip::ZipArchive::new(fs::File::open(day).unwrap()).unwrap();
-    let mut text = String::new();
-    std::io::Read::read_to_string(&mut archive.by_index(0).unwrap(), &mut text).unwrap();
-    text.lines().map(str::to_owned).collect()
+    let folder = days::real_days()?;
+    Some((1..=3).map(|day| folder.join(format!("XBTUSD-trades-2018-01-0{day}.zip"))).collect())
 }
 
 fn write(path: &Path, rows: &[String]) -> PathBuf {

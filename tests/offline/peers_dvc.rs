@@ -6,8 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::live::barflow;
+use crate::support::days::synth;
 use crate::support::peers::python;
+use crate::support::process::barflow;
 use barflow_simulator::archive::tree::Tree;
 use barflow_simulator::archive::{ServerOptions, start};
 
@@ -68,10 +69,7 @@ fn a_store_is_made_kept_and_pulled_by_dvc() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let published = at("published");
-    let mut synth = barflow();
-    synth.arg("synth").arg("--out").arg(&published);
-    synth.args(["--date", "2024-03-01", "--days", "3", "--trades", "20000"]);
-    assert!(synth.output().unwrap().status.success());
+    synth(&published, "--days 3 --trades 20000");
     let options = ServerOptions {
         listen: "127.0.0.1:0".parse().unwrap(),
         faults: "cut=0.2".parse().unwrap(),

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::archives::{self, DAY, MARCH};
-use crate::support::live::barflow;
 use crate::support::peers::python;
+use crate::support::process::barflow;
 
 /// What everybody should find.
 #[derive(Debug, PartialEq)]

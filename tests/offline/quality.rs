@@ -5,7 +5,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use crate::support::live::barflow;
+use crate::support::days::{real_days, synth};
+use crate::support::process::barflow;
 use crate::support::spoiled::{Row, as_parquet, days, rewrite, write};
 use serde_json::Value;
 
@@ -152,12 +153,7 @@ fn stretches_without_trades_are_told_apart() {
 }
 
 fn archives(folder: &Path, count: usize) -> Vec<PathBuf> {
-    let made = barflow()
-        .args(["synth", "--date", "2024-03-01", "--trades", "20000", "--out"])
-        .args([folder.to_str().unwrap(), "--days", &count.to_string()])
-        .output()
-        .unwrap();
-    String::from_utf8(made.stdout).unwrap().lines().map(PathBuf::from).collect()
+    synth(folder, &format!("--trades 20000 --days {count}"))
 }
 
 #[test]
@@ -303,12 +299,7 @@ fn repeats_that_were_left_out_break_nothing() {
 fn trades_and_aggregates_of_one_instrument_are_judged_apart() {
     let folder = tempfile::tempdir().unwrap();
     archives(folder.path(), 1);
-    let made = barflow()
-        .args(["synth", "--date", "2024-03-01", "--trades", "20000", "--kind", "aggTrades"])
-        .args(["--out", folder.path().to_str().unwrap()])
-        .output()
-        .unwrap();
-    assert!(made.status.success());
+    synth(folder.path(), "--trades 20000 --kind aggTrades");
     let output = quality(&[], &[folder.path().to_owned()]);
     assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
     for name in ["binance:spot:BTCUSDT: passes", "binance:spot:BTCUSDT aggTrades: passes"] {
@@ -458,11 +449,7 @@ fn the_suite_in_the_repository_is_the_one_without_a_suite() {
 
 #[test]
 fn real_days_pass_with_quotes_that_were_rounded() {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/binance-layout");
-    if !data.exists() {
-        println!("SKIPPED: {} is not there", data.display());
-        return;
-    }
+    let Some(data) = real_days() else { return };
     let (report, code) = json(&[], &[data]);
     assert_eq!((broken(&report), code), (vec![], Some(0)));
     let instrument = &report["instruments"][0];

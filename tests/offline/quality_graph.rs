@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use crate::support::graph_runs::{Kept, Setup, feed, intakes, options, run_with, tape};
-use crate::support::live::barflow;
+use crate::support::process::barflow;
 use crate::support::spoiled::{days, write};
 use barflow::graph::assemble::GraphOptions;
 use barflow::graph::quality::Quality;

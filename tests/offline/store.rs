@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
-use std::thread;
 use std::time::Duration;
 
 use crate::support::archives::{self, DAY, MARCH, day_rows, days, publish_sum};
-use crate::support::live::barflow;
+use crate::support::kills::Kill;
+use crate::support::process::{PATIENCE, Process, barflow};
 
 fn run(args: &[&str], files: &[PathBuf]) -> Output {
     barflow().args(args).args(files).env_remove("BARFLOW_STORE").output().unwrap()
@@ -230,16 +230,11 @@ fn killed_at_any_time_the_store_ends_equal() {
         expect(0, &whole_args.lines().collect::<Vec<_>>(), files);
         let mut cut_short = 0;
         for kill in 0..10u64 {
-            let mut child = barflow()
-                .args(args.lines())
-                .args(files)
-                .stdout(std::process::Stdio::null())
-                .stderr(std::process::Stdio::null())
-                .spawn()
-                .unwrap();
-            thread::sleep(Duration::from_millis(3 + kill * kill * 7 % 41));
-            let _ = child.kill();
-            cut_short += u64::from(!child.wait().unwrap().success());
+            let mut command = barflow();
+            command.args(args.lines()).args(files);
+            let kill = Kill::After(Duration::from_millis(3 + kill * kill * 7 % 41));
+            let (_, end) = Process::start(command).be_killed(kill, PATIENCE);
+            cut_short += u64::from(end.killed);
             // Whatever has a name is whole.
             if killed.join("trades").exists() {
                 expect(0, &["store", "verify", "--store", killed.to_str().unwrap()], &[]);

@@ -1,29 +1,13 @@
 //! Grids of configurations, as a user would.
 
+use crate::support::days::a_day;
+use crate::support::process::{Process, barflow, wait_until};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, SystemTime};
 
-use crate::support::live::{barflow, signal};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-
-/// A real day if it is there, else a made-up one.
-fn day(folder: &Path) -> PathBuf {
-    let real = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../shared/data/binance-layout/XBTUSD-trades-2018-01-02.zip");
-    if real.exists() {
-        return real;
-    }
-    println!("{} is not there: a made-up day instead", real.display());
-    let made = barflow()
-        .args(["synth", "--date", "2024-03-01", "--trades", "200000", "--out"])
-        .arg(folder)
-        .output()
-        .unwrap();
-    assert!(made.status.success());
-    folder.join("BTCUSDT-trades-2024-03-01.zip")
-}
 
 const GRID: [&str; 8] = [
     "--grid",
@@ -63,7 +47,7 @@ fn rows(path: &Path) -> Vec<String> {
 #[test]
 fn a_sweep_makes_the_bars_of_replay_and_writes_what_they_are_like() {
     let folder = tempfile::tempdir().unwrap();
-    let day = day(folder.path());
+    let day = a_day(folder.path(), 200_000);
     let out = folder.path().join("out");
     let output = sweep(&day, &out, &["--by", "variance_ratio", "--bars", "2"]).output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
@@ -107,7 +91,7 @@ fn a_sweep_makes_the_bars_of_replay_and_writes_what_they_are_like() {
 #[test]
 fn threads_change_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let day = day(folder.path());
+    let day = a_day(folder.path(), 200_000);
     let summaries: Vec<_> = ["1", "3"]
         .map(|threads| {
             let out = folder.path().join(threads);
@@ -137,7 +121,7 @@ fn written(path: &Path) -> Option<SystemTime> {
 #[test]
 fn a_sweep_that_was_killed_goes_on() {
     let folder = tempfile::tempdir().unwrap();
-    let day = day(folder.path());
+    let day = a_day(folder.path(), 200_000);
     let config = folder.path().join("often.toml");
     fs::write(&config, "[sweep]\nwrite_every = \"0s\"\n").unwrap();
     let config = config.display().to_string();
@@ -147,29 +131,22 @@ fn a_sweep_that_was_killed_goes_on() {
     let state = out.join("sweep.state");
     let (mut killed, mut went_on) = (0, 0);
     for life in 0..20 {
-        let mut running = long_sweep(&day, &out, &["--config", &config])
-            .stderr(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
-        // At another place each time, once it has written something; after four kills it lives.
         let before = written(&state);
-        while killed < 4 && running.try_wait().unwrap().is_none() {
-            let now = written(&state);
-            if now.is_some() && now != before {
-                std::thread::sleep(Duration::from_millis(7 * life));
-                let _ = running.kill();
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(1));
+        let mut running = Process::start(long_sweep(&day, &out, &["--config", &config]));
+        // At another place each time, once it has written something; after four kills it lives.
+        if killed < 4 {
+            wait_until("something is written", || {
+                !running.runs() || written(&state).is_some_and(|now| Some(now) != before)
+            });
+            std::thread::sleep(Duration::from_millis(7 * life));
         }
-        let output = running.wait_with_output().unwrap();
-        went_on += u32::from(said(&output).contains("resuming after"));
-        if output.status.code().is_none() {
+        let end = if killed < 4 { running.kill() } else { running.end() };
+        went_on += u32::from(end.said.contains("resuming after"));
+        if end.killed {
             killed += 1;
             continue;
         }
-        assert!(output.status.success(), "{}", said(&output));
+        assert_eq!(end.code, Some(0), "{}", end.said);
         if killed > 0 {
             break;
         }
@@ -183,7 +160,7 @@ fn a_sweep_that_was_killed_goes_on() {
 #[test]
 fn a_sweep_that_is_told_to_stop_says_so_and_goes_on_the_next_time() {
     let folder = tempfile::tempdir().unwrap();
-    let day = day(folder.path());
+    let day = a_day(folder.path(), 200_000);
     let config = folder.path().join("often.toml");
     fs::write(&config, "[sweep]\nwrite_every = \"0s\"\n[replay]\nparallel = 2\n").unwrap();
     let config = config.display().to_string();
@@ -191,19 +168,13 @@ fn a_sweep_that_is_told_to_stop_says_so_and_goes_on_the_next_time() {
     assert!(sweep(&day, &whole, &[]).output().unwrap().status.success());
     let out = folder.path().join("stopped");
     let state = out.join("sweep.state");
-    let running = sweep(&day, &out, &["--config", &config, "--bars", "1"])
-        .stderr(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    while !state.exists() {
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    signal(&running, "INT");
-    let output = running.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-    assert!(said(&output).contains("run the same command to resume"), "{}", said(&output));
-    assert!(output.stdout.is_empty() && !out.join("summary.parquet").exists());
+    let running = Process::start(sweep(&day, &out, &["--config", &config, "--bars", "1"]));
+    wait_until("the state is written", || state.exists());
+    running.signal("INT");
+    let end = running.end();
+    assert_eq!(end.code, Some(1), "{}", end.said);
+    assert!(end.said.contains("run the same command to resume"), "{}", end.said);
+    assert!(end.bars.is_empty() && !out.join("summary.parquet").exists());
     assert!(state.exists() && !out.join("bars").exists());
 
     let output = sweep(&day, &out, &["--config", &config]).output().unwrap();
@@ -216,7 +187,7 @@ fn a_sweep_that_is_told_to_stop_says_so_and_goes_on_the_next_time() {
 #[test]
 fn grids_that_make_no_sense_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let day = day(folder.path());
+    let day = a_day(folder.path(), 200_000);
     for (grid, words) in [
         ("alhpa=1e-3", "unknown key \"alhpa\""),
         ("alpha=1e-3..1e-5 log 4", "has to rise"),

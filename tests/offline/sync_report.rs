@@ -1,20 +1,11 @@
 //! `barflow sync-report`: what it measures is what a builder that joins late does.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::support::live::barflow;
+use crate::support::days::synth;
+use crate::support::process::barflow;
 use serde_json::Value;
-
-fn days(folder: &Path) -> Vec<PathBuf> {
-    let made = barflow()
-        .args(["synth", "--date", "2024-03-01", "--days", "2", "--trades", "60000", "--out"])
-        .arg(folder)
-        .output()
-        .unwrap();
-    assert!(made.status.success());
-    String::from_utf8(made.stdout).unwrap().lines().map(PathBuf::from).collect()
-}
 
 fn report(files: &[PathBuf], more: &[&str]) -> String {
     let output = barflow().arg("sync-report").args(files).args(more).output().unwrap();
@@ -40,7 +31,7 @@ fn closes(rows: &str, first: usize, bar: &str) -> Vec<(u64, Value)> {
 #[test]
 fn arrivals_are_those_of_runs_that_began_there() {
     let folder = tempfile::tempdir().unwrap();
-    let files = days(folder.path());
+    let files = synth(folder.path(), "--days 2 --trades 60000");
     let mut rows = String::new();
     for file in &files {
         let mut archive = zip::ZipArchive::new(fs::File::open(file).unwrap()).unwrap();
@@ -73,7 +64,7 @@ fn arrivals_are_those_of_runs_that_began_there() {
 #[test]
 fn bars_that_depend_on_their_beginning_are_called_so() {
     let folder = tempfile::tempdir().unwrap();
-    let files = days(folder.path());
+    let files = synth(folder.path(), "--days 2 --trades 60000");
     let plot = folder.path().join("plot.svg");
     let text = report(
         &files,
@@ -98,7 +89,7 @@ fn bars_that_depend_on_their_beginning_are_called_so() {
 #[test]
 fn a_replay_that_begins_late_says_what_that_means() {
     let folder = tempfile::tempdir().unwrap();
-    let files = days(folder.path());
+    let files = synth(folder.path(), "--days 2 --trades 60000");
     let output = barflow()
         .arg("replay")
         .args(&files)

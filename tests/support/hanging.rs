@@ -65,7 +65,8 @@ pub fn abort_behind(broker: &str, like: &str, topic: &str) {
     assert_eq!(answer.number(2), 0, "the broker refused the mark");
 }
 
-fn text(request: &mut Vec<u8>, text: &str) {
+/// A text as Kafka writes it.
+pub fn text(request: &mut Vec<u8>, text: &str) {
     request.extend((text.len() as i16).to_be_bytes());
     request.extend(text.as_bytes());
 }

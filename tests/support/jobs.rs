@@ -1,21 +1,16 @@
 //! A replay as a job, run as a process: started, paused, killed, started again.
 
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::days::synth;
 use super::kafka::{read, unique};
-use super::live::{barflow, signal};
+use super::process::{Process, barflow, until};
 
 /// Many small bars, so that there is something to lose at every moment.
 pub const BAR: &str = "dib=imbalance,measure=dollar,threshold=wald,target=20,alpha=0.01,warmup=200";
-
-/// Far beyond what a slow machine needs.
-const PATIENCE: Duration = Duration::from_secs(150);
 
 /// What a run says of a fault that it felt: which of the two depends on who notices first, this side or
 /// the broker.
@@ -32,9 +27,7 @@ pub fn days() -> &'static Days {
     static DAYS: OnceLock<Days> = OnceLock::new();
     DAYS.get_or_init(|| {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(unique("days"));
-        let mut synth = barflow();
-        synth.args(["synth", "--date", "2024-03-01", "--days", "2", "--trades", "50000", "--out"]);
-        assert!(synth.arg(&folder).output().unwrap().status.success());
+        synth(&folder, "--days 2 --trades 50000");
         let replay = barflow().arg("replay").arg(&folder).args(["--bar", BAR]).output().unwrap();
         assert!(replay.status.success(), "{}", String::from_utf8_lossy(&replay.stderr));
         Days { folder, bars: replay.stdout }
@@ -99,12 +92,12 @@ impl Job {
     }
 
     /// Starts a copy.
-    pub fn start(&self) -> Running {
+    pub fn start(&self) -> Process {
         self.start_with(&["--bar", BAR])
     }
 
     /// Starts a copy with these arguments instead of the usual bars.
-    pub fn start_with(&self, arguments: &[&str]) -> Running {
+    pub fn start_with(&self, arguments: &[&str]) -> Process {
         let mut command = barflow();
         command
             .env("BARFLOW_FAULT", self.faults)
@@ -115,7 +108,7 @@ impl Job {
             .args(["--commit-interval", "1ms", "--batch-rows", self.rows])
             .args(&self.arguments)
             .args(arguments);
-        Running::start(command)
+        Process::start(command)
     }
 
     /// Runs a copy to its end.
@@ -128,12 +121,8 @@ impl Job {
         let lines = |bytes: &[u8]| bytes.split(|byte| *byte == b'\n').count();
         let expected = &days().bars;
         // The mark that lets readers see the last of them is written after the commit is confirmed.
-        let deadline = Instant::now() + PATIENCE;
-        let mut values = self.values();
-        while lines(&values) < lines(expected) && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(200));
-            values = self.values();
-        }
+        let whole = || Some(self.values()).filter(|values| lines(values) >= lines(expected));
+        let values = until(Duration::from_secs(60), whole).unwrap_or_else(|| self.values());
         let both = values.split(|byte| *byte == b'\n').zip(expected.split(|byte| *byte == b'\n'));
         let differs = both.enumerate().find(|(_, (found, expected))| found != expected);
         assert!(
@@ -157,62 +146,5 @@ impl Job {
             values.push(b'\n');
         }
         values
-    }
-}
-
-/// A process, killed when dropped.
-pub struct Running {
-    child: Child,
-    errors: Option<JoinHandle<String>>,
-}
-
-impl Running {
-    pub fn start(mut command: Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut stderr = child.stderr.take().unwrap();
-        let errors = std::thread::spawn(move || {
-            let mut text = Vec::new();
-            let _ = stderr.read_to_end(&mut text);
-            String::from_utf8_lossy(&text).into_owned()
-        });
-        Self { child, errors: Some(errors) }
-    }
-
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Sends a signal by its name.
-    pub fn signal(&self, name: &str) {
-        signal(&self.child, name);
-    }
-
-    /// Whether it still runs.
-    pub fn runs(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
-    }
-
-    /// Waits for its end; its exit code and what it said.
-    pub fn finish(mut self) -> (Option<i32>, String) {
-        let deadline = Instant::now() + PATIENCE;
-        while self.runs() {
-            if Instant::now() > deadline {
-                let _ = self.child.kill();
-                panic!("it does not end: {}", self.errors.take().unwrap().join().unwrap());
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let code = self.child.wait().unwrap().code();
-        let said = self.errors.take().unwrap().join().unwrap();
-        println!("exit code {code:?}\n{said}");
-        (code, said)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

@@ -18,6 +18,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers, Message};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
+use super::process;
+
 /// A user who may do everything.
 pub const USER: (&str, &str) = ("alice", "tiger-lily-7");
 /// A user who may do nothing.
@@ -175,11 +177,7 @@ pub fn delete_topic(broker: &str, topic: &str) {
     let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(20)));
     let results = futures_executor::block_on(admin.delete_topics(&[topic], &options)).unwrap();
     results.into_iter().for_each(|result| drop(result.unwrap()));
-    let deadline = Instant::now() + Duration::from_secs(300);
-    while exists(broker, topic) {
-        assert!(Instant::now() < deadline, "\"{topic}\" does not go away");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    process::wait_until(&format!("\"{topic}\" goes away"), || !exists(broker, topic));
 }
 
 /// Whether there is such a topic.
@@ -197,14 +195,10 @@ pub fn wait_until(broker: &str, topic: &str, end: i64) {
         .set("isolation.level", "read_committed")
         .create()
         .unwrap();
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !consumer
-        .fetch_watermarks(topic, 0, Duration::from_secs(1))
-        .is_ok_and(|(_, committed)| committed >= end)
-    {
-        assert!(Instant::now() < deadline, "\"{topic}\" does not get to {end}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    process::wait_until(&format!("\"{topic}\" gets to {end}"), || {
+        let marks = consumer.fetch_watermarks(topic, 0, Duration::from_secs(1));
+        marks.is_ok_and(|(_, committed)| committed >= end)
+    });
 }
 
 /// A message as it lay in the topic.

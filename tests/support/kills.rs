@@ -1,13 +1,7 @@
-//! Processes that are killed: where or when, and what became of them.
+//! Where or when processes are killed.
 
 use std::fmt;
-use std::fs::File;
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, ExitStatus};
-use std::time::{Duration, Instant};
-
-/// How long a process may take before a test fails: far beyond what a slow machine needs.
-const PATIENCE: Duration = Duration::from_secs(180);
+use std::time::Duration;
 
 /// When a process is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,52 +62,4 @@ pub fn plan(
         .collect();
     rng.shuffle(&mut kills);
     kills
-}
-
-/// A process that has ended.
-pub struct Ended {
-    /// Whether it was killed rather than done.
-    pub killed: bool,
-    pub code: Option<i32>,
-    pub said: String,
-}
-
-/// Runs a command until it ends by itself or is killed.
-pub fn run(mut command: Command, kill: Option<Kill>) -> Ended {
-    let said = tempfile::NamedTempFile::new().unwrap();
-    command.stderr(File::create(said.path()).unwrap());
-    if let Some(Kill::At(place, nth)) = kill {
-        command.env("BARFLOW_FAULT", format!("{place}:{nth}"));
-    }
-    let mut child = command.spawn().unwrap();
-    if let Some(Kill::After(time)) = kill {
-        std::thread::sleep(time);
-        child.kill().unwrap();
-    }
-    let status = until(PATIENCE, || child.try_wait().unwrap());
-    let Some(status) = status else {
-        let _ = child.kill();
-        let _ = child.wait();
-        panic!("it does not end: {}", std::fs::read_to_string(said.path()).unwrap());
-    };
-    ended(status, std::fs::read_to_string(said.path()).unwrap())
-}
-
-/// What a status means.
-pub fn ended(status: ExitStatus, said: String) -> Ended {
-    Ended { killed: status.signal() == Some(9), code: status.code(), said }
-}
-
-/// Looks again and again until there is something, or the time is over.
-pub fn until<T>(patience: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
-    let deadline = Instant::now() + patience;
-    loop {
-        if let Some(found) = look() {
-            return Some(found);
-        }
-        if Instant::now() > deadline {
-            return None;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }

@@ -1,10 +1,8 @@
 //! A day as it was, as it was delivered, and what was wrong with the delivery.
 
+use super::days;
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
-
-use super::live::barflow;
 
 /// Files of one instrument's trades.
 pub struct Mangled {
@@ -20,24 +18,9 @@ pub struct Mangled {
 
 /// Rows of a real day if it is there, else of a made-up one.
 pub fn rows(folder: &Path, most: usize) -> Vec<String> {
-    let real = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../shared/data/binance-layout/XBTUSD-trades-2018-01-02.zip");
-    let archive = if real.exists() {
-        real
-    } else {
-        println!("{} is not there: a made-up day instead", real.display());
-        let made = barflow()
-            .args(["synth", "--date", "2024-03-01", "--trades", "60000", "--out"])
-            .arg(folder)
-            .output()
-            .unwrap();
-        assert!(made.status.success());
-        folder.join("BTCUSDT-trades-2024-03-01.zip")
-    };
-    let mut archive = zip::ZipArchive::new(fs::File::open(archive).unwrap()).unwrap();
-    let mut text = String::new();
-    archive.by_index(0).unwrap().read_to_string(&mut text).unwrap();
-    text.lines().take(most).map(str::to_owned).collect()
+    let mut rows = days::rows(&days::a_day(folder, 60_000));
+    rows.truncate(most);
+    rows
 }
 
 /// Makes about one in `every` rows wrong; each becomes known up to `lag` trades later.

@@ -1,7 +1,7 @@
 //! Rights of Kafka users, given over the wire: librdkafka's Rust binding cannot.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use super::hanging::text;
+use super::transactions::exchange;
 
 /// Kafka's numbers for what a right is about.
 pub const TOPIC: i8 = 2;
@@ -34,16 +34,7 @@ pub fn allow(broker: &str, user: &str, kind: i8, prefix: &str, operation: i8) {
     text(&mut request, &format!("User:{user}"));
     text(&mut request, "*");
     request.extend([operation as u8, ALLOW as u8]);
-    let mut stream = TcpStream::connect(broker).unwrap();
-    stream.write_all(&(request.len() as i32).to_be_bytes()).unwrap();
-    stream.write_all(&request).unwrap();
-    // Size, correlation, throttle, one result: its error.
-    let mut answer = [0; 18];
-    stream.read_exact(&mut answer).unwrap();
-    assert_eq!(answer[16..], [0, 0], "Kafka refused to give a right: {answer:?}");
-}
-
-fn text(request: &mut Vec<u8>, text: &str) {
-    request.extend((text.len() as i16).to_be_bytes());
-    request.extend(text.as_bytes());
+    // Correlation, throttle, one result: its error.
+    let answer = exchange(broker, &request);
+    assert_eq!(answer[12..14], [0, 0], "Kafka refused to give a right: {answer:?}");
 }

@@ -1,7 +1,8 @@
 //! Made-up days with something wrong in them.
 
+use super::days::{rows, synth};
+use super::process::barflow;
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,32 +11,15 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::properties::WriterProperties;
 
-use super::live::barflow;
-
 /// A row of a day in Binance's spot layout: id, price, qty, quote, time, buyer is maker, best match.
 pub type Row = Vec<String>;
 
 /// Days of `BTCUSDT` from 2024-03-01 on, as rows.
 pub fn days(days: usize, trades: usize) -> Vec<Vec<Row>> {
     let folder = tempfile::tempdir().unwrap();
-    let made = barflow()
-        .args(["synth", "--date", "2024-03-01", "--days", &days.to_string()])
-        .args(["--trades", &trades.to_string(), "--out"])
-        .arg(folder.path())
-        .output()
-        .unwrap();
-    assert!(made.status.success());
-    let row = |line: &str| line.split(',').map(str::to_owned).collect();
-    String::from_utf8(made.stdout)
-        .unwrap()
-        .lines()
-        .map(|path| {
-            let mut zip = zip::ZipArchive::new(fs::File::open(path).unwrap()).unwrap();
-            let mut text = String::new();
-            zip.by_index(0).unwrap().read_to_string(&mut text).unwrap();
-            text.lines().map(row).collect()
-        })
-        .collect()
+    let row = |line: &String| line.split(',').map(str::to_owned).collect();
+    let paths = synth(folder.path(), &format!("--days {days} --trades {trades}"));
+    paths.iter().map(|path| rows(path).iter().map(row).collect()).collect()
 }
 
 /// Writes days as `BTCUSDT-trades-2024-03-0N.csv`; those without rows are left out.

@@ -8,8 +8,9 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use super::jobs::{Job, Running};
+use super::jobs::Job;
 use super::kafka::{Broker, broker, start};
+use super::process::{Process, wait_until};
 
 const DESCRIBE_PRODUCERS: i16 = 61;
 const LIST_TRANSACTIONS: i16 = 66;
@@ -51,7 +52,7 @@ pub fn open(broker: &str, topics: &[&str]) -> Vec<Open> {
 }
 
 /// Stops a run while something is open in its topic of bars beside that of so many others.
-pub fn stop_amid_a_transaction(broker: &str, job: &Job, running: &mut Running, others: usize) {
+pub fn stop_amid_a_transaction(broker: &str, job: &Job, running: &mut Process, others: usize) {
     loop {
         running.signal("STOP");
         assert!(running.runs(), "it had ended before");
@@ -63,6 +64,11 @@ pub fn stop_amid_a_transaction(broker: &str, job: &Job, running: &mut Running, o
         running.signal("CONT");
         std::thread::sleep(Duration::from_millis(7));
     }
+}
+
+/// Waits until the broker has ended what is open in these topics.
+pub fn wait_until_ended(broker: &str, topics: &[&str]) {
+    wait_until("open transactions time out", || open(broker, topics).is_empty());
 }
 
 /// Topic, producer and first offset of every transaction that is open in a partition 0.

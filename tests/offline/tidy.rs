@@ -1,0 +1,215 @@
+//! What holds the house in order: which module may use which, no circles between files, files and
+//! functions of a size to be read at once, documents that name what is there, plain words.
+//!
+//! The lists of exceptions may only shrink: an entry that is no longer needed fails its test.
+
+mod docs;
+mod rust;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use rust::{Source, circles, files, imports};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Where each crate is, where its code is, and which crates of this workspace it may use.
+const CRATES: [(&str, &str, &[&str]); 4] = [
+    ("operators", "operators/src", &[]),
+    ("replay", "replay/src", &["barflow-operators"]),
+    ("simulator", "simulator/src", &["barflow-operators", "barflow-replay"]),
+    (".", "src", &["barflow-operators", "barflow-replay", "barflow-simulator"]),
+];
+
+/// The modules of `src/`, the lowest first: each may use those of the rows above it.
+const LAYERS: [&[&str]; 11] = [
+    &["backoff", "fault_points", "memory", "stop", "thousands"],
+    &["telemetry"],
+    &["graph"],
+    &["checkpoints"],
+    &["recording", "sinks"],
+    &["archive", "compare", "feeds", "parallel"],
+    &["config"],
+    &["quality", "sweep"],
+    &["job"],
+    &["cli"],
+    &["lib", "main"],
+];
+
+/// Modules that use one of their own row or below, and why they still do.
+const UPWARD: [(&str, &str, &str); 2] = [
+    ("checkpoints", "config", "a bar's settings are kept as they are written in a configuration"),
+    ("checkpoints", "sinks", "the atomic file is among the sinks"),
+];
+
+/// Files of which each leads to every other, and why they still do.
+const CIRCLES: [(&str, &[&str], &str); 8] = [
+    (
+        "operators/src/revision",
+        &["retained.rs", "walk.rs"],
+        "a walk yields the updates of a revision",
+    ),
+    ("operators/src/sweep", &["crowd.rs", "tile.rs"], "a tile yields the closes of a crowd"),
+    (
+        "replay/src",
+        &["stream.rs", "trades_parquet/read.rs"],
+        "Parquet is one of the streams, and is read by their options",
+    ),
+    (
+        "simulator/src/exchange",
+        &["binance.rs", "bybit.rs", "coinbase.rs", "kraken.rs", "okx.rs", "protocol.rs"],
+        "the trait stands beside the list of those that have it",
+    ),
+    (
+        "simulator/src/exchange",
+        &["player.rs", "server.rs"],
+        "the player sends over connections that the server keeps",
+    ),
+    (
+        "src/config",
+        &["delivery.rs", "feeds.rs", "live.rs", "mesh.rs", "replay.rs"],
+        "the reading of durations is in live.rs",
+    ),
+    (
+        "src/graph",
+        &["assemble.rs", "exit.rs", "handover.rs", "news.rs", "run.rs"],
+        "the options of all parts are in assemble.rs",
+    ),
+    ("src/quality", &["report.rs", "run.rs"], "a run makes its report of what it has judged"),
+];
+
+/// Most lines of a file and of a function.
+const FILE: usize = 500;
+const FUNCTION: usize = 70;
+
+/// Functions that are longer.
+const LONG: [(&str, &str); 7] = [
+    ("operators/src/dataflow/bars.rs", "bars"),
+    ("operators/src/dataflow/validate.rs", "validate"),
+    ("operators/src/quality/judge.rs", "judge"),
+    ("replay/src/rows/careful.rs", "read_row"),
+    ("src/feeds/session/connection.rs", "read"),
+    ("src/graph/run.rs", "run"),
+    ("src/sinks/kafka/checkpoint_topic.rs", "read_as"),
+];
+
+/// Words that make a reader stop, and what to write instead: nowhere in comments, texts and documents.
+const WORDS: [(&str, &str); 1] = [("otherwise than", "differently from")];
+
+/// The same for documents alone, as long as the code still has them.
+const WORDS_OF_DOCUMENTS: [(&str, &str); 8] = [
+    ("lawful", "valid"),
+    ("for ever", "always, from then on"),
+    ("gone on with", "resumed"),
+    ("goes on", "continues"),
+    ("go on", "continue"),
+    ("asked of", "requested from"),
+    ("whoever", "a client, a user, a process"),
+    ("mended", "corrected, re-sequenced"),
+];
+
+fn sources(folder: &str) -> Vec<Source> {
+    let root = Path::new(ROOT);
+    let paths = files(root, folder, ".rs").into_iter();
+    paths
+        .filter(|path| !path.ends_with("/tests.rs"))
+        .map(|path| Source::read(root, &path))
+        .collect()
+}
+
+/// The list of what was found is the list of exceptions; else says what to do.
+fn assert_listed<T: Ord + std::fmt::Debug>(what: &str, found: BTreeSet<T>, listed: BTreeSet<T>) {
+    let new: Vec<&T> = found.difference(&listed).collect();
+    assert!(new.is_empty(), "{what}: {new:#?}");
+    let gone: Vec<&T> = listed.difference(&found).collect();
+    assert!(
+        gone.is_empty(),
+        "no longer so; remove from the list in tests/offline/tidy.rs: {gone:#?}"
+    );
+}
+
+#[test]
+fn crates_depend_downward() {
+    for (folder, _, allowed) in CRATES {
+        let manifest =
+            std::fs::read_to_string(Path::new(ROOT).join(folder).join("Cargo.toml")).unwrap();
+        let manifest: toml::Table = manifest.parse().unwrap();
+        let names = manifest["dependencies"].as_table().unwrap().keys();
+        for name in names.filter(|name| name.starts_with("barflow")) {
+            assert!(allowed.contains(&name.as_str()), "{folder} may not depend on {name}");
+        }
+    }
+}
+
+#[test]
+fn modules_use_what_is_below_them() {
+    let level = |module: &str| {
+        let found = LAYERS.iter().position(|row| row.contains(&module));
+        found.unwrap_or_else(|| panic!("src/{module} has no place in LAYERS"))
+    };
+    let module = |path: &str| {
+        path.trim_start_matches("src/")
+            .trim_end_matches(".rs")
+            .split('/')
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    let mut upward = BTreeSet::new();
+    for (file, others) in imports(&sources("src")) {
+        let from = module(&file);
+        for to in others.iter().map(|other| module(other)).filter(|to| *to != from) {
+            if level(&from) <= level(&to) {
+                upward.insert((from.clone(), to));
+            }
+        }
+    }
+    let listed = UPWARD.iter().map(|(from, to, _)| ((*from).to_owned(), (*to).to_owned()));
+    assert_listed("these modules use one that is not below them", upward, listed.collect());
+}
+
+#[test]
+fn files_do_not_use_each_other_in_circles() {
+    let found = CRATES.iter().flat_map(|(_, folder, _)| circles(&imports(&sources(folder))));
+    let listed = CIRCLES
+        .iter()
+        .map(|(folder, files, _)| files.iter().map(|file| format!("{folder}/{file}")).collect());
+    assert_listed("these files use each other", found.collect(), listed.collect());
+}
+
+#[test]
+fn files_and_functions_can_be_read_at_once() {
+    let mut long = BTreeSet::new();
+    let folders = CRATES.iter().map(|(_, folder, _)| *folder);
+    for source in folders.chain(["tests", "benches", "fuzz"]).flat_map(sources) {
+        let lines = source.code.lines().count();
+        assert!(lines <= FILE, "{}: {lines} lines, more than {FILE}", source.path);
+        for (name, lines) in source.functions() {
+            if lines > FUNCTION && source.path.contains("src/") {
+                long.insert((source.path.clone(), name.to_owned()));
+            }
+        }
+    }
+    let listed = LONG.iter().map(|(file, name)| ((*file).to_owned(), (*name).to_owned()));
+    assert_listed(&format!("functions of more than {FUNCTION} lines"), long, listed.collect());
+}
+
+#[test]
+fn words_are_plain() {
+    let mut found = BTreeMap::new();
+    let mut look = |path: &str, text: &str, words: &[(&'static str, &'static str)]| {
+        for (line, number) in text.lines().zip(1..) {
+            let line = line.to_lowercase();
+            for (word, better) in words.iter().filter(|(word, _)| docs::has_word(&line, word)) {
+                found.insert(format!("{path}:{number}: \"{word}\""), *better);
+            }
+        }
+    };
+    for source in CRATES.iter().flat_map(|(_, folder, _)| sources(folder)) {
+        look(&source.path, &source.prose, &WORDS);
+    }
+    for (path, text) in docs::pages() {
+        look(&path, &text, &[&WORDS[..], &WORDS_OF_DOCUMENTS].concat());
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
