@@ -5,8 +5,7 @@ use std::fmt;
 
 use super::file::ConfigFile;
 use super::problem::Problems;
-use super::replay::over;
-use super::section::{Section, Value};
+use super::section::{Section, Value, over};
 use crate::sinks::encode::Encoding;
 use crate::sinks::kafka::KafkaSettings;
 

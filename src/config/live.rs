@@ -15,9 +15,9 @@ use super::kafka::KafkaOptions;
 use super::mesh::MeshSettings;
 use super::problem::Problems;
 use super::quality::suite;
-use super::replay::{SINKS, SinkKind, Typed, bar_book, over};
+use super::replay::{SINKS, SinkKind, Typed, bar_book};
 use super::revisions::window;
-use super::section::Section;
+use super::section::{Section, over};
 use crate::feeds::plan::FeedPlan;
 use crate::feeds::venue::Ids;
 

@@ -21,7 +21,7 @@ use super::mesh::MeshSettings;
 use super::problem::Problems;
 use super::quality::suite;
 use super::revisions::window;
-use super::section::Section;
+use super::section::{Section, over};
 use crate::feeds::venue::Channel;
 
 /// Where bars go.
@@ -326,14 +326,6 @@ pub(super) fn bar_book(
         sections.extend(super::bars::cut(DEFAULT_BAR, problems));
     }
     BarBook::understand(sections, problems)
-}
-
-/// The keys of `over` replace those of `under`.
-pub(crate) fn over(mut under: Section, mut over: Section) -> Section {
-    for (key, value, origin) in over.take_rest() {
-        under.put(key, value, origin);
-    }
-    under
 }
 
 /// `2024-03-01`, `2024-03-01T12:00:00Z`, `2024-03-01T12:00` (UTC), or ns since the epoch.

@@ -158,3 +158,11 @@ impl Section {
         found
     }
 }
+
+/// The keys of `over` replace those of `under`.
+pub(crate) fn over(mut under: Section, mut over: Section) -> Section {
+    for (key, value, origin) in over.take_rest() {
+        under.put(key, value, origin);
+    }
+    under
+}

@@ -9,8 +9,8 @@ use super::bars::BarBook;
 use super::file::ConfigFile;
 use super::live::duration;
 use super::problem::Problems;
-use super::replay::{ReplaySettings, Typed, over};
-use super::section::{Section, Value};
+use super::replay::{ReplaySettings, Typed};
+use super::section::{Section, Value, over};
 
 /// Configurations of one sweep at most.
 pub const MOST: usize = 10_000;
