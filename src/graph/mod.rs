@@ -11,7 +11,7 @@
 //!                               └─► trades (optional)
 //! ```
 //!
-//! Where threads share a history and build its bars ahead ([`parallel`](crate::parallel)), intakes come
+//! Where threads share a history and build its bars ahead (`src/parallel`), intakes come
 //! with their bars and go straight to the exit, the facts and the rejects.
 //!
 //! The exit hands a bar over as soon as it is decided: bars of an instrument are in order without
