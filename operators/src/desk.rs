@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::bar::Bar;
 use crate::bars::machine::BarMachine;
 use crate::batch::TradeBatch;
-use crate::sequence::Gap;
+use crate::gap::Gap;
 use crate::shadow::{Beginning, Joined, Shadow};
 use crate::spec::BarSpec;
 

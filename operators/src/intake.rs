@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::batch::TradeBatch;
 use crate::position::Position;
 use crate::revision::Correction;
-use crate::sequence::Gap;
+use crate::sequence::FeedOrder;
 use crate::spec::BarSpec;
 
 /// A row (or message) that is no lawful trade, with everything a person needs to find it.
@@ -36,7 +36,7 @@ pub struct Reject {
 /// input is in `trades`, every other one in `rejects`, in the order of the input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Intake {
-    /// Rows that are lawful trades one by one; their sequence is not yet checked.
+    /// Rows that are valid trades one by one.
     pub trades: TradeBatch,
     /// Rows that are not.
     pub rejects: Vec<Reject>,
@@ -44,28 +44,18 @@ pub struct Intake {
     pub start: Position,
     /// Where the row after the last one starts.
     pub end: Position,
-    /// What a live feed knows about this piece; none for files.
-    pub live: Option<LiveNotes>,
+    /// What a feed knows of the trades, which it has put in order; none for files, whose trades are
+    /// still to be put in order.
+    pub order: Option<FeedOrder>,
     /// The bars of this instrument from this piece on; none: as before.
     pub specs: Option<Arc<[BarSpec]>>,
     /// What is wrong with trades handed in before, or will be with later ones.
     pub corrections: Vec<Correction>,
 }
 
-/// What a live feed has found out before it hands trades over: it has put them in order and asked
-/// for what was missing, so nothing waits for missing ids any more.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct LiveNotes {
-    /// When the first frame of this piece came, in ns since the Unix epoch; none if it was read
-    /// from a recording or holds no more than what a file has settled. No bar depends on it.
-    pub received: Option<i64>,
-    /// Ids that are known to stand for no trade, in order: they leave no gap.
-    pub voids: Vec<Gap>,
-}
-
 impl Intake {
     /// A piece of a file.
     pub fn new(trades: TradeBatch, rejects: Vec<Reject>, start: Position, end: Position) -> Self {
-        Self { trades, rejects, start, end, live: None, specs: None, corrections: Vec::new() }
+        Self { trades, rejects, start, end, order: None, specs: None, corrections: Vec::new() }
     }
 }

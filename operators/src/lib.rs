@@ -15,6 +15,7 @@ pub mod checkpoint;
 pub mod dataflow;
 pub mod desk;
 pub mod digest;
+pub mod gap;
 pub mod instrument;
 pub mod intake;
 pub mod measure;

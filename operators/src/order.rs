@@ -1,16 +1,19 @@
 //! The one order rule: what becomes of an instrument's input, trade by trade.
 //!
 //! ```text
-//! input ─► reject? ─► Sequencer ─► trades in order, gaps
-//!             │           └──────► late trades: corrections, or rejects
-//!             └─► rejects
+//! file ─► Sequencer (IdOrder, a window) ─┬─► InstrumentOrder ─► trades in order, gaps, position
+//! feed ─► lane (IdOrder, REST) ──────────┘                 └──► rejects, corrections
 //! ```
 //!
-//! Whoever orders trades drives this machine: the validating operator of the dataflow, and the chunks
-//! of a parallel replay.
+//! [`IdOrder`](ids::IdOrder) decides by ids what comes next, what repeats and what is missing. A
+//! [`Sequencer`] waits for missing ids within a window, because nobody can be asked about a file; a
+//! feed asks its venue, and hands its trades over in order. [`InstrumentOrder`] takes both: it is
+//! driven by the validating operator of the dataflow, and by the chunks of a parallel replay.
 //!
 //! **Invariant:** no clock and no dataflow; the same rows give the same trades in the same order,
 //! however they are cut into batches.
+
+pub mod ids;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,7 +23,7 @@ use crate::intake::{Intake, Reject};
 use crate::pool::BatchPool;
 use crate::position::Position;
 use crate::revision::Correction;
-use crate::sequence::{Findings, Gap, Mark, Resume, Sequencer};
+use crate::sequence::{Findings, Mark, Resume, Sequencer};
 use crate::trade::Trade;
 
 /// What to do with a row that is not a valid trade.
@@ -119,11 +122,6 @@ impl InstrumentOrder {
         self.sequencer.mark()
     }
 
-    /// Ids ahead that are known to stand for no trade.
-    pub fn voids(&self) -> Vec<Gap> {
-        self.sequencer.voids()
-    }
-
     /// Takes the next batch; nothing comes of it once the instrument has stopped.
     pub fn on_batch(&mut self, mut input: Intake) -> Option<Ordered> {
         if self.stopped {
@@ -137,11 +135,12 @@ impl InstrumentOrder {
             input.trades = input.trades.head(first.row as usize);
             rejects.truncate(1);
         }
-        if let Some(notes) = &input.live {
-            self.sequencer.settle(&notes.voids);
-        }
-        let mut findings = Findings::default();
-        let mut trades = self.sequencer.on_batch(input.trades, &self.options.pool, &mut findings);
+        let (pool, mut findings) = (&self.options.pool, Findings::default());
+        let mut trades = match input.order {
+            // A feed has put them in order, and asked for what was missing.
+            Some(known) => self.sequencer.on_ordered(input.trades, known, pool, &mut findings),
+            None => self.sequencer.on_batch(input.trades, pool, &mut findings),
+        };
         let mut corrections = input.corrections;
         let late = findings.late.drain(..);
         if self.options.revises {
@@ -235,3 +234,6 @@ fn late_reject(row: usize, trade: &Trade, start: &Position, window: usize) -> Re
         ),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,5 @@
-//! The venue's order of trades: repeats dropped, gaps noted, disorder mended within a window.
+//! The venue's order of trades: repeats dropped, gaps noted, trades out of order re-sequenced within a
+//! window.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -6,29 +7,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{IdKind, TradeBatch};
+use crate::gap::Gap;
+use crate::order::ids::{IdOrder, Place};
 use crate::pool::BatchPool;
 use crate::trade::Trade;
-
-/// Ids that never came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Gap {
-    /// First missing id.
-    pub first_missing: u64,
-    /// Last missing id.
-    pub last_missing: u64,
-}
-
-impl Gap {
-    /// How many ids are missing.
-    pub fn len(&self) -> u64 {
-        self.last_missing - self.first_missing + 1
-    }
-
-    /// Never: a gap has at least one id.
-    pub fn is_empty(&self) -> bool {
-        false
-    }
-}
 
 /// What was noticed about the sequence while taking one batch.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -60,20 +42,35 @@ pub struct Findings {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sequencer {
     window: usize,
-    last_id: Option<u64>,
+    ids: IdOrder<Waiting>,
     last_time: i64,
     /// Whether a row stands for as many ids as it counts trades.
     spans: bool,
-    /// Trades waiting for a missing id, by id; all beyond `last_id + 1`.
-    waiting: VecDeque<Trade>,
-    /// Which batch each of them came with, counted from 1.
-    came_with: VecDeque<u64>,
     /// Batches taken.
     batches: u64,
-    /// The latest gaps, to tell a late trade from a repeated one.
-    recent_gaps: VecDeque<Gap>,
-    /// Ids ahead that are known to stand for no trade, in order.
-    voids: VecDeque<Gap>,
+}
+
+/// A trade that waits for a missing id.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Waiting {
+    trade: Trade,
+    /// Which batch it came with, counted from 1.
+    came_with: u64,
+}
+
+/// What a feed knows of a batch that it has put in order: it has asked for what was missing, so
+/// nothing waits for a missing id any more.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FeedOrder {
+    /// When the first frame of the batch came, in ns since the Unix epoch; none for a recorded one.
+    /// No bar depends on it.
+    pub received: Option<i64>,
+    /// The last id that is settled: of a trade, or known not to come.
+    pub through: Option<u64>,
+    /// Ids given up as missing since the batch before, in order.
+    pub gaps: Vec<Gap>,
+    /// Rows of the batch whose ids had been given up before they came, in order.
+    pub late: Vec<u32>,
 }
 
 /// How far a sequencer is, see [`Sequencer::mark`].
@@ -94,75 +91,44 @@ pub struct Resume {
     pub last_time: i64,
     /// Ids that were given up as missing, newest last.
     pub gaps: VecDeque<Gap>,
-    /// Ids ahead that are known to stand for no trade.
-    pub voids: Vec<Gap>,
 }
-
-/// Gaps remembered per instrument. A trade older than the oldest of them counts as a duplicate.
-pub const GAPS_REMEMBERED: usize = 4096;
 
 impl Sequencer {
     /// Trades wait for missing ids until `window` of them do; 0 never waits.
     pub fn new(window: usize) -> Self {
-        Self {
-            window,
-            last_id: None,
-            last_time: i64::MIN,
-            spans: false,
-            waiting: VecDeque::new(),
-            came_with: VecDeque::new(),
-            batches: 0,
-            recent_gaps: VecDeque::new(),
-            voids: VecDeque::new(),
-        }
+        Self { window, ids: IdOrder::default(), last_time: i64::MIN, spans: false, batches: 0 }
     }
 
-    /// Goes on where an earlier run stopped: rows up to its last trade are skipped as duplicates,
-    /// except those of ids that were given up as missing.
+    /// Continues after what an earlier run applied.
     pub fn resume(&mut self, from: Resume) {
-        self.last_id = from.last_id;
+        self.ids.resume(from.last_id, from.gaps);
         self.last_time = from.last_time;
-        self.recent_gaps = from.gaps;
-        self.voids = from.voids.into();
     }
 
-    /// Ids ahead that are known to stand for no trade.
-    pub fn voids(&self) -> Vec<Gap> {
-        // Nearly always none, and then nothing is allocated.
-        self.voids.iter().copied().collect()
-    }
-
-    /// Stops waiting for good: whoever hands trades in has put them in order. What waited goes out
-    /// before the next trade. `voids` are ids ahead, in order, that stand for no trade.
-    pub fn settle(&mut self, voids: &[Gap]) {
-        self.window = 0;
-        self.voids.extend(voids);
-    }
-
-    /// Id of the last trade released.
+    /// The last id that is settled: of a trade released, or one that will not come.
     pub fn last_id(&self) -> Option<u64> {
-        self.last_id
+        self.ids.last()
     }
 
     /// Whether trades wait for a missing id.
     pub fn is_waiting(&self) -> bool {
-        !self.waiting.is_empty()
+        self.ids.is_waiting()
     }
 
     /// How many batches were taken since the first that has trades waiting, that one included; 0 if
     /// none waits.
     pub fn batches_waiting(&self) -> usize {
-        let oldest = self.came_with.iter().min();
+        let oldest = self.ids.waiting().map(|waiting| waiting.came_with).min();
         oldest.map_or(0, |oldest| (self.batches - oldest + 1) as usize)
     }
 
-    /// Id of the last trade and its event time; none while trades wait or ids ahead are known to
-    /// stand for nothing. Two sequencers with equal marks let the same trades through from there on,
-    /// whatever either has seen before: of rows behind the mark both let none through, and differ
-    /// at most in whether they call them repeated or late.
+    /// The last id that is settled and the event time of the last trade; none while trades wait. Two
+    /// sequencers with equal marks let the same trades through from there on, whatever either has seen
+    /// before: of rows behind the mark both let none through, and differ at most in whether they call
+    /// them repeated or late.
     pub fn mark(&self) -> Option<Mark> {
-        let settled = self.waiting.is_empty() && self.voids.is_empty();
-        settled.then_some(Mark { last_id: self.last_id, last_time: self.last_time })
+        let mark = Mark { last_id: self.ids.last(), last_time: self.last_time };
+        (!self.is_waiting()).then_some(mark)
     }
 
     /// Whether all trades of this batch would be let through as they are, with nothing to note but
@@ -170,7 +136,7 @@ impl Sequencer {
     pub fn passes(&self, batch: &TradeBatch) -> bool {
         match batch.feed.ids {
             IdKind::Ordinal if self.is_waiting() => false,
-            IdKind::Ordinal => match (self.last_id, batch.trade_id.first()) {
+            IdKind::Ordinal => match (self.ids.last(), batch.trade_id.first()) {
                 (Some(last), Some(first)) => *first > last,
                 _ => true,
             },
@@ -182,7 +148,7 @@ impl Sequencer {
     /// Takes a batch that [passes](Self::passes).
     pub fn let_through(&mut self, batch: &TradeBatch, findings: &mut Findings) {
         if let Some(last) = batch.trade_id.last() {
-            self.last_id = Some(*last);
+            self.ids.settle(*last);
         }
         self.note_release(batch, findings);
     }
@@ -190,7 +156,10 @@ impl Sequencer {
     /// Goes on behind trades that another sequencer with this one's mark has let through, when all
     /// of them [passed](Self::passes).
     pub fn pass_over(&mut self, behind: Mark) {
-        (self.last_id, self.last_time) = (behind.last_id, behind.last_time);
+        if let Some(last) = behind.last_id {
+            self.ids.settle(last);
+        }
+        self.last_time = behind.last_time;
     }
 
     /// Takes a batch; returns the trades that are now in order, the same allocation where all of
@@ -201,40 +170,66 @@ impl Sequencer {
         pool: &BatchPool,
         findings: &mut Findings,
     ) -> Arc<TradeBatch> {
+        if batch.feed.ids == IdKind::Ordinal {
+            return self.on_ordered(batch, FeedOrder::default(), pool, findings);
+        }
         self.batches += 1;
         self.spans = batch.feed.ids == IdKind::Spans;
-        self.skip_voids();
-        let ordinal = batch.feed.ids == IdKind::Ordinal;
-        // A row without an id fills no gap: what waits for one comes before it.
-        let most = if ordinal { 0 } else { self.window };
-        let mut ordered = None;
-        while self.waiting.len() > most {
-            let ordered = ordered.get_or_insert_with(|| pool.take(&batch.feed));
-            self.give_up_gap(ordered, findings);
-        }
-        let batch = self.skip_applied(batch, findings);
-        let passes = ordinal || (!self.spans && self.continues(&batch.trade_id));
-        if passes && ordered.is_none() {
+        if !self.spans && self.continues(&batch.trade_id) {
             self.let_through(&batch, findings);
             return Arc::new(batch);
         }
-        let mut ordered = ordered.unwrap_or_else(|| pool.take(&batch.feed));
+        let mut ordered = pool.take(&batch.feed);
         for row in 0..batch.len() {
-            match ordinal {
-                true => self.release(&batch.trade(row), &mut ordered),
-                false => self.on_trade(row, batch.trade(row), &mut ordered, findings),
-            }
+            self.on_trade(row, batch.trade(row), &mut ordered, findings);
         }
         self.note_release(&ordered, findings);
         pool.give_back(Arc::new(batch));
         Arc::new(ordered)
     }
 
-    /// Rows that an earlier run had numbered and applied come again where it stopped amid a piece.
-    fn skip_applied(&self, batch: TradeBatch, findings: &mut Findings) -> TradeBatch {
-        let Some(last) = self.last_id.filter(|_| batch.feed.ids == IdKind::Ordinal) else {
-            return batch;
+    /// Takes a batch that is in order already, after what waits: none of its trades is what that waits
+    /// for. Rows that were applied before are duplicates, and their gaps are known.
+    pub fn on_ordered(
+        &mut self,
+        batch: TradeBatch,
+        known: FeedOrder,
+        pool: &BatchPool,
+        findings: &mut Findings,
+    ) -> Arc<TradeBatch> {
+        self.batches += 1;
+        let mut ordered = self.is_waiting().then(|| pool.take(&batch.feed));
+        if let Some(ordered) = &mut ordered {
+            while self.is_waiting() {
+                self.give_up_gap(ordered, findings);
+            }
+        }
+        let applied = self.ids.last();
+        let is_new = |gap: &Gap| applied.is_none_or(|last| gap.last_missing > last);
+        for gap in known.gaps.into_iter().filter(is_new) {
+            self.ids.remember(gap);
+            findings.gaps.push(gap);
+        }
+        let batch = without_late(batch, &known.late, findings);
+        let batch = self.skip_applied(batch, findings);
+        let ordered = match ordered {
+            None => batch,
+            Some(mut ordered) => {
+                batch.iter().for_each(|trade| ordered.push(&trade));
+                pool.give_back(Arc::new(batch));
+                ordered
+            }
         };
+        self.let_through(&ordered, findings);
+        if let Some(through) = known.through.max(self.ids.last()) {
+            self.ids.settle(through);
+        }
+        Arc::new(ordered)
+    }
+
+    /// Rows that an earlier run had applied come again where it stopped amid a piece.
+    fn skip_applied(&self, batch: TradeBatch, findings: &mut Findings) -> TradeBatch {
+        let Some(last) = self.ids.last() else { return batch };
         if batch.trade_id.first().is_none_or(|first| *first > last) {
             return batch;
         }
@@ -255,14 +250,13 @@ impl Sequencer {
     /// longer than the window is.
     fn continues(&self, ids: &[u64]) -> bool {
         let Some(first) = ids.first() else { return true };
-        let begins = match self.last_id {
+        let begins = match self.ids.last() {
             Some(last) => last.checked_add(1) == Some(*first),
             None => ids.len() > self.window,
         };
         // Written without an early exit so that it vectorises: it runs over every batch.
         begins
-            && self.waiting.is_empty()
-            && self.voids.is_empty()
+            && !self.is_waiting()
             && ids
                 .windows(2)
                 .fold(true, |so_far, pair| so_far & (pair[0].wrapping_add(1) == pair[1]))
@@ -277,110 +271,39 @@ impl Sequencer {
     }
 
     fn on_trade(&mut self, row: usize, trade: Trade, out: &mut TradeBatch, found: &mut Findings) {
-        let id = trade.trade_id;
-        match self.last_id {
-            Some(last) if id <= last => {
-                if self.recent_gaps.iter().any(|g| g.first_missing <= id && id <= g.last_missing) {
-                    found.late.push((row, trade));
-                } else {
-                    found.duplicates += 1;
-                }
-            }
-            Some(last) if self.first_id(&trade) <= last + 1 => {
+        let (first, last) = (self.first_id(&trade), trade.trade_id);
+        match self.ids.place(first, last) {
+            Place::GivenUp => found.late.push((row, trade)),
+            Place::Repeated => found.duplicates += 1,
+            Place::Next => {
                 found.reordered += u64::from(self.is_waiting());
-                self.release(&trade, out);
+                self.ids.settle(last);
+                out.push(&trade);
                 self.release_waiting(out);
             }
-            _ => {
-                self.wait(trade, found);
-                if self.waiting.len() > self.window {
+            Place::First | Place::Ahead => {
+                let is_behind =
+                    self.ids.waiting().next_back().is_some_and(|w| w.trade.trade_id > last);
+                match self.ids.wait(first, last, Waiting { trade, came_with: self.batches }) {
+                    true => found.reordered += u64::from(is_behind),
+                    false => found.duplicates += 1,
+                }
+                if self.ids.waiting().len() > self.window {
                     self.give_up_gap(out, found);
                 }
             }
         }
     }
 
-    fn release(&mut self, trade: &Trade, out: &mut TradeBatch) {
-        self.last_id = Some(trade.trade_id);
-        out.push(trade);
-        self.skip_voids();
-    }
-
-    /// Passes over ids that stand for no trade.
-    fn skip_voids(&mut self) {
-        let Some(mut last) = self.last_id else { return };
-        while let Some(void) = self.voids.front() {
-            if void.first_missing > last.saturating_add(1) {
-                break;
-            }
-            last = last.max(void.last_missing);
-            self.voids.pop_front();
-        }
-        self.last_id = Some(last);
-    }
-
-    fn wait(&mut self, trade: Trade, found: &mut Findings) {
-        let id = trade.trade_id;
-        if self.waiting.back().is_none_or(|last| last.trade_id < id) {
-            self.waiting.push_back(trade);
-            self.came_with.push_back(self.batches);
-            return;
-        }
-        match self.waiting.binary_search_by_key(&id, |waiting| waiting.trade_id) {
-            Ok(_) => found.duplicates += 1,
-            Err(place) => {
-                found.reordered += 1;
-                self.waiting.insert(place, trade);
-                self.came_with.insert(place, self.batches);
-            }
-        }
-    }
-
     /// Gives up the ids before the first waiting trade and releases what follows them.
     fn give_up_gap(&mut self, out: &mut TradeBatch, found: &mut Findings) {
-        let Some(first) = self.next_waiting() else { return };
-        if let Some(last) = self.last_id {
-            self.note_gaps(last + 1, self.first_id(&first), found);
-        }
-        self.release(&first, out);
+        found.gaps.extend(self.ids.give_up());
         self.release_waiting(out);
     }
 
-    /// Notes as missing what lies from `from` up to but without `until`, except voids.
-    fn note_gaps(&mut self, mut from: u64, until: u64, found: &mut Findings) {
-        while from < until {
-            let void = self.voids.front().copied().filter(|void| void.first_missing < until);
-            let end = void.map_or(until, |void| void.first_missing);
-            if from < end {
-                let gap = Gap { first_missing: from, last_missing: end - 1 };
-                found.gaps.push(gap);
-                if self.recent_gaps.len() == GAPS_REMEMBERED {
-                    self.recent_gaps.pop_front();
-                }
-                self.recent_gaps.push_back(gap);
-            }
-            from = until;
-            if let Some(void) = void {
-                from = void.last_missing.saturating_add(1);
-                self.voids.pop_front();
-            }
-        }
-    }
-
-    fn next_waiting(&mut self) -> Option<Trade> {
-        self.came_with.pop_front();
-        self.waiting.pop_front()
-    }
-
     fn release_waiting(&mut self, out: &mut TradeBatch) {
-        while let (Some(next), Some(last)) = (self.waiting.front().copied(), self.last_id) {
-            if self.first_id(&next) > last.saturating_add(1) {
-                break;
-            }
-            self.next_waiting();
-            if next.trade_id > last {
-                self.release(&next, out);
-            }
+        while let Some(next) = self.ids.next_ready() {
+            out.push(&next.trade);
         }
     }
 
@@ -392,6 +315,21 @@ impl Sequencer {
         findings.time_reversals += times.windows(2).map(|p| u64::from(p[1] < p[0])).sum::<u64>();
         self.last_time = *last;
     }
+}
+
+/// Moves the late ones of a batch's trades to the findings.
+fn without_late(batch: TradeBatch, late: &[u32], findings: &mut Findings) -> TradeBatch {
+    if late.is_empty() {
+        return batch;
+    }
+    let mut in_order = TradeBatch::with_capacity(Arc::clone(&batch.feed), batch.len());
+    for (row, trade) in batch.iter().enumerate() {
+        match late.contains(&(row as u32)) {
+            true => findings.late.push((row, trade)),
+            false => in_order.push(&trade),
+        }
+    }
+    in_order
 }
 
 #[cfg(test)]

@@ -14,9 +14,9 @@ use barflow_operators::checkpoint::account::{Account, Broken};
 use barflow_operators::checkpoint::envelope::open;
 use barflow_operators::checkpoint::record::Record;
 use barflow_operators::dataflow::validate::Sequenced;
+use barflow_operators::gap::Gap;
 use barflow_operators::measure::Measure;
 use barflow_operators::position::{FilePosition, Position};
-use barflow_operators::sequence::Gap;
 use barflow_operators::sign::SignRule;
 use barflow_operators::spec::{BarSpec, RuleSpec};
 use barflow_operators::trade::{Aggressor, Trade};
@@ -50,7 +50,6 @@ fn pieces(trades: &[Trade], cuts: &[usize], gaps: &[bool], live: bool) -> Vec<Se
                 ..FilePosition::start("tape".into())
             }),
             gaps: (0..missing).map(|_| gap).collect(),
-            voids: Vec::new(),
             received: live.then_some(1),
             specs: None,
             corrections: Vec::new(),

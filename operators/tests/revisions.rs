@@ -12,9 +12,9 @@ use barflow_operators::bar::Bar;
 use barflow_operators::batch::TradeBatch;
 use barflow_operators::checkpoint::account::Account;
 use barflow_operators::dataflow::validate::Sequenced;
+use barflow_operators::gap::Gap;
 use barflow_operators::position::{FilePosition, Position};
 use barflow_operators::revision::{Change, Correction, Outcome, Refusal, Revision, Window};
-use barflow_operators::sequence::Gap;
 use barflow_operators::spec::BarSpec;
 use barflow_operators::trade::{Aggressor, Trade};
 use proptest::prelude::*;
@@ -43,7 +43,6 @@ fn piece(before: Option<u64>, trades: &[Trade], corrections: Vec<Correction>) ->
             ..FilePosition::start("tape".into())
         }),
         gaps,
-        voids: Vec::new(),
         received: None,
         specs: None,
         corrections,

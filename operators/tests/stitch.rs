@@ -12,12 +12,13 @@ use std::sync::Arc;
 use barflow_operators::bar::Bar;
 use barflow_operators::batch::{Feed, IdKind, TradeBatch};
 use barflow_operators::desk::Desk;
+use barflow_operators::gap::Gap;
 use barflow_operators::intake::{Intake, Reject};
 use barflow_operators::measure::Measure;
 use barflow_operators::order::RejectPolicy;
 use barflow_operators::pool::BatchPool;
 use barflow_operators::position::{FilePosition, Position};
-use barflow_operators::sequence::{Findings, Gap, Sequencer};
+use barflow_operators::sequence::{Findings, Sequencer};
 use barflow_operators::sign::SignRule;
 use barflow_operators::spec::{
     BarSpec, CompatFlavour, CompatTicks, LimitSpec, MlfinlabSpec, NautilusAggregation,

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
+use barflow_operators::gap::Gap;
 use barflow_operators::instrument::InstrumentId;
-use barflow_operators::sequence::Gap;
 
 use super::notes::notes;
 use crate::graph::quality::QualityDays;

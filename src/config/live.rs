@@ -20,8 +20,6 @@ use super::revisions::window;
 use super::section::Section;
 use crate::feeds::plan::FeedPlan;
 use crate::feeds::venue::Ids;
-use crate::graph::mesh::Job;
-use crate::graph::workers::Share;
 
 /// Where the bars of a live run begin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -160,32 +158,6 @@ impl LiveSettings {
         self.delivery.check(self.sink, self.out.as_deref(), problems);
         if self.sink == SinkKind::Kafka {
             self.kafka.check(problems);
-        }
-    }
-
-    /// What all processes of a job must agree on. Sinks and places may differ.
-    pub fn job(&self) -> Job {
-        let feeds: Vec<_> = self
-            .feeds
-            .iter()
-            .map(|feed| {
-                let symbols = feed.symbols.iter().map(|s| s.instrument.as_str());
-                (&feed.name, feed.venue.protocol(), feed.channel, symbols.collect::<Vec<_>>())
-            })
-            .collect();
-        Job::new("live")
-            .with("feeds", format!("{feeds:?}"))
-            .with("bars", format!("{:?}", self.bars))
-            .with("start", format!("{:?} {:?}", self.start, self.history_instrument))
-    }
-
-    /// Leaves instruments to the processes that they belong to, and feeds without instruments out.
-    pub fn keep(&mut self, share: Share) {
-        for feed in &mut self.feeds {
-            feed.symbols.retain(|symbol| share.holds(&symbol.instrument));
-        }
-        if share.is_part() {
-            self.feeds.retain(|feed| !feed.symbols.is_empty());
         }
     }
 

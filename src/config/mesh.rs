@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::live::duration;
 use super::problem::Problems;
 use super::section::Section;
-use crate::graph::workers::Workers;
 
 /// How long is waited for the other processes at the start.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -52,14 +51,6 @@ impl MeshSettings {
             problems.add(origin, message);
         }
         Self { hosts, process, patience }
-    }
-
-    /// The workers of all processes, if each has this many.
-    pub fn workers(&self, threads: usize) -> Workers {
-        match self.hosts.len() {
-            0 => Workers::Threads(threads),
-            _ => Workers::Cluster { threads, process: self.process, hosts: self.hosts.clone() },
-        }
     }
 }
 

@@ -23,7 +23,6 @@ use super::quality::suite;
 use super::revisions::window;
 use super::section::Section;
 use crate::feeds::venue::Channel;
-use crate::graph::mesh::Job;
 
 /// Where bars go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -245,15 +244,6 @@ impl ReplaySettings {
         let files: Vec<String> =
             selection.files.iter().map(|path| path.display().to_string()).collect();
         Ok((plan(&files, &options)?, selection.remarks))
-    }
-
-    /// What all processes of a job must agree on, besides what they read.
-    pub fn job(&self) -> Job {
-        let reading = (&self.protocol, self.channel, self.from, self.to, self.quote);
-        let judging = (self.contract_size, self.reorder_window, self.quarantine.is_some());
-        Job::new("replay")
-            .with("bars", format!("{:?}", self.bars))
-            .with("settings", format!("{reading:?} {judging:?}"))
     }
 
     fn check(&self, problems: &mut Problems) {

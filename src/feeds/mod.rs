@@ -19,6 +19,7 @@ pub mod bybit;
 pub mod coinbase;
 pub mod counters;
 pub mod field;
+pub mod gap_tracker;
 pub mod hub;
 pub mod kraken;
 pub mod lane;

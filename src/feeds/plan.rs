@@ -94,7 +94,7 @@ pub struct FeedPlan {
     pub websocket: Option<String>,
     /// REST base instead of the venue's.
     pub rest: Option<String>,
-    /// Header of REST requests and its value, where the venue wants a key.
+    /// Reference to the key of REST requests, such as `${NAME}`, where the venue wants one.
     pub api_key: Option<String>,
     /// Connections per shard; each trade is taken from whichever brings it first.
     pub connections: usize,

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use barflow_operators::batch::TradeBatch;
 use barflow_operators::instrument::InstrumentId;
-use barflow_operators::intake::{Intake, LiveNotes, Reject};
+use barflow_operators::intake::{Intake, Reject};
 use barflow_operators::pool::BatchPool;
 use barflow_operators::position::{FilePosition, Position};
+use barflow_operators::sequence::FeedOrder;
 use barflow_operators::trade::Trade;
 
 use crate::feeds::lane::{Lane, Released};
@@ -173,7 +174,7 @@ impl Recordings {
                 let Some(worker) = share.worker(instrument) else {
                     // Another process reads the same files for it.
                     piece.released.trades.reset(feed);
-                    piece.released.voids.clear();
+                    piece.released.order = FeedOrder::default();
                     piece.rejects.clear();
                     return !stop.is_raised();
                 };
@@ -184,8 +185,7 @@ impl Recordings {
                 position.trade_id = piece.lane.last().map(|(id, _)| id);
                 let position = Position::File(position);
                 let mut intake = Intake::new(trades, rejects, position.clone(), position);
-                let voids = std::mem::take(&mut piece.released.voids);
-                intake.live = Some(LiveNotes { received: None, voids });
+                intake.order = Some(std::mem::take(&mut piece.released.order));
                 ended = stop.is_raised() || inlet.send(intake).is_err();
                 !ended
             })?;

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use barflow_operators::dataflow::ledger::FactKind;
+use barflow_operators::gap::Gap;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::position::Position;
-use barflow_operators::sequence::Gap;
 
 use crate::feeds::session::FeedReport;
 use crate::graph::quality::{Quality, QualityDays};

@@ -10,7 +10,6 @@ use barflow::feeds::print::{Contract, Heard, Listing};
 use barflow::feeds::venue;
 use barflow::graph::flow::inlet;
 use barflow::graph::workers::Workers;
-use barflow::sinks::gaps::GapLedger;
 use barflow::stop::Stop;
 use barflow::telemetry::latency::Latency;
 use barflow_operators::pool::BatchPool;
@@ -78,7 +77,7 @@ fn a_trade_allocates_nothing_on_its_way_to_the_graph() {
             pool: BatchPool::new(4096, 4),
             stop: Stop::new(),
             on_reject: Arc::new(|reject| panic!("{reject:?}")),
-            gaps: GapLedger::default(),
+            on_gap: Arc::new(|_, _, _| ()),
         };
         let mut hub = Hub::new(Arc::new(plan), outlets, Latency::default().venue(protocol));
         // More than the names that are remembered.

@@ -283,6 +283,19 @@ fn flags_go_over_the_environment_and_that_over_the_file() {
 }
 
 #[test]
+fn arguments_need_not_be_unicode() {
+    use std::os::unix::ffi::OsStrExt;
+    let odd = std::ffi::OsStr::from_bytes(b"\xff.toml");
+    let arguments = ["replay", "x.csv", "--sink", "none", "--config"];
+    let output = barflow().args(arguments).arg(odd).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("could not be read"), "{}", stderr(&output));
+    let output = barflow().args(["replay", "x.csv", "--sink"]).arg(odd).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
+}
+
+#[test]
 fn commands_list_only_options_that_mean_something_there() {
     let days = ["x.csv"];
     for (command, options) in [

@@ -13,10 +13,11 @@ use barflow_operators::batch::{Feed, IdKind, TradeBatch};
 use barflow_operators::checkpoint::account::Account;
 use barflow_operators::checkpoint::envelope::open;
 use barflow_operators::checkpoint::record::Record;
+use barflow_operators::gap::Gap;
 use barflow_operators::instrument::InstrumentId;
-use barflow_operators::intake::{Intake, LiveNotes, Reject};
+use barflow_operators::intake::{Intake, Reject};
 use barflow_operators::position::{FeedPosition, FilePosition, Position};
-use barflow_operators::sequence::Gap;
+use barflow_operators::sequence::FeedOrder;
 use barflow_operators::trade::Trade;
 
 use super::graph_runs::{Kept, Run, Setup, options, run_with};
@@ -68,20 +69,31 @@ impl Tape {
     }
 
     fn intake(&self, rows: &[(usize, &Row)]) -> Intake {
-        let (mut trades, mut voids, mut rejects) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut trades, mut rejects) = (Vec::new(), Vec::new());
         for (at, row) in rows {
             match row {
                 _ if self.bad == Some(*at) => rejects.push(reject(trades.len() as u32)),
                 Row::Trade(trade) => trades.push(*trade),
-                Row::Void(id) => voids.push(Gap { first_missing: *id, last_missing: *id }),
+                Row::Void(_) => {}
             }
         }
         let trades = TradeBatch::from_trades(Arc::clone(&self.feed), &trades);
         let (first, last) = (rows[0].0, rows[rows.len() - 1].0);
         let mut intake =
             Intake::new(trades, rejects, self.position(first), self.position(last + 1));
-        intake.live = self.live.then_some(LiveNotes { received: Some(1), voids });
+        intake.order = self.live.then(|| self.feed_order(first, last));
         intake
+    }
+
+    /// What a feed knows of these rows: between those beside each other, ids are missing for good.
+    fn feed_order(&self, first: usize, last: usize) -> FeedOrder {
+        let rows = &self.rows[first.saturating_sub(1)..=last];
+        let gaps = rows.windows(2).filter_map(|pair| {
+            let (first_missing, last_missing) = (pair[0].id() + 1, pair[1].id() - 1);
+            (first_missing <= last_missing).then_some(Gap { first_missing, last_missing })
+        });
+        let through = Some(self.rows[last].id());
+        FeedOrder { received: Some(1), through, gaps: gaps.collect(), late: Vec::new() }
     }
 
     fn position(&self, row: usize) -> Position {

@@ -10,9 +10,11 @@ use crate::bar::Bar;
 use crate::batch::{Feed, IdKind, TradeBatch};
 use crate::dataflow::validate::Sequenced;
 use crate::desk::Desk;
+use crate::gap::Gap;
+use crate::order::ids::GAPS_REMEMBERED;
 use crate::position::Position;
 use crate::revision::{Change, Outcome, Refusal, Retained, Revision, Window, ids_of, subtract};
-use crate::sequence::{GAPS_REMEMBERED, Gap, Resume};
+use crate::sequence::Resume;
 use crate::shadow::Joined;
 use crate::spec::BarSpec;
 
@@ -35,7 +37,6 @@ pub struct Account {
     last_id: Option<u64>,
     last_time: Option<i64>,
     gaps: VecDeque<Gap>,
-    voids: Vec<Gap>,
     /// Gaps behind the last trade: the next one will stand behind them.
     behind: Vec<Gap>,
     /// How often bars were corrected.
@@ -81,7 +82,6 @@ impl Account {
             last_id: None,
             last_time: None,
             gaps: VecDeque::new(),
-            voids: Vec::new(),
             behind: Vec::new(),
             revisions: 0,
             retained: None,
@@ -112,7 +112,7 @@ impl Account {
             if record.step != step {
                 return Err(Broken::Missing { instrument, step, last });
             }
-            let Record { feed, position, last_id, last_time, voids, body, .. } = record;
+            let Record { feed, position, last_id, last_time, body, .. } = record;
             match (&mut account, body) {
                 (None, Body::Whole(whole)) => {
                     let Whole { desk, gaps, behind, revisions } = *whole;
@@ -123,7 +123,6 @@ impl Account {
                         last_id,
                         last_time,
                         gaps,
-                        voids,
                         behind,
                         revisions,
                         retained: None,
@@ -142,7 +141,6 @@ impl Account {
                     }
                     account.position = Some(position);
                     (account.last_id, account.last_time) = (last_id, last_time);
-                    account.voids = voids;
                     account.step = step;
                 }
                 _ => return Err(Broken::NoState(instrument)),
@@ -264,7 +262,6 @@ impl Account {
         if let Some(last) = self.last_id.filter(|_| numbered) {
             self.last_id = piece.position.trade_id().max(Some(last));
         }
-        self.voids.clone_from(&piece.voids);
         self.remember(&piece.gaps);
         if !self.behind.is_empty() {
             // Only a whole state has room for them; they are as good as never there.
@@ -318,7 +315,6 @@ impl Account {
             position,
             last_id: self.last_id,
             last_time: self.last_time,
-            voids: self.voids.clone(),
             body,
         };
         let bytes = seal(&record);
@@ -353,7 +349,6 @@ impl Account {
             last_id: self.last_id,
             last_time: self.last_time.unwrap_or(i64::MIN),
             gaps: self.gaps.clone(),
-            voids: self.voids.clone(),
         }
     }
 

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::batch::Feed;
 use crate::desk::Desk;
+use crate::gap::Gap;
 use crate::position::Position;
-use crate::sequence::Gap;
 use crate::spec::BarSpec;
 use crate::trade::Trade;
 
@@ -32,8 +32,6 @@ pub struct Record {
     pub last_id: Option<u64>,
     /// Event time of the last trade applied, ns.
     pub last_time: Option<i64>,
-    /// Ids behind it that are known to stand for no trade.
-    pub voids: Vec<Gap>,
     /// The state itself.
     pub body: Body,
 }

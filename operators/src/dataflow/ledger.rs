@@ -15,9 +15,10 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
 
 use super::Epoch;
+use crate::gap::Gap;
 use crate::instrument::InstrumentId;
 use crate::revision::{Change, Outcome, Revision};
-use crate::sequence::{Findings, Gap};
+use crate::sequence::Findings;
 
 /// What can be counted about an instrument's input.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -15,12 +15,13 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use super::Epoch;
 use super::ledger::{Fact, FactKind, FactUpdate};
 use crate::batch::TradeBatch;
+use crate::gap::Gap;
 use crate::instrument::InstrumentId;
 use crate::intake::{Intake, Reject};
 use crate::order::{InstrumentOrder, OrderOptions, Ordered};
 use crate::position::Position;
 use crate::revision::Correction;
-use crate::sequence::{Gap, Resume};
+use crate::sequence::Resume;
 use crate::spec::BarSpec;
 
 /// How the operator behaves.
@@ -41,8 +42,6 @@ pub struct Sequenced {
     pub position: Position,
     /// Gaps before or among the trades, in order.
     pub gaps: Vec<Gap>,
-    /// Ids behind the trades that are known to stand for no trade: they will leave no gap.
-    pub voids: Vec<Gap>,
     /// When the first frame of the piece came from a feed, ns; none for what was read from files.
     pub received: Option<i64>,
     /// The bars of this instrument from these trades on; none: as before.
@@ -185,10 +184,10 @@ impl Orders {
             }
             order
         });
-        let received = intake.live.as_ref().and_then(|notes| notes.received);
+        let received = intake.order.as_ref().and_then(|known| known.received);
         let specs = intake.specs.take();
         let ordered = order.on_batch(intake)?;
-        let mut result = Validation::new(ordered, order.voids());
+        let mut result = Validation::new(ordered);
         (result.sequenced.received, result.sequenced.specs) = (received, specs);
         Some(result)
     }
@@ -199,15 +198,13 @@ impl Orders {
 
     /// The input has ended: what still waits.
     fn finish(&mut self) -> impl Iterator<Item = Validation> {
-        self.by_instrument.values_mut().filter_map(|order| {
-            let ordered = order.finish()?;
-            Some(Validation::new(ordered, order.voids()))
-        })
+        let orders = self.by_instrument.values_mut();
+        orders.filter_map(InstrumentOrder::finish).map(Validation::new)
     }
 }
 
 impl Validation {
-    fn new(ordered: Ordered, voids: Vec<Gap>) -> Self {
+    fn new(ordered: Ordered) -> Self {
         let Ordered { trades, position, findings, rejects, corrections } = ordered;
         let instrument = &trades.feed.instrument;
         let mut facts = Fact::of(instrument, &findings);
@@ -216,7 +213,7 @@ impl Validation {
         }
         let gaps = findings.gaps;
         let (received, specs) = (None, None);
-        let sequenced = Sequenced { trades, position, gaps, voids, received, specs, corrections };
+        let sequenced = Sequenced { trades, position, gaps, received, specs, corrections };
         Self { sequenced, rejects, facts }
     }
 }

@@ -7,7 +7,7 @@ use super::missing::{add, ids_of, subtract};
 use crate::bar::Bar;
 use crate::batch::TradeBatch;
 use crate::desk::SeatState;
-use crate::sequence::Gap;
+use crate::gap::Gap;
 use crate::trade::Trade;
 
 /// Trades, the states before the first of them, and the bars that closed on them.

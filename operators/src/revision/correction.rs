@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::sequence::Gap;
+use crate::gap::Gap;
 use crate::trade::Trade;
 
 /// A change of one instrument's history.

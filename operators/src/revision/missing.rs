@@ -1,7 +1,7 @@
 //! Sets of missing ids, as sorted gaps.
 
 use crate::batch::IdKind;
-use crate::sequence::Gap;
+use crate::gap::Gap;
 use crate::trade::Trade;
 
 /// The ids that a row stands for; none where ids are not the venue's.

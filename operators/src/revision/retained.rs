@@ -9,7 +9,7 @@ use super::walk::{Walk, locate};
 use crate::bar::Bar;
 use crate::batch::TradeBatch;
 use crate::desk::Desk;
-use crate::sequence::Gap;
+use crate::gap::Gap;
 use crate::spec::BarSpec;
 
 /// How much of the past can be corrected: the less of both.

@@ -10,7 +10,7 @@ use super::retained::{Revision, Update};
 use crate::bar::Bar;
 use crate::batch::TradeBatch;
 use crate::desk::{Desk, SeatState};
-use crate::sequence::Gap;
+use crate::gap::Gap;
 
 /// Trades of a block as they should have been.
 type Part = (Arc<TradeBatch>, Vec<Gap>);

@@ -75,26 +75,38 @@ fn disorder_within_the_window_is_mended_and_beyond_it_is_late() {
 }
 
 #[test]
-fn voids_leave_no_gap_and_what_lies_beside_them_does() {
+fn what_a_feed_knows_of_its_order_is_taken_over() {
     let pool = BatchPool::new(8, 2);
     let mut sequencer = Sequencer::new(4);
-    let mut findings = Findings::default();
-    let mut feed_in = |ids: &[u64], voids: &[(u64, u64)]| {
-        let voids: Vec<Gap> = voids
-            .iter()
-            .map(|(first, last)| Gap { first_missing: *first, last_missing: *last })
-            .collect();
-        sequencer.settle(&voids);
+    let mut take = |ids: &[u64], through, gaps: &[(u64, u64)], late: &[u32]| {
         let trades: Vec<Trade> = ids.iter().copied().map(trade).collect();
         let batch = TradeBatch::from_trades(feed(), &trades);
-        sequencer.on_batch(batch, &pool, &mut findings).trade_id.clone()
+        let gap = |(first_missing, last_missing): &(u64, u64)| Gap {
+            first_missing: *first_missing,
+            last_missing: *last_missing,
+        };
+        let gaps = gaps.iter().map(gap).collect();
+        let known = FeedOrder { received: 1, through: Some(through), gaps, late: late.to_vec() };
+        let mut findings = Findings::default();
+        let released = sequencer.on_ordered(batch, known, &pool, &mut findings);
+        (released.trade_id.clone(), findings, sequencer.last_id())
     };
-    assert_eq!(feed_in(&[5, 7], &[(6, 6)]), [5, 7]);
-    assert_eq!(feed_in(&[12], &[(9, 10)]), [12]);
-    assert_eq!(feed_in(&[], &[(13, 14)]), []);
-    assert_eq!(feed_in(&[15, 16], &[]), [15, 16]);
-    let gap = |id| Gap { first_missing: id, last_missing: id };
-    assert_eq!(findings.gaps, [gap(8), gap(11)]);
+    let gap = |first_missing, last_missing| Gap { first_missing, last_missing };
+    // 6 and 10 are known not to come, so only 8 and 9 are missing.
+    let (released, findings, last) = take(&[5, 7], 7, &[], &[]);
+    assert_eq!((released, findings.gaps, last), (vec![5, 7], vec![], Some(7)));
+    let (released, findings, last) = take(&[], 10, &[(8, 9)], &[]);
+    assert_eq!((released, findings.gaps, last), (vec![], vec![gap(8, 9)], Some(10)));
+    let (released, findings, _) = take(&[11, 8, 12], 12, &[], &[1]);
+    assert_eq!(released, [11, 12]);
+    assert_eq!(
+        findings.late.iter().map(|(row, t)| (*row, t.trade_id)).collect::<Vec<_>>(),
+        [(1, 8)]
+    );
+    // What was applied before changes nothing.
+    let (released, findings, last) = take(&[7, 11, 13, 15], 15, &[(8, 9), (14, 14)], &[]);
+    assert_eq!((released, findings.gaps, last), (vec![13, 15], vec![gap(14, 14)], Some(15)));
+    assert_eq!(findings.duplicates, 2);
 }
 
 #[test]
@@ -137,19 +149,19 @@ fn rows_without_ids_come_behind_what_waits_for_one() {
 }
 
 #[test]
-fn once_it_is_settled_what_waits_goes_out_even_with_nothing_behind_it() {
+fn what_waits_goes_out_before_a_batch_in_order_even_an_empty_one() {
     let pool = BatchPool::new(8, 2);
     let mut sequencer = Sequencer::new(5);
     let mut findings = Findings::default();
-    let mut take = |sequencer: &mut Sequencer, ids: &[u64]| {
+    let batch = |ids: &[u64]| {
         let trades: Vec<Trade> = ids.iter().copied().map(trade).collect();
-        let batch = TradeBatch::from_trades(feed(), &trades);
-        sequencer.on_batch(batch, &pool, &mut findings).trade_id.clone()
+        TradeBatch::from_trades(feed(), &trades)
     };
-    assert_eq!(take(&mut sequencer, &[1, 2, 4]), []);
-    assert_eq!(take(&mut sequencer, &[]), []);
-    sequencer.settle(&[]);
-    assert_eq!(take(&mut sequencer, &[]), [1, 2, 4]);
+    assert!(sequencer.on_batch(batch(&[1, 2, 4]), &pool, &mut findings).is_empty());
+    assert!(sequencer.on_batch(batch(&[]), &pool, &mut findings).is_empty());
+    let known = FeedOrder::default();
+    let released = sequencer.on_ordered(batch(&[]), known, &pool, &mut findings);
+    assert_eq!(released.trade_id, [1, 2, 4]);
     assert_eq!(findings.gaps, [Gap { first_missing: 3, last_missing: 3 }]);
 }
 

@@ -101,7 +101,6 @@ impl Ahead {
             last_id: first.checked_sub(u64::from(ids)),
             last_time: i64::MIN,
             gaps: Default::default(),
-            voids: Vec::new(),
         });
     }
 

@@ -6,11 +6,12 @@ use super::piece::{Outline, Piece, Remains};
 use super::seat::Seat;
 use crate::bar::Bar;
 use crate::batch::{Feed, TradeBatch};
+use crate::gap::Gap;
 use crate::intake::{Intake, Reject};
 use crate::order::{InstrumentOrder, OrderOptions, Ordered, RejectPolicy};
 use crate::pool::BatchPool;
 use crate::position::Position;
-use crate::sequence::{Findings, Gap, Mark};
+use crate::sequence::{Findings, Mark};
 use crate::spec::BarSpec;
 
 /// What a stitcher needs to know.

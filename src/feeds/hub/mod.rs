@@ -4,38 +4,41 @@
 //! Handing an intake to the graph blocks while the graph is busy: then no socket is read, TCP tells
 //! the venue to wait, and memory stays bounded. Should the venue hang up, ids show what was missed.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use barflow_operators::batch::{Feed, TradeBatch};
 use barflow_operators::instrument::InstrumentId;
-use barflow_operators::intake::{Intake, LiveNotes};
+use barflow_operators::intake::Intake;
 use barflow_operators::pool::BatchPool;
 use barflow_operators::position::{FeedPosition, Position};
 use barflow_operators::revision::Correction;
+use barflow_operators::sequence::FeedOrder;
 use barflow_operators::spec::BarSpec;
 
 use crate::feeds::counters::Counters;
-use crate::feeds::lane::{Lane, Released, Taken};
+use crate::feeds::gap_tracker::{GapPolicy, GapTracker, ReportedGap};
+use crate::feeds::lane::{Released, Taken};
 use crate::feeds::plan::{FeedPlan, Symbol};
 use crate::feeds::print::{Heard, Print, Prints, Standing};
-use crate::feeds::session::owed::Owed;
 use crate::feeds::venue::Decode;
 use crate::graph::assemble::OnReject;
 use crate::graph::flow::{Ended, Inlet};
 use crate::graph::workers::Share;
-use crate::sinks::gaps::GapLedger;
 use crate::stop::Stop;
 use crate::telemetry::latency::{Stage, VenueLatency};
 
 /// Trades that an intake holds before it is handed on in any case.
 const INTAKE_ROWS: usize = 4096;
 
-mod missing;
+mod gaps;
 mod reports;
 
-pub(super) use self::missing::{OpenGap, Tail};
+pub(super) use self::gaps::{Answer, Query};
+
+/// Receives a gap that could not be filled: name of the feed, instrument, and the gap.
+pub type OnGap = Arc<dyn Fn(&str, &InstrumentId, &ReportedGap) + Send + Sync>;
 
 /// What a feed's thread needs of the rest of the program.
 #[derive(Clone)]
@@ -50,15 +53,15 @@ pub struct Outlets {
     pub stop: Stop,
     /// Who is told of bad rows and frames.
     pub on_reject: OnReject,
-    /// Where unfilled gaps are written down.
-    pub gaps: GapLedger,
+    /// Receives the gaps that could not be filled.
+    pub on_gap: OnGap,
 }
 
 /// One instrument of the feed.
 struct Slot {
     symbol: Symbol,
     feed: Arc<Feed>,
-    lane: Lane,
+    tracker: GapTracker,
     released: Released,
     /// Receive time of the first print since the last intake.
     received: Option<i64>,
@@ -66,16 +69,8 @@ struct Slot {
     worker: usize,
     source: Arc<str>,
     dirty: bool,
-    active: bool,
-    /// Whether a connection listens to it.
-    heard: bool,
-    gap: Option<OpenGap>,
-    /// Gaps that were passed over and are asked about.
-    owed: VecDeque<Owed>,
     /// Since when it is listened to without a print ever; none once it was named or brought one.
     silent_since: Option<Instant>,
-    /// Set while it is unknown whether trades came between the last one and a new connection.
-    tail: Option<Tail>,
 }
 
 /// All instruments of a feed.
@@ -118,18 +113,17 @@ impl Hub {
         let place = self.slots.iter().position(|slot| slot.symbol == symbol);
         if let Some(place) = place {
             let slot = &mut self.slots[place];
-            slot.active = true;
             slot.specs = specs;
-            // Its prints did not count meanwhile.
-            slot.lane.doubt();
+            slot.tracker.add_again();
             return place as u32;
         }
         let feed = symbol.feed(self.plan.venue.as_ref(), self.plan.channel);
-        let mut lane = Lane::new(self.plan.venue.ids(self.plan.channel), self.plan.waiting_room);
-        if let Some(last) = &symbol.resume_after {
-            lane.resume_after(last);
-            lane.doubt();
-        }
+        let tracker = GapTracker::new(
+            self.plan.venue.ids(self.plan.channel),
+            self.plan.waiting_room,
+            GapPolicy::of(&self.plan),
+            symbol.resume_after.as_ref(),
+        );
         let trades = self.outlets.pool.take(&feed);
         self.slots.push(Slot {
             // Were it not ours, the graph would still carry its trades to where they belong.
@@ -137,17 +131,12 @@ impl Hub {
             source: format!("{} {}", self.plan.name, symbol.listing.symbol).into(),
             symbol,
             feed,
-            lane,
+            tracker,
             released: Released::new(trades),
             received: None,
             specs,
             dirty: false,
-            active: true,
-            heard: false,
-            gap: None,
-            owed: VecDeque::new(),
             silent_since: None,
-            tail: None,
         });
         self.slots.len() as u32 - 1
     }
@@ -155,25 +144,26 @@ impl Hub {
     /// Lets an instrument go: its prints no longer count. What it released stays.
     pub fn remove(&mut self, instrument: &InstrumentId) {
         for slot in self.slots.iter_mut().filter(|s| s.symbol.instrument == *instrument) {
-            slot.active = false;
-            slot.gap = None;
+            slot.tracker.remove();
         }
     }
 
     /// Slots and instruments that are wanted.
     pub fn active(&self) -> Vec<(u32, InstrumentId)> {
-        let slots = self.slots.iter().enumerate().filter(|(_, slot)| slot.active);
+        let slots = self.slots.iter().enumerate();
+        let slots = slots.filter(|(_, slot)| slot.tracker.is_wanted());
         slots.map(|(at, slot)| (at as u32, slot.symbol.instrument.clone())).collect()
     }
 
     /// Whether an instrument is wanted.
     pub fn is_active(&self, slot: u32) -> bool {
-        self.slots.get(slot as usize).is_some_and(|slot| slot.active)
+        self.slots.get(slot as usize).is_some_and(|slot| slot.tracker.is_wanted())
     }
 
     /// Gives an instrument other bars from its next trade on.
     pub fn order_bars(&mut self, bars_of: impl Fn(&Feed) -> Vec<BarSpec>) {
-        for (at, slot) in self.slots.iter_mut().enumerate().filter(|(_, slot)| slot.active) {
+        let slots = self.slots.iter_mut().enumerate();
+        for (at, slot) in slots.filter(|(_, slot)| slot.tracker.is_wanted()) {
             slot.specs = Some(bars_of(&slot.feed).into());
             if !slot.dirty {
                 slot.dirty = true;
@@ -196,8 +186,6 @@ impl Hub {
         let mut prints = std::mem::take(&mut self.prints);
         for print in &prints.rows {
             if let Some(slot) = slots.get(print.slot as usize) {
-                // Its id shows whether anything is missing: no need to ask.
-                self.slots[*slot as usize].tail = None;
                 self.take(*slot, print, received);
             }
         }
@@ -224,14 +212,11 @@ impl Hub {
         }
     }
 
-    /// Takes a row into its instrument's order.
-    fn take(&mut self, at: u32, print: &Print, received: i64) -> Taken {
+    /// Takes a row into its instrument's order; none if the instrument is not wanted any more.
+    fn take(&mut self, at: u32, print: &Print, received: i64) -> Option<Taken> {
         let slot = &mut self.slots[at as usize];
-        if !slot.active {
-            return Taken::Repeated;
-        }
+        let taken = slot.tracker.on_trade(print, &mut slot.released)?;
         slot.silent_since = None;
-        let taken = slot.lane.take(print, &mut slot.released);
         match taken {
             Taken::Released | Taken::Late => {
                 if let Standing::Excluded(why) = print.standing {
@@ -249,7 +234,7 @@ impl Hub {
             Taken::Repeated => self.counters.duplicates += 1,
             Taken::Waits | Taken::NoRoom => {}
         }
-        taken
+        Some(taken)
     }
 
     /// Hands everything that was released to the graph.
@@ -278,14 +263,12 @@ impl Hub {
         let position = Position::Feed(FeedPosition {
             source: Arc::clone(&slot.source),
             frames: self.counters.frames,
-            trade_id: slot.lane.last().map(|(id, _)| id),
-            latest: slot.lane.latest().map(Arc::new),
+            trade_id: slot.tracker.last().map(|(id, _)| id),
+            latest: slot.tracker.latest().map(Arc::new),
         });
         let mut intake = Intake::new(trades, Vec::new(), position.clone(), position);
-        intake.live = Some(LiveNotes {
-            received: slot.received.take(),
-            voids: std::mem::take(&mut slot.released.voids),
-        });
+        let received = slot.received.take();
+        intake.order = Some(FeedOrder { received, ..std::mem::take(&mut slot.released.order) });
         intake.specs = slot.specs.take();
         let never = slot.released.never.drain(..);
         intake.corrections = never.map(Correction::never).collect();

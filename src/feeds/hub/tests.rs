@@ -3,6 +3,7 @@
 use barflow_operators::trade::Aggressor;
 
 use super::*;
+use crate::feeds::gap_tracker::Question;
 use crate::feeds::print::{Contract, Listing};
 use crate::feeds::venue::Channel;
 use crate::graph::flow::{Intakes, inlet};
@@ -30,7 +31,7 @@ pub(in crate::feeds) fn hub(plan: FeedPlan) -> (Hub, Intakes) {
         pool: BatchPool::new(16, 4),
         stop: Stop::new(),
         on_reject: Arc::new(|_| ()),
-        gaps: GapLedger::default(),
+        on_gap: Arc::new(|_, _, _| ()),
     };
     (Hub::new(Arc::new(plan), outlets, Latency::default().venue("v")), intakes)
 }
@@ -53,7 +54,7 @@ pub(in crate::feeds) fn print(slot: u32, id: u64) -> Print {
 impl Hub {
     /// As if a connection had brought it.
     pub(in crate::feeds) fn bring(&mut self, slot: u32, id: u64) -> Taken {
-        self.take(slot, &print(slot, id), 1)
+        self.take(slot, &print(slot, id), 1).unwrap()
     }
 }
 
@@ -79,7 +80,7 @@ fn once_the_graph_has_ended_nobody_waits_for_it_again() {
 fn an_instrument_that_brings_nothing_is_named_once() {
     let (mut hub, _intakes) = hub(plan("binance-spot", &["GOOD", "MISSPELT"]));
     let begun = Instant::now();
-    hub.listened(&[0, 1], begun);
+    hub.on_subscribed(&[0, 1], begun);
     hub.bring(0, 1);
     assert_eq!(hub.silent(begun + Duration::from_secs(200)), []);
     let later = begun + Duration::from_secs(400);
@@ -95,4 +96,66 @@ fn an_instrument_that_comes_back_asks_what_it_missed() {
     hub.remove(&symbol.instrument);
     assert_eq!(hub.add(symbol, None), 0);
     assert_eq!(hub.bring(0, 5), Taken::Waits);
+}
+
+/// An answer of Bybit's REST that lists these trades.
+fn recent_trades(keys: &[u64]) -> Vec<u8> {
+    let row = |key: &u64| {
+        format!(
+            r#"{{"execId":"{key}","price":"1","size":"1","side":"Buy","time":"170000000000{key}","isBlockTrade":false}}"#
+        )
+    };
+    let rows: Vec<String> = keys.iter().rev().map(row).collect();
+    format!(r#"{{"retCode":0,"result":{{"list":[{}]}}}}"#, rows.join(",")).into_bytes()
+}
+
+#[test]
+fn a_list_that_was_requested_before_a_second_loss_does_not_end_the_suspicion() {
+    let (mut hub, _intakes) = hub(plan("bybit-linear", &["A"]));
+    let begun = Instant::now();
+    let at = |ms| begun + Duration::from_millis(ms);
+    let lose = |hub: &mut Hub| {
+        hub.on_disconnect(&[0]);
+        hub.on_subscribed(&[0], begun);
+    };
+    let question = |hub: &mut Hub, ms| {
+        let queries = hub.on_tick(at(ms));
+        assert_eq!(queries.len(), 1);
+        queries[0].ask.question
+    };
+    hub.bring(0, 1);
+    lose(&mut hub);
+    assert!(hub.on_tick(at(0)).is_empty());
+    let first = question(&mut hub, 200);
+    lose(&mut hub);
+    let list = |question, keys| Answer { slot: 0, question, body: Ok(recent_trades(keys)) };
+    hub.on_answer(&list(first, &[1, 2, 3]), at(300));
+    let second = question(&mut hub, 400);
+    assert_ne!(first, second);
+    hub.on_answer(&list(second, &[1, 2, 3, 4]), at(500));
+    assert!(hub.on_tick(at(600)).is_empty());
+    assert_eq!((hub.counters.backfilled, hub.counters.gaps_given_up), (3, 0));
+    assert_eq!((hub.counters.gaps_opened, hub.counters.gaps_filled), (1, 1));
+}
+
+#[test]
+fn gaps_are_requested_before_tails_and_every_failure_is_counted() {
+    let (mut hub, _intakes) = hub(plan("binance-spot", &["QUIET", "LOSSY"]));
+    let begun = Instant::now();
+    let at = |ms| begun + Duration::from_millis(ms);
+    hub.bring(0, 1);
+    hub.bring(1, 1);
+    hub.on_reconnect(&[0], begun);
+    hub.bring(1, 5);
+    hub.on_tick(at(0));
+    let queries = hub.on_tick(at(2_000));
+    let asked: Vec<(u32, Question)> = queries.iter().map(|q| (q.slot, q.ask.question)).collect();
+    assert_eq!(asked, [(1, Question::Gap { first: 2 }), (0, Question::Tail { first: 2 })]);
+    for (slot, question) in asked {
+        let body = Err("the venue is away".to_owned());
+        hub.on_answer(&Answer { slot, question, body }, at(2_100));
+    }
+    assert_eq!((hub.counters.requests, hub.counters.request_failures), (2, 2));
+    assert_eq!(hub.on_tick(at(2_149)).len(), 0);
+    assert_eq!(hub.on_tick(at(2_150)).len(), 2);
 }

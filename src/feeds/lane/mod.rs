@@ -10,12 +10,13 @@
 //!
 //! A lane has no clock and asks nobody: how long to wait and where to ask is the session's.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use barflow_operators::batch::TradeBatch;
+use barflow_operators::gap::Gap;
+use barflow_operators::order::ids::{IdOrder, Place};
 use barflow_operators::position::LatestNames;
-use barflow_operators::revision::missing::subtract;
-use barflow_operators::sequence::Gap;
+use barflow_operators::sequence::FeedOrder;
 
 use super::names::{Lies, Names};
 use super::plan::LastTrade;
@@ -40,10 +41,10 @@ pub enum Taken {
 /// What a lane lets go on.
 #[derive(Debug)]
 pub struct Released {
-    /// Trades in order.
+    /// Trades in order, and late ones among them.
     pub trades: TradeBatch,
-    /// Ids that are no trades, in order.
-    pub voids: Vec<Gap>,
+    /// What is known of them: gaps, which ones are late.
+    pub order: FeedOrder,
     /// Ids given up as missing that turn out to be no trades.
     pub never: Vec<Gap>,
 }
@@ -51,12 +52,12 @@ pub struct Released {
 impl Released {
     /// Trades, and nothing else.
     pub fn new(trades: TradeBatch) -> Self {
-        Self { trades, voids: Vec::new(), never: Vec::new() }
+        Self { trades, order: FeedOrder::default(), never: Vec::new() }
     }
 
     /// Whether there is nothing to go on.
     pub fn is_empty(&self) -> bool {
-        self.trades.is_empty() && self.voids.is_empty() && self.never.is_empty()
+        self.trades.is_empty() && self.order.through.is_none() && self.never.is_empty()
     }
 }
 
@@ -81,36 +82,25 @@ pub struct GivenUp {
 #[derive(Debug)]
 pub struct Lane {
     ids: Ids,
-    /// Last id that is settled: released, void or given up.
-    last: Option<u64>,
+    /// Which ids are settled, and what waits for a missing one.
+    order: IdOrder<Print>,
+    /// The first id of what was given up since the last trade: no trade shows yet that it is missing.
+    unshown: Option<u64>,
     last_time: i64,
-    /// By id: what waits for a missing one.
-    waiting: BTreeMap<u64, Print>,
     room: usize,
-    given_up: VecDeque<Gap>,
     names: Names,
 }
-
-/// Gaps remembered, to tell a late trade from a repeated one.
-const GAPS_REMEMBERED: usize = 4096;
 
 impl Lane {
     /// An order that begins with the first print, in which at most `room` prints wait.
     pub fn new(ids: Ids, room: usize) -> Self {
-        Self {
-            ids,
-            last: None,
-            last_time: 0,
-            waiting: BTreeMap::new(),
-            room,
-            given_up: VecDeque::new(),
-            names: Names::default(),
-        }
+        let (order, names) = (IdOrder::default(), Names::default());
+        Self { ids, order, unshown: None, last_time: 0, room, names }
     }
 
     /// Goes on after a trade that was applied before.
     pub fn resume_after(&mut self, last: &LastTrade) {
-        self.last = Some(last.id);
+        self.order.resume(Some(last.id), VecDeque::new());
         self.last_time = last.time;
         self.names.resume_after(last);
     }
@@ -122,12 +112,12 @@ impl Lane {
 
     /// Id and event time of the last print that is settled.
     pub fn last(&self) -> Option<(u64, i64)> {
-        self.last.map(|id| (id, self.last_time))
+        self.order.last().map(|id| (id, self.last_time))
     }
 
     /// How many prints wait.
     pub fn waits(&self) -> usize {
-        self.waiting.len() + self.names.held()
+        self.order.waiting().len() + self.names.held()
     }
 
     /// Takes a print, wherever it comes from.
@@ -136,13 +126,19 @@ impl Lane {
         if self.ids == Ids::Names {
             return self.take_named(print, out);
         }
-        match self.last {
-            Some(last) if print.trade.trade_id <= last => self.take_old(print, out),
-            Some(last) if first_id(self.ids, print) > last.saturating_add(1) => self.wait(print),
-            _ => {
+        let (first, last) = (first_id(self.ids, print), print.trade.trade_id);
+        match self.order.place(first, last) {
+            Place::First | Place::Next => {
+                self.order.settle(last);
                 self.release(print, out);
                 self.release_waiting(out);
                 Taken::Released
+            }
+            Place::Ahead => self.wait(print),
+            Place::Repeated => Taken::Repeated,
+            Place::GivenUp => {
+                self.take_late(print, out);
+                Taken::Late
             }
         }
     }
@@ -152,19 +148,19 @@ impl Lane {
         if self.ids == Ids::Names {
             return self.names.missing(self.last_time);
         }
-        let (_, first) = self.waiting.first_key_value()?;
+        let gap = self.order.missing()?;
         Some(Missing {
-            first: MissingFrom::Id(self.last?.saturating_add(1)),
-            last: first_id(self.ids, first).saturating_sub(1),
+            first: MissingFrom::Id(gap.first_missing),
+            last: gap.last_missing,
             after: self.last_time,
-            before: first.trade.event_time,
+            before: self.order.waiting().next()?.trade.event_time,
         })
     }
 
     /// Ends the wait for what the first waiting print waits for.
     pub fn give_up(&mut self, out: &mut Released) -> Option<GivenUp> {
         let missing = self.missing()?;
-        let MissingFrom::Id(first_missing) = missing.first else {
+        if self.ids == Ids::Names {
             let apart = self.names.take_apart();
             let before = apart.first().map_or(missing.before, |print| print.trade.event_time);
             for print in apart {
@@ -172,15 +168,11 @@ impl Lane {
             }
             self.names_go_on(out);
             return Some(GivenUp { gap: None, after: missing.after, before });
-        };
-        let gap = Gap { first_missing, last_missing: missing.last };
-        if self.given_up.len() == GAPS_REMEMBERED {
-            self.given_up.pop_front();
         }
-        self.given_up.push_back(gap);
-        self.last = Some(missing.last);
+        let gap = self.order.give_up();
+        self.unshown = self.unshown.or(gap.map(|gap| gap.first_missing));
         self.release_waiting(out);
-        Some(GivenUp { gap: Some(gap), after: missing.after, before: missing.before })
+        Some(GivenUp { gap, after: missing.after, before: missing.before })
     }
 
     /// Prints may be missed without anybody telling: a connection broke, or another one begins amid
@@ -242,27 +234,51 @@ impl Lane {
         (missed as u64, gap)
     }
 
-    fn take_old(&mut self, print: &Print, out: &mut Released) -> Taken {
-        let id = print.trade.trade_id;
-        if !self.given_up.iter().any(|gap| gap.first_missing <= id && id <= gap.last_missing) {
-            return Taken::Repeated;
-        }
+    fn take_late(&mut self, print: &Print, out: &mut Released) {
+        let first_missing = first_id(self.ids, print);
+        let ids = Gap { first_missing, last_missing: print.trade.trade_id };
         // Once: the graph puts it in its place or sets it aside, a repeat of it is a repeat.
-        let ids = Gap { first_missing: first_id(self.ids, print), last_missing: id };
-        let mut given_up: Vec<Gap> = self.given_up.drain(..).collect();
-        subtract(&mut given_up, ids);
-        self.given_up = given_up.into();
-        match print.standing {
-            Standing::Trade => out.trades.push(&print.trade),
-            Standing::Excluded(_) => out.never.push(ids),
+        self.order.came_late(ids);
+        let unshown = self.unshown.filter(|from| ids.last_missing >= *from);
+        match (print.standing, unshown) {
+            (Standing::Trade, None) => {
+                out.order.late.push(out.trades.len() as u32);
+                out.trades.push(&print.trade);
+            }
+            (Standing::Excluded(_), None) => out.never.push(ids),
+            // The graph has not learned of the gap, so nothing is late for it.
+            (Standing::Trade, Some(_)) => {
+                self.show_gaps(first_missing, out);
+                out.trades.push(&print.trade);
+                out.order.through = self.through();
+            }
+            (Standing::Excluded(_), Some(from)) => {
+                let mut starts = self.order.given_up().map(|gap| gap.first_missing);
+                self.unshown = starts.find(|first| *first >= from);
+                out.order.through = self.through();
+            }
         }
-        Taken::Late
+    }
+
+    /// Lets the graph learn of the gaps before a trade. Until a trade shows them, a job that restarts
+    /// asks for them again.
+    fn show_gaps(&mut self, trade: u64, out: &mut Released) {
+        let Some(from) = self.unshown else { return };
+        let unshown = self.order.given_up().filter(|gap| gap.first_missing >= from);
+        out.order.gaps.extend(unshown.filter(|gap| gap.last_missing < trade));
+        let mut starts = self.order.given_up().map(|gap| gap.first_missing);
+        self.unshown = starts.find(|first| *first > trade);
+    }
+
+    /// The last id of which the graph need not hear any more.
+    fn through(&self) -> Option<u64> {
+        self.unshown.map_or(self.order.last(), |from| from.checked_sub(1))
     }
 
     /// What of this is still given up as missing.
     pub fn owed(&self, missing: &Missing) -> impl Iterator<Item = Gap> + '_ {
         let (first, last) = (missing.first.id(), missing.last);
-        self.given_up.iter().filter_map(move |gap| {
+        self.order.given_up().filter_map(move |gap| {
             let first_missing = gap.first_missing.max(first?);
             let last_missing = gap.last_missing.min(last);
             (first_missing <= last_missing).then_some(Gap { first_missing, last_missing })
@@ -270,53 +286,35 @@ impl Lane {
     }
 
     fn wait(&mut self, print: &Print) -> Taken {
-        let id = print.trade.trade_id;
-        if self.waiting.contains_key(&id) {
+        let (first, last) = (first_id(self.ids, print), print.trade.trade_id);
+        if self.order.has(last) {
             return Taken::Repeated;
         }
-        // The print that shows the gap always finds room, so that the gap is known.
-        if self.waiting.len() >= self.room.max(1) {
-            return match self.waiting.last_entry() {
-                // Rather the earlier ones: those are released first.
-                Some(last) if *last.key() > id => {
-                    last.remove();
-                    self.waiting.insert(id, *print);
-                    Taken::Waits
-                }
-                _ => Taken::NoRoom,
-            };
+        // The print that shows the gap always finds room, so that the gap is known; and earlier ones
+        // rather than later ones, since they are released first.
+        let is_full = self.order.waiting().len() >= self.room.max(1);
+        if is_full && !self.order.drop_beyond(last) {
+            return Taken::NoRoom;
         }
-        self.waiting.insert(id, *print);
+        self.order.wait(first, last, *print);
         Taken::Waits
     }
 
+    /// Lets a print go on that is settled; one that is not a trade only counts as come.
     fn release(&mut self, print: &Print, out: &mut Released) {
-        let id = print.trade.trade_id;
-        match print.standing {
-            Standing::Trade => out.trades.push(&print.trade),
-            Standing::Excluded(_) => {
-                let first_missing = first_id(self.ids, print);
-                match out.voids.last_mut() {
-                    Some(void) if void.last_missing + 1 == first_missing => void.last_missing = id,
-                    _ => out.voids.push(Gap { first_missing, last_missing: id }),
-                }
-            }
+        if print.standing == Standing::Trade {
+            self.show_gaps(print.trade.trade_id, out);
+            out.trades.push(&print.trade);
         }
-        self.last = Some(id);
+        out.order.through = self.through();
         if print.trade.event_time > 0 {
             self.last_time = print.trade.event_time;
         }
     }
 
     fn release_waiting(&mut self, out: &mut Released) {
-        while let (Some(next), Some(last)) = (self.waiting.first_entry(), self.last) {
-            if first_id(self.ids, next.get()) > last.saturating_add(1) {
-                break;
-            }
-            let print = next.remove();
-            if print.trade.trade_id > last {
-                self.release(&print, out);
-            }
+        while let Some(print) = self.order.next_ready() {
+            self.release(&print, out);
         }
     }
 
@@ -346,7 +344,8 @@ impl Lane {
             let mut trade = print.trade;
             trade.trade_id = self.names.number();
             out.trades.push(&trade);
-            self.last = Some(trade.trade_id);
+            self.order.settle(trade.trade_id);
+            out.order.through = Some(trade.trade_id);
         }
         self.last_time = print.trade.event_time;
     }

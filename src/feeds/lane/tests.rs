@@ -1,8 +1,11 @@
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use barflow_operators::batch::{Feed, IdKind, InputKind};
+use barflow_operators::pool::BatchPool;
+use barflow_operators::sequence::{Findings, Resume, Sequencer};
 use barflow_operators::trade::{Aggressor, Trade};
 use proptest::prelude::*;
 
@@ -59,6 +62,28 @@ fn a_gap_given_up_is_named_and_its_trades_are_late_once() {
     assert_eq!(lane.give_up(&mut out), None);
 }
 
+/// A job that restarts before a trade shows the gap asks for it again, and what comes of it until
+/// then is not late.
+#[test]
+fn a_gap_is_told_with_the_trade_that_shows_it() {
+    let (mut lane, mut out) = (Lane::new(Ids::Consecutive, 10), released());
+    let gap = |first_missing, last_missing| Gap { first_missing, last_missing };
+    lane.take(&print(1), &mut out);
+    lane.take(&void(6), &mut out);
+    assert_eq!(lane.give_up(&mut out).unwrap().gap, Some(gap(2, 5)));
+    assert_eq!((out.order.through, lane.last()), (Some(1), Some((6, 6_000))));
+    assert_eq!(lane.take(&print(3), &mut out), Taken::Late);
+    assert_eq!((out.order.through, &out.order.gaps[..]), (Some(3), &[gap(2, 2)][..]));
+    lane.take(&void(4), &mut out);
+    assert_eq!(out.order.through, Some(4));
+    lane.take(&void(5), &mut out);
+    assert_eq!(out.order.through, Some(6));
+    lane.take(&print(7), &mut out);
+    lane.take(&print(2), &mut out);
+    assert_eq!((&out.trades.trade_id[..], &out.order.late[..]), (&[1, 3, 7, 2][..], &[3][..]));
+    assert_eq!((out.order.gaps.len(), out.never.len()), (1, 0));
+}
+
 #[test]
 fn excluded_ids_leave_no_gap() {
     let (mut lane, mut out) = (Lane::new(Ids::Consecutive, 10), released());
@@ -67,7 +92,7 @@ fn excluded_ids_leave_no_gap() {
     lane.take(&void(3), &mut out);
     lane.take(&print(4), &mut out);
     assert_eq!(out.trades.trade_id, [1, 4]);
-    assert_eq!(out.voids, [Gap { first_missing: 2, last_missing: 3 }]);
+    assert_eq!((out.order.through, out.order.gaps), (Some(4), vec![]));
 }
 
 #[test]
@@ -129,6 +154,45 @@ fn scramble() -> impl Strategy<Value = Scramble> {
 }
 
 proptest! {
+    /// Where nobody can be asked, a lane that loses patience and a sequencer with that window are
+    /// one rule.
+    #[test]
+    fn a_lane_without_rest_orders_as_a_sequencer_does(
+        ids in proptest::collection::vec((1u64..60, 0u64..4), 1..150),
+        window in 0usize..12,
+    ) {
+        let ids = (0..).zip(&ids).map(|(at, (id, by))| if *by > 0 { at + by } else { *id });
+        let prints: Vec<Print> = ids.map(print).collect();
+        let (mut lane, mut out) = (Lane::new(Ids::Consecutive, usize::MAX), released());
+        lane.resume_after(&LastTrade { id: 3, ..LastTrade::default() });
+        for print in &prints {
+            lane.take(print, &mut out);
+            if lane.waits() > window {
+                lane.give_up(&mut out);
+            }
+        }
+        while lane.give_up(&mut out).is_some() {}
+        let mut sequencer = Sequencer::new(window);
+        let gaps = VecDeque::new();
+        sequencer.resume(Resume { last_id: Some(3), last_time: 0, gaps });
+        let trades: Vec<Trade> = prints.iter().map(|print| print.trade).collect();
+        let batch = TradeBatch::from_trades(Arc::clone(&out.trades.feed), &trades);
+        let mut findings = Findings::default();
+        let in_order = sequencer.on_batch(batch, &BatchPool::new(8, 2), &mut findings);
+        let mut in_order = TradeBatch::clone(&in_order);
+        sequencer.flush(&mut in_order, &mut findings);
+        let is_late = |row: usize| out.order.late.contains(&(row as u32));
+        let (late, on): (Vec<_>, Vec<_>) =
+            out.trades.trade_id.iter().enumerate().partition(|(row, _)| is_late(*row));
+        let on: Vec<u64> = on.into_iter().map(|(_, id)| *id).collect();
+        prop_assert_eq!(on, in_order.trade_id);
+        prop_assert_eq!(out.order.gaps, findings.gaps);
+        // A lane hands a late trade on once.
+        let late: BTreeSet<u64> = late.into_iter().map(|(_, id)| *id).collect();
+        prop_assert_eq!(late.len(), out.order.late.len());
+        prop_assert_eq!(late, findings.late.iter().map(|(_, trade)| trade.trade_id).collect());
+    }
+
     #[test]
     fn a_scrambled_stream_with_backfill_comes_out_whole(
         scramble in scramble(),

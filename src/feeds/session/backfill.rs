@@ -10,8 +10,9 @@ use tokio::sync::mpsc;
 
 use super::pacer::Pacer;
 use crate::backoff::{Backoff, retry_after};
+use crate::feeds::gap_tracker::Ask;
+use crate::feeds::hub::{Answer, Query};
 use crate::feeds::plan::FeedPlan;
-use crate::feeds::venue::{MissingFrom, Request};
 
 /// Largest answer read: 1,000 trades are some 200 KB.
 const ANSWER_BYTES: u64 = 16 << 20;
@@ -22,41 +23,12 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest pause that a venue may ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
-/// How long a question waits for such a pause to end before it is given back: whoever asks has to be
-/// able to give up.
+/// How long a query waits for such a pause to end before it is given back: the gap tracker has to be able
+/// to give up.
 const BREATH: Duration = Duration::from_secs(5);
 
-/// What a question is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum About {
-    /// What an instrument waits for.
-    Gap,
-    /// What came after its last trade.
-    Tail,
-    /// A gap that it did not wait for.
-    Owed,
-}
-
-/// What is asked, and for whom.
-pub(super) struct Question {
-    pub(super) slot: u32,
-    pub(super) about: About,
-    /// Where that begins: an id, or the number of a doubt.
-    pub(super) first: MissingFrom,
-    pub(super) request: Request,
-}
-
-/// What came of it.
-pub(super) struct Answer {
-    pub(super) slot: u32,
-    pub(super) about: About,
-    /// That of the question: by the time of the answer something else may be missing.
-    pub(super) first: MissingFrom,
-    pub(super) body: Result<Vec<u8>, String>,
-}
-
-/// A thread that asks. It ends with this handle.
-pub(super) struct Backfill(std_mpsc::Sender<Question>);
+/// A thread that sends requests. It ends with this handle.
+pub(super) struct Backfill(std_mpsc::Sender<Query>);
 
 impl Backfill {
     /// Starts the thread; answers come out of the receiver.
@@ -67,33 +39,26 @@ impl Backfill {
         plan: &Arc<FeedPlan>,
         api_key: Option<String>,
     ) -> io::Result<(Self, mpsc::UnboundedReceiver<Answer>)> {
-        let (ask, questions) = std_mpsc::channel();
+        let (ask, queries) = std_mpsc::channel();
         let (answer, answers) = mpsc::unbounded_channel();
         let plan = Arc::clone(plan);
         thread::Builder::new()
             .name(format!("rest {}", plan.name))
-            .spawn(move || work(&plan, api_key.as_deref(), &questions, &answer))?;
+            .spawn(move || work(&plan, api_key.as_deref(), &queries, &answer))?;
         Ok((Self(ask), answers))
     }
 
-    /// One that asks nobody; its questions come out of the receiver.
-    #[cfg(test)]
-    pub(super) fn unanswered() -> (Self, std_mpsc::Receiver<Question>) {
-        let (ask, questions) = std_mpsc::channel();
-        (Self(ask), questions)
-    }
-
-    /// Asks; the answer comes when it comes.
-    pub(super) fn ask(&self, question: Question) {
+    /// Queues a request; its answer comes out of the receiver.
+    pub(super) fn ask(&self, query: Query) {
         // The thread lives as long as this handle.
-        let _ = self.0.send(question);
+        let _ = self.0.send(query);
     }
 }
 
 fn work(
     plan: &FeedPlan,
     api_key: Option<&str>,
-    questions: &std_mpsc::Receiver<Question>,
+    queries: &std_mpsc::Receiver<Query>,
     answers: &mpsc::UnboundedSender<Answer>,
 ) {
     let agent: ureq::Agent = ureq::Agent::config_builder()
@@ -105,7 +70,7 @@ fn work(
     let mut pacer = Pacer::new(plan.venue.limits().requests);
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
     let mut quiet_until = Instant::now();
-    for Question { slot, about, first, request } in questions {
+    for Query { slot, ask: Ask { question, request } } in queries {
         // Venues answer those who ask in spite of a ban with a longer one.
         let left = || quiet_until.saturating_duration_since(Instant::now());
         thread::sleep(left().min(BREATH));
@@ -126,7 +91,7 @@ fn work(
                 left().as_secs() + 1
             ))
         };
-        if answers.send(Answer { slot, about, first, body }).is_err() {
+        if answers.send(Answer { slot, question, body }).is_err() {
             return;
         }
     }
@@ -169,10 +134,12 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+    use crate::feeds::gap_tracker::Question;
     use crate::feeds::hub::tests::plan;
+    use crate::feeds::venue::Request;
 
     #[test]
-    fn nobody_is_asked_while_the_venue_wants_a_pause() {
+    fn no_request_is_sent_while_the_venue_wants_a_pause() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut plan = plan("binance-spot", &["A"]);
         plan.rest = Some(format!("http://{}", listener.local_addr().unwrap()));
@@ -187,12 +154,8 @@ mod tests {
         let (backfill, mut answers) = Backfill::start(&Arc::new(plan), None).unwrap();
         let mut ask = || {
             let request = Request { path: "/x".to_owned(), weight: 1 };
-            backfill.ask(Question {
-                slot: 0,
-                about: About::Gap,
-                first: MissingFrom::Id(1),
-                request,
-            });
+            let ask = Ask { question: Question::Gap { first: 1 }, request };
+            backfill.ask(Query { slot: 0, ask });
             answers.blocking_recv().unwrap().body
         };
         assert!(ask().unwrap_err().contains("HTTP 418"));

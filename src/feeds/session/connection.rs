@@ -187,7 +187,7 @@ impl<'a> Connection<'a> {
         let plan = Arc::clone(&self.session.plan);
         if plan.venue.ids(plan.channel) == Ids::Names {
             // What it brings may be ahead of what another one still has to deliver.
-            self.session.hub.borrow_mut().deaf(&self.slots);
+            self.session.hub.borrow_mut().on_disconnect(&self.slots);
         }
         let first = *self.session.requests.borrow();
         let messages = plan.venue.subscribe(plan.channel, &self.listings, first);

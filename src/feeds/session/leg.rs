@@ -163,10 +163,10 @@ impl Leg {
         let mut up = self.session.up.borrow_mut();
         let mut hub = self.session.hub.borrow_mut();
         hub.counters.connects += 1;
-        hub.listened(&self.slots, Instant::now());
+        hub.on_subscribed(&self.slots, Instant::now());
         if up[self.shard] == 0 {
-            // Nobody listened until now: what was said meanwhile has to be looked up.
-            hub.doubt(&self.slots, Instant::now());
+            // No connection carried them until now: trades may have been missed.
+            hub.on_reconnect(&self.slots, Instant::now());
         }
         up[self.shard] += 1;
         tracing::info!(
@@ -183,7 +183,7 @@ impl Leg {
             let mut up = self.session.up.borrow_mut();
             up[self.shard] -= 1;
             if up[self.shard] == 0 {
-                self.session.hub.borrow_mut().deaf(&self.slots);
+                self.session.hub.borrow_mut().on_disconnect(&self.slots);
             }
             if since.elapsed() > HEALTHY || working.heard.get() > HEALTHY_FRAMES {
                 self.backoff.success();
@@ -197,7 +197,7 @@ impl Leg {
     /// end that.
     fn listened(&self) {
         if self.session.up.borrow()[self.shard] > 0 {
-            self.session.hub.borrow_mut().listened(&self.slots, Instant::now());
+            self.session.hub.borrow_mut().on_subscribed(&self.slots, Instant::now());
         }
     }
 

@@ -25,17 +25,14 @@ use self::backfill::Backfill;
 use self::leg::{Fault, Leg};
 use self::pacer::Pacer;
 use super::counters::Counters;
-use super::hub::{Hub, Outlets};
+use super::hub::{Answer, Hub, Outlets};
 use super::plan::{FeedPlan, Symbol};
-use crate::sinks::kafka::secrets;
 use crate::stop::Cause;
 use crate::telemetry::latency::Latency;
 
 mod backfill;
 mod connection;
-mod gaps;
 mod leg;
-pub(super) mod owed;
 pub mod pacer;
 
 pub use self::leg::Fault as SessionFault;
@@ -96,12 +93,14 @@ pub(super) struct Session {
     pub(super) numbered: RefCell<u32>,
 }
 
-/// Runs a feed until the stop flag is up, the graph ends, or nothing can be done any more.
+/// Runs a feed until the stop flag is up, the graph ends, or nothing can be done any more. REST requests
+/// carry `api_key`, if the venue takes one.
 ///
 /// # Errors
 /// When the venue cannot be reached at all, or refuses what the configuration asks for.
 pub fn run(
     plan: Arc<FeedPlan>,
+    api_key: Option<String>,
     outlets: Outlets,
     latency: &Latency,
     report: &FeedReport,
@@ -124,7 +123,8 @@ pub fn run(
         plan,
     });
     let local = LocalSet::new();
-    let result = local.block_on(&runtime, drive(Rc::clone(&session), stop, report, changes));
+    let rest = Backfill::start(&session.plan, api_key)?;
+    let result = local.block_on(&runtime, drive(Rc::clone(&session), rest, stop, report, changes));
     // Connection tasks hold the session; they go with the set.
     drop(local);
     result
@@ -132,12 +132,11 @@ pub fn run(
 
 async fn drive(
     session: Rc<Session>,
+    (backfill, mut answers): (Backfill, mpsc::UnboundedReceiver<Answer>),
     stop: crate::stop::Stop,
     report: &FeedReport,
     mut changes: mpsc::UnboundedReceiver<Change>,
 ) -> Result<(), Cause> {
-    let api_key = api_key(&session.plan)?;
-    let (backfill, mut answers) = Backfill::start(&session.plan, api_key)?;
     let slots: Vec<u32> = (0..session.plan.symbols.len() as u32).collect();
     let mut legs = start_shards(&session, &slots);
     let mut told = Counters::default();
@@ -147,7 +146,7 @@ async fn drive(
     while !ended {
         tokio::select! {
             _ = tick.tick() => {
-                gaps::look(&session, &backfill, Instant::now());
+                look_after_gaps(&session, &backfill);
                 let mut hub = session.hub.borrow_mut();
                 hub.flush();
                 hub.counters.tell(&session.plan.name, &mut told);
@@ -155,10 +154,12 @@ async fn drive(
                 ended = stop.is_raised() || hub.ended || session.fault.borrow().is_some();
             }
             Some(answer) = answers.recv() => {
-                gaps::answer(&session, answer, Instant::now());
-                session.hub.borrow_mut().flush();
+                let mut hub = session.hub.borrow_mut();
+                hub.on_answer(&answer, Instant::now());
+                hub.flush();
+                drop(hub);
                 // The next page need not wait for a tick.
-                gaps::look(&session, &backfill, Instant::now());
+                look_after_gaps(&session, &backfill);
             }
             Some(change) = changes.recv() => match change {
                 Change::Symbols(symbols) => legs.extend(change_symbols(&session, symbols)),
@@ -176,7 +177,7 @@ async fn drive(
     let closing = futures_util::future::join_all(legs);
     let _ = tokio::time::timeout(CLOSING, closing).await;
     let mut hub = session.hub.borrow_mut();
-    owed::end(&mut hub);
+    hub.end();
     hub.flush();
     hub.counters.tell(&session.plan.name, &mut told);
     report.set(&hub.counters, 0);
@@ -186,17 +187,13 @@ async fn drive(
     }
 }
 
-/// The key behind the reference in the configuration.
-fn api_key(plan: &FeedPlan) -> Result<Option<String>, Fault> {
-    let Some(reference) = &plan.api_key else { return Ok(None) };
-    let value = secrets::Value::parse(reference).map_err(str::to_owned);
-    let found = value.and_then(|value| value.resolve(&|name| std::env::var(name).ok()));
-    found.map(Some).map_err(|what| Fault {
-        feed: plan.name.clone(),
-        what: format!("api_key: {what}"),
-        hint: "set it, or leave api_key out: then only what REST gives without a key is filled in",
-        configured: true,
-    })
+/// Sends the requests for missing trades that are due.
+fn look_after_gaps(session: &Session, backfill: &Backfill) {
+    let mut hub = session.hub.borrow_mut();
+    for query in hub.on_tick(Instant::now()) {
+        backfill.ask(query);
+    }
+    hub.flush();
 }
 
 /// Cuts slots into shards and starts their legs.

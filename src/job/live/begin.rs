@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use barflow_operators::batch::TradeBatch;
 use barflow_operators::instrument::InstrumentId;
-use barflow_operators::intake::{Intake, LiveNotes};
+use barflow_operators::intake::Intake;
 use barflow_operators::position::Position;
+use barflow_operators::sequence::FeedOrder;
 use barflow_replay::plan::{InstrumentPlan, PlanOptions, plan};
 use barflow_replay::stream::{InstrumentStream, ReadOptions};
 
@@ -82,7 +83,7 @@ pub fn from_history(
 /// of them, and their bars need not wait for its first trade.
 fn no_more(nothing: TradeBatch, end: Position) -> Intake {
     let mut intake = Intake::new(nothing, Vec::new(), end.clone(), end);
-    intake.live = Some(LiveNotes::default());
+    intake.order = Some(FeedOrder::default());
     intake
 }
 

@@ -13,10 +13,10 @@ use self::supervisor::{Book, Feeds, Reports, Supervisor};
 use super::corrections::on_revision;
 use super::error::JobError;
 use super::observer::Observer;
-use super::rejects;
 use super::report::{JobReport, Records};
 use super::sink::SinkRequest;
 use super::start::{Start, Started};
+use super::{cluster, rejects};
 use crate::checkpoints::settings::{JobSettings, SettingsChanges};
 use crate::config::bars::BarBook;
 use crate::config::live::LiveSettings;
@@ -29,7 +29,9 @@ use crate::recording::recorder::{self, Recorder, Recording};
 use crate::sinks::gaps::GapLedger;
 use crate::stop::Stop;
 
+mod api_key;
 pub mod begin;
+mod gaps;
 pub mod reload;
 pub mod supervisor;
 
@@ -77,9 +79,9 @@ impl LiveJob {
     pub fn run(self, stop: &Stop, observer: &dyn Observer) -> Result<JobReport, JobError> {
         let Self { mut settings, reload } = self;
         let began = Instant::now();
-        let workers = settings.mesh.workers(settings.workers);
-        let cluster_job = settings.job();
-        settings.keep(workers.share());
+        let workers = cluster::workers(&settings.mesh, settings.workers);
+        let cluster_job = cluster::of_live(&settings);
+        cluster::keep(&mut settings, workers.share());
         if settings.feeds.is_empty() {
             tracing::info!(
                 "no instrument is assigned to this process; it keeps running for the others"
@@ -144,7 +146,8 @@ impl Shared {
         let outlets = {
             let (pool, on_reject) = (self.pool.clone(), Arc::clone(&options.on_reject));
             let (share, stop) = (workers.share(), stop.clone());
-            move |inlets| Outlets { inlets, share, pool, stop, on_reject, gaps }
+            let on_gap = gaps::to_ledger(gaps);
+            move |inlets| Outlets { inlets, share, pool, stop, on_reject, on_gap }
         };
         let supervisor = Supervisor {
             feeds: Feeds {

@@ -10,8 +10,9 @@ use barflow_operators::instrument::InstrumentId;
 use barflow_operators::position::Position;
 use tokio::sync::mpsc;
 
-use super::begin;
+use super::super::cluster;
 use super::reload::{self, Reload};
+use super::{api_key, begin};
 use crate::config::bars::BarBook;
 use crate::config::live::LiveSettings;
 use crate::feeds::hub::Outlets;
@@ -144,9 +145,11 @@ impl Supervisor {
         let outlets = outlets.clone();
         let (latency, recorder) = (feeds.latency.clone(), feeds.recorder.clone());
         let shared = Arc::new(plan.clone());
-        let thread = thread::Builder::new()
-            .name(format!("feed {}", plan.name))
-            .spawn(move || session::run(shared, outlets, &latency, &report, recorder, received))?;
+        let thread =
+            thread::Builder::new().name(format!("feed {}", plan.name)).spawn(move || {
+                let api_key = api_key::resolve(&shared)?;
+                session::run(shared, api_key, outlets, &latency, &report, recorder, received)
+            })?;
         Ok(Running { plan, changes, thread })
     }
 
@@ -171,7 +174,7 @@ impl Supervisor {
     ) -> Result<(), Cause> {
         let fresh = match read() {
             Ok(mut fresh) => {
-                fresh.keep(outlets.share);
+                cluster::keep(&mut fresh, outlets.share);
                 fresh
             }
             Err(problems) => {

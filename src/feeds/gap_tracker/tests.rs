@@ -1,0 +1,241 @@
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use barflow_operators::batch::{Feed, IdKind, InputKind, TradeBatch};
+use barflow_operators::trade::{Aggressor, Trade};
+
+use super::*;
+use crate::feeds::print::Standing;
+
+/// An hour of trades would fit.
+pub(super) const ROOM: usize = 10_000;
+
+pub(super) const POLICY: GapPolicy = GapPolicy {
+    reorder_wait: Duration::from_millis(100),
+    backfill_budget: Duration::from_secs(60),
+    defers: false,
+};
+
+pub(super) fn released() -> Released {
+    let feed = Arc::new(Feed {
+        instrument: "a:b:C".parse().unwrap(),
+        input: InputKind::Trades,
+        ids: IdKind::Venue,
+        has_aggressor: true,
+    });
+    Released::new(TradeBatch::with_capacity(feed, 16))
+}
+
+/// A trade; without numbers its price tells which one it is.
+pub(super) fn print(id: u64) -> Print {
+    let event_time = id as i64 * 1_000_000;
+    let (price, aggressor) = (id as f64, Aggressor::Buyer);
+    let trade =
+        Trade { trade_id: id, event_time, price, qty: 1.0, quote: price, aggressor, count: 1 };
+    Print { slot: 0, standing: Standing::Trade, key: id, trade }
+}
+
+/// A request that names the ids it is about.
+pub(super) fn request(missing: &Missing) -> Option<Request> {
+    let first = missing.first.id().unwrap_or_default();
+    Some(Request { path: format!("{first} {}", missing.last), weight: 1 })
+}
+
+/// A tracker and what came out of it.
+struct Tracked {
+    tracker: GapTracker,
+    out: Released,
+    begun: Instant,
+    gaps: Vec<ReportedGap>,
+    filled: u64,
+}
+
+impl Tracked {
+    fn new(ids: Ids, policy: GapPolicy) -> Self {
+        let tracker = GapTracker::new(ids, ROOM, policy, None);
+        let (out, begun) = (released(), Instant::now());
+        Self { tracker, out, begun, gaps: Vec::new(), filled: 0 }
+    }
+
+    fn at(&self, seconds: f64) -> Instant {
+        self.begun + Duration::from_secs_f64(seconds)
+    }
+
+    fn bring(&mut self, ids: &[u64]) {
+        for id in ids {
+            self.tracker.on_trade(&print(*id), &mut self.out);
+        }
+    }
+
+    /// The question that is asked at this time, if one is.
+    fn tick(&mut self, seconds: f64) -> Option<Question> {
+        let now = self.at(seconds);
+        let effects = self.tracker.on_tick(now, &request, &mut self.out);
+        self.gaps.extend(effects.gaps);
+        self.filled += effects.filled;
+        assert!(effects.asks.len() < 2, "{:?}", effects.asks);
+        effects.asks.first().map(|ask| ask.question)
+    }
+
+    fn answer(&mut self, question: Question, ids: Option<&[u64]>, seconds: f64) -> Effects {
+        let rows = ids.map(|ids| ids.iter().map(|id| print(*id)).collect::<Vec<_>>());
+        let now = self.at(seconds);
+        let effects = self.tracker.on_answer(question, rows.as_deref(), now, &mut self.out);
+        self.gaps.extend(effects.gaps.iter().copied());
+        effects
+    }
+
+    fn reasons(&self) -> Vec<&'static str> {
+        self.gaps.iter().map(|gap| gap.reason).collect()
+    }
+}
+
+fn gap(first: u64) -> Option<Question> {
+    Some(Question::Gap { first })
+}
+
+fn tail(first: u64) -> Option<Question> {
+    Some(Question::Tail { first })
+}
+
+#[test]
+fn time_in_the_queue_of_requests_does_not_count() {
+    let mut tracked = Tracked::new(Ids::Consecutive, POLICY);
+    tracked.bring(&[1, 5]);
+    assert_eq!(tracked.tick(0.0), None);
+    assert_eq!(tracked.tick(0.2), gap(2));
+    // Far more than the budget of a minute, and the first answer of all.
+    tracked.answer(Question::Gap { first: 2 }, None, 100.0);
+    assert_eq!(tracked.tick(101.0), gap(2));
+    tracked.answer(Question::Gap { first: 2 }, None, 161.0);
+    assert_eq!(tracked.tick(162.0), None);
+    assert_eq!(tracked.reasons(), ["the backfill budget is used up"]);
+}
+
+#[test]
+fn an_answer_about_one_gap_says_nothing_about_the_next() {
+    let mut tracked = Tracked::new(Ids::Consecutive, POLICY);
+    tracked.bring(&[1, 3]);
+    tracked.tick(0.0);
+    assert_eq!(tracked.tick(0.2), gap(2));
+    tracked.bring(&[2, 5]);
+    assert_eq!((tracked.tick(0.3), tracked.filled), (None, 1));
+    assert_eq!(tracked.tick(0.6), gap(4));
+    // Were this one counted, the gap would be due again at once, and one of three answers used up.
+    tracked.answer(Question::Gap { first: 2 }, Some(&[]), 0.7);
+    assert_eq!(tracked.tick(3.0), None);
+    for seconds in [4.0, 5.0, 6.0] {
+        tracked.answer(Question::Gap { first: 4 }, Some(&[]), seconds);
+        assert_eq!(tracked.tick(seconds + 0.9), if seconds < 6.0 { gap(4) } else { None });
+    }
+    assert_eq!(tracked.reasons(), ["the venue's REST does not have them"]);
+}
+
+#[test]
+fn what_a_pause_hid_is_asked_about_only_if_no_trade_shows_it() {
+    for shown in [false, true] {
+        let mut tracked = Tracked::new(Ids::Consecutive, POLICY);
+        tracked.bring(&[1]);
+        tracked.tracker.on_reconnect(tracked.at(0.0));
+        assert_eq!(tracked.tick(1.0), None);
+        if shown {
+            tracked.bring(&[2]);
+        }
+        assert_eq!(tracked.tick(3.0), if shown { None } else { tail(2) });
+    }
+}
+
+#[test]
+fn a_tail_query_continues_while_it_brings_news_and_an_old_answer_does_not_end_a_new_one() {
+    let mut tracked = Tracked::new(Ids::Consecutive, POLICY);
+    tracked.bring(&[1]);
+    tracked.tracker.on_reconnect(tracked.at(0.0));
+    assert_eq!(tracked.tick(2.0), tail(2));
+    tracked.answer(Question::Tail { first: 2 }, Some(&[2, 3]), 2.1);
+    assert_eq!(tracked.tick(2.2), tail(4));
+    // Lost and connected again before the answer comes: it cannot show what came since.
+    tracked.tracker.on_disconnect();
+    tracked.tracker.on_reconnect(tracked.at(2.3));
+    assert_eq!(tracked.tick(5.0), None, "asked twice at once");
+    tracked.answer(Question::Tail { first: 4 }, Some(&[]), 5.1);
+    assert_eq!(tracked.tick(5.2), tail(4));
+    tracked.answer(Question::Tail { first: 4 }, Some(&[]), 5.3);
+    assert_eq!(tracked.tick(60.0), None);
+    assert_eq!(tracked.out.trades.trade_id, [1, 2, 3]);
+}
+
+#[test]
+fn a_tail_query_that_fails_is_left_to_the_next_trade_after_a_while() {
+    let mut tracked = Tracked::new(Ids::Consecutive, POLICY);
+    tracked.bring(&[1]);
+    tracked.tracker.on_reconnect(tracked.at(0.0));
+    let mut seconds = 2.0;
+    let mut asked = 0;
+    while tracked.tick(seconds) == tail(2) {
+        asked += 1;
+        tracked.answer(Question::Tail { first: 2 }, None, seconds);
+        assert_eq!(tracked.tick(seconds + 0.04), None, "too soon");
+        seconds += 0.06;
+    }
+    assert_eq!(asked, 11);
+}
+
+#[test]
+fn a_deferred_gap_holds_nothing_up_and_is_filled_with_late_trades() {
+    let mut tracked = Tracked::new(Ids::Consecutive, GapPolicy { defers: true, ..POLICY });
+    tracked.bring(&[1, 5]);
+    tracked.tick(0.0);
+    let question = Question::Deferred { first: 2 };
+    assert_eq!(tracked.tick(0.2), Some(question));
+    assert_eq!(tracked.out.trades.trade_id, [1, 5]);
+    assert_eq!(tracked.answer(question, Some(&[2, 4]), 0.3).backfilled, 2);
+    let rest = Question::Deferred { first: 3 };
+    assert_eq!(tracked.tick(0.4), Some(rest));
+    tracked.answer(rest, Some(&[2, 3, 4]), 0.5);
+    assert_eq!((tracked.tick(0.6), tracked.filled), (None, 1));
+    assert_eq!(tracked.out.trades.trade_id, [1, 5, 2, 4, 3]);
+    assert_eq!(tracked.tracker.end(), []);
+}
+
+#[test]
+fn what_is_deferred_is_reported_when_the_feed_ends() {
+    let mut tracked = Tracked::new(Ids::Consecutive, GapPolicy { defers: true, ..POLICY });
+    tracked.bring(&[1, 5]);
+    tracked.tick(0.0);
+    tracked.tick(0.2);
+    tracked.answer(Question::Deferred { first: 2 }, Some(&[3]), 0.3);
+    let gaps = tracked.tracker.end().into_iter().filter_map(|reported| reported.gap.gap);
+    let ids: Vec<(u64, u64)> = gaps.map(|gap| (gap.first_missing, gap.last_missing)).collect();
+    assert_eq!(ids, [(2, 2), (4, 4)]);
+    assert_eq!(tracked.tracker.end(), []);
+}
+
+#[test]
+fn a_list_that_does_not_reach_back_is_a_gap() {
+    let mut tracked = Tracked::new(Ids::Names, POLICY);
+    tracked.bring(&[1]);
+    tracked.tracker.on_disconnect();
+    assert_eq!((tracked.tick(0.0), tracked.tick(0.2)), (None, None), "nobody listens");
+    tracked.tracker.on_subscribed();
+    tracked.bring(&[9]);
+    tracked.tick(0.3);
+    let question = tracked.tick(0.5).unwrap();
+    tracked.answer(question, Some(&[7, 8, 9]), 0.6);
+    assert_eq!(tracked.reasons(), ["the venue's list of recent trades does not reach back"]);
+    assert_eq!((tracked.tick(0.7), tracked.filled), (None, 0));
+    assert_eq!(tracked.out.trades.price, [1.0, 7.0, 8.0, 9.0]);
+}
+
+#[test]
+fn a_removed_instrument_asks_for_nothing_until_it_is_added_again() {
+    let mut tracked = Tracked::new(Ids::Consecutive, POLICY);
+    tracked.bring(&[1, 5]);
+    tracked.tick(0.0);
+    tracked.tracker.remove();
+    tracked.bring(&[2]);
+    assert_eq!(tracked.tick(0.2), None);
+    tracked.tracker.add_again();
+    tracked.tick(0.3);
+    assert_eq!(tracked.tick(0.5), gap(2));
+}

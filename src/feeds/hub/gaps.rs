@@ -1,0 +1,183 @@
+//! Drives the gap trackers of a feed: time and answers in, requests and reports out.
+
+use std::time::{Duration, Instant};
+
+use barflow_operators::instrument::InstrumentId;
+
+use super::{Hub, Slot};
+use crate::feeds::gap_tracker::{Ask, Effects, Question, ReportedGap};
+use crate::feeds::plan::Symbol;
+use crate::feeds::print::Prints;
+use crate::telemetry::clock::now_ns;
+
+/// How long an instrument may bring nothing at all before somebody should look at its name: Binance
+/// confirms subscriptions to what it does not have.
+const SILENCE: Duration = Duration::from_secs(300);
+
+/// A request on behalf of an instrument.
+pub(in crate::feeds) struct Query {
+    pub(in crate::feeds) slot: u32,
+    pub(in crate::feeds) ask: Ask,
+}
+
+/// What came of it.
+pub(in crate::feeds) struct Answer {
+    pub(in crate::feeds) slot: u32,
+    pub(in crate::feeds) question: Question,
+    pub(in crate::feeds) body: Result<Vec<u8>, String>,
+}
+
+impl Hub {
+    pub(in crate::feeds) fn symbol(&self, at: u32) -> &Symbol {
+        &self.slots[at as usize].symbol
+    }
+
+    /// No connection carries these slots any more, or another one begins to.
+    pub(in crate::feeds) fn on_disconnect(&mut self, slots: &[u32]) {
+        for at in slots {
+            self.slots[*at as usize].tracker.on_disconnect();
+        }
+    }
+
+    /// A connection carries these slots.
+    pub(in crate::feeds) fn on_subscribed(&mut self, slots: &[u32], now: Instant) {
+        for at in slots {
+            let slot = &mut self.slots[*at as usize];
+            slot.tracker.on_subscribed();
+            if slot.tracker.last().is_none() {
+                slot.silent_since.get_or_insert(now);
+            }
+        }
+    }
+
+    /// A connection carries these slots, after a time without any.
+    pub(in crate::feeds) fn on_reconnect(&mut self, slots: &[u32], now: Instant) {
+        for at in slots {
+            self.slots[*at as usize].tracker.on_reconnect(now);
+        }
+    }
+
+    /// Looks after the gaps of all instruments; returns the requests to send, in this order.
+    pub(in crate::feeds) fn on_tick(&mut self, now: Instant) -> Vec<Query> {
+        let mut queries = Vec::new();
+        for at in 0..self.slots.len() as u32 {
+            let plan = &self.plan;
+            let slot = &mut self.slots[at as usize];
+            let listing = &slot.symbol.listing;
+            let request_for = |missing: &_| plan.venue.backfill(plan.channel, listing, missing);
+            let effects = slot.tracker.on_tick(now, &request_for, &mut slot.released);
+            let asks = self.apply(at, effects);
+            queries.extend(asks.into_iter().map(|ask| Query { slot: at, ask }));
+        }
+        queries.sort_by_key(|query| query.ask.question.priority());
+        for instrument in self.silent(now) {
+            tracing::warn!(
+                feed = %self.plan.name,
+                %instrument,
+                "no trade has come since it was subscribed; check its symbol"
+            );
+        }
+        queries
+    }
+
+    /// Takes the answer to a request.
+    pub(in crate::feeds) fn on_answer(&mut self, answer: &Answer, now: Instant) {
+        let at = answer.slot;
+        let prints = match self.read_answer(answer) {
+            Ok(prints) => Some(prints),
+            Err(error) => {
+                self.counters.request_failures += 1;
+                tracing::warn!(
+                    feed = %self.plan.name,
+                    instrument = %self.symbol(at).instrument,
+                    error,
+                    "the request for missing trades failed; trying again"
+                );
+                None
+            }
+        };
+        let slot = &mut self.slots[at as usize];
+        let rows = prints.as_ref().map(|prints| &prints.rows[..]);
+        let effects = slot.tracker.on_answer(answer.question, rows, now, &mut slot.released);
+        // An answer only makes room for the next request, which the next tick sends.
+        self.apply(at, effects);
+    }
+
+    /// The feed ends: what is still deferred is reported.
+    pub(in crate::feeds) fn end(&mut self) {
+        for at in 0..self.slots.len() as u32 {
+            let gaps = self.slots[at as usize].tracker.end();
+            self.apply(at, Effects { gaps, ..Effects::default() });
+        }
+    }
+
+    /// Instruments that are listened to and have brought nothing for long; each is named once.
+    pub(super) fn silent(&mut self, now: Instant) -> Vec<InstrumentId> {
+        let silent = |slot: &&mut Slot| {
+            let since = slot.silent_since.filter(|_| slot.tracker.is_wanted());
+            since.is_some_and(|since| now.duration_since(since) > SILENCE)
+        };
+        let name = |slot: &mut Slot| {
+            slot.silent_since = None;
+            slot.symbol.instrument.clone()
+        };
+        self.slots.iter_mut().filter(silent).map(name).collect()
+    }
+
+    fn read_answer(&mut self, answer: &Answer) -> Result<Prints, String> {
+        let body = answer.body.as_ref().map_err(String::clone)?;
+        let (at, plan) = (answer.slot, &self.plan);
+        let listing = &self.slots[at as usize].symbol.listing;
+        let mut prints = Prints::default();
+        // The feed's own slot: the rows of a REST answer are all of one instrument.
+        plan.venue
+            .read_backfill(plan.channel, at, listing, body, &mut prints)
+            .map_err(|error| error.to_string())?;
+        for bad in &prints.bad {
+            self.report_row(bad, &[at], body);
+        }
+        Ok(prints)
+    }
+
+    /// Counts, reports and hands on what a tracker came to; returns its requests.
+    fn apply(&mut self, at: u32, effects: Effects) -> Vec<Ask> {
+        let counters = &mut self.counters;
+        counters.gaps_opened += effects.opened;
+        counters.gaps_filled += effects.filled;
+        counters.backfilled += effects.backfilled;
+        counters.requests += effects.asks.len() as u64;
+        for why in effects.excluded {
+            *counters.excluded.entry(why).or_insert(0) += 1;
+        }
+        for gap in &effects.gaps {
+            self.report_gap(at, gap);
+        }
+        if effects.released {
+            self.touch(at, now_ns());
+        }
+        effects.asks
+    }
+
+    fn report_gap(&mut self, at: u32, reported: &ReportedGap) {
+        let ReportedGap { gap, reason } = reported;
+        let instrument = &self.slots[at as usize].symbol.instrument;
+        self.counters.gaps_given_up += 1;
+        self.counters.ids_given_up += gap.gap.map_or(0, |gap| gap.len());
+        let (first, last) = gap.gap.map_or((0, 0), |gap| (gap.first_missing, gap.last_missing));
+        let what = match gap.gap {
+            Some(_) => "trades are missing; the next bar spans a gap",
+            None => "trades are missing; no bar shows it, since this venue has no trade ids",
+        };
+        tracing::error!(
+            feed = %self.plan.name,
+            %instrument,
+            first_missing = first,
+            last_missing = last,
+            after_time = gap.after,
+            before_time = gap.before,
+            reason,
+            "{what}"
+        );
+        (self.outlets.on_gap)(&self.plan.name, instrument, reported);
+    }
+}

@@ -1,0 +1,53 @@
+//! The processes of a job: which workers they have, and what they must agree on.
+
+use crate::config::live::LiveSettings;
+use crate::config::mesh::MeshSettings;
+use crate::config::replay::ReplaySettings;
+use crate::graph::mesh::Job;
+use crate::graph::workers::{Share, Workers};
+
+/// The workers of all processes, if each has this many.
+pub(super) fn workers(settings: &MeshSettings, threads: usize) -> Workers {
+    let (process, hosts) = (settings.process, settings.hosts.clone());
+    match hosts.is_empty() {
+        true => Workers::Threads(threads),
+        false => Workers::Cluster { threads, process, hosts },
+    }
+}
+
+/// What all processes of a replay must agree on, besides what they read.
+pub(super) fn of_replay(settings: &ReplaySettings) -> Job {
+    let ReplaySettings { protocol, channel, from, to, quote, .. } = settings;
+    let reading = (protocol, *channel, *from, *to, *quote);
+    let sets_aside = settings.quarantine.is_some();
+    let judging = (settings.contract_size, settings.reorder_window, sets_aside);
+    Job::new("replay")
+        .with("bars", format!("{:?}", settings.bars))
+        .with("settings", format!("{reading:?} {judging:?}"))
+}
+
+/// What all processes of a live job must agree on. Sinks and paths may differ.
+pub(super) fn of_live(settings: &LiveSettings) -> Job {
+    let feeds: Vec<_> = settings
+        .feeds
+        .iter()
+        .map(|feed| {
+            let symbols = feed.symbols.iter().map(|s| s.instrument.as_str());
+            (&feed.name, feed.venue.protocol(), feed.channel, symbols.collect::<Vec<_>>())
+        })
+        .collect();
+    Job::new("live")
+        .with("feeds", format!("{feeds:?}"))
+        .with("bars", format!("{:?}", settings.bars))
+        .with("start", format!("{:?} {:?}", settings.start, settings.history_instrument))
+}
+
+/// Leaves instruments to the processes that they belong to, and feeds without instruments out.
+pub(super) fn keep(settings: &mut LiveSettings, share: Share) {
+    for feed in &mut settings.feeds {
+        feed.symbols.retain(|symbol| share.holds(&symbol.instrument));
+    }
+    if share.is_part() {
+        settings.feeds.retain(|feed| !feed.symbols.is_empty());
+    }
+}
