@@ -76,9 +76,8 @@ fn feed() -> Arc<Feed> {
 
 /// Where a row is: `byte` is its number, from 0.
 fn at(row: usize) -> Position {
-    let source: Arc<str> = "file".into();
     let (byte, line) = (row as u64, row as u64 + 1);
-    FilePosition { byte, line, ..FilePosition::start(source) }.into()
+    FilePosition { byte, line, ..FilePosition::start("file".into()) }.into()
 }
 
 /// The rows `from..to` of a source.
