@@ -56,14 +56,22 @@ impl Drop for AtomicFile {
     }
 }
 
-/// Writes a file, whole or not at all.
+/// Writes a small file, whole or not at all. It is written under a hidden name that the next attempt
+/// reuses, so a process that is killed here leaves nothing that stays. One process at a time writes it.
 ///
 /// # Errors
 /// When the disk refuses; the file is then as it was before.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let (atomic, mut file) = AtomicFile::create(path)?;
-    file.write_all(bytes)?;
-    atomic.commit(&file).map(drop)
+    fs::create_dir_all(folder(path))?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let unfinished = path.with_file_name(format!(".{name}.unfinished"));
+    let mut file = File::create(&unfinished)?;
+    let written = file.write_all(bytes).and_then(|()| publish(&file, &unfinished, path));
+    if written.is_err() {
+        // Best effort: the next attempt overwrites it.
+        let _ = fs::remove_file(&unfinished);
+    }
+    written
 }
 
 /// Makes the content of `unfinished`, which is open as `file`, durable, and then its name `path`.

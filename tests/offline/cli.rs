@@ -196,7 +196,7 @@ fn wrong_files_are_refused_with_code_2() {
     fs::write(&beside, format!("{}  x\n", "0".repeat(64))).unwrap();
     let output = run(&["replay", text(&zip)]);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0));
-    check(&["replay", text(&zip)], 2, &["SHA-256", "expected 0000", "found", "fetch"]);
+    check(&["replay", text(&zip)], 2, &["SHA-256", "expected 0000", "found", "download"]);
     check(&["replay", text(&zip), "--no-verify", "--sink", "none"], 0, &[]);
     let empty = folder.path().join("empty");
     fs::create_dir(&empty).unwrap();

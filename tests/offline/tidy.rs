@@ -37,10 +37,7 @@ const LAYERS: [&[&str]; 11] = [
 ];
 
 /// Modules that use one of their own row or below, and why they still do.
-const UPWARD: [(&str, &str, &str); 2] = [
-    ("checkpoints", "config", "a bar's settings are kept as they are written in a configuration"),
-    ("checkpoints", "sinks", "the atomic file is among the sinks"),
-];
+const UPWARD: [(&str, &str, &str); 0] = [];
 
 /// Files of which each leads to every other, and why they still do.
 const CIRCLES: [(&str, &[&str], &str); 8] = [
