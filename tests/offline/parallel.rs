@@ -269,14 +269,14 @@ fn nothing_else_changes_for_being_made_in_parallel() {
             let out = out(kind, parallel);
             let mut more: Vec<&str> =
                 more.iter().map(|more| if *more == "OUT" { &*out } else { *more }).collect();
-            more.extend(if parallel { ["--parallel", "2"] } else { ["--parallel", "1"] });
+            more.extend(if parallel { ["--parallel", "3"] } else { ["--parallel", "1"] });
             let run = replay(folder.path(), &days, &[&QUICK[..], &more].concat());
             (run, files(Path::new(&out)))
         };
         let ((one, written), (several, written_by_several)) = (run(false), run(true));
         assert_eq!(several.code, Some(0), "{kind}: {several:?}");
         assert!(
-            several.notes.iter().any(|note| note.contains("2 threads, 3 chunks")),
+            several.notes.iter().any(|note| note.contains("3 threads, 3 chunks")),
             "{several:?}"
         );
         assert!(several.bars == one.bars && written_by_several == written, "{kind}");
