@@ -44,7 +44,7 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// A flag nobody has raised.
+    /// A flag that is not raised.
     pub fn new() -> Self {
         Self::default()
     }
@@ -59,7 +59,7 @@ impl Stop {
         self.raised.store(true, Ordering::Release);
     }
 
-    /// Asks for the end on behalf of somebody else, who is remembered if nobody asked before.
+    /// Requests the end on behalf of another, who is remembered if it is the first request.
     pub fn raise_for(&self, asker: impl Into<String>) {
         if !self.is_raised() {
             let mut slot = self.asker.lock().unwrap_or_else(PoisonError::into_inner);

@@ -48,7 +48,7 @@ pub struct OrderOptions {
     pub revises: bool,
 }
 
-/// What one batch of input comes to.
+/// The result of one batch of input.
 #[derive(Debug)]
 pub struct Ordered {
     /// Trades in order; may be empty when only the position moved.

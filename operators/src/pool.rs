@@ -68,7 +68,7 @@ impl BatchPool {
         }
     }
 
-    /// Takes a batch back if nobody else holds it.
+    /// Takes a batch back if it is not shared.
     pub fn give_back(&self, batch: Arc<TradeBatch>) {
         if let Ok(batch) = Arc::try_unwrap(batch)
             && batch.trade_id.capacity() <= self.rows.max(1) * 2

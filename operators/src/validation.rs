@@ -1,4 +1,4 @@
-//! What makes a row a lawful trade by itself; its place in the sequence is judged later.
+//! What makes a row a valid trade by itself; its place in the sequence is checked later.
 
 /// First event time believed: 2009-01-03, the first Bitcoin block, in ns.
 pub const EARLIEST_NS: i64 = 1_230_940_800_000_000_000;

@@ -28,7 +28,7 @@ pub struct Client {
     agent: ureq::Agent,
     options: ClientOptions,
     stop: Arc<AtomicBool>,
-    /// Before this moment nobody asks: the archive said so.
+    /// No request is sent before this moment, as the archive asked.
     quiet_until: Mutex<Option<Instant>>,
 }
 
@@ -65,7 +65,7 @@ impl From<FetchError> for Setback {
 pub struct Answer {
     /// Bytes from which on the body is; 0 if it is all.
     pub from: u64,
-    /// Bytes of the whole, if told.
+    /// Total bytes, if known.
     pub total: Option<u64>,
     /// The body.
     pub body: Box<dyn Read>,
@@ -102,7 +102,7 @@ impl Client {
         &self.options.listing
     }
 
-    /// Whether we were told to stop.
+    /// Whether a stop was requested.
     pub fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Acquire)
     }
@@ -214,7 +214,7 @@ impl Client {
     /// Asks for the size of a file; none if it is not there.
     ///
     /// # Errors
-    /// When there is no answer.
+    /// When there is no response.
     pub fn size(&self, url: &str) -> Result<Option<u64>, FetchError> {
         let asked = self.persist(url, || {
             let answer = self.agent.head(url).call().map_err(|error| setback(url, &error))?;
@@ -230,7 +230,7 @@ impl Client {
     }
 }
 
-/// Understands `bytes 5-9/10`: where it begins, and how long the whole is.
+/// Parses `bytes 5-9/10`: the first byte and the total length.
 fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
     let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
     Some((range.split_once('-')?.0.parse().ok()?, total.parse().ok()))

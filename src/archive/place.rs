@@ -107,7 +107,7 @@ impl Series {
         format!("{folder}{}-{}-{period}.zip", self.symbol, layout::kind(self.kind))
     }
 
-    /// What a key is about; none if it is no archive of this series.
+    /// What a key is about; none if it is not an archive of this series.
     pub fn period(&self, key: &str) -> Option<Period> {
         let (first, last) = naming::read(key.as_ref()).days?;
         let period = if first == last { Period::Day(first) } else { Period::Month(first) };

@@ -22,7 +22,7 @@ pub enum Source {
 /// Whether the archive lists its keys.
 ///
 /// # Errors
-/// When there is no answer at all.
+/// When there is no response.
 pub fn source(client: &Client, series: &Series) -> Result<Source, FetchError> {
     let address = url(client.listing(), &series.folder(false), None);
     match client.text(&address).map(|text| Page::read(&text)) {

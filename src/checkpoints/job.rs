@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-/// A name for what is done, chosen by the user: the same name goes on where it stopped.
+/// A name chosen by the user: a run under the same name resumes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Job(String);
 
@@ -30,10 +30,10 @@ impl fmt::Display for Job {
     }
 }
 
-/// What stands under a key.
+/// The value of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Key<'a> {
-    /// Part of where an instrument stands.
+    /// Part of an instrument's state.
     Instrument(&'a str),
     /// Who writes this shard.
     Shard(usize),

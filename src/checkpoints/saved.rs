@@ -13,7 +13,7 @@ use super::settings::{Changed, JobSettings};
 /// Keys and values as they were kept.
 pub type Entries = BTreeMap<String, Vec<u8>>;
 
-/// Where a job stands.
+/// The state of a job.
 #[derive(Clone, Debug, Default)]
 pub struct Saved {
     /// Builders, by instrument.
@@ -113,7 +113,7 @@ impl Saved {
         Ok(saved)
     }
 
-    /// Refuses to go on where other bars were asked for. `lenient` lets whole bars come and go.
+    /// Refuses to resume with other bars. `lenient` permits added and removed bars.
     ///
     /// # Errors
     /// What has changed.

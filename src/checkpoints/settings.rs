@@ -40,7 +40,7 @@ impl std::fmt::Display for SettingKey<'_> {
     }
 }
 
-/// Settings that have changed while the run goes on; written down with the next cut.
+/// Settings that have changed during the run; saved with the next cut.
 #[derive(Clone, Debug, Default)]
 pub struct SettingsChanges(Arc<Mutex<Option<JobSettings>>>);
 

@@ -14,7 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What tells a bar from any other: its place, its trades, and the state behind it.
+/// What identifies a bar: its position, its trades, and the state after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// Its number in its series.
@@ -48,7 +48,7 @@ pub struct Audit {
     pub unexpected: Vec<Mark>,
     /// Bars that come after one with a higher number.
     pub disordered: Vec<Mark>,
-    /// Bars of the output before and behind the trades of the files.
+    /// Bars of the output before and after the trades of the files.
     pub outside: u64,
     /// Recomputed bars before the first on which both agree.
     pub unjudged: u64,
@@ -75,8 +75,8 @@ impl Audit {
 pub struct Standing(Vec<Mark>);
 
 impl Standing {
-    /// Takes a bar as an output lists it: one that stands, one that a correction puts in its place,
-    /// or one that no longer stands.
+    /// Takes a bar as an output lists it: an original, a replacement,
+    /// or a retraction.
     pub fn take(&mut self, mark: Mark, retracts: bool, revision: u64) {
         if retracts {
             if let Some(at) = self.0.iter().rposition(|other| *other == mark) {

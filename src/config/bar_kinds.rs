@@ -1,4 +1,4 @@
-//! What each kind of bar can be told: the one table behind `--bar` and `[bars.NAME]`.
+//! The keys of each kind of bar: the one table behind `--bar` and `[bars.NAME]`.
 
 use barflow_operators::bars::product::ExpectationsAt;
 use barflow_operators::measure::Measure;

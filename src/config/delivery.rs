@@ -12,7 +12,7 @@ use crate::checkpoints::job::Job;
 /// How often a bar arrives when things go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// Once: bars and the position they belong to count together, and a restart goes on there.
+    /// Once: bars and their position are committed together, and a restart resumes there.
     ExactlyOnce,
     /// At least once: a restart begins again.
     AtLeastOnce,
@@ -23,11 +23,11 @@ pub enum Delivery {
 pub struct DeliveryOptions {
     /// How often a bar arrives.
     pub delivery: Delivery,
-    /// The name under which a restart finds where it stood.
+    /// The name under which a restart finds its state.
     pub job: Option<Job>,
     /// Time between two commits.
     pub commit_interval: Duration,
-    /// Whether to forget where the job stood.
+    /// Whether to delete the job's state.
     pub reset_state: bool,
 }
 
@@ -63,7 +63,7 @@ impl DeliveryOptions {
         }
     }
 
-    /// Whether a restart goes on.
+    /// Whether a restart resumes.
     pub fn is_exactly_once(&self) -> bool {
         self.delivery == Delivery::ExactlyOnce
     }

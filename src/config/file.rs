@@ -27,7 +27,7 @@ impl ConfigFile {
     /// Reads a file.
     ///
     /// # Errors
-    /// When it cannot be read, is not TOML, or has sections that nobody knows.
+    /// When it cannot be read, is not TOML, or has unknown sections.
     pub fn read(path: &Path) -> Result<Self, Problems> {
         let origin = path.display().to_string();
         let mut problems = Problems::default();

@@ -16,7 +16,7 @@ pub struct KafkaOptions {
     pub brokers: Option<String>,
     /// Topic template.
     pub topic: Option<String>,
-    /// Whether what stands is kept in compacted topics as well.
+    /// Whether current bars are also kept in compacted topics.
     pub current: bool,
     /// Encoding of values.
     pub encoding: Encoding,

@@ -27,7 +27,7 @@ pub enum Start {
     /// With the first trade that comes.
     #[default]
     Now,
-    /// With the files of `history`; what lies between them and the first live trade is asked of
+    /// With the files of `history`; trades between them and the first live trade are requested from
     /// the venue's REST.
     FromHistory,
 }
@@ -55,7 +55,7 @@ pub struct LiveSettings {
     pub start: Start,
     /// Files, folders and patterns to begin with.
     pub history: Vec<String>,
-    /// The instrument of all of `history`; by default told from the files' names.
+    /// The instrument of all of `history`; by default from the file names.
     pub history_instrument: Option<InstrumentId>,
     /// Where bad rows and frames go; without it they are logged and counted.
     pub quarantine: Option<PathBuf>,

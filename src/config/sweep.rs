@@ -275,7 +275,7 @@ fn range(text: &str) -> Result<Vec<String>, String> {
     Ok((0..points as usize).map(|at| tidy(value(at as f64)).to_string()).collect())
 }
 
-/// A parameter to nine digits: nobody means the seventeenth of a range.
+/// A parameter to nine digits: the seventeenth digit of a range carries no meaning.
 fn tidy(value: f64) -> f64 {
     format!("{value:.8e}").parse().unwrap_or(value)
 }

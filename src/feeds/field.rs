@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::print::{BadFrame, BadRow, Prints};
 
-/// A field as it stands in the message; none where it is missing.
+/// A field as it appears in the message; none if it is missing.
 pub type Field<'a> = Option<&'a RawValue>;
 
 /// Declares an object of a message by the keys that are of interest; others are passed over.

@@ -77,7 +77,7 @@ pub struct GraphOptions {
 }
 
 impl GraphOptions {
-    /// A run without observers: bad rows go nowhere, and there are no checkpoints.
+    /// A run without observers: bad rows are dropped, and there are no checkpoints.
     pub fn new(specs_of: SpecsOf, validate: ValidateOptions) -> Self {
         Self {
             specs_of,

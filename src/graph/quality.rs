@@ -13,7 +13,7 @@ use barflow_operators::quality::suite::{Check, Severity, Suite};
 use super::tally::apply;
 use crate::telemetry::names;
 
-/// What is expected, and how it stands: shared by all workers of a process, read at any time.
+/// Expectations and verdicts: shared by all workers of a process, readable at any time.
 #[derive(Clone)]
 pub struct Quality {
     expected: Expected,

@@ -209,7 +209,7 @@ pub(super) fn tell(stop: &Stop, error: &SinkError) {
 }
 
 /// The last word to a sink. A run that failed ends it too: what was handed over stays delivered,
-/// and a sink with checkpoints counts nothing behind its last cut anyway.
+/// and a sink with checkpoints commits nothing after its last cut anyway.
 fn end(
     stop: &Stop,
     finish: impl FnOnce() -> Result<SinkReport, SinkError>,
@@ -221,7 +221,7 @@ fn end(
 }
 
 /// Workers feed the sink with bars; its thread ends transactions for them, and asks it now and then
-/// how its deliveries fare. Ends when nobody hands over any more, or the sink has failed.
+/// how its deliveries fare. Ends when all senders are gone, or the sink has failed.
 fn look_after(sink: &DirectSink, commits: &Receiver<Commit>) {
     loop {
         let result = match commits.recv_timeout(SINK_IDLE) {
@@ -235,7 +235,7 @@ fn look_after(sink: &DirectSink, commits: &Receiver<Commit>) {
     }
 }
 
-/// Gives a sink commits until nobody sends any more.
+/// Gives a sink commits until all senders are gone.
 pub(crate) fn drain(
     commits: &Receiver<Commit>,
     sink: &mut dyn BarSink,

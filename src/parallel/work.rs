@@ -77,7 +77,7 @@ impl Shared<'_> {
         Some((chunk, options, send, budget))
     }
 
-    /// Works until there is no chunk left, or nobody to tell.
+    /// Works until there are no chunks left, or no receiver.
     pub fn work(&self, to: &Sender<Underway>) {
         while let Some((chunk, options, send, budget)) = self.next(to) {
             match self.work_on(&chunk, options, &send, &budget) {

@@ -60,7 +60,7 @@ fn note(count: &mut Count, file: &PlannedFile, verdict: Verdict) {
 }
 
 /// By the checksum beside the file, or else by the manifest's. An archive has to have one of them;
-/// nobody publishes any for plain text, and what was converted is checked if it was written down.
+/// plain text has none published, and converted files are checked if they were recorded.
 fn checksum(file: &PlannedFile, manifest: &Manifest) -> Verdict {
     if checksum_file(&file.path).exists() {
         return Some(verify(&file.path, file.container).map_err(|error| error.to_string()));

@@ -55,7 +55,7 @@ pub struct Judged {
 }
 
 impl Judged {
-    /// `binance:spot:BTCUSDT`, with ` aggTrades` behind it where it is made of these.
+    /// `binance:spot:BTCUSDT`, with ` aggTrades` appended if it consists of these.
     pub fn name(&self) -> String {
         let instrument = &self.feed.instrument;
         match self.feed.input {
@@ -71,7 +71,7 @@ const BATCH_ROWS: usize = 8192;
 /// Judges all instruments, in the order of the plan.
 ///
 /// # Errors
-/// What the system refuses. Damaged files are no errors but findings.
+/// I/O errors. Damaged files are findings, not errors.
 pub fn judge(inputs: Inputs, settings: &Settings) -> Result<Report, ReplayError> {
     let Inputs { plan, archives, damaged } = inputs;
     let instruments: Vec<_> = plan.instruments.into_iter().map(|i| Mutex::new(Some(i))).collect();

@@ -40,7 +40,7 @@ pub struct Text {
 }
 
 impl Text {
-    /// Understands a line; `None` for one that is no frame.
+    /// Parses a line; `None` for one that is not a frame.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -127,7 +127,7 @@ struct Line<'a> {
 }
 
 impl JsonLines {
-    /// Understands a line; `None` for one that is no frame.
+    /// Parses a line; `None` for one that is not a frame.
     ///
     /// # Errors
     /// What is wrong with it.

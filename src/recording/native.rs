@@ -15,7 +15,7 @@
 //! character (tabs stay) and every byte that is not UTF-8 is `\x` with two lowercase hex digits. Any
 //! bytes come back as they were.
 //!
-//! Files are zstd-compressed. Recordings may be put behind each other (`cat a b`): a first line in
+//! Files are zstd-compressed. Recordings may be concatenated (`cat a b`): a first line in
 //! the middle is skipped.
 
 use std::io::Write;

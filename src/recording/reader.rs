@@ -46,12 +46,12 @@ enum Parser {
     Hftbacktest,
 }
 
-/// Opens a recording. gzip, zstd (one frame or many) and plain text are told by their first bytes,
-/// the format by the first line; names do not matter, but for this: a file named `….part` was being
-/// written when it was last touched, and may end anywhere ([`Reader::remark`]).
+/// Opens a recording. gzip, zstd (one frame or many) and plain text are recognised by their first
+/// bytes, the format by the first line; names do not matter, but for this: a file named `….part`
+/// was being written when it was last touched, and may end anywhere ([`Reader::remark`]).
 ///
 /// # Errors
-/// When the file cannot be read or is no recording.
+/// When the file cannot be read or is not a recording.
 pub fn open(path: &Path) -> Result<Reader, RecordingError> {
     let mut lines = Lines::open(path)?;
     let format = loop {

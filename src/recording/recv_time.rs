@@ -27,7 +27,7 @@ pub(super) fn seconds(text: &[u8]) -> Result<i64, String> {
         .ok_or_else(|| format!("the time {} is beyond the year 2262", excerpt(text)))
 }
 
-/// A count of ms, µs or ns, told by its number of digits (true from 2001 to 2286), in ns.
+/// A count of ms, µs or ns, recognised by its number of digits (true from 2001 to 2286), in ns.
 pub(super) fn count(text: &[u8]) -> Result<i64, String> {
     let unit = match text.len() {
         13 => 1_000_000,

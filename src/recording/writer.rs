@@ -183,7 +183,7 @@ impl Open {
     }
 }
 
-/// Creates the first of `name`, `name-2`, `name-3`, … that nobody has.
+/// Creates the first of `name`, `name-2`, `name-3`, … that does not exist.
 fn free_name(folder: &Path, name: &str) -> Result<(PathBuf, PathBuf, File), RecordingError> {
     for number in 1..=SAME_NAMES {
         let suffix = if number == 1 { String::new() } else { format!("-{number}") };

@@ -15,7 +15,7 @@ use crate::graph::sink::SinkError;
 pub struct LocalCheckpoint {
     /// Keys and values as in the topic.
     pub entries: Entries,
-    /// How many bytes of the journal count; what stands behind them never happened.
+    /// How many bytes of the journal are committed; what follows them is discarded.
     pub journal: u64,
     /// Bars in these bytes.
     pub bars: u64,

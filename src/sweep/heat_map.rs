@@ -24,7 +24,7 @@ impl HeatMap {
     /// Of these scores, one per point of the grid.
     ///
     /// # Errors
-    /// When an axis is no key of the grid.
+    /// When an axis is not a key of the grid.
     pub fn new(
         grid: &Grid,
         scores: &[Option<f64>],

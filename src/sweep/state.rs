@@ -1,4 +1,4 @@
-//! A sweep that is stopped goes on: its state in a file.
+//! The saved state with which a stopped sweep resumes.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::worker::Part;
 
-/// Where a sweep stands.
+/// The state of a sweep.
 #[derive(Serialize, Deserialize)]
 pub struct State {
     /// Of what: the grid, the files, the settings that matter.

@@ -52,7 +52,7 @@ pub struct Whole {
     pub desk: Desk,
     /// Ids given up as missing, newest last: what tells a late trade from a repeated one.
     pub gaps: VecDeque<Gap>,
-    /// Those behind the last trade.
+    /// Those after the last trade.
     pub behind: Vec<Gap>,
     /// How often bars were corrected.
     pub revisions: u32,

@@ -34,7 +34,7 @@ pub(super) struct Places<'a> {
 }
 
 impl Places<'_> {
-    /// Where a row of the batch stands. Rejected rows lie between the others, and know their lines.
+    /// The place of a row of the batch. Rejected rows are between the others and have their lines.
     fn of(&self, row: usize) -> Place {
         let before = self.rejects.partition_point(|reject| reject.row as usize <= row);
         let line = match self.rejects[..before].last() {

@@ -40,7 +40,7 @@ pub enum Layout {
 }
 
 impl Layout {
-    /// What a row stands for.
+    /// What a row is.
     pub fn input(self) -> InputKind {
         match self {
             Self::AggTrades { .. } => InputKind::AggTrades,

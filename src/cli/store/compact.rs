@@ -106,7 +106,7 @@ pub fn run(args: &CompactArgs) -> Result<Outcome, Failure> {
     Ok(if failed { Outcome::WithRejects } else { Outcome::Done })
 }
 
-/// Removes what an earlier merge, cut short, had left behind its file.
+/// Removes what an interrupted merge had left beside its file.
 fn leftovers(all: &[Series]) -> Result<String, Failure> {
     let covered: Vec<_> = all.iter().flat_map(|series| &series.covered).collect();
     for file in &covered {

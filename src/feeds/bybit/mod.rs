@@ -8,11 +8,11 @@
 //! | aggressor | `S` is the taker's side |
 //! | time | `T`, ms |
 //! | inverse quantity | contracts of 1 USD |
-//! | block trades | `BT`: negotiated off the book, nobody crossed the spread: excluded, counted |
+//! | block trades | `BT`: negotiated off the book, without an aggressor: excluded, counted |
 //! | keepalive | `{"op":"ping"}` every 20 s |
 //!
 //! A trade that the venue leaves out of a connection that stays up cannot be noticed; after a
-//! reconnect the list of recent trades (1,000; spot 60) tells what was missed, or that it does not
+//! reconnect the list of recent trades (1,000; spot 60) shows what was missed, or that it does not
 //! reach back far enough, which makes a gap.
 //!
 //! Sources: [public trade](https://bybit-exchange.github.io/docs/v5/websocket/public/trade),

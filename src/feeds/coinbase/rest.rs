@@ -12,7 +12,7 @@ use crate::feeds::venue::Request;
 const PAGE: u64 = 1000;
 
 /// The page that begins with the first missing id: `after` means older than, so it names the id
-/// behind the page. What is missing further on may be on it as well.
+/// after the page. What is missing further on may be on it as well.
 pub(super) fn request(product: &str, first: u64) -> Request {
     let after = first.saturating_add(PAGE);
     Request { path: format!("/products/{product}/trades?limit={PAGE}&after={after}"), weight: 1 }

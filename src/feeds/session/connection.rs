@@ -36,7 +36,7 @@ const FRAMES_AT_ONCE: usize = 256;
 /// Why a connection ended, or did not come about.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum End {
-    /// The name does not resolve, nobody listens, the network is away.
+    /// The name does not resolve, the connection is refused, or the network is down.
     #[error("could not connect to \"{url}\": {reason}")]
     Unreachable { url: String, reason: String },
     /// The certificate or the handshake is not right.

@@ -27,7 +27,7 @@ const SUCCEEDING: Duration = Duration::from_secs(30);
 /// arrives. What both bring is taken once.
 const OVERLAP: Duration = Duration::from_secs(2);
 
-/// Why a feed cannot go on; each with what to do about it.
+/// Why a feed cannot continue; each with what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[error("feed \"{feed}\": {what}")]
 pub struct Fault {

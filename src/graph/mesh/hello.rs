@@ -92,7 +92,7 @@ impl Hello {
         to.write_all(&bytes)
     }
 
-    /// Hears one; [`ErrorKind::InvalidData`] if whoever speaks is no process of ours.
+    /// Hears one; [`ErrorKind::InvalidData`] if the peer is not a barflow process.
     pub(super) fn read(from: &mut impl Read) -> io::Result<Self> {
         let stranger = || io::Error::from(ErrorKind::InvalidData);
         let mut magic = [0; MAGIC.len()];

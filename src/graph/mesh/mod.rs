@@ -1,9 +1,9 @@
 //! One job as several processes: the TCP connections between them, made and watched by ourselves.
 //!
-//! timely can connect processes too, but it prints to standard output, tries for ever, cannot tell
-//! whether the other side runs the same job, and panics when it goes away. So the sockets are made
-//! here (`meet`), after a greeting that compares jobs (`hello`), and wrapped (`wire`) so that
-//! a process that goes away is noticed before timely sees it (`link`).
+//! timely can connect processes too, but it prints to standard output, retries without limit,
+//! cannot tell whether the other side runs the same job, and panics when it goes away. So the
+//! sockets are made here (`meet`), after a greeting that compares jobs (`hello`), and wrapped
+//! (`wire`) so that a process that goes away is noticed before timely sees it (`link`).
 
 mod hello;
 mod link;

@@ -142,7 +142,7 @@ impl CheckpointTopic {
         }
     }
 
-    /// A topic that forgets by age would forget where an instrument stood that trades seldom.
+    /// A topic with retention by age would lose the state of instruments that trade rarely.
     fn check_policy(&self, admin: &AdminClient<DefaultClientContext>) -> Result<(), SinkError> {
         let resource = [ResourceSpecifier::Topic(&self.topic)];
         let asked = admin.describe_configs(&resource, &self.options());
@@ -183,7 +183,7 @@ impl CheckpointTopic {
     }
 
     /// Keys that `wanted` wants, of records that were committed, aborted or neither yet. Waits for
-    /// nobody's transaction.
+    /// no transaction.
     ///
     /// # Errors
     /// When Kafka does not answer.
@@ -192,7 +192,7 @@ impl CheckpointTopic {
     }
 
     /// The newest value under each key that `keep` wants, committed, aborted or neither yet. Waits for
-    /// nobody's transaction.
+    /// no transaction.
     ///
     /// # Errors
     /// When Kafka does not answer.
@@ -203,7 +203,7 @@ impl CheckpointTopic {
     /// The newest committed value under each key that `keep` wants.
     ///
     /// Whatever was committed before the call is in the answer. That takes some care: committed
-    /// records behind another job's open transaction are not shown until that one has ended, so
+    /// records after another job's open transaction are not visible until that one has ended, so
     /// this waits for it, as long as a transaction can last.
     ///
     /// # Errors

@@ -209,7 +209,7 @@ impl KafkaSink {
         used.into_iter().map(|topic| format!("{topic} at {}", self.settings.brokers)).collect()
     }
 
-    /// A bar that stands (+1), or no longer does (−1), for both kinds of topics.
+    /// A published bar (+1) or a retraction (−1), for both kinds of topics.
     fn publish(&mut self, bar: &PublishedBar, diff: isize) -> Result<(), SinkError> {
         for (topic, part) in self.topics_of(bar)? {
             self.publish_in(bar, diff, &topic, part)?;
@@ -290,7 +290,7 @@ impl KafkaSink {
 /// Which of a bar's topics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
-    /// What stands now, by key.
+    /// The current bars, by key.
     Current,
     /// Everything ever said, in order.
     Series,
@@ -319,7 +319,7 @@ impl BarSink for KafkaSink {
 struct Route {
     /// Everything ever said, in order.
     topic: Arc<str>,
-    /// What stands now, by key.
+    /// The current bars, by key.
     current: Option<Arc<str>>,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Kafka writes a mark into each partition of a transaction, and may forget some (hanging.rs), also after it
 //! has confirmed the commit: what it then does with the producer's next transaction decides this one as well.
-//! A mark counts for all records of a transaction in a partition, so the first of them tells.
+//! A mark counts for all records of a transaction in a partition, so the first of them decides.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -91,7 +91,7 @@ impl CheckpointTopic {
         Ok(Some(counted))
     }
 
-    /// Waits until nothing open stands in front of the last record of any of these.
+    /// Waits until no open transaction precedes the last record of any of these.
     fn wait_until_shown(&self, reader: &BaseConsumer, spans: &Spans) -> Result<(), SinkError> {
         let mut list = TopicPartitionList::new();
         for (topic, partitions) in &spans.0 {

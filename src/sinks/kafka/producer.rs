@@ -168,7 +168,7 @@ impl Producer {
     /// Asks Kafka about a topic, or about all.
     ///
     /// # Errors
-    /// [`SinkError::Unavailable`] when nobody answers for as long as patience lasts, and at once
+    /// [`SinkError::Unavailable`] when no broker responds within the time-out, and at once
     /// when Kafka refuses the login or the certificate is not trusted: that does not get better.
     pub(super) fn metadata(&self, topic: Option<&str>) -> Result<Metadata, SinkError> {
         let start = Instant::now();

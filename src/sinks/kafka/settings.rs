@@ -70,7 +70,7 @@ pub struct KafkaSettings {
     /// `{symbol}`.
     pub topic_template: String,
     /// Whether bars that stand are also kept by key in a compacted topic beside each topic, named
-    /// as it with `.current` behind.
+    /// as it with `.current` appended.
     pub current: bool,
     /// How values are written.
     pub encoding: Encoding,
@@ -253,7 +253,7 @@ impl KafkaSettings {
         Ok(config)
     }
 
-    /// After how long the broker has ended a transaction that nobody ends, as it is set here.
+    /// After how long the broker ends an abandoned transaction, as it is set here.
     pub(super) fn longest_transaction(&self) -> Duration {
         // What librdkafka takes where nothing is set; what is no number it refuses.
         let set = self.properties.get("transaction.timeout.ms").and_then(|set| set.parse().ok());

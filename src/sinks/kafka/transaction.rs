@@ -47,7 +47,7 @@ impl Transaction {
         self.messages.iter().filter(new).count() as u64
     }
 
-    /// Everything stands in Kafka, the messages here.
+    /// Everything is in Kafka, the messages here.
     pub(super) fn complete(&mut self, places: Vec<Place>) {
         self.places = Some(places);
     }

@@ -32,7 +32,7 @@ use crate::fault_point;
 use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 use crate::telemetry::latency::Latency;
 
-/// Between two attempts to go on after a fault.
+/// Between two attempts to resume after a fault.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// How long a fenced copy waits before it looks who fenced it: the other one needs as long to say
@@ -342,7 +342,7 @@ impl TransactionalSink {
     }
 
     /// The broker ends transactions that take too long in the same way as those of an older copy:
-    /// the topic tells whether another one has taken over.
+    /// the topic shows whether another one has taken over.
     fn look_for_winner(&self) -> Result<(), SinkError> {
         std::thread::sleep(INTRODUCTION);
         match self.winner()? {
@@ -354,7 +354,7 @@ impl TransactionalSink {
         }
     }
 
-    /// Another copy that has written its name behind ours.
+    /// Another copy that has written its name after ours.
     fn winner(&self) -> Result<Option<Shard>, SinkError> {
         let key = self.job.shard_key(self.shard);
         let other = |shard: &Shard| shard.writer.id != self.writer.id;
