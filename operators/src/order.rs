@@ -40,7 +40,7 @@ pub enum RejectPolicy {
 pub struct OrderOptions {
     /// What to do with bad rows.
     pub policy: RejectPolicy,
-    /// Trades that may wait for a missing id, see [`Sequencer`].
+    /// How many trades may wait for a missing id, see [`Sequencer`].
     pub reorder_window: usize,
     /// Where batches come from and go to.
     pub pool: BatchPool,
@@ -223,7 +223,7 @@ fn late_reject(row: usize, trade: &Trade, start: &Position, window: usize) -> Re
         line: start.line() + row as u64,
         field: "trade_id".to_owned(),
         value: trade.trade_id.to_string(),
-        reason: format!("comes more than {window} trades after its place in the order of ids"),
+        reason: format!("arrives more than {window} trades after its position in the order of ids"),
         raw: format!(
             "{},{},{},{},{}",
             trade.trade_id,

@@ -59,19 +59,19 @@ impl fmt::Display for Joined {
         match self.beginning {
             Beginning::Later => write!(
                 f,
-                "two builders that began {LATER} trades apart agree to the bit: where bars began no \
-                 longer matters,"
+                "two builders started {LATER} trades apart have converged: the start no longer \
+                 matters"
             ),
             Beginning::FirstLive => f.write_str(
-                "a builder that began at the first live trade equals that of the history,",
+                "a builder started at the first live trade has converged with the history",
             ),
             Beginning::BehindGap => f.write_str(
-                "a builder that began behind the gap agrees to the bit: what is missing no longer \
-                 matters,",
+                "a builder started after the gap has converged: the missing trades no longer \
+                 matter",
             ),
             Beginning::BehindCorrection => f.write_str(
-                "a builder that began behind the correction agrees to the bit: what came before no \
-                 longer matters,",
+                "a builder started after the correction has converged: earlier trades no longer \
+                 matter",
             ),
         }?;
         let Self { trade_id, seq, trades, .. } = self;

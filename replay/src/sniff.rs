@@ -65,7 +65,12 @@ pub fn container(path: &Path) -> Result<Container, ReplayError> {
     match promised {
         Some((container, expected)) if container != told => {
             let found = format!("a file that starts with {}", hex::encode(&head[..filled]));
-            Err(ReplayError::corrupt(path, "not what its name says", expected, found))
+            Err(ReplayError::corrupt(
+                path,
+                "the file type does not match its name",
+                expected,
+                found,
+            ))
         }
         _ => Ok(told),
     }

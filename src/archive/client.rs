@@ -17,9 +17,9 @@ pub struct ClientOptions {
     pub base: String,
     /// Address of its listing.
     pub listing: String,
-    /// Attempts in a row that may bring nothing.
+    /// Consecutive attempts without progress before giving up.
     pub tries: u32,
-    /// How long an answer may take to begin, or stand still.
+    /// How long a response may take to begin, or stall.
     pub timeout: Duration,
 }
 
@@ -189,7 +189,9 @@ impl Client {
         };
         // A server without ranges sends everything again.
         if begins != from && begins != 0 {
-            return Err(Setback::passing(format!("asked from byte {from}, sent from {begins}")));
+            return Err(Setback::passing(format!(
+                "requested from byte {from}, received from {begins}"
+            )));
         }
         Ok(Answer { from: begins, total, body: Box::new(answer.into_body().into_reader()) })
     }
@@ -265,9 +267,9 @@ fn setback(url: &str, error: &ureq::Error) -> Setback {
         |what: String| Setback::Final(FetchError::Meaningless { url: url.to_owned(), what });
     match error {
         ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::RequireHttpsOnly(_) => {
-            meaningless(format!("no address that can be asked: {error}"))
+            meaningless(format!("not a valid address: {error}"))
         }
-        ureq::Error::TooManyRedirects => meaningless("redirected in circles".to_owned()),
+        ureq::Error::TooManyRedirects => meaningless("too many redirects".to_owned()),
         _ => Setback::passing(error),
     }
 }

@@ -43,7 +43,7 @@ impl Page {
     /// What is wrong with the text.
     pub fn read(text: &str) -> Result<Self, String> {
         if !text.contains("<ListBucketResult") {
-            return Err("it is no <ListBucketResult>".to_owned());
+            return Err("not a <ListBucketResult>".to_owned());
         }
         quick_xml::de::from_str(text).map_err(|error| error.to_string())
     }

@@ -46,7 +46,7 @@ impl FromStr for Market {
     fn from_str(text: &str) -> Result<Self, String> {
         let known = [Self::Spot, Self::Um, Self::Cm];
         let found = known.into_iter().find(|market| market.as_str() == text);
-        found.ok_or_else(|| "is none of spot, um, cm".to_owned())
+        found.ok_or_else(|| "is not one of spot, um, cm".to_owned())
     }
 }
 

@@ -16,9 +16,7 @@ impl FromStr for Job {
     fn from_str(name: &str) -> Result<Self, String> {
         let lawful = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if name.is_empty() || name.len() > 100 || !name.chars().all(lawful) {
-            return Err(format!(
-                "\"{name}\": 1 to 100 of the characters A-Z a-z 0-9 . _ - are wanted"
-            ));
+            return Err(format!("\"{name}\" must be 1 to 100 of the characters A-Z a-z 0-9 . _ -"));
         }
         Ok(Self(name.to_owned()))
     }

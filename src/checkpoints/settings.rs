@@ -70,9 +70,11 @@ pub struct Changed {
 impl std::fmt::Display for Changed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match (&self.was, &self.is) {
-            (Some(was), Some(is)) => write!(f, "{} was {was} and is {is}", self.key),
-            (Some(was), None) => write!(f, "{} was {was} and is gone", self.key),
-            (None, is) => write!(f, "{} is new: {}", self.key, is.as_deref().unwrap_or_default()),
+            (Some(was), Some(is)) => write!(f, "{} changed from {was} to {is}", self.key),
+            (Some(was), None) => write!(f, "{} was {was} and has been removed", self.key),
+            (None, is) => {
+                write!(f, "{} was added: {}", self.key, is.as_deref().unwrap_or_default())
+            }
         }
     }
 }

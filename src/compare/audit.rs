@@ -166,7 +166,7 @@ pub fn ranges(bars: &[Mark]) -> String {
     }
     let more = text.len().saturating_sub(8);
     text.truncate(8);
-    let more = if more > 0 { format!(" and {more} more stretches") } else { String::new() };
+    let more = if more > 0 { format!(" and {more} more ranges") } else { String::new() };
     text.join(", ") + &more
 }
 

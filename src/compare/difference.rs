@@ -70,8 +70,8 @@ pub fn compare(a: Vec<Row>, b: Vec<Row>, rules: Rules) -> Verdict {
                 let rules = Rules { revised: a.revised || b.revised, ..rules };
                 if rules.revised {
                     verdict.remarks.push(format!(
-                        "{name}: corrections have changed it; what stands is compared, without \
-                         its numbers"
+                        "{name}: has corrections; comparing the current bars, without seq and \
+                         revision"
                     ));
                 }
                 sequence(&name, &a.bars, &b.bars, rules, &mut verdict);
@@ -87,7 +87,7 @@ pub fn compare(a: Vec<Row>, b: Vec<Row>, rules: Rules) -> Verdict {
         for (which, found) in [("A", a.get(&key)), ("B", b.get(&key))] {
             for row in found.iter().flat_map(|found| &found.unfounded) {
                 verdict.differences.push(format!(
-                    "{name}: {which} takes back bar {} (trades {} to {}), which is not there",
+                    "{name}: {which} retracts bar {} (trades {} to {}), which does not exist",
                     row.get("seq"),
                     row.get("first_trade_id"),
                     row.get("last_trade_id")

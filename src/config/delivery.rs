@@ -72,13 +72,13 @@ impl DeliveryOptions {
     pub fn check(&self, kind: SinkKind, out: Option<&Path>, problems: &mut Problems) {
         if self.commit_interval > Duration::from_secs(30) {
             // Kafka ends transactions after a minute.
-            problems.add("[sink]", "commit_interval: at most 30s");
+            problems.add("[sink]", "commit_interval must be at most 30s");
         }
         let stdout = out.is_none_or(|out| out == Path::new("-"));
         match kind {
             SinkKind::JsonLines if self.is_exactly_once() && stdout => {
-                let message = "delivery = \"exactly-once\" cannot take back what went to standard \
-                               output: say --out FILE";
+                let message = "delivery = \"exactly-once\" needs a file: standard output cannot \
+                               be rolled back; use --out FILE";
                 problems.add("[sink]", message);
             }
             SinkKind::None if self.is_exactly_once() => {

@@ -58,7 +58,7 @@ impl KafkaOptions {
                 .filter_map(|(key, value, origin)| match value {
                     Value::Text(text) => Some((key, text)),
                     Value::List(_) => {
-                        problems.add(origin, format!("{key}: one value is wanted, not a list"));
+                        problems.add(origin, format!("{key} must be a single value, not a list"));
                         None
                     }
                 })

@@ -131,14 +131,18 @@ impl LiveSettings {
             problems.add("[live]", format!("workers = {}: 1 to 1024", self.workers));
         }
         if self.feeds.is_empty() && problems.0.is_empty() {
-            problems.add("[feeds]", "no feed is configured: a [feeds.NAME] section is wanted");
+            problems.add(
+                "[feeds]",
+                "no feed is configured: use --venue and --instrument, or a \
+                          [feeds.NAME] section (configs/live.toml)",
+            );
         }
         match self.start {
             Start::FromHistory if self.history.is_empty() => {
                 problems.add("[live]", "start = \"from-history\" needs history = [\"FILES\"…]");
             }
             Start::Now if !self.history.is_empty() => {
-                problems.add("[live]", "history is used with start = \"from-history\" only");
+                problems.add("[live]", "history needs start = \"from-history\"");
             }
             _ => {}
         }
@@ -147,7 +151,7 @@ impl LiveSettings {
             for symbol in &feed.symbols {
                 if seen.contains(&&symbol.instrument) {
                     let message = format!(
-                        "{} is in two feeds; one ordered source per instrument",
+                        "{} is in two feeds; an instrument can have only one",
                         symbol.instrument
                     );
                     problems.add(format!("[feeds.{}]", feed.name), message);

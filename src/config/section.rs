@@ -64,7 +64,7 @@ impl Section {
         match value {
             Value::Text(text) => Some((text, origin)),
             Value::List(_) => {
-                problems.add(origin, format!("{key}: one value is wanted, not a list"));
+                problems.add(origin, format!("{key} must be a single value, not a list"));
                 None
             }
         }

@@ -43,7 +43,7 @@ pub enum RecordingsError {
     #[error(transparent)]
     File(#[from] RecordingError),
     /// Nothing in them makes trades.
-    #[error("no trade of {protocol} was found in the recordings{about}")]
+    #[error("the recordings contain no trades of {protocol}{about}")]
     Empty {
         /// Which protocol they were read by.
         protocol: &'static str,

@@ -37,7 +37,8 @@ impl Default for Totals {
             retracted: 0,
             made: 0,
             // Three digits are always lawful; the constructor fails only for more than five.
-            recomputed: recomputed.unwrap_or_else(|_| unreachable!("3 digits are lawful")),
+            recomputed: recomputed
+                .unwrap_or_else(|_| unreachable!("three significant digits are valid")),
         }
     }
 }
@@ -74,7 +75,7 @@ impl Revised {
                 retracted = gone,
                 made,
                 recomputed = revision.recomputed,
-                "the past was corrected"
+                "correction applied"
             );
         }
         refused

@@ -215,7 +215,7 @@ fn end(
     finish: impl FnOnce() -> Result<SinkReport, SinkError>,
 ) -> Result<SinkReport, SinkError> {
     if stop.has_failed() {
-        tracing::debug!("the run has failed; its sink ends with what it has");
+        tracing::debug!("the run failed; closing the sink");
     }
     finish()
 }

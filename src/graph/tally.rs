@@ -45,7 +45,8 @@ impl Tally {
             let key = (bar.feed.instrument.clone(), Arc::clone(&bar.spec));
             let entry = lengths.entry(key).or_insert_with(|| BarLengths {
                 // Three digits are always lawful; the constructor fails only for more than five.
-                ticks: Histogram::new(3).unwrap_or_else(|_| unreachable!("3 digits are lawful")),
+                ticks: Histogram::new(3)
+                    .unwrap_or_else(|_| unreachable!("three significant digits are valid")),
             });
             // Fails only beyond what a u64 histogram can grow to; such a length is no loss.
             let _ = match diff {

@@ -77,7 +77,7 @@ impl Inputs {
 
     fn or_nothing(self) -> Result<Self, ReplayError> {
         if self.plan.instruments.is_empty() && self.damaged.is_empty() {
-            let text = "no file holds trades in the wanted range of times".to_owned();
+            let text = "no file contains trades in the requested time range".to_owned();
             return Err(ReplayError::NothingToRead(text));
         }
         Ok(self)

@@ -47,7 +47,10 @@ pub fn parse(line: &[u8]) -> Result<Option<Recorded>, String> {
         let version = rest.split(|byte| *byte == b' ').next().unwrap_or_default();
         return match version {
             b"1" => Ok(None),
-            other => Err(format!("a recording of version {}; this reads 1", excerpt(other))),
+            other => Err(format!(
+                "a recording of version {}; this barflow reads version 1",
+                excerpt(other)
+            )),
         };
     }
     let mut parts = line.splitn(4, |byte| *byte == b' ');
@@ -59,9 +62,9 @@ pub fn parse(line: &[u8]) -> Result<Option<Recorded>, String> {
     };
     Ok(Some(Recorded {
         recv_time: number(time)
-            .ok_or_else(|| format!("the receive time {} is no number of ns", excerpt(time)))?,
+            .ok_or_else(|| format!("the receive time {} is not a number of ns", excerpt(time)))?,
         connection: number(connection)
-            .ok_or_else(|| format!("the connection {} is no number", excerpt(connection)))?,
+            .ok_or_else(|| format!("the connection {} is not a number", excerpt(connection)))?,
         direction: named(direction)
             .ok_or_else(|| format!("the direction {} is unknown", excerpt(direction)))?,
         frame: unescape(frame)?,
@@ -141,7 +144,7 @@ fn unescape(text: &[u8]) -> Result<Vec<u8>, String> {
 
 fn unknown(escaped: &[u8]) -> String {
     let shown = excerpt(&escaped[..escaped.len().min(4)]);
-    format!("the frame holds {shown}, which is none of \\\\ \\n \\r \\xHH")
+    format!("the frame contains {shown}, which is not one of \\\\ \\n \\r \\xHH")
 }
 
 fn hex_value(digits: &[u8]) -> Option<u8> {

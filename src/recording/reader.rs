@@ -88,7 +88,7 @@ fn format_of(line: &[u8]) -> Result<Format, String> {
         Some(b'.' | b':') if digits > 0 => Ok(Format::CryptofeedText),
         _ if line.starts_with(b"configuration: ") => Ok(Format::CryptofeedText),
         _ if scheme.windows(3).any(|part| part == b"://") => Ok(Format::CryptofeedText),
-        _ => Err(format!("is no recording known here; it begins with {}", excerpt(line))),
+        _ => Err(format!("is not a known recording format; it starts with {}", excerpt(line))),
     }
 }
 
@@ -237,8 +237,8 @@ impl Lines {
         if self.part {
             let path = self.path.display();
             self.remark = Some(format!(
-                "\"{path}\" was being written when it was cut: it ends {how} after line {}; \
-                 what came before is whole",
+                "\"{path}\" is incomplete: it ends {how} after line {}; everything before that is \
+                 used",
                 self.number
             ));
             return None;

@@ -67,7 +67,7 @@ impl Writer {
     /// When the stem cannot begin a file name.
     pub fn new(folder: &Path, stem: &str, limits: Limits) -> Result<Self, RecordingError> {
         if stem.is_empty() || stem.contains(['/', '\\', '\0']) {
-            let why = "a stem is not empty and holds no / or \\";
+            let why = "a name must not be empty or contain / or \\";
             return Err(RecordingError::Name { name: stem.to_owned(), why });
         }
         Ok(Self {

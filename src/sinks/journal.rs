@@ -168,7 +168,7 @@ impl JournaledSink {
         let length = self.journal.metadata().map_err(|e| refused("read", &path, &e))?.len();
         if length < self.checkpoint.journal {
             return Err(SinkError::Refused(format!(
-                "\"{}\" holds {length} bytes, its checkpoint speaks of {}\nhint: --reset-state \
+                "\"{}\" has {length} bytes, its checkpoint expects {}\nhint: --reset-state \
                  makes the bars again",
                 path.display(),
                 self.checkpoint.journal
@@ -267,7 +267,10 @@ impl BarSink for JournaledSink {
         if self.stop.is_raised() && !self.publishes_when_stopped {
             let place = self.output.journal().display().to_string();
             let bars = self.checkpoint.bars;
-            return Ok(SinkReport { bars, places: vec![format!("{place}, to be gone on with")] });
+            return Ok(SinkReport {
+                bars,
+                places: vec![format!("{place} (incomplete; run the same command to resume)")],
+            });
         }
         self.publish()
     }

@@ -42,7 +42,7 @@ impl Default for Summary {
 
 fn histogram() -> Histogram<u32> {
     // Two digits are always lawful; the constructor fails only for more than five.
-    Histogram::new(2).unwrap_or_else(|_| unreachable!("2 digits are lawful"))
+    Histogram::new(2).unwrap_or_else(|_| unreachable!("two significant digits are valid"))
 }
 
 impl Summary {

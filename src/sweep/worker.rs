@@ -119,7 +119,7 @@ pub fn work(mut part: Part, specs: &[BarSpec], number: usize, words: &Receiver<W
                 // What a part holds are numbers and names, which the format can write; whoever
                 // asked may have gone.
                 let bytes = postcard::to_stdvec(&part)
-                    .unwrap_or_else(|e| unreachable!("state that cannot be written down: {e}"));
+                    .unwrap_or_else(|e| unreachable!("the state cannot be serialised: {e}"));
                 let _ = to.send((number, bytes));
             }
         }

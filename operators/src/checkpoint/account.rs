@@ -58,7 +58,7 @@ pub struct Account {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
     /// There is no whole state among them.
-    #[error("no whole state of {0} is there")]
+    #[error("no complete state of {0} was found")]
     NoState(String),
     /// A record between others is not there.
     #[error("record {step} of {instrument} is missing; {last} was found")]

@@ -77,7 +77,7 @@ impl Ids {
     fn judge_times(&mut self, rows: &Rows<'_>, counts: &mut Counts) {
         for (at, time) in rows.times.iter().enumerate() {
             if self.seen.is_some() && *time < self.time {
-                let value = format!("{} ns before the row before it", self.time - time);
+                let value = format!("{} ns before the previous row", self.time - time);
                 counts.of(Check::TimeMonotone).offend(|| rows.example(at, value));
             }
             self.seen = Some((0, 0));

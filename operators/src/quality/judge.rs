@@ -306,7 +306,7 @@ impl Judge {
             });
         };
         offend(Check::RowsLawful);
-        // A field that is no number at all says nothing about its bounds.
+        // A field that is not a number at all says nothing about its bounds.
         let number = value.trim().parse::<f64>();
         match (field.as_str(), number, self.suite.get(Check::QtyWithin).map(|e| e.kind)) {
             ("price", Ok(_), _) => offend(Check::PricePositive),

@@ -83,11 +83,11 @@ pub enum Refusal {
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::BeyondWindow => "its place lies before the trades that are still retained",
-            Self::NoSuchTrade => "there is no trade of this id",
-            Self::OtherTradeThere => "another trade has this id: replace it instead",
-            Self::NeverReached => "the input ended before its place",
-            Self::NotRetained => "no trades are retained in this run",
+            Self::BeyondWindow => "its position is before the retained trades",
+            Self::NoSuchTrade => "there is no trade with this id",
+            Self::OtherTradeThere => "another trade has this id: use replace",
+            Self::NeverReached => "the input ended before its position",
+            Self::NotRetained => "this run retains no trades",
         })
     }
 }

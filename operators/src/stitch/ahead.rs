@@ -20,7 +20,7 @@ pub struct AheadOptions {
     pub keep: usize,
     /// What is done with bad rows.
     pub policy: RejectPolicy,
-    /// Trades that may wait for a missing id.
+    /// How many trades may wait for a missing id.
     pub reorder_window: usize,
     /// Where batches go that are let go.
     pub pool: BatchPool,

@@ -41,7 +41,7 @@ pub(super) struct Member<'a> {
 impl Tile {
     /// An empty tile.
     pub(super) fn new(flow: usize) -> Self {
-        // No |θ| reaches what is no number: an empty place never closes.
+        // No |θ| reaches what is not a number: an empty place never closes.
         let nothing = Lanes([f64::NAN; LANES]);
         let walds = Walds {
             mu: Lanes::ZERO,

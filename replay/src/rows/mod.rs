@@ -199,7 +199,7 @@ impl Output<'_> {
         self.batch.len() >= self.rows || self.rejects.len() >= REJECTS_AT_ONCE
     }
 
-    /// Takes a lawful trade if it lies within the wanted times.
+    /// Takes a valid trade if it lies within the wanted times.
     #[inline(always)]
     pub fn take(&mut self, rules: &RowRules, trade: &Trade) {
         if trade.event_time >= rules.from && trade.event_time < rules.to {

@@ -63,7 +63,7 @@ impl Known {
         if !once || rows == file.rows {
             return Ok(());
         }
-        let what = "rows, by the journal of conversions";
+        let what = "rows according to the journal of conversions";
         Err(ReplayError::corrupt(&file.path, what, rows.to_string(), file.rows.to_string()))
     }
 }

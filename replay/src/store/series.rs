@@ -66,7 +66,7 @@ pub fn read(store: &Path) -> Result<Vec<Series>, ReplayError> {
     if folder.exists() {
         walk(&folder, &mut files)?;
     } else if !store.join(layout::ARCHIVE).exists() {
-        let text = format!("{} is no trade store: it has no folder \"trades\"", store.display());
+        let text = format!("{} is not a trade store: it has no folder \"trades\"", store.display());
         return Err(ReplayError::NothingToRead(text));
     }
     files.sort();
@@ -150,7 +150,7 @@ pub fn select(store: &Path, wanted: &Wanted) -> Result<Selection, ReplayError> {
     for series in all.iter().filter(is_wanted) {
         if let Some(other) = before.filter(|feed| feed.instrument == series.feed.instrument) {
             let text = format!(
-                "{} holds {} and {} of {}: say which with --kind",
+                "{} contains {} and {} of {}; choose one with --kind",
                 store.display(),
                 layout::kind(other.input),
                 layout::kind(series.feed.input),
@@ -181,16 +181,16 @@ fn select_of(series: &Series, wanted: &Wanted, selection: &mut Selection) {
         }
     }
     for missing in series.missing().iter().filter(|missing| touches(missing)) {
-        selection.remarks.push(format!("{instrument}: the store lacks {}", range(missing)));
+        selection.remarks.push(format!("{instrument}: the store has no {}", range(missing)));
     }
     if let Some((first, last)) = series.span() {
         if let Some(from) = from.filter(|from| *from < first) {
             let lacks = range(&(from, first.yesterday().unwrap_or(first)));
-            selection.remarks.push(format!("{instrument}: the store lacks {lacks}"));
+            selection.remarks.push(format!("{instrument}: the store has no {lacks}"));
         }
         if let Some(to) = to.filter(|to| *to > last) {
             let lacks = range(&(last.tomorrow().unwrap_or(last), to));
-            selection.remarks.push(format!("{instrument}: the store lacks {lacks}"));
+            selection.remarks.push(format!("{instrument}: the store has no {lacks}"));
         }
     }
 }
@@ -210,5 +210,5 @@ fn nothing(store: &Path, wanted: &Wanted, all: &[Series]) -> String {
         .collect();
     let what = wanted.instrument.as_ref().map_or("trades".to_owned(), ToString::to_string);
     let there = if there.is_empty() { "nothing yet".to_owned() } else { there.join("; ") };
-    format!("{} has no {what} in the wanted range; it holds {there}", store.display())
+    format!("{} has no {what} in the requested range; it contains {there}", store.display())
 }

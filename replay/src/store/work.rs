@@ -43,7 +43,7 @@ pub fn lock(store: &Path, name: &str, who: &str) -> Result<Alone, ReplayError> {
     match lock.try_lock() {
         Ok(()) => Ok(Alone { _lock: lock }),
         Err(TryLockError::WouldBlock) => {
-            let text = format!("{who} is at work in this store");
+            let text = format!("{who} is running in this store");
             Err(ReplayError::io("lock", &path, std::io::Error::other(text)))
         }
         Err(TryLockError::Error(error)) => Err(ReplayError::io("lock", &path, error)),

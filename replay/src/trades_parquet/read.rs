@@ -76,7 +76,7 @@ pub(super) fn feed_of(path: &Path, metadata: &FileMetaData) -> Result<Feed, Repl
     match note(metadata, VERSION_KEY) {
         Some(version) if version == VERSION => {}
         Some(version) => {
-            let reason = format!("it has trades layout {version}; this barflow reads {VERSION}");
+            let reason = format!("its layout version is {version}; this barflow reads {VERSION}");
             return Err(ReplayError::layout(path, reason));
         }
         None => {
@@ -141,7 +141,7 @@ impl Footer {
 }
 
 fn bad_footer(path: &Path, found: &str) -> ReplayError {
-    ReplayError::corrupt(path, "Parquet footer", "a whole Parquet file", found)
+    ReplayError::corrupt(path, "Parquet footer", "a complete Parquet file", found)
 }
 
 /// Trades of one file.
@@ -300,7 +300,7 @@ impl ParquetTrades {
         Err(ReplayError::corrupt(
             &self.path,
             format!("row {row}"),
-            "a lawful trade",
+            "a valid trade",
             format!("an impossible {defect}"),
         ))
     }
@@ -360,5 +360,5 @@ fn fill(trades: &mut TradeBatch, batch: &RecordBatch) -> Result<(), &'static str
 }
 
 fn damaged(path: &Path, error: &str) -> ReplayError {
-    ReplayError::corrupt(path, "Parquet data", "whole row groups", error.to_owned())
+    ReplayError::corrupt(path, "Parquet data", "complete row groups", error.to_owned())
 }

@@ -52,7 +52,8 @@ pub struct Series {
 pub enum TapeError {
     /// The protocol has no digits for it.
     #[error(
-        "trade {trade_id} of {symbol} has the time {event_time} ns, finer than the protocol can say ({unit} ns)"
+        "trade {trade_id} of {symbol} has the time {event_time} ns, which is finer than the \
+         protocol's unit ({unit} ns)"
     )]
     TooFine {
         /// Which trade.

@@ -30,7 +30,7 @@ pub(super) fn read(
 ) -> Result<(), BadFrame> {
     if body.trim_ascii_start().first() != Some(&b'[') {
         let said = String::from_utf8_lossy(&body[..body.len().min(300)]).into_owned();
-        return Err(BadFrame::new(format!("Coinbase answered: {said}")));
+        return Err(BadFrame::new(format!("Coinbase responded: {said}")));
     }
     let rows: Vec<Row<'_>> =
         serde_json::from_slice(body).map_err(|error| field::malformed(&error))?;

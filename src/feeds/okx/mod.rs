@@ -305,8 +305,9 @@ fn read_row(
         Some(_) => {
             let count = field::quoted_integer("count", row.count).map_err(known)?;
             let lawful = u32::try_from(count).ok().filter(|count| *count > 0);
-            lawful
-                .ok_or_else(|| known(field::wrong("count", row.count, "is no number of trades")))?
+            lawful.ok_or_else(|| {
+                known(field::wrong("count", row.count, "is not a number of trades"))
+            })?
         }
     };
     prints.push(slot, listing.contract, id, id, count, time, price, qty, side);

@@ -52,7 +52,7 @@ pub(super) enum End {
     #[error("{confirmed} of {wanted} subscriptions were confirmed within {ACKNOWLEDGING:?}")]
     Unconfirmed { confirmed: usize, wanted: usize },
     /// Nothing came for too long.
-    #[error("nothing came for {0:?}")]
+    #[error("no message for {0:?}")]
     Silent(Duration),
     /// The connection broke, or the venue closed it.
     #[error("the connection was lost: {0}")]
@@ -170,7 +170,7 @@ impl<'a> Connection<'a> {
             .max_frame_size(Some(plan.frame_bytes_max));
         let dialling = connect_async_with_config(request, Some(config), true);
         let socket = match tokio::time::timeout(DIALLING, dialling).await {
-            Err(_) => return Err(unreachable(format!("no answer within {DIALLING:?}"))),
+            Err(_) => return Err(unreachable(format!("no response within {DIALLING:?}"))),
             Ok(Err(error)) => return Err(not_connected(base, error)),
             Ok(Ok((socket, _response))) => socket,
         };

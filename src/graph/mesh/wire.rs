@@ -45,7 +45,7 @@ impl Read for Wire {
         self.link.ended();
         self.link.wait_for_workers();
         // Ends this thread of timely's without a word on standard error: all has been said.
-        std::panic::resume_unwind(Box::new("a process is gone"))
+        std::panic::resume_unwind(Box::new("lost a process"))
     }
 }
 

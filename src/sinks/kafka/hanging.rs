@@ -41,7 +41,8 @@ impl CheckpointTopic {
     /// # Errors
     /// When Kafka does not answer.
     pub(super) fn open_in(&self, topics: &BTreeSet<String>) -> Result<Vec<Open>, SinkError> {
-        let failed = |error: &KafkaError| self.failed("cannot be asked about transactions", error);
+        let failed =
+            |error: &KafkaError| self.failed("could not be queried for transactions", error);
         let (reader, all) = (self.consumer("read_committed")?, self.consumer("read_uncommitted")?);
         let list = self.partitions_of(&all, topics).map_err(|error| failed(&error))?;
         if list.count() == 0 {

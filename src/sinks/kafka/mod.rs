@@ -137,9 +137,9 @@ impl KafkaSink {
         // An empty one in its place would pass for the whole.
         if let Some(topic) = missing.iter().find(|topic| self.needed.contains(*topic)) {
             return Err(SinkError::Refused(format!(
-                "topic \"{topic}\" at \"{}\" is not there any more, and with it the bars that \
-                 this job has written\nhint: --reset-state with --create-topics makes them again, \
-                 another --job begins beside it",
+                "topic \"{topic}\" at \"{}\" was deleted, with the bars that this job had \
+                 written\nhint: --reset-state with --create-topics makes them again; another \
+                 --job starts separately",
                 self.settings.brokers
             )));
         }

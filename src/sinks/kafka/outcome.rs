@@ -71,7 +71,8 @@ impl CheckpointTopic {
     /// # Errors
     /// When Kafka does not answer, or another's transaction does not end.
     pub(super) fn counted(&self, spans: &Spans) -> Result<Option<Counted>, SinkError> {
-        let failed = |error: &KafkaError| self.failed("cannot be asked about transactions", error);
+        let failed =
+            |error: &KafkaError| self.failed("could not be queried for transactions", error);
         let mut counted = Counted::default();
         if spans.0.is_empty() {
             return Ok(Some(counted));
@@ -103,7 +104,7 @@ impl CheckpointTopic {
         loop {
             let ends = self
                 .ends(reader, &list)
-                .map_err(|error| self.failed("cannot be asked about transactions", &error))?;
+                .map_err(|error| self.failed("could not be queried for transactions", &error))?;
             let hidden = ends.iter().find(|(topic, partition, end)| {
                 let span = spans.0.get(topic).and_then(|partitions| partitions.get(partition));
                 span.is_some_and(|(_, last)| end <= last)
@@ -111,11 +112,11 @@ impl CheckpointTopic {
             let Some((topic, partition, end)) = hidden else { return Ok(()) };
             if start.elapsed() > self.longest {
                 return Err(self.wrong(
-                    "cannot tell what became of a transaction",
+                    "could not determine whether a transaction was committed",
                     &format!(
-                        "in topic \"{topic}\", partition {partition}, another's is open from \
-                         offset {end} on\nhint: kafka-transactions.sh find-hanging finds it, and \
-                         abort ends it"
+                        "topic \"{topic}\", partition {partition}: another producer's transaction \
+                         is open from offset {end} on\nhint: kafka-transactions.sh find-hanging \
+                         finds it, and abort ends it"
                     ),
                 ));
             }

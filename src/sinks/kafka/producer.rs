@@ -266,7 +266,7 @@ impl Producer {
                 let connection = self.seen.troubles().connection.clone();
                 let reason = connection.map_or_else(|| "no reason known".to_owned(), |(_, r)| r);
                 let waiting = self.sent - self.delivered();
-                return Err(self.silence(&format!("{reason}; bars not confirmed: {waiting}")));
+                return Err(self.silence(&format!("{reason}; {waiting} bars unconfirmed")));
             }
         }
         Ok(())
@@ -404,7 +404,7 @@ impl Producer {
             (code, cause) = (Some(why), text);
         }
         let text = format!(
-            "kafka at \"{}\" did not take a record of \"{key}\" into topic \"{topic}\": {cause}{}",
+            "kafka at \"{}\" rejected a record of \"{key}\" for topic \"{topic}\": {cause}{}",
             self.brokers,
             hint(code)
         );
@@ -425,15 +425,15 @@ fn hint(code: Option<RDKafkaErrorCode>) -> &'static str {
              property message.max.bytes"
         }
         Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
-            "\nhint: the user needs the rights Write and Describe on the topics of bars, and on \
-             the checkpoint topic Read as well"
+            "\nhint: the user needs Write and Describe on the bar topics, and also Read on the \
+             checkpoint topic"
         }
         Some(RDKafkaErrorCode::TransactionalIdAuthorizationFailed) => {
             "\nhint: the user needs the rights Write and Describe on transactional ids that begin \
-             with \"barflow.\"; --delivery at-least-once does without"
+             with \"barflow.\"; --delivery at-least-once does not need them"
         }
         Some(RDKafkaErrorCode::InvalidTimestamp) => {
-            "\nhint: the broker accepts no times in the future, see the topic's \
+            "\nhint: the broker rejects timestamps in the future; see the topic's \
              message.timestamp.after.max.ms"
         }
         _ => "",

@@ -155,8 +155,8 @@ impl KafkaSettings {
         }
         if self.topic_template.ends_with(super::CURRENT) {
             problems.push(format!(
-                "topic \"{}\" ends in \"{}\", which is kept for the compacted topics of what \
-                 stands (current = true)",
+                "topic \"{}\" ends in \"{}\", which is reserved for the compacted topics of \
+                 current bars (current = true)",
                 self.topic_template,
                 super::CURRENT
             ));
@@ -189,7 +189,7 @@ impl KafkaSettings {
             ));
         }
         if key == "transactional.id" {
-            return Err(format!("is \"{text}\"; barflow keeps it for itself, unset"));
+            return Err(format!("is \"{text}\"; it is reserved by barflow"));
         }
         if let Some((_, fixed)) = FIXED.iter().find(|(name, _)| *name == key) {
             let same = text == *fixed || (text == "-1" && *fixed == "all");
@@ -255,7 +255,7 @@ impl KafkaSettings {
 
     /// After how long the broker ends an abandoned transaction, as it is set here.
     pub(super) fn longest_transaction(&self) -> Duration {
-        // What librdkafka takes where nothing is set; what is no number it refuses.
+        // What librdkafka takes where nothing is set; what is not a number it refuses.
         let set = self.properties.get("transaction.timeout.ms").and_then(|set| set.parse().ok());
         // By default the broker looks every ten seconds which of them have lasted too long.
         Duration::from_millis(set.unwrap_or(60_000)) + Duration::from_secs(15)

@@ -17,10 +17,10 @@ const POLL: Duration = Duration::from_millis(200);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReadError {
     /// It is not there.
-    #[error("there is no such topic")]
+    #[error("the topic does not exist")]
     NoTopic,
     /// Kafka does not answer.
-    #[error("nothing came for too long")]
+    #[error("timed out")]
     Silent,
     /// What librdkafka says.
     #[error(transparent)]
