@@ -1,4 +1,4 @@
-//! Places at which a crash is worth trying.
+//! Named crash points for tests.
 //!
 //! Only with the feature `fault-points`, which no release has: `BARFLOW_FAULT=NAME:N` ends the
 //! process, as `kill -9` would, when it reaches the place `NAME` for the N-th time.

@@ -1,4 +1,4 @@
-//! What an input hands to the graph: typed trades, and what could not be typed.
+//! What an input gives to the graph: parsed trades, and rows that could not be parsed.
 
 use std::sync::Arc;
 

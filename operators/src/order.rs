@@ -1,4 +1,4 @@
-//! The one order rule: what becomes of an instrument's input, trade by trade.
+//! The order rule: rejects, duplicates, re-sequencing and gaps of one instrument, trade by trade.
 //!
 //! ```text
 //! file ─► Sequencer (IdOrder, a window) ─┬─► InstrumentOrder ─► trades in order, gaps, position

@@ -1,4 +1,4 @@
-//! Batches to be used again, so that steady state allocates nothing.
+//! Reuses batches, so that the steady state does not allocate.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

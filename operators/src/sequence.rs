@@ -1,5 +1,5 @@
-//! The venue's order of trades: repeats dropped, gaps noted, trades out of order re-sequenced within a
-//! window.
+//! The venue's order of trades: duplicates dropped, gaps reported, out-of-order trades re-sequenced
+//! within a window.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

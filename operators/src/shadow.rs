@@ -1,4 +1,4 @@
-//! A second builder beside one that is at work, until both agree.
+//! A second builder that runs beside the published one until both converge.
 //!
 //! Adaptive bars forget where they began, but when they have is not known beforehand. So another
 //! builder begins later and takes the same trades. Once both close a bar on the same trade in the

@@ -1,4 +1,4 @@
-//! After how many trades do two builders coincide? Measured on a stream, in one pass.
+//! Measures after how many trades builders converge, in one pass over a stream.
 //!
 //! A builder that saw everything runs beside others that began at points spread evenly over the
 //! stream. One of those has arrived when both close a bar on the same trade with equal digests; from

@@ -1,5 +1,5 @@
-//! What a job keeps so that it can go on: where its instruments stand, what it was asked to make,
-//! and who is at work.
+//! What a job stores to resume: the position and state of its instruments, its settings, and its
+//! current writer.
 //!
 //! ```text
 //! keys of a job        value (each in barflow_operators::checkpoint::envelope)

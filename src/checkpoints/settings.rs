@@ -198,7 +198,7 @@ mod tests {
         let changes = now.changes(&before);
         assert_eq!(changes.len(), 1, "{changes:?}");
         let text = changes[0].to_string();
-        assert_eq!(text, "bars.large.rule.size.size was 500.0 and is 1000.0");
+        assert_eq!(text, "bars.large.rule.size.size changed from 500.0 to 1000.0");
         assert_ne!(now.hash(), before.hash());
         assert_eq!(before.changes(&before), []);
     }

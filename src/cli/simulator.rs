@@ -141,7 +141,7 @@ pub fn run(args: &SimulatorArgs) -> Result<Outcome, Failure> {
         std::thread::sleep(Duration::from_millis(20));
         if !announced && running.tally.ended.load(Ordering::Acquire) {
             announced = true;
-            eprintln!("the tape has been played; REST still answers (Ctrl-C ends)");
+            eprintln!("end of the tape; REST requests are still served (Ctrl-C stops)");
         }
     }
     let tally = Arc::clone(&running.tally);

@@ -254,7 +254,7 @@ mod tests {
         assert_eq!((verdict.equal, verdict.differences.len()), (3, 0), "{verdict:?}");
         revised.push(gone);
         let verdict = compare(revised, fresh, Rules::default());
-        assert!(verdict.differences[0].contains("A takes back bar 0"), "{verdict:?}");
+        assert!(verdict.differences[0].contains("A retracts bar 0"), "{verdict:?}");
     }
 
     #[test]

@@ -198,10 +198,10 @@ mod tests {
             "q.toml:7: k = \"x\" is not a number",
             "q.toml:8: window = 3 is not between 8 and 1048576",
             "q.toml:9: severity = \"bad\" is not one of warn, quarantine, fail",
-            "q.toml:10: [replay] does not belong into a suite of expectations",
+            "q.toml:10: [replay] is not allowed in an expectation suite",
         ] {
             assert!(wrong.contains(part), "{part}\nin\n{wrong}");
         }
-        assert!(suite("").unwrap_err().to_string().contains("nothing is expected"));
+        assert!(suite("").unwrap_err().to_string().contains("the suite is empty"));
     }
 }

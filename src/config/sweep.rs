@@ -331,19 +331,19 @@ mod tests {
             ("[grid]\nkind = \"imbalance\"\nalpha = [0.1, 2]\n", "alpha"),
             (
                 "[sweep]\nmap = [\"alpha\", \"size\"]\n[grid]\nkind = \"imbalance\"\nalpha = 0.1\n",
-                "\"size\" is no key",
+                "\"size\" is not a key",
             ),
             (
                 "[replay]\ncorrections = \"c.csv\"\n[grid]\nkind = \"tick\"\nsize = 5\n",
-                "corrections: a sweep corrects nothing",
+                "corrections: a sweep cannot apply corrections",
             ),
             (
                 "[replay]\nrevision_window = \"1h\"\n[grid]\nkind = \"tick\"\nsize = 5\n",
-                "revision_window: a sweep corrects nothing",
+                "revision_window: a sweep cannot apply corrections",
             ),
             (
                 "[replay]\ntrades = \"kept\"\n[grid]\nkind = \"tick\"\nsize = 5\n",
-                "trades: a sweep keeps nothing",
+                "trades: not supported by a sweep",
             ),
             ("[sweep]\nby = \"beauty\"\n[grid]\nkind = \"tick\"\nsize = 5\n", "beauty"),
         ] {

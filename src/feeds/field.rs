@@ -429,7 +429,7 @@ mod tests {
         assert_eq!(take(r#"[{"p":"1"},{"p":2}]"#), Ok((3, 1)));
         for text in [r#"[{"p":2},[7]]"#, r#"{"p":"1"}"#, "7"] {
             let error = take(text).unwrap_err().to_string();
-            assert!(error.contains("\"data\" is no list of its kind"), "{error}");
+            assert!(error.contains("\"data\" is not a valid list"), "{error}");
         }
         assert_eq!(take("[]"), Ok((3, 1)));
         assert!(rows("data", None, &mut prints, |_: &Row<'_>, _| Ok(())).is_err());

@@ -1,4 +1,4 @@
-//! One dataflow, whatever the source.
+//! The dataflow that all sources share.
 //!
 //! ```text
 //! inlets ─► source ─► quality (if wanted) ─► counts per day (differential)

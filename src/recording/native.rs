@@ -223,9 +223,9 @@ mod tests {
             ("x 3 received {}", "receive time \"x\""),
             ("17 -3 received {}", "connection \"-3\""),
             ("17 3 heard {}", "direction \"heard\""),
-            ("17 3 received \\q", "none of"),
-            ("17 3 received \\x+1", "none of"),
-            ("17 3 received \\", "none of"),
+            ("17 3 received \\q", "not one of"),
+            ("17 3 received \\x+1", "not one of"),
+            ("17 3 received \\", "not one of"),
             ("#barflow-recording 2 x", "version \"2\""),
         ] {
             let error = parse(line.as_bytes()).unwrap_err();

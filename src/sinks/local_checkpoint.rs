@@ -81,7 +81,7 @@ mod tests {
             let one = Entries::from([(key.clone(), value)]);
             let error = Saved::understand(&job, &one).unwrap_err();
             let text = error.to_string();
-            assert!(text.contains(&key) && text.contains("it is of version 3"), "{text}");
+            assert!(text.contains(&key) && text.contains("it has version 3"), "{text}");
             assert!(error.hint().contains("--reset-state"), "{}", error.hint());
         }
     }

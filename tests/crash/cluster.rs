@@ -331,7 +331,11 @@ fn a_process_that_fails_takes_the_job_with_it() {
     let other = &ends[1 - culprit];
     assert_eq!(other.code, Some(3), "{}", other.said);
     let said = format!("error: process {culprit} at ");
-    assert!(other.said.contains(&said) && other.said.contains("has failed"), "{}", other.said);
+    assert!(
+        other.said.contains(&said) && other.said.contains("failed (see its log)"),
+        "{}",
+        other.said
+    );
 }
 
 #[test]
@@ -370,7 +374,7 @@ fn processes_of_different_jobs_refuse_each_other() {
     let folder = tempfile::tempdir().unwrap();
     let days = days(folder.path(), 100);
     for (more, what) in [
-        (vec!["--bar", "other=tick,size=5"], "not the same: bars"),
+        (vec!["--bar", "other=tick,size=5"], "different: bars"),
         (vec!["--workers", "2"], "workers, this one"),
         (vec!["--to", "2024-03-02"], "settings"),
     ] {

@@ -211,7 +211,7 @@ fn days_become_months_and_give_the_same_bars() {
     rows.pop();
     let again = archives::write(folder.path(), "BTCUSDT-trades-2024-03-09", &rows);
     let (_, told) = expect(1, &["convert", "--store", at], &[again]);
-    assert!(told.contains("BTCUSDT-trades-2024-03.parquet stands for 2024-03-09"), "{told}");
+    assert!(told.contains("BTCUSDT-trades-2024-03.parquet already covers 2024-03-09"), "{told}");
 }
 
 #[test]

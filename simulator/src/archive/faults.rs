@@ -114,8 +114,8 @@ mod tests {
             ("cut", "name=value"),
             ("cut=2", "between 0 and 1"),
             ("stall=0.1", "probability:pause"),
-            ("rate=0", "bytes a second"),
-            ("drop=0.1", "none of cut"),
+            ("rate=0", "bytes per second"),
+            ("drop=0.1", "not one of cut"),
         ] {
             let error = text.parse::<Faults>().unwrap_err().to_string();
             assert!(error.contains(part), "{error}");

@@ -48,7 +48,8 @@ fn size(text: &str) -> Result<u64, String> {
         "GiB" | "G" => 1 << 30,
         _ => return Err("must be a number followed by B, KiB, MiB or GiB".to_owned()),
     };
-    let number: u64 = number.parse().map_err(|_| "a number is wanted".to_owned())?;
+    let number: u64 =
+        number.parse().map_err(|_| "must be a number followed by B, KiB, MiB or GiB".to_owned())?;
     number.checked_mul(factor).ok_or_else(|| "too large".to_owned())
 }
 

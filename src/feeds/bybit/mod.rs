@@ -175,7 +175,7 @@ impl Venue for Bybit {
             serde_json::from_slice(body).map_err(|error| field::malformed(&error))?;
         let (Some("0"), Some(result)) = (answer.code.map(|code| code.get()), answer.result) else {
             let said = String::from_utf8_lossy(&body[..body.len().min(300)]).into_owned();
-            return Err(BadFrame::new(format!("Bybit answered: {said}")));
+            return Err(BadFrame::new(format!("Bybit responded: {said}")));
         };
         let result: List<'_> =
             serde_json::from_str(result.get()).map_err(|error| field::malformed(&error))?;

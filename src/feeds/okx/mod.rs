@@ -192,7 +192,7 @@ impl Venue for Okx {
             serde_json::from_slice(body).map_err(|error| field::malformed(&error))?;
         if answer.code.is_none_or(|code| code.get() != "\"0\"") {
             let said = String::from_utf8_lossy(&body[..body.len().min(300)]).into_owned();
-            return Err(BadFrame::new(format!("OKX answered: {said}")));
+            return Err(BadFrame::new(format!("OKX responded: {said}")));
         }
         let rows: Vec<Row<'_>> = field::list("data", answer.data)?;
         for row in rows.iter().rev() {

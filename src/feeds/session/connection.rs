@@ -43,7 +43,7 @@ pub(super) enum End {
     #[error("TLS with \"{url}\" failed: {reason}")]
     Tls { url: String, reason: String },
     /// The venue answered the handshake with something else than a websocket.
-    #[error("\"{url}\" answered HTTP {status}: {body}")]
+    #[error("\"{url}\" responded with HTTP {status}: {body}")]
     Http { url: String, status: u16, body: String, retry_after: Option<Duration> },
     /// The venue refused a subscription.
     #[error("the venue refused a subscription: {0}")]

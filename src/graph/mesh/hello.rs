@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(ours.differs_from(&hello(1, 0, 2, &job)), None);
         let other = Job::new("live").with("bars", "z").with("inputs", "y");
         let what = ours.differs_from(&hello(1, 0, 2, &other)).unwrap();
-        assert_eq!(what, "not the same: bars, command");
+        assert_eq!(what, "different: bars, command");
         let what = ours.differs_from(&hello(1, 0, 3, &job)).unwrap();
         assert_eq!(what, "it has 3 workers, this one 2");
         let what = ours.differs_from(&hello(1, 1, 2, &job)).unwrap();

@@ -385,7 +385,7 @@ impl Producer {
 
     fn silence(&self, reason: &str) -> SinkError {
         self.unavailable(&format!(
-            "kafka at \"{}\" did not answer within {:?}: {reason}",
+            "kafka at \"{}\" did not respond within {:?}: {reason}",
             self.brokers, self.patience
         ))
     }
@@ -429,7 +429,7 @@ fn hint(code: Option<RDKafkaErrorCode>) -> &'static str {
              checkpoint topic"
         }
         Some(RDKafkaErrorCode::TransactionalIdAuthorizationFailed) => {
-            "\nhint: the user needs the rights Write and Describe on transactional ids that begin \
+            "\nhint: the user needs Write and Describe on transactional ids that begin \
              with \"barflow.\"; --delivery at-least-once does not need them"
         }
         Some(RDKafkaErrorCode::InvalidTimestamp) => {
