@@ -28,7 +28,7 @@ pub enum Breakdown {
 }
 
 impl Breakdown {
-    /// A thread panicked with a message that nobody knows.
+    /// A thread panicked with an unknown message.
     pub fn panicked(part: impl Into<String>) -> Self {
         Self::Panicked { part: part.into(), why: String::new() }
     }
@@ -81,7 +81,7 @@ impl Stop {
         self.fail_untold();
     }
 
-    /// Asks for the end because of an error that whoever met it will tell.
+    /// Requests the end because of an error, which is reported separately.
     pub fn fail_untold(&self) {
         self.failed.store(true, Ordering::Release);
         self.raise();

@@ -75,7 +75,7 @@ impl Intake {
         Self { trades, rejects, start, end, order: None, specs: None, corrections, made: None }
     }
 
-    /// Trades that it stands for.
+    /// Trades that it covers.
     pub fn rows(&self) -> usize {
         let made = self.made.as_ref().map_or(0, |made| made.findings.released);
         self.trades.len() + usize::try_from(made).unwrap_or(usize::MAX)

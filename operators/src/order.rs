@@ -6,7 +6,7 @@
 //! ```
 //!
 //! [`IdOrder`](ids::IdOrder) decides by ids what comes next, what repeats and what is missing. A
-//! [`Sequencer`] waits for missing ids within a window, because nobody can be asked about a file; a
+//! [`Sequencer`] waits for missing ids within a window, because a file has no backfill; a
 //! feed asks its venue, and hands its trades over in order. [`InstrumentOrder`] takes both: it is
 //! driven by the validating operator of the dataflow, and by the chunks of a parallel replay.
 //!

@@ -39,7 +39,7 @@ impl<T> Pool<T> {
     }
 }
 
-/// Empty batches, shared by whoever fills and whoever empties them.
+/// Empty batches, shared by producers and consumers.
 #[derive(Clone, Debug)]
 pub struct BatchPool {
     pool: Pool<TradeBatch>,

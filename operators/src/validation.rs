@@ -5,7 +5,7 @@ pub const EARLIEST_NS: i64 = 1_230_940_800_000_000_000;
 /// First event time no longer believed: 2100-01-01, in ns.
 pub const LATEST_NS: i64 = 4_102_444_800_000_000_000;
 
-/// Why a row is no lawful trade.
+/// Why a row is not a valid trade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Defect {
     /// Which field.

@@ -69,7 +69,7 @@ struct Wrong {
 /// Reads a file. `instruments` are those of the run.
 ///
 /// # Errors
-/// When it cannot be read, or a row is no correction; the line and the field are named.
+/// When it cannot be read, or a row is not a correction; the line and the field are named.
 pub fn read(
     path: &Path,
     instruments: &BTreeMap<InstrumentId, Terms>,

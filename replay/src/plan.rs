@@ -197,7 +197,7 @@ fn is_input(path: &Path) -> bool {
 /// What a file is; None if its name says that none of its trades are wanted.
 ///
 /// # Errors
-/// When it is empty, damaged or of a layout that nobody knows.
+/// When it is empty, damaged or of an unknown layout.
 pub fn recognise(
     path: &Path,
     options: &PlanOptions,

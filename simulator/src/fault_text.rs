@@ -16,9 +16,9 @@ pub struct Part<'a> {
     text: &'a str,
     /// Its name.
     pub name: &'a str,
-    /// What stands behind the name.
+    /// The text after the name.
     pub value: &'a str,
-    /// What stands behind a colon.
+    /// The text after a colon.
     pub more: Option<&'a str>,
 }
 

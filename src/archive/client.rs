@@ -136,7 +136,7 @@ impl Client {
             }
             tracing::debug!(url, what, "asking again");
             match pause {
-                // Whoever asks too much is told so for all of us.
+                // A rate limit holds for all transfers of this process.
                 Some(pause) => self.be_quiet(pause.min(LONGEST_PAUSE).max(wait)),
                 None => self.sleep_until(Instant::now() + wait)?,
             }
@@ -246,7 +246,7 @@ fn judge(url: &str, mut answer: Response) -> Result<Response, Setback> {
     match status {
         200 | 206 => Ok(answer),
         404 | 410 => Err(FetchError::NotFound { url }.into()),
-        // What we asked for lies behind the end; whoever asked begins anew.
+        // The requested range is after the end; the caller starts from the beginning.
         416 => Err(Setback::passing("HTTP 416: no such part")),
         418 | 429 | 500..=599 => {
             let pause = retry_after(answer.headers(), SystemTime::now());

@@ -1,4 +1,4 @@
-//! Names of jobs and keys, and who is at work.
+//! Names of jobs and keys, and the current writer.
 
 use std::fmt;
 use std::str::FromStr;

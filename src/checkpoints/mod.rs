@@ -8,7 +8,7 @@
 //! JOB/@settings        what decides which bars come out
 //! ```
 //!
-//! The same keys and values stand in a compacted Kafka topic or in a local file. State belongs to
+//! The same keys and values are in a compacted Kafka topic or in a local file. State belongs to
 //! an instrument, not to a worker: any number of processes and workers can resume with it.
 
 pub mod job;

@@ -24,7 +24,7 @@ pub struct Saved {
     pub shards: BTreeMap<usize, Shard>,
 }
 
-/// A checkpoint that cannot be gone on from.
+/// A checkpoint that a job cannot resume from.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// A record cannot be read.

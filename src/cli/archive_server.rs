@@ -81,7 +81,7 @@ pub fn run(args: &ArchiveServerArgs) -> Result<Outcome, Failure> {
         .with_context(|| format!("cannot listen at {}", args.listen))
         .map_err(Failure::outside)?;
     let mut stdout = std::io::stdout();
-    // Whoever started us may have closed it; nothing depends on it.
+    // The parent process may have closed it; nothing depends on it.
     let _ =
         writeln!(stdout, "listening on http://{}", running.address).and_then(|()| stdout.flush());
     while !stop.is_raised() && !running.has_ended() {

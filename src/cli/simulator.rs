@@ -134,7 +134,7 @@ pub fn run(args: &SimulatorArgs) -> Result<Outcome, Failure> {
         .map_err(Failure::outside)?;
     running.tally.faults[Kind::Gap as usize].store(lost, Ordering::Relaxed);
     let mut stdout = std::io::stdout();
-    // Whoever started us may have closed it; nothing depends on it.
+    // The parent process may have closed it; nothing depends on it.
     let _ = writeln!(stdout, "listening on {}", running.address).and_then(|()| stdout.flush());
     let mut announced = false;
     while !stop.is_raised() && !running.has_ended() {

@@ -70,7 +70,7 @@ impl Audit {
     }
 }
 
-/// The bars of a series that stand, in order.
+/// The current bars of a series, in order.
 #[derive(Clone, Debug, Default)]
 pub struct Standing(Vec<Mark>);
 

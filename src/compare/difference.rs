@@ -12,7 +12,7 @@ pub struct Rules {
     /// there on everything but the bar's number must be equal. For runs that began at different
     /// trades.
     pub synchronise: bool,
-    /// Corrections have changed one of the two: bars that stand are compared without their numbers.
+    /// Corrections have changed one of the two: current bars are compared without their numbers.
     /// Found out by [`compare`].
     pub revised: bool,
 }
@@ -30,7 +30,7 @@ pub struct Verdict {
 
 type Sequences = BTreeMap<(String, String), Sequence>;
 
-/// The bars of a sequence that stand.
+/// The current bars of a sequence.
 #[derive(Default)]
 struct Sequence {
     bars: Vec<Row>,
@@ -160,7 +160,7 @@ fn bar(a: &Row, b: &Row, rules: Rules) -> Option<String> {
     let skipped = |field: &str| match field {
         "seq" => rules.synchronise || rules.revised,
         "revision" => rules.revised,
-        // What stands takes nothing back, and older outputs do not say so.
+        // An original retracts nothing, and older outputs do not say so.
         "retracts" => true,
         _ => false,
     };

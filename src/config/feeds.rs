@@ -144,7 +144,7 @@ fn symbols(
     symbols
 }
 
-/// Keys stand in files as references only.
+/// Files contain keys as references only.
 fn api_key(section: &mut Section, problems: &mut Problems) -> Option<String> {
     let (text, at) = section.text("api_key", problems)?;
     match secrets::Value::parse(&text) {

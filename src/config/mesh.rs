@@ -95,7 +95,7 @@ fn understand(path: &str, text: &str, problems: &mut Problems) -> Vec<String> {
 
 fn is_address(text: &str) -> bool {
     let Some((host, port)) = text.rsplit_once(':') else { return false };
-    // Colons within a host are IPv6's, and stand in brackets.
+    // Colons within a host are IPv6's, and are in brackets.
     let whole = !host.contains(':') || (host.starts_with('[') && host.ends_with(']'));
     let named = !host.is_empty() && whole && !host.contains(char::is_whitespace);
     named && port.parse::<u16>().is_ok_and(|port| port > 0)

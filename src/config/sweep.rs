@@ -316,7 +316,7 @@ mod tests {
 
     #[test]
     fn threads_of_a_replay_are_no_threads_of_a_sweep() {
-        // In chunks nobody would hand trades to the sweep.
+        // In chunks the sweep would not receive trades.
         let text = "[replay]\nparallel = 2\n[grid]\nkind = \"tick\"\nsize = 5\n";
         assert_eq!(understand(text).unwrap().replay.parallel, 1);
     }

@@ -29,7 +29,7 @@ pub struct Counters {
     pub request_failures: u64,
     /// Excluded prints by reason.
     pub excluded: BTreeMap<&'static str, u64>,
-    /// Known messages that are none of ours, by kind.
+    /// Known messages of other kinds, by kind.
     pub other: BTreeMap<&'static str, u64>,
 }
 

@@ -230,7 +230,7 @@ pub fn integer(digits: &[u8]) -> Option<u64> {
 pub fn seconds(name: &'static str, field: Field<'_>) -> Result<i64, BadRow> {
     let raw = field.map(RawValue::get).ok_or_else(|| wrong(name, field, "is missing"))?;
     let (whole, fraction) = raw.split_once('.').unwrap_or((raw, "0"));
-    // As bytes: where a text stands in its place, the ninth may be in the middle of a character.
+    // As bytes: if a text is in its place, the ninth may be in the middle of a character.
     let fraction = &fraction.as_bytes()[..fraction.len().min(9)];
     let ns = || {
         let ns = integer(fraction)?.checked_mul(10u64.pow(9 - fraction.len() as u32))?;
@@ -329,7 +329,7 @@ pub fn list<'a, T: Deserialize<'a>>(
         .map_err(|error| BadFrame::new(format!("field \"{name}\" is not a valid list: {error}")))
 }
 
-/// A message that is no JSON of the expected kind, in serde's words (they name line and column).
+/// A message that is not JSON of the expected kind, in serde's words (they name line and column).
 pub fn malformed(error: &serde_json::Error) -> BadFrame {
     BadFrame::new(format!("not a message of this venue: {error}"))
 }

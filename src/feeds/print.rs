@@ -177,7 +177,7 @@ pub enum FrameKind {
     Refused(String),
     /// A heartbeat or pong: the connection is alive.
     Alive,
-    /// A known message that is none of ours, by kind: counted, otherwise ignored.
+    /// A known message of another kind, by kind: counted, otherwise ignored.
     Other(&'static str),
     /// Nothing we know: reported once per shape, counted.
     Unknown,

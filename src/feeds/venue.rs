@@ -101,7 +101,7 @@ pub trait Decode: Send {
     /// Reads one frame; rows go to `prints`, which the caller has cleared.
     ///
     /// # Errors
-    /// When the frame is not what the venue documents. Rows read before the fault stand.
+    /// When the frame is not what the venue documents. Rows read before the fault are kept.
     fn decode(&mut self, frame: &[u8], prints: &mut Prints) -> Result<FrameKind, BadFrame>;
 }
 

@@ -80,7 +80,7 @@ impl Quality {
         }
     }
 
-    /// How all days stand.
+    /// The verdicts on all days.
     pub fn days(&self) -> QualityDays {
         gather(self.totals.lock().unwrap_or_else(PoisonError::into_inner).iter())
     }

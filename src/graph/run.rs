@@ -108,7 +108,7 @@ pub fn run(
                         }),
                     Held::Direct(sink, commits) => {
                         look_after(&sink, &commits);
-                        // Workers that still hand something over learn that nobody takes it.
+                        // Workers that still send something learn that there is no receiver.
                         drop(commits);
                         sink.tell(&sink_stop);
                         all_ended();
@@ -249,7 +249,7 @@ pub(crate) fn drain(
                     note(latency, &commit);
                 }
             }
-            // A quiet market is no reason to learn of undelivered bars late.
+            // Undelivered bars must be noticed in a quiet market as well.
             Err(RecvTimeoutError::Timeout) => sink.commit(&Commit::default())?,
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
         }

@@ -16,8 +16,8 @@ use crate::stop::Stop;
 
 /// What all workers of an instrument share.
 pub struct Shared<'a> {
-    /// What is not taken yet. Whoever takes a chunk holds it until the stitcher knows of it, so that
-    /// the stitcher learns of chunks in order.
+    /// Chunks not taken yet. A thread that takes a chunk holds it until the stitcher knows of it,
+    /// so that the stitcher learns of chunks in order.
     pub chunks: Mutex<Chunks>,
     pub beliefs: Mutex<Beliefs>,
     pub read: &'a ReadOptions,

@@ -29,7 +29,7 @@ const NEEDS_FILE: &str = "depends on the file: give it when exporting";
 /// Writes a suite in their words; some expectations need the file that it is to be held against.
 ///
 /// # Errors
-/// When `file` is no Parquet file.
+/// When `file` is not a Parquet file.
 pub fn export(suite: &Suite, file: Option<&Path>) -> Result<Exported, ReplayError> {
     let footer = match file {
         Some(path) => {

@@ -120,7 +120,7 @@ fn judge_instrument(
         Judged { feed: Arc::clone(&plan.feed), files: 0, days: Vec::new(), damaged: Vec::new() };
     let whole = settings.from.is_none() && settings.to.is_none();
     let read = ReadOptions {
-        // Wrong checksums are findings, and the rows behind them are judged all the same.
+        // Wrong checksums are findings, and the rows of such files are checked all the same.
         verify: false,
         from: settings.from,
         to: settings.to,
@@ -128,7 +128,7 @@ fn judge_instrument(
         ..ReadOptions::new(BATCH_ROWS)
     };
     let mut rows = Vec::new();
-    // File by file: one that is damaged is no reason not to look at the others.
+    // File by file: the others are checked even if one is damaged.
     for file in &plan.files {
         let one = InstrumentPlan { feed: Arc::clone(&plan.feed), files: vec![file.clone()] };
         let mut found = Some(0);
@@ -148,7 +148,7 @@ fn judge_instrument(
                 }
             }
         }
-        // Plans reach a day beyond what is wanted, whose files are nobody's business.
+        // Plans reach a day beyond what is wanted, whose files do not matter.
         if whole || found != Some(0) {
             rows.push((file, found.filter(|_| whole)));
         }

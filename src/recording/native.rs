@@ -23,7 +23,7 @@ use std::io::Write;
 use super::error::excerpt;
 use super::{Direction, Recorded};
 
-/// What every recording of ours begins with, without the version.
+/// The start of every barflow recording, without the version.
 pub const MARK: &[u8] = b"#barflow-recording ";
 
 /// The first line.

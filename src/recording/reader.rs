@@ -1,4 +1,4 @@
-//! Reading a recording, whoever wrote it.
+//! Reads recordings of all known formats.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -118,7 +118,8 @@ impl Reader {
         }
     }
 
-    /// Lines of ours end with a line feed: without one it is half a frame, whatever it looks like.
+    /// Lines of barflow recordings end with a line feed: without one it is half a frame, whatever
+    /// it looks like.
     fn is_cut(&self) -> bool {
         self.format == Format::Native && !self.lines.terminated
     }

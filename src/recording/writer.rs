@@ -143,7 +143,7 @@ impl Open {
         let counted = Counted { file, bytes: 0 };
         let mut encoder =
             zstd::Encoder::new(counted, zstd::DEFAULT_COMPRESSION_LEVEL).map_err(failed)?;
-        // A flipped bit should be found by the reader, not by whoever wonders about the bars.
+        // The reader should find a flipped bit, before it changes bars.
         encoder.include_checksum(true).map_err(failed)?;
         encoder.write_all(native::HEADER).map_err(failed)?;
         let hour = first.div_euclid(HOUR_NS);

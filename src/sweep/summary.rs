@@ -41,7 +41,7 @@ impl Default for Summary {
 }
 
 fn histogram() -> Histogram<u32> {
-    // Two digits are always lawful; the constructor fails only for more than five.
+    // Two digits are always valid; the constructor fails only for more than five.
     Histogram::new(2).unwrap_or_else(|_| unreachable!("two significant digits are valid"))
 }
 

@@ -149,7 +149,7 @@ pub fn validate<'scope>(
                 _ => {}
             }
             if frontier.is_none() {
-                // The end: the frontier can go on.
+                // The end: the frontier can advance.
                 last_word = None;
             }
         }

@@ -25,7 +25,7 @@ pub(super) struct Block {
 pub(super) struct Past {
     /// Before the first trade.
     pub(super) start: SeatState,
-    /// Bars that stand, in order of their closing.
+    /// Published bars, in order of their closing.
     pub(super) bars: Vec<Bar>,
 }
 
@@ -44,7 +44,7 @@ impl Block {
         self.trades.trade_id.last().copied()
     }
 
-    /// The row of this id, or where it would stand.
+    /// The row of this id, or where it would be.
     pub(super) fn row(&self, id: u64) -> Result<usize, usize> {
         self.trades.trade_id.binary_search(&id)
     }

@@ -97,7 +97,7 @@ impl<'a> Walk<'a> {
 
     /// The trades of a block as they should be, in parts that are not too long, and the id of the
     /// last correction among them. A block that loses all its trades takes the next one in, so that
-    /// gaps keep a trade to stand before.
+    /// gaps keep a trade to precede.
     fn parts(&mut self, at: usize) -> (Vec<Part>, Option<u64>) {
         let mut mine = self.mine(at);
         let Some(mut last) = mine.last().map(|last| last.trade_id) else {
@@ -110,7 +110,7 @@ impl<'a> Walk<'a> {
             && at + 1 < self.blocks.len()
             && self.blocks[at].may_take(&self.blocks[at + 1])
         {
-            // There is one behind, as was just seen.
+            // There is one after it, as was just checked.
             let Some(next) = self.blocks.remove(at + 1) else { break };
             self.blocks[at].take(next);
             mine = self.mine(at);
@@ -159,7 +159,7 @@ impl<'a> Walk<'a> {
                 seat.updates.extend(run.old.into_iter().map(|bar| (bar, -1)));
                 self.out.reaches_present = true;
             }
-            // What no longer stands before what takes its place.
+            // Retractions before replacements.
             seat.updates.sort_by_key(|(bar, diff)| (bar.last_trade_id, *diff));
             let spec = |(bar, diff)| Update { spec: Arc::clone(&spec), bar, diff };
             self.out.updates.extend(seat.updates.into_iter().map(spec));
@@ -272,7 +272,7 @@ fn is_same(a: &Bar, b: &Bar) -> bool {
 /// The block that an id belongs into, from this one on.
 pub(super) fn locate(blocks: &VecDeque<Block>, from: usize, id: u64) -> usize {
     let behind = |block: &Block| block.last_id().is_some_and(|last| id <= last);
-    // Gaps stand before the next trade, so only those behind the last trade of all are the last
+    // Gaps precede the next trade, so only those after the last trade of all are the last
     // block's.
     blocks.iter().skip(from).position(behind).map_or(blocks.len() - 1, |at| from + at)
 }

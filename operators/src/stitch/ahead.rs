@@ -50,7 +50,7 @@ impl Ahead {
     /// Takes the next intake.
     pub fn on_intake(&mut self, intake: Intake) -> Piece {
         let stops = self.options.policy == RejectPolicy::Stop && !intake.rejects.is_empty();
-        // Without builders there is nobody whose order would have to be known.
+        // Without builders the order need not be known.
         if stops || self.given_up || self.seats.iter().all(Option::is_none) {
             self.given_up = true;
             return Piece::read(intake);

@@ -38,7 +38,7 @@ pub struct StitcherOptions {
 pub struct Stitcher {
     pool: BatchPool,
     truth: Truth,
-    /// The truth as it stood when the chunk began.
+    /// The true position at the start of the chunk.
     before: Truth,
     chairs: Vec<Chair>,
     /// What the chunk's ids lack to those of the whole history.

@@ -49,11 +49,11 @@ pub enum Outcome {
 }
 
 /// Converts one archive. Nothing has a name in the store before everything of the archive was found
-/// lawful, written and read back.
+/// valid, written and read back.
 ///
 /// # Errors
-/// When the archive is damaged, holds a row that is no lawful trade, or cannot be told in days; when the
-/// disk refuses.
+/// When the archive is damaged, contains a row that is not a valid trade, or cannot be divided into
+/// days; when the disk refuses.
 pub fn convert(
     archive: &Path,
     store: &Path,
@@ -123,7 +123,7 @@ fn sum_of(archive: &Path) -> Result<String, ReplayError> {
     }
 }
 
-/// Whether some file stands for each day that the archive gave trades to: its own, its month's or its
+/// Whether some file covers each day that the archive gave trades to: its own, its month's or its
 /// year's.
 fn is_there(store: &Path, conversion: &Conversion) -> bool {
     let Some(folder) = conversion_folder(store, conversion) else { return false };

@@ -23,7 +23,7 @@ pub struct Conversion {
     pub instrument: String,
     /// `trades` or `aggTrades`.
     pub kind: String,
-    /// The days that it stands for.
+    /// The days that it covers.
     pub first_day: Date,
     /// The last of them.
     pub last_day: Date,

@@ -30,7 +30,7 @@ impl Series {
         Some((days(self.files.first()?)?.0, days(self.files.last()?)?.1))
     }
 
-    /// Days within the span that no file stands for, as ranges.
+    /// Days within the span that no file covers, as ranges.
     pub fn missing(&self) -> Vec<(Date, Date)> {
         let held = self.files.iter().filter_map(days);
         let mut missing = Vec::new();
@@ -59,7 +59,7 @@ pub fn days(facts: &Facts) -> Option<(Date, Date)> {
 /// Reads the footers of all files of a store, by feed.
 ///
 /// # Errors
-/// When the folder is no store, or a file in it is damaged.
+/// When the folder is not a store, or a file in it is damaged.
 pub fn read(store: &Path) -> Result<Vec<Series>, ReplayError> {
     let folder = store.join(layout::TRADES);
     let mut files = Vec::new();
@@ -83,7 +83,7 @@ pub fn arranged(files: impl IntoIterator<Item = Facts>) -> Vec<Series> {
     of.into_iter().map(|(feed, files)| arrange(feed, files)).collect()
 }
 
-/// The longer of two files that stand for the same days is the one in use.
+/// The longer of two files that cover the same days is the one in use.
 fn arrange(feed: Feed, mut files: Vec<Facts>) -> Series {
     let length = |facts: &Facts| days(facts).map_or(0, |(first, last)| each(first, last).count());
     files.sort_by_key(|facts| (std::cmp::Reverse(length(facts)), days(facts), facts.path.clone()));

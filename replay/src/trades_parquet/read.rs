@@ -54,7 +54,7 @@ const AHEAD: usize = 4;
 /// Reads a file's metadata.
 ///
 /// # Errors
-/// When it is no trades file of ours, or empty.
+/// When it is not a trades file of barflow, or empty.
 pub fn head(path: &Path) -> Result<Head, ReplayError> {
     let builder = open(path)?;
     let metadata = builder.metadata().file_metadata();
@@ -246,7 +246,7 @@ impl ParquetTrades {
     /// The next intake; None at the file's end.
     ///
     /// # Errors
-    /// When the file is damaged or holds what no lawful trade can be.
+    /// When the file is damaged or contains values that no valid trade can have.
     pub fn next_intake(&mut self) -> Result<Option<Intake>, ReplayError> {
         let batch = match &mut self.batches {
             Batches::Ahead(batches, _) => batches.recv().ok(),
@@ -282,7 +282,7 @@ impl ParquetTrades {
         Ok(Some(Intake::new(trades, Vec::new(), start, self.at.clone().into())))
     }
 
-    /// We wrote only lawful trades; anything else means that the file was changed.
+    /// The writer writes only valid trades; anything else means that the file was changed.
     fn check(&self, trades: &TradeBatch) -> Result<(), ReplayError> {
         let rows = trades.price.iter().zip(&trades.qty).zip(&trades.quote).zip(&trades.event_time);
         let sound = rows.fold(true, |sound, (((price, qty), quote), time)| {

@@ -34,7 +34,7 @@ pub enum Unit {
     /// Nanoseconds: every time there is.
     #[default]
     Nanoseconds,
-    /// Microseconds: a quarter less room where the venue tells no more.
+    /// Microseconds: a quarter less room where the venue has no more digits.
     Microseconds,
 }
 

@@ -69,7 +69,7 @@ pub struct GivenUp {
     pub gap: Option<Gap>,
     /// Event time of the last print before, ns; 0 if there was none.
     pub after: i64,
-    /// Event time of the first print behind, ns.
+    /// Event time of the first print after it, ns.
     pub before: i64,
 }
 
@@ -307,7 +307,7 @@ impl Lane {
         Disposition::Waits
     }
 
-    /// Lets a print go on that is settled; one that is not a trade only counts as come.
+    /// Releases a print that is settled; one that is not a trade only counts as come.
     fn release(&mut self, print: &Print, out: &mut Released) {
         if print.standing == Standing::Trade {
             self.show_gaps(print.trade.trade_id, out);

@@ -52,7 +52,7 @@ pub(super) struct ConnectionSupervisor {
     ever_up: bool,
 }
 
-/// A connection at work.
+/// A running connection.
 struct Working {
     task: JoinHandle<End>,
     retire: watch::Sender<bool>,

@@ -81,7 +81,7 @@ impl Link {
 
     /// A process was lost: all are notified, workers end.
     pub(super) fn lose(&self, process: usize, why: &str) {
-        // Once something is wrong the other connections end as well; that is no news.
+        // Once something is wrong the other connections end as well; that is expected.
         if self.0.broken.swap(true, Ordering::AcqRel) {
             return;
         }

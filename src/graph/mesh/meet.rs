@@ -176,7 +176,7 @@ impl<'a> Meeting<'a> {
             if known && self.sockets[peer].as_ref().is_some_and(is_alive) {
                 reply.refused = Some(format!("process {peer} is already connected"));
             }
-            // Whoever called learns as much as we do; if it is gone, it may call again.
+            // The caller learns as much as this process; if it is lost, it may call again.
             let replied = reply.write(&mut socket);
             if reply.refused.is_some() {
                 tracing::warn!(process = peer, "a second one was rejected");
@@ -212,7 +212,7 @@ impl<'a> Meeting<'a> {
         let keepalive = TcpKeepalive::new().with_time(SILENCE / 3).with_interval(SILENCE / 6);
         for socket in self.sockets.iter().flatten() {
             socket.set_read_timeout(None)?;
-            // Progress is told in small messages that others wait for.
+            // Progress travels in small messages that others wait for.
             socket.set_nodelay(true)?;
             let options = SockRef::from(socket);
             options.set_tcp_keepalive(&keepalive)?;
@@ -233,7 +233,7 @@ fn dial(address: &str) -> io::Result<TcpStream> {
     let mut trouble = io::Error::new(ErrorKind::NotFound, "the name is unknown");
     for address in address.to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, CALL) {
-            // A port of this computer that nobody listens at may, by chance, call itself.
+            // A port of this computer without a listener may, by chance, call itself.
             Ok(socket) if socket.local_addr()? == socket.peer_addr()? => {
                 trouble = ErrorKind::ConnectionRefused.into();
             }

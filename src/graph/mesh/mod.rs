@@ -102,7 +102,7 @@ fn shown(time: Duration) -> String {
     format!("{} s", time.as_secs_f64())
 }
 
-/// All processes of a job, connected to each other and not yet at work.
+/// All processes of a job, connected to each other and not yet running.
 #[derive(Debug)]
 pub struct Mesh {
     workers: Workers,

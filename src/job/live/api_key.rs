@@ -1,4 +1,4 @@
-//! The key of a feed's REST interface, behind its reference in the configuration.
+//! The key of a feed's REST interface, resolved from its reference in the configuration.
 
 use crate::feeds::plan::FeedPlan;
 use crate::feeds::session::SessionFault;

@@ -1,4 +1,4 @@
-//! The compacted topic in which checkpoints stand.
+//! The compacted topic of checkpoints.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

@@ -33,7 +33,7 @@ impl Fences {
         all: usize,
         latency: Option<&Latency>,
     ) -> Result<Self, SinkError> {
-        // A producer knows best why nobody answers: a wrong password, a certificate.
+        // A producer knows best why no broker responds: a wrong password, a certificate.
         KafkaSink::connect(settings.clone(), &[])?.producer.metadata(None)?;
         let topic = Arc::new(CheckpointTopic::open(settings)?);
         let writer = Writer::here();

@@ -174,7 +174,7 @@ impl KafkaSink {
                 Some(
                     RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,
                 ) => missing.push(topic.clone()),
-                // A partition between two leaders is no reason to stop: sending waits for it.
+                // A partition between two leaders does not stop the run: sending waits for it.
                 None | Some(RDKafkaErrorCode::LeaderNotAvailable) => {}
                 Some(code) => {
                     return Err(self.producer.unavailable(&format!(
@@ -261,7 +261,7 @@ impl KafkaSink {
         let timestamp = Some(milliseconds(record.close_time));
         if part == Part::Current {
             let key = current_key(&record);
-            // A tombstone: no bar of that key stands.
+            // A tombstone: there is no current bar of that key.
             let value = (!record.retracts).then_some(value);
             let (partition, ticket) = (None, None);
             let outgoing =
@@ -332,7 +332,7 @@ pub(crate) fn current_of(topic: &str) -> String {
 const CURRENT: &str = ".current";
 
 /// The place of a bar, whatever the bars around it become: numbers shift when a correction makes
-/// one bar more, but no two bars of a series that stand end with the same trade
+/// one bar more, but no two current bars of a series end with the same trade
 /// (docs/adr/0007-revisions.md).
 fn current_key(record: &BarRecord<'_>) -> String {
     format!("{}/{}/{}", record.instrument, record.spec, record.last_trade_id)

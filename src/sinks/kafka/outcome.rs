@@ -15,7 +15,7 @@ use rdkafka::{Message as _, Offset, TopicPartitionList};
 use super::checkpoint_topic::{CheckpointTopic, LOOK};
 use crate::graph::sink::SinkError;
 
-/// Where a message came to stand.
+/// Topic, partition and offset of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) partition: i32,
@@ -25,7 +25,7 @@ pub(super) struct Place {
 /// The records of a transaction in a partition: the offsets of the first and the last.
 type Span = (i64, i64);
 
-/// Where the records of a transaction stand, by topic and partition.
+/// The offsets of a transaction's records, by topic and partition.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Spans(BTreeMap<String, BTreeMap<i32, Span>>);
 
@@ -80,7 +80,8 @@ impl CheckpointTopic {
         let reader = self.consumer("read_committed")?;
         self.wait_until_shown(&reader, spans)?;
         for (topic, partitions) in &spans.0 {
-            // One after the other: the end of a partition is told without the name of its topic.
+            // One after the other: the end of a partition is reported without the name of its
+            // topic.
             match self.counted_in(&reader, topic, partitions) {
                 Ok(found) => counted.insert(topic, found),
                 Err(KafkaError::MessageConsumption(RDKafkaErrorCode::TopicAuthorizationFailed)) => {

@@ -68,7 +68,7 @@ impl From<SinkError> for Fault {
 
 /// What can be done about an error.
 enum Remedy {
-    /// To look who else is at work.
+    /// To look for other running copies.
     Look,
     /// Nothing before a person has done something: it would be refused again.
     Person,
@@ -158,7 +158,7 @@ impl Producer {
         self.seen.delivered.load(Ordering::Relaxed)
     }
 
-    /// Where the messages of the transaction came to stand, in the order in which they were sent: those up
+    /// The offsets of the transaction's messages, in the order in which they were sent: those up
     /// to the first that is not confirmed.
     pub(super) fn take_places(&self) -> Vec<Place> {
         let places = std::mem::take(&mut *self.seen.places());
@@ -207,7 +207,7 @@ impl Producer {
     /// When this or an earlier message was refused, or Kafka is silent.
     pub(super) fn send(&mut self, outgoing: Outgoing<'_>) -> Result<(), SinkError> {
         if self.sent == self.progress.delivered {
-            // Nothing was asked of Kafka until now, so it has not been silent.
+            // Kafka has received no request until now, so it has not been silent.
             self.progress.since = Instant::now();
         }
         let mail = Mail { ticket: outgoing.ticket, number: self.number };
@@ -260,7 +260,7 @@ impl Producer {
             return Err(self.refused(&undelivered));
         }
         if self.waited_too_long() {
-            // Reports may lie unread behind other events: a last look.
+            // Reports may wait unread after other events: a last look.
             self.client.poll(PAUSE * 10);
             if self.waited_too_long() {
                 let connection = self.seen.troubles().connection.clone();

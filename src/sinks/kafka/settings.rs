@@ -69,7 +69,7 @@ pub struct KafkaSettings {
     /// The topic of a bar; placeholders `{spec}`, `{instrument}`, `{venue}`, `{market}`,
     /// `{symbol}`.
     pub topic_template: String,
-    /// Whether bars that stand are also kept by key in a compacted topic beside each topic, named
+    /// Whether current bars are also kept by key in a compacted topic beside each topic, named
     /// as it with `.current` appended.
     pub current: bool,
     /// How values are written.
@@ -87,7 +87,7 @@ pub struct KafkaSettings {
     pub instruments: Vec<InstrumentId>,
     /// How long Kafka may be silent while we wait for it.
     pub patience: Duration,
-    /// The compacted topic in which checkpoints stand.
+    /// The compacted topic of checkpoints.
     pub checkpoint_topic: String,
     /// How long a transaction is tried again before the run ends.
     pub recovery: Duration,
@@ -114,7 +114,7 @@ impl Default for KafkaSettings {
 
 impl fmt::Debug for KafkaSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not derived: a literal password stands here until it is refused.
+        // Not derived: a literal password is here until it is refused.
         let shown: BTreeMap<&str, &str> = self
             .properties
             .iter()
@@ -295,7 +295,7 @@ impl KafkaSettings {
             }
         }
         for (key, text) in &self.properties {
-            // What is wrong with the reference itself stands among the problems already.
+            // Errors of the reference itself are among the problems already.
             let Ok(value) = Value::parse(text) else { continue };
             match value.resolve(environment) {
                 Ok(found) => {

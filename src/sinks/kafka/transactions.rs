@@ -86,7 +86,7 @@ impl TransactionalSink {
             changes,
             latency,
         };
-        // Who we are, before anything else: whoever is fenced now looks here for the reason.
+        // Who we are, before anything else: a copy that is fenced now looks here for the reason.
         let start = Instant::now();
         loop {
             let begun = this.sink.producer.init_transactions();
@@ -95,7 +95,7 @@ impl TransactionalSink {
             match ended.and_then(|()| this.introduce()) {
                 Ok(()) => return Ok(this),
                 // Two copies at once make the broker stumble: seen as "unknown broker error" for a
-                // commit that it had made. Whoever gives up then may be the one that won.
+                // commit that it had made. A copy that gives up then may be the one that won.
                 Err(
                     Fault::Unclear(SinkError::Unavailable(reason))
                     | Fault::Failed(SinkError::Unavailable(reason)),
@@ -415,7 +415,7 @@ impl BarSink for TransactionalSink {
     }
 
     fn finish(&mut self) -> Result<SinkReport, SinkError> {
-        // Bars behind the last cut do not count; dropping the producer leaves them aborted.
+        // Bars after the last cut are not committed; dropping the producer leaves them aborted.
         let places = self.sink.places();
         Ok(SinkReport { bars: self.bars, places })
     }
