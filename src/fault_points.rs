@@ -1,7 +1,7 @@
-//! Places at which a crash is worth trying.
+//! Named crash points for tests.
 //!
 //! Only with the feature `fault-points`, which no release has: `BARFLOW_FAULT=NAME:N` ends the
-//! process, as `kill -9` would, when it comes to the place `NAME` for the N-th time.
+//! process, as `kill -9` would, when it reaches the place `NAME` for the N-th time.
 
 /// Ends the process here if it was asked to.
 #[macro_export]
@@ -13,7 +13,7 @@ macro_rules! fault_point {
 }
 
 /// Counts arrivals at the places that were asked for: `BARFLOW_FAULT=NAME:COUNT`, several separated by
-/// commas; with `:stop` behind the process is stopped there and can be continued.
+/// commas; with `:stop` appended the process is suspended there and can be continued.
 #[cfg(feature = "fault-points")]
 pub fn reached(name: &str) {
     use std::sync::OnceLock;

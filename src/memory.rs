@@ -1,4 +1,4 @@
-//! How much memory the allocator keeps although nobody uses it.
+//! Limits the free memory that the allocator keeps.
 //!
 //! glibc gives threads areas of their own and keeps what was freed in them. Kafka's client is made anew after
 //! every fault of the broker, with a dozen threads: each time 5 MB more stayed resident, with two areas it is less than

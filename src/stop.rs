@@ -28,7 +28,7 @@ pub enum Breakdown {
 }
 
 impl Breakdown {
-    /// A thread panicked with a message that nobody knows.
+    /// A thread panicked with an unknown message.
     pub fn panicked(part: impl Into<String>) -> Self {
         Self::Panicked { part: part.into(), why: String::new() }
     }
@@ -44,7 +44,7 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// A flag nobody has raised.
+    /// A flag that is not raised.
     pub fn new() -> Self {
         Self::default()
     }
@@ -59,7 +59,7 @@ impl Stop {
         self.raised.store(true, Ordering::Release);
     }
 
-    /// Asks for the end on behalf of somebody else, who is remembered if nobody asked before.
+    /// Requests the end on behalf of another, who is remembered if it is the first request.
     pub fn raise_for(&self, asker: impl Into<String>) {
         if !self.is_raised() {
             let mut slot = self.asker.lock().unwrap_or_else(PoisonError::into_inner);
@@ -81,7 +81,7 @@ impl Stop {
         self.fail_untold();
     }
 
-    /// Asks for the end because of an error that whoever met it will tell.
+    /// Requests the end because of an error, which is reported separately.
     pub fn fail_untold(&self) {
         self.failed.store(true, Ordering::Release);
         self.raise();

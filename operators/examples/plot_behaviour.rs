@@ -130,7 +130,7 @@ fn second_moment(machine: &BarMachine) -> f64 {
 }
 
 /// Relative distance of the two builders' E[x²], every `step` trades since the late one's warm-up;
-/// 1e-18 stands for "the same bits".
+/// 1e-18 means "the same bits".
 fn distances(tape: &Tape, alpha: f64, last: usize, step: usize) -> Vec<(f64, f64)> {
     let spec = spec(Measure::Dollar, ThresholdSpec::Wald, alpha, 1000.0);
     let join = tape.trades.len() / 2;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::instrument::InstrumentId;
 use crate::trade::{Aggressor, Trade};
 
-/// What one row of the input stands for. Raw trades and aggregates give different bars, so this
+/// What one row of the input is. Raw trades and aggregates give different bars, so this
 /// travels in every bar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -32,9 +32,9 @@ impl InputKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IdKind {
-    /// The venue numbers trades consecutively: gaps and repeats can be told.
+    /// The venue numbers trades consecutively: gaps and duplicates are detected.
     Venue,
-    /// As `Venue`, and a row has the last id of the `count` trades that it stands for.
+    /// As `Venue`, and a row has the last id of the `count` trades that it covers.
     Spans,
     /// The source has no ids; rows were numbered as they were read.
     Ordinal,
@@ -56,11 +56,11 @@ impl IdKind {
 pub struct Feed {
     /// The instrument.
     pub instrument: InstrumentId,
-    /// What a row stands for.
+    /// What a row is.
     pub input: InputKind,
     /// Where the ids come from.
     pub ids: IdKind,
-    /// Whether the source tells the aggressor. If not, `sign = aggressor` falls back to the tick
+    /// Whether the source has the aggressor. If not, `sign = aggressor` falls back to the tick
     /// rule.
     pub has_aggressor: bool,
 }

@@ -85,7 +85,7 @@ impl Desk {
         self.on_batch_by_seat(trades, gaps, live, |_, spec, bar| emit(spec, bar))
     }
 
-    /// As [`on_batch`](Self::on_batch), and tells the place of each bar's specification.
+    /// As [`on_batch`](Self::on_batch), with the place of each bar's specification.
     pub(crate) fn on_batch_by_seat(
         &mut self,
         trades: &TradeBatch,
@@ -244,7 +244,7 @@ mod tests {
         let mut note = |_: &Arc<str>, bar: Bar| seen.push((bar.last_trade_id, bar.missing_ids));
         desk.on_batch(&batch(1..=3), &[], false, &mut note);
         desk.on_batch(&batch([6, 7, 8].into_iter()), &[gap(4, 5)], false, &mut note);
-        // A gap behind the last trade belongs to the next bar.
+        // A gap after the last trade belongs to the next bar.
         desk.on_batch(&batch([9].into_iter()), &[gap(10, 12)], false, &mut note);
         desk.on_batch(&batch(13..=20), &[], false, &mut note);
         assert_eq!(seen, [(6, 2), (13, 3), (17, 0)]);

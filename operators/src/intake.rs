@@ -1,4 +1,4 @@
-//! What an input hands to the graph: typed trades, and what could not be typed.
+//! What an input gives to the graph: parsed trades, and rows that could not be parsed.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use crate::revision::Correction;
 use crate::sequence::{FeedOrder, Findings};
 use crate::spec::BarSpec;
 
-/// A row (or message) that is no lawful trade, with everything a person needs to find it.
+/// A row (or message) that is not a valid trade, with everything needed to find it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Reject {
-    /// How many trades of the same intake stood before it.
+    /// How many trades of the same batch preceded it.
     pub row: u32,
     /// File, `archive.zip/member.csv`, or feed.
     pub source: Arc<str>,
@@ -26,14 +26,14 @@ pub struct Reject {
     pub value: String,
     /// What is wrong with it.
     pub reason: String,
-    /// The whole row as it stood there, without its line end.
+    /// The whole row as it was read, without its line end.
     pub raw: String,
 }
 
 /// One piece of one instrument's ordered input.
 ///
 /// # Contract
-/// Pieces of an instrument come from one source, one after the other; every lawful row of the
+/// Pieces of an instrument come from one source, one after the other; every valid row of the
 /// input is in `trades`, every other one in `rejects`, in the order of the input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Intake {
@@ -75,7 +75,7 @@ impl Intake {
         Self { trades, rejects, start, end, order: None, specs: None, corrections, made: None }
     }
 
-    /// Trades that it stands for.
+    /// Trades that it covers.
     pub fn rows(&self) -> usize {
         let made = self.made.as_ref().map_or(0, |made| made.findings.released);
         self.trades.len() + usize::try_from(made).unwrap_or(usize::MAX)

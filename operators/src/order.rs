@@ -1,4 +1,4 @@
-//! The one order rule: what becomes of an instrument's input, trade by trade.
+//! The order rule: rejects, duplicates, re-sequencing and gaps of one instrument, trade by trade.
 //!
 //! ```text
 //! file ─► Sequencer (IdOrder, a window) ─┬─► InstrumentOrder ─► trades in order, gaps, position
@@ -6,7 +6,7 @@
 //! ```
 //!
 //! [`IdOrder`](ids::IdOrder) decides by ids what comes next, what repeats and what is missing. A
-//! [`Sequencer`] waits for missing ids within a window, because nobody can be asked about a file; a
+//! [`Sequencer`] waits for missing ids within a window, because a file has no backfill; a
 //! feed asks its venue, and hands its trades over in order. [`InstrumentOrder`] takes both: it is
 //! driven by the validating operator of the dataflow, and by the chunks of a parallel replay.
 //!
@@ -40,7 +40,7 @@ pub enum RejectPolicy {
 pub struct OrderOptions {
     /// What to do with bad rows.
     pub policy: RejectPolicy,
-    /// Trades that may wait for a missing id, see [`Sequencer`].
+    /// How many trades may wait for a missing id, see [`Sequencer`].
     pub reorder_window: usize,
     /// Where batches come from and go to.
     pub pool: BatchPool,
@@ -48,7 +48,7 @@ pub struct OrderOptions {
     pub revises: bool,
 }
 
-/// What one batch of input comes to.
+/// The result of one batch of input.
 #[derive(Debug)]
 pub struct Ordered {
     /// Trades in order; may be empty when only the position moved.
@@ -223,7 +223,7 @@ fn late_reject(row: usize, trade: &Trade, start: &Position, window: usize) -> Re
         line: start.line() + row as u64,
         field: "trade_id".to_owned(),
         value: trade.trade_id.to_string(),
-        reason: format!("comes more than {window} trades after its place in the order of ids"),
+        reason: format!("arrives more than {window} trades after its position in the order of ids"),
         raw: format!(
             "{},{},{},{},{}",
             trade.trade_id,

@@ -1,4 +1,4 @@
-//! Batches to be used again, so that steady state allocates nothing.
+//! Reuses batches, so that the steady state does not allocate.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -39,7 +39,7 @@ impl<T> Pool<T> {
     }
 }
 
-/// Empty batches, shared by whoever fills and whoever empties them.
+/// Empty batches, shared by producers and consumers.
 #[derive(Clone, Debug)]
 pub struct BatchPool {
     pool: Pool<TradeBatch>,
@@ -68,7 +68,7 @@ impl BatchPool {
         }
     }
 
-    /// Takes a batch back if nobody else holds it.
+    /// Takes a batch back if it is not shared.
     pub fn give_back(&self, batch: Arc<TradeBatch>) {
         if let Ok(batch) = Arc::try_unwrap(batch)
             && batch.trade_id.capacity() <= self.rows.max(1) * 2

@@ -1,4 +1,4 @@
-//! Where an input stands, and where to resume it.
+//! The position of an input, and where to resume it.
 
 use std::fmt;
 use std::sync::Arc;

@@ -23,7 +23,7 @@ pub struct PublishedBar {
 }
 
 impl PublishedBar {
-    /// What tells two updates apart. The digest and the trades cover every other field: equal
+    /// What distinguishes two updates. The digest and the trades cover every other field: equal
     /// keys with different contents cannot come out of one run.
     fn key(&self) -> (&Feed, &str, u64, u32, u64, u64, u64) {
         let bar = &self.bar;

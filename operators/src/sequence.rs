@@ -1,5 +1,5 @@
-//! The venue's order of trades: repeats dropped, gaps noted, trades out of order re-sequenced within a
-//! window.
+//! The venue's order of trades: duplicates dropped, gaps reported, out-of-order trades re-sequenced
+//! within a window.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub struct Findings {
 /// Puts the trades of one instrument into the order of their ids.
 ///
 /// When an id is missing, later trades wait for it until `window` of them wait; then the gap is
-/// noted and the order goes on. Decisions depend on the sequence of rows alone, never on how it
+/// noted and the order continues. Decisions depend on the sequence of rows alone, never on how it
 /// was cut into batches.
 ///
 /// # Contract
@@ -44,7 +44,7 @@ pub struct Sequencer {
     window: usize,
     ids: IdOrder<Waiting>,
     last_time: i64,
-    /// Whether a row stands for as many ids as it counts trades.
+    /// Whether a row covers as many ids as it counts trades.
     spans: bool,
     /// Batches taken.
     batches: u64,
@@ -124,8 +124,8 @@ impl Sequencer {
 
     /// The last id that is settled and the event time of the last trade; none while trades wait. Two
     /// sequencers with equal marks let the same trades through from there on, whatever either has seen
-    /// before: of rows behind the mark both let none through, and differ at most in whether they call
-    /// them repeated or late.
+    /// before: of rows after the mark both let none through, and differ at most in whether they
+    /// call them repeated or late.
     pub fn mark(&self) -> Option<Mark> {
         let mark = Mark { last_id: self.ids.last(), last_time: self.last_time };
         (!self.is_waiting()).then_some(mark)
@@ -153,7 +153,7 @@ impl Sequencer {
         self.note_release(batch, findings);
     }
 
-    /// Goes on behind trades that another sequencer with this one's mark has let through, when all
+    /// Continues after trades that another sequencer with this one's mark has let through, when all
     /// of them [passed](Self::passes).
     pub fn pass_over(&mut self, behind: Mark) {
         if let Some(last) = behind.last_id {
@@ -262,7 +262,7 @@ impl Sequencer {
                 .fold(true, |so_far, pair| so_far & (pair[0].wrapping_add(1) == pair[1]))
     }
 
-    /// First id that a row stands for.
+    /// First id that a row covers.
     fn first_id(&self, trade: &Trade) -> u64 {
         match self.spans {
             true => trade.trade_id.saturating_sub(u64::from(trade.count).saturating_sub(1)),

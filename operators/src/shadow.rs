@@ -1,8 +1,8 @@
-//! A second builder beside one that is at work, until both agree.
+//! A second builder that runs beside the published one until both converge.
 //!
 //! Adaptive bars forget where they began, but when they have is not known beforehand. So another
 //! builder begins later and takes the same trades. Once both close a bar on the same trade in the
-//! same state, they go on equally for ever: whatever came before no longer matters.
+//! same state, they stay equal from then on: earlier trades no longer matter.
 //!
 //! Builders that meet by chance only ([`horizon`] has none for them) are not compared: that two
 //! of them happen to agree says nothing about a third.
@@ -27,10 +27,10 @@ const BARS_COMPARED: usize = 16;
 /// Where the second builder began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Beginning {
-    /// [`LATER`] trades behind the first one, which began with nothing. Agreement says that two
+    /// [`LATER`] trades after the first one, which started empty. Agreement says that two
     /// beginnings make no difference.
     Later,
-    /// At the first trade of a feed; the first builder has a history behind it. Agreement is
+    /// At the first trade of a feed; the first builder has read a history. Agreement is
     /// equality with that history.
     FirstLive,
     /// Behind a gap. Agreement says that what was missing no longer matters.
@@ -59,19 +59,19 @@ impl fmt::Display for Joined {
         match self.beginning {
             Beginning::Later => write!(
                 f,
-                "two builders that began {LATER} trades apart agree to the bit: where bars began no \
-                 longer matters,"
+                "two builders started {LATER} trades apart have converged: the start no longer \
+                 matters"
             ),
             Beginning::FirstLive => f.write_str(
-                "a builder that began at the first live trade equals that of the history,",
+                "a builder started at the first live trade has converged with the history",
             ),
             Beginning::BehindGap => f.write_str(
-                "a builder that began behind the gap agrees to the bit: what is missing no longer \
-                 matters,",
+                "a builder started after the gap has converged: the missing trades no longer \
+                 matter",
             ),
             Beginning::BehindCorrection => f.write_str(
-                "a builder that began behind the correction agrees to the bit: what came before no \
-                 longer matters,",
+                "a builder started after the correction has converged: earlier trades no longer \
+                 matter",
             ),
         }?;
         let Self { trade_id, seq, trades, .. } = self;

@@ -1,4 +1,4 @@
-//! After how many trades do two builders coincide? Measured on a stream, in one pass.
+//! Measures after how many trades builders converge, in one pass over a stream.
 //!
 //! A builder that saw everything runs beside others that began at points spread evenly over the
 //! stream. One of those has arrived when both close a bar on the same trade with equal digests; from
@@ -6,7 +6,7 @@
 //!
 //! How long the stream is need not be known: points begin close together, and whenever there are too
 //! many of them every second one is forgotten. Only points in the first half count in the end, so
-//! that each had at least as many trades to arrive in as it has behind it.
+//! that each had at least as many trades to converge in as it has after it.
 
 use crate::bar::Bar;
 use crate::bars::machine::BarMachine;

@@ -24,7 +24,7 @@ impl Aggressor {
 
 /// One trade of one instrument.
 ///
-/// The instrument, the kind of input and whether the source tells the aggressor stand once per
+/// The instrument, the kind of input and whether the source has the aggressor are stored once per
 /// batch, in [`Feed`](crate::batch::Feed).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trade {

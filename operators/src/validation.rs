@@ -1,11 +1,11 @@
-//! What makes a row a lawful trade by itself; its place in the sequence is judged later.
+//! What makes a row a valid trade by itself; its place in the sequence is checked later.
 
 /// First event time believed: 2009-01-03, the first Bitcoin block, in ns.
 pub const EARLIEST_NS: i64 = 1_230_940_800_000_000_000;
 /// First event time no longer believed: 2100-01-01, in ns.
 pub const LATEST_NS: i64 = 4_102_444_800_000_000_000;
 
-/// Why a row is no lawful trade.
+/// Why a row is not a valid trade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Defect {
     /// Which field.

@@ -54,7 +54,7 @@ fn batched(
 }
 
 fn cuts() -> BoxedStrategy<Vec<usize>> {
-    // Batches of nothing are lawful too, but not only those.
+    // Empty batches are valid too, but not only those.
     prop::collection::vec(prop_oneof![Just(1usize), 0..8usize, 1..200usize], 1..6)
         .prop_filter("some trades", |cuts| cuts.iter().any(|cut| *cut > 0))
         .boxed()

@@ -19,7 +19,7 @@ use barflow_operators::spec::BarSpec;
 use barflow_operators::trade::{Aggressor, Trade};
 use proptest::prelude::*;
 
-/// Bars that stand, in order, by specification.
+/// Published bars, in order, by specification.
 type Standing = BTreeMap<String, Vec<Bar>>;
 
 /// The bar under each key: specification and last trade.
@@ -216,7 +216,7 @@ proptest! {
             delivered.push(trade);
         }
         prop_assume!(!delivered.is_empty());
-        // A trade behind all of them, so that every correction's place is passed.
+        // A trade after all of them, so that every correction's place is passed.
         let end = Trade { trade_id: 10_000, ..delivered[0] };
         right.push(end);
         delivered.push(end);
@@ -248,7 +248,7 @@ proptest! {
         for bars in revised.standing.values() {
             prop_assert!(bars.windows(2).all(|pair| pair[0].seq <= pair[1].seq), "{:?}", bars);
         }
-        // And it goes on like the fresh one.
+        // And it continues like the fresh one.
         let more: Vec<Trade> = trades.iter().enumerate()
             .map(|(at, trade)| Trade { trade_id: 10_001 + at as u64, ..*trade }).collect();
         fresh.take(&more, Vec::new());

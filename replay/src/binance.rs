@@ -8,7 +8,8 @@ pub fn contract_size(symbol: &str) -> f64 {
 }
 
 /// Ns per unit for a time of this magnitude: archives print ms, spot from 2025-01-01 on µs
-/// (binance/binance-public-data README). None if it is no time between 2009 and 2100 in any unit.
+/// (binance/binance-public-data README). None if it is not a time between 2009 and 2100 in any
+/// unit.
 pub fn unit_ns(time: u64) -> Option<i64> {
     [1_000_000_000i64, 1_000_000, 1_000, 1].into_iter().find(|unit| {
         let ns = i128::from(time) * i128::from(*unit);

@@ -62,7 +62,7 @@ pub fn verify_published(path: &Path) -> Result<(), ReplayError> {
     if beside.exists() { verify_sum(path, &beside) } else { Ok(()) }
 }
 
-/// The SHA-256 in the text of a checksum file, in lower case; none if it is no such text.
+/// The SHA-256 in the text of a checksum file, in lower case; none if it is not such a text.
 pub fn sum_in(text: &str) -> Option<String> {
     let sum = text.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
     let is_sum = sum.len() == 64 && sum.bytes().all(|byte| byte.is_ascii_hexdigit());

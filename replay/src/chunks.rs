@@ -95,7 +95,7 @@ impl Chunks {
         let file = self.files.front()?.clone();
         let resume = self.resume.take();
         if self.groups.is_none() && resume.is_none() && file.kind == FileKind::Parquet {
-            // Whoever opens the chunk meets the same error again and tells it.
+            // Opening the chunk meets the same error again and reports it.
             let footer = Footer::read(&file.path).ok();
             self.groups = footer.map(|footer| {
                 let rows = footer.group_rows();

@@ -69,7 +69,7 @@ struct Wrong {
 /// Reads a file. `instruments` are those of the run.
 ///
 /// # Errors
-/// When it cannot be read, or a row is no correction; the line and the field are named.
+/// When it cannot be read, or a row is not a correction; the line and the field are named.
 pub fn read(
     path: &Path,
     instruments: &BTreeMap<InstrumentId, Terms>,
@@ -117,10 +117,12 @@ fn understand(
     };
     let (instrument, terms) = match (row.instrument.as_str(), instruments.len()) {
         ("", 1) => instruments.first_key_value(),
-        ("", _) => return Err(wrong("instrument", "", "the run has several; one is wanted")),
+        ("", _) => {
+            return Err(wrong("instrument", "", "the run has several instruments; name one"));
+        }
         (text, _) => instruments.iter().find(|(id, _)| id.as_str() == text),
     }
-    .ok_or_else(|| wrong("instrument", &row.instrument, "no file of this run holds it"))?;
+    .ok_or_else(|| wrong("instrument", &row.instrument, "no file of this run contains it"))?;
     let whole = |field, text: &str| {
         text.parse::<u64>().map_err(|_| wrong(field, text, "not a whole number"))
     };

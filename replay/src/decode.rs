@@ -109,11 +109,11 @@ pub fn decode(
             take,
         )
         .map(drop)
-        .map_err(|e| damaged("gzip data", "a whole gzip stream with a matching CRC", e)),
+        .map_err(|e| damaged("gzip data", "a complete gzip stream with a matching CRC", e)),
         Container::Zstd => zstd::Decoder::new(file)
             .and_then(|decoder| blocks(decoder, None, skip, buffers, take))
             .map(drop)
-            .map_err(|e| damaged("zstd data", "a whole zstd stream", e)),
+            .map_err(|e| damaged("zstd data", "a complete zstd stream", e)),
         Container::Zip => members(path, file, from, buffers, take),
         Container::Parquet => Err(ReplayError::layout(path, "Parquet has no lines")),
     }
@@ -186,7 +186,7 @@ fn members(
 }
 
 fn zip_error(path: &Path, error: &ZipError) -> ReplayError {
-    let expected = "a whole zip archive (its directory stands at the end)";
+    let expected = "a complete zip archive";
     ReplayError::corrupt(path, "not a usable zip", expected, error.to_string())
 }
 

@@ -46,7 +46,7 @@ pub enum ReplayError {
         /// What is there.
         found: String,
     },
-    /// A layout that nobody here knows.
+    /// An unknown layout.
     #[error("{}: {reason}", path.display())]
     Layout {
         /// The file.

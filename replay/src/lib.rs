@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A [`plan::Plan`] says which files make up each instrument's history, in which order; an
-//! [`stream::InstrumentStream`] reads them. Every lawful row becomes a trade in a column batch,
+//! [`stream::InstrumentStream`] reads them. Every valid row becomes a trade in a column batch,
 //! every other row a reject with its line; nothing is lost and nothing panics.
 //!
 //! **Invariant:** no dataflow, no Kafka, no thresholds. Repeats and gaps of ids are judged later,

@@ -107,7 +107,8 @@ pub fn plan(inputs: &[String], options: &PlanOptions) -> Result<Plan, ReplayErro
         if *history.feed != feed {
             let other = history.files.first().map(|file| file.path.display().to_string());
             return Err(ReplayError::Mixed(format!(
-                "{} holds {} and {} holds {} of {}: they make different bars; replay them apart",
+                "{} contains {} and {} contains {} of {}: their bars differ; replay them \
+                 separately",
                 path.display(),
                 describe(&feed),
                 other.unwrap_or_default(),
@@ -118,7 +119,7 @@ pub fn plan(inputs: &[String], options: &PlanOptions) -> Result<Plan, ReplayErro
         history.files.push(file);
     }
     if histories.is_empty() {
-        let text = "no file holds trades in the wanted range of times".to_owned();
+        let text = "no file contains trades in the requested time range".to_owned();
         return Err(ReplayError::NothingToRead(text));
     }
     let mut instruments: Vec<_> = histories.into_values().collect();
@@ -145,7 +146,7 @@ pub fn find(inputs: &[String]) -> Result<BTreeSet<PathBuf>, ReplayError> {
         if path.is_dir() {
             walk(path, &mut found)?;
             if found.len() == before {
-                let text = format!("{input} is a folder without files to replay");
+                let text = format!("{input} is a folder without trade files");
                 return Err(ReplayError::NothingToRead(text));
             }
         } else if path.exists() {
@@ -196,7 +197,7 @@ fn is_input(path: &Path) -> bool {
 /// What a file is; None if its name says that none of its trades are wanted.
 ///
 /// # Errors
-/// When it is empty, damaged or of a layout that nobody knows.
+/// When it is empty, damaged or of an unknown layout.
 pub fn recognise(
     path: &Path,
     options: &PlanOptions,
@@ -273,8 +274,8 @@ fn name_instrument(
         }),
     };
     text.and_then(|text| text.parse().ok()).ok_or_else(|| {
-        let reason = "its name does not tell the instrument (SYMBOL-trades-DATE…); say it with \
-                      --instrument venue:market:SYMBOL";
+        let reason = "its name does not contain the instrument (SYMBOL-trades-DATE…); give it \
+                      with --instrument venue:market:SYMBOL";
         ReplayError::layout(path, reason)
     })
 }
@@ -291,7 +292,7 @@ fn named_by_rows(path: &Path, market: Option<&str>) -> Result<InstrumentId, Repl
     };
     text.and_then(|text| text.parse().ok()).ok_or_else(|| {
         let reason = format!(
-            "its rows are of {market}, which has no name here; say it with --instrument \
+            "its rows are of {market}, which is not known; give the instrument with --instrument \
              venue:market:SYMBOL"
         );
         ReplayError::layout(path, reason)

@@ -1,4 +1,4 @@
-//! What a file is, told from its first bytes and rows rather than from its name alone.
+//! Detects a file's type from its first bytes and rows rather than from its name alone.
 
 use std::fs::File;
 use std::io::Read;
@@ -65,7 +65,12 @@ pub fn container(path: &Path) -> Result<Container, ReplayError> {
     match promised {
         Some((container, expected)) if container != told => {
             let found = format!("a file that starts with {}", hex::encode(&head[..filled]));
-            Err(ReplayError::corrupt(path, "not what its name says", expected, found))
+            Err(ReplayError::corrupt(
+                path,
+                "the file type does not match its name",
+                expected,
+                found,
+            ))
         }
         _ => Ok(told),
     }
@@ -74,7 +79,7 @@ pub fn container(path: &Path) -> Result<Container, ReplayError> {
 /// Looks at the first rows of a text file in a container.
 ///
 /// # Errors
-/// When it cannot be read, has no rows, or has a layout that nobody here knows.
+/// When it cannot be read, has no rows, or has an unknown layout.
 pub fn rows(path: &Path, container: Container, naming: &Naming) -> Result<Sniffed, ReplayError> {
     let mut first: Option<Result<Sniffed, ReplayError>> = None;
     let mut header = None;
@@ -130,7 +135,7 @@ fn tell(
             (Layout::Lean { midnight }, 0)
         }
         6 => (Layout::Trades { columns: 6 }, 4),
-        // Seven columns are spot trades or futures aggregates; where the time stands tells.
+        // Seven columns are spot trades or futures aggregates; the column of the time decides.
         7 if is_bool(5) && !aggregated => (Layout::Trades { columns: 7 }, 4),
         7 if is_bool(6) && dated(5) => (Layout::AggTrades { columns: 7 }, 5),
         7 if aggregated => (Layout::AggTrades { columns: 7 }, 5),

@@ -105,7 +105,7 @@ impl InstrumentStream {
         self.ordinal - 1
     }
 
-    /// Verifies the next file (if nobody has begun to), opens it, and begins to verify the one
+    /// Verifies the next file (unless that has started), opens it, and begins to verify the one
     /// after it.
     fn advance(&mut self) -> Result<bool, ReplayError> {
         let Some(file) = self.files.pop_front() else { return Ok(false) };

@@ -123,7 +123,7 @@ fn nothing_to_read_says_so() {
     refused(&path, &["2 fields"]);
     let empty = folder.path().join("empty");
     fs::create_dir(&empty).unwrap();
-    refused(&empty, &["without files"]);
+    refused(&empty, &["without trade files"]);
     refused(&folder.path().join("nothing-*.zip"), &["no file matches"]);
     refused(&folder.path().join("absent.zip"), &["there is no file"]);
     let unnamed = folder.path().join("x.csv");

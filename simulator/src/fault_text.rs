@@ -16,9 +16,9 @@ pub struct Part<'a> {
     text: &'a str,
     /// Its name.
     pub name: &'a str,
-    /// What stands behind the name.
+    /// The text after the name.
     pub value: &'a str,
-    /// What stands behind a colon.
+    /// The text after a colon.
     pub more: Option<&'a str>,
 }
 
@@ -49,7 +49,7 @@ impl Part<'_> {
     /// When it is none.
     pub fn chance(&self) -> Result<f64, FaultsError> {
         let chance = self.value.parse().ok().filter(|chance| (0.0..=1.0).contains(chance));
-        chance.ok_or_else(|| self.wrong("wants a probability between 0 and 1"))
+        chance.ok_or_else(|| self.wrong("must be a probability between 0 and 1"))
     }
 
     /// A probability, and how long to wait; `unsaid` if nothing says so.
@@ -61,7 +61,7 @@ impl Part<'_> {
         unsaid: Option<Duration>,
     ) -> Result<(f64, Duration), FaultsError> {
         let pause = self.more.map_or(unsaid, duration);
-        let pause = pause.ok_or_else(|| self.wrong("wants probability:pause, such as 0.1:2s"))?;
+        let pause = pause.ok_or_else(|| self.wrong("must be probability:pause, such as 0.1:2s"))?;
         Ok((self.chance()?, pause))
     }
 }

@@ -17,9 +17,9 @@ pub struct ClientOptions {
     pub base: String,
     /// Address of its listing.
     pub listing: String,
-    /// Attempts in a row that may bring nothing.
+    /// Consecutive attempts without progress before giving up.
     pub tries: u32,
-    /// How long an answer may take to begin, or stand still.
+    /// How long a response may take to begin, or stall.
     pub timeout: Duration,
 }
 
@@ -28,7 +28,7 @@ pub struct Client {
     agent: ureq::Agent,
     options: ClientOptions,
     stop: Arc<AtomicBool>,
-    /// Before this moment nobody asks: the archive said so.
+    /// No request is sent before this moment, as the archive asked.
     quiet_until: Mutex<Option<Instant>>,
 }
 
@@ -65,7 +65,7 @@ impl From<FetchError> for Setback {
 pub struct Answer {
     /// Bytes from which on the body is; 0 if it is all.
     pub from: u64,
-    /// Bytes of the whole, if told.
+    /// Total bytes, if known.
     pub total: Option<u64>,
     /// The body.
     pub body: Box<dyn Read>,
@@ -102,7 +102,7 @@ impl Client {
         &self.options.listing
     }
 
-    /// Whether we were told to stop.
+    /// Whether a stop was requested.
     pub fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Acquire)
     }
@@ -136,7 +136,7 @@ impl Client {
             }
             tracing::debug!(url, what, "asking again");
             match pause {
-                // Whoever asks too much is told so for all of us.
+                // A rate limit holds for all transfers of this process.
                 Some(pause) => self.be_quiet(pause.min(LONGEST_PAUSE).max(wait)),
                 None => self.sleep_until(Instant::now() + wait)?,
             }
@@ -189,7 +189,9 @@ impl Client {
         };
         // A server without ranges sends everything again.
         if begins != from && begins != 0 {
-            return Err(Setback::passing(format!("asked from byte {from}, sent from {begins}")));
+            return Err(Setback::passing(format!(
+                "requested from byte {from}, received from {begins}"
+            )));
         }
         Ok(Answer { from: begins, total, body: Box::new(answer.into_body().into_reader()) })
     }
@@ -214,7 +216,7 @@ impl Client {
     /// Asks for the size of a file; none if it is not there.
     ///
     /// # Errors
-    /// When there is no answer.
+    /// When there is no response.
     pub fn size(&self, url: &str) -> Result<Option<u64>, FetchError> {
         let asked = self.persist(url, || {
             let answer = self.agent.head(url).call().map_err(|error| setback(url, &error))?;
@@ -230,7 +232,7 @@ impl Client {
     }
 }
 
-/// Understands `bytes 5-9/10`: where it begins, and how long the whole is.
+/// Parses `bytes 5-9/10`: the first byte and the total length.
 fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
     let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
     Some((range.split_once('-')?.0.parse().ok()?, total.parse().ok()))
@@ -244,7 +246,7 @@ fn judge(url: &str, mut answer: Response) -> Result<Response, Setback> {
     match status {
         200 | 206 => Ok(answer),
         404 | 410 => Err(FetchError::NotFound { url }.into()),
-        // What we asked for lies behind the end; whoever asked begins anew.
+        // The requested range is after the end; the caller starts from the beginning.
         416 => Err(Setback::passing("HTTP 416: no such part")),
         418 | 429 | 500..=599 => {
             let pause = retry_after(answer.headers(), SystemTime::now());
@@ -265,9 +267,9 @@ fn setback(url: &str, error: &ureq::Error) -> Setback {
         |what: String| Setback::Final(FetchError::Meaningless { url: url.to_owned(), what });
     match error {
         ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::RequireHttpsOnly(_) => {
-            meaningless(format!("no address that can be asked: {error}"))
+            meaningless(format!("not a valid address: {error}"))
         }
-        ureq::Error::TooManyRedirects => meaningless("redirected in circles".to_owned()),
+        ureq::Error::TooManyRedirects => meaningless("too many redirects".to_owned()),
         _ => Setback::passing(error),
     }
 }

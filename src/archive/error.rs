@@ -62,7 +62,7 @@ pub enum FetchError {
         /// What the system said.
         source: io::Error,
     },
-    /// We were told to stop.
+    /// A stop was requested.
     #[error("stopped")]
     Stopped,
 }

@@ -8,7 +8,7 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-/// What may stand in a path or a query as it is.
+/// Characters that need no escaping in a path or a query.
 const ESCAPED: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
 
@@ -43,7 +43,7 @@ impl Page {
     /// What is wrong with the text.
     pub fn read(text: &str) -> Result<Self, String> {
         if !text.contains("<ListBucketResult") {
-            return Err("it is no <ListBucketResult>".to_owned());
+            return Err("not a <ListBucketResult>".to_owned());
         }
         quick_xml::de::from_str(text).map_err(|error| error.to_string())
     }

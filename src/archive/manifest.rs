@@ -88,7 +88,7 @@ impl Manifest {
         let mut entries = BTreeMap::new();
         for (line, number) in text[..whole].lines().zip(1..) {
             let entry: Entry = serde_json::from_str(line).map_err(|error| {
-                let what = format!("line {number} is no entry of a manifest: {error}");
+                let what = format!("line {number} is not a manifest entry: {error}");
                 FetchError::disk("read", &path, io::Error::other(what))
             })?;
             entries.insert(entry.path.clone(), entry);

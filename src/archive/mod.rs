@@ -1,4 +1,4 @@
-//! Binance's public archive of trades, brought onto a disk provably whole.
+//! Downloads Binance's public archive of trades and verifies every file.
 //!
 //! ```text
 //! what is wanted ─┐

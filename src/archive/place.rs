@@ -46,7 +46,7 @@ impl FromStr for Market {
     fn from_str(text: &str) -> Result<Self, String> {
         let known = [Self::Spot, Self::Um, Self::Cm];
         let found = known.into_iter().find(|market| market.as_str() == text);
-        found.ok_or_else(|| "is none of spot, um, cm".to_owned())
+        found.ok_or_else(|| "is not one of spot, um, cm".to_owned())
     }
 }
 
@@ -107,7 +107,7 @@ impl Series {
         format!("{folder}{}-{}-{period}.zip", self.symbol, layout::kind(self.kind))
     }
 
-    /// What a key is about; none if it is no archive of this series.
+    /// What a key is about; none if it is not an archive of this series.
     pub fn period(&self, key: &str) -> Option<Period> {
         let (first, last) = naming::read(key.as_ref()).days?;
         let period = if first == last { Period::Day(first) } else { Period::Month(first) };

@@ -230,7 +230,7 @@ mod tests {
             chosen.absent,
             [Absent { from: date(2024, 5, 2), to: date(2024, 5, 2), why: Why::NotYet }]
         );
-        // What was begun in days goes on in days.
+        // A month that was started in days continues in days.
         let here = BTreeSet::from([Period::Day(date(2024, 3, 5))]);
         let chosen = plan(range, &all, &here, TODAY);
         assert_eq!(chosen.files.len(), 2 + 1 + 31 + 30 + 1);

@@ -87,7 +87,7 @@ pub fn run(
 ) -> Result<Vec<Option<Outcome>>, FetchError> {
     let manifest = Mutex::new(manifest);
     let broken = Mutex::new(None);
-    // Its own flag: a trouble ends this run, but nobody asked for it.
+    // Its own flag: an error ends this run, but no stop was requested.
     let halt = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let numbered: Vec<(usize, &Job)> = jobs.iter().enumerate().collect();
     let outcomes = on_threads(&numbered, at_once, &stop.flag(), |(number, job)| {

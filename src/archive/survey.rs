@@ -22,7 +22,7 @@ pub enum Source {
 /// Whether the archive lists its keys.
 ///
 /// # Errors
-/// When there is no answer at all.
+/// When there is no response.
 pub fn source(client: &Client, series: &Series) -> Result<Source, FetchError> {
     let address = url(client.listing(), &series.folder(false), None);
     match client.text(&address).map(|text| Page::read(&text)) {
@@ -68,7 +68,7 @@ fn listed(client: &Client, series: &Series) -> Result<Published, FetchError> {
                 .map_err(|what| FetchError::Meaningless { url: address.clone(), what })?;
             let next = page.next().map(str::to_owned);
             if next.is_some() && next <= marker {
-                let what = "its pages go round in circles".to_owned();
+                let what = "its pages repeat".to_owned();
                 return Err(FetchError::Meaningless { url: address, what });
             }
             for content in page.contents {

@@ -86,7 +86,7 @@ fn published(client: &Client, url: &str) -> Result<(String, String), FetchError>
         Some(sum) => Ok((text, sum)),
         None => {
             let line: String = text.lines().next().unwrap_or("nothing").chars().take(80).collect();
-            let what = format!("it is no checksum file: \"{line}\"");
+            let what = format!("not a checksum file: \"{line}\"");
             Err(FetchError::Meaningless { url: beside, what })
         }
     }

@@ -1,4 +1,4 @@
-//! Names of jobs and keys, and who is at work.
+//! Names of jobs and keys, and the current writer.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-/// A name for what is done, chosen by the user: the same name goes on where it stopped.
+/// A name chosen by the user: a run under the same name resumes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Job(String);
 
@@ -16,9 +16,7 @@ impl FromStr for Job {
     fn from_str(name: &str) -> Result<Self, String> {
         let lawful = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if name.is_empty() || name.len() > 100 || !name.chars().all(lawful) {
-            return Err(format!(
-                "\"{name}\": 1 to 100 of the characters A-Z a-z 0-9 . _ - are wanted"
-            ));
+            return Err(format!("\"{name}\" must be 1 to 100 of the characters A-Z a-z 0-9 . _ -"));
         }
         Ok(Self(name.to_owned()))
     }
@@ -30,10 +28,10 @@ impl fmt::Display for Job {
     }
 }
 
-/// What stands under a key.
+/// The value of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Key<'a> {
-    /// Part of where an instrument stands.
+    /// Part of an instrument's state.
     Instrument(&'a str),
     /// Who writes this shard.
     Shard(usize),

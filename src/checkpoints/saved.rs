@@ -13,7 +13,7 @@ use super::settings::{Changed, JobSettings};
 /// Keys and values as they were kept.
 pub type Entries = BTreeMap<String, Vec<u8>>;
 
-/// Where a job stands.
+/// The state of a job.
 #[derive(Clone, Debug, Default)]
 pub struct Saved {
     /// Builders, by instrument.
@@ -24,7 +24,7 @@ pub struct Saved {
     pub shards: BTreeMap<usize, Shard>,
 }
 
-/// A checkpoint that cannot be gone on from.
+/// A checkpoint that a job cannot resume from.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// A record cannot be read.
@@ -38,7 +38,7 @@ pub enum CheckpointError {
         reason: Unreadable,
     },
     /// Records are missing.
-    #[error("the checkpoint of job \"{job}\" is not whole: {reason}")]
+    #[error("the checkpoint of job \"{job}\" is incomplete: {reason}")]
     Broken {
         /// Whose.
         job: Job,
@@ -47,7 +47,7 @@ pub enum CheckpointError {
     },
     /// It was made for other bars.
     #[error(
-        "the checkpoint of job \"{job}\" is of other settings: {}",
+        "the checkpoint of job \"{job}\" was made with different settings: {}",
         .changes.iter().take(5).map(ToString::to_string).collect::<Vec<_>>().join("; ")
     )]
     OtherSettings {
@@ -63,14 +63,16 @@ impl CheckpointError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::OtherSettings { .. } => {
-                "another --job NAME makes the new bars beside the old ones; --reset-state forgets \
-                 where this job stood and begins again (bars that are out stay where they are)"
+                "use another --job NAME to make the new bars separately, or --reset-state to \
+                 start this job from the beginning (published bars stay)"
             }
             Self::Unreadable { reason: Unreadable::Version { .. }, .. } => {
-                "use the barflow that wrote it, or --reset-state to begin again"
+                "use the barflow version that wrote it, or --reset-state to start from the \
+                 beginning"
             }
             Self::Unreadable { .. } | Self::Broken { .. } => {
-                "`barflow checkpoints show` says more; --reset-state forgets it and begins again"
+                "`barflow checkpoints show` has details; --reset-state deletes it and starts from \
+                 the beginning"
             }
         }
     }
@@ -113,7 +115,7 @@ impl Saved {
         Ok(saved)
     }
 
-    /// Refuses to go on where other bars were asked for. `lenient` lets whole bars come and go.
+    /// Refuses to resume with other bars. `lenient` permits added and removed bars.
     ///
     /// # Errors
     /// What has changed.

@@ -40,7 +40,7 @@ impl std::fmt::Display for SettingKey<'_> {
     }
 }
 
-/// Settings that have changed while the run goes on; written down with the next cut.
+/// Settings that have changed during the run; saved with the next cut.
 #[derive(Clone, Debug, Default)]
 pub struct SettingsChanges(Arc<Mutex<Option<JobSettings>>>);
 
@@ -70,9 +70,11 @@ pub struct Changed {
 impl std::fmt::Display for Changed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match (&self.was, &self.is) {
-            (Some(was), Some(is)) => write!(f, "{} was {was} and is {is}", self.key),
-            (Some(was), None) => write!(f, "{} was {was} and is gone", self.key),
-            (None, is) => write!(f, "{} is new: {}", self.key, is.as_deref().unwrap_or_default()),
+            (Some(was), Some(is)) => write!(f, "{} changed from {was} to {is}", self.key),
+            (Some(was), None) => write!(f, "{} was {was} and has been removed", self.key),
+            (None, is) => {
+                write!(f, "{} was added: {}", self.key, is.as_deref().unwrap_or_default())
+            }
         }
     }
 }
@@ -196,7 +198,7 @@ mod tests {
         let changes = now.changes(&before);
         assert_eq!(changes.len(), 1, "{changes:?}");
         let text = changes[0].to_string();
-        assert_eq!(text, "bars.large.rule.size.size was 500.0 and is 1000.0");
+        assert_eq!(text, "bars.large.rule.size.size changed from 500.0 to 1000.0");
         assert_ne!(now.hash(), before.hash());
         assert_eq!(before.changes(&before), []);
     }

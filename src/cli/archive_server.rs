@@ -16,24 +16,25 @@ use crate::stop::Stop;
 
 const EXAMPLES: &str = "\
 Examples:
-  # made-up days, and a fetch of them in another terminal
+  # synthetic days, fetched in another terminal
   barflow synth --out published --date 2024-03-01 --days 3
   barflow archive-server published --faults cut=0.2,429=0.1
   barflow fetch --base-url http://127.0.0.1:8800 --symbol BTCUSDT --from 2024-03-01 --to 2024-03-03 \\
     --store history
 
-Faults (docs/fetch.md): cut, corrupt, 5xx, redirect, no-range = chance of a request;
-stall, 429 = chance:pause; missing, wrong-sum = chance of a file, for good; rate = bytes a second.";
+Faults (docs/fetch.md): cut, corrupt, 5xx, redirect, no-range = probability per
+request; stall, 429 = probability:pause; missing, wrong-sum = probability per file, permanent;
+rate = bytes per second.";
 
 /// `barflow archive-server`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ArchiveServerArgs {
-    /// Archives, named as the venue names them: files, folders or patterns
+    /// Archives with the venue's file names: files, folders or patterns
     #[arg(value_name = "FILES", required = true, value_hint = ValueHint::AnyPath)]
     files: Vec<String>,
 
-    /// Where to listen; port 0 lets the system choose
+    /// Address to listen on; port 0 lets the system choose
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8800")]
     listen: SocketAddr,
 
@@ -41,19 +42,19 @@ pub struct ArchiveServerArgs {
     #[arg(long, value_name = "MARKET")]
     market: Option<Market>,
 
-    /// What goes wrong, and how often
+    /// Faults to inject, with their rates
     #[arg(long, value_name = "FAULTS", default_value = "")]
     faults: Faults,
 
-    /// The same seed makes the same faults
+    /// Seed of the faults
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
 
-    /// Keys on a page of the listing
+    /// Keys per page of the listing
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..=1000))]
     page: u16,
 
-    /// List no keys, as a plain web server
+    /// Disable the listing, like a plain web server
     #[arg(long)]
     no_listing: bool,
 }
@@ -65,7 +66,7 @@ pub struct ArchiveServerArgs {
 pub fn run(args: &ArchiveServerArgs) -> Result<Outcome, Failure> {
     let tree = Tree::of(&args.files, args.market)?;
     for path in &tree.ignored {
-        eprintln!("left out, by its name: {}", path.display());
+        eprintln!("skipped because of its name: {}", path.display());
     }
     let stop = Stop::default();
     Signals::raise(&stop)?;
@@ -80,7 +81,7 @@ pub fn run(args: &ArchiveServerArgs) -> Result<Outcome, Failure> {
         .with_context(|| format!("cannot listen at {}", args.listen))
         .map_err(Failure::outside)?;
     let mut stdout = std::io::stdout();
-    // Whoever started us may have closed it; nothing depends on it.
+    // The parent process may have closed it; nothing depends on it.
     let _ =
         writeln!(stdout, "listening on http://{}", running.address).and_then(|()| stdout.flush());
     while !stop.is_raised() && !running.has_ended() {

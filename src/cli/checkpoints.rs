@@ -296,7 +296,7 @@ fn delete(job: &Job, place: &Place, matches: &ArgMatches) -> Result<(), Failure>
     if !jobs(&entries).contains(job) {
         return Err(no_such_job(Some(job), &jobs(&entries)));
     }
-    // Whoever is at work must not write the next checkpoint on top.
+    // A running copy must not write the next checkpoint on top.
     let taken = Fences::take(&settings, job, 0..1, 1, None);
     taken.and_then(|mut fences| fences.reset()).map_err(|error: SinkError| Failure::from(error))?;
     eprintln!("job \"{job}\" starts from the beginning");

@@ -27,7 +27,7 @@ struct State {
     last_line: Instant,
 }
 
-/// Between two lines where there is no terminal.
+/// Interval between two lines without a terminal.
 const LINE: Duration = Duration::from_secs(10);
 
 impl Transfers {

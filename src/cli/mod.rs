@@ -52,7 +52,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(parsed) => parsed,
         Err(usage) => {
             // Help and version are answers on standard output, mistakes go to standard error;
-            // clap knows which, and a closed pipe is no reason to complain.
+            // clap knows which, and a closed pipe is not an error.
             let _ = usage.print();
             return ExitCode::from(if usage.use_stderr() { 2 } else { 0 });
         }

@@ -55,7 +55,7 @@ impl Observer for Watcher {
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(100);
-/// Between two lines where there is no terminal.
+/// Interval between two lines without a terminal.
 const LINE: Duration = Duration::from_secs(10);
 
 impl Shown {

@@ -186,7 +186,7 @@ fn deliver(args: &QualityArgs, report: &Report) -> Result<(), Failure> {
         true => format!("{:#}\n", json::value(report)),
         false => table::text(report, args.days),
     };
-    // Whoever closes the pipe has seen enough.
+    // A closed pipe is not an error.
     let _ = std::io::stdout().write_all(text.as_bytes());
     for damaged in report.damaged() {
         eprintln!("damaged: {}", damaged.error);

@@ -11,8 +11,8 @@ use signal_hook::iterator::Signals as Incoming;
 use super::failure::Failure;
 use crate::stop::Stop;
 
-/// What comes so soon after the first signal is the same wish: `timeout` tells its child and then the
-/// child's whole group, a terminal the group and a wrapper the child once more.
+/// What comes so soon after the first signal is the same request: `timeout` signals its child and
+/// then the child's whole group, a terminal the group and a wrapper the child once more.
 const ECHO: Duration = Duration::from_millis(500);
 
 /// Handlers for signals.

@@ -134,14 +134,14 @@ pub fn run(args: &SimulatorArgs) -> Result<Outcome, Failure> {
         .map_err(Failure::outside)?;
     running.tally.faults[Kind::Gap as usize].store(lost, Ordering::Relaxed);
     let mut stdout = std::io::stdout();
-    // Whoever started us may have closed it; nothing depends on it.
+    // The parent process may have closed it; nothing depends on it.
     let _ = writeln!(stdout, "listening on {}", running.address).and_then(|()| stdout.flush());
     let mut announced = false;
     while !stop.is_raised() && !running.has_ended() {
         std::thread::sleep(Duration::from_millis(20));
         if !announced && running.tally.ended.load(Ordering::Acquire) {
             announced = true;
-            eprintln!("the tape has been played; REST still answers (Ctrl-C ends)");
+            eprintln!("end of the tape; REST requests are still served (Ctrl-C stops)");
         }
     }
     let tally = Arc::clone(&running.tally);

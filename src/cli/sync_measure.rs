@@ -57,7 +57,7 @@ pub fn measure(
     let mut paces = Vec::new();
     let mut trades = 0;
     for intake in InstrumentStream::open(plan, read)? {
-        // Rows that are no trades, repeated or late are of no interest here.
+        // Rows that are not trades, duplicates and late rows do not matter here.
         let intake = intake?;
         let batch = order.on_batch(intake.trades, &pool, &mut Sequence::default());
         trades += batch.len() as u64;

@@ -14,7 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What tells a bar from any other: its place, its trades, and the state behind it.
+/// What identifies a bar: its position, its trades, and the state after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// Its number in its series.
@@ -48,7 +48,7 @@ pub struct Audit {
     pub unexpected: Vec<Mark>,
     /// Bars that come after one with a higher number.
     pub disordered: Vec<Mark>,
-    /// Bars of the output before and behind the trades of the files.
+    /// Bars of the output before and after the trades of the files.
     pub outside: u64,
     /// Recomputed bars before the first on which both agree.
     pub unjudged: u64,
@@ -70,13 +70,13 @@ impl Audit {
     }
 }
 
-/// The bars of a series that stand, in order.
+/// The current bars of a series, in order.
 #[derive(Clone, Debug, Default)]
 pub struct Standing(Vec<Mark>);
 
 impl Standing {
-    /// Takes a bar as an output lists it: one that stands, one that a correction puts in its place,
-    /// or one that no longer stands.
+    /// Takes a bar as an output lists it: an original, a replacement,
+    /// or a retraction.
     pub fn take(&mut self, mark: Mark, retracts: bool, revision: u64) {
         if retracts {
             if let Some(at) = self.0.iter().rposition(|other| *other == mark) {
@@ -166,7 +166,7 @@ pub fn ranges(bars: &[Mark]) -> String {
     }
     let more = text.len().saturating_sub(8);
     text.truncate(8);
-    let more = if more > 0 { format!(" and {more} more stretches") } else { String::new() };
+    let more = if more > 0 { format!(" and {more} more ranges") } else { String::new() };
     text.join(", ") + &more
 }
 

@@ -82,7 +82,7 @@ impl Row {
         (text("instrument"), text("spec"))
     }
 
-    /// Whether it says that an earlier row of the same fields no longer stands.
+    /// Whether it retracts an earlier row with the same fields.
     pub fn retracts(&self) -> bool {
         *self.get("retracts") == Cell::Text("true".to_owned())
     }

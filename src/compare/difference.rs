@@ -12,7 +12,7 @@ pub struct Rules {
     /// there on everything but the bar's number must be equal. For runs that began at different
     /// trades.
     pub synchronise: bool,
-    /// Corrections have changed one of the two: bars that stand are compared without their numbers.
+    /// Corrections have changed one of the two: current bars are compared without their numbers.
     /// Found out by [`compare`].
     pub revised: bool,
 }
@@ -30,7 +30,7 @@ pub struct Verdict {
 
 type Sequences = BTreeMap<(String, String), Sequence>;
 
-/// The bars of a sequence that stand.
+/// The current bars of a sequence.
 #[derive(Default)]
 struct Sequence {
     bars: Vec<Row>,
@@ -70,8 +70,8 @@ pub fn compare(a: Vec<Row>, b: Vec<Row>, rules: Rules) -> Verdict {
                 let rules = Rules { revised: a.revised || b.revised, ..rules };
                 if rules.revised {
                     verdict.remarks.push(format!(
-                        "{name}: corrections have changed it; what stands is compared, without \
-                         its numbers"
+                        "{name}: has corrections; comparing the current bars, without seq and \
+                         revision"
                     ));
                 }
                 sequence(&name, &a.bars, &b.bars, rules, &mut verdict);
@@ -87,7 +87,7 @@ pub fn compare(a: Vec<Row>, b: Vec<Row>, rules: Rules) -> Verdict {
         for (which, found) in [("A", a.get(&key)), ("B", b.get(&key))] {
             for row in found.iter().flat_map(|found| &found.unfounded) {
                 verdict.differences.push(format!(
-                    "{name}: {which} takes back bar {} (trades {} to {}), which is not there",
+                    "{name}: {which} retracts bar {} (trades {} to {}), which does not exist",
                     row.get("seq"),
                     row.get("first_trade_id"),
                     row.get("last_trade_id")
@@ -160,7 +160,7 @@ fn bar(a: &Row, b: &Row, rules: Rules) -> Option<String> {
     let skipped = |field: &str| match field {
         "seq" => rules.synchronise || rules.revised,
         "revision" => rules.revised,
-        // What stands takes nothing back, and older outputs do not say so.
+        // An original retracts nothing, and older outputs do not say so.
         "retracts" => true,
         _ => false,
     };
@@ -254,7 +254,7 @@ mod tests {
         assert_eq!((verdict.equal, verdict.differences.len()), (3, 0), "{verdict:?}");
         revised.push(gone);
         let verdict = compare(revised, fresh, Rules::default());
-        assert!(verdict.differences[0].contains("A takes back bar 0"), "{verdict:?}");
+        assert!(verdict.differences[0].contains("A retracts bar 0"), "{verdict:?}");
     }
 
     #[test]

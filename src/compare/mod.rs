@@ -1,4 +1,4 @@
-//! Two outputs of bars, compared: which bar differs first, and how.
+//! Compares two outputs of bars and finds the first difference.
 //!
 //! **Invariant:** reads what sinks have written, in whatever encoding, and knows nothing of how
 //! bars are made.

@@ -80,7 +80,7 @@ pub fn read_each(
     if let Some(rest) = source.strip_prefix("kafka://") {
         let Some((brokers, topic)) = rest.split_once('/').filter(|(_, topic)| !topic.is_empty())
         else {
-            let reason = "kafka://HOST:PORT/TOPIC is wanted".to_owned();
+            let reason = "must be kafka://HOST:PORT/TOPIC".to_owned();
             return Err(SourceError::File { path: source.to_owned(), reason });
         };
         let settings = KafkaSettings { brokers: brokers.to_owned(), ..settings.clone() };
@@ -145,7 +145,7 @@ fn json(bytes: &[u8]) -> Result<Row, String> {
 }
 
 fn bar(value: &Value) -> Result<Row, String> {
-    let Value::Object(fields) = value else { return Err("an object is wanted".to_owned()) };
+    let Value::Object(fields) = value else { return Err("must be an object".to_owned()) };
     let row = Row(fields.iter().map(|(name, value)| (name.clone(), value.into())).collect());
     for needed in ["instrument", "spec", "seq", "state_digest"] {
         if *row.get(needed) == Cell::Null {

@@ -1,4 +1,4 @@
-//! What each kind of bar can be told: the one table behind `--bar` and `[bars.NAME]`.
+//! The keys of each kind of bar: the one table behind `--bar` and `[bars.NAME]`.
 
 use barflow_operators::bars::product::ExpectationsAt;
 use barflow_operators::measure::Measure;
@@ -209,7 +209,8 @@ impl Keys<'_> {
         AdaptiveSpec {
             alpha: self.or("alpha", 0.001),
             memory: if is_wald { self.or("memory", 0.99) } else { 0.0 },
-            // As long as a bar is expected to be; a target that is no number is refused elsewhere.
+            // As long as a bar is expected to be; a target that is not a number is refused
+            // elsewhere.
             warmup: self.get("warmup").unwrap_or(target.clamp(1.0, 1e9) as u64),
             round_bits: self.or("round_bits", 24),
             expected_ticks: ExpectedTicksSpec { target, alpha: alpha_t, min, max },
@@ -267,7 +268,7 @@ fn number_name<T>() -> &'static str {
 
 /// `90s`, `5m`, `1h 30m`, `1d`, or a bare number of seconds.
 pub fn duration_ns(text: &str) -> Result<i64, String> {
-    let wanted = || "not a length of time such as 30s, 5m or 1h".to_owned();
+    let wanted = || "not a duration such as 30s, 5m or 1h".to_owned();
     if let Ok(seconds) = text.parse::<u32>() {
         return Ok(i64::from(seconds) * 1_000_000_000);
     }

@@ -53,7 +53,7 @@ impl BarBook {
         let mut book = Self::default();
         for (name, section) in sections {
             if !names.insert(name.clone()) {
-                problems.add(&section.origin, format!("the bar name \"{name}\" is taken already"));
+                problems.add(&section.origin, format!("the bar name \"{name}\" is already in use"));
             }
             book.0.extend(understand(&name, section, problems));
         }
@@ -65,7 +65,7 @@ impl BarBook {
 pub fn cut(argument: &str, problems: &mut Problems) -> Option<(String, Section)> {
     let origin = format!("--bar {argument:?}");
     let Some((name, rest)) = argument.split_once('=') else {
-        let hint = "NAME=kind,key=value,… is wanted, such as \
+        let hint = "must be NAME=kind,key=value,…, such as \
                     dib=imbalance,measure=dollar,threshold=wald,target=1000";
         problems.add(origin, hint);
         return None;

@@ -12,7 +12,7 @@ use crate::checkpoints::job::Job;
 /// How often a bar arrives when things go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// Once: bars and the position they belong to count together, and a restart goes on there.
+    /// Once: bars and their position are committed together, and a restart resumes there.
     ExactlyOnce,
     /// At least once: a restart begins again.
     AtLeastOnce,
@@ -23,11 +23,11 @@ pub enum Delivery {
 pub struct DeliveryOptions {
     /// How often a bar arrives.
     pub delivery: Delivery,
-    /// The name under which a restart finds where it stood.
+    /// The name under which a restart finds its state.
     pub job: Option<Job>,
     /// Time between two commits.
     pub commit_interval: Duration,
-    /// Whether to forget where the job stood.
+    /// Whether to delete the job's state.
     pub reset_state: bool,
 }
 
@@ -63,7 +63,7 @@ impl DeliveryOptions {
         }
     }
 
-    /// Whether a restart goes on.
+    /// Whether a restart resumes.
     pub fn is_exactly_once(&self) -> bool {
         self.delivery == Delivery::ExactlyOnce
     }
@@ -72,13 +72,13 @@ impl DeliveryOptions {
     pub fn check(&self, kind: SinkKind, out: Option<&Path>, problems: &mut Problems) {
         if self.commit_interval > Duration::from_secs(30) {
             // Kafka ends transactions after a minute.
-            problems.add("[sink]", "commit_interval: at most 30s");
+            problems.add("[sink]", "commit_interval must be at most 30s");
         }
         let stdout = out.is_none_or(|out| out == Path::new("-"));
         match kind {
             SinkKind::JsonLines if self.is_exactly_once() && stdout => {
-                let message = "delivery = \"exactly-once\" cannot take back what went to standard \
-                               output: say --out FILE";
+                let message = "delivery = \"exactly-once\" needs a file: standard output cannot \
+                               be rolled back; use --out FILE";
                 problems.add("[sink]", message);
             }
             SinkKind::None if self.is_exactly_once() => {

@@ -30,7 +30,7 @@ fn feed(name: String, mut section: Section, problems: &mut Problems) -> Option<F
         let (text, at) = section.text(key, problems)?;
         if !schemes.iter().any(|scheme| text.starts_with(scheme)) {
             let schemes = schemes.join(" or ");
-            problems.add(at, format!("{key} = \"{text}\": a URL with {schemes} is wanted"));
+            problems.add(at, format!("{key} = \"{text}\" must be a URL with {schemes}"));
         }
         Some(text)
     };
@@ -135,7 +135,7 @@ fn symbols(
     for text in texts {
         match Symbol::read(venue, &text, contract_size) {
             Ok(symbol) if symbols.contains(&symbol) => {
-                problems.add(&at, format!("instruments: \"{text}\" is named twice"));
+                problems.add(&at, format!("instruments: \"{text}\" is listed twice"));
             }
             Ok(symbol) => symbols.push(symbol),
             Err(reason) => problems.add(&at, format!("instruments: \"{text}\": {reason}")),
@@ -144,13 +144,13 @@ fn symbols(
     symbols
 }
 
-/// Keys stand in files as references only.
+/// Files contain keys as references only.
 fn api_key(section: &mut Section, problems: &mut Problems) -> Option<String> {
     let (text, at) = section.text("api_key", problems)?;
     match secrets::Value::parse(&text) {
         Ok(secrets::Value::Environment(_) | secrets::Value::File(_)) => Some(text),
         _ => {
-            problems.add(at, "api_key: a reference ${NAME} or ${file:/path} is wanted");
+            problems.add(at, "api_key must be a reference ${NAME} or ${file:/path}");
             None
         }
     }

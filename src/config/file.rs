@@ -27,7 +27,7 @@ impl ConfigFile {
     /// Reads a file.
     ///
     /// # Errors
-    /// When it cannot be read, is not TOML, or has sections that nobody knows.
+    /// When it cannot be read, is not TOML, or has unknown sections.
     pub fn read(path: &Path) -> Result<Self, Problems> {
         let origin = path.display().to_string();
         let mut problems = Problems::default();
@@ -59,7 +59,7 @@ impl ConfigFile {
             let at = format!("{origin}:{}", line_of(text, key.span().start));
             let name = key.into_inner().into_owned();
             let DeValue::Table(inner) = value.into_inner() else {
-                problems.add(at, format!("\"{name}\" belongs into a section such as [replay]"));
+                problems.add(at, format!("\"{name}\" must be in a section such as [replay]"));
                 continue;
             };
             let named = match name.as_str() {
@@ -149,7 +149,7 @@ fn fill(
         let key = key.into_inner().into_owned();
         match as_value(value.into_inner()) {
             Some(value) => section.put(key, value, at),
-            None => problems.add(at, format!("{key}: a text, a number or a list is wanted")),
+            None => problems.add(at, format!("{key} must be a string, a number or a list")),
         }
     }
 }
@@ -172,7 +172,7 @@ fn fill_dotted(
             }
             other => match as_value(other) {
                 Some(value) => section.put(name, value, at),
-                None => problems.add(at, format!("{name}: a text or a number is wanted")),
+                None => problems.add(at, format!("{name} must be a string or a number")),
             },
         }
     }

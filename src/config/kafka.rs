@@ -16,7 +16,7 @@ pub struct KafkaOptions {
     pub brokers: Option<String>,
     /// Topic template.
     pub topic: Option<String>,
-    /// Whether what stands is kept in compacted topics as well.
+    /// Whether current bars are also kept in compacted topics.
     pub current: bool,
     /// Encoding of values.
     pub encoding: Encoding,
@@ -58,7 +58,7 @@ impl KafkaOptions {
                 .filter_map(|(key, value, origin)| match value {
                     Value::Text(text) => Some((key, text)),
                     Value::List(_) => {
-                        problems.add(origin, format!("{key}: one value is wanted, not a list"));
+                        problems.add(origin, format!("{key} must be a single value, not a list"));
                         None
                     }
                 })

@@ -27,7 +27,7 @@ pub enum Start {
     /// With the first trade that comes.
     #[default]
     Now,
-    /// With the files of `history`; what lies between them and the first live trade is asked of
+    /// With the files of `history`; trades between them and the first live trade are requested from
     /// the venue's REST.
     FromHistory,
 }
@@ -55,7 +55,7 @@ pub struct LiveSettings {
     pub start: Start,
     /// Files, folders and patterns to begin with.
     pub history: Vec<String>,
-    /// The instrument of all of `history`; by default told from the files' names.
+    /// The instrument of all of `history`; by default from the file names.
     pub history_instrument: Option<InstrumentId>,
     /// Where bad rows and frames go; without it they are logged and counted.
     pub quarantine: Option<PathBuf>,
@@ -131,14 +131,18 @@ impl LiveSettings {
             problems.add("[live]", format!("workers = {}: 1 to 1024", self.workers));
         }
         if self.feeds.is_empty() && problems.0.is_empty() {
-            problems.add("[feeds]", "no feed is configured: a [feeds.NAME] section is wanted");
+            problems.add(
+                "[feeds]",
+                "no feed is configured: use --venue and --instrument, or a \
+                          [feeds.NAME] section (configs/live.toml)",
+            );
         }
         match self.start {
             Start::FromHistory if self.history.is_empty() => {
                 problems.add("[live]", "start = \"from-history\" needs history = [\"FILES\"…]");
             }
             Start::Now if !self.history.is_empty() => {
-                problems.add("[live]", "history is used with start = \"from-history\" only");
+                problems.add("[live]", "history needs start = \"from-history\"");
             }
             _ => {}
         }
@@ -147,7 +151,7 @@ impl LiveSettings {
             for symbol in &feed.symbols {
                 if seen.contains(&&symbol.instrument) {
                     let message = format!(
-                        "{} is in two feeds; one ordered source per instrument",
+                        "{} is in two feeds; an instrument can have only one",
                         symbol.instrument
                     );
                     problems.add(format!("[feeds.{}]", feed.name), message);

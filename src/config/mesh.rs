@@ -30,12 +30,12 @@ impl MeshSettings {
         let (hosts, process) = match (hosts, process) {
             (None, None) => return Self { patience, ..Self::default() },
             (Some((_, origin)), None) => {
-                let message = "hosts without process: which of the hosts is this one?";
+                let message = "hosts needs process: the number of this process";
                 problems.add(origin, message);
                 return Self::default();
             }
             (None, Some((_, origin))) => {
-                problems.add(origin, "process without hosts: a file of host:port lines is wanted");
+                problems.add(origin, "process needs hosts: a file with one host:port per line");
                 return Self::default();
             }
             (Some((path, origin)), Some((process, _))) => (read(&path, &origin, problems), process),
@@ -78,7 +78,8 @@ fn understand(path: &str, text: &str, problems: &mut Problems) -> Vec<String> {
         if !is_address(host) {
             problems.add(at(), format!("\"{host}\" is not host:port"));
         } else if hosts.iter().any(|other| other == host) {
-            problems.add(at(), format!("{host} stands here twice; every process needs its own"));
+            problems
+                .add(at(), format!("{host} is listed twice; every process needs its own address"));
         } else {
             hosts.push(host.to_owned());
         }
@@ -87,14 +88,14 @@ fn understand(path: &str, text: &str, problems: &mut Problems) -> Vec<String> {
         return Vec::new();
     }
     if hosts.is_empty() {
-        problems.add(path, "no host: one host:port a line is wanted");
+        problems.add(path, "no hosts: the file must have one host:port per line");
     }
     hosts
 }
 
 fn is_address(text: &str) -> bool {
     let Some((host, port)) = text.rsplit_once(':') else { return false };
-    // Colons within a host are IPv6's, and stand in brackets.
+    // Colons within a host are IPv6's, and are in brackets.
     let whole = !host.contains(':') || (host.starts_with('[') && host.ends_with(']'));
     let named = !host.is_empty() && whole && !host.contains(char::is_whitespace);
     named && port.parse::<u16>().is_ok_and(|port| port > 0)

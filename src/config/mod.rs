@@ -1,7 +1,7 @@
-//! From what was typed to what is meant: flags over environment over file over defaults.
+//! Settings: flags override the environment, which overrides the file, which overrides defaults.
 //!
 //! Everything is read before anything is done, and all problems are reported at once, each with
-//! the place it came from, the key, the value and the rule. After that nobody sees raw text.
+//! the place it came from, the key, the value and the rule. After that no module sees raw text.
 
 pub mod bar_help;
 pub mod bar_kinds;

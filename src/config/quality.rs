@@ -37,7 +37,7 @@ pub fn understand(file: ConfigFile, origin: &str) -> Result<Suite, Problems> {
     let mut problems = Problems::default();
     let other = file.sections.values().chain(file.bars.iter().map(|(_, section)| section));
     for section in other.chain(file.feeds.iter().map(|(_, section)| section)) {
-        let message = format!("{} does not belong into a suite of expectations", section.name);
+        let message = format!("{} is not allowed in an expectation suite", section.name);
         problems.add(section.origin.clone(), message);
     }
     let mut expectations = Vec::new();
@@ -57,7 +57,7 @@ pub fn understand(file: ConfigFile, origin: &str) -> Result<Suite, Problems> {
         expectations.push(Expectation { kind, severity: severity.unwrap_or_else(usual) });
     }
     if expectations.is_empty() && problems.0.is_empty() {
-        problems.add(origin, "nothing is expected: an [expect.NAME] section is wanted");
+        problems.add(origin, "the suite is empty: it needs an [expect.NAME] section");
     }
     problems.or(Suite::new(expectations))
 }
@@ -102,7 +102,7 @@ fn parameters(check: Check, section: &mut Section, problems: &mut Problems) -> K
             if let Some(ns) = section.parse_with("longer_than", duration_ns, problems) {
                 match ns {
                     1.. => *longer_than = ns,
-                    _ => problems.add(at, "longer_than: a time longer than 0 is wanted"),
+                    _ => problems.add(at, "longer_than must be a duration greater than 0"),
                 }
             }
         }
@@ -198,10 +198,10 @@ mod tests {
             "q.toml:7: k = \"x\" is not a number",
             "q.toml:8: window = 3 is not between 8 and 1048576",
             "q.toml:9: severity = \"bad\" is not one of warn, quarantine, fail",
-            "q.toml:10: [replay] does not belong into a suite of expectations",
+            "q.toml:10: [replay] is not allowed in an expectation suite",
         ] {
             assert!(wrong.contains(part), "{part}\nin\n{wrong}");
         }
-        assert!(suite("").unwrap_err().to_string().contains("nothing is expected"));
+        assert!(suite("").unwrap_err().to_string().contains("the suite is empty"));
     }
 }

@@ -123,7 +123,7 @@ pub struct ReplaySettings {
     pub quote: QuoteChoice,
     /// Quote value of one contract of an inverse instrument; the venue's rule if not given.
     pub contract_size: Option<f64>,
-    /// Trades that may wait for a missing id.
+    /// How many trades may wait for a missing id.
     pub reorder_window: usize,
     /// Trades per batch.
     pub batch_rows: usize,
@@ -252,32 +252,33 @@ impl ReplaySettings {
         }
         self.check_parallel(problems);
         if self.store.is_some() && (!self.files.is_empty() || self.protocol.is_some()) {
-            problems.add("[replay]", "store stands for files: name one or the other");
+            problems.add("[replay]", "store and files cannot be combined");
         }
         if self.input.is_some() && self.store.is_none() {
-            problems.add("[replay]", "input belongs to store: files tell their kind themselves");
+            problems.add("[replay]", "input (--kind) needs store: files show their kind");
         }
         if !(1..=1 << 16).contains(&self.batch_rows) {
             problems.add("[replay]", format!("batch_rows = {}: 1 to 65536", self.batch_rows));
         }
         if self.reorder_window > 1 << 20 {
-            let message = format!("reorder_window = {}: at most 1048576", self.reorder_window);
+            let message =
+                format!("reorder_window = {} must be at most 1048576", self.reorder_window);
             problems.add("[replay]", message);
         }
         if self.contract_size.is_some_and(|size| !(size.is_finite() && size > 0.0)) {
-            problems.add("[replay]", "contract_size: a finite number greater than 0 is wanted");
+            problems.add("[replay]", "contract_size must be a finite number greater than 0");
         }
         if self.channel.is_some() && self.protocol.is_none() {
-            problems.add("[replay]", "channel belongs to recordings: say their protocol as well");
+            problems.add("[replay]", "channel is used with recordings only: add protocol");
         }
         if self.corrections.is_some() && self.protocol.is_some() {
-            let message = "corrections belong to trade files: recordings cannot be corrected";
+            let message = "corrections apply to trade files, not to recordings";
             problems.add("[replay]", message);
         }
         if let (Some(from), Some(to)) = (self.from, self.to)
             && from >= to
         {
-            problems.add("[replay]", "from must lie before to");
+            problems.add("[replay]", "from must be before to");
         }
         self.delivery.check(self.sink, self.out.as_deref(), problems);
         if self.sink == SinkKind::Kafka {
@@ -292,7 +293,7 @@ impl ReplaySettings {
             problems.add("[replay]", format!("parallel = {}: 1 to 256", self.parallel));
         }
         if self.parallel > 1 && self.protocol.is_some() {
-            let message = "parallel needs files of trades; recordings are read in one pass";
+            let message = "parallel needs trade files; recordings are read in one pass";
             problems.add("[replay]", message);
         }
     }

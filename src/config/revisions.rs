@@ -4,10 +4,10 @@ use barflow_operators::revision::Window;
 use jiff::Span;
 use jiff::SpanRelativeTo;
 
-/// Trades retained where corrections are told and nobody says how many.
+/// Default of retained trades with corrections.
 pub const DEFAULT: Window = Window { trades: 1_000_000, time: i64::MAX, every: Window::EVERY };
 
-/// Trades retained where nobody says how many, however long the time: 400 MB per instrument.
+/// Limit of retained trades for a window given as time alone: 400 MB per instrument.
 pub const MOST: u64 = 10_000_000;
 
 /// `1h`, `500000` (trades), or both: `1h,500000`; the less of both counts. A time alone is limited

@@ -64,13 +64,13 @@ impl Section {
         match value {
             Value::Text(text) => Some((text, origin)),
             Value::List(_) => {
-                problems.add(origin, format!("{key}: one value is wanted, not a list"));
+                problems.add(origin, format!("{key} must be a single value, not a list"));
                 None
             }
         }
     }
 
-    /// Takes something that can be told from text, such as a number; `what` names it in messages.
+    /// Takes a value that is parsed from text, such as a number; `what` names it in messages.
     pub fn parse<T: FromStr>(
         &mut self,
         key: &'static str,
@@ -133,7 +133,7 @@ impl Section {
         std::mem::take(&mut self.entries).into_iter().map(|e| (e.key, e.value, e.origin)).collect()
     }
 
-    /// Whatever nobody asked for is a mistake.
+    /// Keys that were not read are mistakes.
     pub fn finish(self, problems: &mut Problems) {
         for entry in self.entries {
             let hint = suggestion(&entry.key, self.asked.iter().copied());

@@ -79,11 +79,11 @@ pub struct SweepSettings {
     pub replay: ReplaySettings,
     /// The configurations.
     pub grid: Grid,
-    /// Folder for what comes out.
+    /// Output folder.
     pub out: PathBuf,
     /// What the best are judged by.
     pub by: Criterion,
-    /// How many of the best are shown.
+    /// How many of the best to print.
     pub top: usize,
     /// Threads that build bars; as many as cores by default.
     pub threads: usize,
@@ -123,7 +123,7 @@ impl SweepSettings {
         let map = sweep.list("map").and_then(|(axes, at)| match <[String; 2]>::try_from(axes) {
             Ok([x, y]) => Some((x, y)),
             Err(_) => {
-                p.add(at, "map: two keys of the grid are wanted, such as [\"alpha\", \"target\"]");
+                p.add(at, "map must be two keys of the grid, such as [\"alpha\", \"target\"]");
                 None
             }
         });
@@ -131,7 +131,7 @@ impl SweepSettings {
         let grid = Grid::understand(grid, p);
         if let (Some(grid), Some((x, y))) = (&grid, &map) {
             for axis in [x, y].into_iter().filter(|axis| !grid.keys.contains(axis)) {
-                p.add("[sweep]", format!("map: \"{axis}\" is no key of the grid"));
+                p.add("[sweep]", format!("map: \"{axis}\" is not a key of the grid"));
             }
         }
         if !(1..=256).contains(&threads) {
@@ -167,8 +167,8 @@ impl SweepSettings {
 
 /// What a file may ask of a replay and a sweep cannot do.
 fn refuse(replay: &ReplaySettings, problems: &mut Problems) {
-    let corrects = "a sweep corrects nothing: sweep over files that are right as they are";
-    let keeps = "a sweep keeps nothing but what it says: leave it to a replay";
+    let corrects = "a sweep cannot apply corrections";
+    let keeps = "not supported by a sweep: use replay";
     for (asked, key, why) in [
         (replay.corrections.is_some(), "corrections", corrects),
         (replay.revision_window.is_some(), "revision_window", corrects),
@@ -208,9 +208,8 @@ impl Grid {
         let count = count.filter(|_| !keys.is_empty()).unwrap_or(0);
         if count == 0 || count > MOST {
             let message = match keys.is_empty() {
-                true => {
-                    "the grid is empty: say at least a kind, such as kind = \"imbalance\"".into()
-                }
+                true => "the grid is empty: it needs at least a kind, such as kind = \"imbalance\""
+                    .into(),
                 false => format!("the grid has too many configurations: at most {MOST}"),
             };
             problems.add("[grid]", message);
@@ -244,7 +243,7 @@ fn range(text: &str) -> Result<Vec<String>, String> {
     let Some((low, rest)) = text.split_once("..") else { return Ok(vec![text.to_owned()]) };
     let wanted = || {
         format!(
-            "\"{text}\" is no range such as \"1e-4..1e-2 log 25\", \"200..2000 lin 10\" or \
+            "\"{text}\" is not a range such as \"1e-4..1e-2 log 25\", \"200..2000 lin 10\" or \
              \"100..500 step 50\""
         )
     };
@@ -253,7 +252,7 @@ fn range(text: &str) -> Result<Vec<String>, String> {
     let number = |text: &str| text.trim().parse::<f64>().map_err(|_| wanted());
     let (low, high, by) = (number(low)?, number(high)?, number(by)?);
     if !(low.is_finite() && high.is_finite() && by.is_finite()) || high < low || by <= 0.0 {
-        return Err(format!("{}; it has to rise", wanted()));
+        return Err(format!("{}; the range must increase", wanted()));
     }
     let points = match way {
         "step" => ((high - low) / by * (1.0 + 1e-12)).floor() + 1.0,
@@ -264,7 +263,7 @@ fn range(text: &str) -> Result<Vec<String>, String> {
         return Err(format!("\"{text}\" has more than {MOST} values"));
     }
     if way == "log" && low <= 0.0 {
-        return Err(format!("\"{text}\": a range of equal ratios begins above 0"));
+        return Err(format!("\"{text}\": a log range must start above 0"));
     }
     let last = (points - 1.0).max(1.0);
     let value = |at: f64| match way {
@@ -275,7 +274,7 @@ fn range(text: &str) -> Result<Vec<String>, String> {
     Ok((0..points as usize).map(|at| tidy(value(at as f64)).to_string()).collect())
 }
 
-/// A parameter to nine digits: nobody means the seventeenth of a range.
+/// A parameter to nine digits: the seventeenth digit of a range carries no meaning.
 fn tidy(value: f64) -> f64 {
     format!("{value:.8e}").parse().unwrap_or(value)
 }
@@ -317,7 +316,7 @@ mod tests {
 
     #[test]
     fn threads_of_a_replay_are_no_threads_of_a_sweep() {
-        // In chunks nobody would hand trades to the sweep.
+        // In chunks the sweep would not receive trades.
         let text = "[replay]\nparallel = 2\n[grid]\nkind = \"tick\"\nsize = 5\n";
         assert_eq!(understand(text).unwrap().replay.parallel, 1);
     }
@@ -332,19 +331,19 @@ mod tests {
             ("[grid]\nkind = \"imbalance\"\nalpha = [0.1, 2]\n", "alpha"),
             (
                 "[sweep]\nmap = [\"alpha\", \"size\"]\n[grid]\nkind = \"imbalance\"\nalpha = 0.1\n",
-                "\"size\" is no key",
+                "\"size\" is not a key",
             ),
             (
                 "[replay]\ncorrections = \"c.csv\"\n[grid]\nkind = \"tick\"\nsize = 5\n",
-                "corrections: a sweep corrects nothing",
+                "corrections: a sweep cannot apply corrections",
             ),
             (
                 "[replay]\nrevision_window = \"1h\"\n[grid]\nkind = \"tick\"\nsize = 5\n",
-                "revision_window: a sweep corrects nothing",
+                "revision_window: a sweep cannot apply corrections",
             ),
             (
                 "[replay]\ntrades = \"kept\"\n[grid]\nkind = \"tick\"\nsize = 5\n",
-                "trades: a sweep keeps nothing",
+                "trades: not supported by a sweep",
             ),
             ("[sweep]\nby = \"beauty\"\n[grid]\nkind = \"tick\"\nsize = 5\n", "beauty"),
         ] {

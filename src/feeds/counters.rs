@@ -29,7 +29,7 @@ pub struct Counters {
     pub request_failures: u64,
     /// Excluded prints by reason.
     pub excluded: BTreeMap<&'static str, u64>,
-    /// Known messages that are none of ours, by kind.
+    /// Known messages of other kinds, by kind.
     pub other: BTreeMap<&'static str, u64>,
 }
 
@@ -78,12 +78,11 @@ impl Counters {
     pub fn lines(&self) -> Vec<String> {
         let mut lines = vec![
             format!(
-                "{} trades in {} frames, {} repeated, {} backfilled",
+                "{} trades in {} frames, {} duplicates, {} backfilled",
                 self.trades, self.frames, self.duplicates, self.backfilled
             ),
             format!(
-                "connected {} times, {} attempts failed, {} connections lost; {} REST requests, {} \
-                 failed",
+                "{} connections, {} failed attempts, {} lost; {} REST requests, {} failed",
                 self.connects,
                 self.connect_failures,
                 self.disconnects,
@@ -91,7 +90,7 @@ impl Counters {
                 self.request_failures
             ),
             format!(
-                "gaps: {} seen, {} filled, {} given up ({} ids)",
+                "gaps: {} opened, {} filled, {} given up ({} ids)",
                 self.gaps_opened, self.gaps_filled, self.gaps_given_up, self.ids_given_up
             ),
         ];

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::print::{BadFrame, BadRow, Prints};
 
-/// A field as it stands in the message; none where it is missing.
+/// A field as it appears in the message; none if it is missing.
 pub type Field<'a> = Option<&'a RawValue>;
 
 /// Declares an object of a message by the keys that are of interest; others are passed over.
@@ -97,10 +97,10 @@ pub fn text<'a>(name: &'static str, field: Field<'a>) -> Result<Cow<'a, str>, Ba
     let inner = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     match inner {
         Some(inner) if !inner.contains('\\') => Ok(Cow::Borrowed(inner)),
-        Some(_) => {
-            serde_json::from_str(raw).map(Cow::Owned).map_err(|_| wrong(name, field, "is no text"))
-        }
-        None => Err(wrong(name, field, "is no text")),
+        Some(_) => serde_json::from_str(raw)
+            .map(Cow::Owned)
+            .map_err(|_| wrong(name, field, "is not a string")),
+        None => Err(wrong(name, field, "is not a string")),
     }
 }
 
@@ -110,7 +110,7 @@ pub fn text<'a>(name: &'static str, field: Field<'a>) -> Result<Cow<'a, str>, Ba
 /// When the field is missing, no text, or its text no decimal number.
 pub fn quoted_decimal(name: &'static str, field: Field<'_>) -> Result<f64, BadRow> {
     let text = text(name, field)?;
-    decimal(text.as_bytes()).ok_or_else(|| wrong(name, field, "is no decimal number"))
+    decimal(text.as_bytes()).ok_or_else(|| wrong(name, field, "is not a decimal number"))
 }
 
 /// A decimal number written as a number.
@@ -119,7 +119,7 @@ pub fn quoted_decimal(name: &'static str, field: Field<'_>) -> Result<f64, BadRo
 /// When the field is missing or no number.
 pub fn bare_decimal(name: &'static str, field: Field<'_>) -> Result<f64, BadRow> {
     let raw = field.map(RawValue::get).ok_or_else(|| wrong(name, field, "is missing"))?;
-    decimal(raw.as_bytes()).ok_or_else(|| wrong(name, field, "is no number"))
+    decimal(raw.as_bytes()).ok_or_else(|| wrong(name, field, "is not a number"))
 }
 
 /// A whole number of at least 0 written as a text.
@@ -128,7 +128,8 @@ pub fn bare_decimal(name: &'static str, field: Field<'_>) -> Result<f64, BadRow>
 /// When the field is missing, no text, or its text no such number.
 pub fn quoted_integer(name: &'static str, field: Field<'_>) -> Result<u64, BadRow> {
     let text = text(name, field)?;
-    integer(text.as_bytes()).ok_or_else(|| wrong(name, field, "is no whole number of at least 0"))
+    integer(text.as_bytes())
+        .ok_or_else(|| wrong(name, field, "is not a whole number of at least 0"))
 }
 
 /// A whole number of at least 0 written as a number.
@@ -137,7 +138,7 @@ pub fn quoted_integer(name: &'static str, field: Field<'_>) -> Result<u64, BadRo
 /// When the field is missing or no such number.
 pub fn bare_integer(name: &'static str, field: Field<'_>) -> Result<u64, BadRow> {
     let raw = field.map(RawValue::get).ok_or_else(|| wrong(name, field, "is missing"))?;
-    integer(raw.as_bytes()).ok_or_else(|| wrong(name, field, "is no whole number of at least 0"))
+    integer(raw.as_bytes()).ok_or_else(|| wrong(name, field, "is not a whole number of at least 0"))
 }
 
 /// True or false.
@@ -159,7 +160,7 @@ pub fn boolean(name: &'static str, field: Field<'_>) -> Result<bool, BadRow> {
 /// When that is beyond the range of a time.
 pub fn milliseconds(name: &'static str, field: Field<'_>, ms: u64) -> Result<i64, BadRow> {
     let ns = i64::try_from(ms).ok().and_then(|ms| ms.checked_mul(1_000_000));
-    ns.ok_or_else(|| wrong(name, field, "is no time in milliseconds"))
+    ns.ok_or_else(|| wrong(name, field, "is not a time in milliseconds"))
 }
 
 /// An RFC 3339 time as ns since the Unix epoch; digits beyond ns are cut.
@@ -173,7 +174,7 @@ pub fn rfc3339(name: &'static str, field: Field<'_>) -> Result<i64, BadRow> {
             let time: jiff::Timestamp = text.parse().ok()?;
             i64::try_from(time.as_nanosecond()).ok()
         })
-        .ok_or_else(|| wrong(name, field, "is no RFC 3339 time"))
+        .ok_or_else(|| wrong(name, field, "is not an RFC 3339 time"))
 }
 
 /// The side of the taker; `buy` and `sell` are the venue's two words.
@@ -229,14 +230,14 @@ pub fn integer(digits: &[u8]) -> Option<u64> {
 pub fn seconds(name: &'static str, field: Field<'_>) -> Result<i64, BadRow> {
     let raw = field.map(RawValue::get).ok_or_else(|| wrong(name, field, "is missing"))?;
     let (whole, fraction) = raw.split_once('.').unwrap_or((raw, "0"));
-    // As bytes: where a text stands in its place, the ninth may be in the middle of a character.
+    // As bytes: if a text is in its place, the ninth may be in the middle of a character.
     let fraction = &fraction.as_bytes()[..fraction.len().min(9)];
     let ns = || {
         let ns = integer(fraction)?.checked_mul(10u64.pow(9 - fraction.len() as u32))?;
         let whole = integer(whole.as_bytes())?.checked_mul(1_000_000_000)?;
         i64::try_from(whole.checked_add(ns)?).ok()
     };
-    ns().ok_or_else(|| wrong(name, field, "is no number of seconds"))
+    ns().ok_or_else(|| wrong(name, field, "is not a number of seconds"))
 }
 
 /// Hands the objects of an array on, one by one, without a place to keep them.
@@ -256,7 +257,7 @@ pub fn each<'a, T: Deserialize<'a>>(
     let read = serde_json::Deserializer::from_str(raw).deserialize_seq(each);
     read.map_err(|error| {
         refused.unwrap_or_else(|| {
-            BadFrame::new(format!("field \"{name}\" is no list of its kind: {error}"))
+            BadFrame::new(format!("field \"{name}\" is not a valid list: {error}"))
         })
     })
 }
@@ -325,12 +326,12 @@ pub fn list<'a, T: Deserialize<'a>>(
         .map(RawValue::get)
         .ok_or_else(|| BadFrame::new(format!("field \"{name}\" is missing")))?;
     serde_json::from_str(raw)
-        .map_err(|error| BadFrame::new(format!("field \"{name}\" is no list of its kind: {error}")))
+        .map_err(|error| BadFrame::new(format!("field \"{name}\" is not a valid list: {error}")))
 }
 
-/// A message that is no JSON of the expected kind, in serde's words (they name line and column).
+/// A message that is not JSON of the expected kind, in serde's words (they name line and column).
 pub fn malformed(error: &serde_json::Error) -> BadFrame {
-    BadFrame::new(format!("no message of this venue: {error}"))
+    BadFrame::new(format!("not a message of this venue: {error}"))
 }
 
 /// `2026-08-09T21:05:42.514318Z`, with up to nine decimals, as ns; none for any other form.
@@ -405,10 +406,10 @@ mod tests {
     fn a_wrong_field_is_named_with_its_value() {
         let raw: &RawValue = serde_json::from_str("12").unwrap();
         let error = quoted_decimal("price", Some(raw)).unwrap_err();
-        assert_eq!(error.to_string(), "field \"price\" is no text: \"12\"");
+        assert_eq!(error.to_string(), "field \"price\" is not a string: \"12\"");
         assert_eq!(bare_integer("id", None).unwrap_err().reason, "is missing");
         let raw: &RawValue = serde_json::from_str(r#""1.ééééé""#).unwrap();
-        assert_eq!(seconds("time", Some(raw)).unwrap_err().reason, "is no number of seconds");
+        assert_eq!(seconds("time", Some(raw)).unwrap_err().reason, "is not a number of seconds");
         let raw: &RawValue = serde_json::from_str(r#""BTC\/USD""#).unwrap();
         assert_eq!(text("symbol", Some(raw)).unwrap(), "BTC/USD");
     }
@@ -428,7 +429,7 @@ mod tests {
         assert_eq!(take(r#"[{"p":"1"},{"p":2}]"#), Ok((3, 1)));
         for text in [r#"[{"p":2},[7]]"#, r#"{"p":"1"}"#, "7"] {
             let error = take(text).unwrap_err().to_string();
-            assert!(error.contains("\"data\" is no list of its kind"), "{error}");
+            assert!(error.contains("\"data\" is not a valid list"), "{error}");
         }
         assert_eq!(take("[]"), Ok((3, 1)));
         assert!(rows("data", None, &mut prints, |_: &Row<'_>, _| Ok(())).is_err());

@@ -68,12 +68,12 @@ pub struct LastTrade {
     /// Its event time, ns.
     pub time: i64,
     /// Names of all prints of that time that were applied, where prints have names instead of ids;
-    /// none if nobody noted them.
+    /// none if they are unknown.
     pub names: Vec<u64>,
 }
 
 impl PartialEq for Symbol {
-    /// Where to resume is no part of what an instrument is.
+    /// Where to resume is not part of an instrument's identity.
     fn eq(&self, other: &Self) -> bool {
         self.instrument == other.instrument && self.listing == other.listing
     }
@@ -106,8 +106,8 @@ pub struct FeedPlan {
     pub reorder_wait: Duration,
     /// How long an instrument may wait for what is missing before it becomes a gap.
     pub backfill_budget: Duration,
-    /// Whether bars go on over a gap at once, to be corrected when REST has what is missing; only
-    /// for venues that number their trades.
+    /// Whether bars continue over a gap at once, to be corrected when REST has what is missing;
+    /// only for venues that number their trades.
     pub revises: bool,
     /// How long the first connection may take before the feed is called unreachable.
     pub connect_patience: Duration,

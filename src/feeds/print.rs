@@ -57,7 +57,7 @@ pub struct Listing {
 pub enum Standing {
     /// A trade.
     Trade,
-    /// An id of the sequence that is no trade between market participants (insurance fund, ADL,
+    /// An id of the sequence that is not a trade between market participants (insurance fund, ADL,
     /// price or quantity 0): makes no bar, leaves no gap. The reason is one of a few constants.
     Excluded(&'static str),
 }
@@ -69,7 +69,7 @@ pub struct Print {
     pub slot: u32,
     /// Trade or not.
     pub standing: Standing,
-    /// What tells it from every other print of the instrument: the trade id where the venue
+    /// What identifies it among all prints of the instrument: the trade id where the venue
     /// numbers trades, otherwise a 64-bit xxh3 hash of the venue's own unique id.
     pub key: u64,
     /// The trade. Where the venue has no numeric ids `trade_id` is 0 and the lane numbers.
@@ -97,7 +97,7 @@ pub struct BadRow {
 pub struct Prints {
     /// Rows in the order of their ids, oldest first, whatever order the venue lists them in.
     pub rows: Vec<Print>,
-    /// Rows that are no trades and should have been. The other rows of the frame still count.
+    /// Rows that should have been trades and are not. The other rows of the frame still count.
     pub bad: Vec<BadRow>,
     /// Rows for symbols that this connection did not ask for.
     pub foreign: u32,
@@ -147,7 +147,7 @@ impl Prints {
         self.rows.push(Print { slot, standing: Standing::Trade, key, trade });
     }
 
-    /// Adds an id that is no trade between market participants.
+    /// Adds an id that is not a trade between market participants.
     /// A time that cannot be is taken for unknown (0): the row's id is what counts.
     pub fn exclude(&mut self, slot: u32, id: u64, event_time: i64, why: &'static str) {
         let believable = validation::EARLIEST_NS..validation::LATEST_NS;
@@ -177,7 +177,7 @@ pub enum FrameKind {
     Refused(String),
     /// A heartbeat or pong: the connection is alive.
     Alive,
-    /// A known message that is none of ours, by kind: counted, otherwise ignored.
+    /// A known message of another kind, by kind: counted, otherwise ignored.
     Other(&'static str),
     /// Nothing we know: reported once per shape, counted.
     Unknown,

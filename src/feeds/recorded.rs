@@ -21,7 +21,7 @@ use crate::feeds::{venue, venues};
 use crate::graph::run::{Feeder, Workers};
 use crate::recording::{Direction, RecordingError, reader};
 
-/// Prints that wait for a missing id before it is given up: nobody can be asked.
+/// Prints that wait for a missing id before it is given up: a recording has no backfill.
 const PATIENCE: usize = 1024;
 
 /// How much of a bad frame is kept in its report.
@@ -39,15 +39,15 @@ pub enum RecordingsError {
     /// A pattern that matches nothing, a file that is not there.
     #[error("there is no recording \"{0}\"")]
     Missing(String),
-    /// A file that is no recording, or a broken one.
+    /// A file that is not a recording, or a damaged one.
     #[error(transparent)]
     File(#[from] RecordingError),
     /// Nothing in them makes trades.
-    #[error("no trade of {protocol} was found in the recordings{about}")]
+    #[error("the recordings contain no trades of {protocol}{about}")]
     Empty {
         /// Which protocol they were read by.
         protocol: &'static str,
-        /// What stood in the way, if anything.
+        /// What was found in its place, if anything.
         about: String,
     },
 }
@@ -194,7 +194,8 @@ impl Recordings {
         vec![feeder]
     }
 
-    /// Reads all files once; `take` is given what a slot has released, and says whether to go on.
+    /// Reads all files once; `take` receives what a slot has released, and returns whether to
+    /// continue.
     fn read(
         &self,
         options: &RecordingOptions,
@@ -373,7 +374,7 @@ fn files(inputs: &[String]) -> Result<Vec<PathBuf>, RecordingsError> {
     Ok(found.into_iter().collect())
 }
 
-/// Everything that any venue would write as a symbol, wherever it stands in a frame.
+/// Everything that any venue would write as a symbol, anywhere in a frame.
 fn mentioned(files: &[PathBuf]) -> Result<BTreeSet<String>, RecordingsError> {
     const KEYS: [&[u8]; 4] =
         [b"\"s\":\"", b"\"product_id\":\"", b"\"symbol\":\"", b"\"instId\":\""];

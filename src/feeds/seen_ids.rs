@@ -1,4 +1,4 @@
-//! Prints that have unique names but no order: repeats are told within a window.
+//! Prints with unique names but no order: duplicates are detected within a window.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -53,7 +53,7 @@ pub(super) enum SnapshotPosition {
     Over,
     /// Its times are around that print, which it has not.
     Around,
-    /// It begins behind that print.
+    /// It begins after that print.
     Behind,
 }
 
@@ -161,8 +161,8 @@ impl SeenIds {
         self.latest.0.max(self.not_after)
     }
 
-    /// What of a list of recent prints lies behind all that was seen, and whether the list reaches back
-    /// to that. What it has before happened before we began, or its place has passed.
+    /// What of a list of recent prints comes after all that was seen, and whether the list reaches
+    /// back to that. What it has before happened before we began, or its place has passed.
     pub(super) fn news<'a>(&self, recent: &'a [Print]) -> (&'a [Print], bool) {
         if let Some(last) = recent.iter().rposition(|print| self.knows(print)) {
             return (&recent[last + 1..], true);

@@ -17,14 +17,14 @@ pub enum Channel {
     Aggregates,
 }
 
-/// How prints of an instrument are told apart and ordered.
+/// How prints of an instrument are identified and ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ids {
-    /// Each print has the id after the one before it: every gap and repeat can be told.
+    /// Each print has the id after the one before it: every gap and duplicate is detected.
     Consecutive,
-    /// A print is named by the last of `count` consecutive ids that it stands for.
+    /// A print is named by the last of `count` consecutive ids that it covers.
     Spans,
-    /// Prints have unique names and no order: repeats can be told within a window, gaps only
+    /// Prints have unique names and no order: duplicates are detected within a window, gaps only
     /// where a connection broke.
     Names,
 }
@@ -51,7 +51,7 @@ pub struct Limits {
 pub struct Keepalive {
     /// How often.
     pub every: Duration,
-    /// What; a websocket ping where there is no text.
+    /// The message; a websocket ping if there is none.
     pub text: Option<&'static str>,
 }
 
@@ -73,11 +73,11 @@ pub struct Missing {
     pub last: u64,
     /// Event time of the last print before, ns; 0 if there was none.
     pub after: i64,
-    /// Event time of the first print behind, ns; `i64::MAX`: now.
+    /// Event time of the first print after it, ns; `i64::MAX`: now.
     pub before: i64,
 }
 
-/// Where what is missing begins. It also tells one question from a later one.
+/// Where what is missing begins. It also distinguishes a request from a later one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MissingFrom {
     /// At the trade with this id.
@@ -101,7 +101,7 @@ pub trait Decode: Send {
     /// Reads one frame; rows go to `prints`, which the caller has cleared.
     ///
     /// # Errors
-    /// When the frame is not what the venue documents. Rows read before the fault stand.
+    /// When the frame is not what the venue documents. Rows read before the fault are kept.
     fn decode(&mut self, frame: &[u8], prints: &mut Prints) -> Result<FrameKind, BadFrame>;
 }
 
@@ -132,10 +132,10 @@ pub trait Venue: Send + Sync {
     /// When the venue does not tell and neither did the user, naming the setting `contract_size`.
     fn contract(&self, symbol: &str, size: Option<f64>) -> Result<Contract, String>;
 
-    /// What a row of a channel stands for.
+    /// What a row of a channel is.
     fn input(&self, channel: Channel) -> InputKind;
 
-    /// How prints of a channel are told apart.
+    /// How prints of a channel are identified.
     fn ids(&self, channel: Channel) -> Ids;
 
     /// Documented limits.
@@ -172,7 +172,7 @@ pub trait Venue: Send + Sync {
     /// Where the venue's REST is, such as `https://api.binance.com`.
     fn rest_base(&self) -> &'static str;
 
-    /// Header by which REST wants to be told an API key, where backfill needs one.
+    /// Header for the API key, if backfill needs one.
     fn api_key_header(&self) -> Option<&'static str> {
         None
     }

@@ -77,7 +77,7 @@ pub struct GraphOptions {
 }
 
 impl GraphOptions {
-    /// A run without observers: bad rows go nowhere, and there are no checkpoints.
+    /// A run without observers: bad rows are dropped, and there are no checkpoints.
     pub fn new(specs_of: SpecsOf, validate: ValidateOptions) -> Self {
         Self {
             specs_of,
@@ -191,7 +191,7 @@ fn set_aside(rejects: StreamVec<'_, Epoch, Reject>, on_reject: OnReject) {
     });
 }
 
-/// Hands validated trades to whoever keeps them.
+/// Gives validated trades to the sink of trades.
 fn keep(trades: StreamVec<'_, Epoch, Sequenced>, to: Sender<Sequenced>, stop: Stop) {
     trades.sink(Pipeline, "Trades", move |(input, _frontier)| {
         input.for_each(|_, batches| {

@@ -20,7 +20,7 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// What a worker is told.
+    /// The settings of a worker.
     pub(super) fn book(&self) -> Book {
         let Self { restored, interval, bars } = self.clone();
         let mut next = Instant::now() + interval;

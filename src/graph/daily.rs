@@ -1,4 +1,4 @@
-//! The days of a run as they stand: who keeps what the differential view of the days says.
+//! The current days of a run: keeps the results of the differential view of the days.
 
 use std::collections::BTreeMap;
 use std::io::Write;

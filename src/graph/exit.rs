@@ -104,7 +104,7 @@ impl Open {
         }
     }
 
-    /// Progress alone is no reason to wake a sink, except at the end: there it is complete.
+    /// Progress alone does not wake a sink, except at the end, where it is complete.
     fn end_activation(&mut self, is_last: bool) {
         if !self.bars.is_empty() || (is_last && !self.progress.is_empty()) {
             self.hand_over(None);

@@ -23,19 +23,19 @@ pub const WINDOW: usize = 32;
 /// epoch for all that are there costs progress tracking once, and the busier, the cheaper.
 const EPOCH_ROWS: usize = 8192;
 
-/// How often an idle source tells the others that it holds nothing back.
+/// How often an idle source advances, so that it holds nothing back.
 const IDLE: Duration = Duration::from_millis(2);
 
-/// The same where there are no others: each look would wake a worker for nothing.
+/// The same without other processes: each look would wake a worker for nothing.
 const IDLE_ALONE: Duration = Duration::from_millis(50);
 
 /// Hands out epochs to all sources of a process, so that an idle source can promise never to use
 /// the past. The clocks of several processes keep up with each other (`news`): otherwise a process
-/// with little to do would hold the others back for ever.
+/// with little to do would hold the others back indefinitely.
 #[derive(Clone, Default)]
 pub struct EpochClock {
     next: Arc<AtomicU64>,
-    /// Whoever tells the other processes, if there are any.
+    /// Notifies the other processes, if there are any.
     teller: Arc<OnceLock<SyncActivator>>,
 }
 
@@ -72,7 +72,7 @@ pub struct Inlet {
     wake: Arc<OnceLock<SyncActivator>>,
 }
 
-/// The graph has ended; there is nobody to feed.
+/// The graph has ended and accepts no more input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the dataflow has ended")]
 pub struct Ended;

@@ -1,4 +1,4 @@
-//! One dataflow, whatever the source.
+//! The dataflow that all sources share.
 //!
 //! ```text
 //! inlets ─► source ─► quality (if wanted) ─► counts per day (differential)
@@ -15,8 +15,8 @@
 //! with their bars and go straight to the exit, the facts and the rejects.
 //!
 //! The exit hands a bar over as soon as it is decided: bars of an instrument are in order without
-//! waiting for the frontier. The frontier behind the exit says which epochs are handed over, and the
-//! source keeps within [`flow::WINDOW`] epochs of it, so memory is bounded whatever is slow.
+//! waiting for the frontier. The frontier after the exit shows which epochs are handed over, and
+//! the source keeps within [`flow::WINDOW`] epochs of it, so memory is bounded whatever is slow.
 //!
 //! Sinks implement [`sink::BarSink`] and depend on the graph, not the graph on them.
 //!

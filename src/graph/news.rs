@@ -131,8 +131,8 @@ fn tell<'scope>(
                 if Instant::now() >= *line {
                     *line = Instant::now() + PATIENCE;
                     tracing::info!(
-                        "waiting for the other processes to end; a second signal ends this one at \
-                         once"
+                        "waiting for the other processes to finish; a second signal ends this one \
+                         at once"
                     );
                 }
             }
@@ -162,7 +162,7 @@ fn hear(
                 match state {
                     State::Runs => {}
                     State::Stops => {
-                        tracing::info!(process = from, address, "asked to end by another process");
+                        tracing::info!(process = from, address, "stopped by another process");
                         stop.raise_for(format!("process {from}"));
                     }
                     State::Failed => stop.fail(MeshError::Failed { process: from, address }),

@@ -13,7 +13,7 @@ use barflow_operators::quality::suite::{Check, Severity, Suite};
 use super::tally::apply;
 use crate::telemetry::names;
 
-/// What is expected, and how it stands: shared by all workers of a process, read at any time.
+/// Expectations and verdicts: shared by all workers of a process, readable at any time.
 #[derive(Clone)]
 pub struct Quality {
     expected: Expected,
@@ -80,7 +80,7 @@ impl Quality {
         }
     }
 
-    /// How all days stand.
+    /// The verdicts on all days.
     pub fn days(&self) -> QualityDays {
         gather(self.totals.lock().unwrap_or_else(PoisonError::into_inner).iter())
     }

@@ -19,9 +19,9 @@ pub struct Totals {
     pub already_so: u64,
     /// Corrections that could not be applied.
     pub refused: u64,
-    /// Bars that no longer stand.
+    /// Retracted bars.
     pub retracted: u64,
-    /// Bars that stand in their place.
+    /// Bars that replace them.
     pub made: u64,
     /// Trades fed again, per correction applied; corrections applied together share theirs.
     pub recomputed: Histogram<u64>,
@@ -36,8 +36,9 @@ impl Default for Totals {
             refused: 0,
             retracted: 0,
             made: 0,
-            // Three digits are always lawful; the constructor fails only for more than five.
-            recomputed: recomputed.unwrap_or_else(|_| unreachable!("3 digits are lawful")),
+            // Three digits are always valid; the constructor fails only for more than five.
+            recomputed: recomputed
+                .unwrap_or_else(|_| unreachable!("three significant digits are valid")),
         }
     }
 }
@@ -74,13 +75,13 @@ impl Revised {
                 retracted = gone,
                 made,
                 recomputed = revision.recomputed,
-                "the past was corrected"
+                "correction applied"
             );
         }
         refused
     }
 
-    /// The sums as they stand.
+    /// The current sums.
     pub fn totals(&self) -> Totals {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -108,7 +108,7 @@ pub fn run(
                         }),
                     Held::Direct(sink, commits) => {
                         look_after(&sink, &commits);
-                        // Workers that still hand something over learn that nobody takes it.
+                        // Workers that still send something learn that there is no receiver.
                         drop(commits);
                         sink.tell(&sink_stop);
                         all_ended();
@@ -209,19 +209,19 @@ pub(super) fn tell(stop: &Stop, error: &SinkError) {
 }
 
 /// The last word to a sink. A run that failed ends it too: what was handed over stays delivered,
-/// and a sink with checkpoints counts nothing behind its last cut anyway.
+/// and a sink with checkpoints commits nothing after its last cut anyway.
 fn end(
     stop: &Stop,
     finish: impl FnOnce() -> Result<SinkReport, SinkError>,
 ) -> Result<SinkReport, SinkError> {
     if stop.has_failed() {
-        tracing::debug!("the run has failed; its sink ends with what it has");
+        tracing::debug!("the run failed; closing the sink");
     }
     finish()
 }
 
 /// Workers feed the sink with bars; its thread ends transactions for them, and asks it now and then
-/// how its deliveries fare. Ends when nobody hands over any more, or the sink has failed.
+/// how its deliveries fare. Ends when all senders are gone, or the sink has failed.
 fn look_after(sink: &DirectSink, commits: &Receiver<Commit>) {
     loop {
         let result = match commits.recv_timeout(SINK_IDLE) {
@@ -235,7 +235,7 @@ fn look_after(sink: &DirectSink, commits: &Receiver<Commit>) {
     }
 }
 
-/// Gives a sink commits until nobody sends any more.
+/// Gives a sink commits until all senders are gone.
 pub(crate) fn drain(
     commits: &Receiver<Commit>,
     sink: &mut dyn BarSink,
@@ -249,7 +249,7 @@ pub(crate) fn drain(
                     note(latency, &commit);
                 }
             }
-            // A quiet market is no reason to learn of undelivered bars late.
+            // Undelivered bars must be noticed in a quiet market as well.
             Err(RecvTimeoutError::Timeout) => sink.commit(&Commit::default())?,
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
         }

@@ -19,7 +19,7 @@ use barflow_operators::published::PublishedBar;
 pub struct Commit {
     /// Which worker it comes from, among those of all processes.
     pub shard: usize,
-    /// Bars as differential updates: +1 stands, −1 no longer stands. In order per instrument and
+    /// Bars as differential updates: +1 published, −1 retracted. In order per instrument and
     /// specification.
     pub bars: Vec<(PublishedBar, isize)>,
     /// Every instrument whose input has moved since the commit before, and through which position
@@ -42,10 +42,10 @@ pub enum SinkError {
     /// The output refuses: disk full, permission, message too large.
     #[error("{0}")]
     Refused(String),
-    /// Another copy of the job is at work; this one must not go on.
+    /// Another copy of the job is running; this one must stop.
     #[error("{0}")]
     Fenced(String),
-    /// The reader of our standard output has gone away, which is no failure of ours.
+    /// The reader of our standard output closed it, which is not a failure.
     #[error("the reader closed the pipe")]
     ClosedPipe,
 }
@@ -77,8 +77,8 @@ pub trait BarSink: Send {
     /// When a bar could not be delivered, or an earlier one turned out undelivered.
     fn commit(&mut self, commit: &Commit) -> Result<(), SinkError>;
 
-    /// Whether the sink itself tells how long each bar took; otherwise a bar counts as handed over
-    /// with the last one of its commit.
+    /// Whether the sink itself reports how long each bar took; otherwise a bar counts as handed
+    /// over with the last one of its commit.
     fn tells_latency(&self) -> bool {
         false
     }
@@ -87,6 +87,6 @@ pub trait BarSink: Send {
     /// cut.
     ///
     /// # Errors
-    /// When that fails; then nothing half-made stands under a final name.
+    /// When that fails; then no incomplete file has a final name.
     fn finish(&mut self) -> Result<SinkReport, SinkError>;
 }

@@ -38,16 +38,18 @@ impl Tally {
         apply(&mut self.totals.lock().unwrap_or_else(PoisonError::into_inner), updates);
     }
 
-    /// Takes bars that stand (+1) or no longer do (−1).
+    /// Takes published bars (+1) or retractions (−1).
     pub fn add_bars<'a>(&self, bars: impl Iterator<Item = (&'a PublishedBar, isize)>) {
         let mut lengths = self.lengths.lock().unwrap_or_else(PoisonError::into_inner);
         for (bar, diff) in bars {
             let key = (bar.feed.instrument.clone(), Arc::clone(&bar.spec));
             let entry = lengths.entry(key).or_insert_with(|| BarLengths {
-                // Three digits are always lawful; the constructor fails only for more than five.
-                ticks: Histogram::new(3).unwrap_or_else(|_| unreachable!("3 digits are lawful")),
+                // Three digits are always valid; the constructor fails only for more than five.
+                ticks: Histogram::new(3)
+                    .unwrap_or_else(|_| unreachable!("three significant digits are valid")),
             });
-            // Fails only beyond what a u64 histogram can grow to; such a length is no loss.
+            // Fails only beyond what a u64 histogram can grow to; losing such a length does no
+            // harm.
             let _ = match diff {
                 1.. => entry.ticks.record(bar.bar.ticks).map_err(drop),
                 _ => take_back(&mut entry.ticks, bar.bar.ticks),
@@ -78,12 +80,12 @@ impl Tally {
         self.joined.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The totals as they stand.
+    /// The current totals.
     pub fn totals(&self) -> BTreeMap<Fact, isize> {
         self.totals.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The lengths as they stand.
+    /// The current lengths.
     pub fn lengths(&self) -> Lengths {
         self.lengths.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -64,7 +64,7 @@ impl Workers {
 }
 
 /// The part of all instruments that falls to one process. An instrument belongs to the worker that
-/// its trades are routed to, whoever reads them.
+/// its trades are routed to, regardless of their reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {
     first: usize,

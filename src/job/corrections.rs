@@ -1,4 +1,4 @@
-//! Corrections of the history of files: which there are, and what becomes of those that are refused.
+//! Corrections of trade files: reading them, and reporting those that are refused.
 
 use std::collections::BTreeMap;
 use std::path::Path;

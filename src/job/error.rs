@@ -50,7 +50,7 @@ pub enum JobError {
     /// The history of a live job does not fit its feeds.
     #[error(transparent)]
     History(#[from] HistoryError),
-    /// A row is not a trade, and there is no quarantine for it.
+    /// A row is not a trade, and no quarantine is configured.
     #[error(transparent)]
     BadRow(#[from] BadRow),
     /// A feed cannot continue.

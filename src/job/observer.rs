@@ -1,4 +1,4 @@
-//! Who watches a job while it runs.
+//! Observes a job while it runs.
 
 use barflow_replay::progress::Progress;
 

@@ -1,4 +1,4 @@
-//! What becomes of rows that are not valid trades.
+//! Handling of rows that are not valid trades.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -5,7 +5,7 @@
 use barflow_operators::spec::BarSpec;
 use barflow_operators::stitch::horizon;
 
-/// Chunks that a builder may fail to join before it is no longer built ahead.
+/// Chunks that a builder may fail to join before it is built sequentially.
 const STRIKES: u32 = 2;
 
 /// What is kept of a chunk, in multiples of the longest that joining has ever taken.

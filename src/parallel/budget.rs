@@ -12,7 +12,8 @@ pub const CHUNK_BYTES: usize = 192 << 20;
 /// How often somebody who waits for room looks whether the run has ended.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Bytes in use; whoever wants more waits. One piece is let through even if it alone is too much.
+/// Bytes in use; a thread that wants more waits. One piece is let through even if it alone is too
+/// much.
 #[derive(Debug, Default)]
 pub struct Budget {
     used: Mutex<usize>,

@@ -1,4 +1,4 @@
-//! One instrument's history on several cores, to the bars of one pass.
+//! Replays one instrument's history on several threads, with the bars of one pass.
 //!
 //! ```text
 //! chunks ─┬─► thread: decode, order, build ahead ─► pieces ─┐

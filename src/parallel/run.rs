@@ -47,11 +47,11 @@ pub struct Options {
     pub read: ReadOptions,
     /// Threads that share each history.
     pub threads: usize,
-    /// What working in chunks comes to.
+    /// The counts of working in chunks.
     pub report: Arc<Mutex<Report>>,
 }
 
-/// What working in chunks has come to, over all instruments.
+/// The counts of working in chunks, over all instruments.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// Chunks, and what was done twice.
@@ -61,7 +61,7 @@ pub struct Report {
 }
 
 impl Options {
-    /// What working in chunks has come to, once the feeders have ended.
+    /// The counts of working in chunks, after the feeders have ended.
     pub fn result(&self) -> Report {
         lock(&self.report).clone()
     }

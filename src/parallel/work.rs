@@ -16,8 +16,8 @@ use crate::stop::Stop;
 
 /// What all workers of an instrument share.
 pub struct Shared<'a> {
-    /// What is not taken yet. Whoever takes a chunk holds it until the stitcher knows of it, so that
-    /// the stitcher learns of chunks in order.
+    /// Chunks not taken yet. A thread that takes a chunk holds it until the stitcher knows of it,
+    /// so that the stitcher learns of chunks in order.
     pub chunks: Mutex<Chunks>,
     pub beliefs: Mutex<Beliefs>,
     pub read: &'a ReadOptions,
@@ -77,7 +77,7 @@ impl Shared<'_> {
         Some((chunk, options, send, budget))
     }
 
-    /// Works until there is no chunk left, or nobody to tell.
+    /// Works until there are no chunks left, or no receiver.
     pub fn work(&self, to: &Sender<Underway>) {
         while let Some((chunk, options, send, budget)) = self.next(to) {
             match self.work_on(&chunk, options, &send, &budget) {

@@ -35,7 +35,7 @@ pub fn is_worth(plan: &Plan, specs: &[BarSpec], threads: usize, builds_ahead: bo
     pays(&source, ahead, specs.len() - ahead, threads)
 }
 
-/// `ahead` builders can be built ahead, those `behind` only by one, behind all others.
+/// `ahead` builders can be built ahead, those `behind` only sequentially, after all others.
 fn pays(source: &Costs, ahead: usize, behind: usize, threads: usize) -> bool {
     let (ahead, behind) = (ahead as f64 * BUILDER, behind as f64 * BUILDER);
     // The next file is decoded on one core; on the other one its rows and the builders take turns.

@@ -60,13 +60,13 @@ fn note(count: &mut Count, file: &PlannedFile, verdict: Verdict) {
 }
 
 /// By the checksum beside the file, or else by the manifest's. An archive has to have one of them;
-/// nobody publishes any for plain text, and what was converted is checked if it was written down.
+/// plain text has none published, and converted files are checked if they were recorded.
 fn checksum(file: &PlannedFile, manifest: &Manifest) -> Verdict {
     if checksum_file(&file.path).exists() {
         return Some(verify(&file.path, file.container).map_err(|error| error.to_string()));
     }
     let Some(expected) = manifest.get(&file.path).and_then(|file| file.sha256.as_ref()) else {
-        let none = Err("there is no checksum beside it, nor in a manifest".to_owned());
+        let none = Err("no checksum file and no manifest entry".to_owned());
         return (file.container == Container::Zip).then_some(none);
     };
     Some(match sha256(&file.path) {
@@ -91,6 +91,6 @@ fn recorded(file: &PlannedFile, rows: Option<u64>, manifest: &Manifest) -> Verdi
     };
     Some(match said == found {
         true => Ok(()),
-        false => Err(format!("{found} rows were read, {who} says {said}")),
+        false => Err(format!("{found} rows were read, {who} has {said}")),
     })
 }

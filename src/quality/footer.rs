@@ -19,7 +19,7 @@ pub struct Footer {
 }
 
 impl Footer {
-    /// Reads it; none of a file that is no Parquet.
+    /// Reads it; none if the file is not Parquet.
     pub fn read(path: &Path) -> Option<Self> {
         let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path).ok()?).ok()?;
         let pairs = builder.metadata().file_metadata().key_value_metadata();

@@ -24,12 +24,12 @@ pub struct Exported {
 /// Columns that every trades Parquet has.
 const COLUMNS: [&str; 5] = ["trade_id", "event_time", "price", "qty", "aggressor"];
 
-const NEEDS_FILE: &str = "depends on the file: name it when exporting";
+const NEEDS_FILE: &str = "depends on the file: give it when exporting";
 
 /// Writes a suite in their words; some expectations need the file that it is to be held against.
 ///
 /// # Errors
-/// When `file` is no Parquet file.
+/// When `file` is not a Parquet file.
 pub fn export(suite: &Suite, file: Option<&Path>) -> Result<Exported, ReplayError> {
     let footer = match file {
         Some(path) => {
@@ -115,7 +115,7 @@ fn plain(check: Check, footer: Option<&Footer>) -> Result<Counterparts, &'static
             one("expect_column_values_to_be_unique", json!({ "column": "trade_id" }))
         }
         Check::NoIdGaps => {
-            let (first, last) = file?.ids.ok_or("the file does not say its first and last id")?;
+            let (first, last) = file?.ids.ok_or("the file's metadata has no first and last id")?;
             // As many different ids as there are from the first to the last.
             let ids = last.saturating_sub(first).saturating_add(1);
             one(
@@ -131,7 +131,7 @@ fn plain(check: Check, footer: Option<&Footer>) -> Result<Counterparts, &'static
             one("expect_column_values_to_be_increasing", json!({ "column": "event_time" }))
         }
         Check::TimeInsideDay => {
-            let (first, last) = file?.times.ok_or("the file does not say its times")?;
+            let (first, last) = file?.times.ok_or("the file's metadata has no times")?;
             one(
                 "expect_column_values_to_be_between",
                 json!({
@@ -155,7 +155,7 @@ fn plain(check: Check, footer: Option<&Footer>) -> Result<Counterparts, &'static
             json!({ "column": "price", "min_value": 0, "strict_min": true }),
         ),
         Check::RowsAsRecorded => {
-            let rows = file?.rows.ok_or("the file does not say its rows")?;
+            let rows = file?.rows.ok_or("the file's metadata has no row count")?;
             one("expect_table_row_count_to_equal", json!({ "value": rows }))
         }
         Check::ChecksumRight => Err("no expectation on files"),

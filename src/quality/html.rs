@@ -42,9 +42,9 @@ pub fn page(report: &Report) -> Result<String, String> {
             .map_err(|error| format!("the plots of {} failed: {error}", judged.name()))?;
     }
     page.push_str(
-        "<p class=\"none\">The score of a day is the mean over all expectations that could be \
-         judged, weighted by severity (warn 1, quarantine 2, fail 4), of the share of rows that do \
-         not offend; daily expectations count 1 or 0.</p>\n</body>\n</html>\n",
+        "<p class=\"none\">The score of a day is the mean over all checked expectations, weighted \
+         by severity (warn 1, quarantine 2, fail 4), of the share of rows without violation; \
+         daily expectations count 1 or 0.</p>\n</body>\n</html>\n",
     );
     Ok(page)
 }
@@ -164,7 +164,7 @@ fn escaped(text: &str) -> String {
             '>' => safe.push_str("&gt;"),
             '"' => safe.push_str("&quot;"),
             '\'' => safe.push_str("&#39;"),
-            // Not lawful in XML, and nothing that anybody could read.
+            // Not valid in XML, and not readable.
             c if c.is_control() && !matches!(c, '\n' | '\t') => safe.push('\u{fffd}'),
             c => safe.push(c),
         }

@@ -34,7 +34,7 @@ impl Inputs {
     /// Files, folders and patterns.
     ///
     /// # Errors
-    /// The first that is missing or of a layout that nobody knows. Damage is no error.
+    /// The first that is missing or of an unknown layout. Damage is not an error.
     pub fn of_files(files: &[String], options: &PlanOptions) -> Result<Self, ReplayError> {
         let mut inputs = Self::default();
         let found = gather(find(files)?, options, &mut inputs.damaged)?;
@@ -43,7 +43,7 @@ impl Inputs {
     }
 
     /// A store: its trades, and its archives; of those that were not converted yet the trades. A
-    /// folder that is no store is taken as files.
+    /// folder that is not a store is read as files.
     ///
     /// # Errors
     /// As [`Self::of_files`].
@@ -77,7 +77,7 @@ impl Inputs {
 
     fn or_nothing(self) -> Result<Self, ReplayError> {
         if self.plan.instruments.is_empty() && self.damaged.is_empty() {
-            let text = "no file holds trades in the wanted range of times".to_owned();
+            let text = "no file contains trades in the requested time range".to_owned();
             return Err(ReplayError::NothingToRead(text));
         }
         Ok(self)

@@ -1,4 +1,4 @@
-//! Expectations held against files: what `barflow quality` runs and reports.
+//! Validates files against expectation suites and reports the result (`barflow quality`).
 //!
 //! ```text
 //! files, folders, a store ─► inputs ─► one judge per instrument (operators::quality) ─► report

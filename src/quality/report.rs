@@ -18,7 +18,7 @@ pub struct Report {
     pub unopened: Vec<Damaged>,
 }
 
-/// How an expectation stands.
+/// The verdict on an expectation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// No row offends.
@@ -63,7 +63,7 @@ pub struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// How it stands.
+    /// Its verdict.
     pub fn verdict(&self) -> Verdict {
         match (self.rows, self.offenders, self.severity) {
             (0, 0, _) => Verdict::NotApplicable,

@@ -55,7 +55,7 @@ pub struct Judged {
 }
 
 impl Judged {
-    /// `binance:spot:BTCUSDT`, with ` aggTrades` behind it where it is made of these.
+    /// `binance:spot:BTCUSDT`, with ` aggTrades` appended if it consists of these.
     pub fn name(&self) -> String {
         let instrument = &self.feed.instrument;
         match self.feed.input {
@@ -71,7 +71,7 @@ const BATCH_ROWS: usize = 8192;
 /// Judges all instruments, in the order of the plan.
 ///
 /// # Errors
-/// What the system refuses. Damaged files are no errors but findings.
+/// I/O errors. Damaged files are findings, not errors.
 pub fn judge(inputs: Inputs, settings: &Settings) -> Result<Report, ReplayError> {
     let Inputs { plan, archives, damaged } = inputs;
     let instruments: Vec<_> = plan.instruments.into_iter().map(|i| Mutex::new(Some(i))).collect();
@@ -120,7 +120,7 @@ fn judge_instrument(
         Judged { feed: Arc::clone(&plan.feed), files: 0, days: Vec::new(), damaged: Vec::new() };
     let whole = settings.from.is_none() && settings.to.is_none();
     let read = ReadOptions {
-        // Wrong checksums are findings, and the rows behind them are judged all the same.
+        // Wrong checksums are findings, and the rows of such files are checked all the same.
         verify: false,
         from: settings.from,
         to: settings.to,
@@ -128,7 +128,7 @@ fn judge_instrument(
         ..ReadOptions::new(BATCH_ROWS)
     };
     let mut rows = Vec::new();
-    // File by file: one that is damaged is no reason not to look at the others.
+    // File by file: the others are checked even if one is damaged.
     for file in &plan.files {
         let one = InstrumentPlan { feed: Arc::clone(&plan.feed), files: vec![file.clone()] };
         let mut found = Some(0);
@@ -148,7 +148,7 @@ fn judge_instrument(
                 }
             }
         }
-        // Plans reach a day beyond what is wanted, whose files are nobody's business.
+        // Plans reach a day beyond what is wanted, whose files do not matter.
         if whole || found != Some(0) {
             rows.push((file, found.filter(|_| whole)));
         }

@@ -36,7 +36,7 @@ pub fn text(report: &Report, days: usize) -> String {
         let _ = writeln!(text, "{line}");
     }
     if worst.len() > days {
-        let _ = writeln!(text, "  and {} days more (--days N)", worst.len() - days);
+        let _ = writeln!(text, "  and {} more days (--days N)", worst.len() - days);
     }
     text
 }

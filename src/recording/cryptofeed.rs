@@ -40,7 +40,7 @@ pub struct Text {
 }
 
 impl Text {
-    /// Understands a line; `None` for one that is no frame.
+    /// Parses a line; `None` for one that is not a frame.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -68,7 +68,7 @@ impl Text {
             url.contains("://").then_some((url, &rest[..arrow], &rest[arrow + 1..]))
         });
         let Some((url, arrow, rest)) = parts else {
-            return Err(format!("{} begins with neither a time nor a URL", excerpt(line)));
+            return Err(format!("{} starts with neither a time nor a URL", excerpt(line)));
         };
         let (direction, recv_time, frame) = match arrow {
             b"<->" => (Direction::Connect, recv_time::seconds(rest)?, url.as_bytes()),
@@ -80,7 +80,7 @@ impl Text {
                 let (time, frame) = timed(rest)?;
                 (Direction::Answer, time, frame)
             }
-            other => return Err(format!("behind the URL stands {}, no arrow", excerpt(other))),
+            other => return Err(format!("after the URL comes {}, not an arrow", excerpt(other))),
         };
         let connection = if direction == Direction::Answer {
             // The query says what was asked, not whom: requests to one endpoint are one connection.
@@ -127,13 +127,13 @@ struct Line<'a> {
 }
 
 impl JsonLines {
-    /// Understands a line; `None` for one that is no frame.
+    /// Parses a line; `None` for one that is not a frame.
     ///
     /// # Errors
     /// What is wrong with it.
     pub fn parse(&mut self, line: &[u8]) -> Result<Option<Recorded>, String> {
         let line: Line<'_> = serde_json::from_slice(line)
-            .map_err(|e| format!("{} is no line of a recording: {e}", excerpt(line)))?;
+            .map_err(|e| format!("{} is not a line of a recording: {e}", excerpt(line)))?;
         let (direction, frame) = match line.t.as_str() {
             "header" => return Ok(None),
             "connect" => (Direction::Connect, line.addr.ok_or("\"addr\" is missing")?),
@@ -141,7 +141,7 @@ impl JsonLines {
             "recv" => (Direction::Received, line.data.ok_or("\"data\" is missing")?),
             "http" => (Direction::Answer, line.data.ok_or("\"data\" is missing")?),
             other => {
-                return Err(format!("\"t\" is \"{}\", which is unknown", other.escape_debug()));
+                return Err(format!("unknown \"t\": \"{}\"", other.escape_debug()));
             }
         };
         Ok(Some(Recorded {

@@ -16,7 +16,7 @@ pub enum RecordingError {
         /// What the system said.
         source: io::Error,
     },
-    /// A line that is no frame. Reading can go on behind it.
+    /// A line that is not a frame. Reading can continue after it.
     #[error("\"{}\", line {line}: {what}", path.display())]
     Line {
         /// Which file.
@@ -26,7 +26,7 @@ pub enum RecordingError {
         /// What is wrong with it.
         what: String,
     },
-    /// Nothing behind this point can be read.
+    /// Nothing after this point can be read.
     #[error("\"{}\", after line {line}: {what}", path.display())]
     Broken {
         /// Which file.
@@ -73,7 +73,7 @@ impl RecordingError {
 }
 
 impl From<RecordingError> for io::Error {
-    /// Keeps the kind, so that a full disk is still told from a missing folder.
+    /// Keeps the kind, so that a full disk is still distinguished from a missing folder.
     fn from(error: RecordingError) -> Self {
         let kind = match &error {
             RecordingError::Io { source, .. } => source.kind(),

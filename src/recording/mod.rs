@@ -1,4 +1,4 @@
-//! Recorded connections: raw frames with the times at which they came.
+//! Recordings of connections: raw frames with their times of receipt.
 //!
 //! [`reader::open`] reads the recordings of this program, of cryptofeed and of hftbacktest, packed or
 //! plain; [`writer::Writer`] writes our own (described in [`native`]); [`recorder`] is the thread that

@@ -15,7 +15,7 @@
 //! character (tabs stay) and every byte that is not UTF-8 is `\x` with two lowercase hex digits. Any
 //! bytes come back as they were.
 //!
-//! Files are zstd-compressed. Recordings may be put behind each other (`cat a b`): a first line in
+//! Files are zstd-compressed. Recordings may be concatenated (`cat a b`): a first line in
 //! the middle is skipped.
 
 use std::io::Write;
@@ -23,7 +23,7 @@ use std::io::Write;
 use super::error::excerpt;
 use super::{Direction, Recorded};
 
-/// What every recording of ours begins with, without the version.
+/// The start of every barflow recording, without the version.
 pub const MARK: &[u8] = b"#barflow-recording ";
 
 /// The first line.
@@ -47,7 +47,10 @@ pub fn parse(line: &[u8]) -> Result<Option<Recorded>, String> {
         let version = rest.split(|byte| *byte == b' ').next().unwrap_or_default();
         return match version {
             b"1" => Ok(None),
-            other => Err(format!("a recording of version {}; this reads 1", excerpt(other))),
+            other => Err(format!(
+                "a recording of version {}; this barflow reads version 1",
+                excerpt(other)
+            )),
         };
     }
     let mut parts = line.splitn(4, |byte| *byte == b' ');
@@ -59,9 +62,9 @@ pub fn parse(line: &[u8]) -> Result<Option<Recorded>, String> {
     };
     Ok(Some(Recorded {
         recv_time: number(time)
-            .ok_or_else(|| format!("the receive time {} is no number of ns", excerpt(time)))?,
+            .ok_or_else(|| format!("the receive time {} is not a number of ns", excerpt(time)))?,
         connection: number(connection)
-            .ok_or_else(|| format!("the connection {} is no number", excerpt(connection)))?,
+            .ok_or_else(|| format!("the connection {} is not a number", excerpt(connection)))?,
         direction: named(direction)
             .ok_or_else(|| format!("the direction {} is unknown", excerpt(direction)))?,
         frame: unescape(frame)?,
@@ -141,7 +144,7 @@ fn unescape(text: &[u8]) -> Result<Vec<u8>, String> {
 
 fn unknown(escaped: &[u8]) -> String {
     let shown = excerpt(&escaped[..escaped.len().min(4)]);
-    format!("the frame holds {shown}, which is none of \\\\ \\n \\r \\xHH")
+    format!("the frame contains {shown}, which is not one of \\\\ \\n \\r \\xHH")
 }
 
 fn hex_value(digits: &[u8]) -> Option<u8> {
@@ -220,9 +223,9 @@ mod tests {
             ("x 3 received {}", "receive time \"x\""),
             ("17 -3 received {}", "connection \"-3\""),
             ("17 3 heard {}", "direction \"heard\""),
-            ("17 3 received \\q", "none of"),
-            ("17 3 received \\x+1", "none of"),
-            ("17 3 received \\", "none of"),
+            ("17 3 received \\q", "not one of"),
+            ("17 3 received \\x+1", "not one of"),
+            ("17 3 received \\", "not one of"),
             ("#barflow-recording 2 x", "version \"2\""),
         ] {
             let error = parse(line.as_bytes()).unwrap_err();

@@ -1,4 +1,4 @@
-//! Reading a recording, whoever wrote it.
+//! Reads recordings of all known formats.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -46,12 +46,12 @@ enum Parser {
     Hftbacktest,
 }
 
-/// Opens a recording. gzip, zstd (one frame or many) and plain text are told by their first bytes,
-/// the format by the first line; names do not matter, but for this: a file named `….part` was being
-/// written when it was last touched, and may end anywhere ([`Reader::remark`]).
+/// Opens a recording. gzip, zstd (one frame or many) and plain text are recognised by their first
+/// bytes, the format by the first line; names do not matter, but for this: a file named `….part`
+/// was being written when it was last touched, and may end anywhere ([`Reader::remark`]).
 ///
 /// # Errors
-/// When the file cannot be read or is no recording.
+/// When the file cannot be read or is not a recording.
 pub fn open(path: &Path) -> Result<Reader, RecordingError> {
     let mut lines = Lines::open(path)?;
     let format = loop {
@@ -88,7 +88,7 @@ fn format_of(line: &[u8]) -> Result<Format, String> {
         Some(b'.' | b':') if digits > 0 => Ok(Format::CryptofeedText),
         _ if line.starts_with(b"configuration: ") => Ok(Format::CryptofeedText),
         _ if scheme.windows(3).any(|part| part == b"://") => Ok(Format::CryptofeedText),
-        _ => Err(format!("is no recording known here; it begins with {}", excerpt(line))),
+        _ => Err(format!("is not a known recording format; it starts with {}", excerpt(line))),
     }
 }
 
@@ -118,7 +118,8 @@ impl Reader {
         }
     }
 
-    /// Lines of ours end with a line feed: without one it is half a frame, whatever it looks like.
+    /// Lines of barflow recordings end with a line feed: without one it is half a frame, whatever
+    /// it looks like.
     fn is_cut(&self) -> bool {
         self.format == Format::Native && !self.lines.terminated
     }
@@ -237,8 +238,8 @@ impl Lines {
         if self.part {
             let path = self.path.display();
             self.remark = Some(format!(
-                "\"{path}\" was being written when it was cut: it ends {how} after line {}; \
-                 what came before is whole",
+                "\"{path}\" is incomplete: it ends {how} after line {}; everything before that is \
+                 used",
                 self.number
             ));
             return None;

@@ -8,7 +8,7 @@ pub(super) fn seconds(text: &[u8]) -> Result<i64, String> {
         Some(dot) => (&text[..dot], &text[dot + 1..]),
         None => (text, &b"0"[..]),
     };
-    let wrong = || format!("{} is no time in seconds", excerpt(text));
+    let wrong = || format!("{} is not a time in seconds", excerpt(text));
     if whole.is_empty() || fraction.is_empty() {
         return Err(wrong());
     }
@@ -27,17 +27,17 @@ pub(super) fn seconds(text: &[u8]) -> Result<i64, String> {
         .ok_or_else(|| format!("the time {} is beyond the year 2262", excerpt(text)))
 }
 
-/// A count of ms, µs or ns, told by its number of digits (true from 2001 to 2286), in ns.
+/// A count of ms, µs or ns, recognised by its number of digits (true from 2001 to 2286), in ns.
 pub(super) fn count(text: &[u8]) -> Result<i64, String> {
     let unit = match text.len() {
         13 => 1_000_000,
         16 => 1_000,
         19 => 1,
-        _ => return Err(format!("{} is no time of 13, 16 or 19 digits", excerpt(text))),
+        _ => return Err(format!("{} is not a time with 13, 16 or 19 digits", excerpt(text))),
     };
     digits(text)
         .and_then(|time| time.checked_mul(unit))
-        .ok_or_else(|| format!("{} is no time of 13, 16 or 19 digits", excerpt(text)))
+        .ok_or_else(|| format!("{} is not a time with 13, 16 or 19 digits", excerpt(text)))
 }
 
 /// A number of nothing but digits.

@@ -67,7 +67,7 @@ impl Writer {
     /// When the stem cannot begin a file name.
     pub fn new(folder: &Path, stem: &str, limits: Limits) -> Result<Self, RecordingError> {
         if stem.is_empty() || stem.contains(['/', '\\', '\0']) {
-            let why = "a stem is not empty and holds no / or \\";
+            let why = "a name must not be empty or contain / or \\";
             return Err(RecordingError::Name { name: stem.to_owned(), why });
         }
         Ok(Self {
@@ -143,7 +143,7 @@ impl Open {
         let counted = Counted { file, bytes: 0 };
         let mut encoder =
             zstd::Encoder::new(counted, zstd::DEFAULT_COMPRESSION_LEVEL).map_err(failed)?;
-        // A flipped bit should be found by the reader, not by whoever wonders about the bars.
+        // The reader should find a flipped bit, before it changes bars.
         encoder.include_checksum(true).map_err(failed)?;
         encoder.write_all(native::HEADER).map_err(failed)?;
         let hour = first.div_euclid(HOUR_NS);
@@ -183,7 +183,7 @@ impl Open {
     }
 }
 
-/// Creates the first of `name`, `name-2`, `name-3`, … that nobody has.
+/// Creates the first of `name`, `name-2`, `name-3`, … that does not exist.
 fn free_name(folder: &Path, name: &str) -> Result<(PathBuf, PathBuf, File), RecordingError> {
     for number in 1..=SAME_NAMES {
         let suffix = if number == 1 { String::new() } else { format!("-{number}") };

@@ -6,7 +6,7 @@
 //!                                                  end of the run ─► the file appears
 //! ```
 //!
-//! A restart forgets what stands in the journal behind the checkpoint's mark and goes on from
+//! A restart discards the journal after the checkpoint's mark and resumes from
 //! there. Journal and checkpoint stay beside the file, so that a later run with more input makes
 //! the file longer.
 
@@ -53,7 +53,7 @@ impl Output {
         }
     }
 
-    /// Where the checkpoint stands.
+    /// Path of the checkpoint.
     pub fn checkpoint(&self) -> PathBuf {
         self.beside("checkpoint")
     }
@@ -79,7 +79,7 @@ pub struct JournaledSink {
 
 impl JournaledSink {
     /// Opens journal and checkpoint, or makes them. `publishes_when_stopped` says that a run that
-    /// is told to stop is complete: it has no other end. A checkpoint that cannot be read passes
+    /// is stopped is complete: it has no other end. A checkpoint that cannot be read passes
     /// for none if the job is going to be [reset](Self::reset).
     ///
     /// # Errors
@@ -139,7 +139,7 @@ impl JournaledSink {
         &self.checkpoint
     }
 
-    /// Forgets where the job stood, and its bars: the file is made anew at the end.
+    /// Deletes the job's state and its bars: the file is written again at the end.
     ///
     /// # Errors
     /// When the disk refuses.
@@ -158,7 +158,7 @@ impl JournaledSink {
         self.checkpoint.write(&self.output.checkpoint())
     }
 
-    /// Where to put settings that change while the run goes on.
+    /// Receives settings that change during the run.
     pub fn settings_changes(&self) -> SettingsChanges {
         self.changes.clone()
     }
@@ -168,7 +168,7 @@ impl JournaledSink {
         let length = self.journal.metadata().map_err(|e| refused("read", &path, &e))?.len();
         if length < self.checkpoint.journal {
             return Err(SinkError::Refused(format!(
-                "\"{}\" holds {length} bytes, its checkpoint speaks of {}\nhint: --reset-state \
+                "\"{}\" has {length} bytes, its checkpoint expects {}\nhint: --reset-state \
                  makes the bars again",
                 path.display(),
                 self.checkpoint.journal
@@ -267,7 +267,10 @@ impl BarSink for JournaledSink {
         if self.stop.is_raised() && !self.publishes_when_stopped {
             let place = self.output.journal().display().to_string();
             let bars = self.checkpoint.bars;
-            return Ok(SinkReport { bars, places: vec![format!("{place}, to be gone on with")] });
+            return Ok(SinkReport {
+                bars,
+                places: vec![format!("{place} (incomplete; run the same command to resume)")],
+            });
         }
         self.publish()
     }

@@ -15,7 +15,7 @@ use crate::graph::sink::SinkError;
 pub struct LocalCheckpoint {
     /// Keys and values as in the topic.
     pub entries: Entries,
-    /// How many bytes of the journal count; what stands behind them never happened.
+    /// How many bytes of the journal are committed; what follows them is discarded.
     pub journal: u64,
     /// Bars in these bytes.
     pub bars: u64,
@@ -81,7 +81,7 @@ mod tests {
             let one = Entries::from([(key.clone(), value)]);
             let error = Saved::understand(&job, &one).unwrap_err();
             let text = error.to_string();
-            assert!(text.contains(&key) && text.contains("it is of version 3"), "{text}");
+            assert!(text.contains(&key) && text.contains("it has version 3"), "{text}");
             assert!(error.hint().contains("--reset-state"), "{}", error.hint());
         }
     }

@@ -1,4 +1,4 @@
-//! Where bars go: encode, deliver, report. What a sink has to do is in [`graph::sink`](crate::graph::sink).
+//! Sinks: encoding, delivery, reports. [`graph::sink`](crate::graph::sink) defines the trait.
 
 pub mod atomic_file;
 pub mod encode;

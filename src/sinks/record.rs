@@ -1,4 +1,4 @@
-//! A bar as it stands in every output: flat, snake_case, units in the schema's docs.
+//! A bar as written to every output: flat, snake_case, units in the schema's docs.
 
 use barflow_operators::published::PublishedBar;
 use serde::{Serialize, Serializer};
@@ -51,12 +51,12 @@ pub struct BarRecord<'a> {
     pub state_digest: u64,
     pub revision: u32,
     pub missing_ids: u64,
-    /// The bar of these fields no longer stands.
+    /// The bar with these fields is withdrawn.
     pub retracts: bool,
 }
 
 impl<'a> BarRecord<'a> {
-    /// A bar that stands from now on (+1), or no longer does (−1).
+    /// A published bar (+1) or a retraction (−1).
     pub fn of(bar: &'a PublishedBar, diff: isize) -> Self {
         Self { retracts: diff < 0, ..Self::from(bar) }
     }

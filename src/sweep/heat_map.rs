@@ -24,7 +24,7 @@ impl HeatMap {
     /// Of these scores, one per point of the grid.
     ///
     /// # Errors
-    /// When an axis is no key of the grid.
+    /// When an axis is not a key of the grid.
     pub fn new(
         grid: &Grid,
         scores: &[Option<f64>],
@@ -33,7 +33,7 @@ impl HeatMap {
     ) -> Result<Self, String> {
         let place = |name: &str| grid.keys.iter().position(|key| key == name);
         let (Some(x_at), Some(y_at)) = (place(x), place(y)) else {
-            return Err(format!("\"{x}\" or \"{y}\" is no key of the grid"));
+            return Err(format!("\"{x}\" or \"{y}\" is not a key of the grid"));
         };
         let (columns, rows) = (values(grid, x_at), values(grid, y_at));
         let mut cells = vec![vec![None; columns.len()]; rows.len()];

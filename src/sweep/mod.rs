@@ -1,4 +1,4 @@
-//! Grids of configurations in one pass: what each makes of a history, and which is the best.
+//! Evaluates grids of configurations in one pass and ranks them.
 //!
 //! ```text
 //! replay's own graph ─► trades in order ─► workers, each with a part of the grid ─► summaries

@@ -1,4 +1,4 @@
-//! A sweep that is stopped goes on: its state in a file.
+//! The saved state with which a stopped sweep resumes.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::worker::Part;
 
-/// Where a sweep stands.
+/// The state of a sweep.
 #[derive(Serialize, Deserialize)]
 pub struct State {
     /// Of what: the grid, the files, the settings that matter.
@@ -31,10 +31,15 @@ impl State {
     pub fn read(path: &Path, of: u64, workers: usize) -> Option<(Self, Vec<Part>)> {
         let bytes = std::fs::read(path).ok()?;
         let state: Self = open(&bytes)
-            .map_err(|error| tracing::warn!("{}: {error}; beginning again", path.display()))
+            .map_err(|error| {
+                tracing::warn!("{}: {error}; starting from the beginning", path.display())
+            })
             .ok()?;
         if state.of != of || state.parts.len() != workers {
-            tracing::warn!("{} is of another sweep; beginning again", path.display());
+            tracing::warn!(
+                "{} belongs to another sweep; starting from the beginning",
+                path.display()
+            );
             return None;
         }
         let parts = state.parts.iter().map(|bytes| postcard::from_bytes(bytes).ok());

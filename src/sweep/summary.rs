@@ -41,8 +41,8 @@ impl Default for Summary {
 }
 
 fn histogram() -> Histogram<u32> {
-    // Two digits are always lawful; the constructor fails only for more than five.
-    Histogram::new(2).unwrap_or_else(|_| unreachable!("2 digits are lawful"))
+    // Two digits are always valid; the constructor fails only for more than five.
+    Histogram::new(2).unwrap_or_else(|_| unreachable!("two significant digits are valid"))
 }
 
 impl Summary {
@@ -83,7 +83,7 @@ impl Sync {
     }
 
     /// Looks whether both have closed on the same trade in the same state, then forgets all but the
-    /// latest bars. `trades_at` tells how many trades the later one had taken at a trade.
+    /// latest bars. `trades_at` returns how many trades the later one had taken at a trade.
     pub fn look(&mut self, trades_at: impl Fn(u64) -> u64) -> bool {
         if self.after.is_some() {
             return true;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::summary::Summary;
 
-/// What a worker is told.
+/// The settings of a worker.
 #[derive(Clone, Debug)]
 pub enum Word {
     /// Trades in order.
@@ -110,7 +110,7 @@ impl Part {
     }
 }
 
-/// Works until nothing more is told; `number` says which worker it is.
+/// Works until its input ends; `number` is the worker's number.
 pub fn work(mut part: Part, specs: &[BarSpec], number: usize, words: &Receiver<Word>) -> Part {
     for word in words {
         match word {
@@ -119,7 +119,7 @@ pub fn work(mut part: Part, specs: &[BarSpec], number: usize, words: &Receiver<W
                 // What a part holds are numbers and names, which the format can write; whoever
                 // asked may have gone.
                 let bytes = postcard::to_stdvec(&part)
-                    .unwrap_or_else(|e| unreachable!("state that cannot be written down: {e}"));
+                    .unwrap_or_else(|e| unreachable!("the state cannot be serialised: {e}"));
                 let _ = to.send((number, bytes));
             }
         }

@@ -44,8 +44,9 @@ pub struct VenueLatency(Mutex<[Histogram<u64>; 4]>);
 impl VenueLatency {
     fn new() -> Self {
         // Two digits: 1 % is more than a busy machine lets anybody see, and a tenth of the memory.
-        let one =
-            || Histogram::new(2).unwrap_or_else(|_| unreachable!("two digits are always lawful"));
+        let one = || {
+            Histogram::new(2).unwrap_or_else(|_| unreachable!("two significant digits are valid"))
+        };
         Self(Mutex::new([one(), one(), one(), one()]))
     }
 

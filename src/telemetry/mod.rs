@@ -1,4 +1,4 @@
-//! What the program says about itself: how long trades take, what was counted, what was logged.
+//! Latencies, metrics and logs.
 //!
 //! **Invariant:** read-only; nothing here influences a bar.
 

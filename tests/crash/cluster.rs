@@ -237,9 +237,9 @@ fn when_a_process_is_killed_the_other_says_so_and_ends() {
     victim.kill();
     let other = job.processes.pop().unwrap().end();
     assert_eq!(other.code, Some(3), "{}", other.said);
-    let gone = format!("error: process 1 at {} is gone", job.addresses[1]);
+    let gone = format!("error: lost process 1 at {}", job.addresses[1]);
     assert!(other.said.contains(&gone), "{}", other.said);
-    assert!(other.said.contains("start the job again"), "{}", other.said);
+    assert!(other.said.contains("restart the job"), "{}", other.said);
     for noise in ["panicked", "timely", "poisoned", "RUST_BACKTRACE"] {
         assert!(!other.said.contains(noise), "{}", other.said);
     }
@@ -259,12 +259,12 @@ fn a_replay_notices_a_killed_process_too() {
             Process::start(replay(&days, Some((&hosts, process)), &more))
         })
         .collect();
-    running[0].wait_until_it_says("all 2 processes are there");
-    running[1].wait_until_it_says("all 2 processes are there");
+    running[0].wait_until_it_says("all 2 processes are connected");
+    running[1].wait_until_it_says("all 2 processes are connected");
     running[0].signal("KILL");
     let other = running.pop().unwrap().end();
     assert_eq!(other.code, Some(3), "{}", other.said);
-    let gone = format!("error: process 0 at {} is gone", addresses[0]);
+    let gone = format!("error: lost process 0 at {}", addresses[0]);
     assert!(other.said.contains(&gone), "{}", other.said);
     assert!(!other.said.contains("panicked"), "{}", other.said);
 }
@@ -331,7 +331,11 @@ fn a_process_that_fails_takes_the_job_with_it() {
     let other = &ends[1 - culprit];
     assert_eq!(other.code, Some(3), "{}", other.said);
     let said = format!("error: process {culprit} at ");
-    assert!(other.said.contains(&said) && other.said.contains("has failed"), "{}", other.said);
+    assert!(
+        other.said.contains(&said) && other.said.contains("failed (see its log)"),
+        "{}",
+        other.said
+    );
 }
 
 #[test]
@@ -343,9 +347,9 @@ fn a_process_that_never_comes_is_named() {
     let command = replay(&days, Some((&hosts, 1)), &["--mesh-patience", "1s"]);
     let end = Process::start(command).end();
     assert_eq!(end.code, Some(3), "{}", end.said);
-    assert!(end.said.contains("not all processes came within 1 s"), "{}", end.said);
+    assert!(end.said.contains("not all processes connected within 1 s"), "{}", end.said);
     let before = format!("process 0 at {} did not answer (", addresses[0]);
-    let after = format!("process 2 at {} did not come", addresses[2]);
+    let after = format!("process 2 at {} did not connect", addresses[2]);
     assert!(end.said.contains(&before) && end.said.contains(&after), "{}", end.said);
 }
 
@@ -370,7 +374,7 @@ fn processes_of_different_jobs_refuse_each_other() {
     let folder = tempfile::tempdir().unwrap();
     let days = days(folder.path(), 100);
     for (more, what) in [
-        (vec!["--bar", "other=tick,size=5"], "not the same: bars"),
+        (vec!["--bar", "other=tick,size=5"], "different: bars"),
         (vec!["--workers", "2"], "workers, this one"),
         (vec!["--to", "2024-03-02"], "settings"),
     ] {
@@ -383,7 +387,7 @@ fn processes_of_different_jobs_refuse_each_other() {
             let peer = format!("error: process {} at ", 1 - process);
             assert!(ended.said.contains(&peer), "{}", ended.said);
             assert!(ended.said.contains(what), "{}", ended.said);
-            assert!(ended.said.contains("not of one job"), "{}", ended.said);
+            assert!(ended.said.contains("has different settings"), "{}", ended.said);
         }
     }
 }
@@ -419,7 +423,7 @@ fn strangers_are_sent_away_and_a_stranger_at_an_address_is_named() {
     let hosts = hosts_file(folder.path(), &[taken.clone(), free_addresses(1).remove(0)]);
     let end = Process::start(replay(&days, Some((&hosts, 1)), &[])).end();
     assert_eq!(end.code, Some(2), "{}", end.said);
-    assert!(end.said.contains(&format!("what listens at {taken}")), "{}", end.said);
+    assert!(end.said.contains(&format!("the server at {taken}")), "{}", end.said);
 }
 
 #[test]
@@ -444,8 +448,8 @@ fn wrong_hosts_are_told_by_file_and_line() {
     fs::write(&hosts, "alpha:7000\nbeta:7000\n").unwrap();
     assert!(said(Some("2"), Some(&hosts)).contains("process = 2: 2 hosts, so 0 to 1"));
     assert!(said(Some("one"), Some(&hosts)).contains("not a whole number"));
-    assert!(said(None, Some(&hosts)).contains("hosts without process"));
-    assert!(said(Some("0"), None).contains("process without hosts"));
+    assert!(said(None, Some(&hosts)).contains("hosts needs process"));
+    assert!(said(Some("0"), None).contains("process needs hosts"));
     assert!(said(Some("0"), Some(Path::new("/nowhere"))).contains("could not be read"));
 
     // The same from a file, without running anything.

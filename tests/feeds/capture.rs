@@ -278,7 +278,7 @@ fn what_a_crash_leaves_is_read_up_to_the_last_block() {
     let read = reader.by_ref().collect::<Result<Vec<_>, _>>().unwrap();
     assert_eq!(read.len(), 20);
     let remark = reader.remark().unwrap();
-    assert!(remark.contains("being written when it was cut"), "{remark}");
+    assert!(remark.contains("is incomplete: it ends"), "{remark}");
     assert!(remark.contains("after line 21"), "{remark}");
 
     // The same bytes under the name of a whole file are an error, behind the same frames.
@@ -362,15 +362,15 @@ fn a_wrong_line_is_named_and_the_next_one_is_read() {
         ("#barflow-recording 1\n1 0 sent a\n1 0 heard b\n1 0 sent c\n".to_owned(), 3, "\"heard\""),
         ("1723161253937 a\n\n17231612539 b\n1723161253937 c".to_owned(), 3, "digits"),
         ("1.5: a\nwss:/x <-> 1.5\n1.5: c\n".to_owned(), 2, "neither a time nor a URL"),
-        ("1.5: a\nwss://x => 1.5\n1.5: c\n".to_owned(), 2, "no arrow"),
-        ("1.5: a\n1.5x: b\n1.5: c\n".to_owned(), 2, "no time in seconds"),
-        ("1.5: a\nwss://x <-> later\n1.5: c\n".to_owned(), 2, "no time in seconds"),
+        ("1.5: a\nwss://x => 1.5\n1.5: c\n".to_owned(), 2, "not an arrow"),
+        ("1.5: a\n1.5x: b\n1.5: c\n".to_owned(), 2, "not a time in seconds"),
+        ("1.5: a\nwss://x <-> later\n1.5: c\n".to_owned(), 2, "not a time in seconds"),
         (json(r#""t":"recv","conn":"x","ts":1.5"#), 2, "\"data\" is missing"),
         (json(r#""t":"recv","conn":"x","data":"b""#), 2, "\"ts\" is missing"),
         (json(r#""t":"recv","ts":1.5,"data":"b""#), 2, "\"conn\" is missing"),
-        (json(r#""t":"recv","conn":"x","ts":1e9,"data":"b""#), 2, "no time in seconds"),
+        (json(r#""t":"recv","conn":"x","ts":1e9,"data":"b""#), 2, "not a time in seconds"),
         (json(r#""t":"heard""#), 2, "\"heard\""),
-        (json(r#""t":"recv","conn":"#), 2, "no line of a recording"),
+        (json(r#""t":"recv","conn":"#), 2, "not a line of a recording"),
     ] {
         let path = file(folder.path(), "wrong", text.as_bytes());
         let read: Vec<_> = reader::open(&path).unwrap().collect();
@@ -394,8 +394,14 @@ fn files_that_are_no_recording_are_refused() {
     for (bytes, what) in [
         (&b""[..], "is empty"),
         (b"\n\n\n", "is empty"),
-        (b"timestamp,price\n1,2\n", "no recording known here; it begins with \"timestamp,price\""),
-        (b"#barflow-recording 2 x\n", "is a recording of version \"2\"; this reads 1"),
+        (
+            b"timestamp,price\n1,2\n",
+            "not a known recording format; it starts with \"timestamp,price\"",
+        ),
+        (
+            b"#barflow-recording 2 x\n",
+            "is a recording of version \"2\"; this barflow reads version 1",
+        ),
         (b"\x1f\x8b\x08", "the file ends in the middle of a compressed block"),
         (b"\x28\xb5\x2f\xfdxxxxxxxxxxxxxxx", "cannot be decompressed"),
     ] {

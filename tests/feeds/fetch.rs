@@ -324,7 +324,7 @@ fn troubles_with_the_outside_say_what_to_do() {
     let held = fs::File::create(store.join("fetch.lock")).unwrap();
     held.lock().unwrap();
     let (_, said) = expect(3, &mut fetch(&server, &store, &[]));
-    assert!(said.contains("another fetch is at work in this store"), "{said}");
+    assert!(said.contains("another fetch is running in this store"), "{said}");
     drop(held);
     // Always busy.
     let busy = serve(&published, "5xx=1", 1);

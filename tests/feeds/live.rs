@@ -101,8 +101,8 @@ fn a_run_with_a_history_says_from_which_trade_on_it_is_equal_to_a_late_beginning
     let (code, _, said) = live.stop();
     assert_eq!(code, Some(0), "{said}");
     let words = format!(
-        "a builder that began at the first live trade equals that of the history, from trade {first} \
-         on"
+        "a builder started at the first live trade has converged with the history from trade \
+         {first} on"
     );
     let told: Vec<&str> = said.lines().filter(|line| line.contains(&words)).collect();
     // In the log as it happens, and in the summary.
@@ -110,7 +110,7 @@ fn a_run_with_a_history_says_from_which_trade_on_it_is_equal_to_a_late_beginning
     let after = format!("after {} trades", first - began + 1);
     assert!(told.iter().all(|line| line.contains(&after)), "{after}\n{said}");
     // Bars of a fixed size meet by chance only: nothing is said of them.
-    assert_eq!(said.matches("equals that of the history").count(), 2, "{said}");
+    assert_eq!(said.matches("has converged with the history").count(), 2, "{said}");
 }
 
 #[test]

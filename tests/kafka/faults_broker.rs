@@ -87,7 +87,7 @@ fn a_topic_that_is_deleted_stops_the_run_and_is_not_made_again_behind_its_back()
     let running = job.start();
     wait_until(&kafka.plain, &job.name, MIDDLE);
     delete_topic(&kafka.plain, &job.name);
-    let gone = format!("topic \"{}\" at \"{}\" is not there any more", job.name, kafka.plain);
+    let gone = format!("topic \"{}\" at \"{}\" was deleted", job.name, kafka.plain);
     let (code, said) = running.finish();
     assert_eq!(code, Some(3), "{said}");
     assert!(said.contains(&gone) && said.contains("--reset-state"), "{said}");

@@ -68,15 +68,15 @@ fn a_record_that_cannot_be_read_is_named_and_a_reset_helps() {
     let mut flipped = whole.clone();
     flipped[whole.len() / 2] ^= 1;
     for (key, bad, reason, hint) in [
-        (&record, b"garbage".to_vec(), "this is no checkpoint of barflow", "--reset-state"),
-        (&record, flipped, "it is damaged: its checksum does not fit", "--reset-state"),
+        (&record, b"garbage".to_vec(), "not a barflow checkpoint", "--reset-state"),
+        (&record, flipped, "it is damaged: its checksum does not match", "--reset-state"),
         (
             &record,
             of_version(whole, 9),
-            "it is of version 9, this barflow reads version 4",
-            "use the barflow that wrote it",
+            "it has version 9; this barflow reads version 4",
+            "use the barflow version that wrote it",
         ),
-        (&setting, b"{}".to_vec(), "this is no checkpoint of barflow", "--reset-state"),
+        (&setting, b"{}".to_vec(), "not a barflow checkpoint", "--reset-state"),
     ] {
         put(&producer(&kafka.plain, None), CHECKPOINTS, key, &bad, None);
         let (code, said) = job.run(&[]);
@@ -98,7 +98,7 @@ fn other_bars_under_the_same_job_are_refused_with_what_has_changed() {
     let other = BAR.replace("alpha=0.01", "alpha=0.02");
     let (code, said) = job.start_with(&["--bar", &other]).finish();
     assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("alpha was 0.01 and is 0.02"), "{said}");
+    assert!(said.contains("alpha changed from 0.01 to 0.02"), "{said}");
     assert!(said.contains("another --job NAME"), "{said}");
     job.assert_once();
     let (code, said) = job.start_with(&["--bar", &other, "--reset-state"]).finish();

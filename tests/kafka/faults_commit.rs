@@ -15,6 +15,6 @@ fn a_commit_without_an_answer_is_not_sent_again() {
     let (code, said) = job.start().finish();
     assert_eq!(code, Some(0), "{said}");
     assert!(wire.was_cut());
-    assert!(said.contains("the transaction is tried again"), "{said}");
+    assert!(said.contains("retrying the transaction"), "{said}");
     job.assert_once();
 }

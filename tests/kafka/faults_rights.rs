@@ -46,7 +46,7 @@ fn each_missing_right_is_named() {
     std::fs::write(&file, "wrong-password-5").unwrap();
     refused(&job, &["refused the login"]);
     std::fs::write(&file, password).unwrap();
-    refused(&job, &[checkpoints, "rights Read, Write and Describe on that topic"]);
+    refused(&job, &[checkpoints, "needs Read, Write and Describe on that topic"]);
     may(TOPIC, checkpoints, &[DESCRIBE, DESCRIBE_CONFIGS, CREATE, READ, WRITE]);
     refused(&job, &[&job.name, "does not give access to topic"]);
     may(TOPIC, "rights", &[DESCRIBE, CREATE]);
@@ -54,7 +54,7 @@ fn each_missing_right_is_named() {
     may(TRANSACTIONAL_ID, "barflow.", &[DESCRIBE, WRITE]);
     refused(&job, &["the group \"barflow-checkpoints\""]);
     may(GROUP, "barflow-checkpoints", &[READ]);
-    refused(&job, &[&job.name, "rights Write and Describe on the topics of bars"]);
+    refused(&job, &[&job.name, "needs Write and Describe on the bar topics"]);
     may(TOPIC, "rights", &[WRITE]);
     let (code, said) = job.run(&[]);
     assert_eq!(code, Some(0), "{said}");
@@ -73,7 +73,7 @@ fn each_missing_right_is_named() {
         let (code, said) = running.finish();
         assert_eq!(code, Some(0), "{said}");
         assert!(FELT.iter().any(|sign| said.contains(sign)), "it was not felt: {said}");
-        assert_eq!(said.contains("needs the right Read on the topics of bars"), blind, "{said}");
+        assert_eq!(said.contains("needs Read on the bar topics"), blind, "{said}");
         job.broker.clone_from(&kafka.plain);
         job.assert_once();
         may(TOPIC, "rights", &[READ]);

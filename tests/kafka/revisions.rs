@@ -168,7 +168,7 @@ fn a_row_that_comes_too_late_is_set_in_its_place_where_the_past_is_retained() {
     fs::write(&path, rows.join("\n") + "\n").unwrap();
     let refused = replay(&path, &[]);
     assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
-    assert!(said(&refused).contains("comes more than 1024 trades after its place"));
+    assert!(said(&refused).contains("arrives more than 1024 trades after its position"));
     let mended = folder.path().join("mended.jsonl");
     let out = mended.display().to_string();
     let output = replay(&path, &["--revision-window", "1h,20000", "--out", &out]);
@@ -185,10 +185,7 @@ fn a_row_that_comes_too_late_is_set_in_its_place_where_the_past_is_retained() {
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert!(said(&output).contains("corrections: 0 applied, 0 without effect, 3 refused"));
     let ledger = fs::read_to_string(&set_aside).unwrap();
-    assert!(
-        ledger.contains("its place lies before the trades that are still retained"),
-        "{ledger}"
-    );
+    assert!(ledger.contains("its position is before the retained trades"), "{ledger}");
 }
 
 #[test]
@@ -198,7 +195,7 @@ fn corrections_that_make_no_sense_are_refused_before_anything_runs() {
     let path = folder.path().join("wrong.csv");
     for (text, words) in [
         ("action,trade_id\nremove,x\n", vec!["wrong.csv: line 2: field \"trade_id\"", "\"x\""]),
-        ("action,trade_id,instrument\nremove,1,a:b:C\n", vec!["no file of this run holds it"]),
+        ("action,trade_id,instrument\nremove,1,a:b:C\n", vec!["no file of this run contains it"]),
     ] {
         fs::write(&path, text).unwrap();
         let output = replay(&mangled.delivered, &["--corrections", &path.display().to_string()]);
@@ -212,5 +209,5 @@ fn corrections_that_make_no_sense_are_refused_before_anything_runs() {
     fs::write(&path, "action,trade_id\nremove,900000000\nremove,1\n").unwrap();
     let output = replay(&mangled.delivered, &["--corrections", &path.display().to_string()]);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-    assert!(said(&output).contains("the input ended before its place"), "{}", said(&output));
+    assert!(said(&output).contains("the input ended before its position"), "{}", said(&output));
 }

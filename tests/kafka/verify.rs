@@ -66,7 +66,7 @@ fn a_topic_with_an_earlier_day_is_judged_from_where_both_agree() {
     let place = ["--brokers", &kafka.plain, "--topic", &topic];
     let (code, _, said) = verify(&files, &place);
     assert_eq!(code, Some(3), "{said}");
-    assert!(said.contains("there is no such topic"), "{said}");
+    assert!(said.contains("the topic does not exist"), "{said}");
     let write = || {
         let written = barflow()
             .arg("replay")

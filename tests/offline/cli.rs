@@ -200,7 +200,7 @@ fn wrong_files_are_refused_with_code_2() {
     check(&["replay", text(&zip), "--no-verify", "--sink", "none"], 0, &[]);
     let empty = folder.path().join("empty");
     fs::create_dir(&empty).unwrap();
-    check(&["replay", text(&empty)], 2, &["without files"]);
+    check(&["replay", text(&empty)], 2, &["without trade files"]);
     check(&["replay", "no-such-file.zip"], 2, &["there is no file \"no-such-file.zip\""]);
     check(&["replay"], 2, &["no files were named"]);
 }
@@ -226,7 +226,7 @@ fn wrong_settings_are_all_reported_before_anything_is_read() {
         &[
             "unknown key \"tresholt\"",
             "did you mean \"threshold\"",
-            "alpha = 2: greater than 0 and at most 1",
+            "alpha = 2: must be greater than 0 and at most 1",
             "target = 0",
             "memory = 1",
             "alpha = 0",

@@ -410,7 +410,7 @@ fn the_table_says_what_is_wrong_and_which_days_are_worst() {
         "are missing (3)",
         "2024-03-02.csv:101)",
         "data quality score: 1 of 3 days below 1",
-        "and 1 days more (--days N)",
+        "and 1 more days (--days N)",
     ] {
         assert!(text.contains(part), "{part:?} in\n{text}");
     }

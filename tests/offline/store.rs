@@ -174,7 +174,7 @@ fn days_become_months_and_give_the_same_bars() {
     let bars = bars_of_store(&store, &[]);
     let (planned, told) = expect(0, &["compact", "--store", at, "--dry-run"], &[]);
     assert!(
-        planned.contains("31 files") && told.contains("2024-04 is not whole"),
+        planned.contains("31 files") && told.contains("2024-04 has missing days"),
         "{planned}{told}"
     );
     let march = trades(&store).remove("BTCUSDT-trades-2024-03-09.parquet").unwrap();
@@ -211,7 +211,7 @@ fn days_become_months_and_give_the_same_bars() {
     rows.pop();
     let again = archives::write(folder.path(), "BTCUSDT-trades-2024-03-09", &rows);
     let (_, told) = expect(1, &["convert", "--store", at], &[again]);
-    assert!(told.contains("BTCUSDT-trades-2024-03.parquet stands for 2024-03-09"), "{told}");
+    assert!(told.contains("BTCUSDT-trades-2024-03.parquet already covers 2024-03-09"), "{told}");
 }
 
 #[test]
@@ -258,8 +258,8 @@ fn what_a_store_lacks_is_said() {
     expect(0, &["convert", "--store", at], &archives);
     let args = ["replay", "--store", at, "--from", "2024-02-28", "--sink", "none"];
     let (_, told) = expect(0, &[&args[..], &BAR[..]].concat(), &[]);
-    assert!(told.contains("the store lacks 2024-03-03"), "{told}");
-    assert!(told.contains("the store lacks 2024-02-28 to 2024-02-29"), "{told}");
+    assert!(told.contains("the store has no 2024-03-03"), "{told}");
+    assert!(told.contains("the store has no 2024-02-28 to 2024-02-29"), "{told}");
     let (listed, _) = expect(0, &["store", "ls", "--store", at], &[]);
     assert!(listed.contains("missing 2024-03-03"), "{listed}");
 
@@ -267,10 +267,10 @@ fn what_a_store_lacks_is_said() {
     let (_, told) = expect(2, &wrong, &[]);
     assert!(told.contains("no binance:spot:ETHUSDT") && told.contains("BTCUSDT trades"), "{told}");
     let (_, told) = expect(2, &["replay", "--store", at], &archives);
-    assert!(told.contains("one or the other"), "{told}");
+    assert!(told.contains("store and files cannot be combined"), "{told}");
     let (_, told) =
         expect(2, &["replay", "--store", folder.path().join("x").to_str().unwrap()], &[]);
-    assert!(told.contains("no trade store"), "{told}");
+    assert!(told.contains("not a trade store"), "{told}");
 
     // Aggregates of the same instrument beside trades.
     let rows: Vec<String> = (0..500u64)
@@ -281,7 +281,7 @@ fn what_a_store_lacks_is_said() {
     let aggregates = archives::write(folder.path(), "BTCUSDT-aggTrades-2024-03-01", &rows);
     expect(0, &["convert", "--store", at], &[aggregates]);
     let (_, told) = expect(2, &["replay", "--store", at], &[]);
-    assert!(told.contains("say which with --kind"), "{told}");
+    assert!(told.contains("choose one with --kind"), "{told}");
     let kind = ["replay", "--store", at, "--kind", "aggTrades", "--bar", "t=tick,size=100"];
     assert_eq!(expect(0, &kind, &[]).0.lines().count(), 5);
 }
@@ -349,5 +349,5 @@ fn repeated_and_disordered_rows_are_put_right_and_counted() {
     fs::write(&lean, "34200000,1000000,5,P,0,0\n34200010,1000100,7,P,0,0\n").unwrap();
     let args = ["convert", "--store", at, "--instrument", "lean:equity:SPY"];
     let (_, told) = expect(1, &args, &[lean]);
-    assert!(told.contains("no ids of their own"), "{told}");
+    assert!(told.contains("its rows have no ids"), "{told}");
 }

@@ -190,7 +190,7 @@ fn grids_that_make_no_sense_are_refused() {
     let day = a_day(folder.path(), 200_000);
     for (grid, words) in [
         ("alhpa=1e-3", "unknown key \"alhpa\""),
-        ("alpha=1e-3..1e-5 log 4", "has to rise"),
+        ("alpha=1e-3..1e-5 log 4", "the range must increase"),
         ("target=1..20000 step 1", "more than 10000 values"),
         ("alpha", "must be KEY=VALUES"),
     ] {

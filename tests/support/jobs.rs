@@ -14,7 +14,7 @@ pub const BAR: &str = "dib=imbalance,measure=dollar,threshold=wald,target=20,alp
 
 /// What a run says of a fault that it felt: which of the two depends on who notices first, this side or
 /// the broker.
-pub const FELT: [&str; 2] = ["the transaction is tried again", "the broker ended the transaction"];
+pub const FELT: [&str; 2] = ["retrying the transaction", "the broker aborted the transaction"];
 
 /// Two made-up days, and the bars of an uninterrupted run over them.
 pub struct Days {

@@ -188,7 +188,7 @@ impl<R: Rule> Builder<R> {
     }
 
     /// Rows `row..row + signs.len()` up to the first that closes a bar or nearly does; returns the
-    /// row to go on with. The same arithmetic as [`on_signed`](Self::on_signed), kept free of
+    /// row to continue with. The same arithmetic as [`on_signed`](Self::on_signed), kept free of
     /// calls so that the whole state stays in registers.
     fn run(
         &mut self,

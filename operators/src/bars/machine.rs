@@ -1,4 +1,4 @@
-//! Every bar builder behind one type: what the graph drives and what checkpoints hold.
+//! One type for all bar builders: the graph drives it, checkpoints store it.
 
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +34,7 @@ use crate::trade::Trade;
 ///
 /// # Contract
 /// That of [`Builder`]. The variant is part of the saved state, so restoring under another
-/// specification is noticed by whoever compares configurations, not here.
+/// specification is noticed when configurations are compared, not here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum BarMachine {

@@ -19,7 +19,7 @@ pub enum ExpectationsAt {
 }
 
 /// Closes when |θ| ≥ E\[T\]·|mu|. It has no stable fixed point (docs/BARS.md): bars run away to
-/// one tick or to for ever. Kept because the book defines it.
+/// one tick, or never close. Kept because the book defines it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Product {
     moments: FlowMoments,

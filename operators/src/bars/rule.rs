@@ -51,7 +51,7 @@ pub trait Rule: Clone + std::fmt::Debug + PartialEq + Serialize + DeserializeOwn
     /// Whether the open bar, which already holds this trade, closes with it.
     fn closes(&self, open: &OpenBar) -> bool;
 
-    /// The expectations in force: before `learn`, those behind the last `closes`; after it, those
+    /// The expectations in force: before `learn`, those of the last `closes`; after it, those
     /// of the test to come. A session's end reports the latter.
     fn levels(&self) -> Levels;
 

@@ -37,7 +37,7 @@ pub struct Account {
     last_id: Option<u64>,
     last_time: Option<i64>,
     gaps: VecDeque<Gap>,
-    /// Gaps behind the last trade: the next one will stand behind them.
+    /// Gaps after the last trade: the next one will follow them.
     behind: Vec<Gap>,
     /// How often bars were corrected.
     revisions: u32,
@@ -57,8 +57,8 @@ pub struct Account {
 /// Records that do not make an account.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
-    /// There is no whole state among them.
-    #[error("no whole state of {0} is there")]
+    /// There is no complete state among them.
+    #[error("no complete state of {0} was found")]
     NoState(String),
     /// A record between others is not there.
     #[error("record {step} of {instrument} is missing; {last} was found")]
@@ -206,7 +206,7 @@ impl Account {
         Taken { joined, revision }
     }
 
-    /// Gaps before and among the trades of a piece; those behind the last one wait for the next.
+    /// Gaps before and among the trades of a piece; those after the last one wait for the next.
     fn gaps_before<'p>(&mut self, piece: &'p Sequenced) -> Cow<'p, [Gap]> {
         let is_behind =
             |gap: &Gap| piece.trades.trade_id.last().is_none_or(|id| gap.first_missing > *id);
@@ -258,7 +258,7 @@ impl Account {
             (self.last_id, self.last_time) = (Some(*id), Some(*time));
         }
         let numbered = piece.trades.feed.ids != IdKind::Ordinal;
-        // Ids behind the last trade may be settled as well: known to stand for no trade.
+        // Ids after the last trade may be settled as well: known not to be trades.
         if let Some(last) = self.last_id.filter(|_| numbered) {
             self.last_id = piece.position.trade_id().max(Some(last));
         }
@@ -333,7 +333,7 @@ impl Account {
         &self.feed
     }
 
-    /// Where its input is to go on; none before the first piece.
+    /// Where its input resumes; none before the first piece.
     pub fn position(&self) -> Option<&Position> {
         self.position.as_ref()
     }
@@ -393,7 +393,7 @@ pub struct Sealed {
     pub key: String,
     /// Whose.
     pub feed: Arc<Feed>,
-    /// Where that instrument stands.
+    /// The state of that instrument.
     pub position: Position,
     /// The record in its envelope.
     pub bytes: Vec<u8>,

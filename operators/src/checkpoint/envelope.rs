@@ -20,10 +20,10 @@ const TAIL: usize = 8;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     /// It does not begin as ours do.
-    #[error("this is no checkpoint of barflow")]
+    #[error("not a barflow checkpoint")]
     Foreign,
     /// It was written by another version.
-    #[error("it is of version {found}, this barflow reads version {VERSION}")]
+    #[error("it has version {found}; this barflow reads version {VERSION}")]
     Version {
         /// What it says.
         found: u16,
@@ -41,7 +41,7 @@ pub fn seal(content: &impl Serialize) -> Vec<u8> {
     // The format refuses nothing but sequences of unknown length, and a Vec is never full; what we
     // save has neither.
     let mut bytes = postcard::to_extend(content, head)
-        .unwrap_or_else(|error| unreachable!("state that cannot be written down: {error}"));
+        .unwrap_or_else(|error| unreachable!("the state cannot be serialised: {error}"));
     let checksum = xxh3_64(&bytes);
     bytes.extend_from_slice(&checksum.to_le_bytes());
     bytes
@@ -57,7 +57,7 @@ pub fn open<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Unreadable> {
     }
     let (sealed, tail) = bytes.split_at(bytes.len() - TAIL);
     if xxh3_64(sealed).to_le_bytes() != *tail {
-        return Err(Unreadable::Damaged("its checksum does not fit".to_owned()));
+        return Err(Unreadable::Damaged("its checksum does not match".to_owned()));
     }
     let found = u16::from_le_bytes([sealed[MARK.len()], sealed[MARK.len() + 1]]);
     if found != VERSION {

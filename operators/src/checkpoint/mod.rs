@@ -1,4 +1,4 @@
-//! What a run needs to go on as if it had never stopped: one instrument at a time.
+//! What a run needs to resume as if it had never stopped: one instrument at a time.
 //!
 //! ```text
 //! Sequenced ─► Account ─► bars

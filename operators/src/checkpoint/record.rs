@@ -12,7 +12,7 @@ use crate::position::Position;
 use crate::spec::BarSpec;
 use crate::trade::Trade;
 
-/// Where an instrument stands, and how to get its builders there.
+/// An instrument's position, and how to restore its builders.
 ///
 /// `generation` counts the whole states of an instrument; the records that lead on from one carry
 /// its number and are numbered from 1 by `step`. A record of another generation than the newest
@@ -27,7 +27,7 @@ pub struct Record {
     pub step: u32,
     /// Everything before it is applied.
     pub position: Position,
-    /// Last id that is settled: of a trade applied, or known to stand for none; none before the
+    /// Last id that is settled: of a trade applied, or known not to be a trade; none before the
     /// first trade.
     pub last_id: Option<u64>,
     /// Event time of the last trade applied, ns.
@@ -50,9 +50,9 @@ pub enum Body {
 pub struct Whole {
     /// The builders and what is known beside them.
     pub desk: Desk,
-    /// Ids given up as missing, newest last: what tells a late trade from a repeated one.
+    /// Ids given up as missing, newest last: they distinguish a late trade from a duplicate.
     pub gaps: VecDeque<Gap>,
-    /// Those behind the last trade.
+    /// Those after the last trade.
     pub behind: Vec<Gap>,
     /// How often bars were corrected.
     pub revisions: u32,
@@ -73,7 +73,7 @@ pub struct Step {
 
 impl Record {
     /// The key under which it replaces the one before it: each step has a place of its own, so a
-    /// compacted topic keeps one whole state and the steps behind it.
+    /// compacted topic keeps one complete state and the steps after it.
     pub fn key(&self) -> String {
         format!("{}/{}", self.feed.instrument, self.step)
     }

@@ -23,7 +23,7 @@ use crate::revision::{Revision, Window};
 use crate::shadow::Joined;
 use crate::spec::BarSpec;
 
-/// A bar as a differential update: +1 stands, −1 (a later correction) no longer stands.
+/// A bar as a differential update: +1 published, −1 retracted by a later correction.
 pub type BarUpdate = (PublishedBar, Epoch, isize);
 
 /// What a worker has decided, in one order: a bar, then the progress of the input that closed it; a
@@ -65,7 +65,7 @@ pub type Restored = Arc<Mutex<BTreeMap<InstrumentId, Account>>>;
 
 /// How a worker keeps book for checkpoints.
 pub struct Book {
-    /// Where builders go on.
+    /// Where builders resume.
     pub restored: Restored,
     /// Whether it is time for a cut, given how many bars were sent since the last one. Asked when
     /// there is something to write down.
@@ -79,7 +79,7 @@ pub enum Due {
     Now,
     /// It is not; ask again after this time even if nothing comes in.
     Later(Duration),
-    /// It is not, and the time to ask again was told before.
+    /// It is not, and the time of the next check is known.
     Wait,
 }
 

@@ -73,7 +73,7 @@ pub fn daily<'scope>(bars: StreamVec<'scope, Epoch, Out>) -> StreamVec<'scope, E
     sums.count_total().inner
 }
 
-/// What a bar adds to its day and to the weeks that it lies in; what one that no longer stands takes away.
+/// What a bar adds to its day and to the weeks that it lies in; what a retraction takes away.
 fn weigh(update: &BarUpdate) -> impl Iterator<Item = ((Span, ()), Epoch, Sums)> + use<> {
     let (published, epoch, diff) = update;
     let bar = &published.bar;

@@ -31,7 +31,7 @@ pub enum FactKind {
     Reordered,
     /// Trades whose event time lies before that of the trade before them.
     TimeReversals,
-    /// Rows that are no lawful trades.
+    /// Rows that are not valid trades.
     Rejected,
     /// This gap in the ids.
     Gap(Gap),

@@ -1,4 +1,4 @@
-//! The dataflow operators: one thin driver per idea, no rule of its own in any of them.
+//! The dataflow operators: thin drivers of the pure rules.
 //!
 //! ```text
 //! intake ─► quality (if expectations are held against the input) ─► counts per day (differential)

@@ -64,7 +64,8 @@ pub struct Judged<'scope> {
     pub updates: StreamVec<'scope, Epoch, DayUpdate>,
 }
 
-/// Rows of a day are told at the latest when there are so many more: updates cost nothing per trade.
+/// Rows of a day are reported at the latest when there are this many more: updates cost nothing per
+/// trade.
 const ROWS_UNTOLD: u64 = 4096;
 
 /// Updates of totals wait for the end of a stretch of this many epochs.
@@ -73,7 +74,7 @@ const STRETCH: u64 = 64;
 /// One instrument.
 struct Desk {
     judge: Judge,
-    /// What was told of the day that is being read.
+    /// What was reported of the current day.
     told: Told,
     /// Reports of days that have ended; kept to be used again.
     ended: Vec<DayReport>,
@@ -165,7 +166,7 @@ impl Desk {
         self.judge.on_batch(&intake.trades, &intake.rejects, &intake.start, &mut self.ended);
     }
 
-    /// Tells what days have come to since it was told last.
+    /// Reports the changes of days since the last report.
     fn tell(&mut self, instrument: &InstrumentId, mut give: impl FnMut(DayFact, isize)) {
         let suite = self.judge.suite();
         for report in self.ended.drain(..) {

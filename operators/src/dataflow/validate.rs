@@ -75,7 +75,7 @@ type Caps = (Capability<Epoch>, Capability<Epoch>, Capability<Epoch>);
 /// Intakes of an instrument arrive from one source, in order, on this worker. Trades leave in the
 /// order of their ids; every row ends in exactly one of the three outputs or in a count.
 ///
-/// With `cut_short` another run goes on from where this one stops, and the flag says at the end
+/// With `cut_short` another run continues where this one stops, and the flag says at the end
 /// whether it stopped before its input did. Then trades that wait for a missing id are left to the
 /// other run, which reads them again: released now, they would leave a gap that is none.
 pub fn validate<'scope>(
@@ -149,7 +149,7 @@ pub fn validate<'scope>(
                 _ => {}
             }
             if frontier.is_none() {
-                // The end: the frontier can go on.
+                // The end: the frontier can advance.
                 last_word = None;
             }
         }

@@ -27,7 +27,7 @@ pub enum Place {
 
 /// Items of one instrument by their ids: which are settled, and which wait for missing ones.
 ///
-/// An item stands for one id or, where a venue aggregates, for several. How long to wait is up to the
+/// An item covers one id or, where a venue aggregates, for several. How long to wait is up to the
 /// caller, as is what becomes of an item once it is settled.
 ///
 /// # Contract
@@ -81,7 +81,7 @@ impl<T> IdOrder<T> {
         !self.waiting.is_empty()
     }
 
-    /// Where an item that stands for these ids belongs.
+    /// The place of an item that covers these ids.
     #[inline]
     pub fn place(&self, first: u64, last: u64) -> Place {
         match self.last {

@@ -8,7 +8,7 @@ use crate::trade::{Aggressor, Trade};
 
 use super::day::{Count, Example, Place};
 
-/// Some rows of an input, and where they stand.
+/// Some rows of an input, and their places.
 #[derive(Clone, Copy)]
 pub(super) struct Rows<'a> {
     pub(super) ids: &'a [u64],
@@ -24,7 +24,7 @@ pub(super) struct Rows<'a> {
     places: Places<'a>,
 }
 
-/// Tells where rows of a batch stand.
+/// Finds the places of rows of a batch.
 #[derive(Clone, Copy)]
 pub(super) struct Places<'a> {
     pub(super) source: &'a Arc<str>,
@@ -34,7 +34,7 @@ pub(super) struct Places<'a> {
 }
 
 impl Places<'_> {
-    /// Where a row of the batch stands. Rejected rows lie between the others, and know their lines.
+    /// The place of a row of the batch. Rejected rows are between the others and have their lines.
     fn of(&self, row: usize) -> Place {
         let before = self.rejects.partition_point(|reject| reject.row as usize <= row);
         let line = match self.rejects[..before].last() {

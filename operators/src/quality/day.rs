@@ -10,7 +10,7 @@ use super::suite::{CHECKS, Check, Severity, Suite};
 /// Offenders kept as examples, per day and expectation: the first ones, unless all are wanted.
 pub const EXAMPLES: usize = 5;
 
-/// Where a row stands.
+/// The place of a row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// File, `archive.zip/member.csv`, or feed.
@@ -22,9 +22,9 @@ pub struct Place {
 /// An offender.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Example {
-    /// Id of the trade; none for days, hours and rows that are no trades.
+    /// Id of the trade; none for days, hours and rows that are not trades.
     pub trade_id: Option<u64>,
-    /// Where it stands; none for days and hours.
+    /// Its place; none for days and hours.
     pub place: Option<Place>,
     /// What is wrong, with the value.
     pub value: String,

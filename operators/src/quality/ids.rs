@@ -19,7 +19,7 @@ struct Hole {
     last: u64,
     /// The day that was read when it opened.
     day: i32,
-    /// The trade behind it.
+    /// The trade after it.
     behind: u64,
     place: Place,
 }
@@ -77,7 +77,7 @@ impl Ids {
     fn judge_times(&mut self, rows: &Rows<'_>, counts: &mut Counts) {
         for (at, time) in rows.times.iter().enumerate() {
             if self.seen.is_some() && *time < self.time {
-                let value = format!("{} ns before the row before it", self.time - time);
+                let value = format!("{} ns before the previous row", self.time - time);
                 counts.of(Check::TimeMonotone).offend(|| rows.example(at, value));
             }
             self.seen = Some((0, 0));
@@ -149,7 +149,7 @@ impl Ids {
         }
     }
 
-    /// Holes of this day that are still open, as examples behind those of final ones.
+    /// Holes of this day that are still open, as examples after those of final ones.
     pub(super) fn add_examples(&self, day: i32, count: &mut Count) {
         let open = self.holes.iter().filter(|(_, hole)| hole.day == day);
         for (first, hole) in open {

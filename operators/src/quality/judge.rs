@@ -65,7 +65,7 @@ struct Today {
     hours: [u64; 24],
     buyers: u64,
     sellers: u64,
-    /// Whether the source tells sides, and how ids are made.
+    /// Whether the source has sides, and how ids are made.
     sides: bool,
     id_kind: IdKind,
 }
@@ -166,7 +166,7 @@ impl Judge {
         rejects.for_each(|reject| self.reject(reject));
     }
 
-    /// The input has ended: the last day goes to `out`, and the days that are missing behind it.
+    /// The input has ended: the last day goes to `out`, and the missing days after it.
     pub fn finish(&mut self, out: &mut Vec<DayReport>) {
         if let Some(stray) = self.stray.take() {
             let feed =
@@ -183,7 +183,7 @@ impl Judge {
         }
     }
 
-    /// Decides what a row of a later day was, by the time of the row behind it.
+    /// Decides what a row of a later day was, by the time of the row after it.
     fn settle(
         &mut self,
         stray: &Stray,
@@ -219,7 +219,7 @@ impl Judge {
         };
     }
 
-    /// Ends the day; `next` is when the input goes on, or is known to end.
+    /// Ends the day; `next` is when the input continues, or is known to end.
     fn end(&mut self, next: Option<i64>, out: &mut Vec<DayReport>) {
         let Some(mut today) = self.today.take() else { return };
         let day = today.report.day;
@@ -289,7 +289,7 @@ impl Judge {
         }
     }
 
-    /// A row that is no trade.
+    /// A row that is not a trade.
     fn reject(&mut self, reject: &Reject) {
         let counts = match &mut self.today {
             Some(today) => &mut today.report.counts,
@@ -306,7 +306,7 @@ impl Judge {
             });
         };
         offend(Check::RowsLawful);
-        // A field that is no number at all says nothing about its bounds.
+        // A field that is not a number at all says nothing about its bounds.
         let number = value.trim().parse::<f64>();
         match (field.as_str(), number, self.suite.get(Check::QtyWithin).map(|e| e.kind)) {
             ("price", Ok(_), _) => offend(Check::PricePositive),

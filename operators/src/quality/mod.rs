@@ -1,4 +1,4 @@
-//! Expectations on trades: is this history one that bars should be made of?
+//! Expectations on trades: whether a history is fit for bars.
 //!
 //! ```text
 //! trades and rejects, as the input has them ─► Judge ─► one DayReport per UTC day ─► score

@@ -45,8 +45,8 @@ impl Prices {
         }
     }
 
-    /// Judges prices in their order; `offend` is told the row and the median it is far from. The
-    /// first `window`/8 prices of all are judged by nobody. Returns how many were judged.
+    /// Judges prices in their order; `offend` receives the row and the median that it is far from.
+    /// The first `window`/8 prices are not judged. Returns how many were judged.
     pub(super) fn judge(
         &mut self,
         prices: &[f64],

@@ -49,7 +49,7 @@ pub enum Check {
     NoIdGaps,
     /// No id comes twice.
     NoDuplicateIds,
-    /// Rows stand in the order of their ids.
+    /// Rows are in the order of their ids.
     IdsInOrder,
     /// Event time does not run backwards along the ids.
     TimeMonotone,

@@ -14,7 +14,7 @@ use crate::trade::Trade;
 #[derive(Clone, Debug)]
 pub(super) struct Block {
     pub(super) trades: Arc<TradeBatch>,
-    /// Gaps before, among or behind its trades, in order.
+    /// Gaps before, among or after its trades, in order.
     pub(super) gaps: Vec<Gap>,
     /// By seat; nothing for a seat that had not begun.
     pub(super) seats: Vec<Option<Past>>,
@@ -25,7 +25,7 @@ pub(super) struct Block {
 pub(super) struct Past {
     /// Before the first trade.
     pub(super) start: SeatState,
-    /// Bars that stand, in order of their closing.
+    /// Published bars, in order of their closing.
     pub(super) bars: Vec<Bar>,
 }
 
@@ -44,7 +44,7 @@ impl Block {
         self.trades.trade_id.last().copied()
     }
 
-    /// The row of this id, or where it would stand.
+    /// The row of this id, or where it would be.
     pub(super) fn row(&self, id: u64) -> Result<usize, usize> {
         self.trades.trade_id.binary_search(&id)
     }
@@ -54,20 +54,20 @@ impl Block {
         self.gaps.iter().any(|gap| gap.first_missing <= id && id <= gap.last_missing)
     }
 
-    /// Takes out the gaps behind its last trade.
+    /// Removes the gaps after its last trade.
     pub(super) fn gaps_behind(&mut self) -> Vec<Gap> {
         let last = self.last_id();
         let kept = self.gaps.partition_point(|gap| last.is_some_and(|id| gap.last_missing < id));
         self.gaps.split_off(kept)
     }
 
-    /// Whether a block behind it can become a part of it: each seat had begun before both or after
+    /// Whether a block after it can become a part of it: each seat had begun before both or after
     /// both.
     pub(super) fn may_take(&self, next: &Self) -> bool {
         self.seats.iter().zip(&next.seats).all(|(a, b)| a.is_some() == b.is_some())
     }
 
-    /// Takes the block behind it in.
+    /// Merges the block after it.
     pub(super) fn take(&mut self, next: Self) {
         append(Arc::make_mut(&mut self.trades), &next.trades);
         self.gaps.extend(next.gaps);
@@ -80,7 +80,7 @@ impl Block {
 
     /// Its trades and gaps as they should have been, given the corrections in it in order of their
     /// ids. `origin` says that no trade of the instrument came before: what is missing before the
-    /// first trade of all is no gap.
+    /// first trade of all is not a gap.
     pub(super) fn corrected(
         &self,
         corrections: &[Correction],
@@ -139,7 +139,7 @@ impl Block {
     }
 }
 
-/// Puts the trades of `more` behind those of `batch`.
+/// Appends the trades of `more` to those of `batch`.
 pub(super) fn append(batch: &mut TradeBatch, more: &TradeBatch) {
     for trade in more.iter() {
         batch.push(&trade);

@@ -26,7 +26,7 @@ pub enum Change {
     Remove,
     /// The trade there was another.
     Replace(Trade),
-    /// No trade was missing there: these ids, of which `trade_id` is the last, stand for none.
+    /// No trade was missing there: these ids, of which `trade_id` is the last, are not trades.
     Never {
         /// The first of them.
         first: u64,
@@ -39,13 +39,13 @@ impl Correction {
         Self { trade_id: trade.trade_id, change: Change::Add(trade), known_after: 0 }
     }
 
-    /// Ids that were thought to be missing and stand for no trade.
+    /// Ids that were thought to be missing and are not trades.
     pub fn never(ids: Gap) -> Self {
         let change = Change::Never { first: ids.first_missing };
         Self { trade_id: ids.last_missing, change, known_after: 0 }
     }
 
-    /// The trade that shall stand there, if any.
+    /// The trade that belongs there, if any.
     pub fn trade(&self) -> Option<&Trade> {
         match &self.change {
             Change::Add(trade) | Change::Replace(trade) => Some(trade),
@@ -70,7 +70,7 @@ pub enum Outcome {
 pub enum Refusal {
     /// Its place lies before the trades that are retained.
     BeyondWindow,
-    /// There is no trade of this id to remove or to replace.
+    /// There is no trade with this id to remove or to replace.
     NoSuchTrade,
     /// Another trade has this id: that is a matter of replacing, not of adding.
     OtherTradeThere,
@@ -83,11 +83,11 @@ pub enum Refusal {
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::BeyondWindow => "its place lies before the trades that are still retained",
-            Self::NoSuchTrade => "there is no trade of this id",
-            Self::OtherTradeThere => "another trade has this id: replace it instead",
-            Self::NeverReached => "the input ended before its place",
-            Self::NotRetained => "no trades are retained in this run",
+            Self::BeyondWindow => "its position is before the retained trades",
+            Self::NoSuchTrade => "there is no trade with this id",
+            Self::OtherTradeThere => "another trade has this id: use replace",
+            Self::NeverReached => "the input ended before its position",
+            Self::NotRetained => "this run retains no trades",
         })
     }
 }

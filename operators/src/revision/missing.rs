@@ -4,7 +4,7 @@ use crate::batch::IdKind;
 use crate::gap::Gap;
 use crate::trade::Trade;
 
-/// The ids that a row stands for; none where ids are not the venue's.
+/// The ids that a row covers; none where ids are not the venue's.
 pub fn ids_of(trade: &Trade, kind: IdKind) -> Option<Gap> {
     let last = trade.trade_id;
     let first = match kind {

@@ -1,4 +1,4 @@
-//! Repair of the past: late, missing and corrected trades.
+//! Corrections and revisions: late, missing and corrected trades.
 //!
 //! ```text
 //! correction ─► roll back to the retained state before it ─► feed the trades again

@@ -30,7 +30,7 @@ impl Window {
     pub const EVERY: usize = 1024;
 }
 
-/// A bar that stands from now on (+1), or no longer (−1).
+/// A published bar (+1) or a retraction (−1).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Update {
     /// Name of the specification.
@@ -45,7 +45,7 @@ pub struct Update {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Revision {
     /// Bars, per specification in order of their last trade; of two with the same last trade, the
-    /// one that no longer stands comes first.
+    /// a retraction comes first.
     pub updates: Vec<Update>,
     /// What became of each correction.
     pub outcomes: Vec<(Correction, Outcome)>,
@@ -182,7 +182,7 @@ impl Retained {
     }
 
     /// Applies what is due to the past and to the desk; none if nothing is. `behind` are the gaps
-    /// behind the last trade.
+    /// after the last trade.
     pub(crate) fn revise(&mut self, desk: &mut Desk, behind: &mut Vec<Gap>) -> Option<Revision> {
         let due = self.pending.partition_point(|c| self.last.is_some_and(|last| due(c) <= last));
         if due == 0 {

@@ -34,14 +34,14 @@ struct SeatWalk {
     /// While its bars are made again.
     run: Option<Run>,
     updates: Vec<(Bar, isize)>,
-    /// Number of its next bar, were it behind all that ever stood.
+    /// Number of its next bar, were it after all published bars.
     next_seq: u64,
 }
 
 /// A seat whose bars are made again.
 struct Run {
     state: SeatState,
-    /// Bars as they stood in the blocks walked over, without those that stand again.
+    /// Published bars of the recomputed blocks, without those that are unchanged.
     old: VecDeque<Bar>,
 }
 
@@ -97,7 +97,7 @@ impl<'a> Walk<'a> {
 
     /// The trades of a block as they should be, in parts that are not too long, and the id of the
     /// last correction among them. A block that loses all its trades takes the next one in, so that
-    /// gaps keep a trade to stand before.
+    /// gaps keep a trade to precede.
     fn parts(&mut self, at: usize) -> (Vec<Part>, Option<u64>) {
         let mut mine = self.mine(at);
         let Some(mut last) = mine.last().map(|last| last.trade_id) else {
@@ -110,7 +110,7 @@ impl<'a> Walk<'a> {
             && at + 1 < self.blocks.len()
             && self.blocks[at].may_take(&self.blocks[at + 1])
         {
-            // There is one behind, as was just seen.
+            // There is one after it, as was just checked.
             let Some(next) = self.blocks.remove(at + 1) else { break };
             self.blocks[at].take(next);
             mine = self.mine(at);
@@ -135,7 +135,7 @@ impl<'a> Walk<'a> {
         self.out.gaps.extend(gone.chain(come));
     }
 
-    /// Puts parts in a block's place; returns the place behind them.
+    /// Replaces a block by parts; returns the index after them.
     fn put(&mut self, at: usize, parts: Vec<Part>, made: Vec<Vec<Option<Past>>>) -> usize {
         let mut behind = at;
         for ((trades, gaps), seats) in parts.into_iter().zip(made) {
@@ -159,7 +159,7 @@ impl<'a> Walk<'a> {
                 seat.updates.extend(run.old.into_iter().map(|bar| (bar, -1)));
                 self.out.reaches_present = true;
             }
-            // What no longer stands before what takes its place.
+            // Retractions before replacements.
             seat.updates.sort_by_key(|(bar, diff)| (bar.last_trade_id, *diff));
             let spec = |(bar, diff)| Update { spec: Arc::clone(&spec), bar, diff };
             self.out.updates.extend(seat.updates.into_iter().map(spec));
@@ -168,7 +168,7 @@ impl<'a> Walk<'a> {
 }
 
 impl Run {
-    /// The next bar that stood, if it is such a one.
+    /// The next published bar, if it is such a one.
     fn next_if(&mut self, is: impl Fn(&Bar) -> bool) -> Option<Bar> {
         self.old.front().is_some_and(is).then(|| self.old.pop_front())?
     }
@@ -176,7 +176,7 @@ impl Run {
 
 impl SeatWalk {
     /// Feeds the parts of a block again. `until` is the id of the last correction among them,
-    /// `ahead` the number of the first bar that stands behind the block.
+    /// `ahead` the number of the first published bar after the block.
     fn again(
         &mut self,
         past: Past,
@@ -236,7 +236,7 @@ impl SeatWalk {
     }
 }
 
-/// The first bars of both on which they agree for ever: behind the last correction, closed by the
+/// The first bars from which both agree: after the last correction, closed by the
 /// same trade in the same state.
 ///
 /// Where one trade closes several bars only the last of them counts: before it, what the trade
@@ -272,12 +272,12 @@ fn is_same(a: &Bar, b: &Bar) -> bool {
 /// The block that an id belongs into, from this one on.
 pub(super) fn locate(blocks: &VecDeque<Block>, from: usize, id: u64) -> usize {
     let behind = |block: &Block| block.last_id().is_some_and(|last| id <= last);
-    // Gaps stand before the next trade, so only those behind the last trade of all are the last
+    // Gaps precede the next trade, so only those after the last trade of all are the last
     // block's.
     blocks.iter().skip(from).position(behind).map_or(blocks.len() - 1, |at| from + at)
 }
 
-/// Gaps behind the last trade stand before the next one, which is none of these parts'.
+/// Gaps after the last trade precede the next one, which is in none of these parts.
 fn take_behind(parts: &mut [Part]) -> Vec<Gap> {
     let Some((trades, gaps)) = parts.last_mut() else { return Vec::new() };
     let last = trades.trade_id.last();

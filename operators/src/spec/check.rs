@@ -10,7 +10,7 @@ pub(super) fn check_limits(limits: &LimitSpec, rule: &RuleSpec, wrong: &mut Vec<
         wrong.push(Invalid::new("max_duration", format!("{duration} ns"), "longer than 0"));
     }
     if *limits != LimitSpec::default() && !rule.takes_limits() {
-        let text = "only for tick, volume, dollar, imbalance and runs bars";
+        let text = "applies only to tick, volume, dollar, imbalance and runs bars";
         for (key, is_set) in [
             ("max_ticks", limits.max_ticks.is_some()),
             ("max_duration", limits.max_duration.is_some()),
@@ -36,7 +36,8 @@ pub(super) fn check_rule(rule: &RuleSpec, wrong: &mut Vec<Invalid>) {
         RuleSpec::Imbalance { threshold, .. } => check_threshold(threshold, wrong),
         RuleSpec::Runs { threshold, .. } => {
             if let ThresholdSpec::Wald(_) = threshold {
-                let rule = "runs bars know product and fixed; wald is for imbalance bars";
+                let rule =
+                    "must be product or fixed for runs bars; wald is for imbalance bars only";
                 wrong.push(Invalid::new("threshold", "wald", rule));
             }
             check_threshold(threshold, wrong);
@@ -70,7 +71,7 @@ fn check_mlfinlab(params: &MlfinlabSpec, wrong: &mut Vec<Invalid>) {
     let max = 1 << 24;
     for (key, value) in [("window", params.window), ("num_prev_bars", params.num_prev_bars)] {
         if value > max {
-            let rule = format!("at most {max}: its values are kept in memory");
+            let rule = format!("must be at most {max}: its values are kept in memory");
             wrong.push(Invalid::new(key, value, rule));
         }
     }
@@ -105,14 +106,18 @@ fn check_threshold(threshold: &ThresholdSpec, wrong: &mut Vec<Invalid>) {
     };
     share("alpha", adaptive.alpha, wrong);
     if !(0.0..1.0).contains(&adaptive.memory) {
-        wrong.push(Invalid::new("memory", adaptive.memory, "at least 0 and below 1"));
+        wrong.push(Invalid::new("memory", adaptive.memory, "must be at least 0 and below 1"));
     }
     if adaptive.round_bits > 52 {
-        wrong.push(Invalid::new("round_bits", adaptive.round_bits, "0 (off) to 52"));
+        wrong.push(Invalid::new("round_bits", adaptive.round_bits, "must be 0 (off) to 52"));
     }
     let ticks = &adaptive.expected_ticks;
     if !(ticks.target.is_finite() && ticks.target >= 1.0) {
-        wrong.push(Invalid::new("target", ticks.target, "a finite number of at least 1 tick"));
+        wrong.push(Invalid::new(
+            "target",
+            ticks.target,
+            "must be a finite number of at least 1 tick",
+        ));
     }
     if let Some(alpha) = ticks.alpha {
         share("alpha_t", alpha, wrong);
@@ -123,13 +128,13 @@ fn check_threshold(threshold: &ThresholdSpec, wrong: &mut Vec<Invalid>) {
 /// Refuses NaN and infinity too, so no machine has to ask again.
 fn positive(key: &str, value: f64, wrong: &mut Vec<Invalid>) {
     if !(value.is_finite() && value > 0.0) {
-        wrong.push(Invalid::new(key, value, "a finite number greater than 0"));
+        wrong.push(Invalid::new(key, value, "must be a finite number greater than 0"));
     }
 }
 
 fn share(key: &str, value: f64, wrong: &mut Vec<Invalid>) {
     if !(value > 0.0 && value <= 1.0) {
-        wrong.push(Invalid::new(key, value, "greater than 0 and at most 1"));
+        wrong.push(Invalid::new(key, value, "must be greater than 0 and at most 1"));
     }
 }
 

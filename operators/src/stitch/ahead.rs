@@ -20,7 +20,7 @@ pub struct AheadOptions {
     pub keep: usize,
     /// What is done with bad rows.
     pub policy: RejectPolicy,
-    /// Trades that may wait for a missing id.
+    /// How many trades may wait for a missing id.
     pub reorder_window: usize,
     /// Where batches go that are let go.
     pub pool: BatchPool,
@@ -50,7 +50,7 @@ impl Ahead {
     /// Takes the next intake.
     pub fn on_intake(&mut self, intake: Intake) -> Piece {
         let stops = self.options.policy == RejectPolicy::Stop && !intake.rejects.is_empty();
-        // Without builders there is nobody whose order would have to be known.
+        // Without builders the order need not be known.
         if stops || self.given_up || self.seats.iter().all(Option::is_none) {
             self.given_up = true;
             return Piece::read(intake);

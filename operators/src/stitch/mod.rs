@@ -1,4 +1,4 @@
-//! One history in pieces, worked on by several threads, and the bars of the sequential run.
+//! Joins chunks of one history, built by several threads, into the bars of the sequential run.
 //!
 //! ```text
 //! chunk k     ─► Ahead: order and builders that know no past ─► pieces ─┐

@@ -16,7 +16,7 @@ pub struct Piece {
     pub start: Position,
     /// Where the row after the last one starts.
     pub end: Position,
-    /// Rows that are no trades.
+    /// Rows that are not trades.
     pub rejects: Vec<Reject>,
     /// The rows that are trades, as they were read; none if they were let go.
     pub raw: Option<Arc<TradeBatch>>,
@@ -27,7 +27,7 @@ pub struct Piece {
 /// What a chunk's own order and builders made of an intake.
 #[derive(Clone, Debug)]
 pub(super) struct Outline {
-    /// Where the chunk's own order stood before and after.
+    /// The position of the chunk's own order before and after.
     pub before: Option<Mark>,
     pub after: Option<Mark>,
     /// Trades let through, and how many of them have a time before that of the one before.

@@ -23,7 +23,7 @@ pub struct StitcherOptions {
     pub specs: Vec<BarSpec>,
     /// What is done with bad rows.
     pub policy: RejectPolicy,
-    /// Trades that may wait for a missing id.
+    /// How many trades may wait for a missing id.
     pub reorder_window: usize,
     /// Where batches go.
     pub pool: BatchPool,
@@ -38,7 +38,7 @@ pub struct StitcherOptions {
 pub struct Stitcher {
     pool: BatchPool,
     truth: Truth,
-    /// The truth as it stood when the chunk began.
+    /// The true position at the start of the chunk.
     before: Truth,
     chairs: Vec<Chair>,
     /// What the chunk's ids lack to those of the whole history.
@@ -74,7 +74,7 @@ struct Chair {
 /// The chunk has to be read again from its beginning: more of its trades is needed than was kept.
 /// Call [`Stitcher::read_again`] and hand in all its pieces, made by [`Piece::read`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("more of the chunk is needed than was kept")]
+#[error("the chunk was not kept long enough")]
 pub struct ReadAgain;
 
 /// What comes of a piece.

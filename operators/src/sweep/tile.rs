@@ -11,7 +11,7 @@ use crate::bars::wald::{MACHINE, Wald, long_run_variance, reaches};
 use crate::batch::TradeBatch;
 use crate::digest::Digest;
 
-/// Sixteen Wald builders behind their warm-up, without caps or sessions.
+/// Sixteen Wald builders after their warm-up, without caps or sessions.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Tile {
     /// Which of the flows.
@@ -41,7 +41,7 @@ pub(super) struct Member<'a> {
 impl Tile {
     /// An empty tile.
     pub(super) fn new(flow: usize) -> Self {
-        // No |θ| reaches what is no number: an empty place never closes.
+        // No |θ| reaches what is not a number: an empty place never closes.
         let nothing = Lanes([f64::NAN; LANES]);
         let walds = Walds {
             mu: Lanes::ZERO,
@@ -101,7 +101,7 @@ impl Tile {
         }
     }
 
-    /// Whether nobody is in it.
+    /// Whether it is empty.
     pub(super) fn is_empty(&self) -> bool {
         self.configs.iter().all(Option::is_none)
     }

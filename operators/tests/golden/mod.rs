@@ -147,7 +147,7 @@ pub fn bars_of(rule: RuleSpec, sign: SignRule, trades: &[Trade]) -> Vec<Bar> {
     bars
 }
 
-/// A feed that tells the aggressor.
+/// A feed with the aggressor.
 pub fn feed() -> Arc<Feed> {
     Arc::new(Feed {
         instrument: "golden:test:TAPE".parse().unwrap(),

@@ -12,7 +12,7 @@ use barflow_operators::trade::{Aggressor, Trade};
 pub struct Tape {
     pub name: &'static str,
     pub trades: Vec<Trade>,
-    /// Whether the source tells the aggressor; if not, signs come from the tick rule.
+    /// Whether the source has the aggressor; if not, signs come from the tick rule.
     pub has_aggressor: bool,
 }
 

@@ -20,7 +20,7 @@ use barflow_operators::trade::{Aggressor, Trade};
 
 const DAY_NS: i64 = 86_400_000_000_000;
 
-/// What a tape comes to.
+/// The result of a tape.
 pub struct Outcome {
     /// The bars, digests left 0.
     pub bars: Vec<Bar>,
@@ -32,7 +32,7 @@ pub struct Outcome {
 pub enum Step {
     /// The trade belongs to the warm-up.
     Warming,
-    /// The bar goes on.
+    /// The bar continues.
     Open,
     /// The bar closes with this trade.
     Reached,

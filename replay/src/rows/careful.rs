@@ -239,7 +239,7 @@ fn same_market(market: &str, exchange: &[u8], symbol: &[u8]) -> Result<(), Wrong
     } else {
         return Ok(());
     };
-    let reason = format!("the file began with {market}, and a file is one instrument's");
+    let reason = format!("the file started with {market}; a file must contain one instrument");
     Err(Wrong { field, value: text(value), reason })
 }
 

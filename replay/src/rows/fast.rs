@@ -38,7 +38,7 @@ impl Fields for AggTrades {
 }
 
 /// Reads rows until the output is full or the lines end; what is not exactly as expected goes the
-/// careful way. Returns where to go on.
+/// careful way. Returns where to continue.
 pub fn read<F: Fields>(
     rules: &RowRules,
     bytes: &[u8],

@@ -40,7 +40,7 @@ pub enum Layout {
 }
 
 impl Layout {
-    /// What a row stands for.
+    /// What a row is.
     pub fn input(self) -> InputKind {
         match self {
             Self::AggTrades { .. } => InputKind::AggTrades,
@@ -127,7 +127,7 @@ impl RowRules {
             Quote::Source => (row.qty, row.quote),
             Quote::Inverse { contract } => {
                 let quote = row.qty * contract;
-                // The quantity is a quotient here; the written one must be lawful as well.
+                // The quantity is a quotient here; the written one must be valid as well.
                 validation::check(row.price, row.qty, quote, event_time)?;
                 (quote / row.price, quote)
             }
@@ -169,7 +169,8 @@ pub struct Output<'a> {
 /// Rejects gathered in one intake before it is cut: a file of nothing but bad rows stays bounded.
 pub const REJECTS_AT_ONCE: usize = 4096;
 
-/// Reads lines of `bytes` between `at` and `end` until the output is full; returns where to go on.
+/// Reads lines of `bytes` between `at` and `end` until the output is full; returns where to
+/// continue.
 pub fn read_rows(
     rules: &RowRules,
     bytes: &[u8],
@@ -199,7 +200,7 @@ impl Output<'_> {
         self.batch.len() >= self.rows || self.rejects.len() >= REJECTS_AT_ONCE
     }
 
-    /// Takes a lawful trade if it lies within the wanted times.
+    /// Takes a valid trade if it lies within the wanted times.
     #[inline(always)]
     pub fn take(&mut self, rules: &RowRules, trade: &Trade) {
         if trade.event_time >= rules.from && trade.event_time < rules.to {

@@ -69,7 +69,7 @@ fn upto8(bytes: &[u8], end: usize, digits: usize) -> Option<u64> {
     if digits == 0 || digits > 8 {
         return None;
     }
-    // The last digit lands in the highest byte; what stands before the first one is shifted out.
+    // The last digit lands in the highest byte; everything before the first one is shifted out.
     let w = (load(bytes, end - 8) ^ (ONES * 0x30)) & (u64::MAX << (64 - 8 * digits));
     if (w.wrapping_add(ONES * 0x76) | w) & HIGH != 0 {
         return None;

@@ -62,8 +62,8 @@ fn count(path: &Path, facts: &Facts) -> Result<Counted, ReplayError> {
         let before = counted.ids.map(|(_, last)| last);
         let rises = before.into_iter().chain(batch.trade_id.iter().copied()).is_sorted();
         if !rises {
-            let (what, expected) = ("order of its trades", "ids that rise");
-            return Err(ReplayError::corrupt(path, what, expected, "ids that fall"));
+            let (what, expected) = ("order of its trades", "increasing ids");
+            return Err(ReplayError::corrupt(path, what, expected, "decreasing ids"));
         }
         if let (Some(first), Some(last)) = (batch.trade_id.first(), batch.trade_id.last()) {
             counted.ids = Some((counted.ids.map_or(*first, |(first, _)| first), *last));

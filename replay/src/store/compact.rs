@@ -75,7 +75,7 @@ pub fn plan(series: &Series, target: u64) -> CompactPlan {
                         let name = layout::period(month, end);
                         let instrument = &series.feed.instrument;
                         plan.remarks
-                            .push(format!("{instrument}: {name} is not whole, left as it is"));
+                            .push(format!("{instrument}: {name} has missing days; not merged"));
                     }
                 }
             }
@@ -115,7 +115,7 @@ pub fn merge(store: &Path, series: &Series, merge: &Merge) -> Result<PathBuf, Re
             return Err(ReplayError::corrupt(
                 &file.path,
                 "first id",
-                "ids beyond the day before",
+                "ids after the previous day",
                 found,
             ));
         }

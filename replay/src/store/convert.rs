@@ -30,10 +30,10 @@ const BATCH_ROWS: usize = 8192;
 pub struct ConvertOptions {
     /// What the user says of the files.
     pub plan: PlanOptions,
-    /// Trades that may wait for a missing id; one that comes later than that makes the archive
+    /// How many trades may wait for a missing id; one that comes later than that makes the archive
     /// unusable.
     pub reorder_window: usize,
-    /// Convert again what was converted before.
+    /// Convert archives again that were converted before.
     pub again: bool,
     /// How far reading has got.
     pub progress: Progress,
@@ -49,11 +49,11 @@ pub enum Outcome {
 }
 
 /// Converts one archive. Nothing has a name in the store before everything of the archive was found
-/// lawful, written and read back.
+/// valid, written and read back.
 ///
 /// # Errors
-/// When the archive is damaged, holds a row that is no lawful trade, or cannot be told in days; when the
-/// disk refuses.
+/// When the archive is damaged, contains a row that is not a valid trade, or cannot be divided into
+/// days; when the disk refuses.
 pub fn convert(
     archive: &Path,
     store: &Path,
@@ -123,7 +123,7 @@ fn sum_of(archive: &Path) -> Result<String, ReplayError> {
     }
 }
 
-/// Whether some file stands for each day that the archive gave trades to: its own, its month's or its
+/// Whether some file covers each day that the archive gave trades to: its own, its month's or its
 /// year's.
 fn is_there(store: &Path, conversion: &Conversion) -> bool {
     let Some(folder) = conversion_folder(store, conversion) else { return false };
@@ -154,11 +154,11 @@ fn history_of(archive: &Path, options: &PlanOptions) -> Result<InstrumentPlan, R
     let planned = plan(&[archive.display().to_string()], options)?;
     let mut histories = planned.instruments.into_iter();
     let (Some(history), None) = (histories.next(), histories.next()) else {
-        return Err(ReplayError::layout(archive, "it holds trades of several instruments"));
+        return Err(ReplayError::layout(archive, "it contains trades of several instruments"));
     };
     if history.feed.ids == IdKind::Ordinal {
-        let reason = "its rows have no ids of their own, so days of it cannot be told from one another; \
-                      keep such a history with `barflow replay --sink-trades`";
+        let reason = "its rows have no ids, so a store cannot hold it; keep such a history with \
+                      `barflow replay --sink-trades`";
         return Err(ReplayError::layout(archive, reason));
     }
     Ok(history)
@@ -211,8 +211,8 @@ fn read(
         let mut findings = Findings::default();
         let batch = order.on_batch(intake.trades, &pool, &mut findings);
         if let Some((_, late)) = findings.late.first() {
-            let found = format!("trade {} far behind its place", late.trade_id);
-            return Err(ReplayError::corrupt(archive, "order of its ids", "ids that rise", found));
+            let found = format!("trade {} far out of order", late.trade_id);
+            return Err(ReplayError::corrupt(archive, "order of its ids", "increasing ids", found));
         }
         split.take(&batch, &pool)?;
         pool.give_back(batch);
@@ -230,7 +230,7 @@ fn bad_row(archive: &Path, reject: &Reject) -> ReplayError {
     ReplayError::corrupt(
         archive,
         what,
-        "a lawful trade",
+        "a valid trade",
         format!("\"{}\" ({})", reject.value, reject.reason),
     )
 }
@@ -290,7 +290,7 @@ impl Split {
             let longer = layout::file(&self.store, &self.feed, first, last);
             if longer.exists() {
                 let text = format!(
-                    "{} stands for {date} already, with other archives; remove it, and convert its \
+                    "{} already covers {date} from other archives; remove it, and convert its \
                      archives and {} again",
                     longer.display(),
                     self.origin.name

@@ -23,7 +23,7 @@ pub struct Conversion {
     pub instrument: String,
     /// `trades` or `aggTrades`.
     pub kind: String,
-    /// The days that it stands for.
+    /// The days that it covers.
     pub first_day: Date,
     /// The last of them.
     pub last_day: Date,
@@ -63,7 +63,7 @@ impl Known {
         if !once || rows == file.rows {
             return Ok(());
         }
-        let what = "rows, by the journal of conversions";
+        let what = "rows according to the journal of conversions";
         Err(ReplayError::corrupt(&file.path, what, rows.to_string(), file.rows.to_string()))
     }
 }

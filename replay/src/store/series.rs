@@ -30,7 +30,7 @@ impl Series {
         Some((days(self.files.first()?)?.0, days(self.files.last()?)?.1))
     }
 
-    /// Days within the span that no file stands for, as ranges.
+    /// Days within the span that no file covers, as ranges.
     pub fn missing(&self) -> Vec<(Date, Date)> {
         let held = self.files.iter().filter_map(days);
         let mut missing = Vec::new();
@@ -59,14 +59,14 @@ pub fn days(facts: &Facts) -> Option<(Date, Date)> {
 /// Reads the footers of all files of a store, by feed.
 ///
 /// # Errors
-/// When the folder is no store, or a file in it is damaged.
+/// When the folder is not a store, or a file in it is damaged.
 pub fn read(store: &Path) -> Result<Vec<Series>, ReplayError> {
     let folder = store.join(layout::TRADES);
     let mut files = Vec::new();
     if folder.exists() {
         walk(&folder, &mut files)?;
     } else if !store.join(layout::ARCHIVE).exists() {
-        let text = format!("{} is no trade store: it has no folder \"trades\"", store.display());
+        let text = format!("{} is not a trade store: it has no folder \"trades\"", store.display());
         return Err(ReplayError::NothingToRead(text));
     }
     files.sort();
@@ -83,7 +83,7 @@ pub fn arranged(files: impl IntoIterator<Item = Facts>) -> Vec<Series> {
     of.into_iter().map(|(feed, files)| arrange(feed, files)).collect()
 }
 
-/// The longer of two files that stand for the same days is the one in use.
+/// The longer of two files that cover the same days is the one in use.
 fn arrange(feed: Feed, mut files: Vec<Facts>) -> Series {
     let length = |facts: &Facts| days(facts).map_or(0, |(first, last)| each(first, last).count());
     files.sort_by_key(|facts| (std::cmp::Reverse(length(facts)), days(facts), facts.path.clone()));
@@ -150,7 +150,7 @@ pub fn select(store: &Path, wanted: &Wanted) -> Result<Selection, ReplayError> {
     for series in all.iter().filter(is_wanted) {
         if let Some(other) = before.filter(|feed| feed.instrument == series.feed.instrument) {
             let text = format!(
-                "{} holds {} and {} of {}: say which with --kind",
+                "{} contains {} and {} of {}; choose one with --kind",
                 store.display(),
                 layout::kind(other.input),
                 layout::kind(series.feed.input),
@@ -181,16 +181,16 @@ fn select_of(series: &Series, wanted: &Wanted, selection: &mut Selection) {
         }
     }
     for missing in series.missing().iter().filter(|missing| touches(missing)) {
-        selection.remarks.push(format!("{instrument}: the store lacks {}", range(missing)));
+        selection.remarks.push(format!("{instrument}: the store has no {}", range(missing)));
     }
     if let Some((first, last)) = series.span() {
         if let Some(from) = from.filter(|from| *from < first) {
             let lacks = range(&(from, first.yesterday().unwrap_or(first)));
-            selection.remarks.push(format!("{instrument}: the store lacks {lacks}"));
+            selection.remarks.push(format!("{instrument}: the store has no {lacks}"));
         }
         if let Some(to) = to.filter(|to| *to > last) {
             let lacks = range(&(last.tomorrow().unwrap_or(last), to));
-            selection.remarks.push(format!("{instrument}: the store lacks {lacks}"));
+            selection.remarks.push(format!("{instrument}: the store has no {lacks}"));
         }
     }
 }
@@ -210,5 +210,5 @@ fn nothing(store: &Path, wanted: &Wanted, all: &[Series]) -> String {
         .collect();
     let what = wanted.instrument.as_ref().map_or("trades".to_owned(), ToString::to_string);
     let there = if there.is_empty() { "nothing yet".to_owned() } else { there.join("; ") };
-    format!("{} has no {what} in the wanted range; it holds {there}", store.display())
+    format!("{} has no {what} in the requested range; it contains {there}", store.display())
 }

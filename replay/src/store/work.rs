@@ -8,7 +8,7 @@ use std::thread;
 use super::layout;
 use crate::error::ReplayError;
 
-/// The right to write trades into a store; whoever holds it is alone.
+/// The exclusive right to write trades into a store.
 #[derive(Debug)]
 pub struct Writing(#[allow(dead_code)] Alone);
 
@@ -31,7 +31,7 @@ impl Writing {
     }
 }
 
-/// Makes sure that nobody else does the same in a store, as long as the result lives.
+/// Makes sure that no other process does the same in a store, as long as the result lives.
 ///
 /// # Errors
 /// When somebody does (`who` says it in words), or the disk refuses.
@@ -43,7 +43,7 @@ pub fn lock(store: &Path, name: &str, who: &str) -> Result<Alone, ReplayError> {
     match lock.try_lock() {
         Ok(()) => Ok(Alone { _lock: lock }),
         Err(TryLockError::WouldBlock) => {
-            let text = format!("{who} is at work in this store");
+            let text = format!("{who} is running in this store");
             Err(ReplayError::io("lock", &path, std::io::Error::other(text)))
         }
         Err(TryLockError::Error(error)) => Err(ReplayError::io("lock", &path, error)),

@@ -83,7 +83,7 @@ impl Market {
         let size = libm::exp(1.3 * self.normal() + 6.0);
         let size = if self.uniform() < 0.001 { size * 50.0 } else { size };
         let qty = (size as u64).clamp(1, 50_000_000);
-        // Impact of the flow, and news that nobody trades on.
+        // Impact of the flow, and news without trades.
         let push = if bought { 1.0 } else { -1.0 };
         let impact = 0.12 * push * (1.0 + libm::log(size.max(1.0)) / 10.0);
         let pull = (4_200_000.0 - self.price) * 1e-7;

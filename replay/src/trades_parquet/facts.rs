@@ -36,7 +36,7 @@ pub struct Facts {
     pub first: Option<(u64, i64)>,
     /// Last id and event time, ns.
     pub last: Option<(u64, i64)>,
-    /// First and last day that it stands for: all days between are in it.
+    /// First and last day that it covers: all days between are in it.
     pub days: Option<(Date, Date)>,
     /// The archives.
     pub sources: Vec<Origin>,
@@ -51,7 +51,7 @@ impl Facts {
     /// Reads a file's footer.
     ///
     /// # Errors
-    /// When it is no trades file of ours, or its metadata is damaged.
+    /// When it is not a trades file of barflow, or its metadata is damaged.
     pub fn read(path: &Path) -> Result<Self, ReplayError> {
         let bytes = std::fs::metadata(path).map_err(|e| ReplayError::io("open", path, e))?.len();
         let footer = Footer::read(path)?;

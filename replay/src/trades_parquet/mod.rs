@@ -1,8 +1,9 @@
 //! barflow's own trades as Parquet: written by `--sink-trades`, read back faster than any text.
 //!
-//! Columns: `trade_id` (u64), `event_time` (timestamp, UTC; ns, or µs where the venue tells no more), `price`, `qty` (f64), `aggressor`
-//! (i8: +1 buyer, −1 seller, 0 unknown), `count` (u32, aggregates only), `quote` (f64, only where
-//! it is not `price * qty`). File metadata under `barflow.*` says what the trades have in common.
+//! Columns: `trade_id` (u64), `event_time` (timestamp, UTC; ns, or µs where the venue has no more),
+//! `price`, `qty` (f64), `aggressor` (i8: +1 buyer, −1 seller, 0 unknown), `count` (u32, aggregates
+//! only), `quote` (f64, only where it is not `price * qty`). File metadata under `barflow.*` says
+//! what the trades have in common.
 
 pub mod digest;
 pub mod facts;

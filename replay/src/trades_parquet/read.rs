@@ -54,7 +54,7 @@ const AHEAD: usize = 4;
 /// Reads a file's metadata.
 ///
 /// # Errors
-/// When it is no trades file of ours, or empty.
+/// When it is not a trades file of barflow, or empty.
 pub fn head(path: &Path) -> Result<Head, ReplayError> {
     let builder = open(path)?;
     let metadata = builder.metadata().file_metadata();
@@ -76,7 +76,7 @@ pub(super) fn feed_of(path: &Path, metadata: &FileMetaData) -> Result<Feed, Repl
     match note(metadata, VERSION_KEY) {
         Some(version) if version == VERSION => {}
         Some(version) => {
-            let reason = format!("it has trades layout {version}; this barflow reads {VERSION}");
+            let reason = format!("its layout version is {version}; this barflow reads {VERSION}");
             return Err(ReplayError::layout(path, reason));
         }
         None => {
@@ -141,7 +141,7 @@ impl Footer {
 }
 
 fn bad_footer(path: &Path, found: &str) -> ReplayError {
-    ReplayError::corrupt(path, "Parquet footer", "a whole Parquet file", found)
+    ReplayError::corrupt(path, "Parquet footer", "a complete Parquet file", found)
 }
 
 /// Trades of one file.
@@ -246,7 +246,7 @@ impl ParquetTrades {
     /// The next intake; None at the file's end.
     ///
     /// # Errors
-    /// When the file is damaged or holds what no lawful trade can be.
+    /// When the file is damaged or contains values that no valid trade can have.
     pub fn next_intake(&mut self) -> Result<Option<Intake>, ReplayError> {
         let batch = match &mut self.batches {
             Batches::Ahead(batches, _) => batches.recv().ok(),
@@ -282,7 +282,7 @@ impl ParquetTrades {
         Ok(Some(Intake::new(trades, Vec::new(), start, self.at.clone().into())))
     }
 
-    /// We wrote only lawful trades; anything else means that the file was changed.
+    /// The writer writes only valid trades; anything else means that the file was changed.
     fn check(&self, trades: &TradeBatch) -> Result<(), ReplayError> {
         let rows = trades.price.iter().zip(&trades.qty).zip(&trades.quote).zip(&trades.event_time);
         let sound = rows.fold(true, |sound, (((price, qty), quote), time)| {
@@ -300,7 +300,7 @@ impl ParquetTrades {
         Err(ReplayError::corrupt(
             &self.path,
             format!("row {row}"),
-            "a lawful trade",
+            "a valid trade",
             format!("an impossible {defect}"),
         ))
     }
@@ -360,5 +360,5 @@ fn fill(trades: &mut TradeBatch, batch: &RecordBatch) -> Result<(), &'static str
 }
 
 fn damaged(path: &Path, error: &str) -> ReplayError {
-    ReplayError::corrupt(path, "Parquet data", "whole row groups", error.to_owned())
+    ReplayError::corrupt(path, "Parquet data", "complete row groups", error.to_owned())
 }

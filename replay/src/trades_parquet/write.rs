@@ -34,7 +34,7 @@ pub enum Unit {
     /// Nanoseconds: every time there is.
     #[default]
     Nanoseconds,
-    /// Microseconds: a quarter less room where the venue tells no more.
+    /// Microseconds: a quarter less room where the venue has no more digits.
     Microseconds,
 }
 
@@ -136,7 +136,9 @@ impl TradeWriter {
                 rows.into_iter().position(|((p, q), quote)| (p * q).to_bits() != quote.to_bits());
             if let Some(row) = lost {
                 let id = batch.trade_id[row];
-                let text = format!("trade {id} has a quote value of its own, and no column for it");
+                let text = format!(
+                    "trade {id} has its own quote value, but the file has no column for it"
+                );
                 return Err(write_error(self.atomic.path(), &text));
             }
         }
@@ -144,7 +146,8 @@ impl TradeWriter {
             && let Some(row) = batch.event_time.iter().position(|time| time % 1000 != 0)
         {
             let (id, time) = (batch.trade_id[row], batch.event_time[row]);
-            let text = format!("trade {id} has the time {time} ns, which is no whole microsecond");
+            let text =
+                format!("trade {id} has the time {time} ns, which is not a whole microsecond");
             return Err(write_error(self.atomic.path(), &text));
         }
         self.digest.add(batch);

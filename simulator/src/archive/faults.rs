@@ -74,12 +74,12 @@ impl FromStr for Faults {
                 "wrong-sum" => faults.wrong_sum = part.chance()?,
                 "rate" => {
                     let rate = part.value.parse().ok().filter(|rate| *rate > 0);
-                    let wrong = || part.wrong("wants bytes a second, such as 1000000");
+                    let wrong = || part.wrong("must be bytes per second, such as 1000000");
                     faults.rate = Some(rate.ok_or_else(wrong)?);
                 }
                 _ => {
                     let names = KINDS.join(", ");
-                    return Err(part.wrong(&format!("is none of {names}, rate")));
+                    return Err(part.wrong(&format!("is not one of {names}, rate")));
                 }
             }
         }
@@ -114,8 +114,8 @@ mod tests {
             ("cut", "name=value"),
             ("cut=2", "between 0 and 1"),
             ("stall=0.1", "probability:pause"),
-            ("rate=0", "bytes a second"),
-            ("drop=0.1", "none of cut"),
+            ("rate=0", "bytes per second"),
+            ("drop=0.1", "not one of cut"),
         ] {
             let error = text.parse::<Faults>().unwrap_err().to_string();
             assert!(error.contains(part), "{error}");

@@ -24,13 +24,13 @@ pub mod tree;
 /// How files are served.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
-    /// Where to listen; port 0 lets the system choose.
+    /// Address to listen on; port 0 lets the system choose.
     pub listen: SocketAddr,
     /// What goes wrong.
     pub faults: Faults,
-    /// The same seed makes the same faults, request by request of a file.
+    /// Seed of the faults, request by request of a file.
     pub seed: u64,
-    /// Keys on a page of the listing; none: there is no listing.
+    /// Keys per page of the listing; none: there is no listing.
     pub page: Option<usize>,
 }
 
@@ -56,7 +56,7 @@ impl Tally {
     pub fn summary(&self) -> String {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let mut text = format!(
-            "{} requests, {} for archives, {} of them for a part",
+            "{} requests, {} for archives, {} of them with a range",
             count(&self.requests),
             count(&self.archives),
             count(&self.parts)

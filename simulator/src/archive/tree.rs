@@ -29,7 +29,7 @@ impl FromStr for Market {
             "spot" => Ok(Self::Spot),
             "um" => Ok(Self::Um),
             "cm" => Ok(Self::Cm),
-            _ => Err("is none of spot, um, cm".to_owned()),
+            _ => Err("is not one of spot, um, cm".to_owned()),
         }
     }
 }

@@ -62,7 +62,7 @@ impl Binance {
     }
 }
 
-/// Subscribes `btcusdt@trade`; false if it is no such stream. Binance takes any symbol.
+/// Subscribes `btcusdt@trade`; false if it is not such a stream. Binance takes any symbol.
 fn subscribe(stream: &str, tape: &Tape, client: &mut Client) -> bool {
     let Some((symbol, kind)) = stream.split_once('@') else { return false };
     let Some((at, _)) = tape.find(&symbol.to_uppercase()) else { return true };

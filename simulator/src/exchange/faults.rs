@@ -107,23 +107,24 @@ impl FromStr for Faults {
                 }
                 "gap" => {
                     let length = part.more.unwrap_or("1").parse().ok().filter(|length| *length > 0);
-                    let length = length
-                        .ok_or_else(|| part.wrong("wants probability:trades, such as 0.001:10"))?;
+                    let length = length.ok_or_else(|| {
+                        part.wrong("must be probability:trades, such as 0.001:10")
+                    })?;
                     faults.gap = Some((part.chance()?, length));
                 }
                 "rest-429" => {
                     let (chance, after) = part.chance_of_pause(Some(Duration::ZERO))?;
                     faults.rest_429 = Some((chance, after.as_secs()));
                 }
-                _ => return Err(part.wrong(&format!("is none of {}", KINDS.join(", ")))),
+                _ => return Err(part.wrong(&format!("is not one of {}", KINDS.join(", ")))),
             }
         }
         Ok(faults)
     }
 }
 
-const EVERY: &str = "wants a time such as 30s, or a number of trades such as 5000";
-const STALL: &str = "wants interval:pause, such as 60s:5s or 5000:200ms";
+const EVERY: &str = "must be a duration such as 30s, or a number of trades such as 5000";
+const STALL: &str = "must be interval:pause, such as 60s:5s or 5000:200ms";
 
 fn every(text: &str) -> Option<Every> {
     match text.parse::<f64>() {

@@ -42,7 +42,7 @@ pub enum Speed {
 /// What is played, and how.
 #[derive(Clone, Debug)]
 pub struct SimulatorOptions {
-    /// Where to listen; port 0 lets the system choose.
+    /// Address to listen on; port 0 lets the system choose.
     pub listen: SocketAddr,
     /// How fast.
     pub speed: Speed,

@@ -29,10 +29,10 @@ const SHORTEST_NAP: Duration = Duration::from_micros(30);
 /// So long may somebody who asks have to wait.
 const LONGEST_NAP: Duration = Duration::from_micros(200);
 
-/// A frame that nobody should take.
+/// A frame that clients must reject.
 const HUGE: usize = 8 << 20;
 
-/// Where the tape stands.
+/// The position of the tape.
 struct Pace {
     began: Instant,
     first_time: i64,
@@ -173,7 +173,7 @@ async fn wait_for_listener(state: &ServerState, pace: &mut Pace, series: u32) {
     }
 }
 
-/// Lets trades of one series happen, and tells everybody who wants to know.
+/// Lets trades of one series happen, and sends them to all subscribers.
 async fn tell(state: &ServerState, pace: &mut Pace, trades: &[(u32, u32)]) {
     let series = trades[0].0;
     let of = &state.tape.series[series as usize];

@@ -74,7 +74,7 @@ impl<'a> Query<'a> {
         Self(text)
     }
 
-    /// A value as it stands; the values here have no characters that would be escaped.
+    /// A value without quotes; the values here have no characters that would be escaped.
     pub fn get(&self, name: &str) -> Option<&'a str> {
         self.0
             .split('&')
@@ -115,7 +115,7 @@ pub trait Exchange: Send + Sync {
         1
     }
 
-    /// Most trades that may pass while nobody listens, when the tape goes as fast as clients read:
+    /// Most trades that may pass without a client, when the tape goes as fast as clients read:
     /// what REST lists must still reach back so far.
     fn outage_most(&self) -> u64 {
         400

@@ -52,7 +52,8 @@ pub struct Series {
 pub enum TapeError {
     /// The protocol has no digits for it.
     #[error(
-        "trade {trade_id} of {symbol} has the time {event_time} ns, finer than the protocol can say ({unit} ns)"
+        "trade {trade_id} of {symbol} has the time {event_time} ns, which is finer than the \
+         protocol's unit ({unit} ns)"
     )]
     TooFine {
         /// Which trade.
@@ -127,7 +128,7 @@ impl Series {
         self.played.fetch_add(1, Ordering::Release);
     }
 
-    /// First and last id of the single trades that a row stands for.
+    /// First and last id of the single trades that a row covers.
     pub fn span(&self, place: usize) -> (u64, u64) {
         let trade = &self.trades[place];
         match self.ends.get(place) {
@@ -182,7 +183,7 @@ impl Tape {
         Self { series, order: order.into_iter().map(|(_, at, place)| (at, place)).collect() }
     }
 
-    /// Removes trades that are to happen for nobody; returns how many.
+    /// Removes trades that happen without a client; returns how many.
     pub fn lose(series: &mut Vec<Trade>, chance: f64, length: u32, seed: u64) -> u64 {
         let mut rng = fastrand::Rng::with_seed(seed);
         let before = series.len();

@@ -1,6 +1,6 @@
 //! Options that several commands share, each declared once, in groups with a heading of their own.
 //!
-//! An option that stands for a key of the configuration file is named in [`KEYS`]: what was typed,
+//! An option that sets a key of the configuration file is named in [`KEYS`]: what was typed,
 //! or set in the environment, becomes a [`Section`] like those of a file, and is understood by the
 //! same code.
 
@@ -38,11 +38,11 @@ enum Form {
     Text,
     /// All of them.
     List,
-    /// An option without a value stands for this one.
+    /// The value of an option without a value.
     Flag(&'static str),
 }
 
-/// Ids of options, and the keys that they stand for. The option is called like its id, and so is
+/// Ids of options, and the keys that they set. The option is called like its id, and so is
 /// its variable in the environment: `batch_rows`, `--batch-rows`, `BARFLOW_BATCH_ROWS`.
 const KEYS: [(&str, Table, &str, Form); 41] = [
     ("files", Table::Run, "files", Form::List),

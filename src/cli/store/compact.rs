@@ -48,7 +48,8 @@ fn size(text: &str) -> Result<u64, String> {
         "GiB" | "G" => 1 << 30,
         _ => return Err("must be a number followed by B, KiB, MiB or GiB".to_owned()),
     };
-    let number: u64 = number.parse().map_err(|_| "a number is wanted".to_owned())?;
+    let number: u64 =
+        number.parse().map_err(|_| "must be a number followed by B, KiB, MiB or GiB".to_owned())?;
     number.checked_mul(factor).ok_or_else(|| "too large".to_owned())
 }
 
@@ -106,7 +107,7 @@ pub fn run(args: &CompactArgs) -> Result<Outcome, Failure> {
     Ok(if failed { Outcome::WithRejects } else { Outcome::Done })
 }
 
-/// Removes what an earlier merge, cut short, had left behind its file.
+/// Removes what an interrupted merge had left beside its file.
 fn leftovers(all: &[Series]) -> Result<String, Failure> {
     let covered: Vec<_> = all.iter().flat_map(|series| &series.covered).collect();
     for file in &covered {

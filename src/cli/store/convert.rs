@@ -133,7 +133,7 @@ fn conclude(
                 }
             }
             Some(Ok(Became::Already(_))) => already += 1,
-            // A full disk is no fault of the archive, and the next one would meet it as well.
+            // A full disk is not a fault of the archive, and the next one would meet it as well.
             Some(Err(error @ ReplayError::Io { .. })) => return Err(error.into()),
             Some(Err(error)) => {
                 refused += 1;

@@ -57,7 +57,7 @@ pub(super) fn stop_flag() -> Result<Arc<AtomicBool>, Failure> {
     Ok(stop.flag())
 }
 
-/// Threads if nobody says how many.
+/// Default number of threads.
 pub(super) fn threads(asked: Option<usize>) -> usize {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     asked.unwrap_or_else(cores).clamp(1, 256)

@@ -19,7 +19,7 @@ object! {
     }
 }
 
-/// Messages that nobody here asks for, as their `e` names them.
+/// Messages of other channels, as their `e` names them.
 const KNOWN: [&str; 16] = [
     "depthUpdate",
     "bookTicker",

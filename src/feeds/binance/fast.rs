@@ -209,7 +209,7 @@ impl<'a> Scan<'a> {
         Some(&self.bytes[start..self.at - 1])
     }
 
-    /// The aggressor, and nothing behind.
+    /// The aggressor, and nothing after it.
     #[inline(always)]
     fn end(&mut self, futures: bool) -> Option<Aggressor> {
         self.literal(b",\"m\":")?;

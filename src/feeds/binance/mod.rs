@@ -5,7 +5,7 @@
 //! | streams | combined, by path: `/stream?streams=btcusdt@trade/ethusdt@trade`; frames `{"stream":…,"data":{…}}`. USD-M serves `aggTrade` at `/market/stream` only ([notice](https://developers.binance.com/docs/derivatives/usds-margined-futures/websocket-market-streams/Important-WebSocket-Change-Notice)); `trade`, which its documents no longer name, arrives at `/public/stream` |
 //! | ids | `t` of `trade` and `a` of `aggTrade` are consecutive per symbol |
 //! | aggressor | `m` (buyer is the maker): `true` means that the seller crossed the spread |
-//! | time | `T`, trade time in ms; spot is asked for µs (`timeUnit=MICROSECOND`, REST by header), which its archives have too; told by magnitude |
+//! | time | `T`, trade time in ms; spot is asked for µs (`timeUnit=MICROSECOND`, REST by header), which its archives have too; recognised by magnitude |
 //! | COIN-M quantity | contracts of 100 USD (BTC) or 10 USD (others) |
 //! | keepalive | the server pings (spot every 20 s, futures every 3 min) and wants a pong |
 //! | lifetime | 24 h |
@@ -65,7 +65,7 @@ fn event_time(time: u64) -> i64 {
     i64::try_from(time).ok().and_then(|time| time.checked_mul(unit)).unwrap_or(i64::MAX)
 }
 
-/// How many trades an aggregate of ids `first` to `last` stands for.
+/// How many trades an aggregate of ids `first` to `last` contains.
 #[inline]
 fn span(first: u64, last: u64) -> Option<u32> {
     last.checked_sub(first).and_then(|more| u32::try_from(more).ok()?.checked_add(1))

@@ -58,7 +58,7 @@ pub(super) fn read(
 ) -> Result<(), BadFrame> {
     if body.trim_ascii_start().first() != Some(&b'[') {
         let said = String::from_utf8_lossy(&body[..body.len().min(300)]).into_owned();
-        return Err(BadFrame::new(format!("Binance answered: {said}")));
+        return Err(BadFrame::new(format!("Binance responded: {said}")));
     }
     let rows: Vec<Row<'_>> =
         serde_json::from_slice(body).map_err(|error| field::malformed(&error))?;

@@ -8,11 +8,11 @@
 //! | aggressor | `S` is the taker's side |
 //! | time | `T`, ms |
 //! | inverse quantity | contracts of 1 USD |
-//! | block trades | `BT`: negotiated off the book, nobody crossed the spread: excluded, counted |
+//! | block trades | `BT`: negotiated off the book, without an aggressor: excluded, counted |
 //! | keepalive | `{"op":"ping"}` every 20 s |
 //!
 //! A trade that the venue leaves out of a connection that stays up cannot be noticed; after a
-//! reconnect the list of recent trades (1,000; spot 60) tells what was missed, or that it does not
+//! reconnect the list of recent trades (1,000; spot 60) shows what was missed, or that it does not
 //! reach back far enough, which makes a gap.
 //!
 //! Sources: [public trade](https://bybit-exchange.github.io/docs/v5/websocket/public/trade),
@@ -175,7 +175,7 @@ impl Venue for Bybit {
             serde_json::from_slice(body).map_err(|error| field::malformed(&error))?;
         let (Some("0"), Some(result)) = (answer.code.map(|code| code.get()), answer.result) else {
             let said = String::from_utf8_lossy(&body[..body.len().min(300)]).into_owned();
-            return Err(BadFrame::new(format!("Bybit answered: {said}")));
+            return Err(BadFrame::new(format!("Bybit responded: {said}")));
         };
         let result: List<'_> =
             serde_json::from_str(result.get()).map_err(|error| field::malformed(&error))?;

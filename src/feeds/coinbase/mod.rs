@@ -45,7 +45,7 @@ pub enum Coinbase {
     Exchange,
 }
 
-/// Who crossed the spread, told by the maker's side.
+/// The aggressor, from the maker's side.
 fn aggressor(
     name: &'static str,
     field: Field<'_>,

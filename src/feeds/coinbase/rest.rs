@@ -12,7 +12,7 @@ use crate::feeds::venue::Request;
 const PAGE: u64 = 1000;
 
 /// The page that begins with the first missing id: `after` means older than, so it names the id
-/// behind the page. What is missing further on may be on it as well.
+/// after the page. What is missing further on may be on it as well.
 pub(super) fn request(product: &str, first: u64) -> Request {
     let after = first.saturating_add(PAGE);
     Request { path: format!("/products/{product}/trades?limit={PAGE}&after={after}"), weight: 1 }
@@ -30,7 +30,7 @@ pub(super) fn read(
 ) -> Result<(), BadFrame> {
     if body.trim_ascii_start().first() != Some(&b'[') {
         let said = String::from_utf8_lossy(&body[..body.len().min(300)]).into_owned();
-        return Err(BadFrame::new(format!("Coinbase answered: {said}")));
+        return Err(BadFrame::new(format!("Coinbase responded: {said}")));
     }
     let rows: Vec<Row<'_>> =
         serde_json::from_slice(body).map_err(|error| field::malformed(&error))?;

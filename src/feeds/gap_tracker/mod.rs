@@ -114,7 +114,7 @@ pub struct ReportedGap {
     pub reason: &'static str,
 }
 
-/// What a step of the tracker comes to, beside the trades that it releases.
+/// The result of a step of the tracker, apart from the trades that it releases.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effects {
     /// Requests to send.

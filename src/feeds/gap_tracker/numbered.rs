@@ -109,7 +109,7 @@ impl Numbered {
     }
 
     pub(super) fn end(&mut self, order: &Lane) -> Vec<ReportedGap> {
-        let reason = "the run ended before the venue's REST was asked";
+        let reason = "the run ended before the backfill request";
         let deferred = self.deferred.drain(..);
         deferred.flat_map(|deferred| remaining(order, &deferred.missing, reason)).collect()
     }

@@ -51,9 +51,9 @@ impl Pursuit {
         now: Instant,
         policy: &GapPolicy,
     ) -> Result<Request, &'static str> {
-        let request = request.ok_or("the venue has no REST for trades this old")?;
+        let request = request.ok_or("the venue's REST does not reach back this far")?;
         if self.since.is_some_and(|since| now.duration_since(since) > policy.backfill_budget) {
-            return Err("the backfill budget is used up");
+            return Err("the backfill budget is exhausted");
         }
         if self.fruitless >= FRUITLESS_MAX {
             return Err("the venue's REST does not have them");

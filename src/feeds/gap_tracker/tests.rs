@@ -110,7 +110,7 @@ fn time_in_the_queue_of_requests_does_not_count() {
     assert_eq!(tracked.tick(101.0), gap(2));
     tracked.answer(Question::Gap { first: 2 }, None, 161.0);
     assert_eq!(tracked.tick(162.0), None);
-    assert_eq!(tracked.reasons(), ["the backfill budget is used up"]);
+    assert_eq!(tracked.reasons(), ["the backfill budget is exhausted"]);
 }
 
 #[test]
@@ -222,7 +222,10 @@ fn a_list_that_does_not_reach_back_is_a_gap() {
     tracked.tick(0.3);
     let question = tracked.tick(0.5).unwrap();
     tracked.answer(question, Some(&[7, 8, 9]), 0.6);
-    assert_eq!(tracked.reasons(), ["the venue's list of recent trades does not reach back"]);
+    assert_eq!(
+        tracked.reasons(),
+        ["the venue's list of recent trades does not reach back far enough"]
+    );
     assert_eq!((tracked.tick(0.7), tracked.filled), (None, 0));
     assert_eq!(tracked.out.trades.price, [1.0, 7.0, 8.0, 9.0]);
 }

@@ -60,7 +60,7 @@ impl Unnumbered {
                     // It was given up, not filled.
                     self.gap = None;
                 }
-                let reason = "the venue's list of recent trades does not reach back";
+                let reason = "the venue's list of recent trades does not reach back far enough";
                 step.effects.gaps.push(ReportedGap { gap, reason });
             }
             missed > 0

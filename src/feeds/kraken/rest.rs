@@ -36,7 +36,7 @@ pub(super) fn read(
         serde_json::from_slice(body).map_err(|error| field::malformed(&error))?;
     let errors: Vec<&str> = field::list("error", answer.error)?;
     let (true, Some(result)) = (errors.is_empty(), answer.result) else {
-        return Err(BadFrame::new(format!("Kraken answered: {}", errors.join(", "))));
+        return Err(BadFrame::new(format!("Kraken responded: {}", errors.join(", "))));
     };
     // The pair is called by Kraken's own name for it, whatever it was asked by.
     let result: BTreeMap<&str, &RawValue> =

@@ -1,14 +1,15 @@
-//! One instrument's order: which prints go on, which are repeats, what is missing.
+//! One instrument's order: which prints pass, which are duplicates, what is missing.
 //!
 //! ```text
 //! print ─► known? ──yes──► repeat
 //!            │ no
 //!            ├─ next id ──► released, with all that waited for it
 //!            └─ later id ─► waits; `missing` says for what; REST's prints come in by the same door
-//!                           `give_up` ends the wait: a gap, and the order goes on
+//!                           `give_up` ends the wait: a gap, and the order continues
 //! ```
 //!
-//! A lane has no clock and asks nobody: how long to wait and where to ask is the session's.
+//! A lane has no clock and sends no requests: the session decides how long to wait and where to
+//! ask.
 
 use std::collections::VecDeque;
 
@@ -32,13 +33,13 @@ pub enum Disposition {
     Repeated,
     /// It waits for what is missing before it.
     Waits,
-    /// Its id had been given up as missing. It goes on out of order, for the graph to set aside.
+    /// Its id had been given up as missing. It passes out of order, for the graph to reject.
     Late,
     /// So many wait already that it was dropped: it will be missed, and asked for, in its turn.
     NoRoom,
 }
 
-/// What a lane lets go on.
+/// What a lane releases.
 #[derive(Debug)]
 pub struct Released {
     /// Trades in order, and late ones among them.
@@ -55,7 +56,7 @@ impl Released {
         Self { trades, order: FeedOrder::default(), never: Vec::new() }
     }
 
-    /// Whether there is nothing to go on.
+    /// Whether there is nothing to release.
     pub fn is_empty(&self) -> bool {
         self.trades.is_empty() && self.order.through.is_none() && self.never.is_empty()
     }
@@ -68,7 +69,7 @@ pub struct GivenUp {
     pub gap: Option<Gap>,
     /// Event time of the last print before, ns; 0 if there was none.
     pub after: i64,
-    /// Event time of the first print behind, ns.
+    /// Event time of the first print after it, ns.
     pub before: i64,
 }
 
@@ -190,10 +191,10 @@ impl Lane {
     ///
     /// The suspicion ends with a list that has the first print held since: then what was seen, the list and
     /// what is held are one sequence. A list that ends before that print lags behind the websocket:
-    /// what it has goes on, and another one is needed. One that begins behind it is of no use, since
+    /// what it has passes, and another one is needed. One that begins after it is useless, because
     /// whatever it has beyond what is held comes over the websocket, and before it what the list lacks.
     /// While nothing is held, a list that is fresh ends the suspicion if it reaches back; if not, whether it is
-    /// ahead of what is still under way cannot be told yet.
+    /// ahead of what is still under way is not known yet.
     pub fn reconcile(
         &mut self,
         recent: &[Print],
@@ -306,7 +307,7 @@ impl Lane {
         Disposition::Waits
     }
 
-    /// Lets a print go on that is settled; one that is not a trade only counts as come.
+    /// Releases a print that is settled; one that is not a trade only counts as come.
     fn release(&mut self, print: &Print, out: &mut Released) {
         if print.standing == Standing::Trade {
             self.show_gaps(print.trade.trade_id, out);
@@ -363,7 +364,7 @@ impl Lane {
     }
 }
 
-/// First id that a print stands for.
+/// First id that a print covers.
 #[inline]
 fn first_id(ids: Ids, print: &Print) -> u64 {
     let id = print.trade.trade_id;

@@ -192,7 +192,7 @@ impl Venue for Okx {
             serde_json::from_slice(body).map_err(|error| field::malformed(&error))?;
         if answer.code.is_none_or(|code| code.get() != "\"0\"") {
             let said = String::from_utf8_lossy(&body[..body.len().min(300)]).into_owned();
-            return Err(BadFrame::new(format!("OKX answered: {said}")));
+            return Err(BadFrame::new(format!("OKX responded: {said}")));
         }
         let rows: Vec<Row<'_>> = field::list("data", answer.data)?;
         for row in rows.iter().rev() {
@@ -305,8 +305,9 @@ fn read_row(
         Some(_) => {
             let count = field::quoted_integer("count", row.count).map_err(known)?;
             let lawful = u32::try_from(count).ok().filter(|count| *count > 0);
-            lawful
-                .ok_or_else(|| known(field::wrong("count", row.count, "is no number of trades")))?
+            lawful.ok_or_else(|| {
+                known(field::wrong("count", row.count, "is not a number of trades"))
+            })?
         }
     };
     prints.push(slot, listing.contract, id, id, count, time, price, qty, side);

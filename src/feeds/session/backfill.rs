@@ -86,10 +86,7 @@ fn work(
             }
             body
         } else {
-            Err(format!(
-                "the venue asked for a pause, of which {} s are left",
-                left().as_secs() + 1
-            ))
+            Err(format!("rate limited by the venue: {} s left", left().as_secs() + 1))
         };
         if answers.send(Answer { slot, question, body }).is_err() {
             return;
@@ -161,7 +158,7 @@ mod tests {
         assert!(ask().unwrap_err().contains("HTTP 418"));
         // Given back before the pause is over, without a request: the next answer is for the third.
         let told = ask().unwrap_err();
-        assert!(told.contains("the venue asked for a pause"), "{told}");
+        assert!(told.contains("rate limited by the venue"), "{told}");
         assert_eq!(ask().unwrap(), b"[]");
         venue.join().unwrap();
     }

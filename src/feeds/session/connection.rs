@@ -36,14 +36,14 @@ const FRAMES_AT_ONCE: usize = 256;
 /// Why a connection ended, or did not come about.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum End {
-    /// The name does not resolve, nobody listens, the network is away.
+    /// The name does not resolve, the connection is refused, or the network is down.
     #[error("could not connect to \"{url}\": {reason}")]
     Unreachable { url: String, reason: String },
     /// The certificate or the handshake is not right.
     #[error("TLS with \"{url}\" failed: {reason}")]
     Tls { url: String, reason: String },
     /// The venue answered the handshake with something else than a websocket.
-    #[error("\"{url}\" answered HTTP {status}: {body}")]
+    #[error("\"{url}\" responded with HTTP {status}: {body}")]
     Http { url: String, status: u16, body: String, retry_after: Option<Duration> },
     /// The venue refused a subscription.
     #[error("the venue refused a subscription: {0}")]
@@ -52,7 +52,7 @@ pub(super) enum End {
     #[error("{confirmed} of {wanted} subscriptions were confirmed within {ACKNOWLEDGING:?}")]
     Unconfirmed { confirmed: usize, wanted: usize },
     /// Nothing came for too long.
-    #[error("nothing came for {0:?}")]
+    #[error("no message for {0:?}")]
     Silent(Duration),
     /// The connection broke, or the venue closed it.
     #[error("the connection was lost: {0}")]
@@ -170,7 +170,7 @@ impl<'a> Connection<'a> {
             .max_frame_size(Some(plan.frame_bytes_max));
         let dialling = connect_async_with_config(request, Some(config), true);
         let socket = match tokio::time::timeout(DIALLING, dialling).await {
-            Err(_) => return Err(unreachable(format!("no answer within {DIALLING:?}"))),
+            Err(_) => return Err(unreachable(format!("no response within {DIALLING:?}"))),
             Ok(Err(error)) => return Err(not_connected(base, error)),
             Ok(Ok((socket, _response))) => socket,
         };

@@ -62,7 +62,7 @@ pub enum Change {
 pub struct FeedReport(Arc<Mutex<(Counters, usize)>>);
 
 impl FeedReport {
-    /// The counts as they stand.
+    /// The current counts.
     pub fn counters(&self) -> Counters {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
     }
@@ -172,7 +172,7 @@ async fn drive(
             },
         }
     }
-    // Everybody closes at once, and nobody waits for a venue that does not answer.
+    // All connections close at once, without waiting for a venue that does not respond.
     session.ending.send_replace(true);
     let closing = futures_util::future::join_all(supervisors);
     let _ = tokio::time::timeout(CLOSING, closing).await;

@@ -27,7 +27,7 @@ const SUCCEEDING: Duration = Duration::from_secs(30);
 /// arrives. What both bring is taken once.
 const OVERLAP: Duration = Duration::from_secs(2);
 
-/// Why a feed cannot go on; each with what to do about it.
+/// Why a feed cannot continue; each with what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[error("feed \"{feed}\": {what}")]
 pub struct Fault {
@@ -52,7 +52,7 @@ pub(super) struct ConnectionSupervisor {
     ever_up: bool,
 }
 
-/// A connection at work.
+/// A running connection.
 struct Working {
     task: JoinHandle<End>,
     retire: watch::Sender<bool>,
@@ -116,7 +116,7 @@ impl ConnectionSupervisor {
     /// stays for a while longer.
     async fn succeed(&mut self, mut old: Working) -> Working {
         let feed = &self.session.plan.name;
-        tracing::info!(%feed, shard = self.shard, "replacing an old connection");
+        tracing::info!(%feed, shard = self.shard, "rotating a connection before the venue closes it");
         let mut successor = self.connect();
         let risen = tokio::select! {
             () = rise(&mut successor.up) => true,
@@ -134,7 +134,7 @@ impl ConnectionSupervisor {
             return successor;
         }
         self.listened();
-        tracing::warn!(%feed, shard = self.shard, "the successor did not come up; trying again later");
+        tracing::warn!(%feed, shard = self.shard, "the new connection failed; retrying later");
         successor.retire.send_replace(true);
         // A tenth of its life again before the next attempt.
         let lifetime = self.session.plan.rotate_after;
@@ -207,7 +207,7 @@ impl ConnectionSupervisor {
         match end {
             End::Lost(_) | End::Silent(_) => {
                 state.counters.disconnects += 1;
-                tracing::warn!(%feed, shard = self.shard, connection = self.number, "{end}; connecting again");
+                tracing::warn!(%feed, shard = self.shard, connection = self.number, "{end}; reconnecting");
             }
             _ => {
                 state.counters.connect_failures += 1;
@@ -225,14 +225,14 @@ impl ConnectionSupervisor {
         };
         match end {
             End::Http { status: 451, .. } => fault(
-                "the venue does not serve this place or network; use another endpoint \
+                "the venue does not serve this location or network; use another endpoint \
                  (`websocket`) or another venue",
                 false,
             ),
             _ if self.ever_up => None,
             End::Refused(_) => fault("check the instruments and the channel of this feed", true),
             End::Http { status: 400 | 401 | 403 | 404, .. } => fault(
-                "the venue does not take this connection: check `websocket`, the instruments, and \
+                "the venue refused the connection: check `websocket`, the instruments, and \
                  whether this network is blocked",
                 true,
             ),

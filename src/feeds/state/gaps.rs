@@ -74,7 +74,7 @@ impl FeedState {
             tracing::warn!(
                 feed = %self.plan.name,
                 %instrument,
-                "no trade has come since it was subscribed; check its symbol"
+                "no trade since the subscription; check the symbol"
             );
         }
         queries

@@ -51,7 +51,7 @@ pub struct Outlets {
     pub pool: BatchPool,
     /// The end.
     pub stop: Stop,
-    /// Who is told of bad rows and frames.
+    /// Receives bad rows and frames.
     pub on_reject: OnReject,
     /// Receives the gaps that could not be filled.
     pub on_gap: OnGap,
@@ -289,7 +289,7 @@ impl FeedState {
     }
 }
 
-/// Hands an intake over, waiting while the graph is busy; once the end was asked for, not for ever.
+/// Hands an intake over, waiting while the graph is busy; after a stop was requested, with a limit.
 fn hand_to(inlet: &Inlet, intake: Intake, stop: &Stop) -> Result<(), Ended> {
     const PATIENCE: Duration = Duration::from_millis(100);
     const LAST_PATIENCE: Duration = Duration::from_secs(4);

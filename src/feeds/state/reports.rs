@@ -1,4 +1,4 @@
-//! Rows and frames that could not be read, and messages that nobody knows, told to whoever listens.
+//! Reports of rows and frames that could not be read, and of unknown messages.
 
 use std::sync::Arc;
 

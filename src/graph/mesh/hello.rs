@@ -63,10 +63,10 @@ impl Hello {
     pub(super) fn differs_from(&self, other: &Self) -> Option<String> {
         if self.processes != other.processes {
             let (theirs, ours) = (other.processes, self.processes);
-            return Some(format!("it counts {theirs} processes, this one {ours}"));
+            return Some(format!("it has {theirs} processes, this one {ours}"));
         }
         if other.to != self.process || other.process != self.to {
-            return Some("its hosts stand in another order".to_owned());
+            return Some("its hosts are in a different order".to_owned());
         }
         if self.workers != other.workers {
             let (theirs, ours) = (other.workers, self.workers);
@@ -80,7 +80,7 @@ impl Hello {
         differing.sort_unstable();
         differing.dedup();
         let differing = differing.join(", ");
-        (!differing.is_empty()).then(|| format!("not the same: {differing}"))
+        (!differing.is_empty()).then(|| format!("different: {differing}"))
     }
 
     /// Says it.
@@ -92,7 +92,7 @@ impl Hello {
         to.write_all(&bytes)
     }
 
-    /// Hears one; [`ErrorKind::InvalidData`] if whoever speaks is no process of ours.
+    /// Hears one; [`ErrorKind::InvalidData`] if the peer is not a barflow process.
     pub(super) fn read(from: &mut impl Read) -> io::Result<Self> {
         let stranger = || io::Error::from(ErrorKind::InvalidData);
         let mut magic = [0; MAGIC.len()];
@@ -135,10 +135,10 @@ mod tests {
         assert_eq!(ours.differs_from(&hello(1, 0, 2, &job)), None);
         let other = Job::new("live").with("bars", "z").with("inputs", "y");
         let what = ours.differs_from(&hello(1, 0, 2, &other)).unwrap();
-        assert_eq!(what, "not the same: bars, command");
+        assert_eq!(what, "different: bars, command");
         let what = ours.differs_from(&hello(1, 0, 3, &job)).unwrap();
         assert_eq!(what, "it has 3 workers, this one 2");
         let what = ours.differs_from(&hello(1, 1, 2, &job)).unwrap();
-        assert_eq!(what, "its hosts stand in another order");
+        assert_eq!(what, "its hosts are in a different order");
     }
 }

@@ -79,9 +79,9 @@ impl Link {
         self.0.broken.load(Ordering::Acquire)
     }
 
-    /// A process has gone away: everybody is told, workers end.
+    /// A process was lost: all are notified, workers end.
     pub(super) fn lose(&self, process: usize, why: &str) {
-        // Once something is wrong the other connections end as well; that is no news.
+        // Once something is wrong the other connections end as well; that is expected.
         if self.0.broken.swap(true, Ordering::AcqRel) {
             return;
         }

@@ -43,7 +43,7 @@ pub(super) fn meet(
         if meeting.is_complete() {
             tracing::info!(
                 process = workers.process(),
-                "all {} processes are there",
+                "all {} processes are connected",
                 workers.processes()
             );
             return meeting.sockets();
@@ -92,7 +92,7 @@ impl<'a> Meeting<'a> {
             false => None,
         };
         let sockets = (0..processes).map(|_| None).collect();
-        let trouble = vec!["did not come".to_owned(); processes];
+        let trouble = vec!["did not connect".to_owned(); processes];
         Ok(Self { workers, job, stop, deadline, listener, sockets, trouble })
     }
 
@@ -142,7 +142,7 @@ impl<'a> Meeting<'a> {
         while let Err(error) = socket.peek(&mut byte) {
             let waits = matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
             if !waits || self.stop.is_raised() || Instant::now() >= self.deadline {
-                return Err(if waits { io::Error::other("no answer to our call") } else { error });
+                return Err(if waits { io::Error::other("no response") } else { error });
             }
         }
         socket.set_read_timeout(Some(CALL))?;
@@ -164,7 +164,8 @@ impl<'a> Meeting<'a> {
             let hello = match Hello::read(&mut socket) {
                 Ok(hello) => hello,
                 Err(error) => {
-                    tracing::warn!(%error, "a caller that is no barflow process was sent away");
+                    tracing::warn!(%error, "rejected a connection that is not from a barflow \
+                                            process");
                     continue;
                 }
             };
@@ -173,17 +174,17 @@ impl<'a> Meeting<'a> {
             let mut reply = Hello::new(self.workers, self.job, peer);
             let known = peer < self.sockets.len() && peer > me;
             if known && self.sockets[peer].as_ref().is_some_and(is_alive) {
-                reply.refused = Some(format!("there is a process {peer} already"));
+                reply.refused = Some(format!("process {peer} is already connected"));
             }
-            // Whoever called learns as much as we do; if it is gone, it may call again.
+            // The caller learns as much as this process; if it is lost, it may call again.
             let replied = reply.write(&mut socket);
             if reply.refused.is_some() {
-                tracing::warn!(process = peer, "a second one was sent away");
+                tracing::warn!(process = peer, "a second one was rejected");
                 continue;
             }
             self.compare(peer, &hello)?;
             if !known {
-                let what = format!("it takes itself for process {peer}");
+                let what = format!("it says that it is process {peer}");
                 return Err(self.other_job(peer, what));
             }
             if replied.is_ok() {
@@ -211,7 +212,7 @@ impl<'a> Meeting<'a> {
         let keepalive = TcpKeepalive::new().with_time(SILENCE / 3).with_interval(SILENCE / 6);
         for socket in self.sockets.iter().flatten() {
             socket.set_read_timeout(None)?;
-            // Progress is told in small messages that others wait for.
+            // Progress travels in small messages that others wait for.
             socket.set_nodelay(true)?;
             let options = SockRef::from(socket);
             options.set_tcp_keepalive(&keepalive)?;
@@ -232,7 +233,7 @@ fn dial(address: &str) -> io::Result<TcpStream> {
     let mut trouble = io::Error::new(ErrorKind::NotFound, "the name is unknown");
     for address in address.to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, CALL) {
-            // A port of this computer that nobody listens at may, by chance, call itself.
+            // A port of this computer without a listener may, by chance, call itself.
             Ok(socket) if socket.local_addr()? == socket.peer_addr()? => {
                 trouble = ErrorKind::ConnectionRefused.into();
             }

@@ -1,9 +1,9 @@
 //! One job as several processes: the TCP connections between them, made and watched by ourselves.
 //!
-//! timely can connect processes too, but it prints to standard output, tries for ever, cannot tell
-//! whether the other side runs the same job, and panics when it goes away. So the sockets are made
-//! here (`meet`), after a greeting that compares jobs (`hello`), and wrapped (`wire`) so that
-//! a process that goes away is noticed before timely sees it (`link`).
+//! timely can connect processes too, but it prints to standard output, retries without limit,
+//! cannot tell whether the other side runs the same job, and panics when it goes away. So the
+//! sockets are made here (`meet`), after a greeting that compares jobs (`hello`), and wrapped
+//! (`wire`) so that a process that goes away is noticed before timely sees it (`link`).
 
 mod hello;
 mod link;
@@ -40,7 +40,7 @@ pub enum MeshError {
         source: std::io::Error,
     },
     /// Patience has run out.
-    #[error("not all processes came within {}: {missing}", shown(*patience))]
+    #[error("not all processes connected within {}: {missing}", shown(*patience))]
     Absent {
         /// How long was waited.
         patience: Duration,
@@ -54,7 +54,7 @@ pub enum MeshError {
         missing: String,
     },
     /// The other process does something else.
-    #[error("process {process} at {address} and this one are not of one job: {what}")]
+    #[error("process {process} at {address} has different settings: {what}")]
     OtherJob {
         /// The other process.
         process: usize,
@@ -64,7 +64,7 @@ pub enum MeshError {
         what: String,
     },
     /// Something else listens at another process's address.
-    #[error("what listens at {address}, the address of process {process}, is no barflow process")]
+    #[error("the server at {address}, the address of process {process}, is not a barflow process")]
     Stranger {
         /// Who should be there.
         process: usize,
@@ -76,8 +76,8 @@ pub enum MeshError {
     Setup(#[from] std::io::Error),
     /// A process has gone away without a word.
     #[error(
-        "process {process} at {address} is gone ({why}); nothing after the last commit counts; \
-         start the job again with any number of processes"
+        "lost process {process} at {address} ({why}); nothing after the last commit is committed; \
+         restart the job with any number of processes"
     )]
     Gone {
         /// Which.
@@ -88,7 +88,7 @@ pub enum MeshError {
         why: String,
     },
     /// A process has met an error.
-    #[error("process {process} at {address} has failed and says why; the job ends with it")]
+    #[error("process {process} at {address} failed (see its log); the job ends")]
     Failed {
         /// Which.
         process: usize,
@@ -102,7 +102,7 @@ fn shown(time: Duration) -> String {
     format!("{} s", time.as_secs_f64())
 }
 
-/// All processes of a job, connected to each other and not yet at work.
+/// All processes of a job, connected to each other and not yet running.
 #[derive(Debug)]
 pub struct Mesh {
     workers: Workers,

@@ -45,7 +45,7 @@ impl Read for Wire {
         self.link.ended();
         self.link.wait_for_workers();
         // Ends this thread of timely's without a word on standard error: all has been said.
-        std::panic::resume_unwind(Box::new("a process is gone"))
+        std::panic::resume_unwind(Box::new("lost a process"))
     }
 }
 
@@ -87,7 +87,7 @@ impl Stream for Wire {
 /// Bytes before every message.
 const HEADER: usize = 48;
 
-/// Where the message's length stands in them: a big-endian u64.
+/// Offset of the message's length in them: a big-endian u64.
 const LENGTH: std::ops::Range<usize> = 32..40;
 
 /// Follows timely's messages, only to tell an end that was announced from one that was not: the
@@ -152,7 +152,7 @@ mod tests {
         bytes
     }
 
-    /// Bodies are all zeros, as the last header is: only counting tells them apart.
+    /// Bodies are all zeros, as the last header is: only counting distinguishes them.
     #[test]
     fn the_end_is_told_from_zeros_however_the_bytes_are_cut() {
         let bytes = [message(200), message(1), message(48), message(0)].concat();

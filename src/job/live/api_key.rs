@@ -1,4 +1,4 @@
-//! The key of a feed's REST interface, behind its reference in the configuration.
+//! The key of a feed's REST interface, resolved from its reference in the configuration.
 
 use crate::feeds::plan::FeedPlan;
 use crate::feeds::session::SessionFault;
@@ -15,7 +15,8 @@ pub(super) fn resolve(plan: &FeedPlan) -> Result<Option<String>, SessionFault> {
     key.map(Some).map_err(|what| SessionFault {
         feed: plan.name.clone(),
         what: format!("api_key: {what}"),
-        hint: "set it, or leave api_key out: then only what REST gives without a key is filled in",
+        hint: "set it, or omit api_key: then only trades that REST serves without a key are \
+               backfilled",
         configured: true,
     })
 }

@@ -79,8 +79,8 @@ pub fn from_history(
     Ok(())
 }
 
-/// Marks the end of the files, so that nobody waits for more of them: live continues after the last
-/// of them, and their bars need not wait for its first trade.
+/// Marks the end of the files, so that no worker waits for more of them: live continues after the
+/// last of them, and their bars need not wait for its first trade.
 fn no_more(nothing: TradeBatch, end: Position) -> Intake {
     let mut intake = Intake::new(nothing, Vec::new(), end.clone(), end);
     intake.order = Some(FeedOrder::default());

@@ -79,7 +79,7 @@ pub struct Supervisor {
     pub feeds: Feeds,
 }
 
-/// A feed at work.
+/// A running feed.
 struct Running {
     plan: FeedPlan,
     changes: mpsc::UnboundedSender<Change>,

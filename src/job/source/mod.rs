@@ -1,4 +1,4 @@
-//! Where the trades of a replay come from: files of trades, or recordings of frames.
+//! The source of a replay's trades: trade files, or recordings of frames.
 
 use std::collections::BTreeMap;
 

@@ -10,7 +10,7 @@ use crate::sinks::record::BarRecord;
 /// Appends the record, without a line end.
 ///
 /// # Errors
-/// Never for a `BarRecord` as it stands; the JSON writer's type says it could.
+/// Never for today's `BarRecord`; the JSON writer's type permits it.
 pub fn append(bytes: &mut Vec<u8>, record: &BarRecord<'_>) -> Result<(), EncodeError> {
     Ok(serde_json::to_writer(bytes, record)?)
 }

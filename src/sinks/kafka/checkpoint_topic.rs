@@ -1,4 +1,4 @@
-//! The compacted topic in which checkpoints stand.
+//! The compacted topic of checkpoints.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -77,11 +77,11 @@ impl CheckpointTopic {
     pub(super) fn failed(&self, what: &str, error: &KafkaError) -> SinkError {
         let hint = match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
-                "\nhint: the user needs the rights Read, Write and Describe on that topic, and \
-                 Create if it is not there yet"
+                "\nhint: the user needs Read, Write and Describe on that topic, and Create if it \
+                 does not exist"
             }
             Some(RDKafkaErrorCode::GroupAuthorizationFailed) => {
-                "\nhint: the user needs the right Read on the group \"barflow-checkpoints\""
+                "\nhint: the user needs Read on the group \"barflow-checkpoints\""
             }
             _ => "",
         };
@@ -89,7 +89,7 @@ impl CheckpointTopic {
     }
 
     fn ensure(&self) -> Result<(), SinkError> {
-        let unseen = |error: &KafkaError| self.failed("could not be looked for", error);
+        let unseen = |error: &KafkaError| self.failed("could not be looked up", error);
         let admin: AdminClient<DefaultClientContext> =
             self.config.create().map_err(|e| unseen(&e))?;
         let metadata = admin.inner().fetch_metadata(Some(&self.topic), self.patience);
@@ -130,7 +130,7 @@ impl CheckpointTopic {
         let start = Instant::now();
         loop {
             let metadata = admin.inner().fetch_metadata(Some(&self.topic), self.patience);
-            let metadata = metadata.map_err(|e| self.failed("could not be looked for", &e))?;
+            let metadata = metadata.map_err(|e| self.failed("could not be looked up", &e))?;
             let found = metadata.topics().first();
             if found.is_some_and(|topic| topic.error().is_none()) {
                 return Ok(());
@@ -142,12 +142,12 @@ impl CheckpointTopic {
         }
     }
 
-    /// A topic that forgets by age would forget where an instrument stood that trades seldom.
+    /// A topic with retention by age would lose the state of instruments that trade rarely.
     fn check_policy(&self, admin: &AdminClient<DefaultClientContext>) -> Result<(), SinkError> {
         let resource = [ResourceSpecifier::Topic(&self.topic)];
         let asked = admin.describe_configs(&resource, &self.options());
         let described = futures_executor::block_on(asked)
-            .map_err(|e| self.failed("could not be looked at", &e))?;
+            .map_err(|e| self.failed("could not be described", &e))?;
         let policy = match described.into_iter().next() {
             Some(Ok(found)) => found.get("cleanup.policy").and_then(|entry| entry.value.clone()),
             _ => None,
@@ -155,16 +155,15 @@ impl CheckpointTopic {
         match policy.as_deref() {
             Some("compact") => Ok(()),
             Some(policy) => Err(SinkError::Refused(format!(
-                "the checkpoint topic \"{0}\" at \"{1}\" has cleanup.policy={policy}: it would \
-                 forget where jobs stand\nhint: kafka-configs.sh --bootstrap-server {1} --alter \
+                "the checkpoint topic \"{0}\" at \"{1}\" has cleanup.policy={policy}: jobs would \
+                 lose their state\nhint: kafka-configs.sh --bootstrap-server {1} --alter \
                  --entity-type topics --entity-name {0} --add-config \
                  cleanup.policy=compact,retention.ms=-1",
                 self.topic, self.brokers
             ))),
             None => {
                 tracing::warn!(
-                    "whether topic \"{}\" is compacted cannot be seen: that needs the right \
-                     DescribeConfigs",
+                    "cannot check that topic \"{}\" is compacted: that needs DescribeConfigs",
                     self.topic
                 );
                 Ok(())
@@ -183,7 +182,7 @@ impl CheckpointTopic {
     }
 
     /// Keys that `wanted` wants, of records that were committed, aborted or neither yet. Waits for
-    /// nobody's transaction.
+    /// no transaction.
     ///
     /// # Errors
     /// When Kafka does not answer.
@@ -192,7 +191,7 @@ impl CheckpointTopic {
     }
 
     /// The newest value under each key that `keep` wants, committed, aborted or neither yet. Waits for
-    /// nobody's transaction.
+    /// no transaction.
     ///
     /// # Errors
     /// When Kafka does not answer.
@@ -203,7 +202,7 @@ impl CheckpointTopic {
     /// The newest committed value under each key that `keep` wants.
     ///
     /// Whatever was committed before the call is in the answer. That takes some care: committed
-    /// records behind another job's open transaction are not shown until that one has ended, so
+    /// records after another job's open transaction are not visible until that one has ended, so
     /// this waits for it, as long as a transaction can last.
     ///
     /// # Errors
@@ -271,8 +270,8 @@ impl CheckpointTopic {
             if start.elapsed() > Duration::from_secs(120) {
                 // Longer than one lasts by default: Kafka itself may have forgotten to end it.
                 let reason = format!(
-                    "another job's transaction has been open for two minutes; is its process \
-                     stuck?\nhint: if it runs no more, kafka-transactions.sh --bootstrap-server {} \
+                    "another job's transaction has been open for two minutes\nhint: if that job \
+                     is not running, kafka-transactions.sh --bootstrap-server {} \
                      find-hanging --topic {} finds it, and abort ends it",
                     self.brokers, self.topic
                 );

@@ -11,7 +11,7 @@ use crate::checkpoints::settings::{JobSettings, SettingsChanges};
 use crate::graph::sink::{BarSink, SinkError};
 use crate::telemetry::latency::Latency;
 
-/// The shards of a job, all in our hands: nobody else can commit for it any more.
+/// The fenced shards of a job: no other copy can commit for it any more.
 pub struct Fences {
     sinks: Vec<TransactionalSink>,
     /// Shards that an earlier run had and this one has not.
@@ -33,7 +33,7 @@ impl Fences {
         all: usize,
         latency: Option<&Latency>,
     ) -> Result<Self, SinkError> {
-        // A producer knows best why nobody answers: a wrong password, a certificate.
+        // A producer knows best why no broker responds: a wrong password, a certificate.
         KafkaSink::connect(settings.clone(), &[])?.producer.metadata(None)?;
         let topic = Arc::new(CheckpointTopic::open(settings)?);
         let writer = Writer::here();
@@ -68,7 +68,7 @@ impl Fences {
         Ok(Self { sinks, surplus, topic, job: job.clone() })
     }
 
-    /// Where the job stands. Every process must have taken its shards before.
+    /// The state of the job. Every process must have fenced its shards before.
     ///
     /// # Errors
     /// When Kafka does not answer.
@@ -76,7 +76,7 @@ impl Fences {
         self.topic.read(|key| Job::of_key(key).as_ref() == Some(&self.job))
     }
 
-    /// Forgets where the job stood.
+    /// Deletes the job's state.
     ///
     /// # Errors
     /// When Kafka does not take it.
@@ -105,7 +105,7 @@ impl Fences {
     }
 
     /// Makes sure of all topics, and that nothing of an earlier run is open in them; nothing is
-    /// created where bars of this job once stood.
+    /// created where this job has written bars before.
     ///
     /// # Errors
     /// The topic that is gone, or what Kafka refuses.
@@ -128,7 +128,7 @@ impl Fences {
         Ok(())
     }
 
-    /// Where to put settings that change while the run goes on.
+    /// Receives settings that change during the run.
     pub fn settings_changes(&self) -> SettingsChanges {
         self.sinks.first().map(|sink| sink.changes.clone()).unwrap_or_default()
     }

@@ -6,10 +6,10 @@
 //! and **the next mark of the same producer decides them, whatever it was meant for**. Bars of a
 //! transaction that was given up would count beside those that were sent in their place.
 //!
-//! So whoever begins or goes on with a transactional id looks where something is open, and aborts it first, by
-//! a transaction that consists of one record without a value in each such partition. What others have open
-//! is not touched: a mark ends what its own producer has open. If the forgotten mark was that of a
-//! commit, the bars are sent again: outcome.rs finds out.
+//! So a producer that starts or resumes with a transactional id looks for open transactions, and
+//! aborts them first, by a transaction that consists of one record without a value in each such
+//! partition. What others have open is not touched: a mark ends what its own producer has open. If
+//! the forgotten mark was that of a commit, the bars are sent again: outcome.rs finds out.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::checkpoint_topic::{CheckpointTopic, LOOK};
 use crate::graph::sink::SinkError;
 
-/// The key of the records that are sent only for the mark behind them.
+/// The key of the records that are sent only for the marker after them.
 pub(super) const NOTHING: &str = "barflow.nothing";
 
 /// How long others' transactions are waited for: a mark without anything to end does no harm, but readers of
@@ -41,7 +41,8 @@ impl CheckpointTopic {
     /// # Errors
     /// When Kafka does not answer.
     pub(super) fn open_in(&self, topics: &BTreeSet<String>) -> Result<Vec<Open>, SinkError> {
-        let failed = |error: &KafkaError| self.failed("cannot be asked about transactions", error);
+        let failed =
+            |error: &KafkaError| self.failed("could not be queried for transactions", error);
         let (reader, all) = (self.consumer("read_committed")?, self.consumer("read_uncommitted")?);
         let list = self.partitions_of(&all, topics).map_err(|error| failed(&error))?;
         if list.count() == 0 {

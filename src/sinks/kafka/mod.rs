@@ -137,9 +137,9 @@ impl KafkaSink {
         // An empty one in its place would pass for the whole.
         if let Some(topic) = missing.iter().find(|topic| self.needed.contains(*topic)) {
             return Err(SinkError::Refused(format!(
-                "topic \"{topic}\" at \"{}\" is not there any more, and with it the bars that \
-                 this job has written\nhint: --reset-state with --create-topics makes them again, \
-                 another --job begins beside it",
+                "topic \"{topic}\" at \"{}\" was deleted, with the bars that this job had \
+                 written\nhint: --reset-state with --create-topics makes them again; another \
+                 --job starts separately",
                 self.settings.brokers
             )));
         }
@@ -174,7 +174,7 @@ impl KafkaSink {
                 Some(
                     RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,
                 ) => missing.push(topic.clone()),
-                // A partition between two leaders is no reason to stop: sending waits for it.
+                // A partition between two leaders does not stop the run: sending waits for it.
                 None | Some(RDKafkaErrorCode::LeaderNotAvailable) => {}
                 Some(code) => {
                     return Err(self.producer.unavailable(&format!(
@@ -209,7 +209,7 @@ impl KafkaSink {
         used.into_iter().map(|topic| format!("{topic} at {}", self.settings.brokers)).collect()
     }
 
-    /// A bar that stands (+1), or no longer does (−1), for both kinds of topics.
+    /// A published bar (+1) or a retraction (−1), for both kinds of topics.
     fn publish(&mut self, bar: &PublishedBar, diff: isize) -> Result<(), SinkError> {
         for (topic, part) in self.topics_of(bar)? {
             self.publish_in(bar, diff, &topic, part)?;
@@ -261,7 +261,7 @@ impl KafkaSink {
         let timestamp = Some(milliseconds(record.close_time));
         if part == Part::Current {
             let key = current_key(&record);
-            // A tombstone: no bar of that key stands.
+            // A tombstone: there is no current bar of that key.
             let value = (!record.retracts).then_some(value);
             let (partition, ticket) = (None, None);
             let outgoing =
@@ -290,7 +290,7 @@ impl KafkaSink {
 /// Which of a bar's topics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
-    /// What stands now, by key.
+    /// The current bars, by key.
     Current,
     /// Everything ever said, in order.
     Series,
@@ -319,7 +319,7 @@ impl BarSink for KafkaSink {
 struct Route {
     /// Everything ever said, in order.
     topic: Arc<str>,
-    /// What stands now, by key.
+    /// The current bars, by key.
     current: Option<Arc<str>>,
 }
 
@@ -332,7 +332,7 @@ pub(crate) fn current_of(topic: &str) -> String {
 const CURRENT: &str = ".current";
 
 /// The place of a bar, whatever the bars around it become: numbers shift when a correction makes
-/// one bar more, but no two bars of a series that stand end with the same trade
+/// one bar more, but no two current bars of a series end with the same trade
 /// (docs/adr/0007-revisions.md).
 fn current_key(record: &BarRecord<'_>) -> String {
     format!("{}/{}/{}", record.instrument, record.spec, record.last_trade_id)

@@ -2,7 +2,7 @@
 //!
 //! Kafka writes a mark into each partition of a transaction, and may forget some (hanging.rs), also after it
 //! has confirmed the commit: what it then does with the producer's next transaction decides this one as well.
-//! A mark counts for all records of a transaction in a partition, so the first of them tells.
+//! A mark counts for all records of a transaction in a partition, so the first of them decides.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use rdkafka::{Message as _, Offset, TopicPartitionList};
 use super::checkpoint_topic::{CheckpointTopic, LOOK};
 use crate::graph::sink::SinkError;
 
-/// Where a message came to stand.
+/// Topic, partition and offset of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) partition: i32,
@@ -25,7 +25,7 @@ pub(super) struct Place {
 /// The records of a transaction in a partition: the offsets of the first and the last.
 type Span = (i64, i64);
 
-/// Where the records of a transaction stand, by topic and partition.
+/// The offsets of a transaction's records, by topic and partition.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Spans(BTreeMap<String, BTreeMap<i32, Span>>);
 
@@ -71,7 +71,8 @@ impl CheckpointTopic {
     /// # Errors
     /// When Kafka does not answer, or another's transaction does not end.
     pub(super) fn counted(&self, spans: &Spans) -> Result<Option<Counted>, SinkError> {
-        let failed = |error: &KafkaError| self.failed("cannot be asked about transactions", error);
+        let failed =
+            |error: &KafkaError| self.failed("could not be queried for transactions", error);
         let mut counted = Counted::default();
         if spans.0.is_empty() {
             return Ok(Some(counted));
@@ -79,7 +80,8 @@ impl CheckpointTopic {
         let reader = self.consumer("read_committed")?;
         self.wait_until_shown(&reader, spans)?;
         for (topic, partitions) in &spans.0 {
-            // One after the other: the end of a partition is told without the name of its topic.
+            // One after the other: the end of a partition is reported without the name of its
+            // topic.
             match self.counted_in(&reader, topic, partitions) {
                 Ok(found) => counted.insert(topic, found),
                 Err(KafkaError::MessageConsumption(RDKafkaErrorCode::TopicAuthorizationFailed)) => {
@@ -91,7 +93,7 @@ impl CheckpointTopic {
         Ok(Some(counted))
     }
 
-    /// Waits until nothing open stands in front of the last record of any of these.
+    /// Waits until no open transaction precedes the last record of any of these.
     fn wait_until_shown(&self, reader: &BaseConsumer, spans: &Spans) -> Result<(), SinkError> {
         let mut list = TopicPartitionList::new();
         for (topic, partitions) in &spans.0 {
@@ -103,7 +105,7 @@ impl CheckpointTopic {
         loop {
             let ends = self
                 .ends(reader, &list)
-                .map_err(|error| self.failed("cannot be asked about transactions", &error))?;
+                .map_err(|error| self.failed("could not be queried for transactions", &error))?;
             let hidden = ends.iter().find(|(topic, partition, end)| {
                 let span = spans.0.get(topic).and_then(|partitions| partitions.get(partition));
                 span.is_some_and(|(_, last)| end <= last)
@@ -111,11 +113,11 @@ impl CheckpointTopic {
             let Some((topic, partition, end)) = hidden else { return Ok(()) };
             if start.elapsed() > self.longest {
                 return Err(self.wrong(
-                    "cannot tell what became of a transaction",
+                    "could not determine whether a transaction was committed",
                     &format!(
-                        "in topic \"{topic}\", partition {partition}, another's is open from \
-                         offset {end} on\nhint: kafka-transactions.sh find-hanging finds it, and \
-                         abort ends it"
+                        "topic \"{topic}\", partition {partition}: another producer's transaction \
+                         is open from offset {end} on\nhint: kafka-transactions.sh find-hanging \
+                         finds it, and abort ends it"
                     ),
                 ));
             }

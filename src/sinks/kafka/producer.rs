@@ -68,7 +68,7 @@ impl From<SinkError> for Fault {
 
 /// What can be done about an error.
 enum Remedy {
-    /// To look who else is at work.
+    /// To look for other running copies.
     Look,
     /// Nothing before a person has done something: it would be refused again.
     Person,
@@ -158,7 +158,7 @@ impl Producer {
         self.seen.delivered.load(Ordering::Relaxed)
     }
 
-    /// Where the messages of the transaction came to stand, in the order in which they were sent: those up
+    /// The offsets of the transaction's messages, in the order in which they were sent: those up
     /// to the first that is not confirmed.
     pub(super) fn take_places(&self) -> Vec<Place> {
         let places = std::mem::take(&mut *self.seen.places());
@@ -168,7 +168,7 @@ impl Producer {
     /// Asks Kafka about a topic, or about all.
     ///
     /// # Errors
-    /// [`SinkError::Unavailable`] when nobody answers for as long as patience lasts, and at once
+    /// [`SinkError::Unavailable`] when no broker responds within the time-out, and at once
     /// when Kafka refuses the login or the certificate is not trusted: that does not get better.
     pub(super) fn metadata(&self, topic: Option<&str>) -> Result<Metadata, SinkError> {
         let start = Instant::now();
@@ -207,7 +207,7 @@ impl Producer {
     /// When this or an earlier message was refused, or Kafka is silent.
     pub(super) fn send(&mut self, outgoing: Outgoing<'_>) -> Result<(), SinkError> {
         if self.sent == self.progress.delivered {
-            // Nothing was asked of Kafka until now, so it has not been silent.
+            // Kafka has received no request until now, so it has not been silent.
             self.progress.since = Instant::now();
         }
         let mail = Mail { ticket: outgoing.ticket, number: self.number };
@@ -260,13 +260,13 @@ impl Producer {
             return Err(self.refused(&undelivered));
         }
         if self.waited_too_long() {
-            // Reports may lie unread behind other events: a last look.
+            // Reports may wait unread after other events: a last look.
             self.client.poll(PAUSE * 10);
             if self.waited_too_long() {
                 let connection = self.seen.troubles().connection.clone();
                 let reason = connection.map_or_else(|| "no reason known".to_owned(), |(_, r)| r);
                 let waiting = self.sent - self.delivered();
-                return Err(self.silence(&format!("{reason}; bars not confirmed: {waiting}")));
+                return Err(self.silence(&format!("{reason}; {waiting} bars unconfirmed")));
             }
         }
         Ok(())
@@ -385,7 +385,7 @@ impl Producer {
 
     fn silence(&self, reason: &str) -> SinkError {
         self.unavailable(&format!(
-            "kafka at \"{}\" did not answer within {:?}: {reason}",
+            "kafka at \"{}\" did not respond within {:?}: {reason}",
             self.brokers, self.patience
         ))
     }
@@ -404,7 +404,7 @@ impl Producer {
             (code, cause) = (Some(why), text);
         }
         let text = format!(
-            "kafka at \"{}\" did not take a record of \"{key}\" into topic \"{topic}\": {cause}{}",
+            "kafka at \"{}\" rejected a record of \"{key}\" for topic \"{topic}\": {cause}{}",
             self.brokers,
             hint(code)
         );
@@ -425,15 +425,15 @@ fn hint(code: Option<RDKafkaErrorCode>) -> &'static str {
              property message.max.bytes"
         }
         Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
-            "\nhint: the user needs the rights Write and Describe on the topics of bars, and on \
-             the checkpoint topic Read as well"
+            "\nhint: the user needs Write and Describe on the bar topics, and also Read on the \
+             checkpoint topic"
         }
         Some(RDKafkaErrorCode::TransactionalIdAuthorizationFailed) => {
-            "\nhint: the user needs the rights Write and Describe on transactional ids that begin \
-             with \"barflow.\"; --delivery at-least-once does without"
+            "\nhint: the user needs Write and Describe on transactional ids that begin \
+             with \"barflow.\"; --delivery at-least-once does not need them"
         }
         Some(RDKafkaErrorCode::InvalidTimestamp) => {
-            "\nhint: the broker accepts no times in the future, see the topic's \
+            "\nhint: the broker rejects timestamps in the future; see the topic's \
              message.timestamp.after.max.ms"
         }
         _ => "",

@@ -21,7 +21,7 @@ pub(super) type Ticket = Option<(Arc<VenueLatency>, i64)>;
 pub(super) struct Seen {
     pub(super) delivered: AtomicU64,
     troubles: Mutex<Troubles>,
-    /// Where the messages of the transaction came to stand, in the order in which they were sent.
+    /// The offsets of the transaction's messages, in the order in which they were sent.
     places: Mutex<Vec<Option<Place>>>,
 }
 

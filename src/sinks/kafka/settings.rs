@@ -69,8 +69,8 @@ pub struct KafkaSettings {
     /// The topic of a bar; placeholders `{spec}`, `{instrument}`, `{venue}`, `{market}`,
     /// `{symbol}`.
     pub topic_template: String,
-    /// Whether bars that stand are also kept by key in a compacted topic beside each topic, named
-    /// as it with `.current` behind.
+    /// Whether current bars are also kept by key in a compacted topic beside each topic, named
+    /// as it with `.current` appended.
     pub current: bool,
     /// How values are written.
     pub encoding: Encoding,
@@ -87,7 +87,7 @@ pub struct KafkaSettings {
     pub instruments: Vec<InstrumentId>,
     /// How long Kafka may be silent while we wait for it.
     pub patience: Duration,
-    /// The compacted topic in which checkpoints stand.
+    /// The compacted topic of checkpoints.
     pub checkpoint_topic: String,
     /// How long a transaction is tried again before the run ends.
     pub recovery: Duration,
@@ -114,7 +114,7 @@ impl Default for KafkaSettings {
 
 impl fmt::Debug for KafkaSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not derived: a literal password stands here until it is refused.
+        // Not derived: a literal password is here until it is refused.
         let shown: BTreeMap<&str, &str> = self
             .properties
             .iter()
@@ -155,8 +155,8 @@ impl KafkaSettings {
         }
         if self.topic_template.ends_with(super::CURRENT) {
             problems.push(format!(
-                "topic \"{}\" ends in \"{}\", which is kept for the compacted topics of what \
-                 stands (current = true)",
+                "topic \"{}\" ends in \"{}\", which is reserved for the compacted topics of \
+                 current bars (current = true)",
                 self.topic_template,
                 super::CURRENT
             ));
@@ -189,7 +189,7 @@ impl KafkaSettings {
             ));
         }
         if key == "transactional.id" {
-            return Err(format!("is \"{text}\"; barflow keeps it for itself, unset"));
+            return Err(format!("is \"{text}\"; it is reserved by barflow"));
         }
         if let Some((_, fixed)) = FIXED.iter().find(|(name, _)| *name == key) {
             let same = text == *fixed || (text == "-1" && *fixed == "all");
@@ -253,9 +253,9 @@ impl KafkaSettings {
         Ok(config)
     }
 
-    /// After how long the broker has ended a transaction that nobody ends, as it is set here.
+    /// After how long the broker ends an abandoned transaction, as it is set here.
     pub(super) fn longest_transaction(&self) -> Duration {
-        // What librdkafka takes where nothing is set; what is no number it refuses.
+        // What librdkafka takes where nothing is set; what is not a number it refuses.
         let set = self.properties.get("transaction.timeout.ms").and_then(|set| set.parse().ok());
         // By default the broker looks every ten seconds which of them have lasted too long.
         Duration::from_millis(set.unwrap_or(60_000)) + Duration::from_secs(15)
@@ -295,7 +295,7 @@ impl KafkaSettings {
             }
         }
         for (key, text) in &self.properties {
-            // What is wrong with the reference itself stands among the problems already.
+            // Errors of the reference itself are among the problems already.
             let Ok(value) = Value::parse(text) else { continue };
             match value.resolve(environment) {
                 Ok(found) => {

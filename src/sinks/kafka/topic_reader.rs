@@ -17,10 +17,10 @@ const POLL: Duration = Duration::from_millis(200);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReadError {
     /// It is not there.
-    #[error("there is no such topic")]
+    #[error("the topic does not exist")]
     NoTopic,
     /// Kafka does not answer.
-    #[error("nothing came for too long")]
+    #[error("timed out")]
     Silent,
     /// What librdkafka says.
     #[error(transparent)]
@@ -116,7 +116,7 @@ impl Ends {
     /// A record came; whether it was there when reading began.
     fn take(&mut self, partition: i32, offset: i64) -> bool {
         let Some(end) = self.0.get(&partition).copied() else { return false };
-        // The last records may be marks of transactions, which nobody is shown.
+        // The last records may be marks of transactions, which are never delivered.
         if offset + 1 >= end {
             self.0.remove(&partition);
         }

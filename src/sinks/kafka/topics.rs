@@ -38,7 +38,7 @@ impl FromStr for Template {
             let (text, hole) = rest.split_once('{').map_or((rest, None), |(t, h)| (t, Some(h)));
             if let Some(c) = text.chars().find(|c| !legal(*c)) {
                 return wrong(format!(
-                    "has a \"{c}\"; a topic has letters, digits, \".\", \"_\" and \"-\""
+                    "contains \"{c}\"; a topic may contain letters, digits, \".\", \"_\" and \"-\""
                 ));
             }
             if !text.is_empty() {

@@ -35,7 +35,7 @@ pub(super) struct Transaction {
     /// Those of the cut with which this one ends, once that has come.
     pub(super) records: Option<Vec<Sealed>>,
     pub(super) settings: Option<JobSettings>,
-    /// Where the messages came to stand, once all of them are confirmed and a commit is about to be
+    /// The offsets of the messages, once all of them are confirmed and a commit is about to be
     /// asked for; before that nothing of it can count.
     places: Option<Vec<Place>>,
 }
@@ -47,7 +47,7 @@ impl Transaction {
         self.messages.iter().filter(new).count() as u64
     }
 
-    /// Everything stands in Kafka, the messages here.
+    /// Everything is in Kafka, the messages here.
     pub(super) fn complete(&mut self, places: Vec<Place>) {
         self.places = Some(places);
     }
@@ -62,7 +62,7 @@ impl Transaction {
         self.places.is_some()
     }
 
-    /// Where its bars stand.
+    /// The offsets of its bars.
     pub(super) fn spans(&self) -> Spans {
         let mut spans = Spans::default();
         for (message, place) in self.messages.iter().zip(self.places.iter().flatten()) {

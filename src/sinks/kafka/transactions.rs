@@ -32,7 +32,7 @@ use crate::fault_point;
 use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 use crate::telemetry::latency::Latency;
 
-/// Between two attempts to go on after a fault.
+/// Between two attempts to resume after a fault.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// How long a fenced copy waits before it looks who fenced it: the other one needs as long to say
@@ -86,7 +86,7 @@ impl TransactionalSink {
             changes,
             latency,
         };
-        // Who we are, before anything else: whoever is fenced now looks here for the reason.
+        // Who we are, before anything else: a copy that is fenced now looks here for the reason.
         let start = Instant::now();
         loop {
             let begun = this.sink.producer.init_transactions();
@@ -95,12 +95,12 @@ impl TransactionalSink {
             match ended.and_then(|()| this.introduce()) {
                 Ok(()) => return Ok(this),
                 // Two copies at once make the broker stumble: seen as "unknown broker error" for a
-                // commit that it had made. Whoever gives up then may be the one that won.
+                // commit that it had made. A copy that gives up then may be the one that won.
                 Err(
                     Fault::Unclear(SinkError::Unavailable(reason))
                     | Fault::Failed(SinkError::Unavailable(reason)),
                 ) if start.elapsed() < settings.patience => {
-                    tracing::warn!(job = %job, shard, "{reason}; tried again");
+                    tracing::warn!(job = %job, shard, "{reason}; retried");
                     std::thread::sleep(PAUSE);
                     this.sink = open_sink(settings, job, shard, this.latency.as_ref())?;
                 }
@@ -114,7 +114,7 @@ impl TransactionalSink {
         match fault {
             Fault::Failed(error) | Fault::Unclear(error) => error,
             Fault::Fenced => SinkError::Fenced(format!(
-                "another copy of job \"{}\" began at the same time and goes on",
+                "another copy of job \"{}\" started at the same time and continues",
                 self.job
             )),
         }
@@ -216,14 +216,14 @@ impl TransactionalSink {
                 }
                 Fault::Fenced => {
                     self.look_for_winner()?;
-                    tracing::warn!(job = %self.job, shard = self.shard, "the broker ended the transaction: it took too long");
+                    tracing::warn!(job = %self.job, shard = self.shard, "the broker aborted the transaction: it exceeded transaction.timeout.ms");
                 }
             }
             match self.try_again() {
                 Ok(()) => {
                     // All clients were new, some for one question only.
                     crate::memory::give_back();
-                    tracing::info!(job = %self.job, shard = self.shard, attempt, "going on");
+                    tracing::info!(job = %self.job, shard = self.shard, attempt, "resuming");
                     return Ok(());
                 }
                 Err(next) => fault = next,
@@ -267,7 +267,7 @@ impl TransactionalSink {
         let last = self.topic.counted(&self.last.spans())?;
         let open = self.topic.counted(&self.open.spans())?;
         let (Some(last), Some(open)) = (last, open) else {
-            tracing::warn!(job = %self.job, shard = self.shard, "whether Kafka has lost bars of the last commit cannot be seen: that needs the right Read on the topics of bars");
+            tracing::warn!(job = %self.job, shard = self.shard, "cannot check whether Kafka lost bars of the last commit: that needs Read on the bar topics");
             if committed {
                 self.settle();
             }
@@ -286,7 +286,7 @@ impl TransactionalSink {
         self.bars += bars - self.open.bars();
         if lost {
             let bars = before.messages.len();
-            tracing::warn!(job = %self.job, shard = self.shard, bars, "Kafka had confirmed a commit and lost it: sent again");
+            tracing::warn!(job = %self.job, shard = self.shard, bars, "Kafka lost a confirmed commit; sent again");
             self.open.owe(before, records);
         }
         Ok(false)
@@ -306,7 +306,7 @@ impl TransactionalSink {
         let producer = &mut self.sink.producer;
         producer.begin_transaction()?;
         for hanging::Open { topic, partition } in places {
-            tracing::info!(job = %self.job, shard = self.shard, "a transaction is open in {topic}, partition {partition}: what is ours of it is aborted");
+            tracing::info!(job = %self.job, shard = self.shard, "aborting our open transaction in {topic}, partition {partition}");
             producer.send(Outgoing {
                 topic,
                 partition: Some(*partition),
@@ -338,11 +338,11 @@ impl TransactionalSink {
     }
 
     fn say(&self, attempt: u32, error: &SinkError) {
-        tracing::warn!(job = %self.job, shard = self.shard, attempt, "{error}; the transaction is tried again");
+        tracing::warn!(job = %self.job, shard = self.shard, attempt, "{error}; retrying the transaction");
     }
 
     /// The broker ends transactions that take too long in the same way as those of an older copy:
-    /// the topic tells whether another one has taken over.
+    /// the topic shows whether another one has taken over.
     fn look_for_winner(&self) -> Result<(), SinkError> {
         std::thread::sleep(INTRODUCTION);
         match self.winner()? {
@@ -354,7 +354,7 @@ impl TransactionalSink {
         }
     }
 
-    /// Another copy that has written its name behind ours.
+    /// Another copy that has written its name after ours.
     fn winner(&self) -> Result<Option<Shard>, SinkError> {
         let key = self.job.shard_key(self.shard);
         let other = |shard: &Shard| shard.writer.id != self.writer.id;
@@ -379,7 +379,7 @@ impl TransactionalSink {
         };
         forget().map_err(|fault| match fault {
             Fault::Failed(error) | Fault::Unclear(error) => error,
-            Fault::Fenced => SinkError::Fenced("another copy has begun".to_owned()),
+            Fault::Fenced => SinkError::Fenced("another copy has started".to_owned()),
         })
     }
 }
@@ -415,7 +415,7 @@ impl BarSink for TransactionalSink {
     }
 
     fn finish(&mut self) -> Result<SinkReport, SinkError> {
-        // Bars behind the last cut do not count; dropping the producer leaves them aborted.
+        // Bars after the last cut are not committed; dropping the producer leaves them aborted.
         let places = self.sink.places();
         Ok(SinkReport { bars: self.bars, places })
     }

@@ -8,7 +8,7 @@ use crate::bar::{Levels, OpenBar};
 use crate::digest::Digest;
 
 /// Closes when |θ| ≥ E\[volume\]·|E\[|θ|/volume\]|. Each overshoot raises the threshold, so bars
-/// only get longer: the reason why it was left behind.
+/// only get longer: the reason why it was abandoned.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PredecessorSeed {
     init_volume: f64,

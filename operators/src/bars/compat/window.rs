@@ -105,7 +105,7 @@ fn ipow(base: f64, exponent: u64) -> f64 {
 mod tests {
     use super::*;
 
-    /// The definition as it stands in the specification, weights and all.
+    /// The definition of the specification, with its weights.
     fn by_the_book(values: &[f64], span: usize) -> f64 {
         let keep = 1.0 - 2.0 / (span as f64 + 1.0);
         let (mut num, mut den) = (values[0], 1.0);

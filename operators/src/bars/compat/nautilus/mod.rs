@@ -37,7 +37,7 @@ pub const MAX_STEPS_PER_TRADE: i128 = 1024;
 /// That of [`Builder`](super::super::builder::Builder), except that one trade can be in several
 /// bars: it counts as a tick of each. Sizes are whole units of 10^−`size_precision`; sizes and
 /// prices beyond `i64::MAX` units are taken as that. A trade without aggressor moves prices and
-/// volume, never an imbalance or a run, so a source that tells no aggressors makes no such bars.
+/// volume, never an imbalance or a run, so a source without aggressors makes no such bars.
 ///
 /// nautilus computes values as decimals of 28 digits; here they are exact, which can only differ
 /// at a tie in the 28th digit.
@@ -115,7 +115,7 @@ impl Nautilus {
         false
     }
 
-    /// Takes one trade; appends the bars it closes. Only a told aggressor counts as one.
+    /// Takes one trade; appends the bars it closes. Only a known aggressor counts as one.
     pub fn on_trade(&mut self, trade: &Trade, has_aggressor: bool, bars: &mut Vec<Bar>) {
         let side = if has_aggressor { trade.aggressor } else { Aggressor::Unknown };
         let slices = Slices::new(trade, side, self.scale);
