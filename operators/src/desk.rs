@@ -58,7 +58,7 @@ impl Desk {
         Self { seats, closed: Vec::new(), heard: Heard::Nothing }
     }
 
-    /// Takes another list of specifications: machines whose specification stays go on as if
+    /// Takes another list of specifications: machines whose specification stays continue as if
     /// nothing had happened, others go, new ones start here.
     pub fn seat(&mut self, specs: &[BarSpec]) {
         let mut before = std::mem::take(&mut self.seats);

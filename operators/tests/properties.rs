@@ -1,4 +1,4 @@
-//! What holds for every builder, whatever the trades and parameters.
+//! Properties of every builder, for arbitrary trades and parameters.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 #[allow(dead_code)]

@@ -38,7 +38,7 @@ pub struct ReadOptions {
     pub from: Option<i64>,
     /// First event time no longer wanted, ns.
     pub to: Option<i64>,
-    /// Go on from here.
+    /// Continue from here.
     pub resume: Option<FilePosition>,
     /// How far reading has got.
     pub progress: Progress,

@@ -1,7 +1,7 @@
 //! One file: its checksum, its bytes, its name.
 //!
 //! Bytes go into `.NAME.<hash>.partial` beside the final name, where `<hash>` begins the published
-//! SHA-256: what was left by a transfer that was cut short is gone on with if the archive still
+//! SHA-256: an interrupted transfer is resumed if the archive still
 //! publishes the same, and is thrown away if not. The hash runs along. The file gets its name when the
 //! hash is the published one, after its checksum file has its own: a file with a name can always be
 //! checked.
@@ -101,7 +101,7 @@ struct Partial {
 }
 
 impl Partial {
-    /// Goes on with what is there of this content, and removes what is there of any other.
+    /// Resumes a part of this content, and removes parts of any other.
     fn open(path: &Path, sum: &str) -> Result<Self, FetchError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let ours = path.with_file_name(format!(".{name}.{}.partial", &sum[..16.min(sum.len())]));

@@ -128,7 +128,7 @@ impl LiveSettings {
 
     fn check(&self, problems: &mut Problems) {
         if !(1..=1024).contains(&self.workers) {
-            problems.add("[live]", format!("workers = {}: 1 to 1024", self.workers));
+            problems.add("[live]", format!("workers = {} must be 1 to 1024", self.workers));
         }
         if self.feeds.is_empty() && problems.0.is_empty() {
             problems.add(

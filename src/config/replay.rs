@@ -248,7 +248,7 @@ impl ReplaySettings {
 
     fn check(&self, problems: &mut Problems) {
         if !(1..=1024).contains(&self.workers) {
-            problems.add("[replay]", format!("workers = {}: 1 to 1024", self.workers));
+            problems.add("[replay]", format!("workers = {} must be 1 to 1024", self.workers));
         }
         self.check_parallel(problems);
         if self.store.is_some() && (!self.files.is_empty() || self.protocol.is_some()) {

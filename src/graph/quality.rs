@@ -23,7 +23,7 @@ pub struct Quality {
 /// One day of one instrument.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct QualityDay {
-    /// Lawful trades.
+    /// Valid trades.
     pub trades: u64,
     /// Of each expectation rows judged, and offenders.
     pub counts: BTreeMap<(Check, Severity), (u64, u64)>,

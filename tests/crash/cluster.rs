@@ -361,7 +361,7 @@ fn a_process_that_waits_can_be_stopped() {
     let hosts = hosts_file(folder.path(), &addresses);
     let command = replay(&days, Some((&hosts, 0)), &[]);
     let mut process = Process::start(command);
-    // It listens once it waits; whoever calls without a greeting is sent away.
+    // It listens once it waits; a connection without a greeting is rejected.
     process.wait_until("it listens", |_| TcpStream::connect(&addresses[0]).is_ok());
     process.signal("TERM");
     let end = process.end();

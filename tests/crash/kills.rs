@@ -60,7 +60,7 @@ fn replay(files: &[PathBuf], job: &str, workers: usize) -> Command {
     command
 }
 
-/// Goes on with a job until it is done, killed on the way as long as there are kills. `look` is
+/// Resumes a job until it is done, killed on the way as long as there are kills. `look` is
 /// told of every end but the last.
 fn series(
     kills: &mut Vec<Kill>,

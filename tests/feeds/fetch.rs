@@ -168,7 +168,7 @@ fn whatever_the_archive_does_the_store_ends_equal() {
         }
         parts += server.tally.parts.load(Ordering::Relaxed);
     }
-    assert!(parts > 0, "transfers that were cut go on");
+    assert!(parts > 0, "interrupted transfers resume");
     for (name, count) in KINDS.iter().zip(seen) {
         let others = ["missing", "wrong-sum", "corrupt"].contains(name);
         assert!(others || count > 0, "{name} never happened");
@@ -408,6 +408,6 @@ fn an_interrupted_fetch_keeps_what_it_has() {
     drop(server);
     let server = serve(&published, "", 1);
     expect(0, &mut fetch(&server, &store, &[]));
-    assert!(server.tally.parts.load(Ordering::Relaxed) > 0, "it goes on within a file");
+    assert!(server.tally.parts.load(Ordering::Relaxed) > 0, "it resumes within a file");
     assert_eq!(files(&store.join("archive")), as_published(&archives, "daily"));
 }

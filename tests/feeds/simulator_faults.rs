@@ -18,7 +18,7 @@ use barflow_simulator::exchange::faults::{KINDS, Kind};
 /// Trades of a run.
 const MANY: usize = 1_000;
 
-/// A frame that no lawful message is as large as.
+/// A frame larger than any valid message.
 const HUGE: usize = 8 << 20;
 
 /// Stops a simulator and returns how often this fault came about; the summary says the same.
@@ -54,7 +54,7 @@ fn heard(address: SocketAddr, protocol: Protocol) -> Vec<Heard> {
     }
 }
 
-/// Ids of lawful trades in the order in which they came.
+/// Ids of valid trades in the order in which they came.
 fn ids(heard: &[Heard], protocol: Protocol) -> Vec<u64> {
     let texts = heard.iter().filter_map(|frame| match frame {
         Heard::Text(text) => Some(text),

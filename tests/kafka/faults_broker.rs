@@ -24,10 +24,11 @@ const SHORT: (&str, &str) = ("transaction.timeout.ms", "3000");
 /// wait, and nothing is to be seen.
 const STEP: Duration = Duration::from_secs(13);
 
-/// Longer than a job takes to go on after any harm.
+/// Longer than a job takes to resume after any fault.
 const LONG: Duration = Duration::from_secs(60);
 
-/// Harms a broker that nobody else needs under a job until it says so, and mends it; the job goes on.
+/// Harms a broker that nobody else needs under a job until it says so, and repairs it; the job
+/// continues.
 fn goes_on_by_itself(
     name: &str,
     properties: &[(&str, &str)],

@@ -1,4 +1,4 @@
-//! Two copies of one job: one of them goes on, and every bar counts once.
+//! Two copies of one job: one of them continues, and every bar is committed once.
 
 use crate::support::jobs::Job;
 use crate::support::kafka::{broker, wait_until};
@@ -38,7 +38,7 @@ fn of_two_copies_that_begin_at_once_one_goes_on() {
         let said = format!("{}\n{}", ends[0].1, ends[1].1);
         if workers == "2" && ends[0].0 == Some(4) {
             // Of copies with several workers each may have ended the other: then whoever starts the
-            // job again gets one that goes on.
+            // job again gets one that continues.
             let (code, said) = job.run(&[]);
             assert_eq!(code, Some(0), "{said}");
             ends[0].0 = code;

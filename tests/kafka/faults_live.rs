@@ -121,7 +121,7 @@ impl<'a> Job<'a> {
     }
 }
 
-/// Harms a broker that nobody else needs under a live run, which goes on.
+/// Harms a broker that nobody else needs under a live run, which continues.
 fn goes_on_by_itself(harm: impl Fn(&Broker, &mut Process)) {
     with_own_broker(|own| {
         let folder = tempfile::tempdir().unwrap();

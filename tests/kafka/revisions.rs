@@ -1,4 +1,4 @@
-//! Histories that turn out to be wrong, mended, as a user would.
+//! Wrong histories, corrected as a user would.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -205,7 +205,7 @@ fn corrections_that_make_no_sense_are_refused_before_anything_runs() {
             assert!(said(&output).contains(word), "{}", said(&output));
         }
     }
-    // No such trade: the run goes on, and its end says so.
+    // No such trade: the run continues, and its summary reports it.
     fs::write(&path, "action,trade_id\nremove,900000000\nremove,1\n").unwrap();
     let output = replay(&mangled.delivered, &["--corrections", &path.display().to_string()]);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));

@@ -214,7 +214,7 @@ fn a_broker_that_dies_under_way_is_an_error_within_fifteen_seconds_and_nothing_i
     println!("{error}");
     assert!(matches!(error, SinkError::Unavailable(_)), "{error:?}");
     let text = error.to_string();
-    assert!(text.contains(&address) && text.contains("1 bars unconfirmed"), "{text}");
+    assert!(text.contains(&address) && text.contains("unconfirmed bars: 1"), "{text}");
 }
 
 #[test]

@@ -230,7 +230,7 @@ fn wrong_settings_are_all_reported_before_anything_is_read() {
             "target = 0",
             "memory = 1",
             "alpha = 0",
-            "min = 10: not above max = 5",
+            "min = 10: must not be above max = 5",
             "did you mean \"imbalance\"",
             "workers = \"many\" is not a whole number",
             "needs brokers",

@@ -227,7 +227,8 @@ fn trades_that_wait_hold_no_source_back() {
 
 #[test]
 fn an_instrument_whose_trades_wait_holds_no_other_back() {
-    // Ten trades of one instrument wait for ever, while another goes on; on workers of their own too.
+    // Ten trades of one instrument wait indefinitely, while another continues; on workers of their
+    // own too.
     let (quiet, busy) = (feed("QUIET"), feed("BUSY"));
     let (few, many) = (tape(6, 10), tape(7, MANY));
     for workers in [1, 2] {

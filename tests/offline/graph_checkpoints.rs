@@ -1,4 +1,4 @@
-//! However often the graph is cut off between two cuts, and on however many workers it goes on:
+//! However often the graph is cut off between two cuts, and on however many workers it resumes:
 //! the bars of all its lives together are those of one undisturbed run.
 
 use std::sync::Arc;
@@ -107,7 +107,7 @@ proptest! {
         prop_assert!(job.bars == whole.bars);
     }
 
-    /// A bad row ends the run for every instrument, wherever the others are; mended, it is read.
+    /// A bad row ends the run for every instrument, wherever the others are; corrected, it is read.
     #[test]
     fn a_run_that_stopped_at_a_bad_row_goes_on_once_it_is_mended(
         seed in 1u64..1000,

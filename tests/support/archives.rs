@@ -45,7 +45,7 @@ pub const MARCH: u64 = 1_709_251_200_000_000;
 /// A day in µs.
 pub const DAY: u64 = 86_400_000_000;
 
-/// The rows of a day of March 2024 (from 1), with ids that go on from day to day.
+/// The rows of a day of March 2024 (from 1), with ids that continue from day to day.
 pub fn day_rows(day: u64, count: u64) -> Vec<String> {
     rows(1000 + (day - 1) * count, count, MARCH + (day - 1) * DAY, DAY / count)
 }

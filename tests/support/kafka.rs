@@ -56,7 +56,7 @@ impl Broker {
         assert!(status.success());
     }
 
-    /// Stops it for a while, or lets it go on: a signal by its name.
+    /// Suspends it, or lets it continue: a signal by its name.
     pub fn signal(&self, name: &str) {
         let pid = std::fs::read_to_string(self.directory.join("pid")).unwrap();
         let status = Command::new("kill").arg(format!("-{name}")).arg(pid.trim()).status();

@@ -11,7 +11,7 @@ pub const DIB: &str =
     "dib=imbalance,measure=dollar,threshold=wald,target=200,alpha=0.01,warmup=200";
 
 /// The first rows of two real days as CSV, in a folder of the test's own: a history and a day that
-/// goes on from it. None where the data is absent.
+/// continues from it. None where the data is absent.
 pub fn two_days(folder: &Path, rows: usize) -> Option<(PathBuf, PathBuf)> {
     let data = real_days()?;
     let zip = fs::File::open(data.join("XBTUSD-trades-2018-01-01.zip")).unwrap();

@@ -1,4 +1,4 @@
-//! One job over several lives of the graph: each is cut off somewhere, the next goes on from the
+//! One job over several lives of the graph: each is cut off somewhere, the next resumes from the
 //! records that were kept.
 
 use std::collections::BTreeMap;
@@ -99,7 +99,7 @@ impl Tape {
     fn position(&self, row: usize) -> Position {
         let source = self.feed.instrument.as_str().into();
         let trade_id = row.checked_sub(1).map(|last| match self.feed.ids {
-            // Whoever reads rows without ids numbers them by where it is.
+            // A reader of rows without ids numbers them by their position.
             IdKind::Ordinal => row as u64,
             _ => self.rows[last].id(),
         });
@@ -153,7 +153,7 @@ impl Job {
         restored.collect()
     }
 
-    /// Goes on with the job; of what comes, only what `life` keeps has ever happened.
+    /// Resumes the job; of what comes, only what `life` keeps has ever happened.
     pub fn live(&mut self, tapes: &[Tape], setup: Setup, life: &Life) -> Run {
         let accounts = self.accounts();
         let inputs = tapes.iter().map(|tape| {

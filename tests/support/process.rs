@@ -13,7 +13,7 @@ use super::kills::Kill;
 /// How long anything may take before a test fails: far beyond what a slow machine needs.
 pub const PATIENCE: Duration = Duration::from_secs(300);
 
-/// The program, without the settings of whoever runs the tests.
+/// The program, without the settings of the tests' environment.
 pub fn barflow() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_barflow"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("BARFLOW_")) {
@@ -83,7 +83,7 @@ impl Process {
         Self { child, out, lines: Vec::new(), begun: String::new(), said }
     }
 
-    /// Starts one whose standard output is a pipe, which whoever reads it can leave full.
+    /// Starts one whose standard output is a pipe, which its reader can leave full.
     pub fn start_with_pipe(mut command: Command) -> (Self, ChildStdout) {
         let said = NamedTempFile::new().unwrap();
         let out = BufReader::new(tempfile::tempfile().unwrap());

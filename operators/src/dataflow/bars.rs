@@ -209,7 +209,8 @@ pub fn bars<'scope>(
 
 impl Book {
     fn take(&self, instrument: &InstrumentId) -> Option<Account> {
-        // Whoever panicked while holding it took one account out, which is whole either way.
+        // A thread that panicked while holding it took one account out, which is complete either
+        // way.
         self.restored.lock().unwrap_or_else(PoisonError::into_inner).remove(instrument)
     }
 }

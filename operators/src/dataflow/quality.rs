@@ -25,7 +25,7 @@ use crate::quality::suite::{CHECKS, Check, Severity, Suite};
 /// What is counted of an instrument's day.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Counted {
-    /// Lawful trades.
+    /// Valid trades.
     Trades,
     /// Rows that an expectation judged.
     Rows(Check, Severity),

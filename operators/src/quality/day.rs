@@ -85,7 +85,7 @@ impl Counts {
 pub struct DayReport {
     /// Days since 1970-01-01, UTC.
     pub day: i32,
-    /// Lawful trades.
+    /// Valid trades.
     pub trades: u64,
     /// What each expectation came to; meaningless for those that the suite does not have.
     pub counts: Counts,

@@ -34,8 +34,8 @@ pub struct Known {
 ///
 /// # Contract
 /// * Rows of one instrument, in the order of the input; not sequenced.
-/// * How they are cut into batches changes no report. State is `serde`; going on with what was saved
-///   equals never having stopped.
+/// * How they are cut into batches changes no report. State is `serde`; resuming from what was
+///   saved equals never having stopped.
 /// * Allocates for offenders only. No clock, no hash order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Judge {

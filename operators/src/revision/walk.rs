@@ -97,7 +97,7 @@ impl<'a> Walk<'a> {
 
     /// The trades of a block as they should be, in parts that are not too long, and the id of the
     /// last correction among them. A block that loses all its trades takes the next one in, so that
-    /// gaps keep a trade to precede.
+    /// gaps are always followed by a trade.
     fn parts(&mut self, at: usize) -> (Vec<Part>, Option<u64>) {
         let mut mine = self.mine(at);
         let Some(mut last) = mine.last().map(|last| last.trade_id) else {

@@ -4,10 +4,10 @@ use super::*;
 
 pub(super) fn check_limits(limits: &LimitSpec, rule: &RuleSpec, wrong: &mut Vec<Invalid>) {
     if limits.max_ticks == Some(0) {
-        wrong.push(Invalid::new("max_ticks", 0, "at least 1"));
+        wrong.push(Invalid::new("max_ticks", 0, "must be at least 1"));
     }
     if let Some(duration) = limits.max_duration.filter(|duration| *duration <= 0) {
-        wrong.push(Invalid::new("max_duration", format!("{duration} ns"), "longer than 0"));
+        wrong.push(Invalid::new("max_duration", format!("{duration} ns"), "must be longer than 0"));
     }
     if *limits != LimitSpec::default() && !rule.takes_limits() {
         let text = "applies only to tick, volume, dollar, imbalance and runs bars";
@@ -27,7 +27,7 @@ pub(super) fn check_rule(rule: &RuleSpec, wrong: &mut Vec<Invalid>) {
     match rule {
         RuleSpec::Time { every } => {
             if *every <= 0 {
-                wrong.push(Invalid::new("every", format!("{every} ns"), "longer than 0"));
+                wrong.push(Invalid::new("every", format!("{every} ns"), "must be longer than 0"));
             }
         }
         RuleSpec::Size { size, .. } => positive("size", *size, wrong),
@@ -82,19 +82,19 @@ fn check_mlfinlab(params: &MlfinlabSpec, wrong: &mut Vec<Invalid>) {
 #[cfg(feature = "compat")]
 fn check_nautilus(params: &NautilusSpec, wrong: &mut Vec<Invalid>) {
     if params.step == 0 {
-        wrong.push(Invalid::new("size", 0, "at least 1"));
+        wrong.push(Invalid::new("size", 0, "must be at least 1"));
     }
     for (key, value) in
         [("price_precision", params.price_precision), ("size_precision", params.size_precision)]
     {
         if value > 16 {
-            wrong.push(Invalid::new(key, value, "0 to 16 decimal places"));
+            wrong.push(Invalid::new(key, value, "must be 0 to 16 decimal places"));
         }
     }
     // So that no step and no trade's value leaves the machine's integers.
     let places = params.price_precision.saturating_add(params.size_precision);
     if places > 18 {
-        let rule = "price_precision and size_precision at most 18 together";
+        let rule = "price_precision and size_precision must total at most 18";
         wrong.push(Invalid::new("size_precision", params.size_precision, rule));
     }
 }
@@ -141,18 +141,18 @@ fn share(key: &str, value: f64, wrong: &mut Vec<Invalid>) {
 #[cfg(feature = "compat")]
 fn at_least_one(key: &str, value: u64, wrong: &mut Vec<Invalid>) {
     if value == 0 {
-        wrong.push(Invalid::new(key, value, "at least 1"));
+        wrong.push(Invalid::new(key, value, "must be at least 1"));
     }
 }
 
 fn bounds(min: f64, max: f64, wrong: &mut Vec<Invalid>) {
     if min.is_nan() || min < 0.0 || min.is_infinite() {
-        wrong.push(Invalid::new("min", min, "a finite number of at least 0"));
+        wrong.push(Invalid::new("min", min, "must be a finite number of at least 0"));
     }
     if max.is_nan() || max <= 0.0 {
-        wrong.push(Invalid::new("max", max, "greater than 0"));
+        wrong.push(Invalid::new("max", max, "must be greater than 0"));
     }
     if min > max {
-        wrong.push(Invalid::new("min", min, format!("not above max = {max}")));
+        wrong.push(Invalid::new("min", min, format!("must not be above max = {max}")));
     }
 }

@@ -6,11 +6,11 @@
 //! ```
 //!
 //! A chunk's builders begin with nothing at its first trade. The [`Stitcher`] holds the true
-//! builders, those of the sequential run, and takes the chunks one after the other: it goes on with
-//! the true builders into the next chunk until one of them closes a bar on the same trade and with
-//! the same `state_digest` as the chunk's own. From there on both would make the same bars, so the
-//! rest of the chunk's bars are taken as they are, renumbered. A builder that never falls into step
-//! goes on through the whole chunk: what comes out is that of the sequential run in any case.
+//! builders, those of the sequential run, and takes the chunks one after the other: it continues
+//! with the true builders into the next chunk until one of them closes a bar on the same trade and
+//! with the same `state_digest` as the chunk's own. From there on both would make the same bars, so
+//! the rest of the chunk's bars are taken as they are, renumbered. A builder that never falls into
+//! step continues through the whole chunk: the result is that of the sequential run in any case.
 //!
 //! Order is judged the same way: a chunk's own [`Sequencer`](crate::sequence::Sequencer) begins with
 //! nothing, and its verdicts count from where it stands as the true one does.

@@ -44,7 +44,7 @@ pub struct Head {
 enum Batches {
     /// A thread of its own, a few batches ahead.
     Ahead(Receiver<Result<RecordBatch, String>>, Option<JoinHandle<()>>),
-    /// Whoever asks.
+    /// The caller.
     Here(Box<ParquetRecordBatchReader>),
 }
 

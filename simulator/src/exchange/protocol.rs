@@ -74,7 +74,7 @@ impl<'a> Query<'a> {
         Self(text)
     }
 
-    /// A value without quotes; the values here have no characters that would be escaped.
+    /// A raw value; the values here have no characters that would be escaped.
     pub fn get(&self, name: &str) -> Option<&'a str> {
         self.0
             .split('&')

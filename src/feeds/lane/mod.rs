@@ -99,7 +99,7 @@ impl Lane {
         Self { ids, order, unshown: None, last_time: 0, room, names }
     }
 
-    /// Goes on after a trade that was applied before.
+    /// Continues after a trade that was applied before.
     pub fn resume_after(&mut self, last: &LastTrade) {
         self.order.resume(Some(last.id), VecDeque::new());
         self.last_time = last.time;

@@ -72,7 +72,7 @@ fn a_list_that_lags_behind_the_websocket_does_not_end_the_suspicion() {
     assert_eq!(lane.reconcile(&list(12..=17), true, &mut out), (3, None));
     assert_eq!(lane.missing(), None);
     assert_eq!(keys(&out), (10..=18).collect::<Vec<_>>());
-    // Should it lag for too long, what is held goes on over a gap.
+    // Should it lag for too long, what is held passes over a gap.
     let (mut lane, mut out) = cut_off([17]);
     lane.reconcile(&list(10..=14), true, &mut out);
     assert_eq!(lane.give_up(&mut out).unwrap().before, 6_000_000);

@@ -179,7 +179,7 @@ impl<'a> Meeting<'a> {
             // The caller learns as much as this process; if it is lost, it may call again.
             let replied = reply.write(&mut socket);
             if reply.refused.is_some() {
-                tracing::warn!(process = peer, "a second one was rejected");
+                tracing::warn!(process = peer, "rejected a second connection of a process");
                 continue;
             }
             self.compare(peer, &hello)?;

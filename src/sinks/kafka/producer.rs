@@ -266,7 +266,7 @@ impl Producer {
                 let connection = self.seen.troubles().connection.clone();
                 let reason = connection.map_or_else(|| "no reason known".to_owned(), |(_, r)| r);
                 let waiting = self.sent - self.delivered();
-                return Err(self.silence(&format!("{reason}; {waiting} bars unconfirmed")));
+                return Err(self.silence(&format!("{reason}; unconfirmed bars: {waiting}")));
             }
         }
         Ok(())

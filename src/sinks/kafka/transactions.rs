@@ -190,7 +190,7 @@ impl TransactionalSink {
         Ok(())
     }
 
-    /// Goes on after a fault, or says why that cannot be.
+    /// Resumes after a fault, or returns why it cannot.
     fn recover(&mut self, mut fault: Fault) -> Result<(), SinkError> {
         let start = Instant::now();
         let mut attempt: u32 = 0;

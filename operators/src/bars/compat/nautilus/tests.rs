@@ -88,7 +88,7 @@ fn an_opposite_trade_is_cut_on_its_way_and_counts_once() {
 
 #[test]
 fn sizes_round_to_units_while_the_rest_keeps_its_value() {
-    // 100/30 = 3.333…: each bar holds 3.333, the rest goes on unrounded.
+    // 100/30 = 3.333…: each bar holds 3.333, the rest is carried unrounded.
     let bars = closes(rule(Value, 100), &[trade(0, 30.0, 10.0, Buyer)]);
     assert_eq!(volumes(&bars), [3.333, 3.333, 3.333]);
     // A step below half a unit takes a whole one.
