@@ -27,7 +27,7 @@ fn settings(file: &Path, bars: usize, verify: bool) -> ReplaySettings {
     typed.replay.put("files", Value::Text(file.display().to_string()), "bench");
     typed.replay.put("verify", Value::Text(verify.to_string()), "bench");
     typed.sink.put("kind", Value::Text("none".into()), "bench");
-    ReplaySettings::understand(ConfigFile::default(), typed).expect("lawful settings")
+    ReplaySettings::understand(ConfigFile::default(), typed).expect("valid settings")
 }
 
 fn replay(settings: &ReplaySettings) {
@@ -67,10 +67,10 @@ fn read(file: &Path) -> u64 {
     for history in plan.instruments {
         let options = ReadOptions { verify: false, ..ReadOptions::new(8192) };
         let pool = options.pool.clone();
-        for intake in InstrumentStream::open(history, options).expect("a stream") {
-            let intake = intake.expect("an intake");
-            rows += intake.trades.len() as u64;
-            pool.give_back(std::sync::Arc::new(intake.trades));
+        for input_batch in InstrumentStream::open(history, options).expect("a stream") {
+            let input_batch = input_batch.expect("an input batch");
+            rows += input_batch.trades.len() as u64;
+            pool.give_back(std::sync::Arc::new(input_batch.trades));
         }
     }
     rows
@@ -88,15 +88,15 @@ fn without_graph(file: &Path, settings: &ReplaySettings) -> usize {
         let pool = options.pool.clone();
         let (send, receive) = crossbeam::channel::bounded(4);
         let reading = std::thread::spawn(move || {
-            for intake in InstrumentStream::open(history, options).expect("a stream") {
-                send.send(intake.expect("an intake")).expect("a listener");
+            for input_batch in InstrumentStream::open(history, options).expect("a stream") {
+                send.send(input_batch.expect("an input batch")).expect("a listener");
             }
         });
-        for intake in receive {
+        for input_batch in receive {
             for machine in &mut machines {
-                machine.on_batch(&intake.trades, &mut bars);
+                machine.on_batch(&input_batch.trades, &mut bars);
             }
-            pool.give_back(std::sync::Arc::new(intake.trades));
+            pool.give_back(std::sync::Arc::new(input_batch.trades));
         }
         reading.join().expect("no panic");
     }
@@ -107,7 +107,7 @@ fn archive(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a folder");
     let zip: PathBuf = write_days(&SynthOptions {
         out: folder.path().to_owned(),
-        instrument: "binance:spot:BTCUSDT".parse().expect("a lawful id"),
+        instrument: "binance:spot:BTCUSDT".parse().expect("a valid id"),
         date: jiff::civil::Date::constant(2024, 3, 1),
         days: 1,
         trades: TRADES,

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use barflow::config::bars::{BarBook, cut};
 use barflow::graph::assemble::GraphOptions;
-use barflow::graph::mesh::Mesh;
+use barflow::graph::cluster::Cluster;
 use barflow::graph::run::{Feeder, Pace, run};
 use barflow::graph::sink::BarSink;
 use barflow::sinks::none::NoSink;
 use barflow_operators::bars::machine::BarMachine;
 use barflow_operators::batch::{Feed, IdKind, InputKind, TradeBatch};
 use barflow_operators::dataflow::validate::ValidateOptions;
-use barflow_operators::intake::Intake;
+use barflow_operators::input_batch::InputBatch;
 use barflow_operators::order::{OrderOptions, RejectPolicy};
 use barflow_operators::pool::BatchPool;
 use barflow_operators::position::{FilePosition, Position};
@@ -32,9 +32,9 @@ fn book(specs: &[&str]) -> BarBook {
     book
 }
 
-fn intakes(rows: usize) -> Vec<Intake> {
+fn input_batches(rows: usize) -> Vec<InputBatch> {
     let feed = Arc::new(Feed {
-        instrument: "binance:spot:BTCUSDT".parse().expect("a lawful id"),
+        instrument: "binance:spot:BTCUSDT".parse().expect("a valid id"),
         input: InputKind::Trades,
         ids: IdKind::Venue,
         has_aggressor: true,
@@ -69,24 +69,24 @@ fn intakes(rows: usize) -> Vec<Intake> {
         .map(|piece| {
             let trades: Vec<Trade> = (0..rows).map(|row| trade(piece * rows + row)).collect();
             let batch = TradeBatch::from_trades(Arc::clone(&feed), &trades);
-            Intake::new(batch, Vec::new(), position.clone(), position.clone())
+            InputBatch::new(batch, Vec::new(), position.clone(), position.clone())
         })
         .collect()
 }
 
-fn bare(book: &BarBook, intakes: &[Intake]) -> usize {
-    let specs = book.for_feed(&intakes[0].trades.feed);
+fn bare(book: &BarBook, input_batches: &[InputBatch]) -> usize {
+    let specs = book.for_feed(&input_batches[0].trades.feed);
     let mut machines: Vec<BarMachine> = specs.iter().map(BarMachine::new).collect();
     let mut bars = Vec::new();
-    for intake in intakes {
+    for input_batch in input_batches {
         for machine in &mut machines {
-            machine.on_batch(&intake.trades, &mut bars);
+            machine.on_batch(&input_batch.trades, &mut bars);
         }
     }
     bars.len()
 }
 
-fn through_graph(book: &BarBook, intakes: Vec<Intake>, pool: &BatchPool) -> u64 {
+fn through_graph(book: &BarBook, input_batches: Vec<InputBatch>, pool: &BatchPool) -> u64 {
     let book = book.clone();
     let validate = ValidateOptions {
         order: OrderOptions {
@@ -100,13 +100,13 @@ fn through_graph(book: &BarBook, intakes: Vec<Intake>, pool: &BatchPool) -> u64 
     };
     let options = GraphOptions::new(Arc::new(move |feed| book.for_feed(feed)), validate);
     let feeder: Feeder = Box::new(move |inlets, _stop| {
-        for intake in intakes {
-            inlets[0].send(intake)?;
+        for input_batch in input_batches {
+            inlets[0].send(input_batch)?;
         }
         Ok(())
     });
     let sinks: Vec<Box<dyn BarSink>> = vec![Box::new(NoSink::default())];
-    let report = run(Mesh::of_threads(1), Pace::HISTORY, options, vec![feeder], sinks);
+    let report = run(Cluster::of_threads(1), Pace::HISTORY, options, vec![feeder], sinks);
     report.expect("the graph runs").bars
 }
 
@@ -118,20 +118,20 @@ fn graph(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("graph");
     group.throughput(Throughput::Elements(TRADES as u64)).sample_size(15);
     for rows in [1024, 8192, 65536] {
-        let intakes = intakes(rows);
+        let input_batches = input_batches(rows);
         for (name, book) in [("one spec", &one), ("ten specs", &ten)] {
             if rows != 8192 && name == "ten specs" {
                 continue;
             }
             group.bench_function(BenchmarkId::new(format!("bare, {name}"), rows), |b| {
-                b.iter(|| bare(book, black_box(&intakes)));
+                b.iter(|| bare(book, black_box(&input_batches)));
             });
             group.bench_function(BenchmarkId::new(format!("graph, {name}"), rows), |b| {
                 b.iter_custom(|times| {
                     let mut total = Duration::ZERO;
                     for _ in 0..times {
                         // Copies are made before and freed after.
-                        let copies = intakes.clone();
+                        let copies = input_batches.clone();
                         let pool = BatchPool::new(rows, copies.len());
                         let start = Instant::now();
                         black_box(through_graph(book, copies, &pool));

@@ -19,7 +19,7 @@ const BATCH: usize = 8192;
 
 fn batches() -> Vec<TradeBatch> {
     let feed = Arc::new(Feed {
-        instrument: "binance:spot:BTCUSDT".parse().expect("a lawful id"),
+        instrument: "binance:spot:BTCUSDT".parse().expect("a valid id"),
         input: InputKind::Trades,
         ids: IdKind::Venue,
         has_aggressor: true,
@@ -75,7 +75,7 @@ fn spec(name: &str, measure: Measure, wald: bool) -> BarSpec {
     } else {
         RuleSpec::Runs { measure, threshold: ThresholdSpec::Product(adaptive) }
     };
-    BarSpec::new(name, SignRule::Aggressor, LimitSpec::default(), rule).expect("a lawful spec")
+    BarSpec::new(name, SignRule::Aggressor, LimitSpec::default(), rule).expect("a valid spec")
 }
 
 /// The arithmetic of docs/BARS.md and the fields of a bar, written straight into one loop.

@@ -15,7 +15,7 @@ const BATCH: usize = 8192;
 
 fn batches() -> Vec<TradeBatch> {
     let feed = Arc::new(Feed {
-        instrument: "binance:spot:BTCUSDT".parse().expect("a lawful id"),
+        instrument: "binance:spot:BTCUSDT".parse().expect("a valid id"),
         input: InputKind::Trades,
         ids: IdKind::Venue,
         has_aggressor: true,

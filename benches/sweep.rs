@@ -7,7 +7,7 @@ use std::sync::Arc;
 use barflow_operators::bars::machine::BarMachine;
 use barflow_operators::batch::{Feed, IdKind, InputKind, TradeBatch};
 use barflow_operators::spec::BarSpec;
-use barflow_operators::sweep::{Crowd, Features};
+use barflow_operators::sweep::{BuilderBatch, Features};
 use barflow_operators::trade::{Aggressor, Trade};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
@@ -71,7 +71,7 @@ fn sweep(criterion: &mut Criterion) {
     group.sample_size(10);
     group.throughput(Throughput::Elements((CONFIGS * ROWS * BATCHES) as u64));
     for features in Features::all() {
-        let mut warm = Crowd::new(*features);
+        let mut warm = BuilderBatch::new(*features);
         for (config, spec) in specs.iter().enumerate() {
             warm.add(config as u32, spec);
         }
@@ -79,10 +79,10 @@ fn sweep(criterion: &mut Criterion) {
         warm.on_batch(&tape[0], &mut closes);
         group.bench_function(BenchmarkId::new("tiles", format!("{features:?}")), |bencher| {
             bencher.iter(|| {
-                let mut crowd = warm.clone();
+                let mut builder_batch = warm.clone();
                 closes.clear();
                 for batch in &tape[1..] {
-                    crowd.on_batch(batch, &mut closes);
+                    builder_batch.on_batch(batch, &mut closes);
                 }
                 closes.len()
             });

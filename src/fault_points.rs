@@ -19,22 +19,22 @@ pub fn reached(name: &str) {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    struct Wanted {
+    struct ArmedPoint {
         place: String,
         count: u64,
         stop: bool,
         seen: AtomicU64,
     }
 
-    fn parse(text: &str) -> Option<Wanted> {
+    fn parse(text: &str) -> Option<ArmedPoint> {
         let (text, stop) =
             text.strip_suffix(":stop").map_or((text, false), |stripped| (stripped, true));
         let (place, count) = text.split_once(':')?;
         let (place, count, seen) = (place.to_owned(), count.parse().ok()?, AtomicU64::new(0));
-        Some(Wanted { place, count, stop, seen })
+        Some(ArmedPoint { place, count, stop, seen })
     }
 
-    static WANTED: OnceLock<Vec<Wanted>> = OnceLock::new();
+    static WANTED: OnceLock<Vec<ArmedPoint>> = OnceLock::new();
     let wanted = WANTED.get_or_init(|| {
         let text = std::env::var("BARFLOW_FAULT").unwrap_or_default();
         text.split(',').filter_map(parse).collect()

@@ -26,7 +26,7 @@ impl Decimal {
     }
 }
 
-/// What stands where a lawful value should.
+/// What stands where a valid value should.
 #[derive(Arbitrary, Debug)]
 enum Odd {
     /// Digits, signs, points and exponents in any order.

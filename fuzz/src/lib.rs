@@ -94,8 +94,8 @@ fn judge(venue: &dyn Venue, channel: Channel, listings: &[Listing], prints: &Pri
         if row.standing != Standing::Trade {
             continue;
         }
-        let lawful = validation::check(trade.price, trade.qty, trade.quote, trade.event_time);
-        assert_eq!(lawful, Ok(()), "{row:?}");
+        let valid = validation::check(trade.price, trade.qty, trade.quote, trade.event_time);
+        assert_eq!(valid, Ok(()), "{row:?}");
         assert!(trade.count > 0, "{row:?} stands for no trade");
         match venue.ids(channel) {
             Ids::Names => assert_eq!(trade.trade_id, 0, "the lane numbers: {row:?}"),

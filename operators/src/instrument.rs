@@ -55,12 +55,12 @@ impl FromStr for InstrumentId {
     type Err = InstrumentError;
 
     fn from_str(text: &str) -> Result<Self, InstrumentError> {
-        let lawful = |part: &str| {
+        let valid = |part: &str| {
             !part.is_empty()
                 && part.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
         };
         let parts: Vec<&str> = text.split(':').collect();
-        if parts.len() == 3 && parts.iter().all(|part| lawful(part)) {
+        if parts.len() == 3 && parts.iter().all(|part| valid(part)) {
             Ok(Self(text.into()))
         } else {
             Err(InstrumentError(text.to_owned()))

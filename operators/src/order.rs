@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! file ─► Sequencer (IdOrder, a window) ─┬─► InstrumentOrder ─► trades in order, gaps, position
-//! feed ─► lane (IdOrder, REST) ──────────┘                 └──► rejects, corrections
+//! feed ─► reorder (IdOrder, REST) ───────┘                 └──► rejects, corrections
 //! ```
 //!
 //! [`IdOrder`](ids::IdOrder) decides by ids what comes next, what repeats and what is missing. A
@@ -19,7 +19,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::batch::{Feed, IdKind, TradeBatch};
-use crate::intake::{Intake, Reject};
+use crate::input_batch::{InputBatch, Reject};
 use crate::pool::BatchPool;
 use crate::position::Position;
 use crate::revision::Correction;
@@ -123,7 +123,7 @@ impl InstrumentOrder {
     }
 
     /// Takes the next batch; nothing comes of it once the instrument has stopped.
-    pub fn on_batch(&mut self, mut input: Intake) -> Option<Ordered> {
+    pub fn on_batch(&mut self, mut input: InputBatch) -> Option<Ordered> {
         if self.stopped {
             self.options.pool.give_back(Arc::new(input.trades));
             return None;

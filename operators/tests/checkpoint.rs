@@ -1,5 +1,5 @@
-//! An account that is lost at any moment and restored from its records makes the bars of one that
-//! was never lost.
+//! An instrument state that is lost at any moment and restored from its records makes the bars of
+//! one that was never lost.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 #[allow(dead_code)]
@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use barflow_operators::bar::Bar;
 use barflow_operators::batch::TradeBatch;
-use barflow_operators::checkpoint::account::{Account, Broken};
 use barflow_operators::checkpoint::envelope::open;
+use barflow_operators::checkpoint::instrument_state::{Broken, InstrumentState};
 use barflow_operators::checkpoint::record::Record;
-use barflow_operators::dataflow::validate::Sequenced;
+use barflow_operators::dataflow::validate::OrderedBatch;
 use barflow_operators::gap::Gap;
 use barflow_operators::measure::Measure;
 use barflow_operators::position::{FilePosition, Position};
@@ -25,13 +25,13 @@ use proptest::prelude::*;
 /// What a compacted topic keeps: the newest record under each key.
 type Topic = BTreeMap<String, Vec<u8>>;
 
-fn restore(topic: &Topic) -> Option<Account> {
+fn restore(topic: &Topic) -> Option<InstrumentState> {
     let records = topic.values().map(|bytes| open::<Record>(bytes).unwrap()).collect();
-    Account::restore(records).unwrap()
+    InstrumentState::restore(records).unwrap()
 }
 
 /// The tape in pieces of these lengths, here and there with a gap before one.
-fn pieces(trades: &[Trade], cuts: &[usize], gaps: &[bool], live: bool) -> Vec<Sequenced> {
+fn pieces(trades: &[Trade], cuts: &[usize], gaps: &[bool], live: bool) -> Vec<OrderedBatch> {
     let feed = generate::feed(true);
     let (mut cuts, mut gaps) = (cuts.iter().cycle(), gaps.iter().cycle());
     let mut pieces = Vec::new();
@@ -42,7 +42,7 @@ fn pieces(trades: &[Trade], cuts: &[usize], gaps: &[bool], live: bool) -> Vec<Se
         let mut batch = TradeBatch::from_trades(feed.clone(), &trades[at..at + rows]);
         batch.trade_id = (at as u64..(at + rows) as u64).map(|id| id + 1).collect();
         let gap = Gap { first_missing: at as u64, last_missing: at as u64 };
-        pieces.push(Sequenced {
+        pieces.push(OrderedBatch {
             trades: Arc::new(batch),
             position: Position::File(FilePosition {
                 byte: pieces.len() as u64 + 1,
@@ -61,8 +61,8 @@ fn pieces(trades: &[Trade], cuts: &[usize], gaps: &[bool], live: bool) -> Vec<Se
 
 type Made = Vec<(String, Bar)>;
 
-fn apply(account: &mut Account, piece: &Sequenced, bars: &mut Made) {
-    account.on_sequenced(piece, true, |spec, bar, _| bars.push((spec.to_string(), bar)));
+fn apply(state: &mut InstrumentState, piece: &OrderedBatch, bars: &mut Made) {
+    state.on_ordered_batch(piece, true, |spec, bar, _| bars.push((spec.to_string(), bar)));
 }
 
 fn bytes(bars: &Made) -> Vec<u8> {
@@ -88,26 +88,26 @@ proptest! {
         }).collect();
         let pieces = pieces(&trades, &lengths, &gaps, live);
         let feed = generate::feed(true);
-        let mut never_lost = Account::new(feed.clone(), &specs);
+        let mut never_lost = InstrumentState::new(feed.clone(), &specs);
         let mut expected = Made::new();
         for piece in &pieces {
             apply(&mut never_lost, piece, &mut expected);
         }
 
         let (mut topic, mut kept) = (Topic::new(), Made::new());
-        let mut account = Account::new(feed.clone(), &specs);
+        let mut state = InstrumentState::new(feed.clone(), &specs);
         let mut open_transaction = Made::new();
         let mut at = 0;
         let mut fates = fates.iter().cycle();
         // Every crash uses a fate up, so this ends when the list has been through some times.
         let mut patience = pieces.len() * 20;
         while at < pieces.len() {
-            apply(&mut account, &pieces[at], &mut open_transaction);
+            apply(&mut state, &pieces[at], &mut open_transaction);
             at += 1;
             let (cut, crash) = *fates.next().unwrap();
             patience = patience.saturating_sub(1);
             if (cut || at == pieces.len() || patience == 0)
-                && let Some(sealed) = account.cut()
+                && let Some(sealed) = state.cut()
             {
                 topic.insert(sealed.key, sealed.bytes);
                 kept.append(&mut open_transaction);
@@ -116,13 +116,13 @@ proptest! {
                 open_transaction.clear();
                 let restored = restore(&topic);
                 at = restored.as_ref().map_or(0, |r| r.position().unwrap().file().unwrap().byte as usize);
-                account = restored.unwrap_or_else(|| Account::new(feed.clone(), &specs));
+                state = restored.unwrap_or_else(|| InstrumentState::new(feed.clone(), &specs));
             }
         }
         prop_assert!(bytes(&kept) == bytes(&expected), "{:?}\n{:?}", kept, expected);
         let again = restore(&topic).unwrap();
         prop_assert_eq!(again.resume(), never_lost.resume());
-        let counts = |account: &Account| account.bars().map(|(_, n)| n).collect::<Vec<_>>();
+        let counts = |state: &InstrumentState| state.bars().map(|(_, n)| n).collect::<Vec<_>>();
         prop_assert_eq!(counts(&again), counts(&never_lost));
     }
 }
@@ -150,38 +150,38 @@ fn consecutive(trades: u64) -> Vec<Trade> {
 }
 
 /// The records after each of these pieces.
-fn records(account: &mut Account, pieces: &[Sequenced]) -> Vec<Record> {
+fn records(state: &mut InstrumentState, pieces: &[OrderedBatch]) -> Vec<Record> {
     let mut records = Vec::new();
     for piece in pieces {
-        apply(account, piece, &mut Made::new());
-        records.push(open(&account.cut().unwrap().bytes).unwrap());
-        assert_eq!(account.cut(), None, "nothing has moved");
+        apply(state, piece, &mut Made::new());
+        records.push(open(&state.cut().unwrap().bytes).unwrap());
+        assert_eq!(state.cut(), None, "nothing has moved");
     }
     records
 }
 
 #[test]
 fn quiet_instruments_cost_steps_and_busy_ones_whole_states() {
-    let mut account = Account::new(generate::feed(true), &ticks());
-    let quiet = records(&mut account, &pieces(&consecutive(30), &[1], &[false], true));
+    let mut state = InstrumentState::new(generate::feed(true), &ticks());
+    let quiet = records(&mut state, &pieces(&consecutive(30), &[1], &[false], true));
     let steps: Vec<u32> = quiet.iter().map(|record| record.step).collect();
     assert_eq!(steps[..4], [0, 1, 2, 3], "a trade is shorter than a state");
     assert!(steps[4..].contains(&0), "steps together never outgrow a state: {steps:?}");
-    let busy = records(&mut account, &pieces(&consecutive(200), &[100], &[false], true));
+    let busy = records(&mut state, &pieces(&consecutive(200), &[100], &[false], true));
     let steps: Vec<u32> = busy.iter().map(|record| record.step).collect();
     assert_eq!(steps, [0, 0], "a state is shorter than a hundred trades");
 }
 
 #[test]
 fn a_missing_record_is_noticed_and_an_outdated_one_passed_over() {
-    let mut account = Account::new(generate::feed(true), &ticks());
-    let mut all = records(&mut account, &pieces(&consecutive(4), &[1], &[false], true));
+    let mut state = InstrumentState::new(generate::feed(true), &ticks());
+    let mut all = records(&mut state, &pieces(&consecutive(4), &[1], &[false], true));
     let without = |step| all.iter().filter(|r| r.step != step).cloned().collect::<Vec<_>>();
-    let missing = Account::restore(without(1)).unwrap_err();
+    let missing = InstrumentState::restore(without(1)).unwrap_err();
     assert!(matches!(missing, Broken::Missing { step: 1, last: 3, .. }), "{missing}");
-    assert!(matches!(Account::restore(without(0)), Err(Broken::NoState(_))));
+    assert!(matches!(InstrumentState::restore(without(0)), Err(Broken::NoState(_))));
     all[3].generation = 0;
-    let account = Account::restore(all).unwrap().unwrap();
-    assert_eq!(account.position().unwrap().trade_id(), Some(3));
-    assert!(Account::restore(Vec::new()).unwrap().is_none());
+    let state = InstrumentState::restore(all).unwrap().unwrap();
+    assert_eq!(state.position().unwrap().trade_id(), Some(3));
+    assert!(InstrumentState::restore(Vec::new()).unwrap().is_none());
 }

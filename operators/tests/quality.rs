@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use barflow_operators::batch::{Feed, IdKind, InputKind, TradeBatch};
-use barflow_operators::intake::Reject;
+use barflow_operators::input_batch::Reject;
 use barflow_operators::position::{FilePosition, Position};
 use barflow_operators::quality::DAY_NS;
 use barflow_operators::quality::day::DayReport;

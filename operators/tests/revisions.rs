@@ -10,11 +10,13 @@ use std::sync::Arc;
 
 use barflow_operators::bar::Bar;
 use barflow_operators::batch::TradeBatch;
-use barflow_operators::checkpoint::account::Account;
-use barflow_operators::dataflow::validate::Sequenced;
+use barflow_operators::checkpoint::instrument_state::InstrumentState;
+use barflow_operators::dataflow::validate::OrderedBatch;
 use barflow_operators::gap::Gap;
 use barflow_operators::position::{FilePosition, Position};
-use barflow_operators::revision::{Change, Correction, Outcome, Refusal, Revision, Window};
+use barflow_operators::revision::{
+    Change, Correction, CorrectionOutcome, Refusal, Revision, Window,
+};
 use barflow_operators::spec::BarSpec;
 use barflow_operators::trade::{Aggressor, Trade};
 use proptest::prelude::*;
@@ -27,7 +29,7 @@ type Current = BTreeMap<(String, u64), Bar>;
 
 const EVERYTHING: Window = Window { trades: u64::MAX, time: i64::MAX, every: 1024 };
 
-fn piece(before: Option<u64>, trades: &[Trade], corrections: Vec<Correction>) -> Sequenced {
+fn piece(before: Option<u64>, trades: &[Trade], corrections: Vec<Correction>) -> OrderedBatch {
     let mut last = before;
     let mut gaps = Vec::new();
     for trade in trades {
@@ -36,7 +38,7 @@ fn piece(before: Option<u64>, trades: &[Trade], corrections: Vec<Correction>) ->
         }
         last = Some(trade.trade_id);
     }
-    Sequenced {
+    OrderedBatch {
         trades: Arc::new(TradeBatch::from_trades(generate::feed(true), trades)),
         position: Position::File(FilePosition {
             trade_id: last,
@@ -49,9 +51,9 @@ fn piece(before: Option<u64>, trades: &[Trade], corrections: Vec<Correction>) ->
     }
 }
 
-/// An instrument's account, and what a reader of its updates holds.
+/// An instrument's instrument state, and what a reader of its updates holds.
 struct Job {
-    account: Account,
+    state: InstrumentState,
     last: Option<u64>,
     standing: Standing,
     /// What a reader holds who keeps the last that was said of each key.
@@ -61,19 +63,19 @@ struct Job {
 
 impl Job {
     fn new(specs: &[BarSpec], window: Option<Window>) -> Self {
-        let mut account = Account::new(generate::feed(true), specs);
+        let mut state = InstrumentState::new(generate::feed(true), specs);
         if let Some(window) = window {
-            account.retain(window);
+            state.retain(window);
         }
         let (standing, current) = (Standing::new(), Current::new());
-        Self { account, last: None, standing, current, revisions: Vec::new() }
+        Self { state, last: None, standing, current, revisions: Vec::new() }
     }
 
     fn take(&mut self, trades: &[Trade], corrections: Vec<Correction>) {
         let piece = piece(self.last, trades, corrections);
         self.last = trades.last().map(|last| last.trade_id).or(self.last);
         let (standing, current) = (&mut self.standing, &mut self.current);
-        let taken = self.account.on_sequenced(&piece, true, |spec, bar, diff| {
+        let taken = self.state.on_ordered_batch(&piece, true, |spec, bar, diff| {
             let key = (spec.to_string(), bar.last_trade_id);
             if diff == 1 {
                 current.insert(key, bar.clone());
@@ -127,7 +129,7 @@ impl Job {
         "bytes only".to_owned()
     }
 
-    fn outcomes(&self) -> Vec<Outcome> {
+    fn outcomes(&self) -> Vec<CorrectionOutcome> {
         self.revisions.iter().flat_map(|r| r.outcomes.iter().map(|(_, outcome)| *outcome)).collect()
     }
 }
@@ -242,7 +244,7 @@ proptest! {
         let rest: Vec<Correction> = known.into_values().flatten().collect();
         ordered += rest.len();
         revised.take(&[], rest);
-        prop_assert_eq!(revised.outcomes(), vec![Outcome::Applied; ordered]);
+        prop_assert_eq!(revised.outcomes(), vec![CorrectionOutcome::Applied; ordered]);
         prop_assert!(revised.net() == fresh.net(), "{}", revised.difference(&fresh));
         prop_assert_eq!(revised.current(), fresh.current());
         for bars in revised.standing.values() {
@@ -297,22 +299,22 @@ fn corrections_that_change_nothing_or_cannot_be_applied_say_so() {
             correct(200, Change::Remove),
         ],
     );
-    let refused = Outcome::Refused;
+    let refused = CorrectionOutcome::Refused;
     assert_eq!(
         job.outcomes(),
         [
             refused(Refusal::BeyondWindow),
-            Outcome::AlreadySo,
+            CorrectionOutcome::AlreadySo,
             refused(Refusal::OtherTradeThere),
-            Outcome::AlreadySo,
-            Outcome::AlreadySo,
-            Outcome::Applied,
-            Outcome::Applied,
+            CorrectionOutcome::AlreadySo,
+            CorrectionOutcome::AlreadySo,
+            CorrectionOutcome::Applied,
+            CorrectionOutcome::Applied,
             refused(Refusal::NoSuchTrade),
-            Outcome::Applied,
+            CorrectionOutcome::Applied,
         ]
     );
-    let left = job.account.never_reached().unwrap();
+    let left = job.state.never_reached().unwrap();
     assert_eq!(left.outcomes.len(), 1);
     assert_eq!(left.outcomes[0].1, refused(Refusal::NeverReached));
     let mut none = Job::new(&specs, None);
@@ -331,16 +333,16 @@ fn a_restart_goes_on_counting_and_keeps_what_was_corrected() {
     job.take(&trades[..2000], Vec::new());
     // The last trade of all: its gap waits for the next one, through the restart as well.
     job.take(&[], vec![correct(1990, Change::Remove), correct(2000, Change::Remove)]);
-    let sealed = job.account.cut().unwrap();
+    let sealed = job.state.cut().unwrap();
     let record = barflow_operators::checkpoint::envelope::open(&sealed.bytes).unwrap();
-    job.account = Account::restore(vec![record]).unwrap().unwrap();
-    job.account.retain(EVERYTHING);
+    job.state = InstrumentState::restore(vec![record]).unwrap().unwrap();
+    job.state.retain(EVERYTHING);
     job.take(&trades[2000..], Vec::new());
     job.take(&[], vec![correct(1500, Change::Remove), correct(2500, Change::Remove)]);
-    let refused = Outcome::Refused(Refusal::BeyondWindow);
-    let applied = Outcome::Applied;
+    let refused = CorrectionOutcome::Refused(Refusal::BeyondWindow);
+    let applied = CorrectionOutcome::Applied;
     assert_eq!(job.outcomes(), [applied, applied, refused, applied]);
-    assert_eq!(job.account.resume().gaps.len(), 0, "what was struck is no trade to come");
+    assert_eq!(job.state.resume().gaps.len(), 0, "what was struck is no trade to come");
     let made =
         |revision| job.standing["plain"].iter().filter(|bar| bar.revision == revision).count();
     assert!(made(1) > 0 && made(2) > 0);

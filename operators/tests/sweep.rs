@@ -11,7 +11,7 @@ use barflow_operators::batch::TradeBatch;
 use barflow_operators::measure::Measure;
 use barflow_operators::sign::SignRule;
 use barflow_operators::spec::{BarSpec, LimitSpec, RuleSpec, ThresholdSpec};
-use barflow_operators::sweep::{Close, Crowd, Features};
+use barflow_operators::sweep::{BuilderBatch, Close, Features};
 use barflow_operators::trade::Trade;
 use proptest::prelude::*;
 
@@ -60,7 +60,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_crowd_closes_what_its_builders_close_alone(
+    fn a_builder_batch_closes_what_its_builders_close_alone(
         specs in prop::collection::vec(spec(), 1..40),
         trades in generate::trades(500),
         lengths in prop::collection::vec(1usize..70, 1..6),
@@ -69,9 +69,9 @@ proptest! {
     ) {
         let whole = batch(&trades);
         for features in Features::all() {
-            let mut crowd = Crowd::new(*features);
+            let mut builder_batch = BuilderBatch::new(*features);
             for (config, spec) in specs.iter().enumerate() {
-                crowd.add(config as u32, spec);
+                builder_batch.add(config as u32, spec);
             }
             let mut closes = Vec::new();
             let (mut at, mut joined, mut left) = (0, None, None);
@@ -79,15 +79,15 @@ proptest! {
                 if at >= late && joined.is_none() {
                     joined = Some(at);
                     for (config, spec) in specs.iter().enumerate() {
-                        crowd.add(1000 + config as u32, spec);
+                        builder_batch.add(1000 + config as u32, spec);
                     }
                 }
                 if at >= 300 && left.is_none() {
                     left = trades.get(at - 1).map(|trade| trade.trade_id);
-                    crowd.dismiss(|config| config == gone);
+                    builder_batch.dismiss(|config| config == gone);
                 }
                 let to = trades.len().min(at + length);
-                crowd.on_batch(&batch(&trades[at..to]), &mut closes);
+                builder_batch.on_batch(&batch(&trades[at..to]), &mut closes);
                 at = to;
                 if at == trades.len() {
                     break;

@@ -1,7 +1,7 @@
 //! One instrument's history cut into chunks that can be read at the same time.
 //!
 //! A text file is one chunk: decoding cannot begin inside. barflow's own Parquet is cut at row groups.
-//! Chunks read one after the other give the intakes of an
+//! Chunks read one after the other give the input batches of an
 //! [`InstrumentStream`] over the whole history, cut at the same rows,
 //! except that rows without ids are numbered from 1 in each chunk.
 
@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use barflow_operators::batch::{Feed, IdKind};
-use barflow_operators::intake::Intake;
+use barflow_operators::input_batch::InputBatch;
 use barflow_operators::position::FilePosition;
 
 use crate::checksum::verify;
@@ -183,21 +183,21 @@ pub enum ChunkReader {
 }
 
 impl ChunkReader {
-    /// The next intake; none at the chunk's end.
+    /// The next input batch; none at the chunk's end.
     ///
     /// # Errors
     /// When the file is damaged or cannot be read.
-    pub fn next_intake(&mut self) -> Result<Option<Intake>, ReplayError> {
+    pub fn next_batch(&mut self) -> Result<Option<InputBatch>, ReplayError> {
         match self {
             Self::File(stream) => stream.next().transpose(),
             Self::Groups(trades, progress, bytes_per_row) => {
-                let intake = trades.next_intake()?;
-                if let Some(intake) = &intake {
-                    let rows = intake.trades.len();
+                let input_batch = trades.next_batch()?;
+                if let Some(input_batch) = &input_batch {
+                    let rows = input_batch.trades.len();
                     progress.add_rows(rows as u64);
                     progress.add_bytes((rows as f64 * *bytes_per_row) as u64);
                 }
-                Ok(intake)
+                Ok(input_batch)
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Historical trade files in, trades out.
 //!
 //! ```text
-//! names, folders, patterns ─► plan ─► per instrument: verify ─► decode ─► rows ─► intakes
+//! names, folders, patterns ─► plan ─► per instrument: verify ─► decode ─► rows ─► inputs
 //!                                        (next file)  (own thread)  (columns)
 //! ```
 //!

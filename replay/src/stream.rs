@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use barflow_operators::batch::Feed;
-use barflow_operators::intake::Intake;
+use barflow_operators::input_batch::InputBatch;
 use barflow_operators::pool::BatchPool;
 use barflow_operators::position::{FilePosition, Position};
 use crossbeam::channel::{Receiver, bounded};
@@ -28,7 +28,7 @@ const BLOCKS_AHEAD: usize = 4;
 /// How a history is read.
 #[derive(Clone, Debug)]
 pub struct ReadOptions {
-    /// Trades per intake.
+    /// Trades per input batch.
     pub batch_rows: usize,
     /// Where batches come from.
     pub pool: BatchPool,
@@ -59,7 +59,7 @@ impl ReadOptions {
     }
 }
 
-/// An iterator over one instrument's intakes. After an error it ends.
+/// An iterator over one instrument's input batches. After an error it ends.
 pub struct InstrumentStream {
     feed: Arc<Feed>,
     files: VecDeque<PlannedFile>,
@@ -152,13 +152,13 @@ impl InstrumentStream {
         self.options.verify.then(|| thread::spawn(move || verify(&path, container)))
     }
 
-    fn read(&mut self) -> Result<Option<Intake>, ReplayError> {
+    fn read(&mut self) -> Result<Option<InputBatch>, ReplayError> {
         loop {
-            let intake = match &mut self.current {
+            let input_batch = match &mut self.current {
                 Some(Reading::Rows(rows)) => {
-                    rows.next_intake(&self.feed, &self.options, &mut self.ordinal)?
+                    rows.next_batch(&self.feed, &self.options, &mut self.ordinal)?
                 }
-                Some(Reading::Parquet(trades)) => trades.next_intake()?,
+                Some(Reading::Parquet(trades)) => trades.next_batch()?,
                 None => {
                     if self.advance()? {
                         continue;
@@ -166,11 +166,11 @@ impl InstrumentStream {
                     return Ok(None);
                 }
             };
-            match intake {
-                Some(intake) => {
-                    self.options.progress.add_rows(intake.trades.len() as u64);
-                    self.last_id = intake.end.trade_id().or(self.last_id);
-                    return Ok(Some(intake));
+            match input_batch {
+                Some(input_batch) => {
+                    self.options.progress.add_rows(input_batch.trades.len() as u64);
+                    self.last_id = input_batch.end.trade_id().or(self.last_id);
+                    return Ok(Some(input_batch));
                 }
                 None => self.current = None,
             }
@@ -179,7 +179,7 @@ impl InstrumentStream {
 }
 
 impl Iterator for InstrumentStream {
-    type Item = Result<Intake, ReplayError>;
+    type Item = Result<InputBatch, ReplayError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.failed {
@@ -218,7 +218,7 @@ struct RowsOfFile {
     place: Arc<str>,
     block: Option<(Block, usize)>,
     line: u64,
-    /// Where the next intake starts.
+    /// Where the next input batch starts.
     at: FilePosition,
 }
 
@@ -250,14 +250,14 @@ impl RowsOfFile {
         Ok(Self { blocks, decoding, buffers, rules, place, block: None, line, at })
     }
 
-    /// The next intake; None at the file's end. The last rows of a file are an intake of their
-    /// own, so that an intake never spans two files.
-    fn next_intake(
+    /// The next input batch; None at the file's end. The last rows of a file are an input batch of
+    /// their own, so that an input batch never spans two files.
+    fn next_batch(
         &mut self,
         feed: &Arc<Feed>,
         options: &ReadOptions,
         ordinal: &mut u64,
-    ) -> Result<Option<Intake>, ReplayError> {
+    ) -> Result<Option<InputBatch>, ReplayError> {
         let mut trades = options.pool.take(feed);
         let mut rejects = Vec::new();
         let mut start = None;
@@ -297,7 +297,7 @@ impl RowsOfFile {
             self.at.trade_id = Some(*last);
         }
         let Some(start) = start else { return Ok(None) };
-        Ok(Some(Intake::new(trades, rejects, Position::File(start), self.at.clone().into())))
+        Ok(Some(InputBatch::new(trades, rejects, Position::File(start), self.at.clone().into())))
     }
 
     /// Steps to a block; at a member's start passes over byte order mark and header.

@@ -33,9 +33,9 @@ fn read(path: &Path, verify: bool) -> (usize, Option<ReplayError>) {
     };
     let options = ReadOptions { verify, ..ReadOptions::new(1000) };
     let mut rows = 0;
-    for intake in InstrumentStream::open(plan.instruments[0].clone(), options).unwrap() {
-        match intake {
-            Ok(intake) => rows += intake.trades.len(),
+    for input_batch in InstrumentStream::open(plan.instruments[0].clone(), options).unwrap() {
+        match input_batch {
+            Ok(input_batch) => rows += input_batch.trades.len(),
             Err(error) => return (rows, Some(error)),
         }
     }

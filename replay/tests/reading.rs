@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use barflow_operators::batch::{IdKind, InputKind};
-use barflow_operators::intake::Intake;
+use barflow_operators::input_batch::InputBatch;
 use barflow_operators::position::FilePosition;
 use barflow_operators::trade::{Aggressor, Trade};
 use barflow_replay::error::ReplayError;
@@ -28,17 +28,20 @@ fn planned(paths: &[&Path], options: &PlanOptions) -> Result<Plan, ReplayError> 
     plan(&inputs, options)
 }
 
-fn intakes(history: &InstrumentPlan, options: ReadOptions) -> Result<Vec<Intake>, ReplayError> {
+fn input_batches(
+    history: &InstrumentPlan,
+    options: ReadOptions,
+) -> Result<Vec<InputBatch>, ReplayError> {
     InstrumentStream::open(history.clone(), options)?.collect()
 }
 
 fn trades(history: &InstrumentPlan, rows: usize) -> Vec<Trade> {
-    let intakes = intakes(history, ReadOptions::new(rows)).unwrap();
-    for intake in &intakes {
-        assert_eq!(intake.rejects, []);
-        assert!(intake.trades.len() <= rows);
+    let input_batches = input_batches(history, ReadOptions::new(rows)).unwrap();
+    for input_batch in &input_batches {
+        assert_eq!(input_batch.rejects, []);
+        assert!(input_batch.trades.len() <= rows);
     }
-    intakes.iter().flat_map(|intake| intake.trades.iter()).collect()
+    input_batches.iter().flat_map(|input_batch| input_batch.trades.iter()).collect()
 }
 
 fn only(plan: Plan) -> InstrumentPlan {
@@ -144,11 +147,12 @@ fn a_tardis_file_is_one_instrument_that_is_known_or_said() {
     let instrument = Some("bitmex:perp:XBTUSD".parse().unwrap());
     let options = PlanOptions { instrument, ..PlanOptions::default() };
     let history = only(planned(&[&path], &options).unwrap());
-    let intakes = intakes(&history, ReadOptions::new(10)).unwrap();
-    let ids: Vec<_> = intakes.iter().flat_map(|i| i.trades.iter()).map(|t| t.trade_id).collect();
+    let input_batches = input_batches(&history, ReadOptions::new(10)).unwrap();
+    let ids: Vec<_> =
+        input_batches.iter().flat_map(|i| i.trades.iter()).map(|t| t.trade_id).collect();
     assert_eq!(ids, [1, 4]);
     let rejects: Vec<_> =
-        intakes.iter().flat_map(|i| &i.rejects).map(|r| (r.line, r.field.as_str())).collect();
+        input_batches.iter().flat_map(|i| &i.rejects).map(|r| (r.line, r.field.as_str())).collect();
     assert_eq!(rejects, [(3, "symbol"), (4, "exchange"), (6, "side")]);
 
     let headless = row("binance,BTCUSDT", 1, "buy") + &row("binance,BTCUSDT", 2, "buy");
@@ -213,7 +217,7 @@ fn units_of_time_are_told_per_file() {
     let path = folder.path().join("BTCUSDT-trades-2025-01-01.csv");
     fs::write(&path, text).unwrap();
     let history = only(planned(&[&path], &PlanOptions::default()).unwrap());
-    let read = intakes(&history, ReadOptions::new(10)).unwrap();
+    let read = input_batches(&history, ReadOptions::new(10)).unwrap();
     assert_eq!(read[0].trades.event_time, [1_735_689_600_000_001_000]);
     assert_eq!((read[0].rejects[0].line, &*read[0].rejects[0].field), (2, "time"));
 }
@@ -307,7 +311,7 @@ fn every_bad_row_is_named_and_no_good_one_is_lost() {
     let path = folder.path().join("A-trades-2024-01-01.csv");
     fs::write(&path, text).unwrap();
     let history = only(planned(&[&path], &PlanOptions::default()).unwrap());
-    let read = intakes(&history, ReadOptions::new(8192)).unwrap();
+    let read = input_batches(&history, ReadOptions::new(8192)).unwrap();
     assert_eq!(read[0].trades.len(), 1 + bad.len());
     assert_eq!(read[0].rejects.len(), bad.len());
     for (place, (reject, (row, field, reason))) in read[0].rejects.iter().zip(bad).enumerate() {
@@ -328,12 +332,12 @@ fn only_the_wanted_times_are_taken() {
     let history = only(planned(&[&folder], &options).unwrap());
     let read = ReadOptions { from: Some(from), to: Some(to), ..ReadOptions::new(8192) };
     let all: Vec<Trade> =
-        intakes(&history, read).unwrap().iter().flat_map(|i| i.trades.iter()).collect();
+        input_batches(&history, read).unwrap().iter().flat_map(|i| i.trades.iter()).collect();
     assert_eq!(all.len(), 268_891);
 }
 
 #[test]
-fn reading_resumes_at_every_intake() {
+fn reading_resumes_at_every_batch() {
     let folder = tempfile::tempdir().unwrap();
     let mut paths = Vec::new();
     for (day, ending) in ["zip", "csv.gz", "csv", "csv.zst"].iter().enumerate() {
@@ -349,7 +353,7 @@ fn reading_resumes_at_every_intake() {
     }
     let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
     let history = only(planned(&paths, &PlanOptions::default()).unwrap());
-    resumes_at_every_intake(&history);
+    resumes_at_every_batch(&history);
     let nowhere = FilePosition::start("other.zip".into());
     let options = ReadOptions { resume: Some(nowhere), ..ReadOptions::new(7) };
     assert!(matches!(InstrumentStream::open(history, options), Err(ReplayError::Resume(_))));
@@ -374,25 +378,27 @@ fn rows_without_ids_keep_their_numbers_wherever_reading_resumes() {
     let options = PlanOptions { instrument, ..PlanOptions::default() };
     let history = only(planned(&paths, &options).unwrap());
     assert_eq!(history.feed.ids, IdKind::Ordinal);
-    resumes_at_every_intake(&history);
+    resumes_at_every_batch(&history);
 }
 
-fn resumes_at_every_intake(history: &InstrumentPlan) {
-    let all = intakes(history, ReadOptions::new(7)).unwrap();
-    let tape: Vec<Trade> = all.iter().flat_map(|intake| intake.trades.iter()).collect();
+fn resumes_at_every_batch(history: &InstrumentPlan) {
+    let all = input_batches(history, ReadOptions::new(7)).unwrap();
+    let tape: Vec<Trade> = all.iter().flat_map(|input_batch| input_batch.trades.iter()).collect();
     assert_eq!(tape.len(), 160);
     let mut done = 0;
-    for intake in &all {
-        for (position, done) in [(&intake.start, done), (&intake.end, done + intake.trades.len())] {
+    for input_batch in &all {
+        for (position, done) in
+            [(&input_batch.start, done), (&input_batch.end, done + input_batch.trades.len())]
+        {
             let resumed = ReadOptions { resume: position.file().cloned(), ..ReadOptions::new(11) };
-            let rest: Vec<Trade> = intakes(history, resumed)
+            let rest: Vec<Trade> = input_batches(history, resumed)
                 .unwrap()
                 .iter()
-                .flat_map(|intake| intake.trades.iter())
+                .flat_map(|input_batch| input_batch.trades.iter())
                 .collect();
             assert_eq!(rest, tape[done..], "{position:?}");
         }
-        done += intake.trades.len();
+        done += input_batch.trades.len();
     }
 }
 
@@ -411,7 +417,7 @@ fn trades_parquet_gives_back_what_was_written() {
         let csv = folder.path().join(name);
         fs::write(&csv, text).unwrap();
         let history = only(planned(&[&csv], &PlanOptions::default()).unwrap());
-        let read = intakes(&history, ReadOptions::new(2)).unwrap();
+        let read = input_batches(&history, ReadOptions::new(2)).unwrap();
         let path = folder.path().join(name.replace("csv", "parquet"));
         let mut writer = TradeWriter::create(
             &path,
@@ -419,16 +425,17 @@ fn trades_parquet_gives_back_what_was_written() {
             WriteOptions { with_quote: quote, ..WriteOptions::default() },
         )
         .unwrap();
-        read.iter().for_each(|intake| writer.write(&intake.trades).unwrap());
+        read.iter().for_each(|input_batch| writer.write(&input_batch.trades).unwrap());
         assert!(!path.exists(), "nothing stands under the name before it is whole");
         writer.finish().unwrap();
         let back = only(planned(&[&path], &PlanOptions::default()).unwrap());
         assert_eq!(back.feed, history.feed);
         assert_eq!(back.files[0].first_time, history.files[0].first_time);
         assert_eq!(trades(&back, 2), trades(&history, 2));
-        let pieces = intakes(&back, ReadOptions::new(2)).unwrap();
+        let pieces = input_batches(&back, ReadOptions::new(2)).unwrap();
         let resumed = ReadOptions { resume: pieces[0].end.file().cloned(), ..ReadOptions::new(2) };
-        let rest: usize = intakes(&back, resumed).unwrap().iter().map(|i| i.trades.len()).sum();
+        let rest: usize =
+            input_batches(&back, resumed).unwrap().iter().map(|i| i.trades.len()).sum();
         assert_eq!(rest, trades(&back, 2).len() - pieces[0].trades.len());
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 6, "no unfinished file stays");
@@ -440,7 +447,7 @@ fn a_quote_value_of_its_own_is_never_dropped_silently() {
     let csv = folder.path().join("BTCUSD_PERP-trades-2024-01-01.csv");
     fs::write(&csv, "7,40000.1,3,0.0075,1704067200000,true").unwrap();
     let history = only(planned(&[&csv], &PlanOptions::default()).unwrap());
-    let mut read = intakes(&history, ReadOptions::new(2)).unwrap();
+    let mut read = input_batches(&history, ReadOptions::new(2)).unwrap();
     read[0].trades.quote[0] = 123.0;
     let mut writer = TradeWriter::create(
         &folder.path().join("x.parquet"),

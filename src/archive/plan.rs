@@ -33,7 +33,7 @@ pub enum Granularity {
 
 /// Which days are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct FetchRange {
     /// The first.
     pub from: Date,
     /// The last.
@@ -110,7 +110,12 @@ const GRACE_DAYS: i32 = 10;
 
 /// Chooses files. `here` are periods that are in the store already, `today` is the day that is not
 /// over yet.
-pub fn plan(wanted: Wanted, published: &Published, here: &BTreeSet<Period>, today: Date) -> Plan {
+pub fn plan(
+    wanted: FetchRange,
+    published: &Published,
+    here: &BTreeSet<Period>,
+    today: Date,
+) -> Plan {
     let mut plan = Plan::default();
     let mut month = wanted.from.first_of_month();
     while month <= wanted.to {
@@ -209,8 +214,8 @@ mod tests {
             .collect()
     }
 
-    fn wanted(from: Date, to: Date, granularity: Granularity) -> Wanted {
-        Wanted { from, to, granularity }
+    fn wanted(from: Date, to: Date, granularity: Granularity) -> FetchRange {
+        FetchRange { from, to, granularity }
     }
 
     const TODAY: Date = date(2024, 5, 3);

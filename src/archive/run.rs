@@ -15,7 +15,7 @@ use crate::stop::Stop;
 
 /// A file to be brought.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Job {
+pub struct Download {
     /// Its key.
     pub key: String,
     /// What the archive says of it.
@@ -27,7 +27,7 @@ pub fn place(key: &str) -> String {
     format!("{ARCHIVE}/{key}")
 }
 
-impl Job {
+impl Download {
     /// Its place in a store, from the root on.
     pub fn place(&self) -> String {
         place(&self.key)
@@ -52,7 +52,7 @@ impl Job {
 
 /// What became of a job.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum DownloadOutcome {
     /// It came; so many bytes over the wire, the path.
     Fetched(u64, PathBuf),
     /// It was on the disk, and right.
@@ -68,7 +68,7 @@ pub trait Watch: Sync {
     /// So many bytes of it are on the disk.
     fn moved(&self, job: usize, bytes: u64, total: Option<u64>);
     /// It ended.
-    fn ended(&self, job: usize, name: &str, outcome: &Outcome);
+    fn ended(&self, job: usize, name: &str, outcome: &DownloadOutcome);
 }
 
 /// Brings all files. After a trouble that is not one file's own, no other is begun. Jobs that were not
@@ -77,19 +77,19 @@ pub trait Watch: Sync {
 /// # Errors
 /// When the manifest cannot be written.
 pub fn run(
-    jobs: &[Job],
+    jobs: &[Download],
     store: &Path,
     client: &Client,
     manifest: Manifest,
     at_once: usize,
     stop: &Stop,
     watch: &dyn Watch,
-) -> Result<Vec<Option<Outcome>>, FetchError> {
+) -> Result<Vec<Option<DownloadOutcome>>, FetchError> {
     let manifest = Mutex::new(manifest);
     let broken = Mutex::new(None);
     // Its own flag: an error ends this run, but no stop was requested.
     let halt = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let numbered: Vec<(usize, &Job)> = jobs.iter().enumerate().collect();
+    let numbered: Vec<(usize, &Download)> = jobs.iter().enumerate().collect();
     let outcomes = on_threads(&numbered, at_once, &stop.flag(), |(number, job)| {
         if halt.load(std::sync::atomic::Ordering::Acquire) {
             return None;
@@ -101,9 +101,9 @@ pub fn run(
         let result = transfer(client, &client.url(&job.key), &path, &moved);
         let entry = entry(job, client, &result);
         let outcome = match result {
-            Ok(received) if received.wire == 0 => Outcome::Found,
-            Ok(received) => Outcome::Fetched(received.wire, path),
-            Err(error) => Outcome::Failed(error),
+            Ok(received) if received.wire == 0 => DownloadOutcome::Found,
+            Ok(received) => DownloadOutcome::Fetched(received.wire, path),
+            Err(error) => DownloadOutcome::Failed(error),
         };
         if let Some(entry) = entry {
             let noted = manifest.lock().unwrap_or_else(PoisonError::into_inner).note(entry);
@@ -112,7 +112,7 @@ pub fn run(
                 halt.store(true, std::sync::atomic::Ordering::Release);
             }
         }
-        if matches!(&outcome, Outcome::Failed(error) if !error.is_of_the_file()) {
+        if matches!(&outcome, DownloadOutcome::Failed(error) if !error.is_of_the_file()) {
             halt.store(true, std::sync::atomic::Ordering::Release);
         }
         watch.ended(*number, name, &outcome);
@@ -126,7 +126,7 @@ pub fn run(
 
 /// What to write down; nothing of a trouble that says nothing of the file.
 fn entry(
-    job: &Job,
+    job: &Download,
     client: &Client,
     result: &Result<super::transfer::Received, FetchError>,
 ) -> Option<Entry> {

@@ -8,7 +8,7 @@ use super::client::Client;
 use super::error::FetchError;
 use super::listing::{Page, url};
 use super::place::{Period, Series};
-use super::plan::{Granularity, Listed, Published, Wanted};
+use super::plan::{FetchRange, Granularity, Listed, Published};
 
 /// How it is found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub fn source(client: &Client, series: &Series) -> Result<Source, FetchError> {
 pub fn published(
     client: &Client,
     series: &Series,
-    wanted: Wanted,
+    wanted: FetchRange,
     source: Source,
 ) -> Result<Published, FetchError> {
     match source {
@@ -85,7 +85,7 @@ fn listed(client: &Client, series: &Series) -> Result<Published, FetchError> {
     Ok(published)
 }
 
-fn asked(client: &Client, series: &Series, wanted: Wanted) -> Result<Published, FetchError> {
+fn asked(client: &Client, series: &Series, wanted: FetchRange) -> Result<Published, FetchError> {
     let mut published = Published::new();
     let mut ask = |period| -> Result<bool, FetchError> {
         let size = client.size(&client.url(&series.key(period)))?;

@@ -8,21 +8,21 @@ use serde::{Deserialize, Serialize};
 
 /// A name chosen by the user: a run under the same name resumes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Job(String);
+pub struct JobName(String);
 
-impl FromStr for Job {
+impl FromStr for JobName {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        let lawful = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        if name.is_empty() || name.len() > 100 || !name.chars().all(lawful) {
+        let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if name.is_empty() || name.len() > 100 || !name.chars().all(valid) {
             return Err(format!("\"{name}\" must be 1 to 100 of the characters A-Z a-z 0-9 . _ -"));
         }
         Ok(Self(name.to_owned()))
     }
 }
 
-impl fmt::Display for Job {
+impl fmt::Display for JobName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -39,7 +39,7 @@ pub enum Key<'a> {
     Settings,
 }
 
-impl Job {
+impl JobName {
     /// Kafka's name for who writes a shard: a later one of the same name ends an earlier one.
     pub fn transactional_id(&self, shard: usize) -> String {
         format!("barflow.{self}.{shard}")
@@ -135,13 +135,13 @@ mod tests {
 
     #[test]
     fn keys_are_read_as_they_are_written() {
-        let job: Job = "live".parse().unwrap();
+        let job: JobName = "live".parse().unwrap();
         let key = job.record_key("kraken:spot:BTC/USD/12");
         assert_eq!(job.parse(&key), Some(Key::Instrument("kraken:spot:BTC/USD")));
         assert_eq!(job.parse(&job.shard_key(3)), Some(Key::Shard(3)));
         assert_eq!(job.parse(&job.settings_key()), Some(Key::Settings));
         assert_eq!(job.parse("live2/@settings"), None);
-        assert_eq!(Job::of_key(&key), Some(job));
-        assert!("a/b".parse::<Job>().is_err() && "".parse::<Job>().is_err());
+        assert_eq!(JobName::of_key(&key), Some(job));
+        assert!("a/b".parse::<JobName>().is_err() && "".parse::<JobName>().is_err());
     }
 }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use barflow_operators::checkpoint::account::{Account, Broken};
 use barflow_operators::checkpoint::envelope::{Unreadable, open};
+use barflow_operators::checkpoint::instrument_state::{Broken, InstrumentState};
 use barflow_operators::checkpoint::record::Record;
 use barflow_operators::instrument::InstrumentId;
 
-use super::job::{Job, Key, Shard};
+use super::job::{JobName, Key, Shard};
 use super::settings::{Changed, JobSettings};
 
 /// Keys and values as they were kept.
@@ -17,7 +17,7 @@ pub type Entries = BTreeMap<String, Vec<u8>>;
 #[derive(Clone, Debug, Default)]
 pub struct Saved {
     /// Builders, by instrument.
-    pub accounts: BTreeMap<InstrumentId, Account>,
+    pub instruments: BTreeMap<InstrumentId, InstrumentState>,
     /// What it was asked to make; none if it never began.
     pub settings: Option<JobSettings>,
     /// Who wrote each shard last.
@@ -31,7 +31,7 @@ pub enum CheckpointError {
     #[error("the checkpoint of job \"{job}\", record \"{key}\": {reason}")]
     Unreadable {
         /// Whose.
-        job: Job,
+        job: JobName,
         /// Which record.
         key: String,
         /// Why.
@@ -41,7 +41,7 @@ pub enum CheckpointError {
     #[error("the checkpoint of job \"{job}\" is incomplete: {reason}")]
     Broken {
         /// Whose.
-        job: Job,
+        job: JobName,
         /// What is missing.
         reason: Broken,
     },
@@ -52,7 +52,7 @@ pub enum CheckpointError {
     )]
     OtherSettings {
         /// Whose.
-        job: Job,
+        job: JobName,
         /// What has changed.
         changes: Vec<Changed>,
     },
@@ -83,7 +83,7 @@ impl Saved {
     ///
     /// # Errors
     /// When one cannot be read, or one is missing.
-    pub fn understand(job: &Job, entries: &Entries) -> Result<Self, CheckpointError> {
+    pub fn understand(job: &JobName, entries: &Entries) -> Result<Self, CheckpointError> {
         let unreadable = |key: &str, reason| CheckpointError::Unreadable {
             job: job.clone(),
             key: key.to_owned(),
@@ -108,9 +108,9 @@ impl Saved {
             }
         }
         for (instrument, records) in records {
-            let account = Account::restore(records)
+            let state = InstrumentState::restore(records)
                 .map_err(|reason| CheckpointError::Broken { job: job.clone(), reason })?;
-            saved.accounts.extend(account.map(|account| (instrument, account)));
+            saved.instruments.extend(state.map(|state| (instrument, state)));
         }
         Ok(saved)
     }
@@ -121,11 +121,11 @@ impl Saved {
     /// What has changed.
     pub fn check(
         &self,
-        job: &Job,
+        job: &JobName,
         settings: &JobSettings,
         lenient: bool,
     ) -> Result<(), CheckpointError> {
-        let Some(before) = self.settings.as_ref().filter(|_| !self.accounts.is_empty()) else {
+        let Some(before) = self.settings.as_ref().filter(|_| !self.instruments.is_empty()) else {
             return Ok(());
         };
         let changes = match lenient {

@@ -4,21 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use barflow_operators::checkpoint::account::Account;
+use barflow_operators::checkpoint::instrument_state::InstrumentState;
 use barflow_operators::position::Position;
 use clap::{ArgMatches, Args, Subcommand, ValueHint};
 use serde_json::json;
 
 use super::failure::{Failure, Outcome};
 use super::options::{self, BrokerArgs, ConfigArgs};
-use crate::checkpoints::job::Job;
+use crate::checkpoints::job::JobName;
 use crate::checkpoints::saved::{Entries, Saved};
 use crate::config::kafka::KafkaOptions;
 use crate::config::problem::Problems;
 use crate::graph::sink::SinkError;
 use crate::job::JobError;
 use crate::sinks::journal::checkpoint_beside;
-use crate::sinks::kafka::{CheckpointTopic, Fences, KafkaSettings};
+use crate::sinks::kafka::{CheckpointTopic, KafkaSettings, ShardSinks};
 use crate::sinks::local_checkpoint::LocalCheckpoint;
 
 const EXAMPLES: &str = "\
@@ -56,7 +56,7 @@ pub enum What {
     /// Show a job's position per instrument and its settings
     Show {
         /// Job name [default: the only job, if there is one]
-        job: Option<Job>,
+        job: Option<JobName>,
         /// Where.
         #[command(flatten)]
         place: Place,
@@ -64,7 +64,7 @@ pub enum What {
     /// Delete a job's checkpoint: it starts from the beginning. Published bars stay
     Delete {
         /// Job
-        job: Job,
+        job: JobName,
         /// Where.
         #[command(flatten)]
         place: Place,
@@ -149,11 +149,11 @@ impl Place {
     }
 }
 
-fn jobs(entries: &Entries) -> BTreeSet<Job> {
-    entries.keys().filter_map(|key| Job::of_key(key)).collect()
+fn jobs(entries: &Entries) -> BTreeSet<JobName> {
+    entries.keys().filter_map(|key| JobName::of_key(key)).collect()
 }
 
-fn no_such_job(job: Option<&Job>, jobs: &BTreeSet<Job>) -> Failure {
+fn no_such_job(job: Option<&JobName>, jobs: &BTreeSet<JobName>) -> Failure {
     let there = match jobs.len() {
         0 => "there are none".to_owned(),
         _ => jobs.iter().map(|job| format!("\"{job}\"")).collect::<Vec<_>>().join(", "),
@@ -165,7 +165,7 @@ fn no_such_job(job: Option<&Job>, jobs: &BTreeSet<Job>) -> Failure {
 }
 
 fn bars(saved: &Saved) -> u64 {
-    saved.accounts.values().flat_map(Account::bars).map(|(_, bars)| bars).sum()
+    saved.instruments.values().flat_map(InstrumentState::bars).map(|(_, bars)| bars).sum()
 }
 
 fn list(entries: &Entries) -> String {
@@ -174,13 +174,13 @@ fn list(entries: &Entries) -> String {
     for job in jobs(entries) {
         let _ = match Saved::understand(&job, entries) {
             Err(error) => writeln!(text, "{job}: cannot be read: {error}"),
-            Ok(saved) if saved.accounts.is_empty() => {
+            Ok(saved) if saved.instruments.is_empty() => {
                 writeln!(text, "{job}: nothing applied yet")
             }
             Ok(saved) => writeln!(
                 text,
                 "{job}: {} instruments, {} bars, settings {:08x}, last written by {}",
-                saved.accounts.len(),
+                saved.instruments.len(),
                 bars(&saved),
                 saved.settings.as_ref().map_or(0, |settings| settings.hash() as u32),
                 writer(&saved),
@@ -200,7 +200,7 @@ fn list_json(entries: &Entries) -> String {
         Err(error) => json!({ "job": job.to_string(), "error": error.to_string() }),
         Ok(saved) => json!({
             "job": job.to_string(),
-            "instruments": saved.accounts.len(),
+            "instruments": saved.instruments.len(),
             "bars": bars(&saved),
             "settings": saved.settings.as_ref().map(|s| format!("{:016x}", s.hash())),
             "shards": saved.shards.len(),
@@ -218,7 +218,7 @@ fn time(ns: i64) -> String {
         .map_or_else(|_| ns.to_string(), |time| time.to_string())
 }
 
-fn show(job: &Job, saved: &Saved) -> String {
+fn show(job: &JobName, saved: &Saved) -> String {
     let mut text = format!("job {job}\n");
     // Writing to a String cannot fail.
     for (shard, who) in &saved.shards {
@@ -230,30 +230,30 @@ fn show(job: &Job, saved: &Saved) -> String {
             let _ = writeln!(text, "  {key} = {value}");
         }
     }
-    for (instrument, account) in &saved.accounts {
+    for (instrument, state) in &saved.instruments {
         let _ = writeln!(text, "{instrument}");
-        if let Some(at) = account.position() {
+        if let Some(at) = state.position() {
             let _ = writeln!(text, "  applied up to {at}");
         }
-        if let Some(last) = account.last_time() {
+        if let Some(last) = state.last_time() {
             let _ = writeln!(text, "  last trade at {}", time(last));
         }
-        for (spec, bars) in account.bars() {
+        for (spec, bars) in state.bars() {
             let _ = writeln!(text, "  {}: {bars} bars", spec.name());
         }
     }
     text
 }
 
-fn show_json(job: &Job, saved: &Saved) -> String {
-    lines(saved.accounts.iter().map(|(instrument, account)| {
+fn show_json(job: &JobName, saved: &Saved) -> String {
+    lines(saved.instruments.iter().map(|(instrument, state)| {
         let bars: BTreeMap<String, u64> =
-            account.bars().map(|(spec, bars)| (spec.name().to_string(), bars)).collect();
+            state.bars().map(|(spec, bars)| (spec.name().to_string(), bars)).collect();
         json!({
             "job": job.to_string(),
             "instrument": instrument.as_str(),
-            "position": account.position().map(position),
-            "last_time": account.last_time(),
+            "position": state.position().map(position),
+            "last_time": state.last_time(),
             "bars": bars,
         })
     }))
@@ -276,7 +276,7 @@ fn position(at: &Position) -> serde_json::Value {
     }
 }
 
-fn delete(job: &Job, place: &Place, matches: &ArgMatches) -> Result<(), Failure> {
+fn delete(job: &JobName, place: &Place, matches: &ArgMatches) -> Result<(), Failure> {
     if let Some(path) = &place.at {
         let (path, checkpoint) = place.file(path)?;
         if !jobs(&checkpoint.entries).contains(job) {
@@ -297,8 +297,10 @@ fn delete(job: &Job, place: &Place, matches: &ArgMatches) -> Result<(), Failure>
         return Err(no_such_job(Some(job), &jobs(&entries)));
     }
     // A running copy must not write the next checkpoint on top.
-    let taken = Fences::take(&settings, job, 0..1, 1, None);
-    taken.and_then(|mut fences| fences.reset()).map_err(|error: SinkError| Failure::from(error))?;
+    let taken = ShardSinks::take(&settings, job, 0..1, 1, None);
+    taken
+        .and_then(|mut shard_sinks| shard_sinks.reset())
+        .map_err(|error: SinkError| Failure::from(error))?;
     eprintln!("job \"{job}\" starts from the beginning");
     Ok(())
 }

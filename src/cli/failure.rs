@@ -5,7 +5,7 @@ use std::fmt;
 use barflow_replay::error::ReplayError;
 
 use crate::config::problem::Problems;
-use crate::graph::mesh::MeshError;
+use crate::graph::cluster::ClusterError;
 use crate::graph::sink::SinkError;
 use crate::job::{JobError, JobReport};
 
@@ -98,7 +98,7 @@ impl From<JobError> for Failure {
             JobError::Sink(SinkError::Settings(_)) => 2,
             JobError::Sink(SinkError::Fenced(_)) => 4,
             JobError::Sink(_) => 3,
-            JobError::Cluster(MeshError::OtherJob { .. } | MeshError::Stranger { .. }) => 2,
+            JobError::Cluster(ClusterError::OtherJob { .. } | ClusterError::Stranger { .. }) => 2,
             JobError::Cluster(_) => 3,
             JobError::Feed(fault) if fault.configured => 2,
             JobError::Feed(_) => 3,

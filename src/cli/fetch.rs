@@ -19,8 +19,8 @@ use crate::archive::client::{Client, ClientOptions};
 use crate::archive::error::FetchError;
 use crate::archive::manifest::Manifest;
 use crate::archive::place::{Market, Period, Series};
-use crate::archive::plan::{Absent, Granularity, Plan, Published, Wanted, Why, plan};
-use crate::archive::run::{self, Job, Outcome as Became};
+use crate::archive::plan::{Absent, FetchRange, Granularity, Plan, Published, Why, plan};
+use crate::archive::run::{self, Download, DownloadOutcome};
 use crate::archive::survey::{self, Source};
 use crate::config::bar_kinds::duration_ns;
 use crate::stop::Stop;
@@ -175,13 +175,13 @@ impl FetchArgs {
         Client::new(options, stop.flag())
     }
 
-    fn wanted(&self, today: Date) -> Result<Wanted, Failure> {
+    fn wanted(&self, today: Date) -> Result<FetchRange, Failure> {
         let to = self.to.or_else(|| today.yesterday().ok()).unwrap_or(today);
         if self.from > to {
             let error = anyhow::anyhow!("--from {} is later than --to {to}", self.from);
             return Err(Failure::usage(error));
         }
-        Ok(Wanted { from: self.from, to, granularity: self.granularity })
+        Ok(FetchRange { from: self.from, to, granularity: self.granularity })
     }
 }
 
@@ -216,8 +216,8 @@ pub fn run(args: &FetchArgs) -> Result<Outcome, Failure> {
         holes |= planned.absent.iter().any(|absent| absent.why == Why::Missing);
         tell(series, &planned.absent);
     }
-    let jobs: Vec<Job> = plans.into_iter().flat_map(|(_, planned)| planned.jobs).collect();
-    let (here, missing): (Vec<Job>, Vec<Job>) =
+    let jobs: Vec<Download> = plans.into_iter().flat_map(|(_, planned)| planned.jobs).collect();
+    let (here, missing): (Vec<Download>, Vec<Download>) =
         jobs.into_iter().partition(|job| job.is_here(&args.store, &manifest));
     if args.dry_run {
         list(&here, &missing);
@@ -239,7 +239,7 @@ pub fn run(args: &FetchArgs) -> Result<Outcome, Failure> {
 
 /// What is to be done for one series.
 struct Planned {
-    jobs: Vec<Job>,
+    jobs: Vec<Download>,
     absent: Vec<Absent>,
 }
 
@@ -250,7 +250,7 @@ fn plans(
     args: &FetchArgs,
     client: &Client,
     manifest: &Manifest,
-    wanted: Wanted,
+    wanted: FetchRange,
     today: Date,
 ) -> Result<Plans, FetchError> {
     let all = args.series();
@@ -270,7 +270,7 @@ fn plans(
         }
         let Plan { files, absent } =
             plan(wanted, &published, &here(&series, manifest, &published), today);
-        let jobs = files.into_iter().map(|period| Job {
+        let jobs = files.into_iter().map(|period| Download {
             key: series.key(period),
             listed: published.get(&period).cloned().unwrap_or_default(),
         });
@@ -293,8 +293,8 @@ fn tell(series: &Series, absent: &[Absent]) {
 }
 
 /// One line per file on standard output: bytes, what would be done, key.
-fn list(here: &[Job], missing: &[Job]) {
-    let mut lines: Vec<(&Job, &str)> = here.iter().map(|job| (job, "here")).collect();
+fn list(here: &[Download], missing: &[Download]) {
+    let mut lines: Vec<(&Download, &str)> = here.iter().map(|job| (job, "here")).collect();
     lines.extend(missing.iter().map(|job| (job, "fetch")));
     lines.sort_by(|a, b| a.0.key.cmp(&b.0.key));
     let mut text = String::new();
@@ -302,7 +302,7 @@ fn list(here: &[Job], missing: &[Job]) {
         text += &format!("{}\t{what}\t{}\n", job.listed.bytes, job.key);
     }
     print(&text);
-    let size = |jobs: &[Job]| bytes(jobs.iter().map(|job| job.listed.bytes).sum());
+    let size = |jobs: &[Download]| bytes(jobs.iter().map(|job| job.listed.bytes).sum());
     eprintln!(
         "{} files ({}) to fetch, {} ({}) already present",
         missing.len(),
@@ -317,8 +317,8 @@ fn bring(
     args: &FetchArgs,
     client: &Client,
     manifest: Manifest,
-    here: &[Job],
-    missing: &[Job],
+    here: &[Download],
+    missing: &[Download],
     stop: &Stop,
     begun: Instant,
 ) -> Result<Option<Outcome>, Failure> {
@@ -332,15 +332,15 @@ fn bring(
     let (mut refused, mut trouble) = (0, None);
     for outcome in outcomes.map_err(failure)? {
         match outcome {
-            Some(Became::Fetched(bytes, path)) => {
+            Some(DownloadOutcome::Fetched(bytes, path)) => {
                 fetched += 1;
                 wire += bytes;
                 print(&format!("{}\n", path.display()));
             }
-            Some(Became::Found) => found += 1,
-            Some(Became::Failed(FetchError::Stopped)) | None => left += 1,
-            Some(Became::Failed(error)) if error.is_of_the_file() => refused += 1,
-            Some(Became::Failed(error)) => {
+            Some(DownloadOutcome::Found) => found += 1,
+            Some(DownloadOutcome::Failed(FetchError::Stopped)) | None => left += 1,
+            Some(DownloadOutcome::Failed(error)) if error.is_of_the_file() => refused += 1,
+            Some(DownloadOutcome::Failed(error)) => {
                 left += 1;
                 trouble = trouble.or(Some(error));
             }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::store::selection::bytes;
-use crate::archive::run::{Outcome, Watch};
+use crate::archive::run::{DownloadOutcome, Watch};
 
 /// What there is to see.
 pub struct Transfers {
@@ -119,20 +119,20 @@ impl Watch for Transfers {
         self.show(&mut state);
     }
 
-    fn ended(&self, job: usize, name: &str, outcome: &Outcome) {
+    fn ended(&self, job: usize, name: &str, outcome: &DownloadOutcome) {
         let mut state = self.lock();
         if let Some((bar, bytes)) = state.running.remove(&job) {
             if let Some(bar) = bar {
                 bar.finish_and_clear();
             }
-            if !matches!(outcome, Outcome::Failed(_)) {
+            if !matches!(outcome, DownloadOutcome::Failed(_)) {
                 state.done_bytes += bytes;
             }
         }
         state.done_files += 1;
         self.show(&mut state);
         drop(state);
-        if let Outcome::Failed(error) = outcome
+        if let DownloadOutcome::Failed(error) = outcome
             && error.is_of_the_file()
         {
             self.say(&format!("refused: {name}: {error}"));

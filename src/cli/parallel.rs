@@ -14,22 +14,22 @@ pub(super) fn one_pass(threads: usize) -> String {
 /// The result of chunks, each a line.
 pub(super) fn remarks(parallel: &ParallelReport) -> Vec<String> {
     let ParallelReport { threads, bars_in_graph, chunks: report } = parallel;
-    let twice = &report.twice;
+    let recomputed = &report.recomputed;
     if let Some(reason) = bars_in_graph {
-        let chunks = grouped(twice.chunks);
+        let chunks = grouped(recomputed.chunks);
         return vec![format!(
             "{threads} threads, {chunks} chunks read ahead; bars were built in one pass because of \
              {reason}"
         )];
     }
-    let again = match twice.read_again {
+    let again = match recomputed.read_again {
         0 => String::new(),
         n => format!(", {n} chunks read again"),
     };
     let mut remarks = vec![format!(
         "{threads} threads, {} chunks; {} trades computed twice{again}",
-        grouped(twice.chunks),
-        grouped(twice.trades)
+        grouped(recomputed.chunks),
+        grouped(recomputed.trades)
     )];
     for (name, fared) in &report.specs {
         let mut joined = fared.joined.clone();

@@ -120,7 +120,7 @@ pub fn run(args: &ReplayArgs, matches: &ArgMatches) -> Result<Outcome, Failure> 
     settings.delivery.reset_state = args.recovery.reset_state;
     // A sink that waits for its broker says so, and processes of one job log about each other; all
     // else that is worth knowing is in the summary.
-    let together = settings.mesh.hosts.len() > 1;
+    let together = settings.cluster.hosts.len() > 1;
     let level = if together { tracing::Level::INFO } else { tracing::Level::WARN };
     telemetry::start(level, None).map_err(|e| Failure::outside(anyhow::anyhow!(e)))?;
     replay(settings)

@@ -228,12 +228,12 @@ fn filed(args: &SimulatorArgs, venue: &dyn Venue) -> anyhow::Result<Vec<(Symbol,
         let instrument = history.feed.instrument.clone();
         let played = played(args, venue, &instrument)?;
         let mut trades: Vec<Trade> = Vec::new();
-        for intake in InstrumentStream::open(history, ReadOptions::new(8192))? {
-            let intake = intake?;
-            if let Some(bad) = intake.rejects.first() {
+        for input_batch in InstrumentStream::open(history, ReadOptions::new(8192))? {
+            let input_batch = input_batch?;
+            if let Some(bad) = input_batch.rejects.first() {
                 anyhow::bail!("{}, line {}: {} {}", bad.source, bad.line, bad.field, bad.reason);
             }
-            trades.extend(intake.trades.iter());
+            trades.extend(input_batch.trades.iter());
         }
         histories.push((played, trades));
     }

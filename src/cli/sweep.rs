@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use barflow_operators::batch::TradeBatch;
-use barflow_operators::dataflow::validate::Sequenced;
+use barflow_operators::dataflow::validate::OrderedBatch;
 use barflow_operators::spec::BarSpec;
 use clap::{ArgMatches, Args, ValueHint};
 use crossbeam::channel::{Receiver, Sender, bounded};
@@ -208,7 +208,7 @@ fn sweep(settings: &SweepSettings, stop: &Stop) -> Result<Swept, Failure> {
             })
             .unzip();
         let every = settings.write_every;
-        let (send, trades) = bounded::<Sequenced>(QUEUE);
+        let (send, trades) = bounded::<OrderedBatch>(QUEUE);
         let dealing = scope.spawn(move || {
             let mut result = deal(&trades, &words, &mut stands, of, &path, every, stop);
             // What is still to be done, or was not, begins here again.
@@ -235,7 +235,7 @@ fn sweep(settings: &SweepSettings, stop: &Stop) -> Result<Swept, Failure> {
 
 /// Hands trades to all workers, and writes the state down now and then.
 fn deal(
-    trades: &Receiver<Sequenced>,
+    trades: &Receiver<OrderedBatch>,
     words: &[Sender<Word>],
     stands: &mut (u64, u64),
     of: u64,
@@ -245,7 +245,7 @@ fn deal(
 ) -> Result<(), Failure> {
     let mut instrument = None;
     let mut written = Instant::now();
-    for Sequenced { trades, .. } in trades {
+    for OrderedBatch { trades, .. } in trades {
         // A run that is stopped lets trades through before their time: those that wait
         // for a missing id. They are not taken, nor is anything after them.
         if stop.is_raised() {

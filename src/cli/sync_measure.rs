@@ -1,10 +1,10 @@
 //! What `barflow sync-report` measures: after how many trades a builder that begins late makes the
 //! bars of one that saw everything.
 
+use barflow_operators::convergence::measure::{Arrival, Findings, Measurement, tolerance_rank};
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::pool::BatchPool;
 use barflow_operators::sequence::{Findings as Sequence, Sequencer};
-use barflow_operators::survey::{Arrival, Findings, Survey, tolerance_rank};
 use barflow_replay::error::ReplayError;
 use barflow_replay::plan::InstrumentPlan;
 use barflow_replay::progress::Progress;
@@ -43,7 +43,8 @@ pub fn measure(
 ) -> Result<Vec<Measured>, ReplayError> {
     let instrument = plan.feed.instrument.clone();
     let specs = settings.bars.for_feed(&plan.feed);
-    let mut surveys: Vec<Survey> = specs.iter().map(|spec| Survey::new(spec, points)).collect();
+    let mut measurements: Vec<Measurement> =
+        specs.iter().map(|spec| Measurement::new(spec, points)).collect();
     let pool = BatchPool::new(settings.batch_rows, 64);
     let read = ReadOptions {
         pool: pool.clone(),
@@ -56,27 +57,27 @@ pub fn measure(
     let mut order = Sequencer::new(settings.reorder_window);
     let mut paces = Vec::new();
     let mut trades = 0;
-    for intake in InstrumentStream::open(plan, read)? {
+    for input_batch in InstrumentStream::open(plan, read)? {
         // Rows that are not trades, duplicates and late rows do not matter here.
-        let intake = intake?;
-        let batch = order.on_batch(intake.trades, &pool, &mut Sequence::default());
+        let input_batch = input_batch?;
+        let batch = order.on_batch(input_batch.trades, &pool, &mut Sequence::default());
         trades += batch.len() as u64;
         if let (Some(first), Some(last)) = (batch.event_time.first(), batch.event_time.last()) {
             paces.push(last.saturating_sub(*first) as f64 / batch.len() as f64);
         }
-        surveys.iter_mut().for_each(|survey| survey.on_batch(&batch));
+        measurements.iter_mut().for_each(|measurement| measurement.on_batch(&batch));
         pool.give_back(batch);
     }
     paces.sort_by(f64::total_cmp);
     let pace = paces.get(paces.len() / 2).copied().unwrap_or(0.0);
-    let of = |survey: Survey| Measured {
+    let of = |measurement: Measurement| Measured {
         instrument: instrument.clone(),
-        spec: survey.spec().name().to_string(),
+        spec: measurement.spec().name().to_string(),
         trades,
-        findings: survey.findings(),
+        findings: measurement.findings(),
         pace,
     };
-    Ok(surveys.into_iter().map(of).collect())
+    Ok(measurements.into_iter().map(of).collect())
 }
 
 impl Measured {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use barflow_operators::survey::Arrival;
+use barflow_operators::convergence::measure::Arrival;
 use barflow_replay::progress::Progress;
 use clap::{ArgMatches, Args, ValueHint};
 use serde_json::{Value, json};

@@ -7,7 +7,7 @@ use super::live::duration;
 use super::problem::Problems;
 use super::replay::SinkKind;
 use super::section::Section;
-use crate::checkpoints::job::Job;
+use crate::checkpoints::job::JobName;
 
 /// How often a bar arrives when things go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct DeliveryOptions {
     /// How often a bar arrives.
     pub delivery: Delivery,
     /// The name under which a restart finds its state.
-    pub job: Option<Job>,
+    pub job: Option<JobName>,
     /// Time between two commits.
     pub commit_interval: Duration,
     /// Whether to delete the job's state.

@@ -8,11 +8,11 @@ use barflow_operators::quality::suite::Suite;
 use barflow_operators::revision::Window;
 
 use super::bars::BarBook;
+use super::cluster::ClusterSettings;
 use super::delivery::DeliveryOptions;
 use super::feeds;
 use super::file::ConfigFile;
 use super::kafka::KafkaOptions;
-use super::mesh::MeshSettings;
 use super::problem::Problems;
 use super::quality::suite;
 use super::replay::{SINKS, SinkKind, Typed, bar_book};
@@ -50,7 +50,7 @@ pub struct LiveSettings {
     /// timely workers.
     pub workers: usize,
     /// The other processes, if this is one of several.
-    pub mesh: MeshSettings,
+    pub cluster: ClusterSettings,
     /// Where bars begin.
     pub start: Start,
     /// Files, folders and patterns to begin with.
@@ -92,7 +92,7 @@ impl LiveSettings {
             delivery: DeliveryOptions::understand(&mut sink, kind, p),
             feeds: feeds::understand(std::mem::take(&mut file.feeds), p),
             workers: live.parse("workers", "a whole number", p).unwrap_or(1),
-            mesh: MeshSettings::understand(&mut live, p),
+            cluster: ClusterSettings::understand(&mut live, p),
             start: live.choice("start", &starts, p).unwrap_or_default(),
             history: live.list("history").map(|(files, _)| files).unwrap_or_default(),
             history_instrument: live.parse_with("history_instrument", str::parse, p),

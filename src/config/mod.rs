@@ -6,12 +6,12 @@
 pub mod bar_help;
 pub mod bar_kinds;
 pub mod bars;
+pub mod cluster;
 pub mod delivery;
 pub mod feeds;
 pub mod file;
 pub mod kafka;
 pub mod live;
-pub mod mesh;
 pub mod problem;
 pub mod quality;
 pub mod replay;

@@ -13,11 +13,11 @@ use jiff::civil;
 use jiff::tz::TimeZone;
 
 use super::bars::BarBook;
+use super::cluster::ClusterSettings;
 use super::delivery::DeliveryOptions;
 use super::feeds::CHANNELS;
 use super::file::ConfigFile;
 use super::kafka::KafkaOptions;
-use super::mesh::MeshSettings;
 use super::problem::Problems;
 use super::quality::suite;
 use super::revisions::window;
@@ -108,7 +108,7 @@ pub struct ReplaySettings {
     /// Threads that share the history of each instrument; 1 for one pass.
     pub parallel: usize,
     /// The other processes, if this is one of several.
-    pub mesh: MeshSettings,
+    pub cluster: ClusterSettings,
     /// First event time taken, ns.
     pub from: Option<i64>,
     /// First event time no longer taken, ns.
@@ -192,7 +192,7 @@ impl ReplaySettings {
             instrument: replay.parse_with("instrument", str::parse, problems_ref),
             workers: replay.parse("workers", whole, problems_ref).unwrap_or(1),
             parallel: replay.parse("parallel", whole, problems_ref).unwrap_or(1),
-            mesh: MeshSettings::understand(&mut replay, problems_ref),
+            cluster: ClusterSettings::understand(&mut replay, problems_ref),
             from: replay.parse_with("from", instant_ns, problems_ref),
             to: replay.parse_with("to", instant_ns, problems_ref),
             verify: replay.parse("verify", "true or false", problems_ref).unwrap_or(true),
@@ -234,7 +234,7 @@ impl ReplaySettings {
         let Some(store) = &self.store else {
             return Ok((plan(&self.files, &options)?, Vec::new()));
         };
-        let wanted = series::Wanted {
+        let wanted = series::SeriesQuery {
             instrument: self.instrument.clone(),
             input: self.input,
             from: self.from,

@@ -197,9 +197,9 @@ pub fn taker(
 /// A decimal number; `inf`, `nan` and the like are numbers to some parsers and never a price.
 #[inline]
 pub fn decimal(digits: &[u8]) -> Option<f64> {
-    let lawful = |byte: &u8| byte.is_ascii_digit() || b".-eE+".contains(byte);
+    let valid = |byte: &u8| byte.is_ascii_digit() || b".-eE+".contains(byte);
     let first = digits.first()?;
-    if *first == b'+' || !digits.iter().all(lawful) {
+    if *first == b'+' || !digits.iter().all(valid) {
         return None;
     }
     fast_float2::parse(digits).ok()

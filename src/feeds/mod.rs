@@ -1,14 +1,14 @@
 //! Live feeds: one folder per venue, one session engine for all.
 //!
 //! ```text
-//! socket ─► frame ─► decode ─► print ─► lane (order, repeats, gaps) ─► intake ─► graph
+//! socket ─► frame ─► decode ─► print ─► reorder (order, repeats, gaps) ─► inputs ─► graph
 //!                      │                  ▲
 //!                      └─► acks, beats    └── backfill (REST) of what is missing
 //! ```
 //!
 //! **Invariant:** nothing here knows bars. A venue says how frames are asked for and read; the
-//! session keeps connections up and asks REST for what did not come; a lane decides what the graph
-//! sees, and that never depends on a clock.
+//! session keeps connections up and asks REST for what did not come; a reorder buffer decides what
+//! the graph sees, and that never depends on a clock.
 
 use std::sync::Arc;
 
@@ -21,11 +21,11 @@ pub mod counters;
 pub mod field;
 pub mod gap_tracker;
 pub mod kraken;
-pub mod lane;
 pub mod okx;
 pub mod plan;
 pub mod print;
 pub mod recorded;
+pub mod reorder_buffer;
 mod seen_ids;
 pub mod session;
 pub mod state;

@@ -72,7 +72,8 @@ pub struct Print {
     /// What identifies it among all prints of the instrument: the trade id where the venue
     /// numbers trades, otherwise a 64-bit xxh3 hash of the venue's own unique id.
     pub key: u64,
-    /// The trade. Where the venue has no numeric ids `trade_id` is 0 and the lane numbers.
+    /// The trade. Where the venue has no numeric ids `trade_id` is 0 and the reorder buffer
+    /// numbers.
     pub trade: Trade,
 }
 

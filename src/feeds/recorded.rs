@@ -1,21 +1,21 @@
-//! Recordings as a source: the frames of a feed, read again by the feed's own decoder and lanes, so
-//! that a recorded day makes the bars that listening to it made.
+//! Recordings as a source: the frames of a feed, read again by the feed's own decoder and reorder
+//! buffers, so that a recorded day makes the bars that listening to it made.
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use barflow_operators::batch::TradeBatch;
+use barflow_operators::input_batch::{InputBatch, Reject};
 use barflow_operators::instrument::InstrumentId;
-use barflow_operators::intake::{Intake, Reject};
 use barflow_operators::pool::BatchPool;
 use barflow_operators::position::{FilePosition, Position};
 use barflow_operators::sequence::FeedOrder;
 use barflow_operators::trade::Trade;
 
-use crate::feeds::lane::{Lane, Released};
 use crate::feeds::plan::Symbol;
 use crate::feeds::print::{BadRow, Listing, Prints};
+use crate::feeds::reorder_buffer::{Released, ReorderBuffer};
 use crate::feeds::venue::{Channel, Decode, Venue};
 use crate::feeds::{venue, venues};
 use crate::graph::run::{Feeder, Workers};
@@ -182,11 +182,11 @@ impl Recordings {
                 let trades = std::mem::replace(&mut piece.released.trades, pool.take(&feed));
                 let rejects = std::mem::take(&mut piece.rejects);
                 let mut position = piece.position.clone();
-                position.trade_id = piece.lane.last().map(|(id, _)| id);
+                position.trade_id = piece.buffer.last().map(|(id, _)| id);
                 let position = Position::File(position);
-                let mut intake = Intake::new(trades, rejects, position.clone(), position);
-                intake.order = Some(std::mem::take(&mut piece.released.order));
-                ended = stop.is_raised() || inlet.send(intake).is_err();
+                let mut input_batch = InputBatch::new(trades, rejects, position.clone(), position);
+                input_batch.order = Some(std::mem::take(&mut piece.released.order));
+                ended = stop.is_raised() || inlet.send(input_batch).is_err();
                 !ended
             })?;
             Ok(())
@@ -199,13 +199,13 @@ impl Recordings {
     fn read(
         &self,
         options: &RecordingOptions,
-        mut take: impl FnMut(usize, &mut Piece) -> bool,
+        mut take: impl FnMut(usize, &mut RecordedBatch) -> bool,
     ) -> Result<(), RecordingsError> {
         let listings: Arc<[Listing]> = self.symbols.iter().map(|s| s.listing.clone()).collect();
         let mut decoder = self.venue.decoder(self.channel, listings);
         let first = self.files.first().map(|path| path.display().to_string());
         let start = FilePosition::start(first.unwrap_or_default().into());
-        let mut pieces: Vec<Piece> =
+        let mut pieces: Vec<RecordedBatch> =
             self.symbols.iter().map(|symbol| self.piece(symbol, start.clone())).collect();
         let mut prints = Prints::default();
         for path in &self.files {
@@ -238,7 +238,7 @@ impl Recordings {
                             if wanted {
                                 let piece = &mut pieces[slot];
                                 piece.at(&source, line);
-                                piece.lane.take(print, &mut piece.released);
+                                piece.buffer.take(print, &mut piece.released);
                                 piece.lose_patience();
                                 touched = Some(slot);
                             }
@@ -255,7 +255,7 @@ impl Recordings {
             }
         }
         for (slot, piece) in pieces.iter_mut().enumerate() {
-            while piece.lane.give_up(&mut piece.released).is_some() {}
+            while piece.buffer.give_up(&mut piece.released).is_some() {}
             if !take(slot, piece) {
                 return Ok(());
             }
@@ -263,11 +263,11 @@ impl Recordings {
         Ok(())
     }
 
-    fn piece(&self, symbol: &Symbol, position: FilePosition) -> Piece {
+    fn piece(&self, symbol: &Symbol, position: FilePosition) -> RecordedBatch {
         let feed = symbol.feed(self.venue.as_ref(), self.channel);
         let trades = TradeBatch::with_capacity(feed, FULL);
-        Piece {
-            lane: Lane::new(self.venue.ids(self.channel), usize::MAX),
+        RecordedBatch {
+            buffer: ReorderBuffer::new(self.venue.ids(self.channel), usize::MAX),
             released: Released::new(trades),
             rejects: Vec::new(),
             position,
@@ -289,14 +289,14 @@ impl Recordings {
 const FULL: usize = 4096;
 
 /// What one instrument has released and not yet handed over.
-struct Piece {
-    lane: Lane,
+struct RecordedBatch {
+    buffer: ReorderBuffer,
     released: Released,
     rejects: Vec<Reject>,
     position: FilePosition,
 }
 
-impl Piece {
+impl RecordedBatch {
     fn at(&mut self, source: &Arc<str>, line: u64) {
         self.position.source = Arc::clone(source);
         self.position.line = line;
@@ -304,8 +304,8 @@ impl Piece {
 
     /// What is not in the recording will not come.
     fn lose_patience(&mut self) {
-        if self.lane.waits() > PATIENCE {
-            self.lane.give_up(&mut self.released);
+        if self.buffer.waits() > PATIENCE {
+            self.buffer.give_up(&mut self.released);
         }
     }
 
@@ -322,10 +322,10 @@ fn hear(
     prints: &mut Prints,
     source: &Arc<str>,
     line: u64,
-    pieces: &mut [Piece],
+    pieces: &mut [RecordedBatch],
 ) {
     let heard = decoder.decode(frame, prints);
-    let reject = |piece: &Piece, bad: &BadRow| Reject {
+    let reject = |piece: &RecordedBatch, bad: &BadRow| Reject {
         row: piece.released.trades.len() as u32,
         source: Arc::clone(source),
         line,

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use barflow_operators::batch::Feed;
+use barflow_operators::convergence::monitor::Joined;
 use barflow_operators::dataflow::Epoch;
 use barflow_operators::dataflow::bars::{Bars, Out, bars};
 use barflow_operators::dataflow::built::{Built, built};
 use barflow_operators::dataflow::daily::daily;
 use barflow_operators::dataflow::ledger::{Fact, FactUpdate, totals};
 use barflow_operators::dataflow::quality::{day_totals, quality};
-use barflow_operators::dataflow::validate::{Sequenced, ValidateOptions, Validated, validate};
+use barflow_operators::dataflow::validate::{OrderedBatch, ValidateOptions, Validated, validate};
+use barflow_operators::input_batch::{InputBatch, Reject};
 use barflow_operators::instrument::InstrumentId;
-use barflow_operators::intake::{Intake, Reject};
 use barflow_operators::revision::{Revision, Window};
-use barflow_operators::shadow::Joined;
 use barflow_operators::spec::BarSpec;
 use crossbeam::channel::Sender;
 use timely::container::CapacityContainerBuilder;
@@ -23,12 +23,12 @@ use timely::dataflow::operators::{Concat, Inspect, Probe};
 use timely::dataflow::{ProbeHandle, Scope, StreamVec};
 
 use super::checkpoints::Checkpoints;
+use super::control;
 use super::daily::Daily;
 use super::exit::exit;
-use super::flow::{EpochClock, Intakes, source};
-use super::handover::Handover;
-use super::news;
+use super::flow::{EpochClock, InputQueue, source};
 use super::quality::Quality;
+use super::sink_handle::SinkHandle;
 use super::tally::Tally;
 use super::workers::Workers;
 use crate::stop::Stop;
@@ -52,14 +52,14 @@ pub struct GraphOptions {
     pub validate: ValidateOptions,
     /// Called with bad rows.
     pub on_reject: OnReject,
-    /// Whether intakes come with their bars, from threads that share each history.
+    /// Whether input batches come with their bars, from threads that share each history.
     pub built_ahead: bool,
     /// How much of the past is retained, so that it can be corrected; none for a run without.
     pub window: Option<Window>,
     /// Called with corrections.
     pub on_revision: OnRevision,
     /// Where validated trades go, if they are kept.
-    pub trades: Option<Sender<Sequenced>>,
+    pub trades: Option<Sender<OrderedBatch>>,
     /// Where sums by day are kept, if they are wanted.
     pub daily: Option<Daily>,
     /// Where counts are kept.
@@ -105,22 +105,22 @@ struct Decided<'scope> {
     facts: StreamVec<'scope, Epoch, FactUpdate>,
 }
 
-/// Draws the dataflow of one worker of these, fed by `intakes`; bars leave by `sink`.
+/// Draws the dataflow of one worker of these, fed by `input_batches`; bars leave by `sink`.
 pub fn assemble(
     scope: Scope<'_, Epoch>,
-    intakes: Intakes,
+    input_batches: InputQueue,
     options: &GraphOptions,
     workers: &Workers,
-    sink: Handover,
+    sink: SinkHandle,
 ) {
     let handed_over = ProbeHandle::new();
-    let intakes = source(scope, intakes, options.clock.clone(), handed_over.clone());
+    let input_batches = source(scope, input_batches, options.clock.clone(), handed_over.clone());
     let Decided { out, rejects, facts } = match options.built_ahead {
         true => {
-            let Built { out, rejects, facts } = built(intakes);
+            let Built { out, rejects, facts } = built(input_batches);
             Decided { out, rejects, facts }
         }
-        false => decide(intakes, options),
+        false => decide(input_batches, options),
     };
 
     set_aside(rejects, Arc::clone(&options.on_reject));
@@ -138,50 +138,50 @@ pub fn assemble(
             tally.update_totals(updates);
         }
     });
-    news::exchange(made, options, workers);
+    control::exchange(made, options, workers);
 }
 
 /// From trades as they were read to bars.
 fn decide<'scope>(
-    intakes: StreamVec<'scope, Epoch, Intake>,
+    input_batches: StreamVec<'scope, Epoch, InputBatch>,
     options: &GraphOptions,
 ) -> Decided<'scope> {
     // Before anything is put in order or set aside: that is what there is to judge.
-    let intakes = match &options.quality {
-        Some(expectations) => judge(intakes, expectations),
-        None => intakes,
+    let input_batches = match &options.quality {
+        Some(expectations) => judge(input_batches, expectations),
+        None => input_batches,
     };
 
     let cut_short = options.checkpoints.as_ref().map(|_| options.stop.flag());
     let Validated { trades, rejects, facts } =
-        validate(intakes, options.validate.clone(), cut_short);
+        validate(input_batches, options.validate.clone(), cut_short);
     if let Some(to) = &options.trades {
         keep(trades.clone(), to.clone(), options.stop.clone());
     }
 
     let specs_of = Arc::clone(&options.specs_of);
-    let book = options.checkpoints.as_ref().map(Checkpoints::book);
+    let policy = options.checkpoints.as_ref().map(Checkpoints::policy);
     let pool = options.validate.order.pool.clone();
     let Bars { out, joined, revisions } =
-        bars(trades, pool, move |feed| specs_of(feed), book, options.window);
+        bars(trades, pool, move |feed| specs_of(feed), policy, options.window);
     note_joined(joined, options.tally.clone());
     let revised = note_revisions(revisions, Arc::clone(&options.on_revision));
     Decided { out, rejects, facts: facts.concat(revised) }
 }
 
-/// Validates intakes against expectations, and passes them on as they are.
+/// Validates input batches against expectations, and passes them on as they are.
 fn judge<'scope>(
-    intakes: StreamVec<'scope, Epoch, Intake>,
+    input_batches: StreamVec<'scope, Epoch, InputBatch>,
     expectations: &Quality,
-) -> StreamVec<'scope, Epoch, Intake> {
-    let judged = quality(intakes, expectations.expected());
+) -> StreamVec<'scope, Epoch, InputBatch> {
+    let judged = quality(input_batches, expectations.expected());
     let totals = expectations.clone();
     day_totals(judged.updates).inspect_core(move |event| {
         if let Ok((_, updates)) = event {
             totals.update(updates);
         }
     });
-    judged.intakes
+    judged.input_batches
 }
 
 /// Reports rows that are not valid trades.
@@ -192,7 +192,7 @@ fn set_aside(rejects: StreamVec<'_, Epoch, Reject>, on_reject: OnReject) {
 }
 
 /// Gives validated trades to the sink of trades.
-fn keep(trades: StreamVec<'_, Epoch, Sequenced>, to: Sender<Sequenced>, stop: Stop) {
+fn keep(trades: StreamVec<'_, Epoch, OrderedBatch>, to: Sender<OrderedBatch>, stop: Stop) {
     trades.sink(Pipeline, "Trades", move |(input, _frontier)| {
         input.for_each(|_, batches| {
             for batch in batches.drain(..) {

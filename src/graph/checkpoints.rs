@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use barflow_operators::dataflow::bars::{Book, Due, Restored};
+use barflow_operators::dataflow::bars::{CheckpointPolicy, Due, Restored};
 
 /// Bars after which a cut is made however little time has passed: what a sink may have to send a
 /// second time, and then keeps in memory, is about 10 MB.
@@ -21,7 +21,7 @@ pub struct Checkpoints {
 
 impl Checkpoints {
     /// The settings of a worker.
-    pub(super) fn book(&self) -> Book {
+    pub(super) fn policy(&self) -> CheckpointPolicy {
         let Self { restored, interval, bars } = self.clone();
         let mut next = Instant::now() + interval;
         let mut look: Option<Instant> = None;
@@ -39,6 +39,6 @@ impl Checkpoints {
             look = Some(next);
             Due::Later(next - now)
         };
-        Book { restored, due: Box::new(due) }
+        CheckpointPolicy { restored, due: Box::new(due) }
     }
 }

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use barflow_operators::checkpoint::account::Sealed;
+use barflow_operators::checkpoint::instrument_state::SealedRecord;
 use barflow_operators::dataflow::Epoch;
 use barflow_operators::dataflow::bars::Out;
 use barflow_operators::dataflow::ledger::{Fact, FactKind, FactUpdate};
@@ -22,8 +22,8 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
 
 use super::assemble::GraphOptions;
-use super::handover::Handover;
 use super::sink::Commit;
+use super::sink_handle::SinkHandle;
 use super::tally::Tally;
 use crate::stop::Stop;
 use crate::telemetry::latency::{Latency, Stage};
@@ -33,7 +33,7 @@ use crate::telemetry::latency::{Latency, Stage};
 /// are handed over.
 pub fn exit<'scope>(
     out: StreamVec<'scope, Epoch, Out>,
-    sink: Handover,
+    sink: SinkHandle,
     options: &GraphOptions,
 ) -> StreamVec<'scope, Epoch, FactUpdate> {
     let (tally, latency) = (options.tally.clone(), options.latency.clone());
@@ -84,13 +84,13 @@ struct Open {
     shard: usize,
     bars: Vec<(PublishedBar, isize)>,
     progress: BTreeMap<InstrumentId, Position>,
-    sink: Handover,
+    sink: SinkHandle,
     tally: Tally,
     stop: Stop,
 }
 
 impl Open {
-    fn new(shard: usize, sink: Handover, tally: Tally, stop: Stop) -> Self {
+    fn new(shard: usize, sink: SinkHandle, tally: Tally, stop: Stop) -> Self {
         Self { shard, bars: Vec::new(), progress: BTreeMap::new(), sink, tally, stop }
     }
 
@@ -111,7 +111,7 @@ impl Open {
         }
     }
 
-    fn hand_over(&mut self, cut: Option<Vec<Sealed>>) {
+    fn hand_over(&mut self, cut: Option<Vec<SealedRecord>>) {
         let (bars, progress) = (std::mem::take(&mut self.bars), std::mem::take(&mut self.progress));
         self.tally.advance(&progress);
         let commit = Commit { shard: self.shard, bars, progress, cut };
@@ -134,7 +134,7 @@ mod tests {
 
     fn open() -> (Open, Receiver<Commit>) {
         let (send, commits) = unbounded();
-        (Open::new(0, Handover::Queue(send), Tally::default(), Stop::new()), commits)
+        (Open::new(0, SinkHandle::Queue(send), Tally::default(), Stop::new()), commits)
     }
 
     fn bar(seq: u64) -> Out {

@@ -1,4 +1,4 @@
-//! How intakes get into the dataflow: bounded channels, one inlet per worker.
+//! How input batches get into the dataflow: bounded channels, one inlet per worker.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use barflow_operators::dataflow::Epoch;
-use barflow_operators::intake::Intake;
+use barflow_operators::input_batch::InputBatch;
 use crossbeam::channel::{Receiver, SendTimeoutError, Sender, TryRecvError, bounded};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::operators::generic::OutputBuilder;
@@ -19,8 +19,8 @@ use timely::scheduling::SyncActivator;
 /// 49 bytes an epoch this is 13 MB.
 pub const WINDOW: usize = 32;
 
-/// Trades that share an epoch when they wait together. Live intakes are of a few trades each: one
-/// epoch for all that are there costs progress tracking once, and the busier, the cheaper.
+/// Trades that share an epoch when they wait together. Live input batches are of a few trades each:
+/// one epoch for all that are there costs progress tracking once, and the busier, the cheaper.
 const EPOCH_ROWS: usize = 8192;
 
 /// How often an idle source advances, so that it holds nothing back.
@@ -30,8 +30,8 @@ const IDLE: Duration = Duration::from_millis(2);
 const IDLE_ALONE: Duration = Duration::from_millis(50);
 
 /// Hands out epochs to all sources of a process, so that an idle source can promise never to use
-/// the past. The clocks of several processes keep up with each other (`news`): otherwise a process
-/// with little to do would hold the others back indefinitely.
+/// the past. The clocks of several processes keep up with each other (`control`): otherwise a
+/// process with little to do would hold the others back indefinitely.
 #[derive(Clone, Default)]
 pub struct EpochClock {
     next: Arc<AtomicU64>,
@@ -68,7 +68,7 @@ impl EpochClock {
 /// The feeding end: blocks while the graph is busy. Clones feed the same worker.
 #[derive(Clone)]
 pub struct Inlet {
-    intakes: Sender<Intake>,
+    input_batches: Sender<InputBatch>,
     wake: Arc<OnceLock<SyncActivator>>,
 }
 
@@ -78,34 +78,39 @@ pub struct Inlet {
 pub struct Ended;
 
 impl Inlet {
-    /// Hands an intake to the graph, waiting while it is busy.
+    /// Hands an input batch to the graph, waiting while it is busy.
     ///
     /// # Errors
     /// When the graph has ended.
-    pub fn send(&self, intake: Intake) -> Result<(), Ended> {
-        self.intakes.send(intake).map_err(|_| Ended)?;
+    pub fn send(&self, input_batch: InputBatch) -> Result<(), Ended> {
+        self.input_batches.send(input_batch).map_err(|_| Ended)?;
         self.wake();
         Ok(())
     }
 
-    /// As [`send`](Self::send), but gives the intake back after `patience` while the graph is busy.
+    /// As [`send`](Self::send), but gives the input batch back after `patience` while the graph is
+    /// busy.
     ///
     /// # Errors
-    /// The intake when the graph is busy, nothing when it has ended.
-    pub fn offer(&self, intake: Intake, patience: Duration) -> Result<(), Option<Box<Intake>>> {
-        match self.intakes.send_timeout(intake, patience) {
+    /// The input batch when the graph is busy, nothing when it has ended.
+    pub fn offer(
+        &self,
+        input_batch: InputBatch,
+        patience: Duration,
+    ) -> Result<(), Option<Box<InputBatch>>> {
+        match self.input_batches.send_timeout(input_batch, patience) {
             Ok(()) => {
                 self.wake();
                 Ok(())
             }
-            Err(SendTimeoutError::Timeout(intake)) => Err(Some(Box::new(intake))),
+            Err(SendTimeoutError::Timeout(input_batch)) => Err(Some(Box::new(input_batch))),
             Err(SendTimeoutError::Disconnected(_)) => Err(None),
         }
     }
 
     /// Whether nothing waits: what is handed over now is worked on at once.
     pub fn is_idle(&self) -> bool {
-        self.intakes.is_empty()
+        self.input_batches.is_empty()
     }
 
     fn wake(&self) {
@@ -117,16 +122,19 @@ impl Inlet {
 }
 
 /// The graph's end of an [`Inlet`].
-pub struct Intakes {
-    intakes: Receiver<Intake>,
+pub struct InputQueue {
+    input_batches: Receiver<InputBatch>,
     wake: Arc<OnceLock<SyncActivator>>,
 }
 
-/// A way into the graph with room for `queue` intakes. Dropping all inlets ends the source.
-pub fn inlet(queue: usize) -> (Inlet, Intakes) {
+/// A way into the graph with room for `queue` input batches. Dropping all inlets ends the source.
+pub fn inlet(queue: usize) -> (Inlet, InputQueue) {
     let (sender, receiver) = bounded(queue);
     let wake = Arc::new(OnceLock::new());
-    (Inlet { intakes: sender, wake: Arc::clone(&wake) }, Intakes { intakes: receiver, wake })
+    (
+        Inlet { input_batches: sender, wake: Arc::clone(&wake) },
+        InputQueue { input_batches: receiver, wake },
+    )
 }
 
 impl Drop for Inlet {
@@ -140,14 +148,14 @@ impl Drop for Inlet {
 /// The source operator: one epoch for what waits together, as many as the window allows.
 pub fn source<'scope>(
     scope: Scope<'scope, Epoch>,
-    from: Intakes,
+    from: InputQueue,
     clock: EpochClock,
     handed_over: ProbeHandle<Epoch>,
-) -> StreamVec<'scope, Epoch, Intake> {
+) -> StreamVec<'scope, Epoch, InputBatch> {
     let mut builder = OperatorBuilder::new("Source".to_owned(), scope);
     let info = builder.operator_info();
     let (output, stream) = builder.new_output();
-    let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Intake>>>::from(output);
+    let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<InputBatch>>>::from(output);
     let idle = if scope.peers() > 1 { IDLE } else { IDLE_ALONE };
     let activator = scope.activator_for(Rc::clone(&info.address));
     let _ = from.wake.set(scope.worker().sync_activator_for(info.address.to_vec()));
@@ -167,23 +175,23 @@ pub fn source<'scope>(
                     activator.activate();
                     return;
                 }
-                match from.intakes.try_recv() {
-                    Ok(intake) => {
+                match from.input_batches.try_recv() {
+                    Ok(input_batch) => {
                         let epoch = clock.next();
                         held.downgrade(&epoch);
-                        let mut rows = intake.rows();
+                        let mut rows = input_batch.rows();
                         let mut session = output.session(&*held);
-                        session.give(intake);
+                        session.give(input_batch);
                         while rows < EPOCH_ROWS
-                            && let Ok(intake) = from.intakes.try_recv()
+                            && let Ok(input_batch) = from.input_batches.try_recv()
                         {
-                            rows += intake.rows().max(1);
-                            session.give(intake);
+                            rows += input_batch.rows().max(1);
+                            session.give(input_batch);
                         }
                         drop(session);
                         in_flight.push_back(epoch);
-                        // Right away: the next intake is another epoch, and nothing at or below
-                        // this one will come, so its bars need not wait.
+                        // Right away: the next input batch is another epoch, and nothing at or
+                        // below this one will come, so its bars need not wait.
                         held.downgrade(&(epoch + 1));
                     }
                     Err(TryRecvError::Empty) => {

@@ -4,14 +4,14 @@
 //! inlets ─► source ─► quality (if wanted) ─► counts per day (differential)
 //!   (bounded channels)   │
 //!                        ▼
-//!                     validate ─┬─► bars ─┬─► exit ─► handover ─► sink
+//!                     validate ─┬─► bars ─┬─► exit ─► sink handle ─► sink
 //!                               │         │     (bars, progress and cuts, in one order)
 //!                               │         ├─► facts ─► totals   (differential)
 //!                               ├─► rejects
 //!                               └─► trades (optional)
 //! ```
 //!
-//! Where threads share a history and build its bars ahead (`src/parallel`), intakes come
+//! Where threads share a history and build its bars ahead (`src/parallel`), input batches come
 //! with their bars and go straight to the exit, the facts and the rejects.
 //!
 //! The exit hands a bar over as soon as it is decided: bars of an instrument are in order without
@@ -25,15 +25,15 @@
 
 pub mod assemble;
 pub mod checkpoints;
+pub mod cluster;
+mod control;
 pub mod daily;
 pub mod exit;
 pub mod flow;
-pub mod handover;
-pub mod mesh;
-mod news;
 pub mod quality;
 pub mod revised;
 pub mod run;
 pub mod sink;
+pub mod sink_handle;
 pub mod tally;
 pub mod workers;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use barflow_operators::instrument::InstrumentId;
-use barflow_operators::revision::{Correction, Outcome, Refusal, Revision};
+use barflow_operators::revision::{Correction, CorrectionOutcome, Refusal, Revision};
 use hdrhistogram::Histogram;
 
 /// Shared by all workers of a process; updated per revision, read at any time.
@@ -55,9 +55,9 @@ impl Revised {
         let mut applied = 0;
         for (correction, outcome) in &revision.outcomes {
             match outcome {
-                Outcome::Applied => applied += 1,
-                Outcome::AlreadySo => totals.already_so += 1,
-                Outcome::Refused(why) => refused.push((*correction, *why)),
+                CorrectionOutcome::Applied => applied += 1,
+                CorrectionOutcome::AlreadySo => totals.already_so += 1,
+                CorrectionOutcome::Refused(why) => refused.push((*correction, *why)),
             }
         }
         let gone = revision.updates.iter().filter(|update| update.diff < 0).count() as u64;

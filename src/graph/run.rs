@@ -9,9 +9,9 @@ use timely::WorkerConfig;
 use timely::execute::execute_from;
 
 use super::assemble::{GraphOptions, assemble};
-use super::flow::{Inlet, Intakes, inlet};
-use super::handover::{DirectSink, Handover, note};
-use super::mesh::{Crew, Mesh};
+use super::cluster::{Cluster, Crew};
+use super::flow::{Inlet, InputQueue, inlet};
+use super::sink_handle::{DirectSink, SinkHandle, note};
 pub use super::workers::Workers;
 use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 use crate::stop::{Breakdown, Cause, Stop};
@@ -26,7 +26,7 @@ pub type Feeder = Box<dyn FnOnce(Vec<Inlet>, &Stop) -> Result<(), Cause> + Send>
 pub struct Pace {
     /// How long an idle worker polls before it sleeps.
     pub idle_spin: Duration,
-    /// Intakes that may wait before a worker.
+    /// Input batches that may wait before a worker.
     pub queue: usize,
     /// Whether workers hand bars to the sink themselves rather than to its thread.
     pub direct: bool,
@@ -56,34 +56,34 @@ const COMMIT_QUEUE_BESIDE_CUTS: usize = 64;
 /// The first error of a feeder, the graph or a sink. What the sinks had taken before stays
 /// delivered.
 pub fn run(
-    mesh: Mesh,
+    cluster: Cluster,
     pace: Pace,
     options: GraphOptions,
     feeders: Vec<Feeder>,
     sinks: Vec<Box<dyn BarSink>>,
 ) -> Result<SinkReport, Cause> {
     let stop = options.stop.clone();
-    let workers = mesh.workers().clone();
+    let workers = cluster.workers().clone();
     let (alive, ended) = bounded::<()>(0);
     let queue = match options.checkpoints {
         _ if pace.direct => pace.queue,
         Some(_) => COMMIT_QUEUE_BESIDE_CUTS,
         None => COMMIT_QUEUE,
     };
-    let (handovers, sinks): (Vec<Handover>, Vec<Held>) = sinks
+    let (sink_handles, sinks): (Vec<SinkHandle>, Vec<Held>) = sinks
         .into_iter()
         .map(|sink| {
             let (sender, commits) = bounded(queue);
             match pace.direct {
                 true => {
                     let sink = DirectSink::new(sink, options.latency.clone());
-                    (Handover::direct(sink.clone(), sender), Held::Direct(sink, commits))
+                    (SinkHandle::direct(sink.clone(), sender), Held::Direct(sink, commits))
                 }
-                false => (Handover::Queue(sender), Held::Thread(sink, commits)),
+                false => (SinkHandle::Queue(sender), Held::Thread(sink, commits)),
             }
         })
         .unzip();
-    let (inlets, ends): (Vec<Inlet>, Vec<Intakes>) =
+    let (inlets, ends): (Vec<Inlet>, Vec<InputQueue>) =
         (0..workers.here()).map(|_| inlet(pace.queue)).unzip();
     let ends = Mutex::new(ends.into_iter().map(Some).collect::<Vec<_>>());
     let first = workers.first();
@@ -137,21 +137,23 @@ pub fn run(
         drop(inlets);
 
         let config = WorkerConfig::default().idle_spin(pace.idle_spin);
-        let guards = mesh.start(&stop).and_then(|Crew { builders, others, link }| {
+        let guards = cluster.start(&stop).and_then(|Crew { builders, others, peers }| {
             execute_from(builders, others, config, move |worker| {
                 let mine = worker.index() - first;
-                let intakes = ends
+                let input_batches = ends
                     .lock()
                     .unwrap_or_else(std::sync::PoisonError::into_inner)
                     .get_mut(mine)
                     .and_then(Option::take);
-                if let Some(intakes) = intakes {
-                    let commits = handovers[mine % handovers.len()].clone();
-                    worker.dataflow(|scope| assemble(scope, intakes, &options, &workers, commits));
+                if let Some(input_batches) = input_batches {
+                    let commits = sink_handles[mine % sink_handles.len()].clone();
+                    worker.dataflow(|scope| {
+                        assemble(scope, input_batches, &options, &workers, commits)
+                    });
                 }
                 // The closure holds the senders of the commit channels; each worker's dataflow has
                 // its own copy, which goes when it completes.
-                link.work(worker);
+                peers.work(worker);
             })
         });
         match guards {

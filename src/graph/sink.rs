@@ -1,14 +1,14 @@
 //! What the graph expects of a sink: takes commits in order, and reports at the end.
 //!
 //! A sink runs behind a bounded queue, or is called by the workers themselves
-//! ([`handover`](super::handover)); either way a slow sink slows the source.
+//! ([`sink_handle`](super::sink_handle)); either way a slow sink slows the source.
 //!
 //! Where output and checkpoints have to count together, cuts come between the bars: a sink that
 //! keeps them makes everything before a cut visible at once with the cut's records, or nothing.
 
 use std::collections::BTreeMap;
 
-use barflow_operators::checkpoint::account::Sealed;
+use barflow_operators::checkpoint::instrument_state::SealedRecord;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::position::Position;
 use barflow_operators::published::PublishedBar;
@@ -27,7 +27,7 @@ pub struct Commit {
     pub progress: BTreeMap<InstrumentId, Position>,
     /// Ends a transaction: these records and all bars since the cut before, the ones here
     /// included, count together. Only for runs that keep checkpoints.
-    pub cut: Option<Vec<Sealed>>,
+    pub cut: Option<Vec<SealedRecord>>,
 }
 
 /// Why a sink could not do its work. Prints itself and, as its source, what the system said.

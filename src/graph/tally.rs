@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use barflow_operators::convergence::monitor::Joined;
 use barflow_operators::dataflow::ledger::Fact;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::position::Position;
 use barflow_operators::published::PublishedBar;
-use barflow_operators::shadow::Joined;
 use hdrhistogram::Histogram;
 
 /// Lengths of one instrument's bars by one specification.

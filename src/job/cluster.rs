@@ -1,13 +1,13 @@
 //! The processes of a job: which workers they have, and what they must agree on.
 
+use crate::config::cluster::ClusterSettings;
 use crate::config::live::LiveSettings;
-use crate::config::mesh::MeshSettings;
 use crate::config::replay::ReplaySettings;
-use crate::graph::mesh::Job;
+use crate::graph::cluster::ClusterJob;
 use crate::graph::workers::{Share, Workers};
 
 /// The workers of all processes, if each has this many.
-pub(super) fn workers(settings: &MeshSettings, threads: usize) -> Workers {
+pub(super) fn workers(settings: &ClusterSettings, threads: usize) -> Workers {
     let (process, hosts) = (settings.process, settings.hosts.clone());
     match hosts.is_empty() {
         true => Workers::Threads(threads),
@@ -16,18 +16,18 @@ pub(super) fn workers(settings: &MeshSettings, threads: usize) -> Workers {
 }
 
 /// What all processes of a replay must agree on, besides what they read.
-pub(super) fn of_replay(settings: &ReplaySettings) -> Job {
+pub(super) fn of_replay(settings: &ReplaySettings) -> ClusterJob {
     let ReplaySettings { protocol, channel, from, to, quote, .. } = settings;
     let reading = (protocol, *channel, *from, *to, *quote);
     let sets_aside = settings.quarantine.is_some();
     let judging = (settings.contract_size, settings.reorder_window, sets_aside);
-    Job::new("replay")
+    ClusterJob::new("replay")
         .with("bars", format!("{:?}", settings.bars))
         .with("settings", format!("{reading:?} {judging:?}"))
 }
 
 /// What all processes of a live job must agree on. Sinks and paths may differ.
-pub(super) fn of_live(settings: &LiveSettings) -> Job {
+pub(super) fn of_live(settings: &LiveSettings) -> ClusterJob {
     let feeds: Vec<_> = settings
         .feeds
         .iter()
@@ -36,7 +36,7 @@ pub(super) fn of_live(settings: &LiveSettings) -> Job {
             (&feed.name, feed.venue.protocol(), feed.channel, symbols.collect::<Vec<_>>())
         })
         .collect();
-    Job::new("live")
+    ClusterJob::new("live")
         .with("feeds", format!("{feeds:?}"))
         .with("bars", format!("{:?}", settings.bars))
         .with("start", format!("{:?} {:?}", settings.start, settings.history_instrument))

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use barflow_operators::input_batch::Reject;
 use barflow_operators::instrument::InstrumentId;
-use barflow_operators::intake::Reject;
 use barflow_operators::revision::{Change, Correction, Refusal, Window};
 use barflow_operators::trade::{Aggressor, Trade};
 use barflow_replay::binance;

@@ -5,11 +5,11 @@ use std::io;
 use barflow_replay::error::ReplayError;
 
 use super::rejects::BadRow;
-use crate::checkpoints::job::Job;
+use crate::checkpoints::job::JobName;
 use crate::checkpoints::saved::CheckpointError;
 use crate::feeds::recorded::RecordingsError;
 use crate::feeds::session::SessionFault;
-use crate::graph::mesh::MeshError;
+use crate::graph::cluster::ClusterError;
 use crate::graph::sink::SinkError;
 use crate::sinks::local_checkpoint::LocalError;
 use crate::stop::{Breakdown, Cause};
@@ -67,7 +67,7 @@ pub enum JobError {
     CheckpointFile(LocalError),
     /// The processes of the job did not connect, or one of them has failed.
     #[error(transparent)]
-    Cluster(#[from] MeshError),
+    Cluster(#[from] ClusterError),
     /// The validated trades could not be kept.
     #[error(transparent)]
     KeptTrades(ReplayError),
@@ -83,7 +83,7 @@ pub enum JobError {
     #[error("--reset-state works only with a single process")]
     SharedReset {
         /// Which job.
-        job: Job,
+        job: JobName,
     },
     /// A run that resumes would keep only some of the trades.
     #[error(
@@ -123,7 +123,7 @@ impl JobError {
             Self::Feed(fault) => fault.hint,
             Self::Checkpoint(error) => error.hint(),
             Self::CheckpointFile(_) => "--reset-state deletes it and makes all bars again",
-            Self::Cluster(MeshError::OtherJob { .. }) => {
+            Self::Cluster(ClusterError::OtherJob { .. }) => {
                 "start all processes with the same program version, hosts, inputs, bars and workers"
             }
             Self::SharedReset { job } => {
@@ -184,7 +184,7 @@ impl From<Cause> for JobError {
             .or_else(typed::<BadRow>)
             .or_else(typed::<HistoryError>)
             .or_else(typed::<SessionFault>)
-            .or_else(typed::<MeshError>)
+            .or_else(typed::<ClusterError>)
             .or_else(typed::<Breakdown>)
             .or_else(typed::<Self>);
         known.unwrap_or_else(Self::Other)

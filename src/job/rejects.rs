@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use barflow_operators::intake::Reject;
+use barflow_operators::input_batch::Reject;
 
 use crate::graph::assemble::OnReject;
 use crate::sinks::rejects::Quarantine;

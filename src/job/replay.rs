@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use barflow_operators::dataflow::validate::{Sequenced, ValidateOptions};
+use barflow_operators::convergence::estimate::expected_trades;
+use barflow_operators::dataflow::validate::{OrderedBatch, ValidateOptions};
 use barflow_operators::order::{OrderOptions, RejectPolicy};
 use barflow_operators::pool::BatchPool;
 use barflow_operators::revision::Window;
-use barflow_operators::stitch::horizon;
 use barflow_replay::corrections::Corrections;
 use barflow_replay::error::ReplayError;
 use barflow_replay::progress::Progress;
@@ -41,7 +41,7 @@ use crate::telemetry::latency::Latency;
 pub struct ReplayJob {
     settings: ReplaySettings,
     sink: Option<Box<dyn BarSink>>,
-    trades: Option<Sender<Sequenced>>,
+    trades: Option<Sender<OrderedBatch>>,
 }
 
 /// A replay whose source is found and whose sink is open.
@@ -78,7 +78,7 @@ impl ReplayJob {
 
     /// Also sends the validated trades, in order, into this channel; the settings must not name a
     /// folder for them.
-    pub fn with_trades(mut self, trades: Sender<Sequenced>) -> Self {
+    pub fn with_trades(mut self, trades: Sender<OrderedBatch>) -> Self {
         self.trades = Some(trades);
         self
     }
@@ -94,7 +94,7 @@ impl ReplayJob {
         let (mut source, lacking) = Source::find(settings)?;
         let corrections = source.corrections(settings)?;
         let window = window(settings, &corrections);
-        let workers = cluster::workers(&settings.mesh, settings.workers);
+        let workers = cluster::workers(&settings.cluster, settings.workers);
         let cluster_job = cluster::of_replay(settings).with("inputs", source.text());
         let name = job_name(settings, &source);
         source.keep(workers.share());
@@ -117,7 +117,7 @@ impl ReplayJob {
         let decisive = decisive(settings)?;
         let start =
             Start { sink: &sink, decisive: &decisive, lenient: false, cluster_job: &cluster_job };
-        let started = start.run(self.sink, settings.mesh.patience)?;
+        let started = start.run(self.sink, settings.cluster.patience)?;
         if settings.trades.is_some() && !started.resume.is_empty() {
             return Err(JobError::PartOfTheTrades);
         }
@@ -138,7 +138,7 @@ impl Ready<'_> {
     fn run(
         self,
         started: Started,
-        trades: Option<Sender<Sequenced>>,
+        trades: Option<Sender<OrderedBatch>>,
         mut notices: Notices<'_>,
         observer: &dyn Observer,
     ) -> Result<JobReport, JobError> {
@@ -167,7 +167,7 @@ impl Ready<'_> {
     fn execute(
         self,
         started: Started,
-        trades: Option<Sender<Sequenced>>,
+        trades: Option<Sender<OrderedBatch>>,
         notices: &mut Notices<'_>,
         observer: &dyn Observer,
     ) -> Result<Ran, JobError> {
@@ -300,7 +300,7 @@ fn resumed(resume: &Resumption) -> impl Iterator<Item = Notice> + '_ {
 fn late_start(bars: &BarBook) -> impl Iterator<Item = Notice> + '_ {
     bars.orders().iter().map(|order| Notice::LateStart {
         spec: Arc::clone(order.spec.name()),
-        equal_after: horizon(&order.spec),
+        equal_after: expected_trades(&order.spec),
     })
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use barflow_operators::instrument::InstrumentId;
 
 use super::error::JobError;
-use crate::checkpoints::job::Job;
+use crate::checkpoints::job::JobName;
 use crate::checkpoints::settings::JobSettings;
 use crate::config::bars::BarBook;
 use crate::config::delivery::DeliveryOptions;
@@ -15,7 +15,7 @@ use crate::graph::run::Workers;
 use crate::graph::sink::BarSink;
 use crate::sinks::journal::{JournaledSink, Output};
 use crate::sinks::jsonl::JsonLines;
-use crate::sinks::kafka::{Fences, KafkaSettings, KafkaSink};
+use crate::sinks::kafka::{KafkaSettings, KafkaSink, ShardSinks};
 use crate::sinks::none::NoSink;
 use crate::sinks::parquet::ParquetBars;
 use crate::stop::Stop;
@@ -26,7 +26,7 @@ pub enum OpenSink {
     /// Sinks that keep no checkpoints.
     Plain(Box<dyn BarSink>),
     /// The shards of a job in Kafka.
-    Kafka(Fences),
+    Kafka(ShardSinks),
     /// Files of a job.
     Files(Box<JournaledSink>),
 }
@@ -62,7 +62,7 @@ impl SinkRequest<'_> {
     ///
     /// # Errors
     /// When it cannot be a name.
-    pub fn job(&self) -> Result<Job, JobError> {
+    pub fn job(&self) -> Result<JobName, JobError> {
         match &self.delivery.job {
             Some(job) => Ok(job.clone()),
             None => self.job.parse().map_err(JobError::Name),
@@ -124,7 +124,7 @@ impl SinkRequest<'_> {
             return Err(JobError::SharedReset { job });
         }
         let latency = self.latency.as_ref();
-        Ok(OpenSink::Kafka(Fences::take(kafka, &job, first..first + here, all, latency)?))
+        Ok(OpenSink::Kafka(ShardSinks::take(kafka, &job, first..first + here, all, latency)?))
     }
 
     /// What decides which bars come out where: these bars, this output, and what `more` adds.

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use barflow_operators::batch::Feed;
-use barflow_operators::checkpoint::account::Account;
+use barflow_operators::checkpoint::instrument_state::InstrumentState;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::position::Position;
 use barflow_operators::sequence::Resume;
@@ -22,14 +22,14 @@ use barflow_operators::spec::BarSpec;
 
 use super::error::JobError;
 use super::sink::{OpenSink, SinkRequest};
-use crate::checkpoints::job::Job;
+use crate::checkpoints::job::JobName;
 use crate::checkpoints::saved::Saved;
 use crate::checkpoints::settings::{JobSettings, SettingsChanges};
 use crate::graph::checkpoints::{BARS_PER_CUT, Checkpoints};
-use crate::graph::mesh::{Job as ClusterJob, Mesh};
+use crate::graph::cluster::{Cluster, ClusterJob};
 use crate::graph::sink::BarSink;
 use crate::sinks::journal::JournaledSink;
-use crate::sinks::kafka::Fences;
+use crate::sinks::kafka::ShardSinks;
 
 /// What a job needs to start.
 pub struct Start<'a> {
@@ -46,7 +46,7 @@ pub struct Start<'a> {
 /// A job ready to run.
 pub struct Started {
     /// All processes of the job.
-    pub cluster: Mesh,
+    pub cluster: Cluster,
     /// One sink for all workers, or one for each.
     pub sinks: Vec<Box<dyn BarSink>>,
     /// For the graph; none without checkpoints.
@@ -88,18 +88,18 @@ impl Start<'_> {
             None => self.sink.open()?,
         };
         let workers = self.sink.workers.clone();
-        let cluster = Mesh::connect(workers, self.cluster_job, patience, self.sink.stop)?;
+        let cluster = Cluster::connect(workers, self.cluster_job, patience, self.sink.stop)?;
         let (job, settings) = (self.sink.job()?, self.sink.settings(self.decisive));
         let (sinks, saved, settings_changes) = match sink {
             OpenSink::Plain(sink) => (vec![sink], None, SettingsChanges::default()),
-            OpenSink::Kafka(fences) => self.restore_kafka(fences, &job, &settings)?,
+            OpenSink::Kafka(shard_sinks) => self.restore_kafka(shard_sinks, &job, &settings)?,
             OpenSink::Files(files) => self.restore_files(files, &job, &settings)?,
         };
-        let resume = saved.as_ref().map(|saved| Resumption::of(&saved.accounts));
+        let resume = saved.as_ref().map(|saved| Resumption::of(&saved.instruments));
         let checkpoints = saved.map(|saved| {
             log_restored(&job, &saved);
             Checkpoints {
-                restored: Arc::new(Mutex::new(saved.accounts)),
+                restored: Arc::new(Mutex::new(saved.instruments)),
                 interval: self.sink.delivery.commit_interval,
                 bars: BARS_PER_CUT,
             }
@@ -110,27 +110,27 @@ impl Start<'_> {
 
     fn restore_kafka(
         &self,
-        mut fences: Fences,
-        job: &Job,
+        mut shard_sinks: ShardSinks,
+        job: &JobName,
         settings: &JobSettings,
     ) -> Result<Restored, JobError> {
         if self.sink.delivery.reset_state {
-            fences.reset()?;
+            shard_sinks.reset()?;
         }
-        let saved = Saved::understand(job, &fences.read()?)?;
+        let saved = Saved::understand(job, &shard_sinks.read()?)?;
         saved.check(job, settings, self.lenient)?;
-        fences.prepare_topics(&saved)?;
+        shard_sinks.prepare_topics(&saved)?;
         if saved.settings.as_ref() != Some(settings) {
-            fences.write_settings(settings.clone())?;
+            shard_sinks.write_settings(settings.clone())?;
         }
-        let changes = fences.settings_changes();
-        Ok((fences.into_sinks(), Some(saved), changes))
+        let changes = shard_sinks.settings_changes();
+        Ok((shard_sinks.into_sinks(), Some(saved), changes))
     }
 
     fn restore_files(
         &self,
         mut files: Box<JournaledSink>,
-        job: &Job,
+        job: &JobName,
         settings: &JobSettings,
     ) -> Result<Restored, JobError> {
         if self.sink.delivery.reset_state {
@@ -147,12 +147,13 @@ impl Start<'_> {
 /// Sinks, the checkpoint that was read, and where changed settings go.
 type Restored = (Vec<Box<dyn BarSink>>, Option<Saved>, SettingsChanges);
 
-fn log_restored(job: &Job, saved: &Saved) {
-    if saved.accounts.is_empty() {
+fn log_restored(job: &JobName, saved: &Saved) {
+    if saved.instruments.is_empty() {
         return;
     }
-    let bars: u64 = saved.accounts.values().flat_map(Account::bars).map(|(_, bars)| bars).sum();
-    let instruments = saved.accounts.len();
+    let bars: u64 =
+        saved.instruments.values().flat_map(InstrumentState::bars).map(|(_, bars)| bars).sum();
+    let instruments = saved.instruments.len();
     tracing::info!(%job, instruments, bars, "resuming the job");
 }
 
@@ -160,11 +161,11 @@ impl Started {
     /// Uses these bars where a checkpoint has others: whole bars may have been added or removed.
     pub fn order_bars(&self, specs_of: impl Fn(&Feed) -> Vec<BarSpec>) {
         let Some(checkpoints) = &self.checkpoints else { return };
-        let mut accounts = checkpoints.restored.lock().unwrap_or_else(PoisonError::into_inner);
-        for account in accounts.values_mut() {
-            let specs = specs_of(account.feed());
-            if !account.specs().eq(&specs) {
-                account.seat(&specs);
+        let mut instruments = checkpoints.restored.lock().unwrap_or_else(PoisonError::into_inner);
+        for state in instruments.values_mut() {
+            let specs = specs_of(state.feed());
+            if !state.specs().eq(&specs) {
+                state.set_specs(&specs);
             }
         }
     }
@@ -176,17 +177,17 @@ impl Resumption {
         self.positions.is_empty()
     }
 
-    fn of(accounts: &BTreeMap<InstrumentId, Account>) -> Self {
+    fn of(instruments: &BTreeMap<InstrumentId, InstrumentState>) -> Self {
         let mut resume = Self::default();
-        for (instrument, account) in accounts {
-            if let Some(position) = account.position() {
+        for (instrument, state) in instruments {
+            if let Some(position) = state.position() {
                 resume.positions.insert(instrument.clone(), position.clone());
             }
-            resume.feeds.insert(instrument.clone(), Arc::clone(account.feed()));
-            if let Some(time) = account.last_time() {
+            resume.feeds.insert(instrument.clone(), Arc::clone(state.feed()));
+            if let Some(time) = state.last_time() {
                 resume.last_times.insert(instrument.clone(), time);
             }
-            resume.orders.insert(instrument.clone(), account.resume());
+            resume.orders.insert(instrument.clone(), state.resume());
         }
         resume
     }

@@ -2,8 +2,8 @@
 //!
 //! Nothing here decides about bars; it decides about work.
 
+use barflow_operators::convergence::estimate::expected_trades;
 use barflow_operators::spec::BarSpec;
-use barflow_operators::stitch::horizon;
 
 /// Chunks that a builder may fail to join before it is built sequentially.
 const STRIKES: u32 = 2;
@@ -40,7 +40,7 @@ pub struct Beliefs {
 #[derive(Debug)]
 struct Belief {
     spec: BarSpec,
-    horizon: Option<u64>,
+    expected_trades: Option<u64>,
     report: SpecReport,
     strikes: u32,
 }
@@ -59,7 +59,7 @@ impl Beliefs {
     pub fn new(specs: &[BarSpec], rows: u64, workers: usize) -> Self {
         let belief = |spec: &BarSpec| Belief {
             spec: spec.clone(),
-            horizon: horizon(spec),
+            expected_trades: expected_trades(spec),
             report: SpecReport::default(),
             strikes: 0,
         };
@@ -108,7 +108,10 @@ impl Beliefs {
             belief.report.ahead += u64::from(*ahead);
             match joined {
                 Some(trades) => belief.report.joined.push(trades),
-                None if belief.horizon.is_some_and(|horizon| rows >= horizon) => {
+                None if belief
+                    .expected_trades
+                    .is_some_and(|expected_trades| rows >= expected_trades) =>
+                {
                     belief.strikes += 1;
                 }
                 None => {}
@@ -130,7 +133,7 @@ impl Beliefs {
 impl Belief {
     /// Trades that joining is expected to take.
     fn expected(&self) -> Option<u64> {
-        self.report.joined.iter().max().copied().or(self.horizon)
+        self.report.joined.iter().max().copied().or(self.expected_trades)
     }
 
     fn is_worth(&self, rows: u64) -> bool {

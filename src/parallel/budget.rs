@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use crate::stop::Stop;
 
-/// Bytes of one chunk that may wait for the stitcher: a day of four million trades that cannot be
+/// Bytes of one chunk that may wait for the joiner: a day of four million trades that cannot be
 /// let go, and more bars than a chunk ever makes.
 pub const CHUNK_BYTES: usize = 192 << 20;
 
 /// How often somebody who waits for room looks whether the run has ended.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Bytes in use; a thread that wants more waits. One piece is let through even if it alone is too
+/// Bytes in use; a thread that wants more waits. One batch is let through even if it alone is too
 /// much.
 #[derive(Debug, Default)]
 pub struct Budget {

@@ -1,16 +1,16 @@
 //! Replays one instrument's history on several threads, with the bars of one pass.
 //!
 //! ```text
-//! chunks ─┬─► thread: decode, order, build ahead ─► pieces ─┐
-//!         └─► thread: …                          ─► pieces ─┴─► stitcher ─► inlet of the graph
+//! chunks ─┬─► thread: decode, order, build ahead ─► batches ─┐
+//!         └─► thread: …                          ─► batches ─┴─► joiner ─► inlet of the graph
 //!           (a file, or row groups of our Parquet)  (bounded)    (in order)
 //! ```
 //!
-//! Threads take chunks in order and work on them with builders that know no past; the stitcher
-//! ([`barflow_operators::stitch`]) turns what they made into the bars of the sequential run, in its
-//! order, and feeds the graph with them. Builders that are not known to fall into step are not built
-//! ahead: then only decoding and judging of rows run in parallel, and the builders of the stitcher do
-//! all the work.
+//! Threads take chunks in order and work on them with builders that know no past; the joiner
+//! ([`barflow_operators::parallel`]) turns what they made into the bars of the sequential run, in
+//! its order, and feeds the graph with them. Builders that are not known to fall into step are not
+//! built ahead: then only decoding and judging of rows run in parallel, and the builders of the
+//! joiner do all the work.
 //!
 //! What needs every trade in the graph (quality, kept trades, corrections, checkpoints) leaves bars to
 //! the graph: the threads only read ahead, and the graph is fed with trades.

@@ -6,11 +6,11 @@ use std::thread;
 
 use barflow_operators::batch::Feed;
 use barflow_operators::order::OrderOptions;
+use barflow_operators::parallel::{
+    ChunkBatch, ChunkEnd, ChunkJoiner, JoinedBatch, JoinerOptions, ReadAgain, Recomputed,
+};
 use barflow_operators::position::FilePosition;
 use barflow_operators::revision::Correction;
-use barflow_operators::stitch::{
-    Piece, ReadAgain, Remains, Stitched, Stitcher, StitcherOptions, Twice,
-};
 use barflow_replay::chunks::{Chunk, Chunks};
 use barflow_replay::plan::InstrumentPlan;
 use barflow_replay::progress::Progress;
@@ -55,7 +55,7 @@ pub struct Options {
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// Chunks, and what was done twice.
-    pub twice: Twice,
+    pub recomputed: Recomputed,
     /// By instrument and specification, of what was built ahead.
     pub specs: Vec<(String, SpecReport)>,
 }
@@ -96,7 +96,7 @@ fn replay(history: History, options: &Options, inlet: &Inlet, stop: &Stop) -> Re
     let beliefs = Mutex::new(Beliefs::new(&specs, chunks.rows(), options.threads));
     let chunks = Mutex::new(chunks);
     let shared = Shared { chunks, beliefs, read: &options.read, policy, reorder_window, stop };
-    let mut twice = Twice::default();
+    let mut recomputed = Recomputed::default();
     let ended = thread::scope(|threads| {
         let (send, underway) = bounded(2 * options.threads);
         for number in 0..options.threads {
@@ -111,15 +111,14 @@ fn replay(history: History, options: &Options, inlet: &Inlet, stop: &Stop) -> Re
         }
         drop(send);
         let ended = if options.built_ahead {
-            let stitcher =
-                StitcherOptions { feed: feed.clone(), specs, policy, reorder_window, pool };
-            let stitcher = Stitcher::new(stitcher);
-            let mut joining = Joining { stitcher, shared: &shared, feed: &feed, inlet };
+            let joiner = JoinerOptions { feed: feed.clone(), specs, policy, reorder_window, pool };
+            let joiner = ChunkJoiner::new(joiner);
+            let mut joining = Joining { joiner, shared: &shared, feed: &feed, inlet };
             let ended = joining.run(&underway);
-            twice = joining.stitcher.twice().clone();
+            recomputed = joining.joiner.recomputed().clone();
             ended
         } else {
-            pass_on(&underway, corrections, inlet, stop, &mut twice.chunks)
+            pass_on(&underway, corrections, inlet, stop, &mut recomputed.chunks)
         };
         if !matches!(ended, Ok(Ended::WithInput)) {
             // Workers that wait for room look at this.
@@ -127,7 +126,7 @@ fn replay(history: History, options: &Options, inlet: &Inlet, stop: &Stop) -> Re
         }
         ended
     });
-    lock(&options.report).add(&twice, &lock(&shared.beliefs), feed.instrument.as_str());
+    lock(&options.report).add(&recomputed, &lock(&shared.beliefs), feed.instrument.as_str());
     ended.map(drop)
 }
 
@@ -146,16 +145,16 @@ fn pass_on(
         let ids = if chunk.is_numbered() { numbered } else { 0 };
         loop {
             match messages.recv() {
-                Ok(Message::Piece(mut piece)) => {
-                    budget.give_back(piece.bytes());
-                    piece.shift(ids);
-                    let Some(mut intake) = piece.into_intake() else { continue };
+                Ok(Message::ChunkBatch(mut batch)) => {
+                    budget.give_back(batch.bytes());
+                    batch.shift(ids);
+                    let Some(mut input_batch) = batch.into_batch() else { continue };
                     // All at the beginning: they wait until their place has passed.
-                    intake.corrections = std::mem::take(&mut corrections);
+                    input_batch.corrections = std::mem::take(&mut corrections);
                     if stop.is_raised() {
                         return Ok(Ended::WithInput);
                     }
-                    if inlet.send(intake).is_err() {
+                    if inlet.send(input_batch).is_err() {
                         return Ok(Ended::WithGraph);
                     }
                 }
@@ -181,7 +180,7 @@ enum Ended {
 
 /// Takes the chunks in order, and feeds the graph with the bars that come of them.
 struct Joining<'a> {
-    stitcher: Stitcher,
+    joiner: ChunkJoiner,
     shared: &'a Shared<'a>,
     feed: &'a Arc<Feed>,
     inlet: &'a Inlet,
@@ -192,7 +191,7 @@ impl Joining<'_> {
         let ended = self.chunks(chunks);
         if !matches!(ended, Ok(Ended::AtBadRow | Ended::WithGraph)) {
             // If the graph has ended, it has reported why.
-            let last = self.stitcher.finish();
+            let last = self.joiner.finish();
             let _ = self.send(last);
         }
         ended
@@ -203,12 +202,12 @@ impl Joining<'_> {
         let mut numbered = 0;
         for underway in chunks {
             let chunk = &underway.chunk;
-            self.stitcher.begin_chunk(if chunk.is_numbered() { numbered } else { 0 });
+            self.joiner.begin_chunk(if chunk.is_numbered() { numbered } else { 0 });
             match self.chunk(&underway)? {
-                Ok((remains, rows)) => {
-                    let joined = self.stitcher.joined_after();
+                Ok((chunk_end, rows)) => {
+                    let joined = self.joiner.joined_after();
                     lock(&self.shared.beliefs).learn(&underway.wanted, chunk.rows(), joined);
-                    self.stitcher.end_chunk(remains);
+                    self.joiner.end_chunk(chunk_end);
                     numbered += rows;
                 }
                 Err(ended) => return Ok(ended),
@@ -217,25 +216,25 @@ impl Joining<'_> {
         Ok(Ended::WithInput)
     }
 
-    /// Takes the pieces of a chunk; returns what is left of its builders and how many rows it has
+    /// Takes the batches of a chunk; returns what is left of its builders and how many rows it has
     /// numbered, or that everything has ended with it.
     fn chunk(
         &mut self,
         underway: &Underway,
-    ) -> Result<Result<(Option<Remains>, u64), Ended>, Cause> {
+    ) -> Result<Result<(Option<ChunkEnd>, u64), Ended>, Cause> {
         let mut is_done = false;
         for message in &underway.messages {
             match message {
-                Message::Piece(piece) => {
-                    underway.budget.give_back(piece.bytes());
+                Message::ChunkBatch(batch) => {
+                    underway.budget.give_back(batch.bytes());
                     if self.shared.stop.is_raised() {
                         return Ok(Err(Ended::WithInput));
                     }
                     if is_done {
                         continue;
                     }
-                    let fed = match self.stitcher.on_piece(*piece) {
-                        Ok(stitched) => self.send(stitched),
+                    let fed = match self.joiner.on_batch(*batch) {
+                        Ok(joined_batch) => self.send(joined_batch),
                         Err(ReadAgain) => {
                             is_done = true;
                             self.read_again(&underway.chunk)?
@@ -245,11 +244,11 @@ impl Joining<'_> {
                         return Ok(Err(ended));
                     }
                 }
-                Message::End(remains, rows) => {
-                    return Ok(Ok(((!is_done).then_some(remains), rows)));
+                Message::End(chunk_end, rows) => {
+                    return Ok(Ok(((!is_done).then_some(chunk_end), rows)));
                 }
                 Message::Failed(error) => {
-                    if !is_done && self.stitcher.is_in_debt() {
+                    if !is_done && self.joiner.is_in_debt() {
                         // Fails in the same place, with the true builders there.
                         let _ = self.read_again(&underway.chunk)?;
                     }
@@ -266,26 +265,26 @@ impl Joining<'_> {
     /// Does a chunk as one pass would.
     fn read_again(&mut self, chunk: &Chunk) -> Result<Result<(), Ended>, Cause> {
         lock(&self.shared.beliefs).read_again();
-        self.stitcher.read_again();
+        self.joiner.read_again();
         let read = ReadOptions { progress: Progress::default(), ..self.shared.read.clone() };
         let mut reader = chunk.open(&read)?;
-        while let Some(intake) = reader.next_intake()? {
+        while let Some(input_batch) = reader.next_batch()? {
             if self.shared.stop.is_raised() {
                 return Ok(Err(Ended::WithInput));
             }
             // The true builders need nothing but what was read.
-            let stitched = self.stitcher.on_piece(Piece::read(intake))?;
-            if let Err(ended) = self.send(stitched) {
+            let joined_batch = self.joiner.on_batch(ChunkBatch::read(input_batch))?;
+            if let Err(ended) = self.send(joined_batch) {
                 return Ok(Err(ended));
             }
         }
         Ok(Ok(()))
     }
 
-    fn send(&self, stitched: Stitched) -> Result<(), Ended> {
-        let stopped = stitched.stopped;
-        let intake = stitched.into_intake(self.feed);
-        match intake.map_or(Ok(()), |intake| self.inlet.send(intake)) {
+    fn send(&self, joined_batch: JoinedBatch) -> Result<(), Ended> {
+        let stopped = joined_batch.stopped;
+        let input_batch = joined_batch.into_batch(self.feed);
+        match input_batch.map_or(Ok(()), |input_batch| self.inlet.send(input_batch)) {
             Err(_) => Err(Ended::WithGraph),
             Ok(()) if stopped => Err(Ended::AtBadRow),
             Ok(()) => Ok(()),
@@ -298,11 +297,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Report {
-    fn add(&mut self, twice: &Twice, beliefs: &Beliefs, instrument: &str) {
-        self.twice.chunks += twice.chunks;
-        self.twice.trades += twice.trades;
-        self.twice.read_again += twice.read_again;
-        self.twice.apart += twice.apart;
+    fn add(&mut self, recomputed: &Recomputed, beliefs: &Beliefs, instrument: &str) {
+        self.recomputed.chunks += recomputed.chunks;
+        self.recomputed.trades += recomputed.trades;
+        self.recomputed.read_again += recomputed.read_again;
+        self.recomputed.apart += recomputed.apart;
         for (spec, fared) in beliefs.reports() {
             self.specs.push((format!("{instrument} {}", spec.name()), fared));
         }

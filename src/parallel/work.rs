@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use barflow_operators::order::RejectPolicy;
+use barflow_operators::parallel::{ChunkBatch, ChunkEnd, SpeculativeChunk, SpeculativeOptions};
 use barflow_operators::spec::BarSpec;
-use barflow_operators::stitch::{Ahead, AheadOptions, Piece, Remains};
 use barflow_replay::chunks::{Chunk, Chunks};
 use barflow_replay::error::ReplayError;
 use barflow_replay::stream::ReadOptions;
@@ -16,8 +16,8 @@ use crate::stop::Stop;
 
 /// What all workers of an instrument share.
 pub struct Shared<'a> {
-    /// Chunks not taken yet. A thread that takes a chunk holds it until the stitcher knows of it,
-    /// so that the stitcher learns of chunks in order.
+    /// Chunks not taken yet. A thread that takes a chunk holds it until the joiner knows of it,
+    /// so that the joiner learns of chunks in order.
     pub chunks: Mutex<Chunks>,
     pub beliefs: Mutex<Beliefs>,
     pub read: &'a ReadOptions,
@@ -37,9 +37,9 @@ pub struct Underway {
 
 /// What a worker says of its chunk, in order.
 pub enum Message {
-    Piece(Box<Piece>),
+    ChunkBatch(Box<ChunkBatch>),
     /// The end of the chunk, and how many rows without ids were numbered.
-    End(Remains, u64),
+    End(ChunkEnd, u64),
     /// Nothing can be read from here on.
     Failed(ReplayError),
 }
@@ -48,7 +48,7 @@ impl Shared<'_> {
     fn next(
         &self,
         to: &Sender<Underway>,
-    ) -> Option<(Chunk, AheadOptions, Sender<Message>, Arc<Budget>)> {
+    ) -> Option<(Chunk, SpeculativeOptions, Sender<Message>, Arc<Budget>)> {
         let mut chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
         if self.stop.is_raised() {
             return None;
@@ -64,7 +64,7 @@ impl Shared<'_> {
         };
         let (send, messages) = unbounded();
         let budget = Arc::new(Budget::default());
-        let options = AheadOptions {
+        let options = SpeculativeOptions {
             specs: wanted.clone(),
             keep,
             policy: self.policy,
@@ -81,9 +81,9 @@ impl Shared<'_> {
     pub fn work(&self, to: &Sender<Underway>) {
         while let Some((chunk, options, send, budget)) = self.next(to) {
             match self.work_on(&chunk, options, &send, &budget) {
-                Ok(Some((remains, numbered))) => {
+                Ok(Some((chunk_end, numbered))) => {
                     // Nobody listens any more when the run has ended.
-                    let _ = send.send(Message::End(remains, numbered));
+                    let _ = send.send(Message::End(chunk_end, numbered));
                 }
                 Ok(None) => return,
                 Err(error) => {
@@ -97,16 +97,18 @@ impl Shared<'_> {
     fn work_on(
         &self,
         chunk: &Chunk,
-        options: AheadOptions,
+        options: SpeculativeOptions,
         send: &Sender<Message>,
         budget: &Budget,
-    ) -> Result<Option<(Remains, u64)>, ReplayError> {
-        let mut ahead = Ahead::new(options);
+    ) -> Result<Option<(ChunkEnd, u64)>, ReplayError> {
+        let mut ahead = SpeculativeChunk::new(options);
         let mut reader = chunk.open(self.read)?;
-        while let Some(intake) = reader.next_intake()? {
-            let piece = ahead.on_intake(intake);
-            let room = budget.take(piece.bytes(), self.stop);
-            if !room || self.stop.is_raised() || send.send(Message::Piece(Box::new(piece))).is_err()
+        while let Some(input_batch) = reader.next_batch()? {
+            let batch = ahead.on_batch(input_batch);
+            let room = budget.take(batch.bytes(), self.stop);
+            if !room
+                || self.stop.is_raised()
+                || send.send(Message::ChunkBatch(Box::new(batch))).is_err()
             {
                 return Ok(None);
             }

@@ -1,7 +1,7 @@
 //! Is it worth it? One pass keeps several cores busy as well: files are decoded ahead of the builders.
 
+use barflow_operators::convergence::estimate::expected_trades;
 use barflow_operators::spec::BarSpec;
-use barflow_operators::stitch::horizon;
 use barflow_replay::plan::{FileKind, Plan};
 
 /// Ns per trade on one core, measured (docs/PERFORMANCE.md). Only their ratios matter.
@@ -30,7 +30,7 @@ pub fn is_worth(plan: &Plan, specs: &[BarSpec], threads: usize, builds_ahead: bo
     let is_parquet =
         plan.instruments.iter().flat_map(|i| &i.files).all(|file| file.kind == FileKind::Parquet);
     let source = if is_parquet { PARQUET } else { TEXT };
-    let is_ahead = |spec: &&BarSpec| builds_ahead && horizon(spec).is_some();
+    let is_ahead = |spec: &&BarSpec| builds_ahead && expected_trades(spec).is_some();
     let ahead = specs.iter().filter(is_ahead).count();
     pays(&source, ahead, specs.len() - ahead, threads)
 }

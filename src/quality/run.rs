@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use barflow_operators::batch::{Feed, InputKind};
-use barflow_operators::intake::Intake;
+use barflow_operators::input_batch::InputBatch;
 use barflow_operators::quality::day::DayReport;
 use barflow_operators::quality::day_of;
 use barflow_operators::quality::judge::{Judge, Known};
@@ -132,10 +132,10 @@ fn judge_instrument(
     for file in &plan.files {
         let one = InstrumentPlan { feed: Arc::clone(&plan.feed), files: vec![file.clone()] };
         let mut found = Some(0);
-        for intake in InstrumentStream::open(one, read.clone())? {
-            match intake {
-                Ok(intake) => {
-                    let Intake { trades, rejects, start, .. } = intake;
+        for input_batch in InstrumentStream::open(one, read.clone())? {
+            match input_batch {
+                Ok(input_batch) => {
+                    let InputBatch { trades, rejects, start, .. } = input_batch;
                     found = found.map(|found| found + (trades.len() + rejects.len()) as u64);
                     judge.on_batch(&trades, &rejects, &start, &mut judged.days);
                     read.pool.give_back(Arc::new(trades));

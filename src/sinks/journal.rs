@@ -15,14 +15,14 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use barflow_operators::checkpoint::account::Sealed;
 use barflow_operators::checkpoint::envelope::seal;
+use barflow_operators::checkpoint::instrument_state::SealedRecord;
 use barflow_operators::published::PublishedBar;
 
 use super::atomic_file::refused;
 use super::jsonl::JsonLines;
 use super::parquet::ParquetBars;
-use crate::checkpoints::job::Job;
+use crate::checkpoints::job::JobName;
 use crate::checkpoints::settings::{JobSettings, SettingsChanges};
 use crate::fault_point;
 use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
@@ -67,7 +67,7 @@ impl Output {
 #[derive(Debug)]
 pub struct JournaledSink {
     output: Output,
-    job: Job,
+    job: JobName,
     journal: File,
     checkpoint: LocalCheckpoint,
     /// Bars since the last cut, by worker: each cuts its own.
@@ -86,7 +86,7 @@ impl JournaledSink {
     /// When the disk refuses, the checkpoint cannot be read, or another copy has them open.
     pub fn open(
         output: Output,
-        job: Job,
+        job: JobName,
         stop: Stop,
         publishes_when_stopped: bool,
         resets: bool,
@@ -181,7 +181,7 @@ impl JournaledSink {
             .map_err(|e| refused("write", &path, &e))
     }
 
-    fn cut(&mut self, shard: usize, records: &[Sealed]) -> Result<(), SinkError> {
+    fn cut(&mut self, shard: usize, records: &[SealedRecord]) -> Result<(), SinkError> {
         let bars = self.open.remove(&shard).unwrap_or_default();
         let path = self.output.journal();
         let disk = |e: std::io::Error| refused("write", &path, &e);

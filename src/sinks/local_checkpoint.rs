@@ -66,7 +66,7 @@ impl LocalCheckpoint {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::checkpoints::job::Job;
+    use crate::checkpoints::job::JobName;
     use crate::checkpoints::saved::Saved;
 
     /// The checkpoint beside a file, in an envelope whose content has not changed since.
@@ -76,7 +76,7 @@ mod tests {
     fn records_of_an_older_version_are_refused_with_what_to_do() {
         let content = &VERSION_3[6..VERSION_3.len() - 8];
         let local: LocalCheckpoint = postcard::from_bytes(content).unwrap();
-        let job: Job = "old".parse().unwrap();
+        let job: JobName = "old".parse().unwrap();
         for (key, value) in local.entries {
             let one = Entries::from([(key.clone(), value)]);
             let error = Saved::understand(&job, &one).unwrap_err();

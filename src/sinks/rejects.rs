@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use barflow_operators::intake::Reject;
+use barflow_operators::input_batch::Reject;
 use serde::Serialize;
 
 use super::atomic_file::refused;

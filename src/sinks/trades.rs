@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use barflow_operators::dataflow::validate::Sequenced;
+use barflow_operators::dataflow::validate::OrderedBatch;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::pool::BatchPool;
 use barflow_replay::error::ReplayError;
@@ -33,7 +33,7 @@ impl TradeFiles {
         with_quote: BTreeMap<InstrumentId, bool>,
         pool: BatchPool,
         stop: Stop,
-    ) -> std::io::Result<(Sender<Sequenced>, Self)> {
+    ) -> std::io::Result<(Sender<OrderedBatch>, Self)> {
         let (send, receive) = bounded(QUEUE);
         let folder = folder.to_owned();
         let writing = thread::Builder::new().name("trades".to_owned()).spawn(move || {
@@ -62,10 +62,10 @@ fn write(
     folder: &Path,
     with_quote: &BTreeMap<InstrumentId, bool>,
     pool: &BatchPool,
-    batches: Receiver<Sequenced>,
+    batches: Receiver<OrderedBatch>,
 ) -> Result<Vec<PathBuf>, ReplayError> {
     let mut writers: BTreeMap<InstrumentId, TradeWriter> = BTreeMap::new();
-    for Sequenced { trades, .. } in batches {
+    for OrderedBatch { trades, .. } in batches {
         let feed = &trades.feed;
         if !writers.contains_key(&feed.instrument) {
             let id = &feed.instrument;

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The bars are those of `barflow replay`: the same validation orders the trades, and
-//! [`Crowd`](barflow_operators::sweep::Crowd) makes the bits of single builders.
+//! [`BuilderBatch`](barflow_operators::sweep::BuilderBatch) makes the bits of single builders.
 
 pub mod heat_map;
 pub mod output;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use barflow_operators::batch::TradeBatch;
 use barflow_operators::spec::BarSpec;
-use barflow_operators::sweep::{Close, Crowd, Features};
+use barflow_operators::sweep::{BuilderBatch, Close, Features};
 use crossbeam::channel::{Receiver, Sender};
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +31,7 @@ pub struct Late {
 /// A part of the grid, and what has come of it.
 #[derive(Serialize, Deserialize)]
 pub struct Part {
-    crowd: Crowd,
+    builder_batch: BuilderBatch,
     summaries: Vec<Summary>,
     late: Late,
     rows: u64,
@@ -47,12 +47,12 @@ const SECOND: u32 = 1 << 31;
 impl Part {
     /// Builders that have seen nothing.
     pub fn new(specs: &[BarSpec], late: Late) -> Self {
-        let mut crowd = Crowd::new(Features::best());
+        let mut builder_batch = BuilderBatch::new(Features::best());
         for (config, spec) in (0..).zip(specs) {
-            crowd.add(config, spec);
+            builder_batch.add(config, spec);
         }
         let summaries = specs.iter().map(|_| Summary::default()).collect();
-        Self { crowd, summaries, late, rows: 0, began: None, closes: Vec::new() }
+        Self { builder_batch, summaries, late, rows: 0, began: None, closes: Vec::new() }
     }
 
     /// What each configuration has come to.
@@ -65,12 +65,12 @@ impl Part {
         if self.began.is_none() && self.rows >= self.late.after {
             self.began = Some(self.rows);
             for (config, spec) in (SECOND..).zip(specs) {
-                self.crowd.add(config, spec);
+                self.builder_batch.add(config, spec);
             }
         }
         let began = self.began.filter(|began| self.rows - began <= self.late.most);
         self.closes.clear();
-        self.crowd.on_batch(batch, &mut self.closes);
+        self.builder_batch.on_batch(batch, &mut self.closes);
         for close in &self.closes {
             let summary = &mut self.summaries[(close.config & !SECOND) as usize];
             if close.config & SECOND != 0 {
@@ -87,7 +87,7 @@ impl Part {
         }
         self.rows += batch.len() as u64;
         if self.began.is_some_and(|began| self.rows - began > self.late.most) {
-            self.crowd.dismiss(|config| config & SECOND != 0);
+            self.builder_batch.dismiss(|config| config & SECOND != 0);
         }
     }
 
@@ -105,7 +105,7 @@ impl Part {
             }
         }
         if !done.is_empty() {
-            self.crowd.dismiss(|config| done.binary_search(&config).is_ok());
+            self.builder_batch.dismiss(|config| done.binary_search(&config).is_ok());
         }
     }
 }
@@ -131,7 +131,7 @@ pub fn work(mut part: Part, specs: &[BarSpec], number: usize, words: &Receiver<W
 #[allow(clippy::unwrap_used)]
 mod tests {
     use barflow_operators::batch::{Feed, IdKind, InputKind};
-    use barflow_operators::survey::Survey;
+    use barflow_operators::convergence::measure::Measurement;
     use barflow_operators::trade::{Aggressor, Trade};
 
     use super::*;
@@ -176,14 +176,15 @@ mod tests {
         .map(spec)
         .into();
         let mut part = Part::new(&specs, Late { after: BATCH, most: 1 << 20 });
-        let mut surveys: Vec<Survey> = specs.iter().map(|spec| Survey::new(spec, 1000)).collect();
+        let mut measurements: Vec<Measurement> =
+            specs.iter().map(|spec| Measurement::new(spec, 1000)).collect();
         for number in 0..5 {
             let batch = batch(1 + number * BATCH);
             part.on_batch(&batch, &specs);
-            surveys.iter_mut().for_each(|survey| survey.on_batch(&batch));
+            measurements.iter_mut().for_each(|measurement| measurement.on_batch(&batch));
         }
-        for (summary, survey) in part.summaries().iter().zip(&surveys) {
-            let findings = survey.findings();
+        for (summary, measurement) in part.summaries().iter().zip(&measurements) {
+            let findings = measurement.findings();
             let same = findings.arrivals.iter().find(|arrival| arrival.began == BATCH).unwrap();
             assert!(summary.bars() > 20 * 16, "{}", summary.bars());
             assert_eq!(summary.sync.after, Some((same.trades, same.bars)));

@@ -70,7 +70,7 @@ fn a_trade_allocates_nothing_on_its_way_to_the_graph() {
         let plan = plan(protocol, symbol);
         let listings: Arc<[Listing]> = [plan.symbols[0].listing.clone()].into();
         let mut decoder = plan.venue.decoder(plan.channel, listings);
-        let (inlet, _intakes) = inlet(64);
+        let (inlet, _inputs) = inlet(64);
         let outlets = Outlets {
             inlets: vec![inlet],
             share: Workers::Threads(1).share(),

@@ -61,8 +61,8 @@ fn ids(heard: &[Heard], protocol: Protocol) -> Vec<u64> {
         _ => None,
     });
     let rows = texts.flat_map(|text| rows(protocol.push, text));
-    let lawful = rows.filter(|row| !bare(row, "p").starts_with('-'));
-    lawful.filter_map(|row| bare(&row, "t").parse().ok()).collect()
+    let valid = rows.filter(|row| !bare(row, "p").starts_with('-'));
+    valid.filter_map(|row| bare(&row, "t").parse().ok()).collect()
 }
 
 fn all() -> Vec<u64> {

@@ -296,7 +296,7 @@ fn commands_list_only_options_that_mean_something_there() {
 }
 
 #[test]
-fn every_configuration_in_the_repository_is_lawful() {
+fn every_configuration_in_the_repository_is_valid() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
     let files: Vec<PathBuf> =
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::support::graph_runs::{Setup, bare, feed, intakes, run_fed, run_graph, tape};
+use crate::support::graph_runs::{Setup, bare, feed, input_batches, run_fed, run_graph, tape};
 use barflow::graph::run::Feeder;
 use barflow::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 use barflow_operators::bar::Bar;
 use barflow_operators::dataflow::ledger::FactKind;
-use barflow_operators::intake::{Intake, Reject};
+use barflow_operators::input_batch::{InputBatch, Reject};
 use barflow_operators::measure::Measure;
 use barflow_operators::order::RejectPolicy;
 use barflow_operators::sign::SignRule;
@@ -56,7 +56,7 @@ fn reject(row: u32) -> Reject {
 fn any_number_of_workers_makes_the_bars_of_the_bare_machines() {
     let tapes: Vec<_> = (0..5).map(|i| (feed(&format!("S{i}")), tape(i + 1, 4000))).collect();
     for workers in [1, 2, 3] {
-        let inputs = tapes.iter().map(|(feed, tape)| intakes(feed, tape, 256)).collect();
+        let inputs = tapes.iter().map(|(feed, tape)| input_batches(feed, tape, 256)).collect();
         let run = run_graph(setup(workers), inputs);
         run.result.as_ref().unwrap();
         let bars = run.bars();
@@ -83,7 +83,7 @@ fn any_number_of_workers_makes_the_bars_of_the_bare_machines() {
 #[test]
 fn progress_comes_with_the_bars_that_it_completes() {
     let (feed, tape) = (feed("A"), tape(9, 3000));
-    let run = run_graph(setup(1), vec![intakes(&feed, &tape, 100)]);
+    let run = run_graph(setup(1), vec![input_batches(&feed, &tape, 100)]);
     let mut through = 0;
     let mut bars = 0;
     for commit in &run.commits {
@@ -102,7 +102,7 @@ fn progress_comes_with_the_bars_that_it_completes() {
 #[test]
 fn without_quarantine_nothing_after_a_bad_row_makes_a_bar() {
     let (feed, tape) = (feed("A"), tape(3, 700));
-    let mut input = intakes(&feed, &tape, 100);
+    let mut input = input_batches(&feed, &tape, 100);
     input[3].rejects.push(reject(50));
     let run = run_graph(setup(1), vec![input]);
     let tick = &run.bars()[&(feed.instrument.clone(), "tick".to_owned())];
@@ -114,7 +114,7 @@ fn without_quarantine_nothing_after_a_bad_row_makes_a_bar() {
 #[test]
 fn with_quarantine_a_bad_row_is_set_aside_and_the_run_goes_on() {
     let (feed, tape) = (feed("A"), tape(3, 700));
-    let mut input = intakes(&feed, &tape, 100);
+    let mut input = input_batches(&feed, &tape, 100);
     input[3].rejects.push(reject(50));
     let run = run_graph(Setup { policy: RejectPolicy::SetAside, ..setup(1) }, vec![input]);
     let tick = &run.bars()[&(feed.instrument.clone(), "tick".to_owned())];
@@ -131,7 +131,7 @@ fn with_quarantine_a_bad_row_is_set_aside_and_the_run_goes_on() {
 fn trades_waiting_at_the_end_of_the_input_are_released_with_their_gap() {
     let (feed, mut tape) = (feed("A"), tape(3, 705));
     tape.retain(|trade| trade.trade_id != 701);
-    let run = run_graph(setup(1), vec![intakes(&feed, &tape, 64)]);
+    let run = run_graph(setup(1), vec![input_batches(&feed, &tape, 64)]);
     let tick = &run.bars()[&(feed.instrument.clone(), "tick".to_owned())];
     assert_eq!(tick.len(), 100);
     let totals = run.tally.totals();
@@ -170,7 +170,7 @@ proptest! {
             shuffled.insert(at + 5, again);
         }
         let feed = feed("A");
-        let run = run_graph(setup(workers), vec![intakes(&feed, &shuffled, rows)]);
+        let run = run_graph(setup(workers), vec![input_batches(&feed, &shuffled, rows)]);
         let mut expected: BTreeMap<_, _> = BTreeMap::new();
         for spec in specs() {
             let bars = bare(&spec, &feed, &ordered);
@@ -195,7 +195,7 @@ fn a_history_of_gaps_holds_nothing_back_for_long() {
     let feed = feed("GAPS");
     let mut tape = tape(3, 4000);
     tape.iter_mut().for_each(|trade| trade.trade_id *= 2);
-    let run = run_graph(setup(1), vec![intakes(&feed, &tape, 3)]);
+    let run = run_graph(setup(1), vec![input_batches(&feed, &tape, 3)]);
     run.result.unwrap();
     let bars = run.commits.iter().map(|commit| commit.bars.len()).sum::<usize>();
     let expected: usize = specs().iter().map(|spec| bare(spec, &feed, &tape).len()).sum();
@@ -218,7 +218,7 @@ fn trades_that_wait_hold_no_source_back() {
     // All of them wait, to the end: at first nobody knows whether an earlier one will come.
     let (feed, tape) = (feed("WAITS"), tape(5, MANY));
     let patient = Setup { window: MANY + 1, ..setup(1) };
-    let run = run_graph(patient, vec![intakes(&feed, &tape, 8192)]);
+    let run = run_graph(patient, vec![input_batches(&feed, &tape, 8192)]);
     run.result.unwrap();
     let bars = run.commits.iter().map(|commit| commit.bars.len()).sum::<usize>();
     let expected: usize = specs().iter().map(|spec| bare(spec, &feed, &tape).len()).sum();
@@ -232,7 +232,7 @@ fn an_instrument_whose_trades_wait_holds_no_other_back() {
     let (quiet, busy) = (feed("QUIET"), feed("BUSY"));
     let (few, many) = (tape(6, 10), tape(7, MANY));
     for workers in [1, 2] {
-        let inputs = vec![intakes(&quiet, &few, 5), intakes(&busy, &many, 8192)];
+        let inputs = vec![input_batches(&quiet, &few, 5), input_batches(&busy, &many, 8192)];
         let run = run_graph(setup(workers), inputs);
         run.result.as_ref().unwrap();
         let bars = run.bars();
@@ -245,13 +245,13 @@ fn an_instrument_whose_trades_wait_holds_no_other_back() {
 }
 
 #[test]
-fn an_intake_without_trades_is_no_trouble() {
+fn a_batch_without_trades_is_no_trouble() {
     let feed = feed("A");
-    let empty: Vec<Intake> = intakes(&feed, &tape(1, 10), 10)
+    let empty: Vec<InputBatch> = input_batches(&feed, &tape(1, 10), 10)
         .into_iter()
-        .map(|mut intake| {
-            intake.trades = intake.trades.head(0);
-            intake
+        .map(|mut input_batch| {
+            input_batch.trades = input_batch.trades.head(0);
+            input_batch
         })
         .collect();
     let run = run_graph(setup(2), vec![empty]);
@@ -288,16 +288,16 @@ fn a_stuck_sink_stops_the_source_within_its_window() {
         let (fed, rest) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let sink = Stuck { fed: Arc::clone(&fed), rest: Arc::clone(&rest) };
         let feed = feed("A");
-        // An intake of this size fills an epoch.
-        let mut input = intakes(&feed, &tape(5, 500_000), 8192).into_iter();
+        // An input batch of this size fills an epoch.
+        let mut input = input_batches(&feed, &tape(5, 500_000), 8192).into_iter();
         let mine = feed.instrument.shard_hash() as usize % workers;
         let feeders = (0..workers)
             .map(|worker| -> Feeder {
                 let input = if worker == mine { input.by_ref().collect() } else { Vec::new() };
                 let fed = Arc::clone(&fed);
                 Box::new(move |inlets, _stop| {
-                    for intake in input {
-                        inlets[worker].send(intake)?;
+                    for input_batch in input {
+                        inlets[worker].send(input_batch)?;
                         fed.fetch_add(1, Ordering::SeqCst);
                     }
                     Ok(())
@@ -308,6 +308,9 @@ fn a_stuck_sink_stops_the_source_within_its_window() {
         let first = rest.load(Ordering::SeqCst);
         // The window, the two queues, and what is in somebody's hands.
         let bound = barflow::graph::flow::WINDOW + 4 + barflow::graph::run::COMMIT_QUEUE + 4;
-        assert!(first > 0 && first <= bound, "{workers} workers: {first} intakes, {bound} at most");
+        assert!(
+            first > 0 && first <= bound,
+            "{workers} workers: {first} input batches, {bound} at most"
+        );
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use crate::support::graph_runs::{Kept, Setup, feed, intakes, options, run_with, tape};
+use crate::support::graph_runs::{Kept, Setup, feed, input_batches, options, run_with, tape};
 use crate::support::process::barflow;
 use crate::support::spoiled::{days, write};
 use barflow::graph::assemble::GraphOptions;
@@ -37,8 +37,13 @@ fn the_graph_counts_what_a_judge_counts_whatever_the_batches_and_workers() {
     for (feed, tape) in &tapes {
         let mut judge = Judge::new(Suite::usual(), Known::default());
         let mut reports = Vec::new();
-        for intake in intakes(feed, tape, 20_000) {
-            judge.on_batch(&intake.trades, &intake.rejects, &intake.start, &mut reports);
+        for input_batch in input_batches(feed, tape, 20_000) {
+            judge.on_batch(
+                &input_batch.trades,
+                &input_batch.rejects,
+                &input_batch.start,
+                &mut reports,
+            );
         }
         judge.finish(&mut reports);
         for report in &reports {
@@ -57,7 +62,7 @@ fn the_graph_counts_what_a_judge_counts_whatever_the_batches_and_workers() {
         let setup =
             Setup { workers, policy: RejectPolicy::SetAside, window: 32, specs: Vec::new() };
         let options = GraphOptions { quality: Some(quality.clone()), ..options(&setup) };
-        let inputs = tapes.iter().map(|(feed, tape)| intakes(feed, tape, rows)).collect();
+        let inputs = tapes.iter().map(|(feed, tape)| input_batches(feed, tape, rows)).collect();
         run_with(workers, options, inputs, Kept::default()).result.unwrap();
         let mut found = Counts::new();
         for ((instrument, day), counts) in quality.days() {
@@ -79,7 +84,7 @@ fn a_closed_gap_is_taken_back_from_the_totals() {
     let quality = Quality::new(Suite::usual(), |_| Known::default());
     let setup = Setup { workers: 1, policy: RejectPolicy::SetAside, window: 8, specs: Vec::new() };
     let options = GraphOptions { quality: Some(quality.clone()), ..options(&setup) };
-    run_with(1, options, vec![intakes(&feed, &tape, 1)], Kept::default()).result.unwrap();
+    run_with(1, options, vec![input_batches(&feed, &tape, 1)], Kept::default()).result.unwrap();
     let days = quality.days();
     let day = days.values().next().unwrap();
     assert_eq!(day.counts[&(Check::NoIdGaps, Severity::Warn)], (10, 0));

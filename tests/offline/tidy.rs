@@ -46,7 +46,11 @@ const CIRCLES: [(&str, &[&str], &str); 8] = [
         &["retained.rs", "walk.rs"],
         "a walk yields the updates of a revision",
     ),
-    ("operators/src/sweep", &["crowd.rs", "tile.rs"], "a tile yields the closes of a crowd"),
+    (
+        "operators/src/sweep",
+        &["builder_batch.rs", "tile.rs"],
+        "a tile yields the closes of a builder batch",
+    ),
     (
         "replay/src",
         &["stream.rs", "trades_parquet/read.rs"],
@@ -64,12 +68,12 @@ const CIRCLES: [(&str, &[&str], &str); 8] = [
     ),
     (
         "src/config",
-        &["delivery.rs", "feeds.rs", "live.rs", "mesh.rs", "replay.rs"],
+        &["cluster.rs", "delivery.rs", "feeds.rs", "live.rs", "replay.rs"],
         "the reading of durations is in live.rs",
     ),
     (
         "src/graph",
-        &["assemble.rs", "exit.rs", "handover.rs", "news.rs", "run.rs"],
+        &["assemble.rs", "control.rs", "exit.rs", "run.rs", "sink_handle.rs"],
         "the options of all parts are in assemble.rs",
     ),
     ("src/quality", &["report.rs", "run.rs"], "a run makes its report of what it has judged"),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use barflow::graph::assemble::GraphOptions;
-use barflow::graph::mesh::Mesh;
+use barflow::graph::cluster::Cluster;
 use barflow::graph::run::{Feeder, Pace, run};
 use barflow::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 use barflow::graph::tally::Tally;
@@ -13,8 +13,8 @@ use barflow::stop::{Cause, Stop};
 use barflow_operators::bars::machine::BarMachine;
 use barflow_operators::batch::{Feed, IdKind, InputKind, TradeBatch};
 use barflow_operators::dataflow::validate::ValidateOptions;
+use barflow_operators::input_batch::{InputBatch, Reject};
 use barflow_operators::instrument::InstrumentId;
-use barflow_operators::intake::{Intake, Reject};
 use barflow_operators::order::{OrderOptions, RejectPolicy};
 use barflow_operators::pool::BatchPool;
 use barflow_operators::position::{FilePosition, Position};
@@ -56,8 +56,8 @@ pub fn tape(seed: u64, trades: usize) -> Vec<Trade> {
         .collect()
 }
 
-/// Cuts a tape into intakes of `rows` rows.
-pub fn intakes(feed: &Arc<Feed>, tape: &[Trade], rows: usize) -> Vec<Intake> {
+/// Cuts a tape into input batches of `rows` rows.
+pub fn input_batches(feed: &Arc<Feed>, tape: &[Trade], rows: usize) -> Vec<InputBatch> {
     let position = |row: usize| {
         Position::File(FilePosition {
             byte: row as u64,
@@ -71,7 +71,7 @@ pub fn intakes(feed: &Arc<Feed>, tape: &[Trade], rows: usize) -> Vec<Intake> {
         .map(|(piece, trades)| {
             let batch = TradeBatch::from_trades(Arc::clone(feed), trades);
             let end = position(piece * rows + trades.len());
-            Intake::new(batch, Vec::new(), position(piece * rows), end)
+            InputBatch::new(batch, Vec::new(), position(piece * rows), end)
         })
         .collect()
 }
@@ -126,12 +126,12 @@ pub struct Setup {
     pub specs: Vec<BarSpec>,
 }
 
-/// Runs the graph over the intakes of several instruments.
-pub fn run_graph(setup: Setup, inputs: Vec<Vec<Intake>>) -> Run {
+/// Runs the graph over the input batches of several instruments.
+pub fn run_graph(setup: Setup, inputs: Vec<Vec<InputBatch>>) -> Run {
     run_into(setup, inputs, Kept::default())
 }
 
-pub fn run_into(setup: Setup, inputs: Vec<Vec<Intake>>, kept: Kept) -> Run {
+pub fn run_into(setup: Setup, inputs: Vec<Vec<InputBatch>>, kept: Kept) -> Run {
     let options = options(&setup);
     run_with(setup.workers, options, inputs, kept)
 }
@@ -140,7 +140,7 @@ pub fn run_into(setup: Setup, inputs: Vec<Vec<Intake>>, kept: Kept) -> Run {
 pub fn run_with(
     workers: usize,
     options: GraphOptions,
-    inputs: Vec<Vec<Intake>>,
+    inputs: Vec<Vec<InputBatch>>,
     kept: Kept,
 ) -> Run {
     let rejects = Arc::new(Mutex::new(Vec::new()));
@@ -157,7 +157,7 @@ pub fn run_with(
         ..options
     };
     let tally = options.tally.clone();
-    let mut per_worker: Vec<Vec<Vec<Intake>>> = (0..workers).map(|_| Vec::new()).collect();
+    let mut per_worker: Vec<Vec<Vec<InputBatch>>> = (0..workers).map(|_| Vec::new()).collect();
     for input in inputs {
         let Some(first) = input.first() else { continue };
         let worker = first.trades.feed.instrument.shard_hash() as usize % workers;
@@ -170,8 +170,8 @@ pub fn run_with(
             Box::new(move |mut inlets, stop| {
                 let inlet = inlets.swap_remove(worker);
                 drop(inlets);
-                for intake in inputs.into_iter().flatten() {
-                    if stop.is_raised() || inlet.send(intake).is_err() {
+                for input_batch in inputs.into_iter().flatten() {
+                    if stop.is_raised() || inlet.send(input_batch).is_err() {
                         break;
                     }
                 }
@@ -180,8 +180,8 @@ pub fn run_with(
         })
         .collect();
     let sinks: Vec<Box<dyn BarSink>> = vec![Box::new(kept.clone())];
-    let mesh = Mesh::of_threads(workers);
-    let result = run(mesh, Pace::HISTORY, options, feeders, sinks);
+    let cluster = Cluster::of_threads(workers);
+    let result = run(cluster, Pace::HISTORY, options, feeders, sinks);
     let commits = std::mem::take(&mut *kept.0.lock().unwrap());
     let rejects = std::mem::take(&mut *rejects.lock().unwrap());
     Run { result, commits, rejects, tally }
@@ -194,7 +194,7 @@ pub fn run_fed(
     sink: Box<dyn BarSink>,
 ) -> Result<SinkReport, Cause> {
     let options = options(&setup);
-    run(Mesh::of_threads(setup.workers), Pace::HISTORY, options, feeders, vec![sink])
+    run(Cluster::of_threads(setup.workers), Pace::HISTORY, options, feeders, vec![sink])
 }
 
 /// The options of a setup, for a run without checkpoints.

@@ -10,12 +10,12 @@ use barflow::graph::checkpoints::Checkpoints;
 use barflow::graph::sink::Commit;
 use barflow_operators::bar::Bar;
 use barflow_operators::batch::{Feed, IdKind, TradeBatch};
-use barflow_operators::checkpoint::account::Account;
 use barflow_operators::checkpoint::envelope::open;
+use barflow_operators::checkpoint::instrument_state::InstrumentState;
 use barflow_operators::checkpoint::record::Record;
 use barflow_operators::gap::Gap;
+use barflow_operators::input_batch::{InputBatch, Reject};
 use barflow_operators::instrument::InstrumentId;
-use barflow_operators::intake::{Intake, Reject};
 use barflow_operators::position::{FeedPosition, FilePosition, Position};
 use barflow_operators::sequence::FeedOrder;
 use barflow_operators::trade::Trade;
@@ -55,7 +55,7 @@ pub struct Tape {
 
 impl Tape {
     /// Pieces of so many rows, from a position on.
-    fn intakes(&self, from: Option<&Position>, piece: usize) -> Vec<Intake> {
+    fn input_batches(&self, from: Option<&Position>, piece: usize) -> Vec<InputBatch> {
         let begin = match from {
             None => 0,
             // A feed is asked for what comes after an id, a file is read from a place.
@@ -65,10 +65,10 @@ impl Tape {
             Some(position) => position.file().unwrap().byte as usize,
         };
         let rows = self.rows.iter().enumerate().skip(begin).collect::<Vec<_>>();
-        rows.chunks(piece).map(|rows| self.intake(rows)).collect()
+        rows.chunks(piece).map(|rows| self.input_batch(rows)).collect()
     }
 
-    fn intake(&self, rows: &[(usize, &Row)]) -> Intake {
+    fn input_batch(&self, rows: &[(usize, &Row)]) -> InputBatch {
         let (mut trades, mut rejects) = (Vec::new(), Vec::new());
         for (at, row) in rows {
             match row {
@@ -79,10 +79,10 @@ impl Tape {
         }
         let trades = TradeBatch::from_trades(Arc::clone(&self.feed), &trades);
         let (first, last) = (rows[0].0, rows[rows.len() - 1].0);
-        let mut intake =
-            Intake::new(trades, rejects, self.position(first), self.position(last + 1));
-        intake.order = self.live.then(|| self.feed_order(first, last));
-        intake
+        let mut input_batch =
+            InputBatch::new(trades, rejects, self.position(first), self.position(last + 1));
+        input_batch.order = self.live.then(|| self.feed_order(first, last));
+        input_batch
     }
 
     /// What a feed knows of these rows: between those beside each other, ids are missing for good.
@@ -143,30 +143,31 @@ pub struct Job {
 }
 
 impl Job {
-    fn accounts(&self) -> BTreeMap<InstrumentId, Account> {
+    fn instruments(&self) -> BTreeMap<InstrumentId, InstrumentState> {
         let mut records: BTreeMap<InstrumentId, Vec<Record>> = BTreeMap::new();
         for bytes in self.records.values() {
             let record: Record = open(bytes).unwrap();
             records.entry(record.feed.instrument.clone()).or_default().push(record);
         }
-        let restored = records.into_iter().map(|(i, r)| (i, Account::restore(r).unwrap().unwrap()));
+        let restored =
+            records.into_iter().map(|(i, r)| (i, InstrumentState::restore(r).unwrap().unwrap()));
         restored.collect()
     }
 
     /// Resumes the job; of what comes, only what `life` keeps has ever happened.
     pub fn live(&mut self, tapes: &[Tape], setup: Setup, life: &Life) -> Run {
-        let accounts = self.accounts();
+        let instruments = self.instruments();
         let inputs = tapes.iter().map(|tape| {
-            let account = accounts.get(&tape.feed.instrument);
-            tape.intakes(account.and_then(Account::position), life.piece)
+            let state = instruments.get(&tape.feed.instrument);
+            tape.input_batches(state.and_then(InstrumentState::position), life.piece)
         });
         let inputs = inputs.collect();
         let mut options: GraphOptions = options(&setup);
-        let orders = accounts.iter().map(|(i, account)| (i.clone(), account.resume()));
+        let orders = instruments.iter().map(|(i, state)| (i.clone(), state.resume()));
         options.validate.resume = orders.collect();
         let often = life.bars_per_cut == 0;
         options.checkpoints = Some(Checkpoints {
-            restored: Arc::new(Mutex::new(accounts)),
+            restored: Arc::new(Mutex::new(instruments)),
             interval: if often { Duration::ZERO } else { Duration::from_secs(3600) },
             bars: life.bars_per_cut.max(1),
         });

@@ -1,7 +1,7 @@
 //! What a run needs to resume as if it had never stopped: one instrument at a time.
 //!
 //! ```text
-//! Sequenced ─► Account ─► bars
+//! OrderedBatch ─► InstrumentState ─► bars
 //!                 │ cut
 //!                 ▼
 //!              Record: the whole state, or the trades since the last whole one
@@ -10,6 +10,6 @@
 //! Instruments do not know of each other, so a checkpoint is consistent when each instrument's part
 //! is: its state, its position and the bars that left it. Which worker kept it does not matter.
 
-pub mod account;
 pub mod envelope;
+pub mod instrument_state;
 pub mod record;

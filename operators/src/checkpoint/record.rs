@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::Feed;
-use crate::desk::Desk;
+use crate::builder_set::BuilderSet;
 use crate::gap::Gap;
 use crate::position::Position;
 use crate::spec::BarSpec;
@@ -49,7 +49,7 @@ pub enum Body {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Whole {
     /// The builders and what is known beside them.
-    pub desk: Desk,
+    pub builder_set: BuilderSet,
     /// Ids given up as missing, newest last: they distinguish a late trade from a duplicate.
     pub gaps: VecDeque<Gap>,
     /// Those after the last trade.

@@ -12,15 +12,15 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use super::Epoch;
-use super::validate::Sequenced;
+use super::validate::OrderedBatch;
 use crate::batch::Feed;
-use crate::checkpoint::account::{Account, Sealed};
+use crate::checkpoint::instrument_state::{InstrumentState, SealedRecord};
+use crate::convergence::monitor::Joined;
 use crate::instrument::InstrumentId;
 use crate::pool::BatchPool;
 use crate::position::Position;
 use crate::published::PublishedBar;
 use crate::revision::{Revision, Window};
-use crate::shadow::Joined;
 use crate::spec::BarSpec;
 
 /// A bar as a differential update: +1 published, −1 retracted by a later correction.
@@ -36,8 +36,8 @@ pub enum Out {
     /// How far an instrument's input is applied: its bars are complete through the position's trade.
     Progress(InstrumentId, Position),
     /// A checkpoint, which makes everything before it count as a whole: every instrument of this
-    /// worker that has moved since the cut before. None without a [`Book`].
-    Cut(Vec<Sealed>),
+    /// worker that has moved since the cut before. None without a [`CheckpointPolicy`].
+    Cut(Vec<SealedRecord>),
 }
 
 impl Out {
@@ -61,10 +61,10 @@ pub struct Bars<'scope> {
 }
 
 /// Builders of an earlier run, taken out by the worker that first meets their instrument.
-pub type Restored = Arc<Mutex<BTreeMap<InstrumentId, Account>>>;
+pub type Restored = Arc<Mutex<BTreeMap<InstrumentId, InstrumentState>>>;
 
 /// How a worker keeps book for checkpoints.
-pub struct Book {
+pub struct CheckpointPolicy {
     /// Where builders resume.
     pub restored: Restored,
     /// Whether it is time for a cut, given how many bars were sent since the last one. Asked when
@@ -89,23 +89,23 @@ pub enum Due {
 /// there is one ordered source per instrument, and channels between two workers keep order, so
 /// waiting for the frontier would add latency and nothing else.
 ///
-/// With a `book` the state of the builders is written down now and then, always between two
+/// With a `policy` the state of the builders is written down now and then, always between two
 /// batches: a [cut](Out::Cut) holds exactly the trades whose bars were sent before, whatever epochs
 /// they came in.
 ///
 /// With a `window` that much of the past is retained, and corrections change it.
 pub fn bars<'scope>(
-    trades: StreamVec<'scope, Epoch, Sequenced>,
+    trades: StreamVec<'scope, Epoch, OrderedBatch>,
     pool: BatchPool,
     specs_of: impl Fn(&Feed) -> Vec<BarSpec> + 'static,
-    mut book: Option<Book>,
+    mut policy: Option<CheckpointPolicy>,
     window: Option<Window>,
 ) -> Bars<'scope> {
     let scope = trades.scope();
     let mut builder = OperatorBuilder::new("Bars".to_owned(), scope);
     let activator = scope.activator_for(builder.operator_info().address);
     let by_instrument =
-        Exchange::new(|batch: &Sequenced| batch.trades.feed.instrument.shard_hash());
+        Exchange::new(|batch: &OrderedBatch| batch.trades.feed.instrument.shard_hash());
     let mut input = builder.new_input(trades, by_instrument);
     let (out, out_stream) = builder.new_output();
     let (joined_out, joined) = builder.new_output();
@@ -119,7 +119,7 @@ pub fn bars<'scope>(
     >::from(revisions_out);
 
     builder.build(move |_initial| {
-        let mut accounts: BTreeMap<InstrumentId, Account> = BTreeMap::new();
+        let mut states: BTreeMap<InstrumentId, InstrumentState> = BTreeMap::new();
         // Bars sent; how many of them before the last cut.
         let (mut sent, mut cut_at) = (0, 0);
         // The right to send a cut later. It moves on with the input, so that it holds nothing back.
@@ -138,7 +138,7 @@ pub fn bars<'scope>(
                 else {
                     return;
                 };
-                if book.is_some() {
+                if policy.is_some() {
                     cut_cap = Some(out_cap.clone());
                 }
                 if window.is_some() {
@@ -146,24 +146,27 @@ pub fn bars<'scope>(
                 }
                 let epoch = *out_cap.time();
                 let mut session = out.session(&out_cap);
-                for piece in batches.drain(..) {
-                    let feed = &piece.trades.feed;
-                    let account = accounts.entry(feed.instrument.clone()).or_insert_with(|| {
-                        let restored = book.as_ref().and_then(|book| book.take(&feed.instrument));
-                        let mut account = restored
-                            .unwrap_or_else(|| Account::new(Arc::clone(feed), &specs_of(feed)));
+                for batch in batches.drain(..) {
+                    let feed = &batch.trades.feed;
+                    let state = states.entry(feed.instrument.clone()).or_insert_with(|| {
+                        let restored =
+                            policy.as_ref().and_then(|policy| policy.take(&feed.instrument));
+                        let mut state = restored.unwrap_or_else(|| {
+                            InstrumentState::new(Arc::clone(feed), &specs_of(feed))
+                        });
                         if let Some(window) = window {
-                            account.retain(window);
+                            state.retain(window);
                         }
-                        account
+                        state
                     });
-                    let taken = account.on_sequenced(&piece, book.is_some(), |spec, bar, diff| {
-                        let (spec, feed) = (Arc::clone(spec), Arc::clone(feed));
-                        let received = piece.received;
-                        sent += 1;
-                        let bar = PublishedBar { spec, feed, bar, received };
-                        session.give(Out::Bar((bar, epoch, diff)));
-                    });
+                    let taken =
+                        state.on_ordered_batch(&batch, policy.is_some(), |spec, bar, diff| {
+                            let (spec, feed) = (Arc::clone(spec), Arc::clone(feed));
+                            let received = batch.received;
+                            sent += 1;
+                            let bar = PublishedBar { spec, feed, bar, received };
+                            session.give(Out::Bar((bar, epoch, diff)));
+                        });
                     for joined in taken.joined {
                         joined_out.session(&joined_cap).give((feed.instrument.clone(), joined));
                     }
@@ -171,24 +174,25 @@ pub fn bars<'scope>(
                         let revision = (feed.instrument.clone(), revision);
                         revisions_out.session(&revisions_cap).give(revision);
                     }
-                    session.give(Out::Progress(feed.instrument.clone(), piece.position));
-                    pool.give_back(piece.trades);
+                    session.give(Out::Progress(feed.instrument.clone(), batch.position));
+                    pool.give_back(batch.trades);
                 }
             });
             let ended = frontiers[0].is_empty();
             if let Some(cap) = last_word.take_if(|_| ended) {
-                for (instrument, account) in &mut accounts {
-                    if let Some(revision) = account.never_reached() {
+                for (instrument, state) in &mut states {
+                    if let Some(revision) = state.never_reached() {
                         let revision = (instrument.clone(), Box::new(revision));
                         revisions_out.session(&cap).give(revision);
                     }
                 }
             }
-            if let (Some(book), Some(cap)) = (&mut book, &cut_cap) {
-                let due = if ended { Due::Now } else { (book.due)(sent - cut_at) };
+            if let (Some(policy), Some(cap)) = (&mut policy, &cut_cap) {
+                let due = if ended { Due::Now } else { (policy.due)(sent - cut_at) };
                 match due {
                     Due::Now => {
-                        let records = accounts.values_mut().filter_map(Account::cut).collect();
+                        let records =
+                            states.values_mut().filter_map(InstrumentState::cut).collect();
                         cut_at = sent;
                         out.session(cap).give(Out::Cut(records));
                         cut_cap = None;
@@ -207,10 +211,10 @@ pub fn bars<'scope>(
     Bars { out: out_stream, joined, revisions }
 }
 
-impl Book {
-    fn take(&self, instrument: &InstrumentId) -> Option<Account> {
-        // A thread that panicked while holding it took one account out, which is complete either
-        // way.
+impl CheckpointPolicy {
+    fn take(&self, instrument: &InstrumentId) -> Option<InstrumentState> {
+        // A thread that panicked while holding it took one instrument state out, which is complete
+        // either way.
         self.restored.lock().unwrap_or_else(PoisonError::into_inner).remove(instrument)
     }
 }

@@ -1,4 +1,4 @@
-//! What was made of intakes before they came: passes it on as if it had been made here.
+//! What was made of input batches before they came: passes it on as if it had been made here.
 
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
@@ -9,7 +9,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use super::Epoch;
 use super::bars::Out;
 use super::ledger::{Fact, FactKind, FactUpdate};
-use crate::intake::{Intake, Reject};
+use crate::input_batch::{InputBatch, Reject};
 use crate::published::PublishedBar;
 
 /// The outputs, as those of [`validate`](super::validate) and [`bars`](super::bars) together.
@@ -22,13 +22,13 @@ pub struct Built<'scope> {
     pub facts: StreamVec<'scope, Epoch, FactUpdate>,
 }
 
-/// Passes on what chunks of a history were [made](Intake::made) into.
+/// Passes on what chunks of a history were [made](InputBatch::made) into.
 ///
 /// # Contract
-/// Intakes of an instrument arrive in order, on the worker that the instrument hashes to.
-pub fn built<'scope>(intakes: StreamVec<'scope, Epoch, Intake>) -> Built<'scope> {
-    let mut builder = OperatorBuilder::new("Built".to_owned(), intakes.scope());
-    let mut input = builder.new_input(intakes, Pipeline);
+/// Input batches of an instrument arrive in order, on the worker that the instrument hashes to.
+pub fn built<'scope>(input_batches: StreamVec<'scope, Epoch, InputBatch>) -> Built<'scope> {
+    let mut builder = OperatorBuilder::new("Built".to_owned(), input_batches.scope());
+    let mut input = builder.new_input(input_batches, Pipeline);
     let (out, out_stream) = builder.new_output();
     let (rejects_out, rejects) = builder.new_output();
     let (facts_out, facts) = builder.new_output();
@@ -43,7 +43,7 @@ pub fn built<'scope>(intakes: StreamVec<'scope, Epoch, Intake>) -> Built<'scope>
             let mut out = out.activate();
             let mut rejects_out = rejects_out.activate();
             let mut facts_out = facts_out.activate();
-            input.for_each(|cap, intakes| {
+            input.for_each(|cap, input_batches| {
                 let (Some(a), Some(b), Some(c)) =
                     (cap.retain_least(0), cap.retain_least(1), cap.retain_least(2))
                 else {
@@ -52,7 +52,7 @@ pub fn built<'scope>(intakes: StreamVec<'scope, Epoch, Intake>) -> Built<'scope>
                 };
                 let epoch = *a.time();
                 let mut out = out.session(&a);
-                for Intake { trades, rejects, end, made, .. } in intakes.drain(..) {
+                for InputBatch { trades, rejects, end, made, .. } in input_batches.drain(..) {
                     let Some(made) = made else { continue };
                     let feed = trades.feed;
                     let mut facts = Fact::of(&feed.instrument, &made.findings);

@@ -17,7 +17,7 @@ use timely::dataflow::channels::pact::Exchange;
 use super::Epoch;
 use crate::gap::Gap;
 use crate::instrument::InstrumentId;
-use crate::revision::{Change, Outcome, Revision};
+use crate::revision::{Change, CorrectionOutcome, Revision};
 use crate::sequence::Findings;
 
 /// What can be counted about an instrument's input.
@@ -84,14 +84,14 @@ impl Fact {
         let mut facts = Vec::new();
         for (correction, outcome) in &revision.outcomes {
             let kind = match outcome {
-                Outcome::Applied => FactKind::Corrected,
-                Outcome::AlreadySo => FactKind::AlreadySo,
-                Outcome::Refused(_) => FactKind::CorrectionsRefused,
+                CorrectionOutcome::Applied => FactKind::Corrected,
+                CorrectionOutcome::AlreadySo => FactKind::AlreadySo,
+                CorrectionOutcome::Refused(_) => FactKind::CorrectionsRefused,
             };
             facts.push((Self::new(instrument, kind), 1));
             let trades = match (outcome, correction.change) {
-                (Outcome::Applied, Change::Add(_)) => 1,
-                (Outcome::Applied, Change::Remove) => -1,
+                (CorrectionOutcome::Applied, Change::Add(_)) => 1,
+                (CorrectionOutcome::Applied, Change::Remove) => -1,
                 _ => continue,
             };
             facts.push((Self::new(instrument, FactKind::Trades), trades));

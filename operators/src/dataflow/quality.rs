@@ -1,7 +1,7 @@
 //! Expectations held against what inputs say: drives one [`Judge`] per instrument.
 //!
-//! Intakes pass through as they are; what the judges count leaves as differential updates, so that
-//! totals may also shrink: a late id closes the gap that its absence was.
+//! Input batches pass through as they are; what the judges count leaves as differential updates, so
+//! that totals may also shrink: a late id closes the gap that its absence was.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use super::Epoch;
 use super::ledger::count;
 use crate::batch::Feed;
+use crate::input_batch::InputBatch;
 use crate::instrument::InstrumentId;
-use crate::intake::Intake;
 use crate::quality::day::DayReport;
 use crate::quality::judge::{Judge, Known};
 use crate::quality::suite::{CHECKS, Check, Severity, Suite};
@@ -58,8 +58,8 @@ pub struct Expected {
 
 /// The two ways on.
 pub struct Judged<'scope> {
-    /// The intakes, untouched.
-    pub intakes: StreamVec<'scope, Epoch, Intake>,
+    /// The input batches, untouched.
+    pub input_batches: StreamVec<'scope, Epoch, InputBatch>,
     /// What was counted.
     pub updates: StreamVec<'scope, Epoch, DayUpdate>,
 }
@@ -72,62 +72,62 @@ const ROWS_UNTOLD: u64 = 4096;
 const STRETCH: u64 = 64;
 
 /// One instrument.
-struct Desk {
+struct JudgeState {
     judge: Judge,
     /// What was reported of the current day.
-    told: Told,
+    last_reported: LastReported,
     /// Reports of days that have ended; kept to be used again.
     ended: Vec<DayReport>,
 }
 
 /// Trades of a day; rows and offenders of its expectations.
 #[derive(Clone, Copy, Default)]
-struct Told {
+struct LastReported {
     trades: u64,
     counts: [(u64, u64); CHECKS],
 }
 
-/// Judges intakes on their way.
+/// Judges input batches on their way.
 ///
 /// # Contract
-/// Intakes of an instrument arrive from one source, in order, on this worker.
+/// Input batches of an instrument arrive from one source, in order, on this worker.
 pub fn quality<'scope>(
-    intakes: StreamVec<'scope, Epoch, Intake>,
+    input_batches: StreamVec<'scope, Epoch, InputBatch>,
     expected: Expected,
 ) -> Judged<'scope> {
-    let mut builder = OperatorBuilder::new("Quality".to_owned(), intakes.scope());
-    let mut input = builder.new_input(intakes, Pipeline);
-    let (intakes_out, intakes) = builder.new_output();
+    let mut builder = OperatorBuilder::new("Quality".to_owned(), input_batches.scope());
+    let mut input = builder.new_input(input_batches, Pipeline);
+    let (batches_out, input_batches) = builder.new_output();
     let (updates_out, updates) = builder.new_output();
-    let mut intakes_out =
-        OutputBuilder::<_, CapacityContainerBuilder<Vec<Intake>>>::from(intakes_out);
+    let mut batches_out =
+        OutputBuilder::<_, CapacityContainerBuilder<Vec<InputBatch>>>::from(batches_out);
     let mut updates_out =
         OutputBuilder::<_, CapacityContainerBuilder<Vec<DayUpdate>>>::from(updates_out);
 
     builder.build(move |mut initial| {
-        let mut desks: BTreeMap<InstrumentId, Desk> = BTreeMap::new();
+        let mut judge_states: BTreeMap<InstrumentId, JudgeState> = BTreeMap::new();
         // The right to tell of the last days when the input has ended.
         let mut held = initial.pop();
         move |frontiers| {
-            let mut intakes_out = intakes_out.activate();
+            let mut batches_out = batches_out.activate();
             let mut updates_out = updates_out.activate();
-            input.for_each(|cap, intakes| {
+            input.for_each(|cap, input_batches| {
                 let (Some(on), Some(beside)) = (cap.retain_least(0), cap.retain_least(1)) else {
                     // Only a message without any time has none; our sources send none such.
                     return;
                 };
                 let mut session = updates_out.session(&beside);
                 let epoch = *beside.time();
-                for intake in intakes.iter() {
-                    let feed = &intake.trades.feed;
-                    let desk = desks
+                for input_batch in input_batches.iter() {
+                    let feed = &input_batch.trades.feed;
+                    let judge_state = judge_states
                         .entry(feed.instrument.clone())
-                        .or_insert_with(|| Desk::new(&expected, feed));
-                    desk.take(intake);
-                    desk.tell(&feed.instrument, |fact, n| session.give((fact, epoch, n)));
+                        .or_insert_with(|| JudgeState::new(&expected, feed));
+                    judge_state.take(input_batch);
+                    judge_state.tell(&feed.instrument, |fact, n| session.give((fact, epoch, n)));
                 }
                 drop(session);
-                intakes_out.session(&on).give_iterator(intakes.drain(..));
+                batches_out.session(&on).give_iterator(input_batches.drain(..));
             });
             let Some(right) = held.as_mut() else { return };
             match frontiers[0].frontier().first() {
@@ -136,9 +136,9 @@ pub fn quality<'scope>(
                 None => {
                     let epoch = *right.time();
                     let mut session = updates_out.session(&*right);
-                    for (instrument, desk) in &mut desks {
-                        desk.judge.finish(&mut desk.ended);
-                        desk.tell(instrument, |fact, n| session.give((fact, epoch, n)));
+                    for (instrument, judge_state) in &mut judge_states {
+                        judge_state.judge.finish(&mut judge_state.ended);
+                        judge_state.tell(instrument, |fact, n| session.give((fact, epoch, n)));
                     }
                     drop(session);
                     held = None;
@@ -146,7 +146,7 @@ pub fn quality<'scope>(
             }
         }
     });
-    Judged { intakes, updates }
+    Judged { input_batches, updates }
 }
 
 /// Maintains the counts of every instrument's days: a stream of `((fact, count), epoch, ±1)`.
@@ -156,14 +156,19 @@ pub fn day_totals<'scope>(
     count(updates, STRETCH, "Quality", |fact| fact.instrument.shard_hash())
 }
 
-impl Desk {
+impl JudgeState {
     fn new(expected: &Expected, feed: &Feed) -> Self {
         let judge = Judge::new(Suite::clone(&expected.suite), (expected.known)(feed));
-        Self { judge, told: Told::default(), ended: Vec::new() }
+        Self { judge, last_reported: LastReported::default(), ended: Vec::new() }
     }
 
-    fn take(&mut self, intake: &Intake) {
-        self.judge.on_batch(&intake.trades, &intake.rejects, &intake.start, &mut self.ended);
+    fn take(&mut self, input_batch: &InputBatch) {
+        self.judge.on_batch(
+            &input_batch.trades,
+            &input_batch.rejects,
+            &input_batch.start,
+            &mut self.ended,
+        );
     }
 
     /// Reports the changes of days since the last report.
@@ -172,23 +177,24 @@ impl Desk {
         for report in self.ended.drain(..) {
             // A day that is missing was never read: nothing was told of it, and of the day that
             // was read something may have been.
-            let mut told = match report.trades {
-                0 => Told::default(),
-                _ => std::mem::take(&mut self.told),
+            let mut last_reported = match report.trades {
+                0 => LastReported::default(),
+                _ => std::mem::take(&mut self.last_reported),
             };
-            told.bring_up(&report, suite, instrument, &mut give);
+            last_reported.bring_up(&report, suite, instrument, &mut give);
         }
         let Some(today) = self.judge.today() else { return };
-        let rows = today.trades - self.told.trades;
-        let offended = (today.findings(suite))
-            .any(|(check, _, count)| count.offenders != self.told.counts[check as usize].1);
+        let rows = today.trades - self.last_reported.trades;
+        let offended = (today.findings(suite)).any(|(check, _, count)| {
+            count.offenders != self.last_reported.counts[check as usize].1
+        });
         if offended || rows >= ROWS_UNTOLD {
-            self.told.bring_up(today, suite, instrument, &mut give);
+            self.last_reported.bring_up(today, suite, instrument, &mut give);
         }
     }
 }
 
-impl Told {
+impl LastReported {
     /// Tells the difference to a report.
     fn bring_up(
         &mut self,
@@ -197,11 +203,11 @@ impl Told {
         instrument: &InstrumentId,
         give: &mut impl FnMut(DayFact, isize),
     ) {
-        let mut tell = |counted: Counted, now: u64, told: &mut u64| {
-            if now != *told {
+        let mut tell = |counted: Counted, now: u64, last_reported: &mut u64| {
+            if now != *last_reported {
                 let fact = DayFact { instrument: instrument.clone(), day: report.day, counted };
-                give(fact, now as isize - *told as isize);
-                *told = now;
+                give(fact, now as isize - *last_reported as isize);
+                *last_reported = now;
             }
         };
         tell(Counted::Trades, report.trades, &mut self.trades);

@@ -16,8 +16,8 @@ use super::Epoch;
 use super::ledger::{Fact, FactKind, FactUpdate};
 use crate::batch::TradeBatch;
 use crate::gap::Gap;
+use crate::input_batch::{InputBatch, Reject};
 use crate::instrument::InstrumentId;
-use crate::intake::{Intake, Reject};
 use crate::order::{InstrumentOrder, OrderOptions, Ordered};
 use crate::position::Position;
 use crate::revision::Correction;
@@ -35,7 +35,7 @@ pub struct ValidateOptions {
 
 /// Trades of one instrument in venue order, and the position that they complete.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Sequenced {
+pub struct OrderedBatch {
     /// The trades; may be empty when only the position moved.
     pub trades: Arc<TradeBatch>,
     /// Everything before it is in this or an earlier batch.
@@ -50,7 +50,7 @@ pub struct Sequenced {
     pub corrections: Vec<Correction>,
 }
 
-impl Sequenced {
+impl OrderedBatch {
     /// Whether a feed has just brought it.
     pub fn is_live(&self) -> bool {
         self.received.is_some()
@@ -60,7 +60,7 @@ impl Sequenced {
 /// The three ways on.
 pub struct Validated<'scope> {
     /// Trades in order, still on the worker that read them.
-    pub trades: StreamVec<'scope, Epoch, Sequenced>,
+    pub trades: StreamVec<'scope, Epoch, OrderedBatch>,
     /// Rows set aside (or the one that stopped its instrument).
     pub rejects: StreamVec<'scope, Epoch, Reject>,
     /// What was counted on the way, as differential updates.
@@ -69,27 +69,27 @@ pub struct Validated<'scope> {
 
 type Caps = (Capability<Epoch>, Capability<Epoch>, Capability<Epoch>);
 
-/// Checks the sequence of each instrument's intakes and splits off what is wrong.
+/// Checks the sequence of each instrument's input batches and splits off what is wrong.
 ///
 /// # Contract
-/// Intakes of an instrument arrive from one source, in order, on this worker. Trades leave in the
-/// order of their ids; every row ends in exactly one of the three outputs or in a count.
+/// Input batches of an instrument arrive from one source, in order, on this worker. Trades leave in
+/// the order of their ids; every row ends in exactly one of the three outputs or in a count.
 ///
 /// With `cut_short` another run continues where this one stops, and the flag says at the end
 /// whether it stopped before its input did. Then trades that wait for a missing id are left to the
 /// other run, which reads them again: released now, they would leave a gap that is none.
 pub fn validate<'scope>(
-    intakes: StreamVec<'scope, Epoch, Intake>,
+    input_batches: StreamVec<'scope, Epoch, InputBatch>,
     options: ValidateOptions,
     cut_short: Option<Arc<AtomicBool>>,
 ) -> Validated<'scope> {
-    let mut builder = OperatorBuilder::new("Validate".to_owned(), intakes.scope());
-    let mut input = builder.new_input(intakes, Pipeline);
+    let mut builder = OperatorBuilder::new("Validate".to_owned(), input_batches.scope());
+    let mut input = builder.new_input(input_batches, Pipeline);
     let (trades_out, trades) = builder.new_output();
     let (rejects_out, rejects) = builder.new_output();
     let (facts_out, facts) = builder.new_output();
     let mut trades_out =
-        OutputBuilder::<_, CapacityContainerBuilder<Vec<Sequenced>>>::from(trades_out);
+        OutputBuilder::<_, CapacityContainerBuilder<Vec<OrderedBatch>>>::from(trades_out);
     let mut rejects_out =
         OutputBuilder::<_, CapacityContainerBuilder<Vec<Reject>>>::from(rejects_out);
     let mut facts_out =
@@ -116,8 +116,8 @@ pub fn validate<'scope>(
                 facts_out.session(&caps.2).give_iterator(facts);
             };
             // `for_each` keeps arrival order, which is the order of the source.
-            input.for_each(|cap, intakes| {
-                for intake in intakes.drain(..) {
+            input.for_each(|cap, input_batches| {
+                for input_batch in input_batches.drain(..) {
                     let (Some(a), Some(b), Some(c)) =
                         (cap.retain_least(0), cap.retain_least(1), cap.retain_least(2))
                     else {
@@ -125,7 +125,7 @@ pub fn validate<'scope>(
                         continue;
                     };
                     let caps = (a, b, c);
-                    if let Some(result) = orders.on_intake(intake) {
+                    if let Some(result) = orders.on_batch(input_batch) {
                         send(&caps, result);
                     }
                     last_word = Some(caps);
@@ -164,16 +164,16 @@ struct Orders {
     by_instrument: BTreeMap<InstrumentId, InstrumentOrder>,
 }
 
-/// What one intake came to, by output.
+/// What one input batch came to, by output.
 struct Validation {
-    sequenced: Sequenced,
+    sequenced: OrderedBatch,
     rejects: Vec<Reject>,
     facts: Vec<(Fact, isize)>,
 }
 
 impl Orders {
-    fn on_intake(&mut self, mut intake: Intake) -> Option<Validation> {
-        let feed = &intake.trades.feed;
+    fn on_batch(&mut self, mut input_batch: InputBatch) -> Option<Validation> {
+        let feed = &input_batch.trades.feed;
         let order = self.by_instrument.entry(feed.instrument.clone()).or_insert_with(|| {
             let mut order = InstrumentOrder::new(Arc::clone(feed), self.options.order.clone());
             if let Some(from) = self.options.resume.get(&feed.instrument) {
@@ -184,9 +184,9 @@ impl Orders {
             }
             order
         });
-        let received = intake.order.as_ref().and_then(|known| known.received);
-        let specs = intake.specs.take();
-        let ordered = order.on_batch(intake)?;
+        let received = input_batch.order.as_ref().and_then(|known| known.received);
+        let specs = input_batch.specs.take();
+        let ordered = order.on_batch(input_batch)?;
         let mut result = Validation::new(ordered);
         (result.sequenced.received, result.sequenced.specs) = (received, specs);
         Some(result)
@@ -213,7 +213,7 @@ impl Validation {
         }
         let gaps = findings.gaps;
         let (received, specs) = (None, None);
-        let sequenced = Sequenced { trades, position, gaps, received, specs, corrections };
+        let sequenced = OrderedBatch { trades, position, gaps, received, specs, corrections };
         Self { sequenced, rejects, facts }
     }
 }

@@ -81,7 +81,7 @@ fn at(row: usize) -> Position {
 }
 
 /// The rows `from..to` of a source.
-fn batch(rows: &[Row], from: usize, to: usize) -> Intake {
+fn batch(rows: &[Row], from: usize, to: usize) -> InputBatch {
     let (mut trades, mut rejects) = (Vec::new(), Vec::new());
     for (line, row) in (from as u64 + 1..).zip(&rows[from..to]) {
         match row {
@@ -106,11 +106,11 @@ fn batch(rows: &[Row], from: usize, to: usize) -> Intake {
             }),
         }
     }
-    Intake::new(TradeBatch::from_trades(feed(), &trades), rejects, at(from), at(to))
+    InputBatch::new(TradeBatch::from_trades(feed(), &trades), rejects, at(from), at(to))
 }
 
 /// Rows of a source cut into batches of these lengths.
-fn batches(rows: &[Row], from: usize, cuts: &[usize]) -> Vec<Intake> {
+fn batches(rows: &[Row], from: usize, cuts: &[usize]) -> Vec<InputBatch> {
     let mut cuts = cuts.iter().cycle();
     let mut batches = Vec::new();
     let mut begin = from;
@@ -299,12 +299,12 @@ proptest! {
     ) {
         let pool = BatchPool::new(8, 4);
         let (mut undisturbed, mut restored) = (Sequencer::new(window), Sequencer::new(window));
-        for intake in batches(&rows, 0, &cuts) {
+        for input_batch in batches(&rows, 0, &cuts) {
             let (mut one, mut other) = (Findings::default(), Findings::default());
-            let expected = undisturbed.on_batch(intake.trades.clone(), &pool, &mut one);
+            let expected = undisturbed.on_batch(input_batch.trades.clone(), &pool, &mut one);
             let bytes = postcard::to_stdvec(&restored).unwrap();
             restored = postcard::from_bytes(&bytes).unwrap();
-            let found = restored.on_batch(intake.trades, &pool, &mut other);
+            let found = restored.on_batch(input_batch.trades, &pool, &mut other);
             prop_assert_eq!((found, other), (expected, one));
             prop_assert_eq!(&restored, &undisturbed);
         }
@@ -322,7 +322,7 @@ proptest! {
         for piece in pieces {
             let (trades, gaps) = (TradeBatch::clone(&piece.trades), piece.findings.gaps);
             let through = trades.trade_id.last().copied();
-            let mut input = Intake::new(trades, Vec::new(), at(0), piece.position);
+            let mut input = InputBatch::new(trades, Vec::new(), at(0), piece.position);
             input.order = Some(FeedOrder { gaps: gaps.clone(), through, ..FeedOrder::default() });
             let passed = second.on_batch(input).unwrap();
             prop_assert_eq!((&passed.trades, passed.findings.gaps), (&piece.trades, gaps));

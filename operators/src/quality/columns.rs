@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::batch::{IdKind, TradeBatch};
-use crate::intake::Reject;
+use crate::input_batch::Reject;
 use crate::trade::{Aggressor, Trade};
 
 use super::day::{Count, Example, Place};
@@ -115,20 +115,20 @@ impl<'a> Rows<'a> {
         Example { trade_id: Some(self.ids[row]), place: Some(self.place(row)), value }
     }
 
-    /// Counts rows that are not `lawful`. One pass without branches finds that there is none, which
+    /// Counts rows that are not `valid`. One pass without branches finds that there is none, which
     /// is nearly always so.
     #[inline(always)]
     pub(super) fn check(
         &self,
         count: &mut Count,
-        lawful: impl Fn(usize) -> bool,
+        valid: impl Fn(usize) -> bool,
         value: impl Fn(usize) -> String,
     ) {
         count.rows += self.len() as u64;
-        if (0..self.len()).fold(true, |all, row| all & lawful(row)) {
+        if (0..self.len()).fold(true, |all, row| all & valid(row)) {
             return;
         }
-        for row in (0..self.len()).filter(|row| !lawful(*row)) {
+        for row in (0..self.len()).filter(|row| !valid(*row)) {
             count.offend(|| self.example(row, value(row)));
         }
     }

@@ -11,7 +11,7 @@ use super::ids::Ids;
 use super::prices::{Prices, Rule};
 use super::suite::{Check, Kind, Severity, Suite};
 use crate::batch::{IdKind, TradeBatch};
-use crate::intake::Reject;
+use crate::input_batch::Reject;
 use crate::position::Position;
 use crate::trade::{Aggressor, Trade};
 
@@ -359,8 +359,8 @@ impl Judge {
             match expectation.kind {
                 Kind::Plain(Check::PricePositive) => {
                     let prices = rows.prices;
-                    let lawful = |row: usize| prices[row] > 0.0 && prices[row] < f64::INFINITY;
-                    rows.check(counts.of(check), lawful, |row| format!("price {}", prices[row]));
+                    let valid = |row: usize| prices[row] > 0.0 && prices[row] < f64::INFINITY;
+                    rows.check(counts.of(check), valid, |row| format!("price {}", prices[row]));
                 }
                 Kind::PriceNearMedian { k, window, floor } => {
                     let count = counts.of(check);
@@ -372,17 +372,17 @@ impl Judge {
                 }
                 Kind::QtyWithin { min, max } => {
                     let qtys = rows.qtys;
-                    let lawful = |row: usize| (qtys[row] >= min) & (qtys[row] <= max);
-                    rows.check(counts.of(check), lawful, |row| format!("qty {}", qtys[row]));
+                    let valid = |row: usize| (qtys[row] >= min) & (qtys[row] <= max);
+                    rows.check(counts.of(check), valid, |row| format!("qty {}", qtys[row]));
                 }
                 Kind::QuoteIsProduct { relative, rounding } if self.known.own_quotes => {
                     let (prices, qtys, quotes) = (rows.prices, rows.qtys, rows.quotes);
-                    let lawful = |row: usize| {
+                    let valid = |row: usize| {
                         let product = prices[row] * qtys[row];
                         (quotes[row] - product).abs()
                             <= relative * product + rounding * (1.0 + prices[row])
                     };
-                    rows.check(counts.of(check), lawful, |row| {
+                    rows.check(counts.of(check), valid, |row| {
                         format!("quote {}, price·qty {}", quotes[row], prices[row] * qtys[row])
                     });
                 }

@@ -6,7 +6,7 @@ use super::correction::{Change, Correction};
 use super::missing::{add, ids_of, subtract};
 use crate::bar::Bar;
 use crate::batch::TradeBatch;
-use crate::desk::SeatState;
+use crate::builder_set::BuilderState;
 use crate::gap::Gap;
 use crate::trade::Trade;
 
@@ -16,24 +16,24 @@ pub(super) struct Block {
     pub(super) trades: Arc<TradeBatch>,
     /// Gaps before, among or after its trades, in order.
     pub(super) gaps: Vec<Gap>,
-    /// By seat; nothing for a seat that had not begun.
-    pub(super) seats: Vec<Option<Past>>,
+    /// By slot; nothing for a slot that had not begun.
+    pub(super) slots: Vec<Option<Past>>,
 }
 
-/// What a block keeps of a seat.
+/// What a block keeps of a slot.
 #[derive(Clone, Debug)]
 pub(super) struct Past {
     /// Before the first trade.
-    pub(super) start: SeatState,
+    pub(super) start: BuilderState,
     /// Published bars, in order of their closing.
     pub(super) bars: Vec<Bar>,
 }
 
 impl Block {
-    /// Of trades that these seats are about to take.
-    pub(super) fn new(trades: Arc<TradeBatch>, seats: impl Iterator<Item = SeatState>) -> Self {
-        let seats = seats.map(|start| Some(Past { start, bars: Vec::new() })).collect();
-        Self { trades, gaps: Vec::new(), seats }
+    /// Of trades that these slots are about to take.
+    pub(super) fn new(trades: Arc<TradeBatch>, slots: impl Iterator<Item = BuilderState>) -> Self {
+        let slots = slots.map(|start| Some(Past { start, bars: Vec::new() })).collect();
+        Self { trades, gaps: Vec::new(), slots }
     }
 
     pub(super) fn first_id(&self) -> Option<u64> {
@@ -61,17 +61,17 @@ impl Block {
         self.gaps.split_off(kept)
     }
 
-    /// Whether a block after it can become a part of it: each seat had begun before both or after
+    /// Whether a block after it can become a part of it: each slot had begun before both or after
     /// both.
     pub(super) fn may_take(&self, next: &Self) -> bool {
-        self.seats.iter().zip(&next.seats).all(|(a, b)| a.is_some() == b.is_some())
+        self.slots.iter().zip(&next.slots).all(|(a, b)| a.is_some() == b.is_some())
     }
 
     /// Merges the block after it.
     pub(super) fn take(&mut self, next: Self) {
         append(Arc::make_mut(&mut self.trades), &next.trades);
         self.gaps.extend(next.gaps);
-        for (past, later) in self.seats.iter_mut().zip(next.seats) {
+        for (past, later) in self.slots.iter_mut().zip(next.slots) {
             if let (Some(past), Some(later)) = (past, later) {
                 past.bars.extend(later.bars);
             }

@@ -56,7 +56,7 @@ impl Correction {
 
 /// What became of a correction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum CorrectionOutcome {
     /// The history is as it says.
     Applied,
     /// It was so before: the same trade was there, or none.

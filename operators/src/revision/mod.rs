@@ -16,6 +16,6 @@ pub mod missing;
 pub mod retained;
 mod walk;
 
-pub use self::correction::{Change, Correction, Outcome, Refusal};
+pub use self::correction::{Change, Correction, CorrectionOutcome, Refusal};
 pub(crate) use self::missing::{ids_of, subtract};
 pub use self::retained::{Retained, Revision, Update, Window};

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::block::{Block, append};
-use super::correction::{Change, Correction, Outcome, Refusal};
+use super::correction::{Change, Correction, CorrectionOutcome, Refusal};
 use super::walk::{Walk, locate};
 use crate::bar::Bar;
 use crate::batch::TradeBatch;
-use crate::desk::Desk;
+use crate::builder_set::BuilderSet;
 use crate::gap::Gap;
 use crate::spec::BarSpec;
 
@@ -48,7 +48,7 @@ pub struct Revision {
     /// a retraction comes first.
     pub updates: Vec<Update>,
     /// What became of each correction.
-    pub outcomes: Vec<(Correction, Outcome)>,
+    pub outcomes: Vec<(Correction, CorrectionOutcome)>,
     /// Gaps that are (+1) or no longer are (−1).
     pub gaps: Vec<(Gap, isize)>,
     /// Trades fed again.
@@ -107,8 +107,13 @@ impl Retained {
         self.trades == 0
     }
 
-    /// Notes trades that the desk is about to take.
-    pub(crate) fn on_batch(&mut self, desk: &Desk, trades: &Arc<TradeBatch>, gaps: &[Gap]) {
+    /// Notes trades that the builder set is about to take.
+    pub(crate) fn on_batch(
+        &mut self,
+        builder_set: &BuilderSet,
+        trades: &Arc<TradeBatch>,
+        gaps: &[Gap],
+    ) {
         let ends = [gaps.last().map(|gap| gap.last_missing), trades.trade_id.last().copied()];
         self.last = ends.into_iter().flatten().chain(self.last).max();
         let (rows, every) = (trades.len(), self.window.every.max(1));
@@ -117,7 +122,7 @@ impl Retained {
             Some(tail) if fits(tail) => append(Arc::make_mut(&mut tail.trades), trades),
             None if rows == 0 => return,
             _ => {
-                let states = desk.states().cloned();
+                let states = builder_set.states().cloned();
                 // Large pieces are kept as they are; small ones are gathered.
                 let kept = if rows >= every / 4 {
                     Arc::clone(trades)
@@ -137,21 +142,21 @@ impl Retained {
         self.forget();
     }
 
-    /// Notes a bar that the desk has made of them.
-    pub(crate) fn on_bar(&mut self, seat: usize, bar: &Bar) {
-        let tail = self.blocks.back_mut().and_then(|tail| tail.seats[seat].as_mut());
+    /// Notes a bar that the builder set has made of them.
+    pub(crate) fn on_bar(&mut self, slot: usize, bar: &Bar) {
+        let tail = self.blocks.back_mut().and_then(|tail| tail.slots[slot].as_mut());
         if let Some(past) = tail {
             past.bars.push(bar.clone());
         }
     }
 
-    /// Follows a desk that takes other specifications.
-    pub(crate) fn reseat(&mut self, before: &[BarSpec], now: &[BarSpec]) {
+    /// Follows a builder set that takes other specifications.
+    pub(crate) fn replace_specs(&mut self, before: &[BarSpec], now: &[BarSpec]) {
         let stays: Vec<_> =
             (now.iter()).map(|spec| before.iter().position(|earlier| earlier == spec)).collect();
         for block in &mut self.blocks {
-            let mut seats = std::mem::take(&mut block.seats);
-            block.seats = stays.iter().map(|from| seats.get_mut((*from)?)?.take()).collect();
+            let mut slots = std::mem::take(&mut block.slots);
+            block.slots = stays.iter().map(|from| slots.get_mut((*from)?)?.take()).collect();
         }
     }
 
@@ -181,9 +186,13 @@ impl Retained {
         self.pending.sort_by_key(due);
     }
 
-    /// Applies what is due to the past and to the desk; none if nothing is. `behind` are the gaps
-    /// after the last trade.
-    pub(crate) fn revise(&mut self, desk: &mut Desk, behind: &mut Vec<Gap>) -> Option<Revision> {
+    /// Applies what is due to the past and to the builder set; none if nothing is. `behind` are the
+    /// gaps after the last trade.
+    pub(crate) fn revise(
+        &mut self,
+        builder_set: &mut BuilderSet,
+        behind: &mut Vec<Gap>,
+    ) -> Option<Revision> {
         let due = self.pending.partition_point(|c| self.last.is_some_and(|last| due(c) <= last));
         if due == 0 {
             return None;
@@ -208,7 +217,7 @@ impl Retained {
             round.retain(|correction| {
                 let outcome = self.judge(correction);
                 out.outcomes.push((*correction, outcome));
-                outcome == Outcome::Applied
+                outcome == CorrectionOutcome::Applied
             });
             if round.is_empty() {
                 continue;
@@ -222,7 +231,7 @@ impl Retained {
                 corrections: &round,
                 out: &mut out,
             };
-            walk.run(desk);
+            walk.run(builder_set);
         }
         if let Some(tail) = self.blocks.back_mut() {
             *behind = tail.gaps_behind();
@@ -232,23 +241,25 @@ impl Retained {
     }
 
     /// What becomes of a correction, were it applied now.
-    fn judge(&self, correction: &Correction) -> Outcome {
+    fn judge(&self, correction: &Correction) -> CorrectionOutcome {
         let id = correction.trade_id;
         if self.blocks.is_empty() || self.forgotten.is_some_and(|forgotten| id <= forgotten) {
-            return Outcome::Refused(Refusal::BeyondWindow);
+            return CorrectionOutcome::Refused(Refusal::BeyondWindow);
         }
         let block = &self.blocks[locate(&self.blocks, 0, id)];
         let there = block.row(id).ok().map(|row| block.trades.trade(row));
         match (there, correction.change) {
             (Some(there), Change::Add(trade) | Change::Replace(trade)) if there == trade => {
-                Outcome::AlreadySo
+                CorrectionOutcome::AlreadySo
             }
-            (Some(_), Change::Never { .. }) => Outcome::Refused(Refusal::OtherTradeThere),
-            (None, Change::Never { .. }) if !block.misses(id) => Outcome::AlreadySo,
-            (Some(_), Change::Add(_)) => Outcome::Refused(Refusal::OtherTradeThere),
-            (None, Change::Remove) if block.misses(id) => Outcome::AlreadySo,
-            (None, Change::Remove | Change::Replace(_)) => Outcome::Refused(Refusal::NoSuchTrade),
-            _ => Outcome::Applied,
+            (Some(_), Change::Never { .. }) => CorrectionOutcome::Refused(Refusal::OtherTradeThere),
+            (None, Change::Never { .. }) if !block.misses(id) => CorrectionOutcome::AlreadySo,
+            (Some(_), Change::Add(_)) => CorrectionOutcome::Refused(Refusal::OtherTradeThere),
+            (None, Change::Remove) if block.misses(id) => CorrectionOutcome::AlreadySo,
+            (None, Change::Remove | Change::Replace(_)) => {
+                CorrectionOutcome::Refused(Refusal::NoSuchTrade)
+            }
+            _ => CorrectionOutcome::Applied,
         }
     }
 

@@ -9,7 +9,7 @@ use super::missing::joined;
 use super::retained::{Revision, Update};
 use crate::bar::Bar;
 use crate::batch::TradeBatch;
-use crate::desk::{Desk, SeatState};
+use crate::builder_set::{BuilderSet, BuilderState};
 use crate::gap::Gap;
 
 /// Trades of a block as they should have been.
@@ -29,8 +29,8 @@ pub(super) struct Walk<'a> {
     pub(super) out: &'a mut Revision,
 }
 
-/// What the walk knows of a seat.
-struct SeatWalk {
+/// What the walk knows of a slot.
+struct BuilderWalk {
     /// While its bars are made again.
     run: Option<Run>,
     updates: Vec<(Bar, isize)>,
@@ -38,24 +38,24 @@ struct SeatWalk {
     next_seq: u64,
 }
 
-/// A seat whose bars are made again.
+/// A slot whose bars are made again.
 struct Run {
-    state: SeatState,
+    state: BuilderState,
     /// Published bars of the recomputed blocks, without those that are unchanged.
     old: VecDeque<Bar>,
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn run(mut self, desk: &mut Desk) {
-        let begin = |state: &SeatState| SeatWalk {
+    pub(super) fn run(mut self, builder_set: &mut BuilderSet) {
+        let begin = |state: &BuilderState| BuilderWalk {
             run: None,
             updates: Vec::new(),
             next_seq: state.machine.bars(),
         };
-        let mut seats: Vec<SeatWalk> = desk.states().map(begin).collect();
+        let mut slots: Vec<BuilderWalk> = builder_set.states().map(begin).collect();
         let mut at = 0;
         loop {
-            if seats.iter().all(|seat| seat.run.is_none()) {
+            if slots.iter().all(|slot| slot.run.is_none()) {
                 let Some(next) = self.corrections.first() else { break };
                 at = locate(self.blocks, at, next.trade_id);
             }
@@ -66,33 +66,33 @@ impl<'a> Walk<'a> {
             let behind = take_behind(&mut parts);
             self.out.recomputed += parts.iter().map(|(trades, _)| trades.len() as u64).sum::<u64>();
             let mut made: Vec<Vec<Option<Past>>> = parts.iter().map(|_| Vec::new()).collect();
-            for (place, past) in std::mem::take(&mut self.blocks[at].seats).into_iter().enumerate()
+            for (place, past) in std::mem::take(&mut self.blocks[at].slots).into_iter().enumerate()
             {
-                let seat = &mut seats[place];
+                let slot = &mut slots[place];
                 match past {
                     // It had not begun: parts are as many as the block's, all without it.
                     None => made.iter_mut().for_each(|part| part.push(None)),
-                    Some(past) if seat.run.is_none() && until.is_none() => {
+                    Some(past) if slot.run.is_none() && until.is_none() => {
                         made[0].push(Some(past));
                     }
                     Some(past) => {
                         let mut later = self.blocks.iter().skip(at + 1);
                         let ahead = later
-                            .find_map(|block| block.seats[place].as_ref()?.bars.first())
+                            .find_map(|block| block.slots[place].as_ref()?.bars.first())
                             .map(|bar| bar.seq);
-                        let pasts = seat.again(past, &parts, until, ahead, self.number);
+                        let pasts = slot.again(past, &parts, until, ahead, self.number);
                         made.iter_mut().zip(pasts).for_each(|(part, past)| part.push(Some(past)));
                     }
                 }
             }
             at = self.put(at, parts, made);
             match self.blocks.get_mut(at) {
-                // Seats run on into it: the last trade of this block is not the one it was.
+                // Slots run on into it: the last trade of this block is not the one it was.
                 Some(next) => drop(next.gaps.splice(..0, behind)),
                 None => self.blocks[at - 1].gaps.extend(behind),
             }
         }
-        self.end(seats, desk);
+        self.end(slots, builder_set);
     }
 
     /// The trades of a block as they should be, in parts that are not too long, and the id of the
@@ -138,8 +138,8 @@ impl<'a> Walk<'a> {
     /// Replaces a block by parts; returns the index after them.
     fn put(&mut self, at: usize, parts: Vec<Part>, made: Vec<Vec<Option<Past>>>) -> usize {
         let mut behind = at;
-        for ((trades, gaps), seats) in parts.into_iter().zip(made) {
-            let block = Block { trades, gaps, seats };
+        for ((trades, gaps), slots) in parts.into_iter().zip(made) {
+            let block = Block { trades, gaps, slots };
             match behind == at {
                 true => self.blocks[at] = block,
                 false => self.blocks.insert(behind, block),
@@ -149,20 +149,21 @@ impl<'a> Walk<'a> {
         behind
     }
 
-    /// Seats that have not found back to their old way go another one from now on.
-    fn end(self, seats: Vec<SeatWalk>, desk: &mut Desk) {
-        let specs: Vec<Arc<str>> = desk.specs().map(|spec| Arc::clone(spec.name())).collect();
-        for (place, (mut seat, spec)) in seats.into_iter().zip(specs).enumerate() {
-            if let Some(mut run) = seat.run {
-                run.state.machine.number_from(seat.next_seq);
-                desk.put(place, run.state);
-                seat.updates.extend(run.old.into_iter().map(|bar| (bar, -1)));
+    /// Slots that have not found back to their old way go another one from now on.
+    fn end(self, slots: Vec<BuilderWalk>, builder_set: &mut BuilderSet) {
+        let specs: Vec<Arc<str>> =
+            builder_set.specs().map(|spec| Arc::clone(spec.name())).collect();
+        for (place, (mut slot, spec)) in slots.into_iter().zip(specs).enumerate() {
+            if let Some(mut run) = slot.run {
+                run.state.machine.number_from(slot.next_seq);
+                builder_set.put(place, run.state);
+                slot.updates.extend(run.old.into_iter().map(|bar| (bar, -1)));
                 self.out.reaches_present = true;
             }
             // Retractions before replacements.
-            seat.updates.sort_by_key(|(bar, diff)| (bar.last_trade_id, *diff));
+            slot.updates.sort_by_key(|(bar, diff)| (bar.last_trade_id, *diff));
             let spec = |(bar, diff)| Update { spec: Arc::clone(&spec), bar, diff };
-            self.out.updates.extend(seat.updates.into_iter().map(spec));
+            self.out.updates.extend(slot.updates.into_iter().map(spec));
         }
     }
 }
@@ -174,7 +175,7 @@ impl Run {
     }
 }
 
-impl SeatWalk {
+impl BuilderWalk {
     /// Feeds the parts of a block again. `until` is the id of the last correction among them,
     /// `ahead` the number of the first published bar after the block.
     fn again(

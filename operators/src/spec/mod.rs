@@ -191,8 +191,8 @@ impl BarSpec {
         rule: RuleSpec,
     ) -> Result<Self, Vec<Invalid>> {
         let mut wrong = Vec::new();
-        let lawful = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-        if name.is_empty() || !name.chars().all(lawful) || name.len() > 100 {
+        let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        if name.is_empty() || !name.chars().all(valid) || name.len() > 100 {
             let rule =
                 "must be 1 to 100 of the characters A-Z a-z 0-9 _ - . (it names topics and files)";
             wrong.push(Invalid::new("name", format!("{name:?}"), rule));

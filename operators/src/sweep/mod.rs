@@ -10,10 +10,10 @@
 //! **Invariant:** the bits of a configuration's state are those of its own
 //! [`BarMachine`](crate::bars::machine::BarMachine) at every trade; tests compare bars one by one.
 
-pub mod crowd;
+pub mod builder_batch;
 mod flows;
 mod kernel;
 mod tile;
 
-pub use self::crowd::{Close, Crowd};
+pub use self::builder_batch::{BuilderBatch, Close};
 pub use self::kernel::Features;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::crowd::Close;
+use super::builder_batch::Close;
 use super::flows::Flow;
 use super::kernel::{Features, LANES, Lanes, Walds, run};
 use crate::bars::boundary::Boundary;
@@ -29,7 +29,7 @@ pub(super) struct Tile {
 }
 
 /// A builder as it comes into a tile.
-pub(super) struct Member<'a> {
+pub(super) struct TileEntry<'a> {
     pub(super) config: u32,
     pub(super) wald: &'a Wald,
     pub(super) theta: f64,
@@ -66,9 +66,9 @@ impl Tile {
     }
 
     /// Puts a builder into an empty place, before row `rows` of the history; false if there is none.
-    pub(super) fn admit(&mut self, member: &Member<'_>, rows: u64) -> bool {
+    pub(super) fn admit(&mut self, entry: &TileEntry<'_>, rows: u64) -> bool {
         let place = self.configs.iter().position(Option::is_none);
-        let (Some(at), Some((moments, drift_share, ticks, bits))) = (place, member.wald.parts())
+        let (Some(at), Some((moments, drift_share, ticks, bits))) = (place, entry.wald.parts())
         else {
             return false;
         };
@@ -78,16 +78,16 @@ impl Tile {
         walds.m2.0[at] = moments.m2;
         walds.c.0[at] = moments.c;
         walds.e.0[at] = moments.e;
-        walds.theta.0[at] = member.theta;
+        walds.theta.0[at] = entry.theta;
         walds.alpha.0[at] = alpha;
         walds.memory.0[at] = memory;
         walds.drift_share.0[at] = drift_share;
         walds.ticks.0[at] = ticks;
         self.round_bits[at] = bits;
-        self.configs[at] = Some(member.config);
-        self.opened[at] = rows - member.ticks;
-        self.open_time[at] = member.open_time;
-        self.empty[at] = member.ticks == 0;
+        self.configs[at] = Some(entry.config);
+        self.opened[at] = rows - entry.ticks;
+        self.open_time[at] = entry.open_time;
+        self.empty[at] = entry.ticks == 0;
         true
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use barflow_operators::intake::Reject;
+use barflow_operators::input_batch::Reject;
 use barflow_operators::trade::Aggressor;
 
 use super::{Layout, Output, Quote, RawRow, RowRules};
@@ -186,8 +186,8 @@ fn integer(field: &'static str, bytes: &[u8]) -> Result<u64, Wrong> {
 fn number(field: &'static str, bytes: &[u8]) -> Result<f64, Wrong> {
     let digits = bytes.trim_ascii();
     // "inf", "nan" and the like are numbers to some parsers and never a price.
-    let lawful = |byte: &u8| byte.is_ascii_digit() || b".-+eE".contains(byte);
-    let value = if digits.iter().all(lawful) { fast_float2::parse(digits).ok() } else { None };
+    let valid = |byte: &u8| byte.is_ascii_digit() || b".-+eE".contains(byte);
+    let value = if digits.iter().all(valid) { fast_float2::parse(digits).ok() } else { None };
     value.ok_or_else(|| Wrong {
         field,
         value: text(bytes),

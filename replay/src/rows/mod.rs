@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use barflow_operators::batch::{InputKind, TradeBatch};
-use barflow_operators::intake::Reject;
+use barflow_operators::input_batch::Reject;
 use barflow_operators::trade::{Aggressor, Trade};
 use barflow_operators::validation;
 
@@ -166,7 +166,8 @@ pub struct Output<'a> {
     pub rows: usize,
 }
 
-/// Rejects gathered in one intake before it is cut: a file of nothing but bad rows stays bounded.
+/// Rejects gathered in one input batch before it is cut: a file of nothing but bad rows stays
+/// bounded.
 pub const REJECTS_AT_ONCE: usize = 4096;
 
 /// Reads lines of `bytes` between `at` and `end` until the output is full; returns where to
@@ -194,7 +195,7 @@ pub fn read_rows(
 }
 
 impl Output<'_> {
-    /// Whether the intake is to be cut here.
+    /// Whether the input batch is to be cut here.
     #[inline(always)]
     pub fn is_full(&self) -> bool {
         self.batch.len() >= self.rows || self.rejects.len() >= REJECTS_AT_ONCE

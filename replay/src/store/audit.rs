@@ -55,8 +55,8 @@ fn count(path: &Path, facts: &Facts) -> Result<Counted, ReplayError> {
     let mut trades = ParquetTrades::open_groups(path, &footer, feed, 0..groups, 0, &options)?;
     let mut counted = Counted::default();
     let mut digest = ColumnDigest::default();
-    while let Some(intake) = trades.next_intake()? {
-        let batch = intake.trades;
+    while let Some(input_batch) = trades.next_batch()? {
+        let batch = input_batch.trades;
         digest.add(&batch);
         counted.rows += batch.len() as u64;
         let before = counted.ids.map(|(_, last)| last);

@@ -122,9 +122,9 @@ pub fn merge(store: &Path, series: &Series, merge: &Merge) -> Result<PathBuf, Re
         let groups = 0..footer.group_rows().len();
         let feed = Arc::clone(&feed);
         let mut trades = ParquetTrades::open_groups(&file.path, footer, feed, groups, 0, &read)?;
-        while let Some(intake) = trades.next_intake()? {
-            writer.write(&intake.trades)?;
-            read.pool.give_back(Arc::new(intake.trades));
+        while let Some(input_batch) = trades.next_batch()? {
+            writer.write(&input_batch.trades)?;
+            read.pool.give_back(Arc::new(input_batch.trades));
         }
         before = Some(file);
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use barflow_operators::batch::{Feed, IdKind, TradeBatch};
-use barflow_operators::intake::Reject;
+use barflow_operators::input_batch::Reject;
 use barflow_operators::pool::BatchPool;
 use barflow_operators::sequence::{Findings, Sequencer};
 use jiff::civil::Date;
@@ -41,7 +41,7 @@ pub struct ConvertOptions {
 
 /// What became of an archive.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
+pub enum ConvertOutcome {
     /// It was converted.
     Converted(Conversion),
     /// It was before.
@@ -59,12 +59,12 @@ pub fn convert(
     store: &Path,
     options: &ConvertOptions,
     journal: &Mutex<Journal>,
-) -> Result<Outcome, ReplayError> {
+) -> Result<ConvertOutcome, ReplayError> {
     let sum = sum_of(archive)?;
     let known = lock(journal).find(&sum).cloned();
     if let Some(known) = known.filter(|known| !options.again && is_there(store, known)) {
         options.progress.add_bytes(std::fs::metadata(archive).map_or(0, |found| found.len()));
-        return Ok(Outcome::Already(known));
+        return Ok(ConvertOutcome::Already(known));
     }
     let name = archive.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let history = history_of(archive, &options.plan)?;
@@ -104,7 +104,7 @@ pub fn convert(
         rows: read.rows,
     };
     lock(journal).note(conversion.clone())?;
-    Ok(Outcome::Converted(conversion))
+    Ok(ConvertOutcome::Converted(conversion))
 }
 
 fn lock(journal: &Mutex<Journal>) -> std::sync::MutexGuard<'_, Journal> {
@@ -202,14 +202,14 @@ fn read(
     };
     let mut order = Sequencer::new(options.reorder_window);
     let mut source_rows = 0;
-    for intake in InstrumentStream::open(history, read)? {
-        let intake = intake?;
-        if let Some(reject) = intake.rejects.first() {
+    for input_batch in InstrumentStream::open(history, read)? {
+        let input_batch = input_batch?;
+        if let Some(reject) = input_batch.rejects.first() {
             return Err(bad_row(archive, reject));
         }
-        source_rows += intake.trades.len() as u64;
+        source_rows += input_batch.trades.len() as u64;
         let mut findings = Findings::default();
-        let batch = order.on_batch(intake.trades, &pool, &mut findings);
+        let batch = order.on_batch(input_batch.trades, &pool, &mut findings);
         if let Some((_, late)) = findings.late.first() {
             let found = format!("trade {} far out of order", late.trade_id);
             return Err(ReplayError::corrupt(archive, "order of its ids", "increasing ids", found));

@@ -115,7 +115,7 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), ReplayError> {
 
 /// What somebody wants of a store.
 #[derive(Clone, Debug, Default)]
-pub struct Wanted {
+pub struct SeriesQuery {
     /// Which instrument; all if none.
     pub instrument: Option<InstrumentId>,
     /// Trades or aggregates; whichever there is if none.
@@ -139,7 +139,7 @@ pub struct Selection {
 ///
 /// # Errors
 /// When the store has nothing of what is wanted, or both kinds of it.
-pub fn select(store: &Path, wanted: &Wanted) -> Result<Selection, ReplayError> {
+pub fn select(store: &Path, wanted: &SeriesQuery) -> Result<Selection, ReplayError> {
     let mut selection = Selection::default();
     let all = read(store)?;
     let is_wanted = |series: &&Series| {
@@ -167,7 +167,7 @@ pub fn select(store: &Path, wanted: &Wanted) -> Result<Selection, ReplayError> {
     Ok(selection)
 }
 
-fn select_of(series: &Series, wanted: &Wanted, selection: &mut Selection) {
+fn select_of(series: &Series, wanted: &SeriesQuery, selection: &mut Selection) {
     let from = wanted.from.map(day_of);
     // `to` itself is no longer wanted.
     let to = wanted.to.map(|to| day_of(to - 1));
@@ -200,7 +200,7 @@ pub fn range((first, last): &(Date, Date)) -> String {
     if first == last { first.to_string() } else { format!("{first} to {last}") }
 }
 
-fn nothing(store: &Path, wanted: &Wanted, all: &[Series]) -> String {
+fn nothing(store: &Path, wanted: &SeriesQuery, all: &[Series]) -> String {
     let there: Vec<String> = all
         .iter()
         .filter_map(|series| {

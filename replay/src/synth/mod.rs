@@ -171,10 +171,10 @@ mod tests {
             assert_eq!(history.feed.input, input);
             let mut expected = 1;
             let mut last_time = 0;
-            for intake in InstrumentStream::open(history, ReadOptions::new(1000)).unwrap() {
-                let intake = intake.unwrap();
-                assert_eq!(intake.rejects, []);
-                for trade in intake.trades.iter() {
+            for input_batch in InstrumentStream::open(history, ReadOptions::new(1000)).unwrap() {
+                let input_batch = input_batch.unwrap();
+                assert_eq!(input_batch.rejects, []);
+                for trade in input_batch.trades.iter() {
                     assert_eq!(trade.trade_id, expected);
                     assert!(trade.event_time >= last_time);
                     last_time = trade.event_time;

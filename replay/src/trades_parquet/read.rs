@@ -14,7 +14,7 @@ use arrow_array::types::{
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, TimeUnit};
 use barflow_operators::batch::{Feed, TradeBatch};
-use barflow_operators::intake::Intake;
+use barflow_operators::input_batch::InputBatch;
 use barflow_operators::pool::BatchPool;
 use barflow_operators::position::{FilePosition, Position};
 use barflow_operators::trade::Aggressor;
@@ -243,11 +243,11 @@ impl ParquetTrades {
         }
     }
 
-    /// The next intake; None at the file's end.
+    /// The next input batch; None at the file's end.
     ///
     /// # Errors
     /// When the file is damaged or contains values that no valid trade can have.
-    pub fn next_intake(&mut self) -> Result<Option<Intake>, ReplayError> {
+    pub fn next_batch(&mut self) -> Result<Option<InputBatch>, ReplayError> {
         let batch = match &mut self.batches {
             Batches::Ahead(batches, _) => batches.recv().ok(),
             Batches::Here(reader) => {
@@ -279,7 +279,7 @@ impl ParquetTrades {
             }
             self.pool.give_back(Arc::new(std::mem::replace(&mut trades, kept)));
         }
-        Ok(Some(Intake::new(trades, Vec::new(), start, self.at.clone().into())))
+        Ok(Some(InputBatch::new(trades, Vec::new(), start, self.at.clone().into())))
     }
 
     /// The writer writes only valid trades; anything else means that the file was changed.

@@ -9,7 +9,7 @@ use barflow_operators::instrument::InstrumentId;
 use barflow_replay::error::ReplayError;
 use barflow_replay::plan::PlanOptions;
 use barflow_replay::progress::Progress;
-use barflow_replay::store::convert::{self as conversion, ConvertOptions, Outcome as Became};
+use barflow_replay::store::convert::{self as conversion, ConvertOptions, ConvertOutcome};
 use barflow_replay::store::journal::Journal;
 use barflow_replay::store::layout::ARCHIVE;
 use barflow_replay::store::work::{Writing, on_threads};
@@ -116,14 +116,14 @@ fn find(args: &ConvertArgs) -> Result<Vec<PathBuf>, Failure> {
 
 fn conclude(
     archives: &[PathBuf],
-    outcomes: Vec<Option<Result<Became, ReplayError>>>,
+    outcomes: Vec<Option<Result<ConvertOutcome, ReplayError>>>,
     total: u64,
     begun: Instant,
 ) -> Result<Outcome, Failure> {
     let (mut converted, mut already, mut refused, mut left, mut trades) = (0, 0, 0, 0, 0);
     for outcome in outcomes {
         match outcome {
-            Some(Ok(Became::Converted(conversion))) => {
+            Some(Ok(ConvertOutcome::Converted(conversion))) => {
                 converted += 1;
                 trades += conversion.rows;
                 let repeated = conversion.source_rows - conversion.rows;
@@ -132,7 +132,7 @@ fn conclude(
                     eprintln!("{}: {count} duplicate trades dropped", conversion.archive);
                 }
             }
-            Some(Ok(Became::Already(_))) => already += 1,
+            Some(Ok(ConvertOutcome::Already(_))) => already += 1,
             // A full disk is not a fault of the archive, and the next one would meet it as well.
             Some(Err(error @ ReplayError::Io { .. })) => return Err(error.into()),
             Some(Err(error)) => {

@@ -154,8 +154,8 @@ impl<'a> Scan<'a> {
         }
         let digits = self.at - start;
         // 19 digits always fit; a leading 0 is not JSON.
-        let lawful = (1..=19).contains(&digits) && (digits == 1 || self.bytes[start] != b'0');
-        lawful.then_some(value)
+        let valid = (1..=19).contains(&digits) && (digits == 1 || self.bytes[start] != b'0');
+        valid.then_some(value)
     }
 
     /// A decimal number up to its closing quote, correctly rounded.

@@ -100,9 +100,9 @@ impl Venue for Binance {
     }
 
     fn instrument(&self, symbol: &str) -> Result<InstrumentId, String> {
-        let lawful = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+        let valid = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
         let example = if *self == Self::Cm { "BTCUSD_PERP" } else { "BTCUSDT" };
-        if symbol.is_empty() || !symbol.chars().all(lawful) {
+        if symbol.is_empty() || !symbol.chars().all(valid) {
             return Err(format!("not a symbol of {} such as {example}", self.protocol()));
         }
         let market = match self {

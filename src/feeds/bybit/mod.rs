@@ -75,8 +75,8 @@ impl Venue for Bybit {
     }
 
     fn instrument(&self, symbol: &str) -> Result<InstrumentId, String> {
-        let lawful = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '-';
-        if symbol.is_empty() || !symbol.chars().all(lawful) {
+        let valid = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '-';
+        if symbol.is_empty() || !symbol.chars().all(valid) {
             return Err("not a symbol of Bybit such as BTCUSDT".to_owned());
         }
         let market = self.category();

@@ -69,8 +69,8 @@ impl Venue for Coinbase {
     }
 
     fn instrument(&self, symbol: &str) -> Result<InstrumentId, String> {
-        let lawful = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '-';
-        if !symbol.contains('-') || !symbol.chars().all(lawful) {
+        let valid = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '-';
+        if !symbol.contains('-') || !symbol.chars().all(valid) {
             return Err("not a product of Coinbase such as BTC-USD".to_owned());
         }
         format!("coinbase:spot:{symbol}").parse().map_err(|error| format!("{error}"))

@@ -22,9 +22,9 @@ use barflow_operators::position::LatestNames;
 
 use self::numbered::Numbered;
 use self::unnumbered::Unnumbered;
-use super::lane::{Disposition, GivenUp, Lane, Released};
 use super::plan::{FeedPlan, LastTrade};
 use super::print::Print;
+use super::reorder_buffer::{Disposition, GivenUp, Released, ReorderBuffer};
 use super::venue::{Ids, Missing, Request};
 
 mod numbered;
@@ -142,7 +142,7 @@ struct Step<'a> {
     policy: GapPolicy,
     /// Whether the instrument's trades count.
     wanted: bool,
-    order: &'a mut Lane,
+    order: &'a mut ReorderBuffer,
     out: &'a mut Released,
     effects: &'a mut Effects,
 }
@@ -162,7 +162,7 @@ impl Step<'_> {
 pub struct GapTracker {
     policy: GapPolicy,
     wanted: bool,
-    order: Lane,
+    order: ReorderBuffer,
     gaps: Gaps,
 }
 
@@ -184,7 +184,7 @@ impl GapTracker {
         policy: GapPolicy,
         resume_after: Option<&LastTrade>,
     ) -> Self {
-        let mut order = Lane::new(ids, waiting_room);
+        let mut order = ReorderBuffer::new(ids, waiting_room);
         if let Some(last) = resume_after {
             order.resume_after(last);
             order.suspect();

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::pursuit::{FAILED_PAUSE, Pursuit};
 use super::{Ask, Question, ReportedGap, RequestFor, Step};
-use crate::feeds::lane::{Disposition, GivenUp, Lane};
 use crate::feeds::print::{Print, Standing};
+use crate::feeds::reorder_buffer::{Disposition, GivenUp, ReorderBuffer};
 use crate::feeds::venue::{Missing, MissingFrom};
 
 /// How long an instrument may show by a trade of its own what was missed, before REST is asked: of the
@@ -108,7 +108,7 @@ impl Numbered {
         }
     }
 
-    pub(super) fn end(&mut self, order: &Lane) -> Vec<ReportedGap> {
+    pub(super) fn end(&mut self, order: &ReorderBuffer) -> Vec<ReportedGap> {
         let reason = "the run ended before the backfill request";
         let deferred = self.deferred.drain(..);
         deferred.flat_map(|deferred| remaining(order, &deferred.missing, reason)).collect()
@@ -156,7 +156,7 @@ impl Numbered {
 
     fn look_at_deferred(&mut self, step: &mut Step<'_>, request_for: RequestFor<'_>) {
         let Some(deferred) = self.deferred.front_mut() else { return };
-        let Some(left) = step.order.owed(&deferred.missing).next() else {
+        let Some(left) = step.order.unfilled(&deferred.missing).next() else {
             step.effects.filled += 1;
             self.deferred.pop_front();
             return;
@@ -243,10 +243,10 @@ fn take_rows(step: &mut Step<'_>, rows: &[Print]) -> bool {
 }
 
 /// What of a deferred gap has not come, as gaps to report.
-fn remaining(order: &Lane, missing: &Missing, reason: &'static str) -> Vec<ReportedGap> {
+fn remaining(order: &ReorderBuffer, missing: &Missing, reason: &'static str) -> Vec<ReportedGap> {
     let report = |gap| {
         let gap = GivenUp { gap: Some(gap), after: missing.after, before: missing.before };
         ReportedGap { gap, reason }
     };
-    order.owed(missing).map(report).collect()
+    order.unfilled(missing).map(report).collect()
 }

@@ -50,8 +50,8 @@ impl Venue for Kraken {
     }
 
     fn instrument(&self, symbol: &str) -> Result<InstrumentId, String> {
-        let lawful = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
-        if symbol.split('-').count() != 2 || !symbol.chars().all(lawful) {
+        let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+        if symbol.split('-').count() != 2 || !symbol.chars().all(valid) {
             return Err("not a pair of Kraken such as BTC-USD (for BTC/USD)".to_owned());
         }
         format!("kraken:spot:{symbol}").parse().map_err(|error| format!("{error}"))

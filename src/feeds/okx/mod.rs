@@ -39,11 +39,11 @@ pub struct Okx;
 /// What an instrument's name says of it.
 fn market(symbol: &str) -> Result<&'static str, String> {
     let parts: Vec<&str> = symbol.split('-').collect();
-    let lawful = |part: &&str| {
+    let valid = |part: &&str| {
         !part.is_empty() && part.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
     };
     match parts.as_slice() {
-        parts if !parts.iter().all(lawful) => {}
+        parts if !parts.iter().all(valid) => {}
         [_, _] => return Ok("spot"),
         [_, _, "SWAP"] => return Ok("swap"),
         [_, _, date] if date.len() == 6 && date.bytes().all(|b| b.is_ascii_digit()) => {
@@ -304,8 +304,8 @@ fn read_row(
         None => 1,
         Some(_) => {
             let count = field::quoted_integer("count", row.count).map_err(known)?;
-            let lawful = u32::try_from(count).ok().filter(|count| *count > 0);
-            lawful.ok_or_else(|| {
+            let valid = u32::try_from(count).ok().filter(|count| *count > 0);
+            valid.ok_or_else(|| {
                 known(field::wrong("count", row.count, "is not a number of trades"))
             })?
         }

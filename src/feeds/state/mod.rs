@@ -1,16 +1,17 @@
-//! Where all connections of a feed come together: decoders in, intakes out.
+//! Where all connections of a feed come together: decoders in, input batches out.
 //!
 //! Everything of a feed runs on one thread, so nothing here is shared and nothing locks per trade.
-//! Handing an intake to the graph blocks while the graph is busy: then no socket is read, TCP tells
-//! the venue to wait, and memory stays bounded. Should the venue hang up, ids show what was missed.
+//! Handing an input batch to the graph blocks while the graph is busy: then no socket is read, TCP
+//! tells the venue to wait, and memory stays bounded. Should the venue hang up, ids show what was
+//! missed.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use barflow_operators::batch::{Feed, TradeBatch};
+use barflow_operators::input_batch::InputBatch;
 use barflow_operators::instrument::InstrumentId;
-use barflow_operators::intake::Intake;
 use barflow_operators::pool::BatchPool;
 use barflow_operators::position::{FeedPosition, Position};
 use barflow_operators::revision::Correction;
@@ -19,9 +20,9 @@ use barflow_operators::spec::BarSpec;
 
 use crate::feeds::counters::Counters;
 use crate::feeds::gap_tracker::{GapPolicy, GapTracker, ReportedGap};
-use crate::feeds::lane::{Disposition, Released};
 use crate::feeds::plan::{FeedPlan, Symbol};
 use crate::feeds::print::{FrameKind, Print, Prints, Standing};
+use crate::feeds::reorder_buffer::{Disposition, Released};
 use crate::feeds::venue::Decode;
 use crate::graph::assemble::OnReject;
 use crate::graph::flow::{Ended, Inlet};
@@ -29,7 +30,7 @@ use crate::graph::workers::Share;
 use crate::stop::Stop;
 use crate::telemetry::latency::{Stage, VenueLatency};
 
-/// Trades that an intake holds before it is handed on in any case.
+/// Trades that an input batch holds before it is handed on in any case.
 const INTAKE_ROWS: usize = 4096;
 
 mod gaps;
@@ -63,7 +64,7 @@ struct Slot {
     feed: Arc<Feed>,
     tracker: GapTracker,
     released: Released,
-    /// Receive time of the first print since the last intake.
+    /// Receive time of the first print since the last input batch.
     received: Option<i64>,
     specs: Option<Arc<[BarSpec]>>,
     worker: usize,
@@ -266,14 +267,15 @@ impl FeedState {
             trade_id: slot.tracker.last().map(|(id, _)| id),
             latest: slot.tracker.latest().map(Arc::new),
         });
-        let mut intake = Intake::new(trades, Vec::new(), position.clone(), position);
+        let mut input_batch = InputBatch::new(trades, Vec::new(), position.clone(), position);
         let received = slot.received.take();
-        intake.order = Some(FeedOrder { received, ..std::mem::take(&mut slot.released.order) });
-        intake.specs = slot.specs.take();
+        input_batch.order =
+            Some(FeedOrder { received, ..std::mem::take(&mut slot.released.order) });
+        input_batch.specs = slot.specs.take();
         let never = slot.released.never.drain(..);
-        intake.corrections = never.map(Correction::never).collect();
+        input_batch.corrections = never.map(Correction::never).collect();
         let inlet = &self.outlets.inlets[slot.worker];
-        if hand_to(inlet, intake, &self.outlets.stop).is_err() {
+        if hand_to(inlet, input_batch, &self.outlets.stop).is_err() {
             self.ended = true;
         }
     }
@@ -289,17 +291,18 @@ impl FeedState {
     }
 }
 
-/// Hands an intake over, waiting while the graph is busy; after a stop was requested, with a limit.
-fn hand_to(inlet: &Inlet, intake: Intake, stop: &Stop) -> Result<(), Ended> {
+/// Hands an input batch over, waiting while the graph is busy; after a stop was requested, with a
+/// limit.
+fn hand_to(inlet: &Inlet, input_batch: InputBatch, stop: &Stop) -> Result<(), Ended> {
     const PATIENCE: Duration = Duration::from_millis(100);
     const LAST_PATIENCE: Duration = Duration::from_secs(4);
-    let mut intake = intake;
+    let mut input_batch = input_batch;
     let mut asked_to_stop: Option<Instant> = None;
     loop {
-        match inlet.offer(intake, PATIENCE) {
+        match inlet.offer(input_batch, PATIENCE) {
             Ok(()) => return Ok(()),
             Err(None) => return Err(Ended),
-            Err(Some(back)) => intake = *back,
+            Err(Some(back)) => input_batch = *back,
         }
         if stop.is_raised()
             && asked_to_stop.get_or_insert_with(Instant::now).elapsed() > LAST_PATIENCE

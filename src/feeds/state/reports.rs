@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use barflow_operators::intake::Reject;
+use barflow_operators::input_batch::Reject;
 
 use super::FeedState;
 use crate::feeds::print::BadRow;

@@ -6,7 +6,7 @@ use super::*;
 use crate::feeds::gap_tracker::Question;
 use crate::feeds::print::{Contract, Listing};
 use crate::feeds::venue::Channel;
-use crate::graph::flow::{Intakes, inlet};
+use crate::graph::flow::{InputQueue, inlet};
 use crate::graph::workers::Workers;
 use crate::telemetry::latency::Latency;
 
@@ -23,8 +23,8 @@ pub(in crate::feeds) fn plan(protocol: &str, symbols: &[&str]) -> FeedPlan {
 }
 
 /// The state of a feed, and the graph's end of what it hands over.
-pub(in crate::feeds) fn state(plan: FeedPlan) -> (FeedState, Intakes) {
-    let (inlet, intakes) = inlet(64);
+pub(in crate::feeds) fn state(plan: FeedPlan) -> (FeedState, InputQueue) {
+    let (inlet, input_batches) = inlet(64);
     let outlets = Outlets {
         inlets: vec![inlet],
         share: Workers::Threads(1).share(),
@@ -33,7 +33,7 @@ pub(in crate::feeds) fn state(plan: FeedPlan) -> (FeedState, Intakes) {
         on_reject: Arc::new(|_| ()),
         on_gap: Arc::new(|_, _, _| ()),
     };
-    (FeedState::new(Arc::new(plan), outlets, Latency::default().venue("v")), intakes)
+    (FeedState::new(Arc::new(plan), outlets, Latency::default().venue("v")), input_batches)
 }
 
 /// A print of a slot; its id, written out, is its name as well.
@@ -60,15 +60,15 @@ impl FeedState {
 
 #[test]
 fn once_the_graph_has_ended_nobody_waits_for_it_again() {
-    let (mut state, intakes) = state(plan("binance-spot", &["A", "B"]));
+    let (mut state, input_batches) = state(plan("binance-spot", &["A", "B"]));
     state.bring(0, 1);
     state.flush();
     assert!(!state.graph_is_idle());
-    drop(intakes);
+    drop(input_batches);
     state.bring(0, 2);
     state.flush();
     assert!(state.ended);
-    let (inlet, _intakes) = inlet(64);
+    let (inlet, _inputs) = inlet(64);
     state.outlets.inlets = vec![inlet];
     state.bring(0, 3);
     state.bring(1, 1);
@@ -78,7 +78,7 @@ fn once_the_graph_has_ended_nobody_waits_for_it_again() {
 
 #[test]
 fn an_instrument_that_brings_nothing_is_named_once() {
-    let (mut state, _intakes) = state(plan("binance-spot", &["GOOD", "MISSPELT"]));
+    let (mut state, _inputs) = state(plan("binance-spot", &["GOOD", "MISSPELT"]));
     let begun = Instant::now();
     state.on_subscribed(&[0, 1], begun);
     state.bring(0, 1);
@@ -90,7 +90,7 @@ fn an_instrument_that_brings_nothing_is_named_once() {
 
 #[test]
 fn an_instrument_that_comes_back_asks_what_it_missed() {
-    let (mut state, _intakes) = state(plan("bybit-spot", &["A"]));
+    let (mut state, _inputs) = state(plan("bybit-spot", &["A"]));
     state.bring(0, 1);
     let symbol = state.symbol(0).clone();
     state.remove(&symbol.instrument);
@@ -111,7 +111,7 @@ fn recent_trades(keys: &[u64]) -> Vec<u8> {
 
 #[test]
 fn a_list_that_was_requested_before_a_second_loss_does_not_end_the_suspicion() {
-    let (mut state, _intakes) = state(plan("bybit-linear", &["A"]));
+    let (mut state, _inputs) = state(plan("bybit-linear", &["A"]));
     let begun = Instant::now();
     let at = |ms| begun + Duration::from_millis(ms);
     let lose = |state: &mut FeedState| {
@@ -140,7 +140,7 @@ fn a_list_that_was_requested_before_a_second_loss_does_not_end_the_suspicion() {
 
 #[test]
 fn gaps_are_requested_before_tails_and_every_failure_is_counted() {
-    let (mut state, _intakes) = state(plan("binance-spot", &["QUIET", "LOSSY"]));
+    let (mut state, _inputs) = state(plan("binance-spot", &["QUIET", "LOSSY"]));
     let begun = Instant::now();
     let at = |ms| begun + Duration::from_millis(ms);
     state.bring(0, 1);

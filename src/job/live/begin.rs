@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use barflow_operators::batch::TradeBatch;
+use barflow_operators::input_batch::InputBatch;
 use barflow_operators::instrument::InstrumentId;
-use barflow_operators::intake::Intake;
 use barflow_operators::position::Position;
 use barflow_operators::sequence::FeedOrder;
 use barflow_replay::plan::{InstrumentPlan, PlanOptions, plan};
@@ -50,14 +50,15 @@ pub fn from_history(
         }
         let options = ReadOptions { resume: resume.flatten(), ..ReadOptions::new(8192) };
         let (mut last, mut end) = (None, None);
-        for intake in InstrumentStream::open(history, options)? {
-            let intake = intake?;
-            end = Some((Arc::clone(&intake.trades.feed), intake.end.clone()));
-            for (id, time) in intake.trades.trade_id.iter().zip(&intake.trades.event_time) {
+        for input_batch in InstrumentStream::open(history, options)? {
+            let input_batch = input_batch?;
+            end = Some((Arc::clone(&input_batch.trades.feed), input_batch.end.clone()));
+            for (id, time) in input_batch.trades.trade_id.iter().zip(&input_batch.trades.event_time)
+            {
                 // Files may be out of order by a little; live continues after the newest id.
                 last = last.max(Some((*id, *time)));
             }
-            if outlets.stop.is_raised() || inlet.send(intake).is_err() {
+            if outlets.stop.is_raised() || inlet.send(input_batch).is_err() {
                 return Ok(());
             }
         }
@@ -81,10 +82,10 @@ pub fn from_history(
 
 /// Marks the end of the files, so that no worker waits for more of them: live continues after the
 /// last of them, and their bars need not wait for its first trade.
-fn no_more(nothing: TradeBatch, end: Position) -> Intake {
-    let mut intake = Intake::new(nothing, Vec::new(), end.clone(), end);
-    intake.order = Some(FeedOrder::default());
-    intake
+fn no_more(nothing: TradeBatch, end: Position) -> InputBatch {
+    let mut input_batch = InputBatch::new(nothing, Vec::new(), end.clone(), end);
+    input_batch.order = Some(FeedOrder::default());
+    input_batch
 }
 
 /// Tells the feeds which trades a checkpoint holds.

@@ -79,7 +79,7 @@ impl LiveJob {
     pub fn run(self, stop: &Stop, observer: &dyn Observer) -> Result<JobReport, JobError> {
         let Self { mut settings, reload } = self;
         let began = Instant::now();
-        let workers = cluster::workers(&settings.mesh, settings.workers);
+        let workers = cluster::workers(&settings.cluster, settings.workers);
         let cluster_job = cluster::of_live(&settings);
         cluster::keep(&mut settings, workers.share());
         if settings.feeds.is_empty() {
@@ -105,7 +105,7 @@ impl LiveJob {
             complete_when_stopped: true,
         };
         let start = Start { sink: &sink, decisive: &[], lenient: true, cluster_job: &cluster_job };
-        let started = start.run(None, settings.mesh.patience)?;
+        let started = start.run(None, settings.cluster.patience)?;
         started.order_bars(|feed| settings.bars.for_feed(feed));
         begin::from_checkpoint(&mut settings, &started.resume)?;
         let resumes = !started.resume.is_empty();

@@ -64,11 +64,11 @@ pub fn feeders(histories: Vec<Vec<History>>, options: &ReadOptions) -> Vec<Feede
                 drop(inlets);
                 for History { plan, resume, mut corrections } in mine {
                     let options = ReadOptions { resume, ..options.clone() };
-                    for intake in InstrumentStream::open(plan, options)? {
-                        let mut intake = intake?;
+                    for input_batch in InstrumentStream::open(plan, options)? {
+                        let mut input_batch = input_batch?;
                         // All at the beginning: they wait until their place has passed.
-                        intake.corrections = std::mem::take(&mut corrections);
-                        if stop.is_raised() || inlet.send(intake).is_err() {
+                        input_batch.corrections = std::mem::take(&mut corrections);
+                        if stop.is_raised() || inlet.send(input_batch).is_err() {
                             return Ok(());
                         }
                     }

@@ -28,21 +28,21 @@ use crate::sinks::record::{BarRecord, SCHEMA_VERSION, hex_digest};
 use crate::telemetry::latency::{Latency, Stage};
 
 mod checkpoint_topic;
-mod fences;
 mod hanging;
 mod outcome;
 mod producer;
 mod reports;
 pub(crate) mod secrets;
 mod settings;
+mod shard_sinks;
 pub(crate) mod topic_reader;
 mod topics;
 mod transaction;
 mod transactions;
 
 pub use self::checkpoint_topic::CheckpointTopic;
-pub use self::fences::Fences;
 pub use self::settings::KafkaSettings;
+pub use self::shard_sinks::ShardSinks;
 pub use self::transactions::TransactionalSink;
 
 /// Writes bars to Kafka.

@@ -15,10 +15,10 @@ const LONGEST: usize = 249;
 
 /// A topic's name with holes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Template(Vec<Piece>);
+pub(super) struct Template(Vec<TemplatePart>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Piece {
+enum TemplatePart {
     Text(String),
     Spec,
     Instrument,
@@ -42,18 +42,18 @@ impl FromStr for Template {
                 ));
             }
             if !text.is_empty() {
-                pieces.push(Piece::Text(text.to_owned()));
+                pieces.push(TemplatePart::Text(text.to_owned()));
             }
             let Some(hole) = hole else { break };
             let Some((name, after)) = hole.split_once('}') else {
                 return wrong("has a \"{\" without \"}\"".to_owned());
             };
             pieces.push(match name {
-                "spec" => Piece::Spec,
-                "instrument" => Piece::Instrument,
-                "venue" => Piece::Venue,
-                "market" => Piece::Market,
-                "symbol" => Piece::Symbol,
+                "spec" => TemplatePart::Spec,
+                "instrument" => TemplatePart::Instrument,
+                "venue" => TemplatePart::Venue,
+                "market" => TemplatePart::Market,
+                "symbol" => TemplatePart::Symbol,
                 _ => {
                     return wrong(format!(
                         "has an unknown placeholder {{{name}}}; there are {{spec}}, \
@@ -70,7 +70,7 @@ impl FromStr for Template {
 impl Template {
     /// Whether bars of one specification may go to several topics.
     pub(super) fn depends_on_instrument(&self) -> bool {
-        self.0.iter().any(|piece| !matches!(piece, Piece::Text(_) | Piece::Spec))
+        self.0.iter().any(|piece| !matches!(piece, TemplatePart::Text(_) | TemplatePart::Spec))
     }
 
     /// The topic for the bars of a specification on an instrument.
@@ -93,12 +93,12 @@ impl Template {
         let mut topic = String::new();
         for piece in &self.0 {
             let part = match piece {
-                Piece::Text(text) => Some(text.as_str()),
-                Piece::Spec => Some(spec),
-                Piece::Instrument => instrument.map(InstrumentId::as_str),
-                Piece::Venue => instrument.map(InstrumentId::venue),
-                Piece::Market => instrument.map(InstrumentId::market),
-                Piece::Symbol => instrument.map(InstrumentId::symbol),
+                TemplatePart::Text(text) => Some(text.as_str()),
+                TemplatePart::Spec => Some(spec),
+                TemplatePart::Instrument => instrument.map(InstrumentId::as_str),
+                TemplatePart::Venue => instrument.map(InstrumentId::venue),
+                TemplatePart::Market => instrument.map(InstrumentId::market),
+                TemplatePart::Symbol => instrument.map(InstrumentId::symbol),
             };
             topic.extend(part.unwrap_or_default().chars().map(legalised));
         }

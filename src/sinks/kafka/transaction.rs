@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use barflow_operators::checkpoint::account::Sealed;
+use barflow_operators::checkpoint::instrument_state::SealedRecord;
 use barflow_operators::published::PublishedBar;
 
 use super::Part;
@@ -31,9 +31,9 @@ impl Message {
 pub(super) struct Transaction {
     pub(super) messages: Vec<Message>,
     /// Records of an earlier one that were lost.
-    pub(super) owed: Vec<Sealed>,
+    pub(super) deferred: Vec<SealedRecord>,
     /// Those of the cut with which this one ends, once that has come.
-    pub(super) records: Option<Vec<Sealed>>,
+    pub(super) records: Option<Vec<SealedRecord>>,
     pub(super) settings: Option<JobSettings>,
     /// The offsets of the messages, once all of them are confirmed and a commit is about to be
     /// asked for; before that nothing of it can count.
@@ -97,11 +97,11 @@ impl Transaction {
         }
         self.messages.splice(0..0, before.messages);
         if records {
-            let mut owed = before.owed;
-            owed.extend(before.records.unwrap_or_default());
+            let mut deferred = before.deferred;
+            deferred.extend(before.records.unwrap_or_default());
             // Of an attempt before, if this is not the first.
-            owed.append(&mut self.owed);
-            self.owed = owed;
+            deferred.append(&mut self.deferred);
+            self.deferred = deferred;
             self.settings = self.settings.take().or(before.settings);
         }
     }
@@ -126,9 +126,9 @@ mod tests {
         Arc::new(Feed { instrument, input, ids, has_aggressor: true })
     }
 
-    fn sealed(key: &str) -> Sealed {
+    fn sealed(key: &str) -> SealedRecord {
         let position = FilePosition::start("f".into()).into();
-        Sealed { key: key.to_owned(), feed: feed(), position, bytes: Vec::new() }
+        SealedRecord { key: key.to_owned(), feed: feed(), position, bytes: Vec::new() }
     }
 
     /// Three bars for one topic, the second for another partition than the others.
@@ -172,14 +172,14 @@ mod tests {
         next.owe(lost, true);
         assert_eq!((next.messages.len(), next.bars()), (6, 2));
         assert!(next.messages[..3].iter().all(|message| message.again));
-        assert_eq!(next.owed, [sealed("lost")]);
+        assert_eq!(next.deferred, [sealed("lost")]);
         // Nothing is in front of it any more when it has to be tried once more.
         next.owe(Transaction::default(), true);
-        assert_eq!((next.messages.len(), &next.owed[..]), (6, &[sealed("lost")][..]));
+        assert_eq!((next.messages.len(), &next.deferred[..]), (6, &[sealed("lost")][..]));
         assert_eq!(next.records, Some(vec![sealed("next")]));
         let mut next = transaction("next");
         next.owe(transaction("lost"), false);
-        assert_eq!(next.owed, []);
+        assert_eq!(next.deferred, []);
     }
 
     #[test]

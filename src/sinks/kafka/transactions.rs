@@ -17,8 +17,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use barflow_operators::checkpoint::account::Sealed;
 use barflow_operators::checkpoint::envelope::{open, seal};
+use barflow_operators::checkpoint::instrument_state::SealedRecord;
 use rdkafka::message::OwnedHeaders;
 
 use super::checkpoint_topic::{CheckpointTopic, LARGEST_RECORD};
@@ -26,7 +26,7 @@ use super::hanging::{self, NOTHING};
 use super::producer::{Fault, Outgoing, Producer};
 use super::transaction::{Message, Transaction};
 use super::{KafkaSettings, KafkaSink};
-use crate::checkpoints::job::{Job, Shard, Writer};
+use crate::checkpoints::job::{JobName, Shard, Writer};
 use crate::checkpoints::settings::SettingsChanges;
 use crate::fault_point;
 use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
@@ -43,7 +43,7 @@ const INTRODUCTION: Duration = Duration::from_secs(2);
 pub struct TransactionalSink {
     pub(super) sink: KafkaSink,
     settings: KafkaSettings,
-    job: Job,
+    job: JobName,
     pub(super) shard: usize,
     writer: Writer,
     committed: u64,
@@ -62,7 +62,7 @@ pub struct TransactionalSink {
 impl TransactionalSink {
     pub(super) fn open(
         settings: &KafkaSettings,
-        job: &Job,
+        job: &JobName,
         shard: usize,
         writer: &Writer,
         latency: Option<Latency>,
@@ -130,7 +130,7 @@ impl TransactionalSink {
     }
 
     /// Ends what is open with these records, however often that has to be tried.
-    pub(super) fn end_transaction(&mut self, records: Vec<Sealed>) -> Result<(), SinkError> {
+    pub(super) fn end_transaction(&mut self, records: Vec<SealedRecord>) -> Result<(), SinkError> {
         self.open.records = Some(records);
         if let Err(fault) = self.try_to_end() {
             self.recover(fault)?;
@@ -143,7 +143,7 @@ impl TransactionalSink {
         self.begin()?;
         fault_point!("before-records");
         let producer = &mut self.sink.producer;
-        for sealed in self.open.owed.iter().chain(self.open.records.iter().flatten()) {
+        for sealed in self.open.deferred.iter().chain(self.open.records.iter().flatten()) {
             let key = self.job.record_key(&sealed.key);
             send(producer, &self.settings, &key, Some(&sealed.bytes))?;
         }
@@ -423,7 +423,7 @@ impl BarSink for TransactionalSink {
 
 fn open_sink(
     settings: &KafkaSettings,
-    job: &Job,
+    job: &JobName,
     shard: usize,
     latency: Option<&Latency>,
 ) -> Result<KafkaSink, SinkError> {

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::piece::{Outline, Piece, Remains, SeatOutline};
-use super::seat::Seat;
+use super::chunk_batch::{BuilderOutline, ChunkBatch, ChunkEnd, Outline};
 use crate::batch::{IdKind, TradeBatch};
-use crate::intake::Intake;
+use crate::builder_set::BuilderState;
+use crate::input_batch::InputBatch;
 use crate::order::RejectPolicy;
 use crate::pool::BatchPool;
 use crate::sequence::{Findings, Resume, Sequencer};
@@ -13,10 +13,11 @@ use crate::spec::BarSpec;
 
 /// How a chunk is worked on.
 #[derive(Clone, Debug)]
-pub struct AheadOptions {
+pub struct SpeculativeOptions {
     /// The bars, and which of them to build ahead.
     pub specs: Vec<(BarSpec, bool)>,
-    /// Trades to keep from the chunk's beginning; at least the first intake with trades is kept.
+    /// Trades to keep from the chunk's beginning; at least the first input batch with trades is
+    /// kept.
     pub keep: usize,
     /// What is done with bad rows.
     pub policy: RejectPolicy,
@@ -28,34 +29,34 @@ pub struct AheadOptions {
 
 /// Works on one chunk.
 #[derive(Debug)]
-pub struct Ahead {
-    options: AheadOptions,
+pub struct SpeculativeChunk {
+    options: SpeculativeOptions,
     order: Sequencer,
-    seats: Vec<Option<Seat>>,
+    slots: Vec<Option<BuilderState>>,
     begun: bool,
     kept: usize,
     /// A row has ended everything: only the true order knows how.
     given_up: bool,
 }
 
-impl Ahead {
+impl SpeculativeChunk {
     /// Begins a chunk.
-    pub fn new(options: AheadOptions) -> Self {
-        let seat = |(spec, wanted): &(BarSpec, bool)| wanted.then(|| Seat::new(spec));
-        let seats = options.specs.iter().map(seat).collect();
+    pub fn new(options: SpeculativeOptions) -> Self {
+        let slot = |(spec, wanted): &(BarSpec, bool)| wanted.then(|| BuilderState::new(spec));
+        let slots = options.specs.iter().map(slot).collect();
         let order = Sequencer::new(options.reorder_window);
-        Self { options, order, seats, begun: false, kept: 0, given_up: false }
+        Self { options, order, slots, begun: false, kept: 0, given_up: false }
     }
 
-    /// Takes the next intake.
-    pub fn on_intake(&mut self, intake: Intake) -> Piece {
-        let stops = self.options.policy == RejectPolicy::Stop && !intake.rejects.is_empty();
+    /// Takes the next input batch.
+    pub fn on_batch(&mut self, input_batch: InputBatch) -> ChunkBatch {
+        let stops = self.options.policy == RejectPolicy::Stop && !input_batch.rejects.is_empty();
         // Without builders the order need not be known.
-        if stops || self.given_up || self.seats.iter().all(Option::is_none) {
+        if stops || self.given_up || self.slots.iter().all(Option::is_none) {
             self.given_up = true;
-            return Piece::read(intake);
+            return ChunkBatch::read(input_batch);
         }
-        let Intake { trades, rejects, start, end, .. } = intake;
+        let InputBatch { trades, rejects, start, end, .. } = input_batch;
         self.begin(&trades);
         let before = self.order.mark();
         let passes = self.order.passes(&trades);
@@ -71,7 +72,7 @@ impl Ahead {
             raw = Some(Arc::new(trades.clone()));
             self.order.on_batch(trades, &self.options.pool, &mut findings)
         };
-        let seats = self.build(&released, &findings);
+        let slots = self.build(&released, &findings);
         if passes && keeps {
             raw = Some(released);
         } else {
@@ -82,9 +83,9 @@ impl Ahead {
             after: self.order.mark(),
             released: findings.released,
             time_reversals: findings.time_reversals,
-            seats,
+            slots,
         };
-        Piece { start, end, rejects, raw, outline: Some(outline) }
+        ChunkBatch { start, end, rejects, raw, outline: Some(outline) }
     }
 
     /// Supposes that the ids run on from the chunk before. Where they do not, the supposition is
@@ -104,21 +105,21 @@ impl Ahead {
         });
     }
 
-    fn build(&mut self, trades: &TradeBatch, findings: &Findings) -> Vec<Option<SeatOutline>> {
-        let seats = self.seats.iter_mut();
-        seats
-            .map(|seat| {
-                let seat = seat.as_mut()?;
+    fn build(&mut self, trades: &TradeBatch, findings: &Findings) -> Vec<Option<BuilderOutline>> {
+        let slots = self.slots.iter_mut();
+        slots
+            .map(|slot| {
+                let slot = slot.as_mut()?;
                 let mut bars = Vec::new();
-                seat.on_batch(trades, &findings.gaps, &mut bars);
-                Some(SeatOutline { bars, missing_ids: seat.missing_ids })
+                slot.on_batch(trades, &findings.gaps, &mut bars);
+                Some(BuilderOutline { bars, missing_ids: slot.missing_ids })
             })
             .collect()
     }
 
     /// The chunk has ended.
-    pub fn finish(self) -> Remains {
-        let seats = self.seats.into_iter();
-        Remains { seats: seats.map(|seat| Some(seat?.machine)).collect() }
+    pub fn finish(self) -> ChunkEnd {
+        let slots = self.slots.into_iter();
+        ChunkEnd { slots: slots.map(|slot| Some(slot?.machine)).collect() }
     }
 }

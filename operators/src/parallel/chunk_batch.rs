@@ -1,18 +1,18 @@
-//! What travels from a chunk to the stitcher.
+//! What travels from a chunk to the joiner.
 
 use std::sync::Arc;
 
 use crate::bar::Bar;
 use crate::bars::machine::BarMachine;
 use crate::batch::TradeBatch;
-use crate::intake::{Intake, Reject};
+use crate::input_batch::{InputBatch, Reject};
 use crate::position::Position;
 use crate::sequence::Mark;
 
-/// One intake of a chunk: what was read, or at least what came of it.
+/// One input batch of a chunk: what was read, or at least what came of it.
 #[derive(Clone, Debug)]
-pub struct Piece {
-    /// Where the first row of the intake starts.
+pub struct ChunkBatch {
+    /// Where the first row of the input batch starts.
     pub start: Position,
     /// Where the row after the last one starts.
     pub end: Position,
@@ -24,7 +24,7 @@ pub struct Piece {
     pub(super) outline: Option<Outline>,
 }
 
-/// What a chunk's own order and builders made of an intake.
+/// What a chunk's own order and builders made of an input batch.
 #[derive(Clone, Debug)]
 pub(super) struct Outline {
     /// The position of the chunk's own order before and after.
@@ -34,35 +34,35 @@ pub(super) struct Outline {
     pub released: u64,
     pub time_reversals: u64,
     /// By specification; none for one that is not built ahead.
-    pub seats: Vec<Option<SeatOutline>>,
+    pub slots: Vec<Option<BuilderOutline>>,
 }
 
-/// What one builder made of an intake.
+/// What one builder made of an input batch.
 #[derive(Clone, Debug, Default)]
-pub(super) struct SeatOutline {
+pub(super) struct BuilderOutline {
     pub bars: Vec<Bar>,
-    /// Ids that are missing since its last bar, after the intake.
+    /// Ids that are missing since its last bar, after the input batch.
     pub missing_ids: u64,
 }
 
 /// What is left of a chunk's builders at its end.
 #[derive(Clone, Debug)]
-pub struct Remains {
+pub struct ChunkEnd {
     /// By specification; none for those that were not built ahead.
-    pub(super) seats: Vec<Option<BarMachine>>,
+    pub(super) slots: Vec<Option<BarMachine>>,
 }
 
-impl Piece {
-    /// An intake of which nothing is known but what was read.
-    pub fn read(intake: Intake) -> Self {
-        let Intake { trades, rejects, start, end, .. } = intake;
+impl ChunkBatch {
+    /// An input batch of which nothing is known but what was read.
+    pub fn read(input_batch: InputBatch) -> Self {
+        let InputBatch { trades, rejects, start, end, .. } = input_batch;
         Self { start, end, rejects, raw: Some(Arc::new(trades)), outline: None }
     }
 
     /// What was read, if all of it was kept.
-    pub fn into_intake(self) -> Option<Intake> {
+    pub fn into_batch(self) -> Option<InputBatch> {
         let Self { start, end, rejects, raw, .. } = self;
-        Some(Intake::new(Arc::unwrap_or_clone(raw?), rejects, start, end))
+        Some(InputBatch::new(Arc::unwrap_or_clone(raw?), rejects, start, end))
     }
 
     /// Adds to the ids of its trades and positions, as where rows without ids are numbered within
@@ -88,8 +88,8 @@ impl Piece {
         // Six columns; bars are what they are.
         const TRADE: usize = 41;
         let trades = self.raw.as_ref().map_or(0, |trades| trades.len());
-        let seats = self.outline.iter().flat_map(|outline| &outline.seats);
-        let bars: usize = seats.flatten().map(|seat| seat.bars.len()).sum();
+        let slots = self.outline.iter().flat_map(|outline| &outline.slots);
+        let bars: usize = slots.flatten().map(|slot| slot.bars.len()).sum();
         size_of::<Self>() + trades * TRADE + bars * size_of::<Bar>()
     }
 }

@@ -35,102 +35,102 @@ fn void(id: u64) -> Print {
 
 #[test]
 fn later_prints_wait_for_the_missing_one() {
-    let (mut lane, mut out) = (Lane::new(Ids::Consecutive, 10), released());
+    let (mut buffer, mut out) = (ReorderBuffer::new(Ids::Consecutive, 10), released());
     let taken: Vec<Disposition> =
-        [5, 6, 9, 8, 9, 6].map(|id| lane.take(&print(id), &mut out)).to_vec();
+        [5, 6, 9, 8, 9, 6].map(|id| buffer.take(&print(id), &mut out)).to_vec();
     use Disposition::{Released, Repeated, Waits};
     assert_eq!(taken, [Released, Released, Waits, Waits, Repeated, Repeated]);
-    let missing = lane.missing().unwrap();
+    let missing = buffer.missing().unwrap();
     assert_eq!((missing.first, missing.last), (MissingFrom::Id(7), 7));
     assert_eq!((missing.after, missing.before), (6_000, 8_000));
-    assert_eq!(lane.take(&print(7), &mut out), Released);
+    assert_eq!(buffer.take(&print(7), &mut out), Released);
     assert_eq!(out.trades.trade_id, [5, 6, 7, 8, 9]);
-    assert_eq!(lane.missing(), None);
+    assert_eq!(buffer.missing(), None);
 }
 
 #[test]
 fn a_gap_given_up_is_named_and_its_trades_are_late_once() {
-    let (mut lane, mut out) = (Lane::new(Ids::Consecutive, 10), released());
+    let (mut buffer, mut out) = (ReorderBuffer::new(Ids::Consecutive, 10), released());
     for id in [1, 5, 6] {
-        lane.take(&print(id), &mut out);
+        buffer.take(&print(id), &mut out);
     }
-    let given_up = lane.give_up(&mut out).unwrap();
+    let given_up = buffer.give_up(&mut out).unwrap();
     assert_eq!(given_up.gap, Some(Gap { first_missing: 2, last_missing: 4 }));
-    assert_eq!(lane.take(&print(3), &mut out), Disposition::Late);
-    assert_eq!(lane.take(&print(3), &mut out), Disposition::Repeated);
-    assert_eq!(lane.take(&print(4), &mut out), Disposition::Late);
+    assert_eq!(buffer.take(&print(3), &mut out), Disposition::Late);
+    assert_eq!(buffer.take(&print(3), &mut out), Disposition::Repeated);
+    assert_eq!(buffer.take(&print(4), &mut out), Disposition::Late);
     assert_eq!(out.trades.trade_id, [1, 5, 6, 3, 4]);
-    assert_eq!(lane.give_up(&mut out), None);
+    assert_eq!(buffer.give_up(&mut out), None);
 }
 
 /// A job that restarts before a trade shows the gap asks for it again, and what comes of it until
 /// then is not late.
 #[test]
 fn a_gap_is_told_with_the_trade_that_shows_it() {
-    let (mut lane, mut out) = (Lane::new(Ids::Consecutive, 10), released());
+    let (mut buffer, mut out) = (ReorderBuffer::new(Ids::Consecutive, 10), released());
     let gap = |first_missing, last_missing| Gap { first_missing, last_missing };
-    lane.take(&print(1), &mut out);
-    lane.take(&void(6), &mut out);
-    assert_eq!(lane.give_up(&mut out).unwrap().gap, Some(gap(2, 5)));
-    assert_eq!((out.order.through, lane.last()), (Some(1), Some((6, 6_000))));
-    assert_eq!(lane.take(&print(3), &mut out), Disposition::Late);
+    buffer.take(&print(1), &mut out);
+    buffer.take(&void(6), &mut out);
+    assert_eq!(buffer.give_up(&mut out).unwrap().gap, Some(gap(2, 5)));
+    assert_eq!((out.order.through, buffer.last()), (Some(1), Some((6, 6_000))));
+    assert_eq!(buffer.take(&print(3), &mut out), Disposition::Late);
     assert_eq!((out.order.through, &out.order.gaps[..]), (Some(3), &[gap(2, 2)][..]));
-    lane.take(&void(4), &mut out);
+    buffer.take(&void(4), &mut out);
     assert_eq!(out.order.through, Some(4));
-    lane.take(&void(5), &mut out);
+    buffer.take(&void(5), &mut out);
     assert_eq!(out.order.through, Some(6));
-    lane.take(&print(7), &mut out);
-    lane.take(&print(2), &mut out);
+    buffer.take(&print(7), &mut out);
+    buffer.take(&print(2), &mut out);
     assert_eq!((&out.trades.trade_id[..], &out.order.late[..]), (&[1, 3, 7, 2][..], &[3][..]));
     assert_eq!((out.order.gaps.len(), out.never.len()), (1, 0));
 }
 
 #[test]
 fn excluded_ids_leave_no_gap() {
-    let (mut lane, mut out) = (Lane::new(Ids::Consecutive, 10), released());
-    lane.take(&print(1), &mut out);
-    lane.take(&void(2), &mut out);
-    lane.take(&void(3), &mut out);
-    lane.take(&print(4), &mut out);
+    let (mut buffer, mut out) = (ReorderBuffer::new(Ids::Consecutive, 10), released());
+    buffer.take(&print(1), &mut out);
+    buffer.take(&void(2), &mut out);
+    buffer.take(&void(3), &mut out);
+    buffer.take(&print(4), &mut out);
     assert_eq!(out.trades.trade_id, [1, 4]);
     assert_eq!((out.order.through, out.order.gaps), (Some(4), vec![]));
 }
 
 #[test]
 fn an_excluded_id_without_a_time_leaves_the_last_one_standing() {
-    let (mut lane, mut out) = (Lane::new(Ids::Consecutive, 10), released());
-    lane.take(&print(1), &mut out);
+    let (mut buffer, mut out) = (ReorderBuffer::new(Ids::Consecutive, 10), released());
+    buffer.take(&print(1), &mut out);
     let mut timeless = void(2);
     timeless.trade.event_time = 0;
-    lane.take(&timeless, &mut out);
-    assert_eq!(lane.last(), Some((2, 1_000)));
+    buffer.take(&timeless, &mut out);
+    assert_eq!(buffer.last(), Some((2, 1_000)));
 }
 
 #[test]
 fn a_span_covers_all_its_ids() {
-    let (mut lane, mut out) = (Lane::new(Ids::Spans, 10), released());
+    let (mut buffer, mut out) = (ReorderBuffer::new(Ids::Spans, 10), released());
     let span = |id, count| {
         let mut print = print(id);
         print.trade.count = count;
         print
     };
-    lane.take(&span(10, 1), &mut out);
-    assert_eq!(lane.take(&span(13, 3), &mut out), Disposition::Released);
-    assert_eq!(lane.take(&span(17, 2), &mut out), Disposition::Waits);
-    let missing = lane.missing().unwrap();
+    buffer.take(&span(10, 1), &mut out);
+    assert_eq!(buffer.take(&span(13, 3), &mut out), Disposition::Released);
+    assert_eq!(buffer.take(&span(17, 2), &mut out), Disposition::Waits);
+    let missing = buffer.missing().unwrap();
     assert_eq!((missing.first, missing.last), (MissingFrom::Id(14), 15));
 }
 
 #[test]
-fn a_full_lane_keeps_what_comes_first_and_forgets_the_rest() {
-    let (mut lane, mut out) = (Lane::new(Ids::Consecutive, 2), released());
+fn a_full_reorder_buffer_keeps_what_comes_first_and_forgets_the_rest() {
+    let (mut buffer, mut out) = (ReorderBuffer::new(Ids::Consecutive, 2), released());
     let taken: Vec<Disposition> =
-        [1, 9, 5, 7, 4].map(|id| lane.take(&print(id), &mut out)).to_vec();
+        [1, 9, 5, 7, 4].map(|id| buffer.take(&print(id), &mut out)).to_vec();
     use Disposition::{NoRoom, Released, Waits};
     assert_eq!(taken, [Released, Waits, Waits, Waits, Waits]);
-    assert_eq!(lane.take(&print(8), &mut out), NoRoom);
-    assert_eq!(lane.waits(), 2);
-    assert_eq!(lane.missing().unwrap().last, 3);
+    assert_eq!(buffer.take(&print(8), &mut out), NoRoom);
+    assert_eq!(buffer.waits(), 2);
+    assert_eq!(buffer.missing().unwrap().last, 3);
 }
 
 /// What a bad connection makes of a stream.
@@ -156,24 +156,24 @@ fn scramble() -> impl Strategy<Value = Scramble> {
 }
 
 proptest! {
-    /// Where nobody can be asked, a lane that loses patience and a sequencer with that window are
-    /// one rule.
+    /// Where nobody can be asked, a reorder buffer that loses patience and a sequencer with that
+    /// window are one rule.
     #[test]
-    fn a_lane_without_rest_orders_as_a_sequencer_does(
+    fn a_reorder_buffer_without_rest_orders_as_a_sequencer_does(
         ids in proptest::collection::vec((1u64..60, 0u64..4), 1..150),
         window in 0usize..12,
     ) {
         let ids = (0..).zip(&ids).map(|(at, (id, by))| if *by > 0 { at + by } else { *id });
         let prints: Vec<Print> = ids.map(print).collect();
-        let (mut lane, mut out) = (Lane::new(Ids::Consecutive, usize::MAX), released());
-        lane.resume_after(&LastTrade { id: 3, ..LastTrade::default() });
+        let (mut buffer, mut out) = (ReorderBuffer::new(Ids::Consecutive, usize::MAX), released());
+        buffer.resume_after(&LastTrade { id: 3, ..LastTrade::default() });
         for print in &prints {
-            lane.take(print, &mut out);
-            if lane.waits() > window {
-                lane.give_up(&mut out);
+            buffer.take(print, &mut out);
+            if buffer.waits() > window {
+                buffer.give_up(&mut out);
             }
         }
-        while lane.give_up(&mut out).is_some() {}
+        while buffer.give_up(&mut out).is_some() {}
         let mut sequencer = Sequencer::new(window);
         let gaps = VecDeque::new();
         sequencer.resume(Resume { last_id: Some(3), last_time: 0, gaps });
@@ -189,7 +189,7 @@ proptest! {
         let on: Vec<u64> = on.into_iter().map(|(_, id)| *id).collect();
         prop_assert_eq!(on, in_order.trade_id);
         prop_assert_eq!(out.order.gaps, findings.gaps);
-        // A lane hands a late trade on once.
+        // A reorder buffer hands a late trade on once.
         let late: BTreeSet<u64> = late.into_iter().map(|(_, id)| *id).collect();
         prop_assert_eq!(late.len(), out.order.late.len());
         prop_assert_eq!(late, findings.late.iter().map(|(_, trade)| trade.trade_id).collect());
@@ -216,32 +216,32 @@ proptest! {
                 }
             }
         }
-        let (mut lane, mut out) = (Lane::new(Ids::Consecutive, room), released());
+        let (mut buffer, mut out) = (ReorderBuffer::new(Ids::Consecutive, room), released());
         let mut given_up = Vec::new();
-        let mut settle = |lane: &mut Lane, out: &mut Released| {
-            while let Some(missing) = lane.missing() {
+        let mut settle = |buffer: &mut ReorderBuffer, out: &mut Released| {
+            while let Some(missing) = buffer.missing() {
                 for id in missing.first.id().unwrap()..=missing.last {
                     if can_come(id as usize - 1) {
-                        lane.take(&truth[id as usize - 1], out);
+                        buffer.take(&truth[id as usize - 1], out);
                     }
                 }
-                if lane.missing() == Some(missing) {
-                    given_up.push(lane.give_up(out).unwrap());
+                if buffer.missing() == Some(missing) {
+                    given_up.push(buffer.give_up(out).unwrap());
                 }
             }
         };
         for (at, print) in heard.iter().enumerate() {
-            lane.take(print, &mut out);
+            buffer.take(print, &mut out);
             if at % ask_after == 0 {
-                settle(&mut lane, &mut out);
+                settle(&mut buffer, &mut out);
             }
         }
         // The last print may have found no room, or have had to make room for an earlier one; it
         // comes again, as REST would bring it.
-        settle(&mut lane, &mut out);
-        while lane.last().is_none_or(|(id, _)| id < 120) {
-            lane.take(&truth[119], &mut out);
-            settle(&mut lane, &mut out);
+        settle(&mut buffer, &mut out);
+        while buffer.last().is_none_or(|(id, _)| id < 120) {
+            buffer.take(&truth[119], &mut out);
+            settle(&mut buffer, &mut out);
         }
         let wanted: Vec<u64> = truth
             .iter()

@@ -18,17 +18,17 @@ fn list(keys: impl IntoIterator<Item = u64>) -> Vec<Print> {
     keys.into_iter().map(named).collect()
 }
 
-/// A lane that has seen 10, 11 and 12, was cut off, and hears these since.
-fn cut_off(heard: impl IntoIterator<Item = u64>) -> (Lane, Released) {
-    let (mut lane, mut out) = (Lane::new(Ids::Names, 100), released());
+/// A reorder buffer that has seen 10, 11 and 12, was cut off, and hears these since.
+fn cut_off(heard: impl IntoIterator<Item = u64>) -> (ReorderBuffer, Released) {
+    let (mut buffer, mut out) = (ReorderBuffer::new(Ids::Names, 100), released());
     for key in [10, 11, 12, 12] {
-        lane.take(&named(key), &mut out);
+        buffer.take(&named(key), &mut out);
     }
-    lane.suspect();
+    buffer.suspect();
     for key in heard {
-        assert_eq!(lane.take(&named(key), &mut out), Disposition::Waits);
+        assert_eq!(buffer.take(&named(key), &mut out), Disposition::Waits);
     }
-    (lane, out)
+    (buffer, out)
 }
 
 fn keys(out: &Released) -> Vec<u64> {
@@ -37,119 +37,119 @@ fn keys(out: &Released) -> Vec<u64> {
 
 #[test]
 fn a_list_that_has_what_is_held_settles_the_suspicion_and_all_are_numbered() {
-    let (mut lane, mut out) = cut_off([15, 16]);
-    assert!(lane.missing().is_some());
-    assert_eq!(lane.reconcile(&list(11..=15), true, &mut out), (3, None));
-    assert_eq!(lane.missing(), None);
-    assert_eq!(lane.take(&named(17), &mut out), Disposition::Released);
+    let (mut buffer, mut out) = cut_off([15, 16]);
+    assert!(buffer.missing().is_some());
+    assert_eq!(buffer.reconcile(&list(11..=15), true, &mut out), (3, None));
+    assert_eq!(buffer.missing(), None);
+    assert_eq!(buffer.take(&named(17), &mut out), Disposition::Released);
     assert_eq!(keys(&out), [10, 11, 12, 13, 14, 15, 16, 17]);
     assert_eq!(out.trades.trade_id, [1, 2, 3, 4, 5, 6, 7, 8]);
-    lane.suspect();
+    buffer.suspect();
     // What lies between may be under way: only when nothing has come for long it is a gap.
-    assert_eq!(lane.reconcile(&list([30]), true, &mut out), (0, None));
-    let gap = lane.give_up(&mut out).unwrap();
+    assert_eq!(buffer.reconcile(&list([30]), true, &mut out), (0, None));
+    let gap = buffer.give_up(&mut out).unwrap();
     assert_eq!((gap.gap, gap.after, gap.before), (None, 6_000_000, 11_000_000));
     assert_eq!(keys(&out).last(), Some(&30));
 }
 
 #[test]
 fn of_a_list_that_begins_behind_what_is_held_nothing_goes_before_it() {
-    let (mut lane, mut out) = cut_off([20, 21, 22]);
-    let (missed, gap) = lane.reconcile(&list(24..=30), true, &mut out);
+    let (mut buffer, mut out) = cut_off([20, 21, 22]);
+    let (missed, gap) = buffer.reconcile(&list(24..=30), true, &mut out);
     assert_eq!((missed, gap.unwrap().before), (0, 7_000_000));
     for key in 23..=31 {
-        assert_eq!(lane.take(&named(key), &mut out), Disposition::Released);
+        assert_eq!(buffer.take(&named(key), &mut out), Disposition::Released);
     }
     assert_eq!(keys(&out), [10, 11, 12, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31]);
 }
 
 #[test]
 fn a_list_that_lags_behind_the_websocket_does_not_end_the_suspicion() {
-    let (mut lane, mut out) = cut_off([17, 18]);
-    assert_eq!(lane.reconcile(&list(10..=14), true, &mut out), (2, None));
-    assert_eq!(lane.reconcile(&list(10..=14), true, &mut out), (0, None));
-    assert!(lane.missing().is_some());
-    assert_eq!(lane.reconcile(&list(12..=17), true, &mut out), (3, None));
-    assert_eq!(lane.missing(), None);
+    let (mut buffer, mut out) = cut_off([17, 18]);
+    assert_eq!(buffer.reconcile(&list(10..=14), true, &mut out), (2, None));
+    assert_eq!(buffer.reconcile(&list(10..=14), true, &mut out), (0, None));
+    assert!(buffer.missing().is_some());
+    assert_eq!(buffer.reconcile(&list(12..=17), true, &mut out), (3, None));
+    assert_eq!(buffer.missing(), None);
     assert_eq!(keys(&out), (10..=18).collect::<Vec<_>>());
     // Should it lag for too long, what is held passes over a gap.
-    let (mut lane, mut out) = cut_off([17]);
-    lane.reconcile(&list(10..=14), true, &mut out);
-    assert_eq!(lane.give_up(&mut out).unwrap().before, 6_000_000);
+    let (mut buffer, mut out) = cut_off([17]);
+    buffer.reconcile(&list(10..=14), true, &mut out);
+    assert_eq!(buffer.give_up(&mut out).unwrap().before, 6_000_000);
     assert_eq!(keys(&out), [10, 11, 12, 13, 14, 17]);
 }
 
 #[test]
 fn what_happened_before_we_began_is_not_put_behind() {
-    let (mut lane, mut out) = cut_off([15]);
-    assert_eq!(lane.reconcile(&list(1..=15), true, &mut out), (3, None));
+    let (mut buffer, mut out) = cut_off([15]);
+    assert_eq!(buffer.reconcile(&list(1..=15), true, &mut out), (3, None));
     assert_eq!(keys(&out), (10..=15).collect::<Vec<_>>());
 }
 
 #[test]
 fn a_list_that_ends_before_what_was_seen_says_nothing() {
     for held in [&[][..], &[15]] {
-        let (mut lane, mut out) = cut_off(held.iter().copied());
-        assert_eq!(lane.reconcile(&list(1..=8), true, &mut out), (0, None));
-        assert!(lane.missing().is_some());
+        let (mut buffer, mut out) = cut_off(held.iter().copied());
+        assert_eq!(buffer.reconcile(&list(1..=8), true, &mut out), (0, None));
+        assert!(buffer.missing().is_some());
     }
 }
 
 #[test]
 fn an_empty_list_is_no_gap_at_the_start_and_no_answer_later() {
-    let (mut lane, mut out) = (Lane::new(Ids::Names, 100), released());
-    lane.resume_after(&LastTrade { id: 7, time: 1_000_000, names: Vec::new() });
-    lane.suspect();
-    assert_eq!(lane.take(&named(9), &mut out), Disposition::Waits);
-    assert_eq!(lane.reconcile(&[], true, &mut out), (0, None));
-    assert_eq!((lane.missing(), keys(&out)), (None, vec![9]));
-    let (mut lane, mut out) = cut_off([]);
-    assert_eq!(lane.reconcile(&[], true, &mut out), (0, None));
-    assert!(lane.missing().is_some());
+    let (mut buffer, mut out) = (ReorderBuffer::new(Ids::Names, 100), released());
+    buffer.resume_after(&LastTrade { id: 7, time: 1_000_000, names: Vec::new() });
+    buffer.suspect();
+    assert_eq!(buffer.take(&named(9), &mut out), Disposition::Waits);
+    assert_eq!(buffer.reconcile(&[], true, &mut out), (0, None));
+    assert_eq!((buffer.missing(), keys(&out)), (None, vec![9]));
+    let (mut buffer, mut out) = cut_off([]);
+    assert_eq!(buffer.reconcile(&[], true, &mut out), (0, None));
+    assert!(buffer.missing().is_some());
 }
 
 #[test]
 fn what_was_held_before_a_second_loss_goes_before_a_list_that_begins_behind_it() {
-    let (mut lane, mut out) = cut_off([15, 16]);
-    let asked = lane.missing().unwrap().first;
-    lane.suspect();
-    assert_ne!(lane.missing().unwrap().first, asked, "a list of the first suspicion is too old");
-    assert_eq!(lane.reconcile(&list(12..=16), false, &mut out), (4, None));
-    assert!(lane.missing().is_some());
+    let (mut buffer, mut out) = cut_off([15, 16]);
+    let asked = buffer.missing().unwrap().first;
+    buffer.suspect();
+    assert_ne!(buffer.missing().unwrap().first, asked, "a list of the first suspicion is too old");
+    assert_eq!(buffer.reconcile(&list(12..=16), false, &mut out), (4, None));
+    assert!(buffer.missing().is_some());
     for key in [22, 23] {
-        lane.take(&named(key), &mut out);
+        buffer.take(&named(key), &mut out);
     }
     // It has what came before the second loss only: the suspicion remains.
-    assert_eq!(lane.reconcile(&list(12..=18), true, &mut out), (2, None));
-    assert!(lane.missing().is_some());
-    let (missed, gap) = lane.reconcile(&list(18..=22), true, &mut out);
+    assert_eq!(buffer.reconcile(&list(12..=18), true, &mut out), (2, None));
+    assert!(buffer.missing().is_some());
+    let (missed, gap) = buffer.reconcile(&list(18..=22), true, &mut out);
     assert_eq!((missed, gap), (4, None));
     assert_eq!(keys(&out), (10..=23).collect::<Vec<_>>());
 
     // It touches what is held, not what was seen: a gap is between those.
-    let (mut lane, mut out) = cut_off([15, 16]);
-    lane.suspect();
-    let (missed, gap) = lane.reconcile(&list(16..=20), true, &mut out);
-    assert_eq!((missed, gap.unwrap().after, lane.missing()), (5, 5_000_000, None));
+    let (mut buffer, mut out) = cut_off([15, 16]);
+    buffer.suspect();
+    let (missed, gap) = buffer.reconcile(&list(16..=20), true, &mut out);
+    assert_eq!((missed, gap.unwrap().after, buffer.missing()), (5, 5_000_000, None));
     assert_eq!(keys(&out), [10, 11, 12, 15, 16, 17, 18, 19, 20]);
 
-    let (mut lane, mut out) = cut_off([15, 16]);
-    lane.suspect();
-    lane.take(&named(22), &mut out);
-    assert!(lane.reconcile(&list(19..=22), true, &mut out).1.is_some());
+    let (mut buffer, mut out) = cut_off([15, 16]);
+    buffer.suspect();
+    buffer.take(&named(22), &mut out);
+    assert!(buffer.reconcile(&list(19..=22), true, &mut out).1.is_some());
     assert_eq!(keys(&out), [10, 11, 12, 15, 16, 19, 20, 21, 22]);
 }
 
 #[test]
 fn what_found_no_room_while_suspect_is_a_suspicion_anew() {
-    let (mut lane, mut out) = (Lane::new(Ids::Names, 2), released());
-    lane.take(&named(1), &mut out);
-    lane.suspect();
-    let taken = [3, 4, 5].map(|key| lane.take(&named(key), &mut out));
+    let (mut buffer, mut out) = (ReorderBuffer::new(Ids::Names, 2), released());
+    buffer.take(&named(1), &mut out);
+    buffer.suspect();
+    let taken = [3, 4, 5].map(|key| buffer.take(&named(key), &mut out));
     assert_eq!(taken, [Disposition::Waits, Disposition::Waits, Disposition::NoRoom]);
-    assert_eq!(lane.reconcile(&list(1..=3), true, &mut out), (2, None));
-    assert_eq!(lane.take(&named(6), &mut out), Disposition::Waits);
-    assert_eq!(lane.reconcile(&list(4..=6), true, &mut out), (2, None));
+    assert_eq!(buffer.reconcile(&list(1..=3), true, &mut out), (2, None));
+    assert_eq!(buffer.take(&named(6), &mut out), Disposition::Waits);
+    assert_eq!(buffer.reconcile(&list(4..=6), true, &mut out), (2, None));
     assert_eq!(keys(&out), [1, 2, 3, 4, 5, 6]);
 }
 
@@ -183,7 +183,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// What the steps work on.
 struct World {
-    lane: Lane,
+    buffer: ReorderBuffer,
     out: Released,
     happened: u64,
     /// What is on its way over the connection, if there is one.
@@ -197,11 +197,11 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let (mut lane, mut out) = (Lane::new(Ids::Names, 1_000), released());
+        let (mut buffer, mut out) = (ReorderBuffer::new(Ids::Names, 1_000), released());
         // We begin amid the market.
-        lane.take(&named(20), &mut out);
+        buffer.take(&named(20), &mut out);
         let (unread, asked, list) = (Some(Vec::new()), None, None);
-        Self { lane, out, happened: 20, unread, heard: false, asked, list, gaps: 0 }
+        Self { buffer, out, happened: 20, unread, heard: false, asked, list, gaps: 0 }
     }
 
     fn step(&mut self, step: &Step, window: u64) {
@@ -214,20 +214,20 @@ impl World {
             Step::Read(count) => {
                 let Some(unread) = &mut self.unread else { return };
                 for key in unread.drain(..count.min(unread.len())) {
-                    self.lane.take(&named(key), &mut self.out);
+                    self.buffer.take(&named(key), &mut self.out);
                     self.heard = true;
                 }
             }
             Step::Lose if self.unread.take().is_some() => {
-                self.lane.suspect();
+                self.buffer.suspect();
                 self.heard = false;
             }
             Step::Connect if self.unread.is_none() => {
                 self.unread = Some(Vec::new());
-                self.lane.suspect();
+                self.buffer.suspect();
             }
             Step::Ask if self.unread.is_some() && self.asked.is_none() => {
-                self.asked = self.lane.missing().map(|missing| missing.first);
+                self.asked = self.buffer.missing().map(|missing| missing.first);
             }
             Step::List(lag) if self.asked.is_some() && self.list.is_none() => {
                 // While nothing is held nobody can tell that a list lags.
@@ -238,8 +238,8 @@ impl World {
             Step::Answer => {
                 let Some(keys) = self.list.take() else { return };
                 let asked = self.asked.take();
-                let fresh = self.lane.missing().map(|missing| missing.first) == asked;
-                let (_, gap) = self.lane.reconcile(&list(keys), fresh, &mut self.out);
+                let fresh = self.buffer.missing().map(|missing| missing.first) == asked;
+                let (_, gap) = self.buffer.reconcile(&list(keys), fresh, &mut self.out);
                 self.gaps += usize::from(gap.is_some());
             }
             _ => {}
@@ -264,7 +264,7 @@ proptest! {
         for step in end.iter().chain(&end).chain(&end) {
             world.step(step, window);
         }
-        prop_assert_eq!(world.lane.missing(), None);
+        prop_assert_eq!(world.buffer.missing(), None);
         let ids = keys(&world.out);
         prop_assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
         let whole: Vec<u64> = (20..=world.happened).collect();

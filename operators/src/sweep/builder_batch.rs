@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::flows::Flow;
 use super::kernel::Features;
-use super::tile::{Member, Tile};
+use super::tile::{Tile, TileEntry};
 use crate::bar::Bar;
 use crate::bars::machine::BarMachine;
 use crate::batch::TradeBatch;
@@ -56,7 +56,7 @@ struct Single {
 /// Each closes the bars that its own [`BarMachine`] would, with the same digests, whatever the
 /// batching and the instruction set. Closes of one configuration come in order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Crowd {
+pub struct BuilderBatch {
     /// Of this computer, whichever it was before.
     #[serde(skip)]
     features: Features,
@@ -69,7 +69,7 @@ pub struct Crowd {
     rows: u64,
 }
 
-impl Crowd {
+impl BuilderBatch {
     /// Nobody yet.
     pub fn new(features: Features) -> Self {
         Self {
@@ -134,7 +134,7 @@ impl Crowd {
                 return true;
             }
             let open = builder.open();
-            let member = Member {
+            let entry = TileEntry {
                 config: single.config,
                 wald: builder.rule(),
                 theta: if open.ticks == 0 { 0.0 } else { open.theta },
@@ -142,10 +142,10 @@ impl Crowd {
                 open_time: open.open_time,
             };
             let is_in =
-                tiles.iter_mut().rev().any(|tile| tile.flow == flow && tile.admit(&member, rows));
+                tiles.iter_mut().rev().any(|tile| tile.flow == flow && tile.admit(&entry, rows));
             if !is_in {
                 let mut tile = Tile::new(flow);
-                tile.admit(&member, rows);
+                tile.admit(&entry, rows);
                 tiles.push(tile);
             }
             false

@@ -36,7 +36,7 @@ pub struct Reject {
 /// Pieces of an instrument come from one source, one after the other; every valid row of the
 /// input is in `trades`, every other one in `rejects`, in the order of the input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Intake {
+pub struct InputBatch {
     /// Rows that are valid trades one by one.
     pub trades: TradeBatch,
     /// Rows that are not.
@@ -68,7 +68,7 @@ pub struct Made {
     pub findings: Findings,
 }
 
-impl Intake {
+impl InputBatch {
     /// A piece of a file.
     pub fn new(trades: TradeBatch, rejects: Vec<Reject>, start: Position, end: Position) -> Self {
         let corrections = Vec::new();

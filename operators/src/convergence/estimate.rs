@@ -10,7 +10,7 @@ const CHANCE: f64 = 100.0;
 /// Trades after which two builders with different pasts have usually become identical, for whoever
 /// has to decide whether to try; none where they practically never do. A rule of thumb, no promise:
 /// `barflow sync-report` measures.
-pub fn horizon(spec: &BarSpec) -> Option<u64> {
+pub fn expected_trades(spec: &BarSpec) -> Option<u64> {
     if spec.limits().utc_day {
         // Midnight makes all builders equal; how many trades a day has is not known here.
         return Some(1 << 20);

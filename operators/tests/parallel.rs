@@ -1,4 +1,4 @@
-//! Chunks stitched together against one pass: any chunks, any kept heads, any specifications, any
+//! Chunks joined against one pass: any chunks, any kept heads, any specifications, any
 //! disorder of the ids.
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -11,11 +11,15 @@ use std::sync::Arc;
 
 use barflow_operators::bar::Bar;
 use barflow_operators::batch::{Feed, IdKind, TradeBatch};
-use barflow_operators::desk::Desk;
+use barflow_operators::builder_set::BuilderSet;
 use barflow_operators::gap::Gap;
-use barflow_operators::intake::{Intake, Reject};
+use barflow_operators::input_batch::{InputBatch, Reject};
 use barflow_operators::measure::Measure;
 use barflow_operators::order::RejectPolicy;
+use barflow_operators::parallel::{
+    ChunkBatch, ChunkJoiner, JoinedBatch, JoinerOptions, Recomputed, SpeculativeChunk,
+    SpeculativeOptions,
+};
 use barflow_operators::pool::BatchPool;
 use barflow_operators::position::{FilePosition, Position};
 use barflow_operators::sequence::{Findings, Sequencer};
@@ -23,9 +27,6 @@ use barflow_operators::sign::SignRule;
 use barflow_operators::spec::{
     BarSpec, CompatFlavour, CompatTicks, LimitSpec, MlfinlabSpec, NautilusAggregation,
     NautilusSpec, RuleSpec,
-};
-use barflow_operators::stitch::{
-    Ahead, AheadOptions, Piece, Stitched, Stitcher, StitcherOptions, Twice,
 };
 use barflow_operators::trade::Trade;
 use proptest::collection::vec;
@@ -51,15 +52,15 @@ impl Outcome {
         self.gaps.extend(&f.gaps);
     }
 
-    fn stitched(&mut self, stitched: &Stitched) {
-        stitched.bars.iter().for_each(|(spec, bar)| self.bar(spec, bar));
-        self.findings(&stitched.findings);
-        let late = stitched.rejects.iter().map(|reject| (reject.line, reject.value.clone()));
+    fn joined_batch(&mut self, joined_batch: &JoinedBatch) {
+        joined_batch.bars.iter().for_each(|(spec, bar)| self.bar(spec, bar));
+        self.findings(&joined_batch.findings);
+        let late = joined_batch.rejects.iter().map(|reject| (reject.line, reject.value.clone()));
         self.late.extend(late);
     }
 }
 
-/// How a history lies in chunks of intakes, and how the chunks are worked on.
+/// How a history lies in chunks of input batches, and how the chunks are worked on.
 #[derive(Clone, Debug)]
 struct Cut {
     chunks: Vec<Vec<Vec<Trade>>>,
@@ -74,12 +75,12 @@ fn position(line: u64) -> Position {
 }
 
 /// Rows without ids are numbered as they are read: within each chunk, or over all of them.
-fn intakes(feed: &Arc<Feed>, cut: &Cut, chunk: usize, whole: bool) -> Vec<Intake> {
+fn input_batches(feed: &Arc<Feed>, cut: &Cut, chunk: usize, whole: bool) -> Vec<InputBatch> {
     let rows = |chunk: &Vec<Vec<Trade>>| chunk.iter().map(Vec::len).sum::<usize>() as u64;
     let rows_before = cut.chunks[..chunk].iter().map(rows).sum::<u64>();
     let mut ordinal = if whole { rows_before } else { 0 };
     let mut line = 1 + rows_before;
-    let intakes = cut.chunks[chunk].iter().map(|rows| {
+    let input_batches = cut.chunks[chunk].iter().map(|rows| {
         let mut batch = TradeBatch::from_trades(Arc::clone(feed), rows);
         if feed.ids == IdKind::Ordinal {
             for id in &mut batch.trade_id {
@@ -89,26 +90,26 @@ fn intakes(feed: &Arc<Feed>, cut: &Cut, chunk: usize, whole: bool) -> Vec<Intake
         }
         let start = position(line);
         line += rows.len() as u64;
-        Intake::new(batch, Vec::new(), start, position(line))
+        InputBatch::new(batch, Vec::new(), start, position(line))
     });
-    intakes.collect()
+    input_batches.collect()
 }
 
 fn sequential(feed: &Arc<Feed>, specs: &[BarSpec], cut: &Cut) -> Outcome {
     let pool = BatchPool::new(64, 8);
     let mut outcome = Outcome::default();
-    let (mut order, mut desk) = (Sequencer::new(cut.window), Desk::new(specs));
+    let (mut order, mut builder_set) = (Sequencer::new(cut.window), BuilderSet::new(specs));
     let mut take = |trades: &TradeBatch, findings: &Findings, line: u64| {
-        desk.on_batch(trades, &findings.gaps, false, |spec, bar| outcome.bar(spec, &bar));
+        builder_set.on_batch(trades, &findings.gaps, false, |spec, bar| outcome.bar(spec, &bar));
         outcome.findings(findings);
         let late = findings.late.iter();
         outcome.late.extend(late.map(|(row, t)| (line + *row as u64, t.trade_id.to_string())));
     };
     for chunk in 0..cut.chunks.len() {
-        for intake in intakes(feed, cut, chunk, true) {
+        for input_batch in input_batches(feed, cut, chunk, true) {
             let mut findings = Findings::default();
-            let line = intake.start.line();
-            let trades = order.on_batch(intake.trades, &pool, &mut findings);
+            let line = input_batch.start.line();
+            let trades = order.on_batch(input_batch.trades, &pool, &mut findings);
             take(&trades, &findings, line);
         }
     }
@@ -119,10 +120,10 @@ fn sequential(feed: &Arc<Feed>, specs: &[BarSpec], cut: &Cut) -> Outcome {
     outcome
 }
 
-fn stitched(feed: &Arc<Feed>, specs: &[BarSpec], cut: &Cut) -> (Outcome, Twice) {
+fn joined_batch(feed: &Arc<Feed>, specs: &[BarSpec], cut: &Cut) -> (Outcome, Recomputed) {
     let pool = BatchPool::new(64, 8);
     let mut outcome = Outcome::default();
-    let mut stitcher = Stitcher::new(StitcherOptions {
+    let mut joiner = ChunkJoiner::new(JoinerOptions {
         feed: Arc::clone(feed),
         specs: specs.to_vec(),
         policy: RejectPolicy::SetAside,
@@ -130,7 +131,7 @@ fn stitched(feed: &Arc<Feed>, specs: &[BarSpec], cut: &Cut) -> (Outcome, Twice) 
         pool: pool.clone(),
     });
     let wanted = cut.ahead.iter().copied().cycle();
-    let options = AheadOptions {
+    let options = SpeculativeOptions {
         specs: specs.iter().cloned().zip(wanted).collect(),
         keep: cut.keep,
         policy: RejectPolicy::SetAside,
@@ -139,14 +140,14 @@ fn stitched(feed: &Arc<Feed>, specs: &[BarSpec], cut: &Cut) -> (Outcome, Twice) 
     };
     let mut rows = 0;
     for chunk in 0..cut.chunks.len() {
-        let mut ahead = Ahead::new(options.clone());
-        let read = || intakes(feed, cut, chunk, false);
-        let pieces: Vec<Piece> = read().into_iter().map(|i| ahead.on_intake(i)).collect();
-        stitcher.begin_chunk(if feed.ids == IdKind::Ordinal { rows } else { 0 });
+        let mut ahead = SpeculativeChunk::new(options.clone());
+        let read = || input_batches(feed, cut, chunk, false);
+        let batches: Vec<ChunkBatch> = read().into_iter().map(|i| ahead.on_batch(i)).collect();
+        joiner.begin_chunk(if feed.ids == IdKind::Ordinal { rows } else { 0 });
         let mut all = Ok(());
-        for piece in pieces {
-            match stitcher.on_piece(piece) {
-                Ok(stitched) => outcome.stitched(&stitched),
+        for batch in batches {
+            match joiner.on_batch(batch) {
+                Ok(joined_batch) => outcome.joined_batch(&joined_batch),
                 Err(again) => {
                     all = Err(again);
                     break;
@@ -154,19 +155,19 @@ fn stitched(feed: &Arc<Feed>, specs: &[BarSpec], cut: &Cut) -> (Outcome, Twice) 
             }
         }
         match all {
-            Ok(()) => stitcher.end_chunk(Some(ahead.finish())),
+            Ok(()) => joiner.end_chunk(Some(ahead.finish())),
             Err(_) => {
-                stitcher.read_again();
-                for intake in read() {
-                    outcome.stitched(&stitcher.on_piece(Piece::read(intake)).unwrap());
+                joiner.read_again();
+                for input_batch in read() {
+                    outcome.joined_batch(&joiner.on_batch(ChunkBatch::read(input_batch)).unwrap());
                 }
-                stitcher.end_chunk(None);
+                joiner.end_chunk(None);
             }
         }
         rows += cut.chunks[chunk].iter().map(Vec::len).sum::<usize>() as u64;
     }
-    outcome.stitched(&stitcher.finish());
-    (outcome, stitcher.twice().clone())
+    outcome.joined_batch(&joiner.finish());
+    (outcome, joiner.recomputed().clone())
 }
 
 fn feed(ids: IdKind, has_aggressor: bool) -> Arc<Feed> {
@@ -224,7 +225,7 @@ fn compat() -> BoxedStrategy<BarSpec> {
 enum Mishap {
     None,
     Missing(u64),
-    Twice,
+    Recomputed,
     Earlier(usize),
 }
 
@@ -233,7 +234,7 @@ fn rows(most: usize) -> BoxedStrategy<Vec<Trade>> {
     let mishap = prop_oneof![
         300 => Just(Mishap::None),
         1 => (1..40u64).prop_map(Mishap::Missing),
-        1 => Just(Mishap::Twice),
+        1 => Just(Mishap::Recomputed),
         2 => (1..12usize).prop_map(Mishap::Earlier),
     ];
     (generate::trades(most), vec(mishap, most), any::<bool>())
@@ -249,7 +250,7 @@ fn rows(most: usize) -> BoxedStrategy<Vec<Trade>> {
             }
             for (row, mishap) in mishaps.iter().enumerate().filter(|_| !smooth) {
                 match mishap {
-                    Mishap::Twice if row < trades.len() => trades.insert(row, trades[row]),
+                    Mishap::Recomputed if row < trades.len() => trades.insert(row, trades[row]),
                     Mishap::Earlier(by) if row >= *by && row < trades.len() => {
                         let moved = trades.remove(row);
                         trades.insert(row - by, moved);
@@ -265,17 +266,17 @@ fn rows(most: usize) -> BoxedStrategy<Vec<Trade>> {
 fn cut(trades: Vec<Trade>, sizes: &[usize], per_chunk: &[usize]) -> Vec<Vec<Vec<Trade>>> {
     let mut sizes = sizes.iter().cycle();
     let mut rest = trades.as_slice();
-    let mut intakes = Vec::new();
+    let mut input_batches = Vec::new();
     while !rest.is_empty() {
         let (one, later) = rest.split_at((*sizes.next().unwrap()).min(rest.len()));
-        intakes.push(one.to_vec());
+        input_batches.push(one.to_vec());
         rest = later;
     }
     let mut chunks = Vec::new();
     let mut per_chunk = per_chunk.iter().cycle();
-    let mut intakes = intakes.into_iter().peekable();
-    while intakes.peek().is_some() {
-        chunks.push(intakes.by_ref().take(*per_chunk.next().unwrap()).collect());
+    let mut input_batches = input_batches.into_iter().peekable();
+    while input_batches.peek().is_some() {
+        chunks.push(input_batches.by_ref().take(*per_chunk.next().unwrap()).collect());
     }
     chunks
 }
@@ -310,7 +311,7 @@ proptest! {
     ) {
         let feed = feed(if ordinal { IdKind::Ordinal } else { IdKind::Venue }, has_aggressor);
         let expected = sequential(&feed, &specs, &cut);
-        let (found, _) = stitched(&feed, &specs, &cut);
+        let (found, _) = joined_batch(&feed, &specs, &cut);
         prop_assert_eq!(found.counts, expected.counts);
         prop_assert_eq!(&found.gaps, &expected.gaps);
         prop_assert_eq!(&found.late, &expected.late);
@@ -343,21 +344,24 @@ fn real_days_in_chunks_give_the_bars_of_one_pass() {
     let all: u64 = expected.counts[0];
     for keep in [usize::MAX, 30_000, 0] {
         cut.keep = keep;
-        let (found, twice) = stitched(&feed, &specs, &cut);
+        let (found, recomputed) = joined_batch(&feed, &specs, &cut);
         assert!(found == expected, "keeping {keep}");
         match keep {
-            0 => assert!(twice.read_again > 0, "{twice:?}"),
-            _ => assert!(twice.trades < all / 2 && twice.apart == 0, "{all} {twice:?}"),
+            0 => assert!(recomputed.read_again > 0, "{recomputed:?}"),
+            _ => assert!(
+                recomputed.trades < all / 2 && recomputed.apart == 0,
+                "{all} {recomputed:?}"
+            ),
         }
     }
     // A builder that never falls into step costs nothing but its work ahead.
     (cut.ahead, cut.keep) = (vec![false], usize::MAX);
-    let (found, twice) = stitched(&feed, &specs, &cut);
-    assert!(found == expected && twice.trades == 0);
+    let (found, recomputed) = joined_batch(&feed, &specs, &cut);
+    assert!(found == expected && recomputed.trades == 0);
 }
 
-fn rejecting(mut intake: Intake, row: u32) -> Intake {
-    intake.rejects.push(Reject {
+fn rejecting(mut input_batch: InputBatch, row: u32) -> InputBatch {
+    input_batch.rejects.push(Reject {
         row,
         source: "made up".into(),
         line: 1,
@@ -366,12 +370,12 @@ fn rejecting(mut intake: Intake, row: u32) -> Intake {
         reason: "not a number".to_owned(),
         raw: "x".to_owned(),
     });
-    intake
+    input_batch
 }
 
 /// The first bad row ends everything, exactly where it stands.
 #[test]
-fn a_bad_row_stops_a_stitched_history_where_it_stands() {
+fn a_bad_row_stops_a_history_in_chunks_where_it_stands() {
     let Some(tape) = market::bitmex(1) else { return };
     let specs = [generate::wald(Measure::Dollar, 1e-2, 100.0)];
     let feed = feed(IdKind::Venue, true);
@@ -381,7 +385,7 @@ fn a_bad_row_stops_a_stitched_history_where_it_stands() {
     let whole =
         Cut { chunks: cut(good, &[1000], &[20]), keep: 5000, ahead: vec![true], window: 1024 };
     let expected = sequential(&feed, &specs, &whole);
-    let mut stitcher = Stitcher::new(StitcherOptions {
+    let mut joiner = ChunkJoiner::new(JoinerOptions {
         feed: Arc::clone(&feed),
         specs: specs.to_vec(),
         policy: RejectPolicy::Stop,
@@ -394,38 +398,38 @@ fn a_bad_row_stops_a_stitched_history_where_it_stands() {
     let mut stopped = false;
     'chunks: for chunk in 0..3 {
         let read = || {
-            let mut read = intakes(&feed, &with_bad_row, chunk, true);
+            let mut read = input_batches(&feed, &with_bad_row, chunk, true);
             if chunk == 2 {
                 let bad = rejecting(read.remove(10), 100);
                 read.insert(10, bad);
             }
             read
         };
-        let mut ahead = Ahead::new(AheadOptions {
+        let mut ahead = SpeculativeChunk::new(SpeculativeOptions {
             specs: vec![(specs[0].clone(), true)],
             keep: 5000,
             policy: RejectPolicy::Stop,
             reorder_window: 1024,
             pool: pool.clone(),
         });
-        stitcher.begin_chunk(0);
-        let pieces: Vec<Piece> = read().into_iter().map(|i| ahead.on_intake(i)).collect();
-        for piece in pieces {
-            let Ok(stitched) = stitcher.on_piece(piece) else {
-                stitcher.read_again();
-                for intake in read() {
-                    let stitched = stitcher.on_piece(Piece::read(intake)).unwrap();
-                    outcome.stitched(&stitched);
-                    if stitched.stopped {
+        joiner.begin_chunk(0);
+        let batches: Vec<ChunkBatch> = read().into_iter().map(|i| ahead.on_batch(i)).collect();
+        for batch in batches {
+            let Ok(joined_batch) = joiner.on_batch(batch) else {
+                joiner.read_again();
+                for input_batch in read() {
+                    let joined_batch = joiner.on_batch(ChunkBatch::read(input_batch)).unwrap();
+                    outcome.joined_batch(&joined_batch);
+                    if joined_batch.stopped {
                         stopped = true;
                         break 'chunks;
                     }
                 }
                 panic!("the bad row was passed over");
             };
-            outcome.stitched(&stitched);
+            outcome.joined_batch(&joined_batch);
         }
-        stitcher.end_chunk(Some(ahead.finish()));
+        joiner.end_chunk(Some(ahead.finish()));
     }
     assert!(stopped);
     assert_eq!(outcome.counts, expected.counts);

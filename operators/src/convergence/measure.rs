@@ -18,7 +18,7 @@ const FIRST_SPACING: u64 = 256;
 
 /// Measures one specification on one instrument's trades.
 #[derive(Debug)]
-pub struct Survey {
+pub struct Measurement {
     spec: BarSpec,
     long: BarMachine,
     /// Builders that have not arrived.
@@ -61,7 +61,7 @@ pub struct Findings {
     pub followed: u64,
 }
 
-impl Survey {
+impl Measurement {
     /// Measures at `points` joining points at least, and at most twice as many, if the stream has
     /// enough trades for them.
     pub fn new(spec: &BarSpec, points: usize) -> Self {

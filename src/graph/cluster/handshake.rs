@@ -15,9 +15,9 @@ const LONGEST: u32 = 1 << 16;
 
 /// What a job does, in parts that can be compared: all processes must agree on each.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Job(BTreeMap<String, String>);
+pub struct ClusterJob(BTreeMap<String, String>);
 
-impl Job {
+impl ClusterJob {
     /// A job of this version of the program.
     pub fn new(command: &str) -> Self {
         let job = Self::default().with("command", command);
@@ -34,21 +34,21 @@ impl Job {
 
 /// A process's greeting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Hello {
+pub(super) struct Handshake {
     /// Who greets.
     pub(super) process: usize,
     /// Who is greeted.
     pub(super) to: usize,
     processes: usize,
     workers: usize,
-    job: Job,
+    job: ClusterJob,
     /// Why the other is sent away, if it is.
     pub(super) refused: Option<String>,
 }
 
-impl Hello {
+impl Handshake {
     /// What these workers say to process `to`.
-    pub(super) fn new(workers: &Workers, job: &Job, to: usize) -> Self {
+    pub(super) fn new(workers: &Workers, job: &ClusterJob, to: usize) -> Self {
         Self {
             process: workers.process(),
             to,
@@ -113,32 +113,32 @@ impl Hello {
 mod tests {
     use super::*;
 
-    fn hello(process: usize, to: usize, threads: usize, job: &Job) -> Hello {
+    fn handshake(process: usize, to: usize, threads: usize, job: &ClusterJob) -> Handshake {
         let hosts = vec!["a:1".to_owned(), "b:2".to_owned()];
-        Hello::new(&Workers::Cluster { threads, process, hosts }, job, to)
+        Handshake::new(&Workers::Cluster { threads, process, hosts }, job, to)
     }
 
     #[test]
     fn a_greeting_is_heard_as_it_was_said() {
-        let said = hello(0, 1, 2, &Job::new("replay").with("bars", "x"));
+        let said = handshake(0, 1, 2, &ClusterJob::new("replay").with("bars", "x"));
         let mut bytes = Vec::new();
         said.write(&mut bytes).unwrap();
-        assert_eq!(Hello::read(&mut bytes.as_slice()).unwrap(), said);
-        let stranger = Hello::read(&mut &b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"[..]);
+        assert_eq!(Handshake::read(&mut bytes.as_slice()).unwrap(), said);
+        let stranger = Handshake::read(&mut &b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"[..]);
         assert_eq!(stranger.unwrap_err().kind(), ErrorKind::InvalidData);
     }
 
     #[test]
     fn what_differs_is_named() {
-        let job = Job::new("replay").with("bars", "x").with("inputs", "y");
-        let ours = hello(0, 1, 2, &job);
-        assert_eq!(ours.differs_from(&hello(1, 0, 2, &job)), None);
-        let other = Job::new("live").with("bars", "z").with("inputs", "y");
-        let what = ours.differs_from(&hello(1, 0, 2, &other)).unwrap();
+        let job = ClusterJob::new("replay").with("bars", "x").with("inputs", "y");
+        let ours = handshake(0, 1, 2, &job);
+        assert_eq!(ours.differs_from(&handshake(1, 0, 2, &job)), None);
+        let other = ClusterJob::new("live").with("bars", "z").with("inputs", "y");
+        let what = ours.differs_from(&handshake(1, 0, 2, &other)).unwrap();
         assert_eq!(what, "different: bars, command");
-        let what = ours.differs_from(&hello(1, 0, 3, &job)).unwrap();
+        let what = ours.differs_from(&handshake(1, 0, 3, &job)).unwrap();
         assert_eq!(what, "it has 3 workers, this one 2");
-        let what = ours.differs_from(&hello(1, 1, 2, &job)).unwrap();
+        let what = ours.differs_from(&handshake(1, 1, 2, &job)).unwrap();
         assert_eq!(what, "its hosts are in a different order");
     }
 }

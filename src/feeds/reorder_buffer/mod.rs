@@ -8,8 +8,8 @@
 //!                           `give_up` ends the wait: a gap, and the order continues
 //! ```
 //!
-//! A lane has no clock and sends no requests: the session decides how long to wait and where to
-//! ask.
+//! A reorder buffer has no clock and sends no requests: the session decides how long to wait and
+//! where to ask.
 
 use std::collections::VecDeque;
 
@@ -39,7 +39,7 @@ pub enum Disposition {
     NoRoom,
 }
 
-/// What a lane releases.
+/// What a reorder buffer releases.
 #[derive(Debug)]
 pub struct Released {
     /// Trades in order, and late ones among them.
@@ -81,7 +81,7 @@ pub struct GivenUp {
 /// lies in a gap that was given up. Prints that fill every gap make the same sequence as an
 /// undisturbed stream.
 #[derive(Debug)]
-pub struct Lane {
+pub struct ReorderBuffer {
     ids: Ids,
     /// Which ids are settled, and what waits for a missing one.
     order: IdOrder<Print>,
@@ -92,7 +92,7 @@ pub struct Lane {
     names: SeenIds,
 }
 
-impl Lane {
+impl ReorderBuffer {
     /// An order that begins with the first print, in which at most `room` prints wait.
     pub fn new(ids: Ids, room: usize) -> Self {
         let (order, names) = (IdOrder::default(), SeenIds::default());
@@ -283,7 +283,7 @@ impl Lane {
     }
 
     /// What of this is still given up as missing.
-    pub fn owed(&self, missing: &Missing) -> impl Iterator<Item = Gap> + '_ {
+    pub fn unfilled(&self, missing: &Missing) -> impl Iterator<Item = Gap> + '_ {
         let (first, last) = (missing.first.id(), missing.last);
         self.order.given_up().filter_map(move |gap| {
             let first_missing = gap.first_missing.max(first?);

@@ -1,7 +1,7 @@
 //! One instrument's machines: all its specifications share one pass over the trades.
 //!
-//! Besides driving the machines, a desk knows what they need not know: which bars span a gap, and
-//! whether a machine still depends on where it began ([`crate::shadow`]).
+//! Besides driving the machines, a builder set knows what they need not know: which bars span a
+//! gap, and whether a machine still depends on where it began ([`crate::convergence::monitor`]).
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 use crate::bar::Bar;
 use crate::bars::machine::BarMachine;
 use crate::batch::TradeBatch;
+use crate::convergence::monitor::{Beginning, Joined, Monitor};
 use crate::gap::Gap;
-use crate::shadow::{Beginning, Joined, Shadow};
 use crate::spec::BarSpec;
 
 /// The machines of one instrument.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Desk {
-    seats: Vec<Seat>,
+pub struct BuilderSet {
+    slots: Vec<BuilderSlot>,
     /// Room for bars; empty between two batches.
     #[serde(skip)]
     closed: Vec<Bar>,
@@ -37,37 +37,37 @@ enum Heard {
 
 /// One machine, and what is known about its open bar that the machine need not know.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Seat {
+struct BuilderSlot {
     spec: BarSpec,
-    state: SeatState,
-    shadow: Option<Box<Shadow>>,
+    state: BuilderState,
+    monitor: Option<Box<Monitor>>,
 }
 
-/// Everything about a seat that can influence a later bar, or its flags.
+/// Everything about a slot that can influence a later bar, or its flags.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct SeatState {
+pub(crate) struct BuilderState {
     pub(crate) machine: BarMachine,
     /// Ids that are missing since its last bar.
     pub(crate) missing_ids: u64,
 }
 
-impl Desk {
+impl BuilderSet {
     /// Machines for these specifications.
     pub fn new(specs: &[BarSpec]) -> Self {
-        let seats = specs.iter().map(Seat::new).collect();
-        Self { seats, closed: Vec::new(), heard: Heard::Nothing }
+        let slots = specs.iter().map(BuilderSlot::new).collect();
+        Self { slots, closed: Vec::new(), heard: Heard::Nothing }
     }
 
     /// Takes another list of specifications: machines whose specification stays continue as if
     /// nothing had happened, others go, new ones start here.
-    pub fn seat(&mut self, specs: &[BarSpec]) {
-        let mut before = std::mem::take(&mut self.seats);
+    pub fn set_specs(&mut self, specs: &[BarSpec]) {
+        let mut before = std::mem::take(&mut self.slots);
         for spec in specs {
-            let stays = before.iter().position(|seat| seat.spec == *spec);
-            self.seats.push(match stays {
+            let stays = before.iter().position(|slot| slot.spec == *spec);
+            self.slots.push(match stays {
                 Some(place) => before.swap_remove(place),
-                None if self.heard == Heard::Nothing => Seat::new(spec),
-                None => Seat::new(spec).shadowed(Beginning::Later),
+                None if self.heard == Heard::Nothing => BuilderSlot::new(spec),
+                None => BuilderSlot::new(spec).monitored(Beginning::Later),
             });
         }
     }
@@ -82,11 +82,11 @@ impl Desk {
         live: bool,
         mut emit: impl FnMut(&Arc<str>, Bar),
     ) -> Vec<Joined> {
-        self.on_batch_by_seat(trades, gaps, live, |_, spec, bar| emit(spec, bar))
+        self.on_batch_by_slot(trades, gaps, live, |_, spec, bar| emit(spec, bar))
     }
 
     /// As [`on_batch`](Self::on_batch), with the place of each bar's specification.
-    pub(crate) fn on_batch_by_seat(
+    pub(crate) fn on_batch_by_slot(
         &mut self,
         trades: &TradeBatch,
         gaps: &[Gap],
@@ -95,19 +95,19 @@ impl Desk {
     ) -> Vec<Joined> {
         let mut joined = Vec::new();
         let begins = self.begins(trades, gaps, live);
-        for (place, seat) in self.seats.iter_mut().enumerate() {
+        for (place, slot) in self.slots.iter_mut().enumerate() {
             if let Some(beginning) = begins {
-                seat.shadow = Shadow::beside(&seat.spec, beginning);
+                slot.monitor = Monitor::beside(&slot.spec, beginning);
             }
-            seat.state.on_batch(trades, gaps, &mut self.closed);
-            if let Some(shadow) = &mut seat.shadow
-                && let Some(found) = shadow.on_batch(seat.spec.name(), trades, &self.closed)
+            slot.state.on_batch(trades, gaps, &mut self.closed);
+            if let Some(monitor) = &mut slot.monitor
+                && let Some(found) = monitor.on_batch(slot.spec.name(), trades, &self.closed)
             {
                 joined.push(found);
-                seat.shadow = None;
+                slot.monitor = None;
             }
             for bar in self.closed.drain(..) {
-                emit(place, seat.spec.name(), bar);
+                emit(place, slot.spec.name(), bar);
             }
         }
         joined
@@ -129,42 +129,42 @@ impl Desk {
 
     /// The specifications of its machines.
     pub fn specs(&self) -> impl Iterator<Item = &BarSpec> {
-        self.seats.iter().map(|seat| &seat.spec)
+        self.slots.iter().map(|slot| &slot.spec)
     }
 
     /// How many bars each machine has made.
     pub fn bars(&self) -> impl Iterator<Item = (&BarSpec, u64)> {
-        self.seats.iter().map(|seat| (&seat.spec, seat.state.machine.bars()))
+        self.slots.iter().map(|slot| (&slot.spec, slot.state.machine.bars()))
     }
 
     /// The states of its machines, to come back to.
-    pub(crate) fn states(&self) -> impl ExactSizeIterator<Item = &SeatState> {
-        self.seats.iter().map(|seat| &seat.state)
+    pub(crate) fn states(&self) -> impl ExactSizeIterator<Item = &BuilderState> {
+        self.slots.iter().map(|slot| &slot.state)
     }
 
     /// Puts another past under a machine. What was known of its independence is void: it is found
     /// out again from here.
-    pub(crate) fn put(&mut self, seat: usize, state: SeatState) {
-        let seat = &mut self.seats[seat];
-        seat.state = state;
-        if seat.shadow.is_some() {
-            seat.shadow = Shadow::beside(&seat.spec, Beginning::BehindCorrection);
+    pub(crate) fn put(&mut self, slot: usize, state: BuilderState) {
+        let slot = &mut self.slots[slot];
+        slot.state = state;
+        if slot.monitor.is_some() {
+            slot.monitor = Monitor::beside(&slot.spec, Beginning::BehindCorrection);
         }
     }
 }
 
-impl Seat {
+impl BuilderSlot {
     fn new(spec: &BarSpec) -> Self {
-        Self { spec: spec.clone(), state: SeatState::new(spec), shadow: None }
+        Self { spec: spec.clone(), state: BuilderState::new(spec), monitor: None }
     }
 
-    fn shadowed(mut self, beginning: Beginning) -> Self {
-        self.shadow = Shadow::beside(&self.spec, beginning);
+    fn monitored(mut self, beginning: Beginning) -> Self {
+        self.monitor = Monitor::beside(&self.spec, beginning);
         self
     }
 }
 
-impl SeatState {
+impl BuilderState {
     /// A builder that has seen nothing.
     pub(crate) fn new(spec: &BarSpec) -> Self {
         Self { machine: BarMachine::new(spec), missing_ids: 0 }
@@ -239,25 +239,25 @@ mod tests {
 
     #[test]
     fn the_bar_over_a_gap_says_how_many_ids_it_misses() {
-        let mut desk = Desk::new(&[every("four", 4.0)]);
+        let mut builder_set = BuilderSet::new(&[every("four", 4.0)]);
         let mut seen = Vec::new();
         let mut note = |_: &Arc<str>, bar: Bar| seen.push((bar.last_trade_id, bar.missing_ids));
-        desk.on_batch(&batch(1..=3), &[], false, &mut note);
-        desk.on_batch(&batch([6, 7, 8].into_iter()), &[gap(4, 5)], false, &mut note);
+        builder_set.on_batch(&batch(1..=3), &[], false, &mut note);
+        builder_set.on_batch(&batch([6, 7, 8].into_iter()), &[gap(4, 5)], false, &mut note);
         // A gap after the last trade belongs to the next bar.
-        desk.on_batch(&batch([9].into_iter()), &[gap(10, 12)], false, &mut note);
-        desk.on_batch(&batch(13..=20), &[], false, &mut note);
+        builder_set.on_batch(&batch([9].into_iter()), &[gap(10, 12)], false, &mut note);
+        builder_set.on_batch(&batch(13..=20), &[], false, &mut note);
         assert_eq!(seen, [(6, 2), (13, 3), (17, 0)]);
     }
 
     #[test]
     fn machines_that_stay_go_on_and_new_ones_start_here() {
-        let mut desk = Desk::new(&[every("four", 4.0), every("five", 5.0)]);
+        let mut builder_set = BuilderSet::new(&[every("four", 4.0), every("five", 5.0)]);
         let mut seen = Vec::new();
         let mut note = |spec: &Arc<str>, bar: Bar| seen.push((spec.to_string(), bar.last_trade_id));
-        desk.on_batch(&batch(1..=3), &[], false, &mut note);
-        desk.seat(&[every("two", 2.0), every("four", 4.0)]);
-        desk.on_batch(&batch(4..=5), &[], false, &mut note);
+        builder_set.on_batch(&batch(1..=3), &[], false, &mut note);
+        builder_set.set_specs(&[every("two", 2.0), every("four", 4.0)]);
+        builder_set.on_batch(&batch(4..=5), &[], false, &mut note);
         assert_eq!(seen, [("two".to_owned(), 5), ("four".to_owned(), 4)]);
     }
 
@@ -288,24 +288,24 @@ mod tests {
         BarSpec::new("dib", SignRule::Aggressor, LimitSpec::default(), rule).unwrap()
     }
 
-    fn joins(desk: &mut Desk, ids: std::ops::Range<u64>, live: bool) -> Vec<Joined> {
+    fn joins(builder_set: &mut BuilderSet, ids: std::ops::Range<u64>, live: bool) -> Vec<Joined> {
         let starts = ids.clone().step_by(7);
         let batch = |start| uneven(start..ids.end.min(start + 7));
-        starts.flat_map(|start| desk.on_batch(&batch(start), &[], live, |_, _| ())).collect()
+        starts.flat_map(|start| builder_set.on_batch(&batch(start), &[], live, |_, _| ())).collect()
     }
 
     #[test]
     fn of_bars_that_meet_by_chance_only_nothing_is_said() {
-        let mut desk = Desk::new(&[every("tick", 10.0)]);
+        let mut builder_set = BuilderSet::new(&[every("tick", 10.0)]);
         // A builder that begins 1,000 trades later agrees at once, and that says nothing.
-        assert_eq!(joins(&mut desk, 1..20_000, true), []);
+        assert_eq!(joins(&mut builder_set, 1..20_000, true), []);
     }
 
     #[test]
     fn a_history_is_told_equal_to_a_builder_that_began_at_the_first_live_trade() {
-        let mut desk = Desk::new(&[forgetful()]);
-        assert_eq!(joins(&mut desk, 1..5000, false), []);
-        let joined = joins(&mut desk, 5000..20_000, true);
+        let mut builder_set = BuilderSet::new(&[forgetful()]);
+        assert_eq!(joins(&mut builder_set, 1..5000, false), []);
+        let joined = joins(&mut builder_set, 5000..20_000, true);
         assert_eq!(joined.len(), 1, "{joined:?}");
         assert_eq!(joined[0].beginning, Beginning::FirstLive);
         // By hand: the first bar on which both agree.
@@ -325,23 +325,23 @@ mod tests {
 
     #[test]
     fn a_builder_that_began_live_is_compared_with_one_that_began_later() {
-        let mut desk = Desk::new(&[forgetful()]);
-        let joined = joins(&mut desk, 1..20_000, true);
+        let mut builder_set = BuilderSet::new(&[forgetful()]);
+        let joined = joins(&mut builder_set, 1..20_000, true);
         assert_eq!(joined.len(), 1, "{joined:?}");
         assert_eq!(joined[0].beginning, Beginning::Later);
         assert!(joined[0].trade_id > 1000);
-        let mut files = Desk::new(&[forgetful()]);
+        let mut files = BuilderSet::new(&[forgetful()]);
         assert_eq!(joins(&mut files, 1..20_000, false), []);
     }
 
     #[test]
     fn a_gap_begins_the_comparison_anew() {
-        let mut desk = Desk::new(&[forgetful()]);
-        joins(&mut desk, 1..20_000, true);
+        let mut builder_set = BuilderSet::new(&[forgetful()]);
+        joins(&mut builder_set, 1..20_000, true);
         let missing = [gap(20_000, 20_009)];
-        let first = desk.on_batch(&uneven(20_010..20_011), &missing, true, |_, _| ());
+        let first = builder_set.on_batch(&uneven(20_010..20_011), &missing, true, |_, _| ());
         assert_eq!(first, []);
-        let joined = joins(&mut desk, 20_011..40_000, true);
+        let joined = joins(&mut builder_set, 20_011..40_000, true);
         assert_eq!(joined.len(), 1, "{joined:?}");
         assert_eq!(joined[0].beginning, Beginning::BehindGap);
     }

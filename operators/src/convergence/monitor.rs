@@ -4,8 +4,8 @@
 //! builder begins later and takes the same trades. Once both close a bar on the same trade in the
 //! same state, they stay equal from then on: earlier trades no longer matter.
 //!
-//! Builders that meet by chance only ([`horizon`] has none for them) are not compared: that two
-//! of them happen to agree says nothing about a third.
+//! Builders that meet by chance only ([`expected_trades`] has none for them) are not compared: that
+//! two of them happen to agree says nothing about a third.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::bar::Bar;
 use crate::bars::machine::BarMachine;
 use crate::batch::TradeBatch;
+use crate::convergence::estimate::expected_trades;
 use crate::spec::BarSpec;
-use crate::stitch::horizon;
 
 /// Trades after which a second builder begins beside one that began with nothing.
 pub const LATER: u64 = 1000;
@@ -84,7 +84,7 @@ type Mark = (u64, u64, u64);
 
 /// The second builder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Shadow {
+pub(crate) struct Monitor {
     beginning: Beginning,
     machine: BarMachine,
     /// Trades to let pass before it begins.
@@ -95,10 +95,10 @@ pub(crate) struct Shadow {
     its: Vec<Mark>,
 }
 
-impl Shadow {
+impl Monitor {
     /// One that begins with the next trades; none where agreement would say nothing.
     pub(crate) fn beside(spec: &BarSpec, beginning: Beginning) -> Option<Box<Self>> {
-        horizon(spec)?;
+        expected_trades(spec)?;
         let delay = if beginning == Beginning::Later { LATER } else { 0 };
         let machine = BarMachine::new(spec);
         let (ours, its) = (Vec::new(), Vec::new());

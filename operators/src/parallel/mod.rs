@@ -1,11 +1,11 @@
 //! Joins chunks of one history, built by several threads, into the bars of the sequential run.
 //!
 //! ```text
-//! chunk k     ─► Ahead: order and builders that know no past ─► pieces ─┐
-//! chunk k + 1 ─► Ahead: …                                    ─► pieces ─┼─► Stitcher ─► bars in order
+//! chunk k     ─► SpeculativeChunk: order, builders ─► batches ─┐
+//! chunk k + 1 ─► SpeculativeChunk: …               ─► batches ─┼─► ChunkJoiner ─► bars in order
 //! ```
 //!
-//! A chunk's builders begin with nothing at its first trade. The [`Stitcher`] holds the true
+//! A chunk's builders begin with nothing at its first trade. The [`ChunkJoiner`] holds the true
 //! builders, those of the sequential run, and takes the chunks one after the other: it continues
 //! with the true builders into the next chunk until one of them closes a bar on the same trade and
 //! with the same `state_digest` as the chunk's own. From there on both would make the same bars, so
@@ -21,13 +21,10 @@
 //! **Invariant:** bars, their order and numbers, gaps, rejects and counts are those of one pass over
 //! the whole history, whatever the chunks, the kept heads and the specifications.
 
-mod ahead;
-mod horizon;
-mod piece;
-mod seat;
-mod stitcher;
+mod chunk_batch;
+mod joiner;
+mod speculative_chunk;
 
-pub use ahead::{Ahead, AheadOptions};
-pub use horizon::horizon;
-pub use piece::{Piece, Remains};
-pub use stitcher::{ReadAgain, Stitched, Stitcher, StitcherOptions, Twice};
+pub use chunk_batch::{ChunkBatch, ChunkEnd};
+pub use joiner::{ChunkJoiner, JoinedBatch, JoinerOptions, ReadAgain, Recomputed};
+pub use speculative_chunk::{SpeculativeChunk, SpeculativeOptions};

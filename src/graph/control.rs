@@ -21,8 +21,8 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::generic::{Operator, OutputBuilder};
 
 use super::assemble::GraphOptions;
+use super::cluster::ClusterError;
 use super::flow::EpochClock;
-use super::mesh::MeshError;
 use super::workers::Workers;
 use crate::stop::Stop;
 
@@ -34,13 +34,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How a process fares, each worse than the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-enum State {
+enum ProcessState {
     Runs,
     Stops,
     Failed,
 }
 
-impl State {
+impl ProcessState {
     fn of(stop: &Stop) -> Self {
         match (stop.has_failed(), stop.is_raised()) {
             (true, _) => Self::Failed,
@@ -52,11 +52,11 @@ impl State {
 
 /// A message of one process to another, addressed to its first worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct News {
+struct ControlMessage {
     to: u64,
     from: usize,
     clock: Epoch,
-    state: State,
+    state: ProcessState,
 }
 
 /// Tells and hears until everything is handed over everywhere, which is when `handed_over` ends.
@@ -69,9 +69,9 @@ pub(super) fn exchange(
     if workers.processes() == 1 {
         return;
     }
-    let known = Rc::new(Cell::new(State::Runs));
-    let news = tell(handed_over, options.clock.clone(), options.stop.clone(), workers, &known);
-    hear(news, options.clock.clone(), options.stop.clone(), workers, known);
+    let known = Rc::new(Cell::new(ProcessState::Runs));
+    let messages = tell(handed_over, options.clock.clone(), options.stop.clone(), workers, &known);
+    hear(messages, options.clock.clone(), options.stop.clone(), workers, known);
 }
 
 /// The first worker of each process speaks for it.
@@ -80,15 +80,16 @@ fn tell<'scope>(
     clock: EpochClock,
     stop: Stop,
     workers: &Workers,
-    known: &Rc<Cell<State>>,
-) -> StreamVec<'scope, Epoch, News> {
+    known: &Rc<Cell<ProcessState>>,
+) -> StreamVec<'scope, Epoch, ControlMessage> {
     let scope = handed_over.scope();
     let mut builder = OperatorBuilder::new("TellNews".to_owned(), scope);
     let info = builder.operator_info();
     // Its frontier says when all is done; what is told belongs to no epoch.
     let mut input = builder.new_input_connection(handed_over, Pipeline, []);
     let (output, stream) = builder.new_output();
-    let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<News>>>::from(output);
+    let mut output =
+        OutputBuilder::<_, CapacityContainerBuilder<Vec<ControlMessage>>>::from(output);
     let activator = scope.activator_for(Rc::clone(&info.address));
     let speaks = scope.index() == workers.first();
     if speaks {
@@ -110,23 +111,23 @@ fn tell<'scope>(
                 capability = None;
             }
             let Some(held) = &capability else { return };
-            let (now, state) = (clock.now(), State::of(&stop));
+            let (now, state) = (clock.now(), ProcessState::of(&stop));
             // What was heard from a process the others have heard from it as well.
-            let own = if state > known.get() { state } else { State::Runs };
-            if now > told || own > State::Runs {
+            let own = if state > known.get() { state } else { ProcessState::Runs };
+            if now > told || own > ProcessState::Runs {
                 told = now;
                 known.set(known.get().max(own));
                 let mut output = output.activate();
                 let mut session = output.session(held);
                 for to in &others {
-                    session.give(News { to: *to, from, clock: now, state: own });
+                    session.give(ControlMessage { to: *to, from, clock: now, state: own });
                 }
             }
             if Instant::now() >= next_look {
                 next_look = Instant::now() + LOOK;
                 activator.activate_after(LOOK);
             }
-            if state > State::Runs {
+            if state > ProcessState::Runs {
                 let line = next_line.get_or_insert_with(|| Instant::now() + PATIENCE);
                 if Instant::now() >= *line {
                     *line = Instant::now() + PATIENCE;
@@ -142,17 +143,17 @@ fn tell<'scope>(
 }
 
 fn hear(
-    news: StreamVec<'_, Epoch, News>,
+    messages: StreamVec<'_, Epoch, ControlMessage>,
     clock: EpochClock,
     stop: Stop,
     workers: &Workers,
-    known: Rc<Cell<State>>,
+    known: Rc<Cell<ProcessState>>,
 ) {
     let hosts = workers.hosts().to_vec();
-    let to_whom = Exchange::new(|news: &News| news.to);
-    news.sink(to_whom, "HearNews", move |(input, _frontier)| {
-        input.for_each(|_, news| {
-            for News { from, clock: theirs, state, .. } in news.drain(..) {
+    let to_whom = Exchange::new(|messages: &ControlMessage| messages.to);
+    messages.sink(to_whom, "HearNews", move |(input, _frontier)| {
+        input.for_each(|_, messages| {
+            for ControlMessage { from, clock: theirs, state, .. } in messages.drain(..) {
                 clock.keep_up(theirs);
                 if state <= known.get() {
                     continue;
@@ -160,12 +161,14 @@ fn hear(
                 known.set(state);
                 let address = hosts.get(from).cloned().unwrap_or_default();
                 match state {
-                    State::Runs => {}
-                    State::Stops => {
+                    ProcessState::Runs => {}
+                    ProcessState::Stops => {
                         tracing::info!(process = from, address, "stopped by another process");
                         stop.raise_for(format!("process {from}"));
                     }
-                    State::Failed => stop.fail(MeshError::Failed { process: from, address }),
+                    ProcessState::Failed => {
+                        stop.fail(ClusterError::Failed { process: from, address })
+                    }
                 }
             }
         });

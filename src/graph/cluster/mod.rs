@@ -2,13 +2,13 @@
 //!
 //! timely can connect processes too, but it prints to standard output, retries without limit,
 //! cannot tell whether the other side runs the same job, and panics when it goes away. So the
-//! sockets are made here (`meet`), after a greeting that compares jobs (`hello`), and wrapped
-//! (`wire`) so that a process that goes away is noticed before timely sees it (`link`).
+//! sockets are made here (`connect`), after a greeting that compares jobs (`handshake`), and
+//! wrapped (`stream`) so that a process that goes away is noticed before timely sees it (`peers`).
 
-mod hello;
-mod link;
-mod meet;
-mod wire;
+mod connect;
+mod handshake;
+mod peers;
+mod stream;
 
 use std::any::Any;
 use std::net::TcpStream;
@@ -20,15 +20,15 @@ use timely::communication::allocator::zero_copy::initialize::{
 use timely::communication::allocator::{AllocatorBuilder, ProcessBuilder};
 use timely::communication::{Config, Hooks};
 
-pub use self::hello::Job;
-pub use self::link::Link;
-use self::wire::Wire;
+pub use self::handshake::ClusterJob;
+pub use self::peers::Peers;
+use self::stream::PeerStream;
 use super::workers::Workers;
 use crate::stop::Stop;
 
 /// Why several processes are not, or no longer, one job.
 #[derive(Debug, thiserror::Error)]
-pub enum MeshError {
+pub enum ClusterError {
     /// The own address cannot be listened at.
     #[error("process {process} cannot listen at its own address {address}: {source}")]
     Listen {
@@ -104,13 +104,13 @@ fn shown(time: Duration) -> String {
 
 /// All processes of a job, connected to each other and not yet running.
 #[derive(Debug)]
-pub struct Mesh {
+pub struct Cluster {
     workers: Workers,
     /// By process; none for this one.
     sockets: Vec<Option<TcpStream>>,
 }
 
-impl Mesh {
+impl Cluster {
     /// One process with this many workers.
     pub fn of_threads(threads: usize) -> Self {
         Self { workers: Workers::Threads(threads), sockets: vec![None] }
@@ -124,13 +124,13 @@ impl Mesh {
     /// raised meanwhile.
     pub fn connect(
         workers: Workers,
-        job: &Job,
+        job: &ClusterJob,
         patience: Duration,
         stop: &Stop,
-    ) -> Result<Self, MeshError> {
+    ) -> Result<Self, ClusterError> {
         let sockets = match workers.processes() {
             1 => vec![None],
-            _ => meet::meet(&workers, job, patience, stop)?,
+            _ => connect::connect(&workers, job, patience, stop)?,
         };
         Ok(Self { workers, sockets })
     }
@@ -143,21 +143,21 @@ impl Mesh {
     /// Starts the threads that carry messages; what timely's workers are built from.
     pub(super) fn start(self, stop: &Stop) -> Result<Crew, String> {
         let (threads, process) = (self.workers.here(), self.workers.process());
-        let link = Link::new(self.workers.hosts().to_vec(), stop.clone());
+        let peers = Peers::new(self.workers.hosts().to_vec(), stop.clone());
         if self.workers.processes() == 1 {
             let config = if threads == 1 { Config::Thread } else { Config::Process(threads) };
             let (builders, others) = config.try_build()?;
-            return Ok(Crew { builders, others, link });
+            return Ok(Crew { builders, others, peers });
         }
-        let wires = link.carry(self.sockets).map_err(|error| error.to_string())?;
+        let streams = peers.carry(self.sockets).map_err(|error| error.to_string())?;
         let hooks = Hooks::default();
         let here = ProcessBuilder::new_typed_vector(threads, hooks.refill.clone(), None);
         let (builders, comms) =
-            initialize_networking_from_sockets(here, wires, process, threads, hooks)
+            initialize_networking_from_sockets(here, streams, process, threads, hooks)
                 .map_err(|error| error.to_string())?;
         let builders = builders.into_iter().map(AllocatorBuilder::Tcp).collect();
-        let others = Box::new(Carriers { comms: Some(comms), link: link.clone() });
-        Ok(Crew { builders, others, link })
+        let others = Box::new(Carriers { comms: Some(comms), peers: peers.clone() });
+        Ok(Crew { builders, others, peers })
     }
 }
 
@@ -168,18 +168,18 @@ pub(super) struct Crew {
     /// To be dropped when the workers have ended.
     pub(super) others: Box<dyn Any + Send>,
     /// How workers learn that another process is gone.
-    pub(super) link: Link,
+    pub(super) peers: Peers,
 }
 
 /// timely's threads that carry messages.
 struct Carriers {
     comms: Option<CommsGuard>,
-    link: Link,
+    peers: Peers,
 }
 
 impl Drop for Carriers {
     fn drop(&mut self) {
-        let in_order = self.link.close();
+        let in_order = self.peers.close();
         match self.comms.take() {
             // Joins them: all of them end in good order.
             Some(comms) if in_order => drop(comms),
@@ -189,11 +189,13 @@ impl Drop for Carriers {
     }
 }
 
-impl Link {
+impl Peers {
     /// Puts the sockets under watch.
-    fn carry(&self, sockets: Vec<Option<TcpStream>>) -> std::io::Result<Vec<Option<Wire>>> {
+    fn carry(&self, sockets: Vec<Option<TcpStream>>) -> std::io::Result<Vec<Option<PeerStream>>> {
         self.watch(&sockets)?;
-        let wires = sockets.into_iter().enumerate();
-        Ok(wires.map(|(peer, socket)| Some(Wire::new(socket?, peer, self.clone()))).collect())
+        let streams = sockets.into_iter().enumerate();
+        Ok(streams
+            .map(|(peer, socket)| Some(PeerStream::new(socket?, peer, self.clone())))
+            .collect())
     }
 }

@@ -2,35 +2,35 @@
 //!
 //! timely takes everything but an orderly end for a reason to panic. So none of that reaches it: a
 //! writer of a lost connection writes into the void, and a reader waits until the workers have
-//! ended ([`Link::lose`] sees to that) and ends then.
+//! ended ([`Peers::lose`] sees to that) and ends then.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 
 use timely::communication::allocator::zero_copy::stream::Stream;
 
-use super::link::Link;
+use super::peers::Peers;
 
 /// A socket under watch.
-pub(super) struct Wire {
+pub(super) struct PeerStream {
     socket: TcpStream,
     peer: usize,
-    link: Link,
+    peers: Peers,
     messages: Messages,
 }
 
-impl Wire {
+impl PeerStream {
     /// The connection to process `peer`.
-    pub(super) fn new(socket: TcpStream, peer: usize, link: Link) -> Self {
-        Self { socket, peer, link, messages: Messages::default() }
+    pub(super) fn new(socket: TcpStream, peer: usize, peers: Peers) -> Self {
+        Self { socket, peer, peers, messages: Messages::default() }
     }
 }
 
-impl Read for Wire {
+impl Read for PeerStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let why = match self.socket.read(buffer) {
             Ok(0) if self.messages.ended => {
-                self.link.ended();
+                self.peers.ended();
                 return Ok(0);
             }
             Ok(0) => "its connection closed".to_owned(),
@@ -41,22 +41,22 @@ impl Read for Wire {
             Err(error) if error.kind() == ErrorKind::Interrupted => return self.read(buffer),
             Err(error) => error.to_string(),
         };
-        self.link.lose(self.peer, &why);
-        self.link.ended();
-        self.link.wait_for_workers();
+        self.peers.lose(self.peer, &why);
+        self.peers.ended();
+        self.peers.wait_for_workers();
         // Ends this thread of timely's without a word on standard error: all has been said.
         std::panic::resume_unwind(Box::new("lost a process"))
     }
 }
 
-impl Write for Wire {
+impl Write for PeerStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.link.is_broken() {
+        if self.peers.is_broken() {
             return Ok(bytes.len());
         }
         match self.socket.write(bytes) {
             Err(error) if error.kind() != ErrorKind::Interrupted => {
-                self.link.lose(self.peer, &error.to_string());
+                self.peers.lose(self.peer, &error.to_string());
                 Ok(bytes.len())
             }
             written => written,
@@ -68,9 +68,9 @@ impl Write for Wire {
     }
 }
 
-impl Stream for Wire {
+impl Stream for PeerStream {
     fn try_clone(&self) -> io::Result<Self> {
-        Ok(Self::new(self.socket.try_clone()?, self.peer, self.link.clone()))
+        Ok(Self::new(self.socket.try_clone()?, self.peer, self.peers.clone()))
     }
 
     fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {

@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Keys `hosts`, `process` and `mesh_patience`, validated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MeshSettings {
+pub struct ClusterSettings {
     /// `host:port` of every process; empty for a process that is alone.
     pub hosts: Vec<String>,
     /// Which of them this is.
@@ -21,7 +21,7 @@ pub struct MeshSettings {
     pub patience: Duration,
 }
 
-impl MeshSettings {
+impl ClusterSettings {
     pub(super) fn understand(section: &mut Section, problems: &mut Problems) -> Self {
         let patience = duration(section, "mesh_patience", problems, PATIENCE).unwrap_or_default();
         let hosts = section.text("hosts", problems);

@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
-use super::piece::{Outline, Piece, Remains};
-use super::seat::Seat;
+use super::chunk_batch::{ChunkBatch, ChunkEnd, Outline};
 use crate::bar::Bar;
 use crate::batch::{Feed, TradeBatch};
+use crate::builder_set::BuilderState;
 use crate::gap::Gap;
-use crate::intake::{Intake, Made, Reject};
+use crate::input_batch::{InputBatch, Made, Reject};
 use crate::order::{InstrumentOrder, OrderOptions, Ordered, RejectPolicy};
 use crate::pool::BatchPool;
 use crate::position::Position;
 use crate::sequence::{Findings, Mark};
 use crate::spec::BarSpec;
 
-/// What a stitcher needs to know.
+/// What a joiner needs to know.
 #[derive(Clone, Debug)]
-pub struct StitcherOptions {
+pub struct JoinerOptions {
     /// What the trades have in common.
     pub feed: Arc<Feed>,
     /// The bars.
@@ -33,37 +33,37 @@ pub struct StitcherOptions {
 ///
 /// # Contract
 /// Chunks in order, each between [`begin_chunk`](Self::begin_chunk) and
-/// [`end_chunk`](Self::end_chunk), its pieces in order; [`finish`](Self::finish) at the end.
+/// [`end_chunk`](Self::end_chunk), its batches in order; [`finish`](Self::finish) at the end.
 #[derive(Debug)]
-pub struct Stitcher {
+pub struct ChunkJoiner {
     pool: BatchPool,
     truth: Truth,
     /// The true position at the start of the chunk.
     before: Truth,
-    chairs: Vec<Chair>,
+    chunk_builders: Vec<ChunkBuilder>,
     /// What the chunk's ids lack to those of the whole history.
     ids: u64,
     /// Whether the chunk's own order lets the same trades through as the true one, from here on.
     in_step: bool,
-    /// Pieces of this chunk that are done.
-    pieces: usize,
-    /// Pieces to repeat in silence, because their bars are out.
+    /// Batches of this chunk that are done.
+    batches: usize,
+    /// Batches to repeat in silence, because their bars are out.
     repeats: usize,
     /// Trades of this chunk so far.
     rows: u64,
-    twice: Twice,
+    recomputed: Recomputed,
 }
 
 /// Everything that the sequential run would have.
 #[derive(Clone, Debug)]
 struct Truth {
     order: InstrumentOrder,
-    seats: Vec<Seat>,
+    slots: Vec<BuilderState>,
 }
 
 /// Whether a chunk's builder has become the true one.
 #[derive(Debug)]
-struct Chair {
+struct ChunkBuilder {
     spec: BarSpec,
     /// What the numbers of the chunk's bars lack to the true ones, since they agree.
     joined: Option<u64>,
@@ -72,14 +72,14 @@ struct Chair {
 }
 
 /// The chunk has to be read again from its beginning: more of its trades is needed than was kept.
-/// Call [`Stitcher::read_again`] and hand in all its pieces, made by [`Piece::read`].
+/// Call [`ChunkJoiner::read_again`] and hand in all its batches, made by [`ChunkBatch::read`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the chunk was not kept long enough")]
 pub struct ReadAgain;
 
-/// What comes of a piece.
+/// What comes of a batch.
 #[derive(Debug, Default)]
-pub struct Stitched {
+pub struct JoinedBatch {
     /// Bars with the names of their specifications, in the order of the sequential run.
     pub bars: Vec<(Arc<str>, Bar)>,
     /// Rows set aside.
@@ -92,21 +92,21 @@ pub struct Stitched {
     pub stopped: bool,
 }
 
-impl Stitched {
-    /// As an intake whose bars were built beforehand; none where nothing came of the piece.
-    pub fn into_intake(self, feed: &Arc<Feed>) -> Option<Intake> {
+impl JoinedBatch {
+    /// As an input batch whose bars were built beforehand; none where nothing came of the batch.
+    pub fn into_batch(self, feed: &Arc<Feed>) -> Option<InputBatch> {
         let Self { bars, rejects, findings, position, .. } = self;
         let position = position?;
         let nothing = TradeBatch::with_capacity(Arc::clone(feed), 0);
-        let mut intake = Intake::new(nothing, rejects, position.clone(), position);
-        intake.made = Some(Box::new(Made { bars, findings }));
-        Some(intake)
+        let mut input_batch = InputBatch::new(nothing, rejects, position.clone(), position);
+        input_batch.made = Some(Box::new(Made { bars, findings }));
+        Some(input_batch)
     }
 }
 
 /// What working in chunks has cost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Twice {
+pub struct Recomputed {
     /// Chunks.
     pub chunks: u64,
     /// Trades that passed through a chunk's own builder and the true one of the same specification.
@@ -117,25 +117,25 @@ pub struct Twice {
     pub apart: u64,
 }
 
-impl Stitcher {
+impl ChunkJoiner {
     /// At the beginning of a history.
-    pub fn new(options: StitcherOptions) -> Self {
-        let StitcherOptions { feed, specs, policy, reorder_window, pool } = options;
+    pub fn new(options: JoinerOptions) -> Self {
+        let JoinerOptions { feed, specs, policy, reorder_window, pool } = options;
         let options = OrderOptions { policy, reorder_window, pool: pool.clone(), revises: false };
         let order = InstrumentOrder::new(feed, options);
-        let truth = Truth { order, seats: specs.iter().map(Seat::new).collect() };
-        let chair = |spec| Chair { spec, joined: None, after: None };
+        let truth = Truth { order, slots: specs.iter().map(BuilderState::new).collect() };
+        let chunk_builder = |spec| ChunkBuilder { spec, joined: None, after: None };
         Self {
             pool,
             before: truth.clone(),
             truth,
-            chairs: specs.into_iter().map(chair).collect(),
+            chunk_builders: specs.into_iter().map(chunk_builder).collect(),
             ids: 0,
             in_step: false,
-            pieces: 0,
+            batches: 0,
             repeats: 0,
             rows: 0,
-            twice: Twice::default(),
+            recomputed: Recomputed::default(),
         }
     }
 
@@ -144,46 +144,46 @@ impl Stitcher {
     pub fn begin_chunk(&mut self, ids: u64) {
         self.before = self.truth.clone();
         self.ids = ids;
-        self.twice.chunks += 1;
+        self.recomputed.chunks += 1;
         self.restart();
     }
 
     fn restart(&mut self) {
-        (self.in_step, self.pieces, self.rows) = (false, 0, 0);
-        for chair in &mut self.chairs {
-            (chair.joined, chair.after) = (None, None);
+        (self.in_step, self.batches, self.rows) = (false, 0, 0);
+        for chunk_builder in &mut self.chunk_builders {
+            (chunk_builder.joined, chunk_builder.after) = (None, None);
         }
     }
 
-    /// Goes back to the beginning of the chunk: its pieces are to come once more, all of them. What
-    /// was handed out of it is not handed out again.
+    /// Goes back to the beginning of the chunk: its batches are to come once more, all of them.
+    /// What was handed out of it is not handed out again.
     pub fn read_again(&mut self) {
         self.truth = self.before.clone();
-        self.repeats = self.pieces;
-        self.twice.trades += self.rows;
-        self.twice.read_again += 1;
+        self.repeats = self.batches;
+        self.recomputed.trades += self.rows;
+        self.recomputed.read_again += 1;
         self.restart();
     }
 
-    /// Takes the next piece of the chunk.
+    /// Takes the next batch of the chunk.
     ///
     /// # Errors
-    /// When the chunk has to be read again; nothing came of the piece then.
-    pub fn on_piece(&mut self, mut piece: Piece) -> Result<Stitched, ReadAgain> {
-        let before = piece.outline.as_ref().and_then(|outline| outline.before);
-        self.in_step = piece.outline.is_some()
+    /// When the chunk has to be read again; nothing came of the batch then.
+    pub fn on_batch(&mut self, mut batch: ChunkBatch) -> Result<JoinedBatch, ReadAgain> {
+        let before = batch.outline.as_ref().and_then(|outline| outline.before);
+        self.in_step = batch.outline.is_some()
             && (self.in_step || self.same_order(before, self.truth.order.mark()));
-        piece.shift(self.ids);
-        let stitched = match piece.raw.take() {
-            Some(raw) => self.on_raw(piece, raw)?,
-            None => self.on_outline(piece)?,
+        batch.shift(self.ids);
+        let joined_batch = match batch.raw.take() {
+            Some(raw) => self.on_raw(batch, raw)?,
+            None => self.on_outline(batch)?,
         };
-        self.pieces += 1;
+        self.batches += 1;
         if self.repeats > 0 {
             self.repeats -= 1;
-            return Ok(Stitched::default());
+            return Ok(JoinedBatch::default());
         }
-        Ok(stitched)
+        Ok(joined_batch)
     }
 
     /// Whether a chunk's order and the true one let the same trades through from here on.
@@ -196,99 +196,113 @@ impl Stitcher {
         Mark { last_id: mark.last_id.map(|id| id.wrapping_add(self.ids)), ..mark }
     }
 
-    fn on_raw(&mut self, mut piece: Piece, raw: Arc<TradeBatch>) -> Result<Stitched, ReadAgain> {
-        let outline = piece.outline.take();
+    fn on_raw(
+        &mut self,
+        mut batch: ChunkBatch,
+        raw: Arc<TradeBatch>,
+    ) -> Result<JoinedBatch, ReadAgain> {
+        let outline = batch.outline.take();
         let rows = raw.len() as u64;
-        let Piece { start, end, rejects, .. } = piece;
-        let input = Intake::new(Arc::unwrap_or_clone(raw), rejects, start, end);
+        let ChunkBatch { start, end, rejects, .. } = batch;
+        let input = InputBatch::new(Arc::unwrap_or_clone(raw), rejects, start, end);
         let Some(ordered) = self.truth.order.on_batch(input) else {
-            return Ok(Stitched { stopped: true, ..Stitched::default() });
+            return Ok(JoinedBatch { stopped: true, ..JoinedBatch::default() });
         };
         let Ordered { trades, position, findings, rejects, .. } = ordered;
         let stopped = self.truth.order.is_stopped();
-        let any_joined = self.chairs.iter().any(|chair| chair.joined.is_some());
+        let any_joined =
+            self.chunk_builders.iter().any(|chunk_builder| chunk_builder.joined.is_some());
         if any_joined && (stopped || outline.is_none()) {
             return Err(ReadAgain);
         }
         let mut bars = Vec::new();
         let mut worked_twice = false;
-        let mut seats = outline.map(|outline| outline.seats.into_iter());
+        let mut slots = outline.map(|outline| outline.slots.into_iter());
         self.rows += rows;
-        for (place, seat) in self.truth.seats.iter_mut().enumerate() {
-            let chair = &mut self.chairs[place];
-            let ahead = seats.as_mut().and_then(Iterator::next).flatten();
-            if let Some(seq) = chair.joined {
+        for (place, slot) in self.truth.slots.iter_mut().enumerate() {
+            let chunk_builder = &mut self.chunk_builders[place];
+            let ahead = slots.as_mut().and_then(Iterator::next).flatten();
+            if let Some(seq) = chunk_builder.joined {
                 let ahead = ahead.unwrap_or_default();
-                seat.missing_ids = ahead.missing_ids;
-                hand_out(&chair.spec, ahead.bars, seq, self.ids, &mut bars);
+                slot.missing_ids = ahead.missing_ids;
+                hand_out(&chunk_builder.spec, ahead.bars, seq, self.ids, &mut bars);
                 continue;
             }
             let mut closed = Vec::new();
-            seat.on_batch(&trades, &findings.gaps, &mut closed);
+            slot.on_batch(&trades, &findings.gaps, &mut closed);
             if let Some(ahead) = ahead {
                 worked_twice = true;
-                if self.in_step && seat.missing_ids == ahead.missing_ids {
-                    chair.joined = agree(&closed, &ahead.bars, self.ids);
-                    chair.after = chair.joined.map(|_| self.rows);
+                if self.in_step && slot.missing_ids == ahead.missing_ids {
+                    chunk_builder.joined = agree(&closed, &ahead.bars, self.ids);
+                    chunk_builder.after = chunk_builder.joined.map(|_| self.rows);
                 }
             }
-            hand_out(&chair.spec, closed, 0, 0, &mut bars);
+            hand_out(&chunk_builder.spec, closed, 0, 0, &mut bars);
         }
-        self.twice.trades += if worked_twice { rows } else { 0 };
+        self.recomputed.trades += if worked_twice { rows } else { 0 };
         self.pool.give_back(trades);
-        Ok(Stitched { bars, rejects, findings, position: Some(position), stopped })
+        Ok(JoinedBatch { bars, rejects, findings, position: Some(position), stopped })
     }
 
-    fn on_outline(&mut self, mut piece: Piece) -> Result<Stitched, ReadAgain> {
-        let all_joined = self.chairs.iter().all(|chair| chair.joined.is_some());
-        let Some(outline) = piece.outline.take().filter(|_| self.in_step && all_joined) else {
+    fn on_outline(&mut self, mut batch: ChunkBatch) -> Result<JoinedBatch, ReadAgain> {
+        let all_joined =
+            self.chunk_builders.iter().all(|chunk_builder| chunk_builder.joined.is_some());
+        let Some(outline) = batch.outline.take().filter(|_| self.in_step && all_joined) else {
             return Err(ReadAgain);
         };
-        let Outline { before, after, released, time_reversals, seats } = outline;
+        let Outline { before, after, released, time_reversals, slots } = outline;
         let before = before.map(|mark| self.shifted(mark));
         let after = after.map(|mark| self.shifted(mark));
         // Times that run backwards are counted against the time of the trade before.
         let (true, Some(after)) = (before == self.truth.order.mark(), after) else {
             return Err(ReadAgain);
         };
-        let position = self.truth.order.pass_over(piece.end.clone(), after);
+        let position = self.truth.order.pass_over(batch.end.clone(), after);
         let mut bars = Vec::new();
-        for ((chair, seat), ahead) in self.chairs.iter().zip(&mut self.truth.seats).zip(seats) {
+        for ((chunk_builder, slot), ahead) in
+            self.chunk_builders.iter().zip(&mut self.truth.slots).zip(slots)
+        {
             // All have joined, so all were built ahead.
             let ahead = ahead.unwrap_or_default();
-            seat.missing_ids = ahead.missing_ids;
-            hand_out(&chair.spec, ahead.bars, chair.joined.unwrap_or(0), self.ids, &mut bars);
+            slot.missing_ids = ahead.missing_ids;
+            hand_out(
+                &chunk_builder.spec,
+                ahead.bars,
+                chunk_builder.joined.unwrap_or(0),
+                self.ids,
+                &mut bars,
+            );
         }
         self.rows += released;
         let findings =
             Findings { released, time_reversals, gaps: Vec::<Gap>::new(), ..Findings::default() };
-        let rejects = piece.rejects;
-        Ok(Stitched { bars, rejects, findings, position: Some(position), stopped: false })
+        let rejects = batch.rejects;
+        Ok(JoinedBatch { bars, rejects, findings, position: Some(position), stopped: false })
     }
 
     /// The chunk has ended; what is left of its builders is the truth where they had agreed. None
     /// for a chunk that was read again, or worked on by nobody.
-    pub fn end_chunk(&mut self, remains: Option<Remains>) {
-        let builders = remains.map(|remains| remains.seats).unwrap_or_default();
+    pub fn end_chunk(&mut self, chunk_end: Option<ChunkEnd>) {
+        let builders = chunk_end.map(|chunk_end| chunk_end.slots).unwrap_or_default();
         let mut apart = false;
         for (place, builder) in builders.into_iter().enumerate() {
             let Some(mut machine) = builder else { continue };
-            match self.chairs[place].joined {
+            match self.chunk_builders[place].joined {
                 Some(seq) => {
                     machine.renumber(machine.bars().wrapping_add(seq), self.ids);
-                    self.truth.seats[place].machine = machine;
+                    self.truth.slots[place].machine = machine;
                 }
                 None => apart = true,
             }
         }
-        self.chairs.iter_mut().for_each(|chair| chair.joined = None);
-        self.twice.apart += u64::from(apart);
+        self.chunk_builders.iter_mut().for_each(|chunk_builder| chunk_builder.joined = None);
+        self.recomputed.apart += u64::from(apart);
     }
 
     /// By specification: trades of the chunk before its builder agreed with the true one; none if
     /// it has not.
     pub fn joined_after(&self) -> impl Iterator<Item = Option<u64>> {
-        self.chairs.iter().map(|chair| chair.after)
+        self.chunk_builders.iter().map(|chunk_builder| chunk_builder.after)
     }
 
     /// Trades of the chunk so far.
@@ -299,34 +313,35 @@ impl Stitcher {
     /// Whether trades wait for missing ids that the true builders could not take now, because the
     /// chunk's have gone on in their place. If the chunk breaks off here, it has to be read again.
     pub fn is_in_debt(&self) -> bool {
-        let any_joined = self.chairs.iter().any(|chair| chair.joined.is_some());
+        let any_joined =
+            self.chunk_builders.iter().any(|chunk_builder| chunk_builder.joined.is_some());
         any_joined && self.truth.order.mark().is_none()
     }
 
     /// The history has ended: what waited for missing ids. Nothing comes of it while
     /// [in debt](Self::is_in_debt).
-    pub fn finish(&mut self) -> Stitched {
+    pub fn finish(&mut self) -> JoinedBatch {
         if self.is_in_debt() {
-            return Stitched::default();
+            return JoinedBatch::default();
         }
-        let Some(ordered) = self.truth.order.finish() else { return Stitched::default() };
+        let Some(ordered) = self.truth.order.finish() else { return JoinedBatch::default() };
         let Ordered { trades, position, findings, rejects, .. } = ordered;
         let mut bars = Vec::new();
-        for (chair, seat) in self.chairs.iter().zip(&mut self.truth.seats) {
+        for (chunk_builder, slot) in self.chunk_builders.iter().zip(&mut self.truth.slots) {
             let mut closed = Vec::new();
-            seat.on_batch(&trades, &findings.gaps, &mut closed);
-            hand_out(&chair.spec, closed, 0, 0, &mut bars);
+            slot.on_batch(&trades, &findings.gaps, &mut closed);
+            hand_out(&chunk_builder.spec, closed, 0, 0, &mut bars);
         }
-        Stitched { bars, rejects, findings, position: Some(position), stopped: false }
+        JoinedBatch { bars, rejects, findings, position: Some(position), stopped: false }
     }
 
     /// What working in chunks has cost so far.
-    pub fn twice(&self) -> &Twice {
-        &self.twice
+    pub fn recomputed(&self) -> &Recomputed {
+        &self.recomputed
     }
 }
 
-/// Whether two builders that were given the same trades of a piece have come to agree within it: by
+/// Whether two builders that were given the same trades of a batch have come to agree within it: by
 /// a close on the same trade, in the same state. Returns what the numbers of the chunk's bars lack
 /// to the true ones.
 fn agree(truth: &[Bar], chunk: &[Bar], ids: u64) -> Option<u64> {

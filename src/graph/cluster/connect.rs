@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use socket2::{SockRef, TcpKeepalive};
 
-use super::MeshError;
-use super::hello::{Hello, Job};
+use super::ClusterError;
+use super::handshake::{ClusterJob, Handshake};
 use crate::graph::workers::Workers;
 use crate::stop::Stop;
 
@@ -29,42 +29,42 @@ const LOOK: Duration = Duration::from_millis(100);
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// Connects to all other processes; none at the place of this one.
-pub(super) fn meet(
+pub(super) fn connect(
     workers: &Workers,
-    job: &Job,
+    job: &ClusterJob,
     patience: Duration,
     stop: &Stop,
-) -> Result<Vec<Option<TcpStream>>, MeshError> {
-    let mut meeting = Meeting::new(workers, job, stop, Instant::now() + patience)?;
+) -> Result<Vec<Option<TcpStream>>, ClusterError> {
+    let mut connecting = Connecting::new(workers, job, stop, Instant::now() + patience)?;
     let mut next_line = Instant::now() + LINE;
     loop {
-        meeting.call()?;
-        meeting.answer()?;
-        if meeting.is_complete() {
+        connecting.call()?;
+        connecting.answer()?;
+        if connecting.is_complete() {
             tracing::info!(
                 process = workers.process(),
                 "all {} processes are connected",
                 workers.processes()
             );
-            return meeting.sockets();
+            return connecting.sockets();
         }
         if stop.is_raised() {
-            return Err(MeshError::Stopped { missing: meeting.missing() });
+            return Err(ClusterError::Stopped { missing: connecting.missing() });
         }
-        if Instant::now() >= meeting.deadline {
-            return Err(MeshError::Absent { patience, missing: meeting.missing() });
+        if Instant::now() >= connecting.deadline {
+            return Err(ClusterError::Absent { patience, missing: connecting.missing() });
         }
         if Instant::now() >= next_line {
             next_line = Instant::now() + LINE;
-            tracing::info!("waiting for the other processes: {}", meeting.missing());
+            tracing::info!("waiting for the other processes: {}", connecting.missing());
         }
         thread::sleep(ROUND);
     }
 }
 
-struct Meeting<'a> {
+struct Connecting<'a> {
     workers: &'a Workers,
-    job: &'a Job,
+    job: &'a ClusterJob,
     stop: &'a Stop,
     deadline: Instant,
     listener: Option<TcpListener>,
@@ -73,18 +73,18 @@ struct Meeting<'a> {
     trouble: Vec<String>,
 }
 
-impl<'a> Meeting<'a> {
+impl<'a> Connecting<'a> {
     fn new(
         workers: &'a Workers,
-        job: &'a Job,
+        job: &'a ClusterJob,
         stop: &'a Stop,
         deadline: Instant,
-    ) -> Result<Self, MeshError> {
+    ) -> Result<Self, ClusterError> {
         let (process, processes) = (workers.process(), workers.processes());
         let address = &workers.hosts()[process];
         // Nobody calls the last one.
         let listener = match process + 1 < processes {
-            true => Some(listen(address).map_err(|source| MeshError::Listen {
+            true => Some(listen(address).map_err(|source| ClusterError::Listen {
                 process,
                 address: address.clone(),
                 source,
@@ -113,19 +113,19 @@ impl<'a> Meeting<'a> {
     }
 
     /// Calls every missing process before this one.
-    fn call(&mut self) -> Result<(), MeshError> {
+    fn call(&mut self) -> Result<(), ClusterError> {
         let me = self.workers.process();
         let missing: Vec<usize> = self.absent().filter(|peer| *peer < me).collect();
         for peer in missing {
             let address = self.workers.hosts()[peer].clone();
             let talked = dial(&address).and_then(|socket| self.introduce(socket, peer));
             match talked {
-                Ok((socket, hello)) => {
-                    self.compare(peer, &hello)?;
+                Ok((socket, handshake)) => {
+                    self.compare(peer, &handshake)?;
                     self.sockets[peer] = Some(socket);
                 }
                 Err(error) if error.kind() == ErrorKind::InvalidData => {
-                    return Err(MeshError::Stranger { process: peer, address });
+                    return Err(ClusterError::Stranger { process: peer, address });
                 }
                 Err(error) => self.trouble[peer] = format!("did not answer ({error})"),
             }
@@ -134,8 +134,8 @@ impl<'a> Meeting<'a> {
     }
 
     /// Says who we are and hears who they are.
-    fn introduce(&self, mut socket: TcpStream, peer: usize) -> io::Result<(TcpStream, Hello)> {
-        Hello::new(self.workers, self.job, peer).write(&mut socket)?;
+    fn introduce(&self, mut socket: TcpStream, peer: usize) -> io::Result<(TcpStream, Handshake)> {
+        Handshake::new(self.workers, self.job, peer).write(&mut socket)?;
         socket.set_read_timeout(Some(LOOK))?;
         // The other side answers when it comes to it: it may be calling others itself.
         let mut byte = [0];
@@ -146,12 +146,12 @@ impl<'a> Meeting<'a> {
             }
         }
         socket.set_read_timeout(Some(CALL))?;
-        let hello = Hello::read(&mut socket)?;
-        Ok((socket, hello))
+        let handshake = Handshake::read(&mut socket)?;
+        Ok((socket, handshake))
     }
 
     /// Takes the calls of processes after this one.
-    fn answer(&mut self) -> Result<(), MeshError> {
+    fn answer(&mut self) -> Result<(), ClusterError> {
         while let Some(listener) = &self.listener {
             let mut socket = match listener.accept() {
                 Ok((socket, _)) => socket,
@@ -161,8 +161,8 @@ impl<'a> Meeting<'a> {
             };
             socket.set_nonblocking(false)?;
             socket.set_read_timeout(Some(CALL))?;
-            let hello = match Hello::read(&mut socket) {
-                Ok(hello) => hello,
+            let handshake = match Handshake::read(&mut socket) {
+                Ok(handshake) => handshake,
                 Err(error) => {
                     tracing::warn!(%error, "rejected a connection that is not from a barflow \
                                             process");
@@ -170,8 +170,8 @@ impl<'a> Meeting<'a> {
                 }
             };
             let me = self.workers.process();
-            let peer = hello.process;
-            let mut reply = Hello::new(self.workers, self.job, peer);
+            let peer = handshake.process;
+            let mut reply = Handshake::new(self.workers, self.job, peer);
             let known = peer < self.sockets.len() && peer > me;
             if known && self.sockets[peer].as_ref().is_some_and(is_alive) {
                 reply.refused = Some(format!("process {peer} is already connected"));
@@ -182,7 +182,7 @@ impl<'a> Meeting<'a> {
                 tracing::warn!(process = peer, "rejected a second connection of a process");
                 continue;
             }
-            self.compare(peer, &hello)?;
+            self.compare(peer, &handshake)?;
             if !known {
                 let what = format!("it says that it is process {peer}");
                 return Err(self.other_job(peer, what));
@@ -194,21 +194,21 @@ impl<'a> Meeting<'a> {
         Ok(())
     }
 
-    fn compare(&self, peer: usize, theirs: &Hello) -> Result<(), MeshError> {
-        let ours = Hello::new(self.workers, self.job, peer);
+    fn compare(&self, peer: usize, theirs: &Handshake) -> Result<(), ClusterError> {
+        let ours = Handshake::new(self.workers, self.job, peer);
         match theirs.refused.clone().or_else(|| ours.differs_from(theirs)) {
             Some(what) => Err(self.other_job(peer, what)),
             None => Ok(()),
         }
     }
 
-    fn other_job(&self, process: usize, what: String) -> MeshError {
+    fn other_job(&self, process: usize, what: String) -> ClusterError {
         let unknown = || "an address that is not among the hosts".to_owned();
         let address = self.workers.hosts().get(process).cloned().unwrap_or_else(unknown);
-        MeshError::OtherJob { process, address, what }
+        ClusterError::OtherJob { process, address, what }
     }
 
-    fn sockets(self) -> Result<Vec<Option<TcpStream>>, MeshError> {
+    fn sockets(self) -> Result<Vec<Option<TcpStream>>, ClusterError> {
         let keepalive = TcpKeepalive::new().with_time(SILENCE / 3).with_interval(SILENCE / 6);
         for socket in self.sockets.iter().flatten() {
             socket.set_read_timeout(None)?;

@@ -16,7 +16,7 @@ use crate::telemetry::latency::{Latency, Stage};
 
 /// Where workers put commits.
 #[derive(Clone)]
-pub enum Handover {
+pub enum SinkHandle {
     /// To the sink's thread.
     Queue(Sender<Commit>),
     /// Into the sink; what would take long, and what comes while that lasts, through a queue to its
@@ -28,7 +28,7 @@ pub enum Handover {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gone;
 
-impl Handover {
+impl SinkHandle {
     pub(super) fn direct(sink: DirectSink, queue: Sender<Commit>) -> Self {
         Self::Direct(sink, queue)
     }

@@ -8,12 +8,12 @@ use std::thread::{self, Thread};
 
 use timely::worker::Worker;
 
-use super::MeshError;
+use super::ClusterError;
 use crate::stop::Stop;
 
 /// Shared by workers and by the threads that carry messages.
 #[derive(Clone)]
-pub struct Link(Arc<Shared>);
+pub struct Peers(Arc<Shared>);
 
 struct Shared {
     hosts: Vec<String>,
@@ -34,13 +34,13 @@ struct State {
     closing: bool,
 }
 
-impl fmt::Debug for Link {
+impl fmt::Debug for Peers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Link").field("hosts", &self.0.hosts).finish_non_exhaustive()
+        f.debug_struct("Peers").field("hosts", &self.0.hosts).finish_non_exhaustive()
     }
 }
 
-impl Link {
+impl Peers {
     /// No connection yet.
     pub(super) fn new(hosts: Vec<String>, stop: Stop) -> Self {
         Self(Arc::new(Shared {
@@ -86,7 +86,7 @@ impl Link {
             return;
         }
         let address = self.0.hosts.get(process).cloned().unwrap_or_default();
-        self.0.stop.fail(MeshError::Gone { process, address, why: why.to_owned() });
+        self.0.stop.fail(ClusterError::Gone { process, address, why: why.to_owned() });
         self.wake();
     }
 
@@ -136,7 +136,7 @@ impl Link {
 }
 
 /// The other workers cannot end without one that panics.
-struct Alarm<'a>(&'a Link);
+struct Alarm<'a>(&'a Peers);
 
 impl Drop for Alarm<'_> {
     fn drop(&mut self) {

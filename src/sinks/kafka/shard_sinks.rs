@@ -5,22 +5,22 @@ use std::sync::Arc;
 use super::checkpoint_topic::CheckpointTopic;
 use super::transactions::TransactionalSink;
 use super::{KafkaSettings, KafkaSink};
-use crate::checkpoints::job::{Job, Writer};
+use crate::checkpoints::job::{JobName, Writer};
 use crate::checkpoints::saved::{Entries, Saved};
 use crate::checkpoints::settings::{JobSettings, SettingsChanges};
 use crate::graph::sink::{BarSink, SinkError};
 use crate::telemetry::latency::Latency;
 
 /// The fenced shards of a job: no other copy can commit for it any more.
-pub struct Fences {
+pub struct ShardSinks {
     sinks: Vec<TransactionalSink>,
     /// Shards that an earlier run had and this one has not.
     surplus: Vec<TransactionalSink>,
     topic: Arc<CheckpointTopic>,
-    job: Job,
+    job: JobName,
 }
 
-impl Fences {
+impl ShardSinks {
     /// Takes the shards `mine` of a job of `all` shards, and fences what an earlier run had beyond
     /// those if `surplus` says that it is ours to do. Afterwards no earlier copy can commit.
     ///
@@ -28,7 +28,7 @@ impl Fences {
     /// As [`KafkaSink::open`]; [`SinkError::Fenced`] when another copy begins at the same time.
     pub fn take(
         settings: &KafkaSettings,
-        job: &Job,
+        job: &JobName,
         mine: std::ops::Range<usize>,
         all: usize,
         latency: Option<&Latency>,
@@ -73,7 +73,7 @@ impl Fences {
     /// # Errors
     /// When Kafka does not answer.
     pub fn read(&self) -> Result<Entries, SinkError> {
-        self.topic.read(|key| Job::of_key(key).as_ref() == Some(&self.job))
+        self.topic.read(|key| JobName::of_key(key).as_ref() == Some(&self.job))
     }
 
     /// Deletes the job's state.
@@ -111,8 +111,8 @@ impl Fences {
     /// The topic that is gone, or what Kafka refuses.
     pub fn prepare_topics(&mut self, saved: &Saved) -> Result<(), SinkError> {
         for sink in &mut self.sinks {
-            for (instrument, account) in &saved.accounts {
-                for (spec, _) in account.bars().filter(|(_, bars)| *bars > 0) {
+            for (instrument, state) in &saved.instruments {
+                for (spec, _) in state.bars().filter(|(_, bars)| *bars > 0) {
                     // A bar that never had a topic is not missing from one.
                     sink.sink.needed.extend(sink.sink.template.topic(spec.name(), instrument).ok());
                 }

@@ -8,14 +8,16 @@ use super::envelope::seal;
 use super::record::{Body, Record, Step, Whole};
 use crate::bar::Bar;
 use crate::batch::{Feed, IdKind, TradeBatch};
-use crate::dataflow::validate::Sequenced;
-use crate::desk::Desk;
+use crate::builder_set::BuilderSet;
+use crate::convergence::monitor::Joined;
+use crate::dataflow::validate::OrderedBatch;
 use crate::gap::Gap;
 use crate::order::ids::GAPS_REMEMBERED;
 use crate::position::Position;
-use crate::revision::{Change, Outcome, Refusal, Retained, Revision, Window, ids_of, subtract};
+use crate::revision::{
+    Change, CorrectionOutcome, Refusal, Retained, Revision, Window, ids_of, subtract,
+};
 use crate::sequence::Resume;
-use crate::shadow::Joined;
 use crate::spec::BarSpec;
 
 /// Records that lead on from a whole state before there is another: a restart applies at most so
@@ -25,14 +27,14 @@ const STEPS: u32 = 64;
 /// About what a trade takes in a record, in bytes.
 const TRADE_BYTES: usize = 40;
 
-/// About what a piece of input takes beside its trades.
+/// About what a batch of input takes beside its trades.
 const STEP_BYTES: usize = 24;
 
-/// A [`Desk`] whose state can be written down at any time.
+/// A [`BuilderSet`] whose state can be written down at any time.
 #[derive(Clone, Debug)]
-pub struct Account {
+pub struct InstrumentState {
     feed: Arc<Feed>,
-    desk: Desk,
+    builder_set: BuilderSet,
     position: Option<Position>,
     last_id: Option<u64>,
     last_time: Option<i64>,
@@ -54,7 +56,7 @@ pub struct Account {
     dirty: bool,
 }
 
-/// Records that do not make an account.
+/// Records that do not make an instrument state.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
     /// There is no complete state among them.
@@ -72,12 +74,12 @@ pub enum Broken {
     },
 }
 
-impl Account {
+impl InstrumentState {
     /// Builders that have seen nothing.
     pub fn new(feed: Arc<Feed>, specs: &[BarSpec]) -> Self {
         Self {
             feed,
-            desk: Desk::new(specs),
+            builder_set: BuilderSet::new(specs),
             position: None,
             last_id: None,
             last_time: None,
@@ -107,18 +109,18 @@ impl Account {
         records.retain(|record| record.generation == generation);
         records.sort_by_key(|record| record.step);
         let last = records.last().map_or(0, |record| record.step);
-        let mut account: Option<Self> = None;
+        let mut state: Option<Self> = None;
         for (step, record) in (0..).zip(records) {
             if record.step != step {
                 return Err(Broken::Missing { instrument, step, last });
             }
             let Record { feed, position, last_id, last_time, body, .. } = record;
-            match (&mut account, body) {
+            match (&mut state, body) {
                 (None, Body::Whole(whole)) => {
-                    let Whole { desk, gaps, behind, revisions } = *whole;
-                    account = Some(Self {
+                    let Whole { builder_set, gaps, behind, revisions } = *whole;
+                    state = Some(Self {
                         feed: Arc::new(feed),
-                        desk,
+                        builder_set,
                         position: Some(position),
                         last_id,
                         last_time,
@@ -135,28 +137,28 @@ impl Account {
                         dirty: false,
                     });
                 }
-                (Some(account), Body::Steps(steps)) => {
+                (Some(state), Body::Steps(steps)) => {
                     for done in steps {
-                        account.repeat(done);
+                        state.repeat(done);
                     }
-                    account.position = Some(position);
-                    (account.last_id, account.last_time) = (last_id, last_time);
-                    account.step = step;
+                    state.position = Some(position);
+                    (state.last_id, state.last_time) = (last_id, last_time);
+                    state.step = step;
                 }
                 _ => return Err(Broken::NoState(instrument)),
             }
         }
-        Ok(account)
+        Ok(state)
     }
 
     /// Applies again what was applied before; its bars have left long ago.
     fn repeat(&mut self, step: Step) {
         if let Some(specs) = &step.specs {
-            self.desk.seat(specs);
+            self.builder_set.set_specs(specs);
         }
         self.remember(&step.gaps);
         let trades = TradeBatch::from_trades(Arc::clone(&self.feed), &step.trades);
-        self.desk.on_batch(&trades, &step.gaps, step.live, |_, _| ());
+        self.builder_set.on_batch(&trades, &step.gaps, step.live, |_, _| ());
     }
 
     /// Retains the past from here on, so that it can be corrected.
@@ -164,39 +166,40 @@ impl Account {
         self.retained = Some(Retained::new(window, self.last_id, self.revisions));
     }
 
-    /// Takes a piece of input, then the corrections that came with it; hands out bars as they
+    /// Takes a batch of input, then the corrections that came with it; hands out bars as they
     /// close (+1), and what corrections change (−1, +1). With `keeps_book` false nothing is noted
     /// for a later record, at no cost.
-    pub fn on_sequenced(
+    pub fn on_ordered_batch(
         &mut self,
-        piece: &Sequenced,
+        batch: &OrderedBatch,
         keeps_book: bool,
         mut emit: impl FnMut(&Arc<str>, Bar, isize),
     ) -> Taken {
-        let live = piece.is_live();
-        if let Some(specs) = &piece.specs {
-            self.reseat(specs);
+        let live = batch.is_live();
+        if let Some(specs) = &batch.specs {
+            self.replace_specs(specs);
         }
-        let (trades, gaps) = (&piece.trades, self.gaps_before(piece));
+        let (trades, gaps) = (&batch.trades, self.gaps_before(batch));
         let gaps = gaps.as_ref();
         if keeps_book {
-            self.note(piece, gaps, live);
+            self.note(batch, gaps, live);
         }
         let Some(retained) = &mut self.retained else {
-            let joined = self.desk.on_batch(trades, gaps, live, |spec, bar| emit(spec, bar, 1));
-            let refused = Outcome::Refused(Refusal::NotRetained);
-            let outcomes: Vec<_> = piece.corrections.iter().map(|c| (*c, refused)).collect();
+            let joined =
+                self.builder_set.on_batch(trades, gaps, live, |spec, bar| emit(spec, bar, 1));
+            let refused = CorrectionOutcome::Refused(Refusal::NotRetained);
+            let outcomes: Vec<_> = batch.corrections.iter().map(|c| (*c, refused)).collect();
             let revision = (!outcomes.is_empty())
                 .then(|| Box::new(Revision { outcomes, ..Revision::default() }));
             return Taken { joined, revision };
         };
-        retained.on_batch(&self.desk, trades, gaps);
-        let joined = self.desk.on_batch_by_seat(trades, gaps, live, |seat, spec, bar| {
-            retained.on_bar(seat, &bar);
+        retained.on_batch(&self.builder_set, trades, gaps);
+        let joined = self.builder_set.on_batch_by_slot(trades, gaps, live, |slot, spec, bar| {
+            retained.on_bar(slot, &bar);
             emit(spec, bar, 1);
         });
-        retained.order(piece.corrections.iter().copied());
-        let revision = retained.revise(&mut self.desk, &mut self.behind).map(Box::new);
+        retained.order(batch.corrections.iter().copied());
+        let revision = retained.revise(&mut self.builder_set, &mut self.behind).map(Box::new);
         if let Some(revision) = &revision {
             for update in &revision.updates {
                 emit(&update.spec, update.bar.clone(), update.diff);
@@ -206,14 +209,14 @@ impl Account {
         Taken { joined, revision }
     }
 
-    /// Gaps before and among the trades of a piece; those after the last one wait for the next.
-    fn gaps_before<'p>(&mut self, piece: &'p Sequenced) -> Cow<'p, [Gap]> {
+    /// Gaps before and among the trades of a batch; those after the last one wait for the next.
+    fn gaps_before<'p>(&mut self, batch: &'p OrderedBatch) -> Cow<'p, [Gap]> {
         let is_behind =
-            |gap: &Gap| piece.trades.trade_id.last().is_none_or(|id| gap.first_missing > *id);
-        if self.behind.is_empty() && !piece.gaps.iter().any(is_behind) {
-            return Cow::Borrowed(&piece.gaps);
+            |gap: &Gap| batch.trades.trade_id.last().is_none_or(|id| gap.first_missing > *id);
+        if self.behind.is_empty() && !batch.gaps.iter().any(is_behind) {
+            return Cow::Borrowed(&batch.gaps);
         }
-        let all = self.behind.drain(..).chain(piece.gaps.iter().copied());
+        let all = self.behind.drain(..).chain(batch.gaps.iter().copied());
         let (behind, before) = all.partition(is_behind);
         self.behind = behind;
         Cow::Owned(before)
@@ -225,8 +228,8 @@ impl Account {
         let mut gaps: Vec<Gap> = self.gaps.drain(..).collect();
         for (correction, outcome) in &revision.outcomes {
             let ids = match (outcome, correction.change) {
-                (Outcome::Applied, Change::Add(trade)) => ids_of(&trade, self.feed.ids),
-                (Outcome::Applied, Change::Never { first }) => {
+                (CorrectionOutcome::Applied, Change::Add(trade)) => ids_of(&trade, self.feed.ids),
+                (CorrectionOutcome::Applied, Change::Never { first }) => {
                     Some(Gap { first_missing: first, last_missing: correction.trade_id })
                 }
                 _ => None,
@@ -244,42 +247,42 @@ impl Account {
     /// Corrections whose place was never reached, at the end of the input.
     pub fn never_reached(&mut self) -> Option<Revision> {
         let left = self.retained.as_mut()?.never_reached();
-        let refused = Outcome::Refused(Refusal::NeverReached);
+        let refused = CorrectionOutcome::Refused(Refusal::NeverReached);
         let outcomes: Vec<_> = left.into_iter().map(|correction| (correction, refused)).collect();
         (!outcomes.is_empty()).then(|| Revision { outcomes, ..Revision::default() })
     }
 
-    fn note(&mut self, piece: &Sequenced, gaps: &[Gap], live: bool) {
+    fn note(&mut self, batch: &OrderedBatch, gaps: &[Gap], live: bool) {
         self.dirty = true;
-        self.position = Some(piece.position.clone());
+        self.position = Some(batch.position.clone());
         if let (Some(id), Some(time)) =
-            (piece.trades.trade_id.last(), piece.trades.event_time.last())
+            (batch.trades.trade_id.last(), batch.trades.event_time.last())
         {
             (self.last_id, self.last_time) = (Some(*id), Some(*time));
         }
-        let numbered = piece.trades.feed.ids != IdKind::Ordinal;
+        let numbered = batch.trades.feed.ids != IdKind::Ordinal;
         // Ids after the last trade may be settled as well: known not to be trades.
         if let Some(last) = self.last_id.filter(|_| numbered) {
-            self.last_id = piece.position.trade_id().max(Some(last));
+            self.last_id = batch.position.trade_id().max(Some(last));
         }
-        self.remember(&piece.gaps);
+        self.remember(&batch.gaps);
         if !self.behind.is_empty() {
             // Only a whole state has room for them; they are as good as never there.
             self.log = None;
         }
         let Some(log) = &mut self.log else { return };
-        self.log_bytes += STEP_BYTES + TRADE_BYTES * piece.trades.len();
+        self.log_bytes += STEP_BYTES + TRADE_BYTES * batch.trades.len();
         if self.log_bytes > self.whole_bytes {
             // A whole state is shorter by now.
             self.log = None;
             return;
         }
-        if !piece.trades.is_empty() || piece.specs.is_some() {
+        if !batch.trades.is_empty() || batch.specs.is_some() {
             log.push(Step {
-                trades: piece.trades.iter().collect(),
+                trades: batch.trades.iter().collect(),
                 gaps: gaps.to_vec(),
                 live,
-                specs: piece.specs.clone(),
+                specs: batch.specs.clone(),
             });
         }
     }
@@ -291,7 +294,7 @@ impl Account {
     }
 
     /// The next record, sealed; none if nothing was applied since the last.
-    pub fn cut(&mut self) -> Option<Sealed> {
+    pub fn cut(&mut self) -> Option<SealedRecord> {
         let position = self.position.clone().filter(|_| self.dirty)?;
         let steps = self.log.take().filter(|_| self.step + 1 < STEPS);
         let whole = steps.is_none();
@@ -303,9 +306,9 @@ impl Account {
             None => {
                 self.generation += 1;
                 self.step = 0;
-                let (desk, gaps) = (self.desk.clone(), self.gaps.clone());
+                let (builder_set, gaps) = (self.builder_set.clone(), self.gaps.clone());
                 let (behind, revisions) = (self.behind.clone(), self.revisions);
-                Body::Whole(Box::new(Whole { desk, gaps, behind, revisions }))
+                Body::Whole(Box::new(Whole { builder_set, gaps, behind, revisions }))
             }
         };
         let record = Record {
@@ -325,7 +328,7 @@ impl Account {
         self.log = Some(Vec::new());
         self.dirty = false;
         let feed = Arc::clone(&self.feed);
-        Some(Sealed { key: record.key(), feed, position: record.position, bytes })
+        Some(SealedRecord { key: record.key(), feed, position: record.position, bytes })
     }
 
     /// The feed.
@@ -333,7 +336,7 @@ impl Account {
         &self.feed
     }
 
-    /// Where its input resumes; none before the first piece.
+    /// Where its input resumes; none before the first batch.
     pub fn position(&self) -> Option<&Position> {
         self.position.as_ref()
     }
@@ -354,30 +357,30 @@ impl Account {
 
     /// The specifications of its bars.
     pub fn specs(&self) -> impl Iterator<Item = &BarSpec> {
-        self.desk.specs()
+        self.builder_set.specs()
     }
 
     /// Bars made so far, by specification.
     pub fn bars(&self) -> impl Iterator<Item = (&BarSpec, u64)> {
-        self.desk.bars()
+        self.builder_set.bars()
     }
 
     /// Orders other bars from the next trade on.
-    pub fn seat(&mut self, specs: &[BarSpec]) {
-        self.reseat(specs);
+    pub fn set_specs(&mut self, specs: &[BarSpec]) {
+        self.replace_specs(specs);
         self.log = None;
     }
 
-    fn reseat(&mut self, specs: &[BarSpec]) {
+    fn replace_specs(&mut self, specs: &[BarSpec]) {
         if let Some(retained) = &mut self.retained {
-            let before: Vec<BarSpec> = self.desk.specs().cloned().collect();
-            retained.reseat(&before, specs);
+            let before: Vec<BarSpec> = self.builder_set.specs().cloned().collect();
+            retained.replace_specs(&before, specs);
         }
-        self.desk.seat(specs);
+        self.builder_set.set_specs(specs);
     }
 }
 
-/// What came of a piece of input beside its bars.
+/// What came of a batch of input beside its bars.
 #[derive(Debug, Default)]
 pub struct Taken {
     /// Builders that have become independent of where they began.
@@ -388,7 +391,7 @@ pub struct Taken {
 
 /// A record ready to be kept.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Sealed {
+pub struct SealedRecord {
     /// Instrument and step: what is kept under the same key before is replaced.
     pub key: String,
     /// Whose.
