@@ -134,6 +134,12 @@ impl InstrumentOrder {
             self.stopped = true;
             input.trades = input.trades.head(first.row as usize);
             rejects.truncate(1);
+            if let Some(known) = &mut input.order {
+                // What lies beyond that row is left to the next run.
+                let last = input.trades.trade_id.iter().max().copied();
+                known.through = None;
+                known.gaps.retain(|gap| last.is_some_and(|last| gap.last_missing < last));
+            }
         }
         let (pool, mut findings) = (&self.options.pool, Findings::default());
         let mut trades = match input.order {

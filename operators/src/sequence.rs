@@ -65,6 +65,9 @@ pub struct FeedOrder {
     /// When the first frame of the batch came, in ns since the Unix epoch; none for a recorded one.
     /// For telemetry only: no bar depends on it.
     pub received: Option<i64>,
+    /// The first id of the batch, where the feed knows nothing of what came before it: then ids
+    /// between what is applied and this one are missing.
+    pub begins: Option<u64>,
     /// The last id that is settled: of a trade, or known not to come.
     pub through: Option<u64>,
     /// Ids given up as missing since the batch before, in order.
@@ -206,11 +209,15 @@ impl Sequencer {
         }
         let applied = self.ids.last();
         let is_new = |gap: &Gap| applied.is_none_or(|last| gap.last_missing > last);
-        for gap in known.gaps.into_iter().filter(is_new) {
+        let unseen = applied.zip(known.begins).and_then(|(last, first)| {
+            let (first_missing, last_missing) = (last.saturating_add(1), first.saturating_sub(1));
+            (first_missing <= last_missing).then_some(Gap { first_missing, last_missing })
+        });
+        for gap in unseen.into_iter().chain(known.gaps).filter(is_new) {
             self.ids.remember(gap);
             findings.gaps.push(gap);
         }
-        let batch = without_late(batch, &known.late, findings);
+        let batch = self.without_late(batch, &known.late, findings);
         let batch = self.skip_applied(batch, findings);
         let ordered = match ordered {
             None => batch,
@@ -225,6 +232,25 @@ impl Sequencer {
             self.ids.settle(through);
         }
         Arc::new(ordered)
+    }
+
+    /// Moves the late ones of a batch's trades to the findings. A late one that an earlier run has
+    /// applied is a duplicate.
+    fn without_late(&self, batch: TradeBatch, late: &[u32], findings: &mut Findings) -> TradeBatch {
+        if late.is_empty() {
+            return batch;
+        }
+        let mut in_order = TradeBatch::with_capacity(Arc::clone(&batch.feed), batch.len());
+        for (row, trade) in batch.iter().enumerate() {
+            if !late.contains(&(row as u32)) {
+                in_order.push(&trade);
+            } else if self.ids.place(trade.trade_id, trade.trade_id) == Place::Repeated {
+                findings.duplicates += 1;
+            } else {
+                findings.late.push((row, trade));
+            }
+        }
+        in_order
     }
 
     /// Rows that an earlier run had applied come again where it stopped amid a piece.
@@ -315,21 +341,6 @@ impl Sequencer {
         findings.time_reversals += times.windows(2).map(|p| u64::from(p[1] < p[0])).sum::<u64>();
         self.last_time = *last;
     }
-}
-
-/// Moves the late ones of a batch's trades to the findings.
-fn without_late(batch: TradeBatch, late: &[u32], findings: &mut Findings) -> TradeBatch {
-    if late.is_empty() {
-        return batch;
-    }
-    let mut in_order = TradeBatch::with_capacity(Arc::clone(&batch.feed), batch.len());
-    for (row, trade) in batch.iter().enumerate() {
-        match late.contains(&(row as u32)) {
-            true => findings.late.push((row, trade)),
-            false => in_order.push(&trade),
-        }
-    }
-    in_order
 }
 
 #[cfg(test)]

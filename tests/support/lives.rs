@@ -93,7 +93,7 @@ impl Tape {
             (first_missing <= last_missing).then_some(Gap { first_missing, last_missing })
         });
         let through = Some(self.rows[last].id());
-        FeedOrder { received: Some(1), through, gaps: gaps.collect(), late: Vec::new() }
+        FeedOrder { received: Some(1), through, gaps: gaps.collect(), ..FeedOrder::default() }
     }
 
     fn position(&self, row: usize) -> Position {

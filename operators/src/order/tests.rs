@@ -331,3 +331,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_lies_beyond_a_row_that_stops_a_feed_is_left_to_the_next_run() {
+    let rows = [Row::Trade(1), Row::Trade(2), Row::Bad, Row::Trade(5), Row::Trade(6)];
+    let known = |gaps| FeedOrder { gaps, through: Some(6), ..FeedOrder::default() };
+    let gap = Gap { first_missing: 3, last_missing: 4 };
+    let stop = options(8, RejectPolicy::Stop, false);
+    let mut order = InstrumentOrder::new(feed(), stop.clone());
+    let mut input = batch(&rows, 0, 5);
+    input.order = Some(known(vec![gap]));
+    let stopped = order.on_batch(input).unwrap();
+    assert_eq!((&stopped.trades.trade_id, stopped.findings.gaps), (&vec![1, 2], vec![]));
+    assert_eq!(stopped.position.trade_id(), Some(2));
+
+    let mut next = InstrumentOrder::new(feed(), stop);
+    next.resume(Resume { last_id: Some(2), last_time: 0, gaps: VecDeque::new() });
+    let repaired = [Row::Trade(1), Row::Trade(2), Row::Trade(5), Row::Trade(6)];
+    let mut input = batch(&repaired, 0, 4);
+    input.order = Some(known(vec![gap]));
+    let ordered = next.on_batch(input).unwrap();
+    assert_eq!((&ordered.trades.trade_id, ordered.findings.gaps), (&vec![5, 6], vec![gap]));
+}

@@ -77,9 +77,8 @@ impl ChunkBatch {
             self.raw = Some(Arc::new(trades));
         }
         for position in [&mut self.start, &mut self.end] {
-            if let Some(id) = position.trade_id() {
-                position.set_trade_id(id.wrapping_add(ids));
-            }
+            // Before a chunk's first row, the last trade is that of the chunk before.
+            position.set_trade_id(position.trade_id().unwrap_or(0).wrapping_add(ids));
         }
     }
 
@@ -91,5 +90,30 @@ impl ChunkBatch {
         let slots = self.outline.iter().flat_map(|outline| &outline.slots);
         let bars: usize = slots.flatten().map(|slot| slot.bars.len()).sum();
         size_of::<Self>() + trades * TRADE + bars * size_of::<Bar>()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::batch::{Feed, IdKind, InputKind};
+    use crate::position::FilePosition;
+
+    #[test]
+    fn a_chunk_that_begins_after_another_begins_after_its_last_trade() {
+        let feed = Arc::new(Feed {
+            instrument: "a:b:C".parse().unwrap(),
+            input: InputKind::Trades,
+            ids: IdKind::Ordinal,
+            has_aggressor: false,
+        });
+        let start = Position::from(FilePosition::start("second.csv".into()));
+        let end = FilePosition { trade_id: Some(3), ..FilePosition::start("second.csv".into()) };
+        let trades = TradeBatch::with_capacity(feed, 0);
+        let mut batch = ChunkBatch::read(InputBatch::new(trades, Vec::new(), start, end.into()));
+        batch.shift(20_000);
+        assert_eq!(batch.start.trade_id(), Some(20_000));
+        assert_eq!(batch.end.trade_id(), Some(20_003));
     }
 }

@@ -86,8 +86,13 @@ fn what_a_feed_knows_of_its_order_is_taken_over() {
             last_missing: *last_missing,
         };
         let gaps = gaps.iter().map(gap).collect();
-        let known =
-            FeedOrder { received: Some(1), through: Some(through), gaps, late: late.to_vec() };
+        let known = FeedOrder {
+            received: Some(1),
+            begins: None,
+            through: Some(through),
+            gaps,
+            late: late.to_vec(),
+        };
         let mut findings = Findings::default();
         let released = sequencer.on_ordered(batch, known, &pool, &mut findings);
         (released.trade_id.clone(), findings, sequencer.last_id())
@@ -189,4 +194,34 @@ proptest! {
         let missing: u64 = findings.gaps.iter().map(Gap::len).sum();
         prop_assert_eq!(missing, released[released.len() - 1] - released[0] + 1 - released.len() as u64);
     }
+}
+
+#[test]
+fn a_feed_that_begins_anew_leaves_a_gap_after_what_was_applied() {
+    let pool = BatchPool::new(8, 2);
+    let mut sequencer = Sequencer::new(0);
+    let mut take = |ids: &[u64], begins| {
+        let trades: Vec<Trade> = ids.iter().copied().map(trade).collect();
+        let known = FeedOrder { begins, through: ids.last().copied(), ..FeedOrder::default() };
+        let mut findings = Findings::default();
+        sequencer.on_ordered(TradeBatch::from_trades(feed(), &trades), known, &pool, &mut findings);
+        findings.gaps
+    };
+    assert_eq!(take(&[5, 6], Some(5)), []);
+    assert_eq!(take(&[9], Some(9)), [Gap { first_missing: 7, last_missing: 8 }]);
+    // Read again from the beginning, as a recording is.
+    assert_eq!(take(&[5, 6], Some(5)), []);
+}
+
+#[test]
+fn a_late_trade_that_an_earlier_run_applied_is_a_duplicate() {
+    let pool = BatchPool::new(8, 2);
+    let mut sequencer = Sequencer::new(0);
+    sequencer.resume(Resume { last_id: Some(8), last_time: 0, gaps: VecDeque::new() });
+    let batch = TradeBatch::from_trades(feed(), &[8, 6, 9].map(trade));
+    let known = FeedOrder { through: Some(9), late: vec![1], ..FeedOrder::default() };
+    let mut findings = Findings::default();
+    let released = sequencer.on_ordered(batch, known, &pool, &mut findings);
+    assert_eq!((&released.trade_id, findings.duplicates), (&vec![9], 2));
+    assert!(findings.late.is_empty());
 }

@@ -129,7 +129,10 @@ impl ReorderBuffer {
         }
         let (first, last) = (first_id(self.ids, print), print.trade.trade_id);
         match self.order.place(first, last) {
-            Place::First | Place::Next => {
+            place @ (Place::First | Place::Next) => {
+                if place == Place::First {
+                    out.order.begins = Some(first);
+                }
                 self.order.settle(last);
                 self.release(print, out);
                 self.release_waiting(out);
