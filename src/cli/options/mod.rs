@@ -1,6 +1,6 @@
 //! Options that several commands share, each declared once, in groups with a heading of their own.
 //!
-//! An option that sets a key of the configuration file is named in [`KEYS`]: what was typed,
+//! An option that sets a key of the configuration file is named in `KEYS`: what was typed,
 //! or set in the environment, becomes a [`Section`] like those of a file, and is understood by the
 //! same code.
 
