@@ -210,7 +210,7 @@ fn nothing_of_a_bad_archive_gets_in_and_it_is_named() {
     fs::write(&third, "<html>not found</html>").unwrap();
     let server = serve(&published, "", 1);
     let (_, said) = expect(1, &mut fetch(&server, &store, &[]));
-    for (day, why) in [(2, "SHA-256 differs"), (3, "no checksum file")] {
+    for (day, why) in [(2, "SHA-256 differs"), (3, "not a checksum file")] {
         let name = format!("refused: BTCUSDT-trades-2024-03-0{day}.zip");
         let line = said.lines().find(|line| line.starts_with(&name)).unwrap();
         assert!(line.contains(why), "{line}");

@@ -100,7 +100,7 @@ fn what_is_under_way_on_an_old_connection_arrives() {
 fn two_connections_cover_for_each_other() {
     let faults = ["--speed", "max", "--faults", "drop=0.02,disconnect=3000", "--seed", "2"];
     let Some((said, _)) = listened("connections = 2\n", &faults) else { return };
-    assert!(said.contains(" repeated"), "{said}");
+    assert!(said.contains(" duplicates"), "{said}");
 }
 
 #[test]

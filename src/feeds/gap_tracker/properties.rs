@@ -324,7 +324,7 @@ proptest! {
             if over || fruitless == 3 {
                 prop_assert!(world.under_way.is_empty(), "asked after the end");
                 prop_assert!(world.gaps > 0);
-                let reason = if over { "budget is used up" } else { "does not have them" };
+                let reason = if over { "budget is exhausted" } else { "does not have them" };
                 prop_assert!(world.log.iter().any(|line| line.contains(reason)));
                 (0..100).for_each(|_| world.step(Move::Tick(1_000)));
                 prop_assert!(world.under_way.is_empty(), "asked after the end");
