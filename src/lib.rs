@@ -18,6 +18,7 @@ pub mod graph;
 pub mod job;
 pub mod memory;
 pub mod parallel;
+pub mod plot_font;
 pub mod quality;
 pub mod recording;
 pub mod sinks;

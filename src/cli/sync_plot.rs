@@ -27,6 +27,7 @@ pub fn draw(path: &Path, all: &[Measured]) -> Result<(), Box<dyn std::error::Err
     let most = all.iter().map(|measured| measured.findings.followed).max().unwrap_or(1);
     let most = arrivals().map(|arrival| arrival.trades).max().unwrap_or(most).max(2) as f64;
     let (least, most) = (least / 1.5, most * 1.5);
+    crate::plot_font::register();
     let root = SVGBackend::new(path, (820, 520)).into_drawing_area();
     root.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&root)

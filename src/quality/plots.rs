@@ -134,6 +134,7 @@ fn svg(
 ) -> Result<String, PlotError> {
     let mut text = String::new();
     {
+        crate::plot_font::register();
         let root = SVGBackend::with_string(&mut text, size).into_drawing_area();
         root.fill(&WHITE)?;
         fill(&root)?;

@@ -1,6 +1,5 @@
 //! A grid as a picture: two keys along the axes, the score as colour.
 
-use epaint_default_fonts::UBUNTU_LIGHT;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
@@ -64,9 +63,6 @@ impl HeatMap {
     /// # Errors
     /// What the drawing library says.
     pub fn png(&self) -> Result<Vec<u8>, String> {
-        // A second registration replaces the first by the same letters.
-        plotters::style::register_font("sans-serif", FontStyle::Normal, UBUNTU_LIGHT)
-            .map_err(|_| "the font for pictures is damaged".to_owned())?;
         let mut pixels = vec![0; 3 * SIZE.0 as usize * SIZE.1 as usize];
         self.draw(&BitMapBackend::with_buffer(&mut pixels, SIZE).into_drawing_area())?;
         let mut file = Vec::new();
@@ -77,6 +73,7 @@ impl HeatMap {
     }
 
     fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), String> {
+        crate::plot_font::register();
         // By rank: one wild value would leave all others one colour.
         let mut known: Vec<f64> = self.cells.iter().flatten().flatten().copied().collect();
         known.sort_by(f64::total_cmp);

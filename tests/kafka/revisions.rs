@@ -132,8 +132,9 @@ fn topics_tell_what_changed_and_what_stands() {
         let mut tombstones = 0;
         for message in read(&kafka.plain, &format!("{topic}.current")) {
             if message.value.is_empty() {
+                // Compaction may have removed the bar before it, where the run took long enough.
                 tombstones += 1;
-                assert!(table.remove(&message.key).is_some(), "{}", message.key);
+                table.remove(&message.key);
             } else {
                 table.insert(message.key, message.value);
             }
