@@ -21,6 +21,7 @@ pub mod decode;
 pub mod error;
 pub mod naming;
 pub mod plan;
+pub mod plan_note;
 pub mod progress;
 pub mod rows;
 pub mod sniff;

@@ -11,6 +11,7 @@ use barflow_operators::instrument::InstrumentId;
 use crate::decode::Container;
 use crate::error::ReplayError;
 use crate::naming::{self, Naming};
+use crate::plan_note::PlanNote;
 use crate::rows::careful::is_ordinal;
 use crate::rows::{Layout, Quote};
 use crate::sniff::{self, Sniffed};
@@ -78,6 +79,26 @@ pub struct InstrumentPlan {
 pub struct Plan {
     /// One per instrument.
     pub instruments: Vec<InstrumentPlan>,
+    /// What is worth knowing about it.
+    pub notes: Vec<PlanNote>,
+}
+
+/// What one file is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Recognised {
+    /// Its instrument and how it is read; none if nothing of it is wanted.
+    pub trades: Option<(Feed, PlannedFile)>,
+    /// What is worth knowing about it.
+    pub notes: Vec<PlanNote>,
+}
+
+/// What inputs name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Found {
+    /// Every file, once.
+    pub paths: BTreeSet<PathBuf>,
+    /// What was passed over.
+    pub notes: Vec<PlanNote>,
 }
 
 impl Plan {
@@ -99,8 +120,11 @@ impl Plan {
 /// history.
 pub fn plan(inputs: &[String], options: &PlanOptions) -> Result<Plan, ReplayError> {
     let mut histories: BTreeMap<InstrumentId, InstrumentPlan> = BTreeMap::new();
-    for path in find(inputs)? {
-        let Some((feed, file)) = recognise(&path, options)? else { continue };
+    let Found { paths, mut notes } = find(inputs)?;
+    for path in paths {
+        let recognised = recognise(&path, options)?;
+        notes.extend(recognised.notes);
+        let Some((feed, file)) = recognised.trades else { continue };
         let history = histories
             .entry(feed.instrument.clone())
             .or_insert_with(|| InstrumentPlan { feed: Arc::new(feed.clone()), files: Vec::new() });
@@ -126,7 +150,7 @@ pub fn plan(inputs: &[String], options: &PlanOptions) -> Result<Plan, ReplayErro
     for instrument in &mut instruments {
         instrument.files.sort_by(|a, b| (a.first_time, &a.path).cmp(&(b.first_time, &b.path)));
     }
-    Ok(Plan { instruments })
+    Ok(Plan { instruments, notes })
 }
 
 fn describe(feed: &Feed) -> String {
@@ -138,7 +162,7 @@ fn describe(feed: &Feed) -> String {
 ///
 /// # Errors
 /// The first input that names nothing.
-pub fn find(inputs: &[String]) -> Result<BTreeSet<PathBuf>, ReplayError> {
+pub fn find(inputs: &[String]) -> Result<Found, ReplayError> {
     let mut found = BTreeSet::new();
     for input in inputs {
         let path = Path::new(input);
@@ -170,7 +194,7 @@ pub fn find(inputs: &[String]) -> Result<BTreeSet<PathBuf>, ReplayError> {
     if inputs.is_empty() {
         return Err(ReplayError::NothingToRead("no files were named".to_owned()));
     }
-    Ok(found)
+    Ok(Found { paths: found, notes: Vec::new() })
 }
 
 /// Takes every input below a folder, as the archive's own layout nests them.
@@ -194,17 +218,14 @@ fn is_input(path: &Path) -> bool {
     !name.starts_with('.') && endings.iter().any(|ending| name.ends_with(ending))
 }
 
-/// What a file is; None if its name says that none of its trades are wanted.
+/// What a file is; without trades if its name says that none of them are wanted.
 ///
 /// # Errors
 /// When it is empty, damaged or of an unknown layout.
-pub fn recognise(
-    path: &Path,
-    options: &PlanOptions,
-) -> Result<Option<(Feed, PlannedFile)>, ReplayError> {
+pub fn recognise(path: &Path, options: &PlanOptions) -> Result<Recognised, ReplayError> {
     let naming = naming::read(path);
     if is_outside(&naming, options) {
-        return Ok(None);
+        return Ok(Recognised::default());
     }
     let container = sniff::container(path)?;
     let bytes = fs::metadata(path).map_err(|e| ReplayError::io("open", path, e))?.len();
@@ -215,7 +236,7 @@ pub fn recognise(
         let kind = FileKind::Parquet;
         let first_time = head.first_time;
         let path = path.to_owned();
-        return Ok(Some((feed, PlannedFile { path, container, kind, first_time, bytes })));
+        return Ok(trades_of(feed, PlannedFile { path, container, kind, first_time, bytes }));
     }
     let sniffed = sniff::rows(path, container, &naming)?;
     let instrument = match &options.instrument {
@@ -244,7 +265,11 @@ pub fn recognise(
         quote,
     };
     let (path, first_time) = (path.to_owned(), sniffed.first_time);
-    Ok(Some((feed, PlannedFile { path, container, kind, first_time, bytes })))
+    Ok(trades_of(feed, PlannedFile { path, container, kind, first_time, bytes }))
+}
+
+fn trades_of(feed: Feed, file: PlannedFile) -> Recognised {
+    Recognised { trades: Some((feed, file)), notes: Vec::new() }
 }
 
 fn name_instrument(

@@ -2,10 +2,19 @@
 
 use std::fmt::Write as _;
 
+use barflow_replay::plan_note::PlanNote;
+
 use super::parallel;
 use crate::feeds::session::FeedReport;
 use crate::job::{JobReport, Notice};
 use crate::thousands::grouped;
+
+/// Prints what is worth knowing about a plan, for commands without a summary of a run.
+pub(super) fn print(notes: &[PlanNote]) {
+    for note in notes {
+        eprintln!("note: {note}");
+    }
+}
 
 /// All notes of a run, in the order in which they are printed.
 pub(super) fn notes(report: &JobReport) -> Vec<String> {
@@ -42,7 +51,7 @@ fn notice(notice: &Notice) -> String {
             specs.join(", ")
         ),
         Notice::NoBars(instrument) => format!("{instrument}: no bars are configured for it"),
-        Notice::Store(lacks) => lacks.clone(),
+        Notice::Plan(note) => note.to_string(),
         Notice::Resumed { instrument, position: at } => {
             format!("{instrument}: resuming after {at}")
         }

@@ -13,6 +13,7 @@ use barflow_replay::progress::Progress;
 use clap::{Args, ValueHint};
 
 use super::failure::{Failure, Outcome};
+use super::notes;
 use super::options::PartArgs;
 use super::progress::Shown;
 use crate::config;
@@ -118,6 +119,7 @@ pub fn run(args: &QualityArgs) -> Result<Outcome, Failure> {
         None => Inputs::of_files(&args.files, &options),
     };
     let inputs = inputs?;
+    notes::print(&inputs.plan.notes);
     let shown = Shown::start(settings.progress.clone(), inputs.plan.bytes());
     let report = judge(inputs, &settings)?;
     drop(shown);

@@ -18,6 +18,7 @@ use barflow_simulator::exchange::{SimulatorOptions, Speed};
 use clap::{Args, ValueHint};
 
 use super::failure::{Failure, Outcome};
+use super::notes;
 use super::signals::Signals;
 use crate::config::feeds::CHANNELS;
 use crate::feeds::plan::Symbol;
@@ -224,7 +225,9 @@ fn filed(args: &SimulatorArgs, venue: &dyn Venue) -> anyhow::Result<Vec<(Symbol,
     let options =
         PlanOptions { instrument, contract_size: args.contract_size, ..PlanOptions::default() };
     let mut histories = Vec::new();
-    for history in plan::plan(&args.files, &options)?.instruments {
+    let planned = plan::plan(&args.files, &options)?;
+    notes::print(&planned.notes);
+    for history in planned.instruments {
         let instrument = history.feed.instrument.clone();
         let played = played(args, venue, &instrument)?;
         let mut trades: Vec<Trade> = Vec::new();

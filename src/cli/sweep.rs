@@ -13,6 +13,7 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::failure::{Failure, Outcome};
+use super::notes;
 use super::options::{self, ConfigArgs, FileArgs};
 use super::progress::Watcher;
 use super::signals::Signals;
@@ -308,8 +309,8 @@ fn write_down(
 fn fingerprint(settings: &SweepSettings) -> Result<u64, Failure> {
     use std::fmt::Write as _;
     let replay = &settings.replay;
-    let (plan, lacks) = replay.plan()?;
-    lacks.iter().for_each(|remark| eprintln!("{remark}"));
+    let plan = replay.plan()?;
+    notes::print(&plan.notes);
     if let [first, second, ..] = &plan.instruments[..] {
         let text = format!(
             "{} and {}: a sweep is of one instrument; choose files of one",

@@ -8,6 +8,7 @@ use clap::{ArgMatches, Args, ValueHint};
 use serde_json::{Value, json};
 
 use super::failure::{Failure, Outcome};
+use super::notes;
 use super::options::{self, BarArgs, ConfigArgs, FileArgs, HistoryArgs, ReadingArgs};
 use super::progress::Shown;
 use super::sync_measure::{CONFIDENCE, COVERAGE, Measured, measure};
@@ -79,8 +80,8 @@ pub fn run(args: &SyncReportArgs, matches: &ArgMatches) -> Result<Outcome, Failu
     if !(1..=10_000).contains(&args.points) {
         return Err(Failure::usage(anyhow::anyhow!("--points {}: 1 to 10000", args.points)));
     }
-    let (plan, lacks) = settings.plan()?;
-    lacks.iter().for_each(|remark| eprintln!("{remark}"));
+    let plan = settings.plan()?;
+    notes::print(&plan.notes);
     let progress = Progress::default();
     let shown = Shown::start(progress.clone(), plan.bytes());
     let mut measured = Vec::new();

@@ -8,6 +8,7 @@ use barflow_operators::quality::suite::Suite;
 use barflow_operators::revision::Window;
 use barflow_replay::error::ReplayError;
 use barflow_replay::plan::{Plan, PlanOptions, plan};
+use barflow_replay::plan_note::PlanNote;
 use barflow_replay::store::series;
 use jiff::civil;
 use jiff::tz::TimeZone;
@@ -219,11 +220,11 @@ impl ReplaySettings {
         problems.or(settings)
     }
 
-    /// The plan of what is read, and what of it is not there.
+    /// The plan of what is read; its notes say what of it is not there.
     ///
     /// # Errors
     /// Files that cannot be found or understood.
-    pub fn plan(&self) -> Result<(Plan, Vec<String>), ReplayError> {
+    pub fn plan(&self) -> Result<Plan, ReplayError> {
         let options = PlanOptions {
             instrument: self.instrument.clone(),
             from: self.from,
@@ -232,7 +233,7 @@ impl ReplaySettings {
             contract_size: self.contract_size,
         };
         let Some(store) = &self.store else {
-            return Ok((plan(&self.files, &options)?, Vec::new()));
+            return plan(&self.files, &options);
         };
         let wanted = series::SeriesQuery {
             instrument: self.instrument.clone(),
@@ -243,7 +244,9 @@ impl ReplaySettings {
         let selection = series::select(store, &wanted)?;
         let files: Vec<String> =
             selection.files.iter().map(|path| path.display().to_string()).collect();
-        Ok((plan(&files, &options)?, selection.remarks))
+        let mut plan = plan(&files, &options)?;
+        plan.notes.extend(selection.remarks.into_iter().map(PlanNote::Store));
+        Ok(plan)
     }
 
     fn check(&self, problems: &mut Problems) {

@@ -91,7 +91,7 @@ impl ReplayJob {
     pub fn run(self, stop: &Stop, observer: &dyn Observer) -> Result<JobReport, JobError> {
         let settings = &self.settings;
         let mut notices = Notices::new(observer);
-        let (mut source, lacking) = Source::find(settings)?;
+        let mut source = Source::find(settings)?;
         let corrections = source.corrections(settings)?;
         let window = window(settings, &corrections);
         let workers = cluster::workers(&settings.cluster, settings.workers);
@@ -99,7 +99,6 @@ impl ReplayJob {
         let name = job_name(settings, &source);
         source.keep(workers.share());
         notices.extend(source.notices(settings));
-        notices.extend(lacking);
         let began = Instant::now();
         let sink = SinkRequest {
             kind: settings.sink,

@@ -10,6 +10,7 @@ use barflow_operators::dataflow::ledger::FactKind;
 use barflow_operators::gap::Gap;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::position::Position;
+use barflow_replay::plan_note::PlanNote;
 
 use crate::feeds::session::FeedReport;
 use crate::graph::quality::{Quality, QualityDays};
@@ -105,8 +106,8 @@ pub enum Notice {
     },
     /// No specification applies to this instrument.
     NoBars(InstrumentId),
-    /// The trade store lacks something that was selected.
-    Store(String),
+    /// Something worth knowing about the plan of what is read.
+    Plan(PlanNote),
     /// The run resumes an instrument after this position.
     Resumed {
         /// Which instrument.

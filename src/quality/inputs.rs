@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use barflow_operators::batch::Feed;
 use barflow_replay::error::ReplayError;
-use barflow_replay::plan::{InstrumentPlan, Plan, PlanOptions, PlannedFile, find, recognise};
+use barflow_replay::plan::{
+    Found, InstrumentPlan, Plan, PlanOptions, PlannedFile, find, recognise,
+};
+use barflow_replay::plan_note::PlanNote;
 use barflow_replay::store::{layout, series};
 use barflow_replay::trades_parquet::facts::Facts;
 
@@ -37,7 +40,9 @@ impl Inputs {
     /// The first that is missing or of an unknown layout. Damage is not an error.
     pub fn of_files(files: &[String], options: &PlanOptions) -> Result<Self, ReplayError> {
         let mut inputs = Self::default();
-        let found = gather(find(files)?, options, &mut inputs.damaged)?;
+        let Found { paths, notes } = find(files)?;
+        inputs.plan.notes = notes;
+        let found = gather(paths, options, &mut inputs.damaged, &mut inputs.plan.notes)?;
         inputs.plan.instruments = found;
         inputs.or_nothing()
     }
@@ -63,10 +68,13 @@ impl Inputs {
         // What a merge that was cut short left behind is in a longer file as well.
         let used = series::arranged(facts).into_iter().flat_map(|series| series.files);
         let used = used.filter(|file| file.rows > 0).map(|file| file.path);
-        inputs.plan.instruments = gather(used, options, &mut inputs.damaged)?;
+        let found = gather(used, options, &mut inputs.damaged, &mut inputs.plan.notes)?;
+        inputs.plan.instruments = found;
         let of = |plan: &InstrumentPlan| (plan.feed.instrument.clone(), plan.feed.input);
         let converted: Vec<_> = inputs.plan.instruments.iter().map(of).collect();
-        for plan in gather(inside(&archive)?, options, &mut inputs.damaged)? {
+        let archived = inside(&archive)?;
+        let Inputs { damaged, plan, .. } = &mut inputs;
+        for plan in gather(archived, options, damaged, &mut plan.notes)? {
             match converted.contains(&of(&plan)) {
                 true => inputs.archives.push(plan),
                 false => inputs.plan.instruments.push(plan),
@@ -87,7 +95,7 @@ impl Inputs {
 /// Files of a folder; none if it is not there or empty.
 fn inside(folder: &Path) -> Result<Vec<PathBuf>, ReplayError> {
     match find(&[folder.display().to_string()]) {
-        Ok(found) => Ok(found.into_iter().collect()),
+        Ok(found) => Ok(found.paths.into_iter().collect()),
         Err(ReplayError::NothingToRead(_)) => Ok(Vec::new()),
         Err(error) => Err(error),
     }
@@ -97,13 +105,17 @@ fn gather(
     paths: impl IntoIterator<Item = PathBuf>,
     options: &PlanOptions,
     broken: &mut Vec<Damaged>,
+    notes: &mut Vec<PlanNote>,
 ) -> Result<Vec<InstrumentPlan>, ReplayError> {
     let mut histories: BTreeMap<Feed, Vec<PlannedFile>> = BTreeMap::new();
     for path in paths {
         match recognise(&path, options) {
-            Ok(Some((feed, file))) => histories.entry(feed).or_default().push(file),
-            // Nothing of it is wanted.
-            Ok(None) => {}
+            Ok(recognised) => {
+                notes.extend(recognised.notes);
+                if let Some((feed, file)) = recognised.trades {
+                    histories.entry(feed).or_default().push(file);
+                }
+            }
             Err(error) => broken.push(damaged(path, error)?),
         }
     }

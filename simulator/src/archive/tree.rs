@@ -72,7 +72,7 @@ impl Tree {
     /// When there is nothing, or it cannot be read.
     pub fn of(inputs: &[String], market: Option<Market>) -> Result<Self, ReplayError> {
         let mut tree = Self::default();
-        for path in find(inputs)? {
+        for path in find(inputs)?.paths {
             let is_zip = path.extension().is_some_and(|extension| extension == "zip");
             match key(&path, market).filter(|_| is_zip) {
                 Some(key) => tree.add(key, path)?,

@@ -1,13 +1,12 @@
 //! `barflow convert`: archives into a trade store.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Instant;
 
 use barflow_operators::instrument::InstrumentId;
 use barflow_replay::error::ReplayError;
-use barflow_replay::plan::PlanOptions;
+use barflow_replay::plan::{Found, PlanOptions};
 use barflow_replay::progress::Progress;
 use barflow_replay::store::convert::{self as conversion, ConvertOptions, ConvertOutcome};
 use barflow_replay::store::journal::Journal;
@@ -16,6 +15,7 @@ use barflow_replay::store::work::{Writing, on_threads};
 use clap::{Args, ValueHint};
 
 use super::super::failure::{Failure, Outcome};
+use super::super::notes;
 use super::super::progress::Shown;
 use super::selection::{bytes, stop_flag, threads};
 use crate::thousands::grouped;
@@ -73,7 +73,9 @@ pub struct ConvertArgs {
 pub fn run(args: &ConvertArgs) -> Result<Outcome, Failure> {
     let begun = Instant::now();
     let stop = stop_flag()?;
-    let archives = find(args)?;
+    let Found { paths, notes } = find(args)?;
+    notes::print(&notes);
+    let archives: Vec<PathBuf> = paths.into_iter().collect();
     let sizes = archives.iter().map(|path| std::fs::metadata(path).map_or(0, |found| found.len()));
     let total: u64 = sizes.sum();
     let _writing = Writing::begin(&args.store)?;
@@ -97,7 +99,7 @@ pub fn run(args: &ConvertArgs) -> Result<Outcome, Failure> {
     conclude(&archives, outcomes, total, begun)
 }
 
-fn find(args: &ConvertArgs) -> Result<Vec<PathBuf>, Failure> {
+fn find(args: &ConvertArgs) -> Result<Found, Failure> {
     let of_store = args.store.join(ARCHIVE);
     if args.files.is_empty() && !of_store.exists() {
         let error =
@@ -108,10 +110,10 @@ fn find(args: &ConvertArgs) -> Result<Vec<PathBuf>, Failure> {
         true => vec![of_store.display().to_string()],
         false => args.files.clone(),
     };
-    let found: BTreeSet<PathBuf> = barflow_replay::plan::find(&inputs)?;
+    let mut found = barflow_replay::plan::find(&inputs)?;
     let is_ours = |path: &Path| path.extension().is_some_and(|extension| extension == "parquet");
-    let archives: Vec<PathBuf> = found.into_iter().filter(|path| !is_ours(path)).collect();
-    Ok(archives)
+    found.paths.retain(|path| !is_ours(path));
+    Ok(found)
 }
 
 fn conclude(

@@ -103,7 +103,7 @@ fn converted_archives(args: &PruneArgs) -> Result<Vec<PathBuf>, Failure> {
         files.flat_map(|file| &file.sources).map(|source| source.sha256.as_str()).collect();
     let mut goes = Vec::new();
     let found = match barflow_replay::plan::find(&[folder.display().to_string()]) {
-        Ok(found) => found,
+        Ok(found) => found.paths,
         Err(barflow_replay::error::ReplayError::NothingToRead(_)) => return Ok(goes),
         Err(error) => return Err(error.into()),
     };

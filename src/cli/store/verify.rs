@@ -85,7 +85,7 @@ fn archives(args: &VerifyArgs) -> Result<Vec<PathBuf>, Failure> {
     }
     let found = barflow_replay::plan::find(&[folder.display().to_string()]);
     let found = match found {
-        Ok(found) => found,
+        Ok(found) => found.paths,
         // A folder without archives is not damaged.
         Err(barflow_replay::error::ReplayError::NothingToRead(_)) => return Ok(Vec::new()),
         Err(error) => return Err(error.into()),

@@ -31,6 +31,9 @@ pub fn from_history(
     let options =
         PlanOptions { instrument: settings.history_instrument.clone(), ..PlanOptions::default() };
     let histories = plan(&settings.history, &options)?;
+    for note in &histories.notes {
+        tracing::warn!("history: {note}");
+    }
     let share = outlets.share;
     let mine = |history: &InstrumentPlan| share.holds(&history.feed.instrument);
     for history in histories.instruments.iter().filter(|history| mine(history)) {

@@ -120,7 +120,7 @@ pub fn place(plan: &InstrumentPlan, position: &Position) -> Option<FilePosition>
 
 /// What the user should know about how these bars come out of these files.
 pub fn notices(plan: &Plan, bars: &BarBook) -> Vec<Notice> {
-    let mut notices = Vec::new();
+    let mut notices: Vec<Notice> = plan.notes.iter().cloned().map(Notice::Plan).collect();
     for instrument in &plan.instruments {
         let feed = &instrument.feed;
         let all = bars.for_feed(feed);

@@ -41,15 +41,14 @@ pub(in crate::job) fn recording_options(settings: &ReplaySettings) -> RecordingO
 }
 
 impl Source {
-    /// The source that the settings select, and what of it is missing.
-    pub(in crate::job) fn find(settings: &ReplaySettings) -> Result<(Self, Vec<Notice>), JobError> {
+    /// The source that the settings select.
+    pub(in crate::job) fn find(settings: &ReplaySettings) -> Result<Self, JobError> {
         if let Some(protocol) = &settings.protocol {
             let options = recording_options(settings);
             let found = Recordings::find(&settings.files, protocol, settings.channel, &options)?;
-            return Ok((Self::Recordings(found), Vec::new()));
+            return Ok(Self::Recordings(found));
         }
-        let (plan, lacks) = settings.plan()?;
-        Ok((Self::Files(plan), lacks.into_iter().map(Notice::Store).collect()))
+        Ok(Self::Files(settings.plan()?))
     }
 
     /// What there is to read, without the folders it lies in: processes that read the same may
