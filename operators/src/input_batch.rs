@@ -30,6 +30,17 @@ pub struct Reject {
     pub raw: String,
 }
 
+/// From which line on a stretch of a batch's trades comes, where files are merged.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RowPlace {
+    /// The first trade of the stretch, counted from 0 within the batch.
+    pub row: u32,
+    /// File, or `archive.zip/member.csv`.
+    pub source: Arc<str>,
+    /// Its line, from 1; each further trade stands one line on.
+    pub line: u64,
+}
+
 /// One piece of one instrument's ordered input.
 ///
 /// # Contract
@@ -45,6 +56,9 @@ pub struct InputBatch {
     pub start: Position,
     /// Where the row after the last one starts.
     pub end: Position,
+    /// Where the trades come from, if not all from one line after the other from `start` on; see
+    /// [`place_of`](Self::place_of).
+    pub places: Vec<RowPlace>,
     /// What a feed knows of the trades, which it has put in order; none for files, whose trades are
     /// still to be put in order.
     pub order: Option<FeedOrder>,
@@ -71,13 +85,28 @@ pub struct Made {
 impl InputBatch {
     /// A piece of a file.
     pub fn new(trades: TradeBatch, rejects: Vec<Reject>, start: Position, end: Position) -> Self {
-        let corrections = Vec::new();
-        Self { trades, rejects, start, end, order: None, specs: None, corrections, made: None }
+        let (places, corrections) = (Vec::new(), Vec::new());
+        let (order, specs, made) = (None, None, None);
+        Self { trades, rejects, start, end, places, order, specs, corrections, made }
+    }
+
+    /// The file and line of a trade, as a person looks for it.
+    pub fn place_of(&self, row: usize) -> (Arc<str>, u64) {
+        place_of(&self.places, &self.start, row)
     }
 
     /// Trades that it covers.
     pub fn rows(&self) -> usize {
         let made = self.made.as_ref().map_or(0, |made| made.findings.released);
         self.trades.len() + usize::try_from(made).unwrap_or(usize::MAX)
+    }
+}
+
+/// The file and line of a trade of a batch that begins at `start`.
+pub fn place_of(places: &[RowPlace], start: &Position, row: usize) -> (Arc<str>, u64) {
+    let after = places.partition_point(|place| place.row as usize <= row);
+    match after.checked_sub(1).and_then(|at| places.get(at)) {
+        Some(place) => (Arc::clone(&place.source), place.line + (row - place.row as usize) as u64),
+        None => (start.place(), start.line() + row as u64),
     }
 }

@@ -19,7 +19,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::batch::{Feed, IdKind, TradeBatch};
-use crate::input_batch::{InputBatch, Reject};
+use crate::input_batch::{InputBatch, Reject, place_of};
 use crate::pool::BatchPool;
 use crate::position::Position;
 use crate::revision::Correction;
@@ -153,7 +153,9 @@ impl InstrumentOrder {
             corrections.extend(late.map(|(_, late)| Correction::late(late)));
         } else {
             let window = self.options.reorder_window;
-            rejects.extend(late.map(|(row, late)| late_reject(row, &late, &input.start, window)));
+            rejects.extend(late.map(|(row, late)| {
+                late_reject(row, &late, place_of(&input.places, &input.start, row), window)
+            }));
         }
         if stops && !rejects.is_empty() && !self.stopped {
             // A late trade: those released after it was due are out already, so only stop here.
@@ -222,11 +224,16 @@ impl InstrumentOrder {
 }
 
 /// A trade that came too late, as a row set aside.
-fn late_reject(row: usize, trade: &Trade, start: &Position, window: usize) -> Reject {
+fn late_reject(
+    row: usize,
+    trade: &Trade,
+    (source, line): (Arc<str>, u64),
+    window: usize,
+) -> Reject {
     Reject {
         row: row as u32,
-        source: start.place(),
-        line: start.line() + row as u64,
+        source,
+        line,
         field: "trade_id".to_owned(),
         value: trade.trade_id.to_string(),
         reason: format!("arrives more than {window} trades after its position in the order of ids"),
