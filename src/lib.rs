@@ -19,6 +19,7 @@ pub mod job;
 pub mod memory;
 pub mod parallel;
 pub mod plot_font;
+pub mod proxy;
 pub mod quality;
 pub mod recording;
 pub mod sinks;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::error::FetchError;
 use super::listing::escape;
 use crate::backoff::{Backoff, retry_after};
+use crate::proxy::{Proxies, Proxy, ProxyError};
 
 /// How to ask.
 #[derive(Clone, Debug)]
@@ -26,6 +27,7 @@ pub struct ClientOptions {
 /// Asks; shared by all transfers.
 pub struct Client {
     agent: ureq::Agent,
+    listing_agent: ureq::Agent,
     options: ClientOptions,
     stop: Arc<AtomicBool>,
     /// No request is sent before this moment, as the archive asked.
@@ -79,17 +81,34 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 const TEXT_BYTES: u64 = 8 << 20;
 
 impl Client {
-    /// A client that gives up when `stop` is raised.
-    pub fn new(options: ClientOptions, stop: Arc<AtomicBool>) -> Self {
-        let agent = ureq::Agent::config_builder()
-            .timeout_connect(Some(options.timeout))
-            .timeout_recv_response(Some(options.timeout))
-            .timeout_per_read(Some(options.timeout))
-            .http_status_as_error(false)
-            .user_agent(concat!("barflow/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .into();
-        Self { agent, options, stop, quiet_until: Mutex::new(None) }
+    /// A client that gives up when `stop` is raised, and goes through the environment's `proxies`.
+    ///
+    /// # Errors
+    /// When the proxy on the way cannot be used.
+    pub fn new(
+        options: ClientOptions,
+        stop: Arc<AtomicBool>,
+        proxies: &Proxies,
+    ) -> Result<Self, ProxyError> {
+        let agent = |url: &str| {
+            let proxy = proxies.for_url(url)?;
+            let agent: ureq::Agent = ureq::Agent::config_builder()
+                .timeout_connect(Some(options.timeout))
+                .timeout_recv_response(Some(options.timeout))
+                .timeout_per_read(Some(options.timeout))
+                .http_status_as_error(false)
+                .proxy(proxy.as_ref().map(Proxy::for_rest).transpose()?)
+                .user_agent(concat!("barflow/", env!("CARGO_PKG_VERSION")))
+                .build()
+                .into();
+            Ok(agent)
+        };
+        let (agent, listing_agent) = (agent(&options.base)?, agent(&options.listing)?);
+        Ok(Self { agent, listing_agent, options, stop, quiet_until: Mutex::new(None) })
+    }
+
+    fn agent(&self, url: &str) -> &ureq::Agent {
+        if url.starts_with(&self.options.base) { &self.agent } else { &self.listing_agent }
     }
 
     /// The address of a key.
@@ -173,7 +192,7 @@ impl Client {
     /// When there is no body that begins there.
     pub fn open(&self, url: &str, from: u64) -> Result<Answer, Setback> {
         // Ranges are of the file as it is.
-        let mut request = self.agent.get(url).header("accept-encoding", "identity");
+        let mut request = self.agent(url).get(url).header("accept-encoding", "identity");
         if from > 0 {
             request = request.header("range", format!("bytes={from}-"));
         }
@@ -219,7 +238,7 @@ impl Client {
     /// When there is no response.
     pub fn size(&self, url: &str) -> Result<Option<u64>, FetchError> {
         let asked = self.persist(url, || {
-            let answer = self.agent.head(url).call().map_err(|error| setback(url, &error))?;
+            let answer = self.agent(url).head(url).call().map_err(|error| setback(url, &error))?;
             let answer = judge(url, answer)?;
             let length = answer.headers().get("content-length");
             Ok(length.and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0))

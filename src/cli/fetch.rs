@@ -23,6 +23,7 @@ use crate::archive::plan::{Absent, FetchRange, Granularity, Plan, Published, Why
 use crate::archive::run::{self, Download, DownloadOutcome};
 use crate::archive::survey::{self, Source};
 use crate::config::bar_kinds::duration_ns;
+use crate::proxy::Proxies;
 use crate::stop::Stop;
 
 const EXAMPLES: &str = "\
@@ -167,12 +168,12 @@ impl FetchArgs {
         symbols.into_iter().map(series).collect()
     }
 
-    fn client(&self, stop: &Stop) -> Client {
+    fn client(&self, stop: &Stop) -> Result<Client, Failure> {
         let base = self.base_url.clone().unwrap_or_else(|| BASE.to_owned());
         let own = if self.base_url.is_some() { base.clone() } else { LISTING.to_owned() };
         let listing = self.listing_url.clone().unwrap_or(own);
         let options = ClientOptions { base, listing, tries: self.tries, timeout: self.timeout };
-        Client::new(options, stop.flag())
+        Client::new(options, stop.flag(), &Proxies::of_environment()).map_err(Failure::usage)
     }
 
     fn wanted(&self, today: Date) -> Result<FetchRange, Failure> {
@@ -196,7 +197,7 @@ pub fn run(args: &FetchArgs) -> Result<Outcome, Failure> {
     let wanted = args.wanted(today)?;
     let stop = Stop::new();
     Signals::raise(&stop)?;
-    let client = args.client(&stop);
+    let client = args.client(&stop)?;
     let _alone: Option<Alone> = match args.dry_run {
         true => None,
         false => Some(lock(&args.store, "fetch.lock", "another fetch")?),

@@ -17,6 +17,7 @@ use super::notes;
 use super::options::PartArgs;
 use super::progress::Shown;
 use crate::config;
+use crate::config::instruments;
 use crate::config::problem::Problems;
 use crate::config::replay::instant_ns;
 use crate::quality::inputs::Inputs;
@@ -161,8 +162,8 @@ fn settings(args: &QualityArgs, suite: Suite) -> Result<Settings, Failure> {
 }
 
 fn instrument(args: &QualityArgs) -> Result<Option<InstrumentId>, Failure> {
-    let parsed = args.part.instrument.as_deref().map(str::parse).transpose();
-    parsed.map_err(|error| Failure::usage(anyhow::Error::new(error)))
+    let parsed = args.part.instrument.as_deref().map(instruments::instrument).transpose();
+    parsed.map_err(|error| Failure::usage(anyhow::anyhow!("--instrument: {error}")))
 }
 
 /// Writes what was asked for: files first, so that the table is the last word.

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use barflow_operators::batch::InputKind;
-use barflow_operators::instrument::InstrumentId;
 use barflow_replay::synth::{SynthOptions, write_days};
 use clap::{Args, ValueHint};
 
 use super::failure::{Failure, Outcome};
+use crate::config::instruments::instrument;
 use crate::config::problem::Problems;
 
 /// `barflow synth`.
@@ -57,9 +57,9 @@ pub fn run(args: &SynthArgs) -> Result<Outcome, Failure> {
 
 fn options(args: &SynthArgs) -> Result<SynthOptions, Problems> {
     let mut problems = Problems::default();
-    let instrument = args.instrument.parse::<InstrumentId>();
+    let instrument = instrument(&args.instrument);
     if let Err(error) = &instrument {
-        problems.add("--instrument", error.to_string());
+        problems.add("--instrument", error.as_str());
     }
     let date = args.date.parse::<jiff::civil::Date>();
     if date.is_err() {

@@ -7,6 +7,7 @@ use barflow_operators::instrument::InstrumentId;
 use barflow_operators::spec::BarSpec;
 
 use super::bar_kinds;
+use super::instruments::instrument;
 use super::problem::Problems;
 use super::section::{Section, Value};
 
@@ -91,9 +92,9 @@ fn understand(name: &str, mut section: Section, problems: &mut Problems) -> Opti
     let instruments = section.list("instruments").map_or_else(Vec::new, |(texts, at)| {
         let mut ids = Vec::new();
         for text in texts {
-            match text.parse::<InstrumentId>() {
+            match instrument(&text) {
                 Ok(id) => ids.push(id),
-                Err(error) => problems.add(&at, error.to_string()),
+                Err(error) => problems.add(&at, error),
             }
         }
         ids

@@ -8,6 +8,7 @@ use super::section::Section;
 use crate::feeds::plan::{FeedPlan, Symbol};
 use crate::feeds::venue::{Channel, Venue};
 use crate::feeds::{venue, venues};
+use crate::proxy::leads_to_loopback;
 use crate::sinks::kafka::secrets;
 
 /// Understands all feeds.
@@ -25,6 +26,7 @@ fn feed(name: String, mut section: Section, problems: &mut Problems) -> Option<F
     let contract_size: Option<f64> = section.parse("contract_size", "a number", problems);
     let symbols = symbols(&mut section, venue.as_deref(), contract_size, problems);
     let api_key = api_key(&mut section, problems);
+    let direct = section.choice("proxy", &PROXIES, problems).unwrap_or(false);
     let whole = "a whole number";
     let base = |section: &mut Section, key, schemes: [&str; 2], problems: &mut Problems| {
         let (text, at) = section.text(key, problems)?;
@@ -58,10 +60,11 @@ fn feed(name: String, mut section: Section, problems: &mut Problems) -> Option<F
         return None;
     }
     let usual = usual?;
-    Some(FeedPlan {
+    let plan = FeedPlan {
         websocket,
         rest,
         api_key,
+        direct,
         connections,
         stale_after: stale_after?,
         rotate_after: rotate_after?,
@@ -71,7 +74,24 @@ fn feed(name: String, mut section: Section, problems: &mut Problems) -> Option<F
         frame_bytes_max: frame_bytes_max.unwrap_or(usual.frame_bytes_max),
         waiting_room: waiting_room.unwrap_or(usual.waiting_room),
         ..usual
-    })
+    };
+    match sends_key_in_the_clear(&plan) {
+        true => {
+            let message = format!(
+                "{title}: api_key would be sent unencrypted to {}: use https://, or omit api_key",
+                plan.rest_base()
+            );
+            problems.add(&origin, message);
+            None
+        }
+        false => Some(plan),
+    }
+}
+
+/// Whether anybody on the way could read the key.
+fn sends_key_in_the_clear(plan: &FeedPlan) -> bool {
+    let base = plan.rest_base();
+    plan.api_key.is_some() && base.starts_with("http://") && !leads_to_loopback(base)
 }
 
 fn protocol(section: &mut Section, problems: &mut Problems) -> Option<std::sync::Arc<dyn Venue>> {
@@ -84,8 +104,19 @@ fn protocol(section: &mut Section, problems: &mut Problems) -> Option<std::sync:
     let found = venue(&text);
     if found.is_none() {
         let all = venues();
-        let hint = suggestion(&text, all.iter().map(|venue| venue.protocol()));
-        problems.add(at, format!("venue = \"{text}\" is not one of {}{hint}", known()));
+        let family = format!("{}-", text.to_lowercase());
+        let markets: Vec<&str> = all.iter().map(|venue| venue.protocol()).collect();
+        let markets: Vec<&str> =
+            markets.into_iter().filter(|protocol| protocol.starts_with(&family)).collect();
+        let message = match markets.is_empty() {
+            true => {
+                let hint = suggestion(&text, all.iter().map(|venue| venue.protocol()));
+                format!("venue = \"{text}\" is not one of {}{hint}", known())
+            }
+            // One of them by chance would be another market.
+            false => format!("venue = \"{text}\" has several markets: {}", markets.join(", ")),
+        };
+        problems.add(at, message);
     }
     found
 }
@@ -93,6 +124,9 @@ fn protocol(section: &mut Section, problems: &mut Problems) -> Option<std::sync:
 fn known() -> String {
     venues().iter().map(|venue| venue.protocol()).collect::<Vec<_>>().join(", ")
 }
+
+/// Whether a feed ignores the proxies of the environment.
+const PROXIES: [(&str, bool); 2] = [("environment", false), ("none", true)];
 
 /// The words for channels; both the venue's own and ours.
 pub const CHANNELS: [(&str, Channel); 5] = [

@@ -12,6 +12,7 @@ use super::cluster::ClusterSettings;
 use super::delivery::DeliveryOptions;
 use super::feeds;
 use super::file::ConfigFile;
+use super::instruments::instrument;
 use super::kafka::KafkaOptions;
 use super::problem::Problems;
 use super::quality::suite;
@@ -95,7 +96,7 @@ impl LiveSettings {
             cluster: ClusterSettings::understand(&mut live, p),
             start: live.choice("start", &starts, p).unwrap_or_default(),
             history: live.list("history").map(|(files, _)| files).unwrap_or_default(),
-            history_instrument: live.parse_with("history_instrument", str::parse, p),
+            history_instrument: live.parse_with("history_instrument", instrument, p),
             quarantine: live.text("quarantine", p).map(|(path, _)| path.into()),
             gaps: live.text("gaps", p).map(|(path, _)| path.into()),
             record: live.text("record", p).map(|(path, _)| path.into()),

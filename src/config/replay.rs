@@ -18,6 +18,7 @@ use super::cluster::ClusterSettings;
 use super::delivery::DeliveryOptions;
 use super::feeds::CHANNELS;
 use super::file::ConfigFile;
+use super::instruments::instrument;
 use super::kafka::KafkaOptions;
 use super::problem::Problems;
 use super::quality::suite;
@@ -190,7 +191,7 @@ impl ReplaySettings {
             input: replay.choice("input", &INPUTS, problems_ref),
             protocol: replay.text("protocol", problems_ref).map(|(name, _)| name),
             channel: replay.choice("channel", &CHANNELS, problems_ref),
-            instrument: replay.parse_with("instrument", str::parse, problems_ref),
+            instrument: replay.parse_with("instrument", instrument, problems_ref),
             workers: replay.parse("workers", whole, problems_ref).unwrap_or(1),
             parallel: replay.parse("parallel", whole, problems_ref).unwrap_or(1),
             cluster: ClusterSettings::understand(&mut replay, problems_ref),

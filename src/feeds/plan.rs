@@ -94,6 +94,8 @@ pub struct FeedPlan {
     pub websocket: Option<String>,
     /// REST base instead of the venue's.
     pub rest: Option<String>,
+    /// Whether proxies of the environment are ignored.
+    pub direct: bool,
     /// Reference to the key of REST requests, such as `${NAME}`, where the venue wants one.
     pub api_key: Option<String>,
     /// Connections per shard; each trade is taken from whichever brings it first.
@@ -132,6 +134,7 @@ impl FeedPlan {
             symbols,
             websocket: None,
             rest: None,
+            direct: false,
             api_key: None,
             connections: 1,
             stale_after: venue.silence(),

@@ -23,7 +23,7 @@ const CRATES: [(&str, &str, &[&str]); 4] = [
 
 /// The modules of `src/`, the lowest first: each may use those of the rows above it.
 const LAYERS: [&[&str]; 11] = [
-    &["backoff", "fault_points", "memory", "plot_font", "stop", "thousands"],
+    &["backoff", "fault_points", "memory", "plot_font", "proxy", "stop", "thousands"],
     &["telemetry"],
     &["graph"],
     &["checkpoints"],

@@ -107,6 +107,7 @@ impl FeedArgs {
             for (_, feed) in &mut file.feeds {
                 feed.put("websocket", Value::Text(format!("ws://{address}")), "--at");
                 feed.put("rest", Value::Text(format!("http://{address}")), "--at");
+                feed.put("proxy", Value::Text("none".to_owned()), "--at");
             }
         }
         Ok(file)

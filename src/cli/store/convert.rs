@@ -18,6 +18,7 @@ use super::super::failure::{Failure, Outcome};
 use super::super::notes;
 use super::super::progress::Shown;
 use super::selection::{bytes, stop_flag, threads};
+use crate::config::instruments::instrument;
 use crate::thousands::grouped;
 
 const EXAMPLES: &str = "\
@@ -50,7 +51,7 @@ pub struct ConvertArgs {
     pub store: PathBuf,
 
     /// Instrument of all files, such as binance:spot:BTCUSDT [default: from the file names]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = instrument)]
     pub instrument: Option<InstrumentId>,
 
     /// Quote value of one contract of an inverse instrument [default: the venue's rule]

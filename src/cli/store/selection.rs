@@ -11,6 +11,7 @@ use clap::{Args, ValueHint};
 
 use super::super::failure::Failure;
 use super::super::signals::Signals;
+use crate::config::instruments::instrument;
 use crate::stop::Stop;
 
 /// Which store, and which part of it.
@@ -21,7 +22,7 @@ pub struct Place {
     pub store: PathBuf,
 
     /// Only this instrument, such as binance:spot:BTCUSDT
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = instrument)]
     pub instrument: Option<InstrumentId>,
 
     /// Only this kind: trades or aggTrades

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::mpsc;
 
+use super::access::Access;
 use super::rate_limiter::RateLimiter;
 use crate::backoff::{Backoff, retry_after};
 use crate::feeds::gap_tracker::Ask;
@@ -37,14 +38,14 @@ impl Backfill {
     /// When the thread cannot be started.
     pub(super) fn start(
         plan: &Arc<FeedPlan>,
-        api_key: Option<String>,
+        access: &Access,
     ) -> io::Result<(Self, mpsc::UnboundedReceiver<Answer>)> {
         let (ask, queries) = std_mpsc::channel();
         let (answer, answers) = mpsc::unbounded_channel();
-        let plan = Arc::clone(plan);
+        let (plan, access) = (Arc::clone(plan), access.clone());
         thread::Builder::new()
             .name(format!("rest {}", plan.name))
-            .spawn(move || work(&plan, api_key.as_deref(), &queries, &answer))?;
+            .spawn(move || work(&plan, &access, &queries, &answer))?;
         Ok((Self(ask), answers))
     }
 
@@ -57,16 +58,11 @@ impl Backfill {
 
 fn work(
     plan: &FeedPlan,
-    api_key: Option<&str>,
+    access: &Access,
     queries: &std_mpsc::Receiver<Query>,
     answers: &mpsc::UnboundedSender<Answer>,
 ) {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(Some(TIMEOUT))
-        .http_status_as_error(false)
-        .user_agent(concat!("barflow/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .into();
+    let agent = access.rest(TIMEOUT);
     let mut rate_limiter = RateLimiter::new(plan.venue.limits().requests);
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
     let mut quiet_until = Instant::now();
@@ -78,7 +74,7 @@ fn work(
             thread::sleep(rate_limiter.spend(request.weight, Instant::now()));
             let url = format!("{}{}", plan.rest_base().trim_end_matches('/'), request.path);
             let mut pause = None;
-            let body = fetch(&agent, plan, api_key, &url, &mut pause);
+            let body = fetch(&agent, plan, access.api_key.as_deref(), &url, &mut pause);
             match (&body, pause) {
                 (Ok(_), _) => backoff.success(),
                 (Err(_), Some(asked)) => quiet_until = Instant::now() + asked.min(LONGEST_PAUSE),
@@ -114,6 +110,10 @@ fn fetch(
     if status == 429 || status == 418 || status == 503 {
         *pause = retry_after(answer.headers(), SystemTime::now());
     }
+    if let (300..=399, Some(to)) = (status, answer.headers().get("location")) {
+        let to = String::from_utf8_lossy(to.as_bytes()).into_owned();
+        return Err(format!("GET {url}: HTTP {status}: redirects are not followed (to {to})"));
+    }
     let body = answer.body_mut().with_config().limit(ANSWER_BYTES).read_to_vec();
     let body = body.map_err(|error| format!("GET {url}: {error}"))?;
     // Venues explain themselves in the body of a refusal.
@@ -148,7 +148,7 @@ mod tests {
                 write!(socket, "{head}content-length: 2\r\n\r\n[]").unwrap();
             }
         });
-        let (backfill, mut answers) = Backfill::start(&Arc::new(plan), None).unwrap();
+        let (backfill, mut answers) = Backfill::start(&Arc::new(plan), &Access::default()).unwrap();
         let mut ask = || {
             let request = Request { path: "/x".to_owned(), weight: 1 };
             let ask = Ask { question: Question::Gap { first: 1 }, request };

@@ -6,23 +6,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use tokio::net::TcpStream;
 use tokio::sync::{oneshot, watch};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::Error as WsError;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Bytes, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
 use super::Session;
+use super::dial::{Socket, dial};
 use super::rate_limiter::RateLimiter;
 use crate::backoff::retry_after;
 use crate::feeds::print::{Acknowledged, FrameKind, Listing};
 use crate::feeds::venue::Ids;
 use crate::recording::Direction;
 use crate::telemetry::clock::now_ns;
-
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// How long dialling and the handshakes may take.
 const DIALLING: Duration = Duration::from_secs(10);
@@ -168,11 +165,11 @@ impl<'a> Connection<'a> {
         let config = WebSocketConfig::default()
             .max_message_size(Some(plan.frame_bytes_max))
             .max_frame_size(Some(plan.frame_bytes_max));
-        let dialling = connect_async_with_config(request, Some(config), true);
+        let dialling = dial(request, config, session.access.websocket());
         let socket = match tokio::time::timeout(DIALLING, dialling).await {
             Err(_) => return Err(unreachable(format!("no response within {DIALLING:?}"))),
             Ok(Err(error)) => return Err(not_connected(base, error)),
-            Ok(Ok((socket, _response))) => socket,
+            Ok(Ok(socket)) => socket,
         };
         // A little below the limit: pings count as well, and clocks differ.
         let per_second = (plan.venue.limits().messages_per_second * 4 / 5).max(1);

@@ -30,11 +30,14 @@ use super::state::{Answer, FeedState, Outlets};
 use crate::stop::Cause;
 use crate::telemetry::latency::Latency;
 
+mod access;
 mod backfill;
 mod connection;
+mod dial;
 pub mod rate_limiter;
 mod supervisor;
 
+pub use self::access::Access;
 pub use self::supervisor::Fault as SessionFault;
 
 /// How often gaps are looked at, counts reported and the end noticed.
@@ -91,16 +94,17 @@ pub(super) struct Session {
     pub(super) fault: RefCell<Option<Fault>>,
     pub(super) recorder: Option<crate::recording::recorder::Recorder>,
     pub(super) numbered: RefCell<u32>,
+    pub(super) access: Access,
 }
 
-/// Runs a feed until the stop flag is up, the graph ends, or nothing can be done any more. REST requests
-/// carry `api_key`, if the venue takes one.
+/// Runs a feed until the stop flag is up, the graph ends, or nothing can be done any more. `access`
+/// says how the venue is reached.
 ///
 /// # Errors
 /// When the venue cannot be reached at all, or refuses what the configuration asks for.
 pub fn run(
     plan: Arc<FeedPlan>,
-    api_key: Option<String>,
+    access: Access,
     outlets: Outlets,
     latency: &Latency,
     report: &FeedReport,
@@ -120,10 +124,11 @@ pub fn run(
         fault: RefCell::new(None),
         recorder,
         numbered: RefCell::new(0),
+        access,
         plan,
     });
     let local = LocalSet::new();
-    let rest = Backfill::start(&session.plan, api_key)?;
+    let rest = Backfill::start(&session.plan, &session.access)?;
     let result = local.block_on(&runtime, drive(Rc::clone(&session), rest, stop, report, changes));
     // Connection tasks hold the session; they go with the set.
     drop(local);

@@ -29,7 +29,7 @@ use crate::recording::recorder::{self, Recorder, Recording};
 use crate::sinks::gaps::GapLedger;
 use crate::stop::Stop;
 
-mod api_key;
+mod access;
 pub mod begin;
 mod gaps;
 pub mod reload;

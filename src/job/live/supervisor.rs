@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::super::cluster;
 use super::reload::{self, Reload};
-use super::{api_key, begin};
+use super::{access, begin};
 use crate::config::bars::BarBook;
 use crate::config::live::LiveSettings;
 use crate::feeds::plan::{FeedPlan, Symbol};
@@ -147,8 +147,8 @@ impl Supervisor {
         let shared = Arc::new(plan.clone());
         let thread =
             thread::Builder::new().name(format!("feed {}", plan.name)).spawn(move || {
-                let api_key = api_key::resolve(&shared)?;
-                session::run(shared, api_key, outlets, &latency, &report, recorder, received)
+                let access = access::resolve(&shared)?;
+                session::run(shared, access, outlets, &latency, &report, recorder, received)
             })?;
         Ok(Running { plan, changes, thread })
     }
