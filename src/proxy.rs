@@ -100,7 +100,8 @@ impl Proxies {
 impl Setting {
     fn read(&self) -> Result<Proxy, ProxyError> {
         let variable = self.variable;
-        let wrong = |what: &str| ProxyError { variable: variable.to_owned(), what: what.to_owned() };
+        let wrong =
+            |what: &str| ProxyError { variable: variable.to_owned(), what: what.to_owned() };
         let (scheme, rest) = self.value.split_once("://").unwrap_or(("http", &self.value));
         if !scheme.eq_ignore_ascii_case("http") {
             let what = format!(
@@ -210,7 +211,9 @@ fn covers(entry: &str, host: &str, port: u16) -> bool {
     }
     if let Some((network, bits)) = entry.split_once('/') {
         let network = network.parse().ok().zip(bits.parse().ok());
-        return network.zip(address(&host)).is_some_and(|((network, bits), a)| within(network, bits, a));
+        return network
+            .zip(address(&host))
+            .is_some_and(|((network, bits), a)| within(network, bits, a));
     }
     let (name, only) = match entry.rsplit_once(':') {
         Some((name, text)) if !name.contains(':') || name.ends_with(']') => {
@@ -271,7 +274,8 @@ mod tests {
         ] {
             assert_eq!(chosen(&both, url).as_deref(), Some(wanted));
         }
-        let all = [("ALL_PROXY", "http://c"), ("http_proxy", "http://d:4"), ("HTTP_PROXY", "http://e")];
+        let all =
+            [("ALL_PROXY", "http://c"), ("http_proxy", "http://d:4"), ("HTTP_PROXY", "http://e")];
         assert_eq!(chosen(&all, "wss://v.example").unwrap(), "proxy http://c:80 (ALL_PROXY)");
         assert_eq!(chosen(&all, "ws://v.example").unwrap(), "proxy http://d:4 (http_proxy)");
         assert_eq!(chosen(&[("HTTPS_PROXY", "")], "wss://v.example"), None);
@@ -282,8 +286,13 @@ mod tests {
     fn this_machine_and_exceptions_are_reached_directly() {
         let all = ("ALL_PROXY", "http://p:1");
         for url in [
-            "ws://127.0.0.1:9000", "http://127.9.9.9", "ws://localhost:1", "http://a.localhost",
-            "ws://[::1]:9000", "http://0.0.0.0:9", "http://[::ffff:127.0.0.1]:9",
+            "ws://127.0.0.1:9000",
+            "http://127.9.9.9",
+            "ws://localhost:1",
+            "http://a.localhost",
+            "ws://[::1]:9000",
+            "http://0.0.0.0:9",
+            "http://[::ffff:127.0.0.1]:9",
         ] {
             assert_eq!(chosen(&[all], url), None, "{url}");
         }
@@ -312,7 +321,12 @@ mod tests {
 
     #[test]
     fn a_proxy_that_cannot_be_used_is_named_without_its_password() {
-        for value in ["socks5://u:secret@h:1", "https://u:secret@h:1", "http://u:secret@", "http://u:secret@a b"] {
+        for value in [
+            "socks5://u:secret@h:1",
+            "https://u:secret@h:1",
+            "http://u:secret@",
+            "http://u:secret@a b",
+        ] {
             let error = proxies(&[("ALL_PROXY", value)]).for_url("wss://v.example").unwrap_err();
             let said = error.to_string();
             assert!(said.starts_with("ALL_PROXY: ") && !said.contains("secret"), "{said}");
@@ -326,7 +340,9 @@ mod tests {
         let login = STANDARD.encode("me:p@ss");
         assert_eq!(
             proxy.connect_request("v.example:443"),
-            format!("CONNECT v.example:443 HTTP/1.1\r\nHost: v.example:443\r\nProxy-Authorization: Basic {login}\r\n\r\n")
+            format!(
+                "CONNECT v.example:443 HTTP/1.1\r\nHost: v.example:443\r\nProxy-Authorization: Basic {login}\r\n\r\n"
+            )
         );
         assert_eq!(proxy.address(), ("fd00::1", 3128));
         assert!(!format!("{proxies:?} {proxy:?} {proxy}").contains("ss"), "{proxy:?}");

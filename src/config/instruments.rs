@@ -47,11 +47,16 @@ mod tests {
 
     #[test]
     fn unknown_markets_of_known_venues_are_refused() {
-        for good in ["binance:spot:BTCUSDT", "okx:swap:BTC-USDT-SWAP", "bitmex:perp:XBTUSD", "x:y:Z"] {
+        for good in
+            ["binance:spot:BTCUSDT", "okx:swap:BTC-USDT-SWAP", "bitmex:perp:XBTUSD", "x:y:Z"]
+        {
             assert!(instrument(good).is_ok(), "{good}");
         }
         for (wrong, said) in [
-            ("binance:sopt:BTCUSDT", "binance has no market \"sopt\"; it has spot, um, cm, option (did you mean \"spot\"?)"),
+            (
+                "binance:sopt:BTCUSDT",
+                "binance has no market \"sopt\"; it has spot, um, cm, option (did you mean \"spot\"?)",
+            ),
             ("binance:SPOT:BTCUSDT", "binance has no market \"SPOT\""),
             ("kraken:cm:BTC-USD", "it has spot, futures"),
             ("binnance:spot:BTCUSDT", "did you mean \"binance\"?"),

@@ -12,12 +12,8 @@ use crate::sinks::kafka::secrets::Value;
 /// When the variable or file that the key's reference names cannot be read, or the environment names a
 /// proxy that cannot be used.
 pub(super) fn resolve(plan: &FeedPlan) -> Result<Access, SessionFault> {
-    let fault = |what: String, hint| SessionFault {
-        feed: plan.name.clone(),
-        what,
-        hint,
-        configured: true,
-    };
+    let fault =
+        |what: String, hint| SessionFault { feed: plan.name.clone(), what, hint, configured: true };
     let key = api_key(plan).map_err(|what| {
         let hint = "set it, or omit api_key: then only trades that REST serves without a key are \
                     backfilled";
