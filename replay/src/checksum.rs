@@ -1,6 +1,6 @@
 //! Is a file what was published? Judged before anything of it is used.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::decode::{Buffers, Container, decode};
 use crate::error::ReplayError;
 use crate::progress::Progress;
+use crate::{spool, trades_parquet};
 
 /// `FILE.CHECKSUM`, as Binance publishes it beside each archive.
 pub fn checksum_file(path: &Path) -> PathBuf {
@@ -18,21 +19,23 @@ pub fn checksum_file(path: &Path) -> PathBuf {
 }
 
 /// Verifies a file: by the checksum beside it; without one, by decoding all of it once, which
-/// checks every CRC that the container has.
+/// checks every CRC that the container has. It ends early when `progress` is stopped, and counts
+/// nothing there: what is verified is yet to be read.
 ///
 /// # Errors
 /// When it is not whole.
-pub fn verify(path: &Path, container: Container) -> Result<(), ReplayError> {
+pub fn verify(path: &Path, container: Container, progress: &Progress) -> Result<(), ReplayError> {
     let beside = checksum_file(path);
     if beside.exists() {
-        return verify_sum(path, &beside);
+        return verify_sum(path, &beside, progress);
     }
     match container {
-        // Plain text has nothing to check, and Parquet checks its own footer and pages.
-        Container::Plain | Container::Parquet => Ok(()),
+        // Plain text has nothing to check.
+        Container::Plain => Ok(()),
+        Container::Parquet => trades_parquet::verify::verify(path, progress),
         _ => {
             let buffers = Buffers::default();
-            decode(path, container, None, &Progress::default(), &buffers, &mut |block| {
+            decode(path, container, None, &progress.uncounted(), &buffers, &mut |block| {
                 buffers.give_back(block.bytes);
                 true
             })
@@ -59,7 +62,8 @@ pub fn published_sum(path: &Path) -> Result<Option<(PathBuf, String)>, ReplayErr
 /// When they differ, or one of them cannot be read.
 pub fn verify_published(path: &Path) -> Result<(), ReplayError> {
     let beside = checksum_file(path);
-    if beside.exists() { verify_sum(path, &beside) } else { Ok(()) }
+    let progress = Progress::default();
+    if beside.exists() { verify_sum(path, &beside, &progress) } else { Ok(()) }
 }
 
 /// The SHA-256 in the text of a checksum file, in lower case; none if it is not such a text.
@@ -78,9 +82,10 @@ fn expected_sum(beside: &Path) -> Result<String, ReplayError> {
     })
 }
 
-fn verify_sum(path: &Path, beside: &Path) -> Result<(), ReplayError> {
+fn verify_sum(path: &Path, beside: &Path, progress: &Progress) -> Result<(), ReplayError> {
     let expected = expected_sum(beside)?;
-    let found = sha256(path).map_err(|e| ReplayError::io("read", path, e))?;
+    let found = hash(path, progress).map_err(|e| ReplayError::io("read", path, e))?;
+    let Some(found) = found else { return Err(ReplayError::Stopped) };
     if found == expected {
         Ok(())
     } else {
@@ -94,12 +99,21 @@ fn verify_sum(path: &Path, beside: &Path) -> Result<(), ReplayError> {
 /// # Errors
 /// When it cannot be read.
 pub fn sha256(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
+    // Nobody stops these counters.
+    hash(path, &Progress::default()).map(Option::unwrap_or_default)
+}
+
+/// The SHA-256 of a file; none if the reading was stopped.
+fn hash(path: &Path, progress: &Progress) -> io::Result<Option<String>> {
+    let mut file = spool::open(path)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 17];
     loop {
+        if progress.is_stopped() {
+            return Ok(None);
+        }
         match file.read(&mut buffer)? {
-            0 => return Ok(hex::encode(hasher.finalize())),
+            0 => return Ok(Some(hex::encode(hasher.finalize()))),
             read => hasher.update(&buffer[..read]),
         }
     }

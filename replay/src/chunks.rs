@@ -164,7 +164,7 @@ impl Chunk {
             return Ok(ChunkReader::File(Box::new(stream)));
         };
         if options.verify && groups.start == 0 {
-            verify(&self.file.path, self.file.container)?;
+            verify(&self.file.path, self.file.container, &options.progress)?;
         }
         let feed = Arc::clone(&self.feed);
         let path = &self.file.path;

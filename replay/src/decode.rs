@@ -8,11 +8,12 @@ use std::sync::Arc;
 use barflow_operators::pool::Pool;
 use flate2::bufread::DeflateDecoder;
 use flate2::read::MultiGzDecoder;
-use zip::result::ZipError;
-use zip::{CompressionMethod, ZipArchive};
+use zip::CompressionMethod;
 
 use crate::error::ReplayError;
+use crate::members;
 use crate::progress::Progress;
+use crate::spool;
 
 /// How a file's rows are packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,8 +92,23 @@ pub fn decode(
     buffers: &Buffers,
     take: &mut dyn FnMut(Block) -> bool,
 ) -> Result<(), ReplayError> {
-    let file = File::open(path).map_err(|e| ReplayError::io("open", path, e))?;
+    let file = spool::open(path).map_err(|e| ReplayError::io("open", path, e))?;
     let file = Counted { inner: file, progress: progress.clone() };
+    // A block is decoded in a moment, so this is often enough.
+    let take = &mut |block: Block| !progress.is_stopped() && take(block);
+    let decoded = decode_file(path, file, container, from, buffers, take);
+    // Whatever came of it: the end of the reading is not the end of the file.
+    if progress.is_stopped() { Err(ReplayError::Stopped) } else { decoded }
+}
+
+fn decode_file(
+    path: &Path,
+    file: Counted<File>,
+    container: Container,
+    from: Option<(Option<&str>, u64)>,
+    buffers: &Buffers,
+    take: &mut dyn FnMut(Block) -> bool,
+) -> Result<(), ReplayError> {
     let skip = from.map_or(0, |(_, offset)| offset);
     let damaged = |what: &str, expected: &str, error: io::Error| {
         ReplayError::corrupt(path, what, expected, error.to_string())
@@ -110,30 +126,32 @@ pub fn decode(
         )
         .map(drop)
         .map_err(|e| damaged("gzip data", "a complete gzip stream with a matching CRC", e)),
-        Container::Zstd => zstd::Decoder::new(file)
+        Container::Zstd => zstd_decoder(file)
             .and_then(|decoder| blocks(decoder, None, skip, buffers, take))
             .map(drop)
             .map_err(|e| damaged("zstd data", "a complete zstd stream", e)),
-        Container::Zip => members(path, file, from, buffers, take),
+        Container::Zip => read_members(path, file, from, buffers, take),
         Container::Parquet => Err(ReplayError::layout(path, "Parquet has no lines")),
     }
 }
 
-fn members(
+/// Reads frames of any window: what `zstd --long=31` writes needs 2 GiB to be read.
+fn zstd_decoder<R: Read>(from: R) -> io::Result<impl Read> {
+    let mut decoder = zstd::Decoder::new(from)?;
+    decoder.window_log_max(31)?;
+    Ok(decoder)
+}
+
+fn read_members(
     path: &Path,
     file: Counted<File>,
     from: Option<(Option<&str>, u64)>,
     buffers: &Buffers,
     take: &mut dyn FnMut(Block) -> bool,
 ) -> Result<(), ReplayError> {
-    let mut archive = ZipArchive::new(file).map_err(|e| zip_error(path, &e))?;
+    let (mut archive, members) = members::open(path, file)?;
     let mut waiting_for = from.and_then(|(member, offset)| Some((member?, offset)));
-    for index in 0..archive.len() {
-        let member = archive.by_index_raw(index).map_err(|e| zip_error(path, &e))?;
-        if !member.is_file() {
-            continue;
-        }
-        let name = member.name().map_err(|e| zip_error(path, &e))?.into_owned();
+    for (index, name) in members.read {
         let skip = match waiting_for {
             Some((wanted, offset)) if wanted == name => {
                 waiting_for = None;
@@ -142,10 +160,10 @@ fn members(
             Some(_) => continue,
             None => 0,
         };
-        if member.encrypted() {
-            let what = format!("member \"{name}\"");
-            return Err(ReplayError::corrupt(path, what, "plain data", "encrypted data"));
-        }
+        let member = archive.by_index_raw(index).map_err(|e| {
+            let expected = "a complete zip archive";
+            ReplayError::corrupt(path, "not a usable zip", expected, e.to_string())
+        })?;
         let promised = Promised { crc: member.crc32(), size: member.size() };
         let compression = member.compression();
         let name: Arc<str> = name.into();
@@ -154,17 +172,13 @@ fn members(
         // longer, and the first thing to be overlapped is this thread.
         let raw = BufReader::with_capacity(1 << 17, member);
         let read = match compression {
-            CompressionMethod::Deflated => {
-                let inflated = Promise::new(DeflateDecoder::new(raw), promised);
-                blocks(inflated, called, skip, buffers, take)
-            }
             CompressionMethod::Stored => {
                 blocks(Promise::new(raw, promised), called, skip, buffers, take)
             }
-            other => {
-                let what = format!("member \"{name}\"");
-                let found = format!("compression {other}");
-                return Err(ReplayError::corrupt(path, what, "deflated or stored data", found));
+            // Members that are compressed in another way are not chosen.
+            _ => {
+                let inflated = Promise::new(DeflateDecoder::new(raw), promised);
+                blocks(inflated, called, skip, buffers, take)
             }
         };
         let more = read.map_err(|error| {
@@ -183,11 +197,6 @@ fn members(
         }
         None => Ok(()),
     }
-}
-
-fn zip_error(path: &Path, error: &ZipError) -> ReplayError {
-    let expected = "a complete zip archive";
-    ReplayError::corrupt(path, "not a usable zip", expected, error.to_string())
 }
 
 fn line_error(path: &Path, error: io::Error, what: &str) -> ReplayError {
@@ -310,6 +319,9 @@ struct Counted<R> {
 
 impl<R: Read> Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.progress.is_stopped() {
+            return Err(io::Error::other("stopped"));
+        }
         let read = self.inner.read(buffer)?;
         self.progress.add_bytes(read as u64);
         Ok(read)

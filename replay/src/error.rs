@@ -46,6 +46,19 @@ pub enum ReplayError {
         /// What is there.
         found: String,
     },
+    /// Packed in a way that is not read.
+    #[error(
+        "{}{} {reason}", path.display(),
+        member.as_ref().map(|name| format!(": member \"{name}\"")).unwrap_or_default()
+    )]
+    Packing {
+        /// The file.
+        path: PathBuf,
+        /// Its member, if it is one of an archive.
+        member: Option<String>,
+        /// What it is: "is encrypted".
+        reason: String,
+    },
     /// An unknown layout.
     #[error("{}: {reason}", path.display())]
     Layout {
@@ -57,6 +70,9 @@ pub enum ReplayError {
     /// Files that cannot be one history.
     #[error("{0}")]
     Mixed(String),
+    /// The reader was asked to end before it was done.
+    #[error("stopped before the input was read")]
+    Stopped,
     /// A position that does not fit the files.
     #[error("cannot resume: {0}")]
     Resume(String),
@@ -81,6 +97,18 @@ impl ReplayError {
             expected: expected.into(),
             found: found.into(),
         }
+    }
+
+    /// A thread that decodes a file has panicked.
+    pub fn decoder_gone(path: &Path) -> Self {
+        let expected = "a decoder that reads to the end of the file";
+        Self::corrupt(path, "decoding", expected, "a decoder that stopped before it (a panic)")
+    }
+
+    /// Something that is packed in a way that is not read.
+    pub fn packing(path: &Path, member: Option<&str>, reason: impl Into<String>) -> Self {
+        let (path, member) = (path.to_owned(), member.map(str::to_owned));
+        Self::Packing { path, member, reason: reason.into() }
     }
 
     /// An unknown layout.

@@ -1,7 +1,6 @@
 //! Which files make up each instrument's history, and in which order.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,12 +9,14 @@ use barflow_operators::instrument::InstrumentId;
 
 use crate::decode::Container;
 use crate::error::ReplayError;
+use crate::find::{Found, find};
 use crate::naming::{self, Naming};
 use crate::plan_note::PlanNote;
+use crate::progress::StopFlag;
 use crate::rows::careful::is_ordinal;
 use crate::rows::{Layout, Quote};
 use crate::sniff::{self, Sniffed};
-use crate::{binance, trades_parquet};
+use crate::{binance, spool, trades_parquet};
 
 /// What the user says about the files.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +31,8 @@ pub struct PlanOptions {
     pub quote_from_source: bool,
     /// Quote value of one contract of inverse instruments; the venue's rule if not given.
     pub contract_size: Option<f64>,
+    /// Ends a look at files that takes long.
+    pub stop: StopFlag,
 }
 
 /// How a file's rows are read.
@@ -92,15 +95,6 @@ pub struct Recognised {
     pub notes: Vec<PlanNote>,
 }
 
-/// What inputs name.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Found {
-    /// Every file, once.
-    pub paths: BTreeSet<PathBuf>,
-    /// What was passed over.
-    pub notes: Vec<PlanNote>,
-}
-
 impl Plan {
     /// How many files there are.
     pub fn files(&self) -> usize {
@@ -120,7 +114,7 @@ impl Plan {
 /// history.
 pub fn plan(inputs: &[String], options: &PlanOptions) -> Result<Plan, ReplayError> {
     let mut histories: BTreeMap<InstrumentId, InstrumentPlan> = BTreeMap::new();
-    let Found { paths, mut notes } = find(inputs)?;
+    let Found { paths, mut notes } = find(inputs, &options.stop)?;
     for path in paths {
         let recognised = recognise(&path, options)?;
         notes.extend(recognised.notes);
@@ -158,66 +152,6 @@ fn describe(feed: &Feed) -> String {
     format!("{} {side} aggressor side", feed.input.as_str())
 }
 
-/// Every file that the inputs name, once.
-///
-/// # Errors
-/// The first input that names nothing.
-pub fn find(inputs: &[String]) -> Result<Found, ReplayError> {
-    let mut found = BTreeSet::new();
-    for input in inputs {
-        let path = Path::new(input);
-        let before = found.len();
-        if path.is_dir() {
-            walk(path, &mut found)?;
-            if found.len() == before {
-                let text = format!("{input} is a folder without trade files");
-                return Err(ReplayError::NothingToRead(text));
-            }
-        } else if path.exists() {
-            found.insert(path.to_owned());
-        } else if input.contains(['*', '?', '[']) {
-            let matches = glob::glob(input).map_err(|error| {
-                ReplayError::NothingToRead(format!("\"{input}\" is not a pattern: {error}"))
-            })?;
-            for path in matches.filter_map(Result::ok).filter(|path| is_input(path)) {
-                found.insert(path);
-            }
-            if found.len() == before {
-                let text = format!("no file matches \"{input}\"");
-                return Err(ReplayError::NothingToRead(text));
-            }
-        } else {
-            let text = format!("there is no file \"{input}\"");
-            return Err(ReplayError::NothingToRead(text));
-        }
-    }
-    if inputs.is_empty() {
-        return Err(ReplayError::NothingToRead("no files were named".to_owned()));
-    }
-    Ok(Found { paths: found, notes: Vec::new() })
-}
-
-/// Takes every input below a folder, as the archive's own layout nests them.
-fn walk(folder: &Path, found: &mut BTreeSet<PathBuf>) -> Result<(), ReplayError> {
-    let entries = fs::read_dir(folder).map_err(|e| ReplayError::io("list", folder, e))?;
-    for entry in entries {
-        let path = entry.map_err(|e| ReplayError::io("list", folder, e))?.path();
-        if path.is_dir() {
-            walk(&path, found)?;
-        } else if is_input(&path) {
-            found.insert(path);
-        }
-    }
-    Ok(())
-}
-
-/// Files in folders are taken by their ending; a file that is named is always taken.
-fn is_input(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let endings = [".zip", ".csv", ".csv.gz", ".csv.zst", ".parquet"];
-    !name.starts_with('.') && endings.iter().any(|ending| name.ends_with(ending))
-}
-
 /// What a file is; without trades if its name says that none of them are wanted.
 ///
 /// # Errors
@@ -228,7 +162,7 @@ pub fn recognise(path: &Path, options: &PlanOptions) -> Result<Recognised, Repla
         return Ok(Recognised::default());
     }
     let container = sniff::container(path)?;
-    let bytes = fs::metadata(path).map_err(|e| ReplayError::io("open", path, e))?.len();
+    let bytes = spool::length(path).map_err(|e| ReplayError::io("open", path, e))?;
     if container == Container::Parquet {
         let head = trades_parquet::read::head(path)?;
         let instrument = options.instrument.clone().unwrap_or(head.feed.instrument);

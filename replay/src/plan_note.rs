@@ -1,6 +1,7 @@
 //! What is worth knowing about a plan: what was passed over, and how something was understood.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 /// One thing worth knowing about a plan. Commands print it as a line on standard error; whatever
 /// stops a run is a [`ReplayError`](crate::error::ReplayError) instead.
@@ -9,12 +10,142 @@ use std::fmt;
 pub enum PlanNote {
     /// The trade store lacks something that was selected, or has it twice.
     Store(String),
+    /// What lies in a folder or matches a pattern and is not read.
+    NotTaken(Vec<NotTaken>),
+    /// Files with several paths, which are read once.
+    SameFile(Vec<SameFile>),
+    /// Files with a header and no rows: days on which nothing was traded.
+    NoTrades(Vec<PathBuf>),
+    /// Members of an archive that hold no trades.
+    MembersPassedOver {
+        /// The archive.
+        archive: PathBuf,
+        /// Names of the members.
+        members: Vec<String>,
+    },
 }
+
+/// A file or folder that is not read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NotTaken {
+    /// Why.
+    pub reason: Reason,
+    /// Which.
+    pub path: PathBuf,
+}
+
+/// Why a file is not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// Its name does not end as those of trade files do.
+    NoTrades,
+    /// Its name ends as that of a file that is packed in a way that is not read.
+    PackedOtherwise,
+    /// Its name begins with a dot.
+    Hidden,
+    /// A pipe, a socket or a device, in a folder.
+    NotAFile(&'static str),
+    /// A link to a folder that is read anyway, or above the link.
+    FolderReadAlready,
+    /// A checksum without its file.
+    ChecksumAlone,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoTrades => {
+                to.write_str("does not end in .zip, .csv, .csv.gz, .csv.zst or .parquet")
+            }
+            Self::PackedOtherwise => to.write_str(
+                "this kind of archive is not read; repack it as .csv, .csv.gz, .csv.zst or .zip",
+            ),
+            Self::Hidden => to.write_str("hidden"),
+            Self::NotAFile(kind) => write!(to, "{kind}, read only if it is named itself"),
+            Self::FolderReadAlready => to.write_str("a link to a folder that is read already"),
+            Self::ChecksumAlone => to.write_str("a checksum whose file is not there"),
+        }
+    }
+}
+
+/// A path of a file that is read under another path.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SameFile {
+    /// Under which path it is read.
+    pub read_as: PathBuf,
+    /// The other path, or the same once more.
+    pub path: PathBuf,
+}
+
+/// Names listed in a note; all are counted.
+const LISTED: usize = 10;
 
 impl fmt::Display for PlanNote {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Store(remark) => to.write_str(remark),
+            Self::NotTaken(files) => not_taken(files, to),
+            Self::SameFile(files) => {
+                let plural = if files.len() == 1 { "file is" } else { "files are" };
+                write!(to, "{} {plural} named twice and read once: ", files.len())?;
+                list(files, to, |file, to| {
+                    write!(to, "{} (read as {})", shown(&file.path), shown(&file.read_as))
+                })
+            }
+            Self::NoTrades(files) => {
+                match files.len() {
+                    1 => to.write_str("1 file has a header and no trades: ")?,
+                    n => write!(to, "{n} files have a header and no trades: ")?,
+                }
+                list(files, to, |file, to| to.write_str(&shown(file)))
+            }
+            Self::MembersPassedOver { archive, members } => {
+                let plural = if members.len() == 1 { "member" } else { "members" };
+                write!(to, "{}: {} {plural} not taken: ", shown(archive), members.len())?;
+                list(members, to, |name, to| to.write_str(name))
+            }
         }
     }
+}
+
+fn not_taken(files: &[NotTaken], to: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let plural = if files.len() == 1 { "file" } else { "files" };
+    write!(to, "{} {plural} not taken: ", files.len())?;
+    let mut left = LISTED;
+    // They are sorted by reason.
+    for (at, group) in files.chunk_by(|a, b| a.reason == b.reason).enumerate() {
+        let names: Vec<String> = group.iter().take(left).map(|file| shown(&file.path)).collect();
+        left -= names.len();
+        if names.is_empty() {
+            break;
+        }
+        let more = match group.len() - names.len() {
+            0 => String::new(),
+            n => format!(" and {n} more"),
+        };
+        let join = if at > 0 { "; " } else { "" };
+        write!(to, "{join}{}{more} ({})", names.join(", "), group[0].reason)?;
+    }
+    Ok(())
+}
+
+fn list<T>(
+    of: &[T],
+    to: &mut fmt::Formatter<'_>,
+    each: impl Fn(&T, &mut fmt::Formatter<'_>) -> fmt::Result,
+) -> fmt::Result {
+    for (at, item) in of.iter().take(LISTED).enumerate() {
+        if at > 0 {
+            to.write_str(", ")?;
+        }
+        each(item, to)?;
+    }
+    match of.len().saturating_sub(LISTED) {
+        0 => Ok(()),
+        more => write!(to, " and {more} more"),
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.strip_prefix(".").unwrap_or(path).display().to_string()
 }

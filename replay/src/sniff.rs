@@ -1,6 +1,5 @@
 //! Detects a file's type from its first bytes and rows rather than from its name alone.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,6 +14,7 @@ use crate::error::ReplayError;
 use crate::naming::Naming;
 use crate::progress::Progress;
 use crate::rows::Layout;
+use crate::spool;
 
 /// What a text file's beginning shows.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,8 +34,9 @@ pub struct Sniffed {
 /// # Errors
 /// When the file cannot be read, is empty, or is not what its name promises.
 pub fn container(path: &Path) -> Result<Container, ReplayError> {
-    let mut file = File::open(path).map_err(|e| ReplayError::io("open", path, e))?;
-    let mut head = [0u8; 4];
+    let mut file = spool::open(path).map_err(|e| ReplayError::io("open", path, e))?;
+    // Far enough for what tells a tar.
+    let mut head = [0u8; 512];
     let mut filled = 0;
     while filled < head.len() {
         match file.read(&mut head[filled..]) {
@@ -48,13 +49,20 @@ pub fn container(path: &Path) -> Result<Container, ReplayError> {
         return Err(ReplayError::NothingToRead(format!("{} is empty", path.display())));
     }
     let told = match &head[..filled] {
-        [b'P', b'K', 3, 4] | [b'P', b'K', 5, 6] => Container::Zip,
+        [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Container::Zip,
         [0x1f, 0x8b, ..] => Container::Gzip,
-        [0x28, 0xb5, 0x2f, 0xfd] => Container::Zstd,
-        [b'P', b'A', b'R', b'1'] => Container::Parquet,
+        // A frame, or one to be skipped: pzstd and seekable zstd begin or end with such.
+        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Container::Zstd,
+        [b'P', b'A', b'R', b'1', ..] => Container::Parquet,
         _ => Container::Plain,
     };
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    if told == Container::Plain
+        && let Some(kind) = packed_otherwise(&head[..filled])
+    {
+        return Err(ReplayError::packing(path, None, kind));
+    }
+    let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase());
+    let name = name.unwrap_or_default();
     let promised = match name.rsplit('.').next() {
         Some("zip") => Some((Container::Zip, "a zip archive (it starts with PK)")),
         Some("gz") => Some((Container::Gzip, "gzip data (it starts with 1f 8b)")),
@@ -64,7 +72,7 @@ pub fn container(path: &Path) -> Result<Container, ReplayError> {
     };
     match promised {
         Some((container, expected)) if container != told => {
-            let found = format!("a file that starts with {}", hex::encode(&head[..filled]));
+            let found = format!("a file that starts with {}", hex::encode(&head[..filled.min(4)]));
             Err(ReplayError::corrupt(
                 path,
                 "the file type does not match its name",
@@ -76,6 +84,28 @@ pub fn container(path: &Path) -> Result<Container, ReplayError> {
     }
 }
 
+/// What a file is packed as that is not read, by its first bytes.
+fn packed_otherwise(head: &[u8]) -> Option<&'static str> {
+    Some(match head {
+        head if is_tar(head) => "is a tar archive, which is not read",
+        [b'B', b'Z', b'h', b'1'..=b'9', ..] => "is compressed with bzip2, which is not read",
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => "is compressed with xz, which is not read",
+        [b'7', b'z', 0xbc, 0xaf, 0x27, 0x1c, ..] => "is a 7z archive, which is not read",
+        [b'R', b'a', b'r', b'!', 0x1a, 7, ..] => "is a rar archive, which is not read",
+        [0x04, 0x22, 0x4d, 0x18, ..] => "is compressed with lz4, which is not read",
+        [0x1f, 0x9d, ..] => "is compressed with compress, which is not read",
+        [0xff, 6, 0, 0, b's', b'N', b'a', b'P', ..] => {
+            "is compressed with snappy, which is not read"
+        }
+        _ => return None,
+    })
+}
+
+/// A tar archive has `ustar` in the header of its first member.
+fn is_tar(head: &[u8]) -> bool {
+    head.get(257..262) == Some(b"ustar")
+}
+
 /// Looks at the first rows of a text file in a container.
 ///
 /// # Errors
@@ -85,6 +115,10 @@ pub fn rows(path: &Path, container: Container, naming: &Naming) -> Result<Sniffe
     let mut header = None;
     let look = &mut |block: Block| {
         let lines = &block.bytes[MARGIN..block.end];
+        if let Some(kind) = packed_otherwise(lines).filter(|_| block.first) {
+            first = Some(Err(ReplayError::packing(path, block.member.as_deref(), kind)));
+            return false;
+        }
         for line in lines.split(|byte| *byte == b'\n') {
             let line = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line));
             let line = line.trim_start_matches('\u{feff}').trim();

@@ -4,6 +4,7 @@
 //! on another while the current one is read. Dropping the stream ends both.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -149,7 +150,8 @@ impl InstrumentStream {
 
     fn begin_to_verify(&self, file: &PlannedFile) -> Option<JoinHandle<Result<(), ReplayError>>> {
         let (path, container) = (file.path.clone(), file.container);
-        self.options.verify.then(|| thread::spawn(move || verify(&path, container)))
+        let progress = self.options.progress.clone();
+        self.options.verify.then(|| thread::spawn(move || verify(&path, container, &progress)))
     }
 
     fn read(&mut self) -> Result<Option<InputBatch>, ReplayError> {
@@ -208,9 +210,18 @@ pub(crate) fn drop_files_before(
     Ok(())
 }
 
+/// What a thread that decodes says.
+enum Decoded {
+    Block(Block),
+    Failed(ReplayError),
+    /// All was read. A thread that is gone without having said so has panicked.
+    End,
+}
+
 /// Rows of one text file.
 struct RowsOfFile {
-    blocks: Receiver<Result<Block, ReplayError>>,
+    path: PathBuf,
+    blocks: Receiver<Decoded>,
     decoding: Option<JoinHandle<()>>,
     buffers: Buffers,
     rules: RowRules,
@@ -220,6 +231,8 @@ struct RowsOfFile {
     line: u64,
     /// Where the next input batch starts.
     at: FilePosition,
+    /// Whether the decoder has said that it was all.
+    at_end: bool,
 }
 
 impl RowsOfFile {
@@ -239,15 +252,29 @@ impl RowsOfFile {
             .name("decode".to_owned())
             .spawn(move || {
                 let from = Some((member.as_deref(), byte));
-                let take = &mut |block| send.send(Ok(block)).is_ok();
-                if let Err(error) = decode(&path, container, from, &progress, &spare, take) {
-                    // Nobody listens any more if the stream was dropped.
-                    let _ = send.send(Err(error));
-                }
+                let take = &mut |block| send.send(Decoded::Block(block)).is_ok();
+                let last = match decode(&path, container, from, &progress, &spare, take) {
+                    Ok(()) => Decoded::End,
+                    Err(error) => Decoded::Failed(error),
+                };
+                // Nobody listens any more if the stream was dropped.
+                let _ = send.send(last);
             })
             .map_err(|e| ReplayError::io("start a thread to decode", &file.path, e))?;
         let (place, decoding, line) = (at.place(), Some(decoding), at.line);
-        Ok(Self { blocks, decoding, buffers, rules, place, block: None, line, at })
+        let path = file.path.clone();
+        Ok(Self {
+            path,
+            blocks,
+            decoding,
+            buffers,
+            rules,
+            place,
+            block: None,
+            line,
+            at,
+            at_end: false,
+        })
     }
 
     /// The next input batch; None at the file's end. The last rows of a file are an input batch of
@@ -264,9 +291,14 @@ impl RowsOfFile {
         loop {
             let Some((block, at)) = &mut self.block else {
                 match self.blocks.recv() {
-                    Ok(Ok(block)) => self.enter(block),
-                    Ok(Err(error)) => return Err(error),
-                    Err(_) => break,
+                    Ok(Decoded::Block(block)) => self.enter(block),
+                    Ok(Decoded::Failed(error)) => return Err(error),
+                    Ok(Decoded::End) => {
+                        self.at_end = true;
+                        break;
+                    }
+                    Err(_) if self.at_end => break,
+                    Err(_) => return Err(ReplayError::decoder_gone(&self.path)),
                 }
                 continue;
             };
@@ -329,7 +361,7 @@ impl Drop for RowsOfFile {
         let (_, closed) = bounded(0);
         self.blocks = closed;
         if let Some(decoding) = self.decoding.take() {
-            // It never panics on its own account; if it did, there is nothing left to lose here.
+            // A panic was noticed where the end of the file was missing.
             let _ = decoding.join();
         }
     }

@@ -86,6 +86,7 @@ impl From<JobError> for Failure {
             | JobError::Io { .. }
             | JobError::Breakdown(_)
             | JobError::Other(_) => 3,
+            JobError::Input(ReplayError::Stopped) => 1,
             JobError::Input(_)
             | JobError::Recordings(_)
             | JobError::History(_)

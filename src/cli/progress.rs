@@ -106,7 +106,7 @@ fn log(progress: &Progress, total: u64, done: &AtomicBool) {
         thread::park_timeout(LINE);
         if last.elapsed() >= LINE {
             last = Instant::now();
-            let share = progress.bytes().saturating_mul(100) / total.max(1);
+            let share = progress.bytes().min(total).saturating_mul(100) / total.max(1);
             eprintln!("{share} % read, {} trades", grouped(progress.rows()));
         }
     }

@@ -114,6 +114,7 @@ pub fn run(args: &QualityArgs) -> Result<Outcome, Failure> {
         to: settings.to,
         quote_from_source: true,
         contract_size: None,
+        ..PlanOptions::default()
     };
     let inputs = match &args.store {
         Some(store) => Inputs::of_store(store, &options),

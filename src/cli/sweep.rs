@@ -188,7 +188,7 @@ fn sweep(settings: &SweepSettings, stop: &Stop) -> Result<Swept, Failure> {
         })
         .collect();
     let late = Late { after: settings.late, most: settings.late_most };
-    let of = fingerprint(settings)?;
+    let of = fingerprint(settings, stop)?;
     let path = settings.out.join(STATE);
     let (mut stands, parts) = match State::read(&path, of, workers) {
         Some((state, parts)) => {
@@ -306,10 +306,10 @@ fn write_down(
 }
 
 /// What makes a state of another sweep useless: the grid, the files, how they are read.
-fn fingerprint(settings: &SweepSettings) -> Result<u64, Failure> {
+fn fingerprint(settings: &SweepSettings, stop: &Stop) -> Result<u64, Failure> {
     use std::fmt::Write as _;
     let replay = &settings.replay;
-    let plan = replay.plan()?;
+    let plan = replay.plan(&stop.flag().into())?;
     notes::print(&plan.notes);
     if let [first, second, ..] = &plan.instruments[..] {
         let text = format!(

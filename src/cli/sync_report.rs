@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use barflow_operators::convergence::measure::Arrival;
-use barflow_replay::progress::Progress;
+use barflow_replay::progress::{Progress, StopFlag};
 use clap::{ArgMatches, Args, ValueHint};
 use serde_json::{Value, json};
 
@@ -80,7 +80,7 @@ pub fn run(args: &SyncReportArgs, matches: &ArgMatches) -> Result<Outcome, Failu
     if !(1..=10_000).contains(&args.points) {
         return Err(Failure::usage(anyhow::anyhow!("--points {}: 1 to 10000", args.points)));
     }
-    let plan = settings.plan()?;
+    let plan = settings.plan(&StopFlag::default())?;
     notes::print(&plan.notes);
     let progress = Progress::default();
     let shown = Shown::start(progress.clone(), plan.bytes());

@@ -9,6 +9,7 @@ use barflow_operators::revision::Window;
 use barflow_replay::error::ReplayError;
 use barflow_replay::plan::{Plan, PlanOptions, plan};
 use barflow_replay::plan_note::PlanNote;
+use barflow_replay::progress::StopFlag;
 use barflow_replay::store::series;
 use jiff::civil;
 use jiff::tz::TimeZone;
@@ -221,17 +222,18 @@ impl ReplaySettings {
         problems.or(settings)
     }
 
-    /// The plan of what is read; its notes say what of it is not there.
+    /// The plan of what is read; its notes say what of it is not there. `stop` ends looking.
     ///
     /// # Errors
     /// Files that cannot be found or understood.
-    pub fn plan(&self) -> Result<Plan, ReplayError> {
+    pub fn plan(&self, stop: &StopFlag) -> Result<Plan, ReplayError> {
         let options = PlanOptions {
             instrument: self.instrument.clone(),
             from: self.from,
             to: self.to,
             quote_from_source: self.quote == QuoteChoice::Source,
             contract_size: self.contract_size,
+            stop: stop.clone(),
         };
         let Some(store) = &self.store else {
             return plan(&self.files, &options);

@@ -146,7 +146,13 @@ pub fn input_hint(error: &ReplayError) -> Option<&'static str> {
         ReplayError::Checksum { .. } => Some(
             "download the archive again; no bar was made from it (--no-verify skips the check)",
         ),
-        ReplayError::Corrupt { .. } => Some("download the file again; it is incomplete"),
+        ReplayError::Corrupt { .. } => Some(
+            "the file is incomplete or was changed; download, copy or convert it again (a file \
+             that was made like this has to be repacked)",
+        ),
+        ReplayError::Packing { .. } => {
+            Some("unpack it, or repack it as .csv, .csv.gz, .csv.zst or a deflated .zip")
+        }
         ReplayError::NothingToRead(_) => Some("`barflow replay --help` lists the supported inputs"),
         _ => None,
     }

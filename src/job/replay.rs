@@ -91,7 +91,7 @@ impl ReplayJob {
     pub fn run(self, stop: &Stop, observer: &dyn Observer) -> Result<JobReport, JobError> {
         let settings = &self.settings;
         let mut notices = Notices::new(observer);
-        let mut source = Source::find(settings)?;
+        let mut source = Source::find(settings, stop)?;
         let corrections = source.corrections(settings)?;
         let window = window(settings, &corrections);
         let workers = cluster::workers(&settings.cluster, settings.workers);
@@ -174,7 +174,7 @@ impl Ready<'_> {
         let threads = settings.parallel;
         // Twice what can be under way at once, so that the pool never runs dry.
         let pool = BatchPool::new(settings.batch_rows, if threads > 1 { 1024 } else { 96 });
-        let progress = Progress::default();
+        let progress = Progress::until(stop.flag().into());
         let read = ReadOptions {
             pool: pool.clone(),
             verify: settings.verify,

@@ -12,6 +12,7 @@ use barflow_operators::parallel::{
 use barflow_operators::position::FilePosition;
 use barflow_operators::revision::Correction;
 use barflow_replay::chunks::{Chunk, Chunks};
+use barflow_replay::error::ReplayError;
 use barflow_replay::plan::InstrumentPlan;
 use barflow_replay::progress::Progress;
 use barflow_replay::stream::ReadOptions;
@@ -162,6 +163,7 @@ fn pass_on(
                     numbered += rows;
                     break;
                 }
+                Ok(Message::Failed(ReplayError::Stopped)) => return Ok(Ended::WithInput),
                 Ok(Message::Failed(error)) => return Err(error.into()),
                 Err(_) if stop.is_raised() => return Ok(Ended::WithInput),
                 Err(_) => return Err(Breakdown::panicked("a thread that worked on a chunk").into()),

@@ -7,6 +7,7 @@ use barflow_operators::quality::suite::{Check, Suite};
 use barflow_replay::checksum::{checksum_file, sha256, verify};
 use barflow_replay::decode::Container;
 use barflow_replay::plan::{FileKind, PlannedFile};
+use barflow_replay::progress::Progress;
 use barflow_replay::rows::Quote;
 
 /// Whether the quote values of a file are a column of the source's own. Those of inverse contracts
@@ -63,7 +64,10 @@ fn note(count: &mut Count, file: &PlannedFile, verdict: Verdict) {
 /// plain text has none published, and converted files are checked if they were recorded.
 fn checksum(file: &PlannedFile, manifest: &Manifest) -> Verdict {
     if checksum_file(&file.path).exists() {
-        return Some(verify(&file.path, file.container).map_err(|error| error.to_string()));
+        return Some(
+            verify(&file.path, file.container, &Progress::default())
+                .map_err(|error| error.to_string()),
+        );
     }
     let Some(expected) = manifest.get(&file.path).and_then(|file| file.sha256.as_ref()) else {
         let none = Err("no checksum file and no manifest entry".to_owned());

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use barflow_operators::batch::Feed;
 use barflow_replay::error::ReplayError;
-use barflow_replay::plan::{
-    Found, InstrumentPlan, Plan, PlanOptions, PlannedFile, find, recognise,
-};
+use barflow_replay::find::{Found, find};
+use barflow_replay::plan::{InstrumentPlan, Plan, PlanOptions, PlannedFile, recognise};
 use barflow_replay::plan_note::PlanNote;
+use barflow_replay::progress::StopFlag;
 use barflow_replay::store::{layout, series};
 use barflow_replay::trades_parquet::facts::Facts;
 
@@ -40,7 +40,7 @@ impl Inputs {
     /// The first that is missing or of an unknown layout. Damage is not an error.
     pub fn of_files(files: &[String], options: &PlanOptions) -> Result<Self, ReplayError> {
         let mut inputs = Self::default();
-        let Found { paths, notes } = find(files)?;
+        let Found { paths, notes } = find(files, &options.stop)?;
         inputs.plan.notes = notes;
         let found = gather(paths, options, &mut inputs.damaged, &mut inputs.plan.notes)?;
         inputs.plan.instruments = found;
@@ -94,7 +94,7 @@ impl Inputs {
 
 /// Files of a folder; none if it is not there or empty.
 fn inside(folder: &Path) -> Result<Vec<PathBuf>, ReplayError> {
-    match find(&[folder.display().to_string()]) {
+    match find(&[folder.display().to_string()], &StopFlag::default()) {
         Ok(found) => Ok(found.paths.into_iter().collect()),
         Err(ReplayError::NothingToRead(_)) => Ok(Vec::new()),
         Err(error) => Err(error),
@@ -129,9 +129,9 @@ fn gather(
 /// A finding, if that is what the error is.
 fn damaged(path: PathBuf, error: ReplayError) -> Result<Damaged, ReplayError> {
     match error {
-        ReplayError::Corrupt { .. } | ReplayError::NothingToRead(_) => {
-            Ok(Damaged { path, error: error.to_string() })
-        }
+        ReplayError::Corrupt { .. }
+        | ReplayError::Packing { .. }
+        | ReplayError::NothingToRead(_) => Ok(Damaged { path, error: error.to_string() }),
         error => Err(error),
     }
 }

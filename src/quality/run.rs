@@ -12,10 +12,11 @@ use barflow_operators::quality::day_of;
 use barflow_operators::quality::judge::{Judge, Known};
 use barflow_operators::quality::suite::Suite;
 use barflow_replay::error::ReplayError;
-use barflow_replay::plan::InstrumentPlan;
+use barflow_replay::plan::{FileKind, InstrumentPlan};
 use barflow_replay::progress::Progress;
 use barflow_replay::store::layout;
 use barflow_replay::stream::{InstrumentStream, ReadOptions};
+use barflow_replay::trades_parquet::verify::verify;
 
 use super::files;
 use super::inputs::{Damaged, Inputs};
@@ -131,6 +132,15 @@ fn judge_instrument(
     // File by file: the others are checked even if one is damaged.
     for file in &plan.files {
         let one = InstrumentPlan { feed: Arc::clone(&plan.feed), files: vec![file.clone()] };
+        if file.kind == FileKind::Parquet
+            && let Err(error) = verify(&file.path, &settings.progress.uncounted())
+        {
+            // Of such a file not even the rows can be trusted.
+            let (path, error) = (file.path.clone(), error.to_string());
+            judged.damaged.push(Damaged { path, error });
+            rows.push((file, None));
+            continue;
+        }
         let mut found = Some(0);
         for input_batch in InstrumentStream::open(one, read.clone())? {
             match input_batch {

@@ -4,10 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::ReplayError;
+use crate::progress::Progress;
 use crate::stream::ReadOptions;
 use crate::trades_parquet::digest::ColumnDigest;
 use crate::trades_parquet::facts::Facts;
 use crate::trades_parquet::read::{Footer, ParquetTrades};
+use crate::trades_parquet::seal;
 
 /// Rows decoded at a time.
 const BATCH_ROWS: usize = 8192;
@@ -28,6 +30,7 @@ pub struct Counted {
 /// # Errors
 /// When it differs, or cannot be read.
 pub fn audit(path: &Path) -> Result<Counted, ReplayError> {
+    seal::verify_all(path, &Progress::default())?;
     let facts = Facts::read(path)?;
     let counted = count(path, &facts)?;
     let wrong = |what: &str, expected: String, found: String| {

@@ -18,6 +18,7 @@ use crate::error::ReplayError;
 use crate::naming;
 use crate::plan::{FileKind, InstrumentPlan, PlanOptions, plan};
 use crate::progress::Progress;
+use crate::spool;
 use crate::stream::{InstrumentStream, ReadOptions, stores_quote};
 use crate::trades_parquet::facts::Origin;
 use crate::trades_parquet::write::{TradeWriter, Unit, Unpublished, WriteOptions};
@@ -63,7 +64,7 @@ pub fn convert(
     let sum = sum_of(archive)?;
     let known = lock(journal).find(&sum).cloned();
     if let Some(known) = known.filter(|known| !options.again && is_there(store, known)) {
-        options.progress.add_bytes(std::fs::metadata(archive).map_or(0, |found| found.len()));
+        options.progress.add_bytes(spool::length(archive).unwrap_or(0));
         return Ok(ConvertOutcome::Already(known));
     }
     let name = archive.file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::read::{Footer, feed_of};
 use crate::error::ReplayError;
+use crate::spool;
 
 /// Where trades come from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -53,7 +54,7 @@ impl Facts {
     /// # Errors
     /// When it is not a trades file of barflow, or its metadata is damaged.
     pub fn read(path: &Path) -> Result<Self, ReplayError> {
-        let bytes = std::fs::metadata(path).map_err(|e| ReplayError::io("open", path, e))?.len();
+        let bytes = spool::length(path).map_err(|e| ReplayError::io("open", path, e))?;
         let footer = Footer::read(path)?;
         let metadata = footer.file_metadata();
         let pairs: &[KeyValue] =

@@ -3,11 +3,13 @@
 //! Columns: `trade_id` (u64), `event_time` (timestamp, UTC; ns, or µs where the venue has no more),
 //! `price`, `qty` (f64), `aggressor` (i8: +1 buyer, −1 seller, 0 unknown), `count` (u32, aggregates
 //! only), `quote` (f64, only where it is not `price * qty`). File metadata under `barflow.*` says
-//! what the trades have in common.
+//! what the trades have in common, and seals the file: a flipped bit anywhere is found.
 
 pub mod digest;
 pub mod facts;
 pub mod read;
+pub(crate) mod seal;
+pub mod verify;
 pub mod write;
 
 /// Key of the feed, as JSON, in the file's metadata.

@@ -27,8 +27,9 @@ use parquet::arrow::arrow_reader::{
 use parquet::file::metadata::FileMetaData;
 
 use super::write::Unit;
-use super::{FEED_KEY, VERSION, VERSION_KEY};
+use super::{FEED_KEY, VERSION, VERSION_KEY, seal};
 use crate::error::ReplayError;
+use crate::spool;
 use crate::stream::ReadOptions;
 
 /// What a file says of itself.
@@ -43,9 +44,19 @@ pub struct Head {
 /// Who decodes.
 enum Batches {
     /// A thread of its own, a few batches ahead.
-    Ahead(Receiver<Result<RecordBatch, String>>, Option<JoinHandle<()>>),
+    Ahead(Receiver<Decoded>, JoinHandle<()>),
     /// The caller.
     Here(Box<ParquetRecordBatchReader>),
+    /// Nobody any more.
+    Done,
+}
+
+/// What a thread that decodes says.
+enum Decoded {
+    Batch(RecordBatch),
+    Failed(String),
+    /// All was read. A thread that is gone without having said so has panicked.
+    End,
 }
 
 /// Batches decoded ahead.
@@ -95,8 +106,9 @@ pub(super) fn feed_of(path: &Path, metadata: &FileMetaData) -> Result<Feed, Repl
 type Builder = ParquetRecordBatchReaderBuilder<File>;
 
 fn open(path: &Path) -> Result<Builder, ReplayError> {
-    let file = File::open(path).map_err(|e| ReplayError::io("open", path, e))?;
-    Builder::try_new(file).map_err(|e| bad_footer(path, &e.to_string()))
+    let footer = Footer::read(path)?;
+    let file = spool::open(path).map_err(|e| ReplayError::io("open", path, e))?;
+    Ok(Builder::new_with_metadata(file, footer.0))
 }
 
 /// A file's footer, read once for all readers of its row groups.
@@ -109,7 +121,8 @@ impl Footer {
     /// # Errors
     /// When the file cannot be opened or its footer is damaged.
     pub fn read(path: &Path) -> Result<Self, ReplayError> {
-        let file = File::open(path).map_err(|e| ReplayError::io("open", path, e))?;
+        let mut file = spool::open(path).map_err(|e| ReplayError::io("open", path, e))?;
+        seal::verify_footer(path, &mut file)?;
         let read = ArrowReaderMetadata::load(&file, ArrowReaderOptions::default());
         read.map(Self).map_err(|e| bad_footer(path, &e.to_string()))
     }
@@ -153,6 +166,8 @@ pub struct ParquetTrades {
     from: i64,
     to: i64,
     at: FilePosition,
+    /// The row after the last, by the footer.
+    end: u64,
 }
 
 impl ParquetTrades {
@@ -179,28 +194,34 @@ impl ParquetTrades {
         }
         let reader = builder.build().map_err(|e| damaged(path, &e.to_string()))?;
         let (send, batches) = bounded(AHEAD);
-        let bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        let bytes = spool::length(path).unwrap_or(0);
         let progress = options.progress.clone();
         let decoding = thread::Builder::new()
             .name("decode".to_owned())
             .spawn(move || {
                 let mut done = 0;
                 for batch in reader {
-                    let batch = batch.map_err(|error| error.to_string());
-                    if let Ok(batch) = &batch {
-                        let share = bytes * batch.num_rows() as u64 / rows.max(1);
-                        progress.add_bytes(share);
-                        done += share;
-                    }
-                    if send.send(batch).is_err() {
+                    let batch = match batch {
+                        Ok(batch) => batch,
+                        Err(error) => {
+                            let _ = send.send(Decoded::Failed(error.to_string()));
+                            return;
+                        }
+                    };
+                    let share = bytes * batch.num_rows() as u64 / rows.max(1);
+                    progress.add_bytes(share);
+                    done += share;
+                    if send.send(Decoded::Batch(batch)).is_err() {
                         return;
                     }
                 }
                 progress.add_bytes(bytes.saturating_sub(done));
+                // Nobody listens any more if the stream was dropped.
+                let _ = send.send(Decoded::End);
             })
             .map_err(|e| ReplayError::io("start a thread to decode", path, e))?;
-        let batches = Batches::Ahead(batches, Some(decoding));
-        Ok(Self::new(path, batches, feed, from_row, options))
+        let batches = Batches::Ahead(batches, decoding);
+        Ok(Self::new(path, batches, feed, from_row..rows, options))
     }
 
     /// The trades of these row groups, the first of which begins at row `from_row`, decoded by
@@ -216,21 +237,25 @@ impl ParquetTrades {
         from_row: u64,
         options: &ReadOptions,
     ) -> Result<Self, ReplayError> {
-        let file = File::open(path).map_err(|e| ReplayError::io("open", path, e))?;
+        let file = spool::open(path).map_err(|e| ReplayError::io("open", path, e))?;
         let builder = Builder::new_with_metadata(file, footer.0.clone());
         let builder = builder.with_batch_size(options.batch_rows);
-        let reader = builder.with_row_groups(groups.collect()).build();
+        let reader = builder.with_row_groups(groups.clone().collect()).build();
         let reader = reader.map_err(|e| damaged(path, &e.to_string()))?;
-        Ok(Self::new(path, Batches::Here(Box::new(reader)), feed, from_row, options))
+        let all = footer.group_rows();
+        let rows: u64 = groups.filter_map(|group| all.get(group)).sum();
+        let rows = from_row..from_row + rows;
+        Ok(Self::new(path, Batches::Here(Box::new(reader)), feed, rows, options))
     }
 
     fn new(
         path: &Path,
         batches: Batches,
         feed: Arc<Feed>,
-        from_row: u64,
+        rows: Range<u64>,
         options: &ReadOptions,
     ) -> Self {
+        let from_row = rows.start;
         let source: Arc<str> = path.display().to_string().into();
         Self {
             path: path.to_owned(),
@@ -239,6 +264,7 @@ impl ParquetTrades {
             pool: options.pool.clone(),
             from: options.from.unwrap_or(i64::MIN),
             to: options.to.unwrap_or(i64::MAX),
+            end: rows.end.max(rows.start),
             at: FilePosition { byte: from_row, line: from_row + 1, ..FilePosition::start(source) },
         }
     }
@@ -248,16 +274,29 @@ impl ParquetTrades {
     /// # Errors
     /// When the file is damaged or contains values that no valid trade can have.
     pub fn next_batch(&mut self) -> Result<Option<InputBatch>, ReplayError> {
-        let batch = match &mut self.batches {
-            Batches::Ahead(batches, _) => batches.recv().ok(),
-            Batches::Here(reader) => {
-                reader.next().map(|batch| batch.map_err(|error| error.to_string()))
-            }
+        let decoded = match &mut self.batches {
+            Batches::Ahead(batches, _) => match batches.recv() {
+                Ok(decoded) => decoded,
+                Err(_) => return Err(ReplayError::decoder_gone(&self.path)),
+            },
+            Batches::Here(reader) => match reader.next() {
+                Some(Ok(batch)) => Decoded::Batch(batch),
+                Some(Err(error)) => Decoded::Failed(error.to_string()),
+                None => Decoded::End,
+            },
+            Batches::Done => return Ok(None),
         };
-        let batch = match batch {
-            Some(Ok(batch)) => batch,
-            Some(Err(error)) => return Err(damaged(&self.path, &error)),
-            None => return Ok(None),
+        let batch = match decoded {
+            Decoded::Batch(batch) => batch,
+            Decoded::Failed(error) => return Err(damaged(&self.path, &error)),
+            Decoded::End if self.at.byte == self.end => {
+                self.batches = Batches::Done;
+                return Ok(None);
+            }
+            Decoded::End => {
+                let (expected, found) = (self.end.to_string(), self.at.byte.to_string());
+                return Err(ReplayError::corrupt(&self.path, "number of rows", expected, found));
+            }
         };
         let start = Position::File(self.at.clone());
         let mut trades = self.pool.take(&self.feed);
@@ -308,13 +347,13 @@ impl ParquetTrades {
 
 impl Drop for ParquetTrades {
     fn drop(&mut self) {
-        let Batches::Ahead(batches, decoding) = &mut self.batches else { return };
+        let Batches::Ahead(batches, decoding) = std::mem::replace(&mut self.batches, Batches::Done)
+        else {
+            return;
+        };
         // Closing the channel is what ends the decoder.
-        let (_, closed) = bounded(0);
-        *batches = closed;
-        if let Some(decoding) = decoding.take() {
-            let _ = decoding.join();
-        }
+        drop(batches);
+        let _ = decoding.join();
     }
 }
 

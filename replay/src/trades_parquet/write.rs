@@ -18,6 +18,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 
 use super::digest::ColumnDigest;
+use super::seal::{self, Sealing};
 use super::{FEED_KEY, VERSION, VERSION_KEY};
 use crate::atomic_file::AtomicFile;
 use crate::error::ReplayError;
@@ -78,7 +79,7 @@ impl Unpublished {
 /// Appends trades to a file that appears under its name when finished.
 pub struct TradeWriter {
     atomic: AtomicFile,
-    writer: ArrowWriter<File>,
+    writer: ArrowWriter<Sealing>,
     schema: SchemaRef,
     options: WriteOptions,
     digest: ColumnDigest,
@@ -97,8 +98,9 @@ impl TradeWriter {
         let (atomic, file) =
             AtomicFile::create(path).map_err(|e| ReplayError::io("write", path, e))?;
         let schema = schema(feed, &options);
-        let writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties(feed)))
-            .map_err(|e| write_error(path, &e.to_string()))?;
+        let writer =
+            ArrowWriter::try_new(Sealing::new(file), Arc::clone(&schema), Some(properties(feed)))
+                .map_err(|e| write_error(path, &e.to_string()))?;
         Ok(Self {
             atomic,
             writer,
@@ -189,8 +191,15 @@ impl TradeWriter {
         for (key, value) in self.notes.drain(..) {
             note(&key, value);
         }
+        self.writer.append_key_value_metadata(KeyValue::new(
+            seal::KEY.to_owned(),
+            seal::UNSEALED.to_owned(),
+        ));
         let Self { atomic, writer, rows, digest, .. } = self;
-        let file = writer.into_inner().map_err(|e| write_error(atomic.path(), &e.to_string()))?;
+        let written =
+            writer.into_inner().map_err(|e| write_error(atomic.path(), &e.to_string()))?;
+        let sealed = written.seal(atomic.unfinished());
+        let file = sealed.map_err(|e| ReplayError::io("write", atomic.path(), e))?;
         Ok(Unpublished { atomic, file, rows, digest: digest.value() })
     }
 

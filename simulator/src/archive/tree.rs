@@ -6,8 +6,9 @@ use std::str::FromStr;
 
 use barflow_replay::checksum::{checksum_file, sha256, sum_in};
 use barflow_replay::error::ReplayError;
+use barflow_replay::find::{ends_with, find};
 use barflow_replay::naming;
-use barflow_replay::plan::find;
+use barflow_replay::progress::StopFlag;
 use barflow_replay::store::layout;
 
 /// Which of the exchange's markets.
@@ -72,8 +73,8 @@ impl Tree {
     /// When there is nothing, or it cannot be read.
     pub fn of(inputs: &[String], market: Option<Market>) -> Result<Self, ReplayError> {
         let mut tree = Self::default();
-        for path in find(inputs)?.paths {
-            let is_zip = path.extension().is_some_and(|extension| extension == "zip");
+        for path in find(inputs, &StopFlag::default())?.paths {
+            let is_zip = ends_with(&path, ".zip");
             match key(&path, market).filter(|_| is_zip) {
                 Some(key) => tree.add(key, path)?,
                 None => tree.ignored.push(path),

@@ -1,13 +1,14 @@
 //! `barflow convert`: archives into a trade store.
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use barflow_operators::instrument::InstrumentId;
 use barflow_replay::error::ReplayError;
-use barflow_replay::plan::{Found, PlanOptions};
-use barflow_replay::progress::Progress;
+use barflow_replay::find::{self, Found};
+use barflow_replay::plan::PlanOptions;
+use barflow_replay::progress::{Progress, StopFlag};
 use barflow_replay::store::convert::{self as conversion, ConvertOptions, ConvertOutcome};
 use barflow_replay::store::journal::Journal;
 use barflow_replay::store::layout::ARCHIVE;
@@ -74,18 +75,20 @@ pub struct ConvertArgs {
 pub fn run(args: &ConvertArgs) -> Result<Outcome, Failure> {
     let begun = Instant::now();
     let stop = stop_flag()?;
-    let Found { paths, notes } = find(args)?;
+    let stop_reading = StopFlag::from(Arc::clone(&stop));
+    let Found { paths, notes } = find(args, &stop_reading)?;
     notes::print(&notes);
     let archives: Vec<PathBuf> = paths.into_iter().collect();
     let sizes = archives.iter().map(|path| std::fs::metadata(path).map_or(0, |found| found.len()));
     let total: u64 = sizes.sum();
     let _writing = Writing::begin(&args.store)?;
     let journal = Mutex::new(Journal::open(&args.store)?);
-    let progress = Progress::default();
+    let progress = Progress::until(stop_reading.clone());
     let options = ConvertOptions {
         plan: PlanOptions {
             instrument: args.instrument.clone(),
             contract_size: args.contract_size,
+            stop: stop_reading,
             ..PlanOptions::default()
         },
         reorder_window: REORDER_WINDOW,
@@ -100,7 +103,7 @@ pub fn run(args: &ConvertArgs) -> Result<Outcome, Failure> {
     conclude(&archives, outcomes, total, begun)
 }
 
-fn find(args: &ConvertArgs) -> Result<Found, Failure> {
+fn find(args: &ConvertArgs, stop: &StopFlag) -> Result<Found, Failure> {
     let of_store = args.store.join(ARCHIVE);
     if args.files.is_empty() && !of_store.exists() {
         let error =
@@ -111,8 +114,8 @@ fn find(args: &ConvertArgs) -> Result<Found, Failure> {
         true => vec![of_store.display().to_string()],
         false => args.files.clone(),
     };
-    let mut found = barflow_replay::plan::find(&inputs)?;
-    let is_ours = |path: &Path| path.extension().is_some_and(|extension| extension == "parquet");
+    let mut found = find::find(&inputs, stop)?;
+    let is_ours = |path: &Path| find::ends_with(path, ".parquet");
     found.paths.retain(|path| !is_ours(path));
     Ok(found)
 }
@@ -138,6 +141,7 @@ fn conclude(
             Some(Ok(ConvertOutcome::Already(_))) => already += 1,
             // A full disk is not a fault of the archive, and the next one would meet it as well.
             Some(Err(error @ ReplayError::Io { .. })) => return Err(error.into()),
+            Some(Err(ReplayError::Stopped)) => left += 1,
             Some(Err(error)) => {
                 refused += 1;
                 eprintln!("refused: {error}");

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use barflow_replay::checksum::{checksum_file, sha256};
+use barflow_replay::find::find;
+use barflow_replay::progress::StopFlag;
 use barflow_replay::store::journal::Journal;
 use barflow_replay::store::layout::ARCHIVE;
 use barflow_replay::store::series::days;
@@ -102,7 +104,7 @@ fn converted_archives(args: &PruneArgs) -> Result<Vec<PathBuf>, Failure> {
     let held: BTreeSet<&str> =
         files.flat_map(|file| &file.sources).map(|source| source.sha256.as_str()).collect();
     let mut goes = Vec::new();
-    let found = match barflow_replay::plan::find(&[folder.display().to_string()]) {
+    let found = match find(&[folder.display().to_string()], &StopFlag::default()) {
         Ok(found) => found.paths,
         Err(barflow_replay::error::ReplayError::NothingToRead(_)) => return Ok(goes),
         Err(error) => return Err(error.into()),

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use barflow_replay::checksum::published_sum;
-use barflow_replay::progress::Progress;
+use barflow_replay::find::find;
+use barflow_replay::progress::{Progress, StopFlag};
 use barflow_replay::store::audit::audit;
 use barflow_replay::store::journal::Journal;
 use barflow_replay::store::layout::ARCHIVE;
@@ -83,7 +84,7 @@ fn archives(args: &VerifyArgs) -> Result<Vec<PathBuf>, Failure> {
     if !folder.exists() || args.place.instrument.is_some() || args.place.kind.is_some() {
         return Ok(Vec::new());
     }
-    let found = barflow_replay::plan::find(&[folder.display().to_string()]);
+    let found = find(&[folder.display().to_string()], &StopFlag::default());
     let found = match found {
         Ok(found) => found.paths,
         // A folder without archives is not damaged.

@@ -8,7 +8,9 @@ use barflow_operators::input_batch::InputBatch;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::position::Position;
 use barflow_operators::sequence::FeedOrder;
+use barflow_replay::error::ReplayError;
 use barflow_replay::plan::{InstrumentPlan, PlanOptions, plan};
+use barflow_replay::progress::Progress;
 use barflow_replay::stream::{InstrumentStream, ReadOptions};
 
 use crate::config::live::LiveSettings;
@@ -28,9 +30,15 @@ pub fn from_history(
     positions: &BTreeMap<InstrumentId, Position>,
     outlets: &Outlets,
 ) -> Result<(), Cause> {
-    let options =
-        PlanOptions { instrument: settings.history_instrument.clone(), ..PlanOptions::default() };
-    let histories = plan(&settings.history, &options)?;
+    let options = PlanOptions {
+        instrument: settings.history_instrument.clone(),
+        stop: outlets.stop.flag().into(),
+        ..PlanOptions::default()
+    };
+    let histories = match plan(&settings.history, &options) {
+        Err(ReplayError::Stopped) => return Ok(()),
+        planned => planned?,
+    };
     for note in &histories.notes {
         tracing::warn!("history: {note}");
     }
@@ -51,10 +59,17 @@ pub fn from_history(
             tracing::info!(%instrument, "history skipped: the job's position is after it");
             continue;
         }
-        let options = ReadOptions { resume: resume.flatten(), ..ReadOptions::new(8192) };
+        let options = ReadOptions {
+            resume: resume.flatten(),
+            progress: Progress::until(outlets.stop.flag().into()),
+            ..ReadOptions::new(8192)
+        };
         let (mut last, mut end) = (None, None);
         for input_batch in InstrumentStream::open(history, options)? {
-            let input_batch = input_batch?;
+            let input_batch = match input_batch {
+                Err(ReplayError::Stopped) => return Ok(()),
+                input_batch => input_batch?,
+            };
             end = Some((Arc::clone(&input_batch.trades.feed), input_batch.end.clone()));
             for (id, time) in input_batch.trades.trade_id.iter().zip(&input_batch.trades.event_time)
             {

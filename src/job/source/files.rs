@@ -65,7 +65,10 @@ pub fn feeders(histories: Vec<Vec<History>>, options: &ReadOptions) -> Vec<Feede
                 for History { plan, resume, mut corrections } in mine {
                     let options = ReadOptions { resume, ..options.clone() };
                     for input_batch in InstrumentStream::open(plan, options)? {
-                        let mut input_batch = input_batch?;
+                        let mut input_batch = match input_batch {
+                            Err(ReplayError::Stopped) => return Ok(()),
+                            input_batch => input_batch?,
+                        };
                         // All at the beginning: they wait until their place has passed.
                         input_batch.corrections = std::mem::take(&mut corrections);
                         if stop.is_raised() || inlet.send(input_batch).is_err() {

@@ -22,6 +22,7 @@ use crate::graph::run::Feeder;
 use crate::graph::workers::{Share, Workers};
 use crate::parallel;
 use crate::quality::run::known;
+use crate::stop::Stop;
 
 pub mod files;
 
@@ -41,14 +42,14 @@ pub(in crate::job) fn recording_options(settings: &ReplaySettings) -> RecordingO
 }
 
 impl Source {
-    /// The source that the settings select.
-    pub(in crate::job) fn find(settings: &ReplaySettings) -> Result<Self, JobError> {
+    /// The source that the settings select. `stop` ends a search that takes long.
+    pub(in crate::job) fn find(settings: &ReplaySettings, stop: &Stop) -> Result<Self, JobError> {
         if let Some(protocol) = &settings.protocol {
             let options = recording_options(settings);
             let found = Recordings::find(&settings.files, protocol, settings.channel, &options)?;
             return Ok(Self::Recordings(found));
         }
-        Ok(Self::Files(settings.plan()?))
+        Ok(Self::Files(settings.plan(&stop.flag().into())?))
     }
 
     /// What there is to read, without the folders it lies in: processes that read the same may
