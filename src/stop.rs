@@ -1,7 +1,8 @@
 //! How a run is stopped, and why.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 /// An error of any part of a run.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -41,6 +42,7 @@ pub struct Stop {
     failed: Arc<AtomicBool>,
     cause: Arc<Mutex<Option<Cause>>>,
     asker: Arc<Mutex<Option<String>>>,
+    since: Arc<OnceLock<Instant>>,
 }
 
 impl Stop {
@@ -56,7 +58,13 @@ impl Stop {
 
     /// Asks for the end; what is under way is finished and flushed.
     pub fn raise(&self) {
+        self.since.get_or_init(Instant::now);
         self.raised.store(true, Ordering::Release);
+    }
+
+    /// For how long the end has been asked for; none if it has not been.
+    pub fn raised_for(&self) -> Option<Duration> {
+        self.since.get().map(Instant::elapsed)
     }
 
     /// Requests the end on behalf of another, who is remembered if it is the first request.

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use super::file::ConfigFile;
+use super::live::duration;
 use super::problem::Problems;
 use super::section::{Section, Value, over};
 use crate::sinks::encode::Encoding;
@@ -24,6 +26,8 @@ pub struct KafkaOptions {
     pub create_topics: bool,
     /// Partitions of created topics.
     pub partitions: Option<u32>,
+    /// How long commits are retried once the run was asked to end; 0: not at all.
+    pub shutdown_timeout: Duration,
     /// librdkafka settings.
     pub properties: BTreeMap<String, String>,
 }
@@ -52,6 +56,10 @@ impl KafkaOptions {
             encoding: keys.choice("encoding", &encodings, problems).unwrap_or(Encoding::Json),
             create_topics: keys.parse("create_topics", "true or false", problems).unwrap_or(false),
             partitions: keys.parse("partitions", "a whole number", problems),
+            shutdown_timeout: {
+                let usual = KafkaSettings::default().shutdown_timeout;
+                duration(&mut keys, "shutdown_timeout", problems, usual).unwrap_or_default()
+            },
             properties: properties
                 .take_rest()
                 .into_iter()
@@ -92,6 +100,7 @@ impl KafkaOptions {
             create_topics: self.create_topics,
             partitions: self.partitions.unwrap_or(defaults.partitions),
             properties: self.properties.clone(),
+            shutdown_timeout: self.shutdown_timeout,
             ..KafkaSettings::default()
         }
     }

@@ -103,6 +103,7 @@ impl SinkRequest<'_> {
                 let orders = self.bars.orders().iter();
                 kafka.specs = orders.map(|order| order.spec.name().to_string()).collect();
                 kafka.instruments = self.instruments.clone();
+                kafka.stop = self.stop.clone();
                 if exactly_once {
                     return self.fenced(&kafka);
                 }

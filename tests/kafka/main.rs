@@ -16,4 +16,5 @@ mod readme;
 mod replay;
 mod revisions;
 mod sink;
+mod topics;
 mod verify;

@@ -44,7 +44,7 @@ enum Form {
 
 /// Ids of options, and the keys that they set. The option is called like its id, and so is
 /// its variable in the environment: `batch_rows`, `--batch-rows`, `BARFLOW_BATCH_ROWS`.
-const KEYS: [(&str, Table, &str, Form); 41] = [
+const KEYS: &[(&str, Table, &str, Form)] = &[
     ("files", Table::Run, "files", Form::List),
     ("protocol", Table::Run, "protocol", Form::Text),
     ("channel", Table::Run, "channel", Form::Text),
@@ -86,6 +86,7 @@ const KEYS: [(&str, Table, &str, Form); 41] = [
     ("encoding", Table::Kafka, "encoding", Form::Text),
     ("create_topics", Table::Kafka, "create_topics", Form::Flag("true")),
     ("current", Table::Kafka, "current", Form::Flag("true")),
+    ("shutdown_timeout", Table::Kafka, "shutdown_timeout", Form::Text),
 ];
 
 /// What was given for the options of a command, as sections to go over those of its file.
@@ -97,7 +98,7 @@ pub fn typed(matches: &ArgMatches) -> Typed {
             Table::Sink => &mut typed.sink,
             Table::Kafka => &mut typed.kafka,
         };
-        lay(matches, id, section, key, form);
+        lay(matches, id, section, key, *form);
     }
     if let Some((bars, _)) = given(matches, "bar_specs") {
         typed.bars = bars;

@@ -76,6 +76,11 @@ pub struct KafkaArgs {
     /// Also write the current bars, by key, to a compacted topic TOPIC.current beside each topic
     #[arg(long)]
     pub current: bool,
+
+    /// After Ctrl-C or SIGTERM, retry an interrupted commit for this long while Kafka is away
+    /// [default: 30s]
+    #[arg(long, value_name = "TIME", env = "BARFLOW_SHUTDOWN_TIMEOUT")]
+    pub shutdown_timeout: Option<String>,
 }
 
 /// What a restart finds.

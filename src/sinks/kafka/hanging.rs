@@ -48,11 +48,13 @@ impl CheckpointTopic {
         if list.count() == 0 {
             return Ok(Vec::new());
         }
-        let ends = self.ends(&all, &list).map_err(|error| failed(&error))?;
+        let ends = || self.ends(&all, &list);
+        let ends = self.until_led(&ends).map_err(|error| failed(&error))?;
         let start = Instant::now();
         loop {
             // For such a consumer a partition ends where the first open transaction begins.
-            let decided = self.ends(&reader, &list).map_err(|error| failed(&error))?;
+            let decided = || self.ends(&reader, &list);
+            let decided = self.until_led(&decided).map_err(|error| failed(&error))?;
             let both = ends.iter().zip(&decided);
             let open: Vec<Open> = both
                 .filter(|((_, _, end), (_, _, decided))| decided < end)
@@ -63,6 +65,31 @@ impl CheckpointTopic {
                 .collect();
             if open.is_empty() || start.elapsed() > GRACE {
                 return Ok(open);
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Asks again while partitions are between two leaders, as they are when they are new or a broker
+    /// restarts.
+    fn until_led<T>(&self, ask: &dyn Fn() -> KafkaResult<T>) -> KafkaResult<T> {
+        use rdkafka::types::RDKafkaErrorCode::*;
+        let start = Instant::now();
+        loop {
+            let result = ask();
+            let passes = matches!(
+                result.as_ref().err().and_then(KafkaError::rdkafka_error_code),
+                Some(
+                    NotLeaderForPartition
+                        | LeaderNotAvailable
+                        | ReplicaNotAvailable
+                        | UnknownTopicOrPartition
+                        | UnknownLeaderEpoch
+                        | FencedLeaderEpoch
+                )
+            );
+            if !passes || start.elapsed() > self.patience {
+                return result;
             }
             std::thread::sleep(LOOK);
         }

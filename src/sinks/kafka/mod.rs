@@ -11,7 +11,7 @@
 //! writes its bars again. [`TransactionalSink`] closes that gap: bars and checkpoint in one
 //! transaction.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use barflow_operators::instrument::InstrumentId;
@@ -21,6 +21,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::types::RDKafkaErrorCode;
 
 use self::producer::{Outgoing, Producer};
+use self::topic_policy::{Judgement, TopicPolicy};
 use self::topics::Template;
 use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 use crate::sinks::encode::Encoder;
@@ -35,6 +36,7 @@ mod reports;
 pub(crate) mod secrets;
 mod settings;
 mod shard_sinks;
+mod topic_policy;
 pub(crate) mod topic_reader;
 mod topics;
 mod transaction;
@@ -55,6 +57,10 @@ pub struct KafkaSink {
     topics: BTreeSet<String>,
     /// Those that have bars of this job: they may be missing no more.
     needed: BTreeSet<String>,
+    /// What topics do with their records, as far as it is known.
+    policies: BTreeMap<String, TopicPolicy>,
+    /// Whether to warn of topics that forget: one of several sinks of a job does.
+    warns: bool,
     routes: HashMap<(Arc<str>, InstrumentId), Route>,
     schema_version: String,
     latency: Option<Latency>,
@@ -76,6 +82,10 @@ impl KafkaSink {
     pub fn open(settings: KafkaSettings) -> Result<Self, SinkError> {
         let mut sink = Self::connect(settings, &[])?;
         sink.prepare_known()?;
+        if let Some(settings) = sink.with_batches_that_fit() {
+            let policies = std::mem::take(&mut sink.policies);
+            sink = Self { policies, topics: sink.topics, ..Self::connect(settings, &[])? };
+        }
         Ok(sink)
     }
 
@@ -96,6 +106,8 @@ impl KafkaSink {
             producer,
             topics: BTreeSet::new(),
             needed: BTreeSet::new(),
+            policies: BTreeMap::new(),
+            warns: true,
             routes: HashMap::new(),
             schema_version: SCHEMA_VERSION.to_string(),
             latency: None,
@@ -105,10 +117,47 @@ impl KafkaSink {
     /// As [`prepare_known`](Self::prepare_known), but creates nothing: what is not there can wait,
     /// what we may not use cannot.
     fn look_for_known(&mut self) -> Result<(), SinkError> {
-        match self.settings.create_topics {
-            false => self.prepare_known(),
-            true => self.known().and_then(|known| self.missing(&known)).map(drop),
+        if !self.settings.create_topics {
+            return self.prepare_known();
         }
+        let known = self.known()?;
+        let missing = self.missing(&known)?;
+        let there: Vec<String> =
+            known.into_iter().filter(|topic| !missing.contains(topic)).collect();
+        self.check_policies(&there)
+    }
+
+    /// The settings with smaller batches, if a topic takes none as large as those of this producer:
+    /// a batch is refused as a whole, though each of its messages is small enough.
+    fn with_batches_that_fit(&self) -> Option<KafkaSettings> {
+        let largest = self.policies.values().filter_map(|policy| policy.largest_batch).min()?;
+        let set = self.settings.properties.get("batch.size").and_then(|set| set.parse().ok());
+        let mut settings = self.settings.clone();
+        settings.properties.insert("batch.size".to_owned(), largest.to_string());
+        // What librdkafka takes where nothing is set.
+        (largest < set.unwrap_or(1_000_000)).then_some(settings)
+    }
+
+    /// Refuses topics that would delete bars that readers need, and warns of those that keep them for a
+    /// limited time.
+    fn check_policies(&mut self, topics: &[String]) -> Result<(), SinkError> {
+        let new = topics.iter().filter(|topic| !self.policies.contains_key(*topic));
+        let new: Vec<String> = new.cloned().collect();
+        let brokers = &self.settings.brokers;
+        let found = topic_policy::describe(&self.config, &new, self.settings.patience);
+        let found = found.map_err(|reason| {
+            self.producer
+                .unavailable(&format!("kafka at \"{brokers}\" did not describe topics: {reason}"))
+        })?;
+        for (topic, policy) in &found {
+            match policy.judge(topic, topic.ends_with(CURRENT), brokers) {
+                Judgement::Refused(reason) => return Err(SinkError::Refused(reason)),
+                Judgement::Forgets(warning) if self.warns => tracing::warn!("{warning}"),
+                Judgement::Forgets(_) | Judgement::Keeps => {}
+            }
+        }
+        self.policies.extend(found);
+        Ok(())
     }
 
     /// Makes sure of the topics that are known to be needed.
@@ -146,14 +195,12 @@ impl KafkaSink {
         if !missing.is_empty() && self.settings.create_topics {
             // Below i32::MAX, or the settings had been refused.
             let partitions = i32::try_from(self.settings.partitions).unwrap_or(i32::MAX);
-            topics::create(&self.config, &missing, partitions, self.settings.patience).map_err(
-                |reason| {
-                    self.producer.unavailable(&format!(
-                        "kafka at \"{}\" did not create topics: {reason}",
-                        self.settings.brokers
-                    ))
-                },
-            )?;
+            let patience = self.settings.patience;
+            topics::create(&self.config, &missing, partitions, patience).map_err(|reason| {
+                let brokers = &self.settings.brokers;
+                self.producer
+                    .unavailable(&format!("kafka at \"{brokers}\" did not create topics: {reason}"))
+            })?;
         } else if !missing.is_empty() {
             let names: Vec<String> = missing.iter().map(|topic| format!("\"{topic}\"")).collect();
             return Err(SinkError::Refused(format!(
@@ -162,6 +209,7 @@ impl KafkaSink {
                 names.join(", ")
             )));
         }
+        self.check_policies(topics)?;
         self.topics.extend(topics.iter().cloned());
         Ok(())
     }
@@ -258,7 +306,18 @@ impl KafkaSink {
                 record.seq, record.instrument, record.spec
             ))
         })?;
-        let timestamp = Some(milliseconds(record.close_time));
+        let close_time = milliseconds(record.close_time);
+        if let Some(reason) =
+            self.policies.get(topic).and_then(|policy| policy.deletes_at_once(close_time, now()))
+        {
+            return Err(SinkError::Refused(format!(
+                "topic \"{topic}\" at \"{0}\" would delete bars as soon as they are written: \
+                 {reason}\nhint: kafka-configs.sh --bootstrap-server {0} --alter --entity-type topics \
+                 --entity-name {topic} --add-config retention.ms=-1",
+                self.settings.brokers
+            )));
+        }
+        let timestamp = Some(close_time);
         if part == Part::Current {
             let key = current_key(&record);
             // A tombstone: there is no current bar of that key.
@@ -336,6 +395,12 @@ const CURRENT: &str = ".current";
 /// (docs/adr/0007-revisions.md).
 fn current_key(record: &BarRecord<'_>) -> String {
     format!("{}/{}/{}", record.instrument, record.spec, record.last_trade_id)
+}
+
+/// ms since the Unix epoch, as a broker has it.
+fn now() -> i64 {
+    let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// ns to ms, towards the past, so that a bar never seems to close later than it did.

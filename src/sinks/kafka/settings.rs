@@ -13,6 +13,7 @@ use super::secrets::{Secrets, Value, is_secret};
 use super::topics::Template;
 use crate::graph::sink::SinkError;
 use crate::sinks::encode::Encoding;
+use crate::stop::Stop;
 
 /// Settings on which the delivery guarantee rests: set by code, never by a file.
 const FIXED: [(&str, &str); 5] = [
@@ -91,6 +92,10 @@ pub struct KafkaSettings {
     pub checkpoint_topic: String,
     /// How long a transaction is tried again before the run ends.
     pub recovery: Duration,
+    /// How long a transaction is tried again once the run was asked to end.
+    pub shutdown_timeout: Duration,
+    /// The end of the run.
+    pub stop: Stop,
 }
 
 impl Default for KafkaSettings {
@@ -108,6 +113,9 @@ impl Default for KafkaSettings {
             patience: Duration::from_secs(10),
             checkpoint_topic: "barflow.checkpoints".to_owned(),
             recovery: Duration::from_secs(300),
+            // What container managers give a process before they kill it.
+            shutdown_timeout: Duration::from_secs(30),
+            stop: Stop::new(),
         }
     }
 }
@@ -136,7 +144,8 @@ impl fmt::Debug for KafkaSettings {
             .field("patience", &self.patience)
             .field("checkpoint_topic", &self.checkpoint_topic)
             .field("recovery", &self.recovery)
-            .finish()
+            .field("shutdown_timeout", &self.shutdown_timeout)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,8 +1,7 @@
 //! Which topic a bar goes to, and the making of topics.
 
-use std::fmt::Write as _;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use barflow_operators::instrument::InstrumentId;
 use rdkafka::ClientConfig;
@@ -12,6 +11,12 @@ use rdkafka::types::RDKafkaErrorCode;
 
 /// Kafka's own limit on the length of a topic's name.
 const LONGEST: usize = 249;
+
+/// Between two looks at whether new topics can be used.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// The largest number of ms that Kafka takes.
+const ANY_TIME: &str = "9223372036854775807";
 
 /// A topic's name with holes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,47 +127,104 @@ fn legalised(c: char) -> char {
     }
 }
 
-/// Creates topics; those that exist by now are left as they are.
+/// Creates topics, and waits until each partition has a leader; topics that exist by now are left as they
+/// are.
 ///
 /// # Errors
-/// The first refusal, with topic and reason.
+/// The first refusal, with topic and reason, or the first topic that has no leader in time.
 pub(super) fn create(
     config: &ClientConfig,
     topics: &[String],
     partitions: i32,
     patience: Duration,
 ) -> Result<(), String> {
+    let start = Instant::now();
     let admin: AdminClient<DefaultClientContext> =
         config.create().map_err(|error| error.to_string())?;
-    // -1: as many replicas as the brokers are configured to keep.
+    let refused = request(&admin, topics, partitions, patience, true)?;
+    // Brokers before Kafka 3.6 do not know the limit on future timestamps.
+    let (unknown, refused): (Vec<_>, Vec<_>) =
+        refused.into_iter().partition(|(_, code)| *code == RDKafkaErrorCode::InvalidConfig);
+    let again: Vec<String> = unknown.into_iter().map(|(topic, _)| topic).collect();
+    let mut refused = refused;
+    if !again.is_empty() {
+        refused.extend(request(&admin, &again, partitions, patience, false)?);
+    }
+    if refused.is_empty() {
+        return await_leaders(&admin, topics, start, patience);
+    }
+    let refused: Vec<String> =
+        refused.iter().map(|(topic, code)| format!("topic \"{topic}\": {code}")).collect();
+    Err(refused.join("; "))
+}
+
+/// Asks for these topics; those that were refused.
+fn request(
+    admin: &AdminClient<DefaultClientContext>,
+    topics: &[String],
+    partitions: i32,
+    patience: Duration,
+    any_timestamp: bool,
+) -> Result<Vec<(String, RDKafkaErrorCode)>, String> {
     let is_current = |name: &str| name.ends_with(super::CURRENT);
     let new = |name| {
-        NewTopic::new(name, partitions, TopicReplication::Fixed(-1))
+        // -1: as many replicas as the brokers are configured to keep.
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(-1))
             .set("cleanup.policy", if is_current(name) { "compact" } else { "delete" })
             // The producer has compressed already; the broker need not do it again.
             .set("compression.type", "producer")
             // A bar's timestamp is its close time. Kept for a number of days after that, a bar of
             // last year would go as soon as it came.
             .set("retention.ms", "-1")
-            .set("message.timestamp.type", "CreateTime")
+            .set("message.timestamp.type", "CreateTime");
+        // It is also the venue's time, not the broker's: one that is ahead must not stop the job.
+        match any_timestamp {
+            true => topic.set("message.timestamp.after.max.ms", ANY_TIME),
+            false => topic,
+        }
     };
     let new: Vec<NewTopic<'_>> = topics.iter().map(|name| new(name.as_str())).collect();
     let options =
         AdminOptions::new().request_timeout(Some(patience)).operation_timeout(Some(patience));
     let results = futures_executor::block_on(admin.create_topics(&new, &options))
         .map_err(|error| error.to_string())?;
-    let mut refused = String::new();
-    for result in results {
-        match result {
-            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((topic, code)) => {
-                let separator = if refused.is_empty() { "" } else { "; " };
-                // Writing to a String cannot fail.
-                let _ = write!(refused, "{separator}topic \"{topic}\": {code}");
+    Ok(results
+        .into_iter()
+        .filter_map(Result::err)
+        .filter(|(_, code)| *code != RDKafkaErrorCode::TopicAlreadyExists)
+        .collect())
+}
+
+/// A topic exists some time before its partitions have leaders, and until then Kafka answers requests
+/// about them with errors; the more topics are new, the longer that takes.
+fn await_leaders(
+    admin: &AdminClient<DefaultClientContext>,
+    topics: &[String],
+    start: Instant,
+    patience: Duration,
+) -> Result<(), String> {
+    for topic in topics {
+        loop {
+            let left = patience.saturating_sub(start.elapsed()).max(LOOK);
+            let metadata = admin.inner().fetch_metadata(Some(topic), left);
+            let has_leaders = metadata.as_ref().is_ok_and(|metadata| {
+                metadata.topics().first().is_some_and(|found| {
+                    let mut partitions = found.partitions().iter();
+                    found.error().is_none()
+                        && !found.partitions().is_empty()
+                        && partitions.all(|p| p.error().is_none() && p.leader() >= 0)
+                })
+            });
+            if has_leaders {
+                break;
             }
+            if start.elapsed() > patience {
+                return Err(format!("topic \"{topic}\" has no leader after {patience:?}"));
+            }
+            std::thread::sleep(LOOK);
         }
     }
-    if refused.is_empty() { Ok(()) } else { Err(refused) }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -70,10 +70,16 @@ impl TransactionalSink {
         changes: SettingsChanges,
     ) -> Result<Self, SinkError> {
         let mut sink = open_sink(settings, job, shard, latency.as_ref())?;
+        sink.warns = shard == 0;
         sink.look_for_known()?;
+        let mut settings = settings.clone();
+        if let Some(smaller) = sink.with_batches_that_fit() {
+            settings = smaller;
+            sink = reopen(&sink, &settings, job, shard, latency.as_ref())?;
+        }
         let mut this = Self {
             sink,
-            settings: settings.clone(),
+            settings,
             job: job.clone(),
             shard,
             writer: writer.clone(),
@@ -90,7 +96,7 @@ impl TransactionalSink {
         let start = Instant::now();
         loop {
             let begun = this.sink.producer.init_transactions();
-            let checkpoints = BTreeSet::from([settings.checkpoint_topic.clone()]);
+            let checkpoints = BTreeSet::from([this.settings.checkpoint_topic.clone()]);
             let ended = begun.and_then(|()| this.end_hanging(&checkpoints));
             match ended.and_then(|()| this.introduce()) {
                 Ok(()) => return Ok(this),
@@ -99,10 +105,11 @@ impl TransactionalSink {
                 Err(
                     Fault::Unclear(SinkError::Unavailable(reason))
                     | Fault::Failed(SinkError::Unavailable(reason)),
-                ) if start.elapsed() < settings.patience => {
+                ) if start.elapsed() < this.settings.patience => {
                     tracing::warn!(job = %job, shard, "{reason}; retried");
                     std::thread::sleep(PAUSE);
-                    this.sink = open_sink(settings, job, shard, this.latency.as_ref())?;
+                    let latency = this.latency.as_ref();
+                    this.sink = reopen(&this.sink, &this.settings, job, shard, latency)?;
                 }
                 Err(fault) => return Err(this.lost(fault)),
             }
@@ -206,6 +213,9 @@ impl TransactionalSink {
                 {
                     return Err(error);
                 }
+                Fault::Failed(error) | Fault::Unclear(error) if self.must_end(attempt) => {
+                    return Err(self.left_uncommitted(&error));
+                }
                 Fault::Failed(error) => {
                     self.say(attempt, &error);
                     std::thread::sleep(PAUSE);
@@ -231,9 +241,33 @@ impl TransactionalSink {
         }
     }
 
+    /// Whether the run was asked to end, and another attempt might outlast the time it has for that.
+    fn must_end(&self, attempt: u32) -> bool {
+        let Some(waited) = self.settings.stop.raised_for() else { return false };
+        let (timeout, patience) = (self.settings.shutdown_timeout, self.settings.patience);
+        if waited + patience <= timeout {
+            let left = (timeout - waited).as_secs();
+            tracing::warn!(job = %self.job, shard = self.shard, attempt, "stopping: an interrupted commit is retried for another {left} s");
+        }
+        waited + patience > timeout
+    }
+
+    /// Why the run ends without its last bars.
+    fn left_uncommitted(&self, error: &SinkError) -> SinkError {
+        let bars = self.open.bars();
+        SinkError::Unavailable(format!(
+            "{error}\nthe run was asked to end, and {bars} {} not committed within {:?} \
+             (--shutdown-timeout)\nhint: nothing is lost: the next start of job \"{}\" makes them again",
+            if bars == 1 { "bar was" } else { "bars were" },
+            self.settings.shutdown_timeout,
+            self.job
+        ))
+    }
+
     /// A new producer, which ends the old one's transaction; then a look at how it ended.
     fn try_again(&mut self) -> Result<(), Fault> {
-        let mut sink = open_sink(&self.settings, &self.job, self.shard, self.latency.as_ref())?;
+        let latency = self.latency.as_ref();
+        let mut sink = reopen(&self.sink, &self.settings, &self.job, self.shard, latency)?;
         sink.needed.extend(self.sink.needed.union(&self.sink.topics).cloned());
         sink.prepare(&Vec::from_iter(self.sink.topics.iter().cloned()))?;
         self.sink = sink;
@@ -438,6 +472,18 @@ fn open_sink(
         Some(latency) => sink.observed_by(latency.clone()),
         None => sink,
     })
+}
+
+/// A new sink in place of another, which knows what that one had found out.
+fn reopen(
+    before: &KafkaSink,
+    settings: &KafkaSettings,
+    job: &JobName,
+    shard: usize,
+    latency: Option<&Latency>,
+) -> Result<KafkaSink, SinkError> {
+    let sink = open_sink(settings, job, shard, latency)?;
+    Ok(KafkaSink { policies: before.policies.clone(), warns: before.warns, ..sink })
 }
 
 fn send(
