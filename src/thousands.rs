@@ -1,5 +1,10 @@
 //! Whole numbers as people read them.
 
+/// A number of things: `1 file`, `2,000 files`. `one` is the word for one of them.
+pub fn counted(number: u64, one: &str) -> String {
+    format!("{} {one}{}", grouped(number), if number == 1 { "" } else { "s" })
+}
+
 /// 1234567 as 1,234,567.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -16,6 +21,13 @@ pub fn grouped(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_thing_is_not_several() {
+        assert_eq!(counted(0, "file"), "0 files");
+        assert_eq!(counted(1, "file"), "1 file");
+        assert_eq!(counted(1_000, "trade"), "1,000 trades");
+    }
 
     #[test]
     fn numbers_are_grouped_by_thousands() {

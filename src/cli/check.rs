@@ -12,6 +12,7 @@ use crate::config::problem::Problems;
 use crate::config::quality;
 use crate::config::replay::{ReplaySettings, Typed};
 use crate::config::sweep::{SweepSettings, TypedSweep};
+use crate::thousands::counted;
 
 /// `barflow check`.
 #[derive(Debug, Args)]
@@ -41,11 +42,14 @@ pub fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
 fn understand(file: ConfigFile, origin: &str) -> Result<String, Problems> {
     if !file.expect.is_empty() {
         let suite = quality::understand(file, origin)?;
-        return Ok(format!("{} expectations", suite.expectations().len()));
+        return Ok(counted(suite.expectations().len() as u64, "expectation"));
     }
     if file.sections.contains_key("grid") || file.sections.contains_key("sweep") {
         let settings = SweepSettings::understand(file, TypedSweep::default())?;
-        return Ok(format!("a grid of {} configurations", settings.grid.points.len()));
+        return Ok(format!(
+            "a grid of {}",
+            counted(settings.grid.points.len() as u64, "configuration")
+        ));
     }
     let is_live = !file.feeds.is_empty() || file.sections.contains_key("live");
     if !is_live {
@@ -56,19 +60,16 @@ fn understand(file: ConfigFile, origin: &str) -> Result<String, Problems> {
         .feeds
         .iter()
         .map(|feed| {
-            format!(
-                "{} with {} {} instruments",
-                feed.name,
-                feed.symbols.len(),
-                feed.venue.protocol()
-            )
+            let instrument = format!("{} instrument", feed.venue.protocol());
+            format!("{} with {}", feed.name, counted(feed.symbols.len() as u64, &instrument))
         })
         .collect();
-    Ok(format!("{} feeds: {}; {}", feeds.len(), feeds.join(", "), bars(&settings.bars)))
+    let count = counted(feeds.len() as u64, "feed");
+    Ok(format!("{count}: {}; {}", feeds.join(", "), bars(&settings.bars)))
 }
 
 fn bars(book: &BarBook) -> String {
     let bars = book.orders();
     let names: Vec<&str> = bars.iter().map(|order| &**order.spec.name()).collect();
-    format!("{} bars: {}", bars.len(), names.join(", "))
+    format!("{}: {}", counted(bars.len() as u64, "bar"), names.join(", "))
 }

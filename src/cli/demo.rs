@@ -8,6 +8,7 @@ use barflow_replay::synth::{SynthOptions, write_days};
 use clap::{Args, ValueHint};
 
 use super::failure::{Failure, Outcome};
+use super::{demo_table, stdout};
 use crate::config::file::ConfigFile;
 use crate::config::replay::{ReplaySettings, Typed};
 use crate::config::section::Value;
@@ -60,16 +61,37 @@ pub fn run(args: &DemoArgs) -> Result<Outcome, Failure> {
     let outcome = super::replay::replay(settings)?;
 
     let file = std::fs::File::open(&out).map_err(|e| Failure::outside(anyhow::Error::new(e)))?;
-    for line in BufReader::new(file).lines().map_while(Result::ok).take(3) {
-        println!("{line}");
-    }
+    let lines = BufReader::new(file).lines().map_while(Result::ok);
+    let bars: Vec<serde_json::Value> =
+        lines.filter_map(|line| serde_json::from_str(&line).ok()).collect();
+    stdout::print(&shown(&bars));
     let day = paths.first().map(|path| path.display().to_string()).unwrap_or_default();
     eprintln!(
-        "\nThese were the first 3 bars. Next:\n  \
+        "\nNext:\n  \
          barflow replay {day} --bar 'tib=imbalance,measure=tick,target=500'\n  \
          barflow replay {day} --sink parquet --out {}/parquet\n  \
          barflow replay --help",
         args.out.display()
     );
     Ok(outcome)
+}
+
+/// The first and the last imbalance bars, and the prices of the day.
+fn shown(bars: &[serde_json::Value]) -> String {
+    const ENDS: usize = 5;
+    let imbalance: Vec<_> = bars.iter().filter(|bar| bar["spec"] == "dib").cloned().collect();
+    let closes: Vec<f64> = imbalance.iter().filter_map(|bar| bar["close"].as_f64()).collect();
+    let mut text = String::from("\nThe imbalance bars (dib) of the day:\n\n");
+    if imbalance.len() <= 2 * ENDS {
+        text += &demo_table::table(&imbalance);
+    } else {
+        let last = demo_table::table(&imbalance[imbalance.len() - ENDS..]);
+        text += &demo_table::table(&imbalance[..ENDS]);
+        text += &format!(
+            "{:<19}\n",
+            format!("… {} more", grouped((imbalance.len() - 2 * ENDS) as u64))
+        );
+        text.extend(last.lines().skip(1).flat_map(|line| [line, "\n"]));
+    }
+    text + &format!("\nclosing prices  {}\n", demo_table::sparkline(&closes))
 }

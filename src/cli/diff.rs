@@ -9,6 +9,7 @@ use crate::compare::source::{SourceError, read};
 use crate::config::kafka::KafkaOptions;
 use crate::config::problem::Problems;
 use crate::config::section::Section;
+use crate::thousands::counted;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -68,7 +69,7 @@ pub fn run(args: &DiffArgs) -> Result<Outcome, Failure> {
         println!("{difference}");
     }
     if verdict.differences.is_empty() {
-        eprintln!("the same: {} bars", verdict.equal);
+        eprintln!("the same: {}", counted(verdict.equal, "bar"));
         Ok(Outcome::Done)
     } else {
         Ok(Outcome::Differs)

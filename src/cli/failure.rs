@@ -71,7 +71,16 @@ impl Failure {
 
 impl From<Problems> for Failure {
     fn from(problems: Problems) -> Self {
-        Self::usage(problems).hint("`barflow check FILE` validates a configuration file")
+        // Of no use where a flag or the environment is what is wrong.
+        let in_file = |origin: &str| {
+            origin.rsplit_once(':').is_some_and(|(_, line)| line.parse::<usize>().is_ok())
+        };
+        let hints = problems.0.iter().any(|problem| in_file(&problem.origin));
+        let failure = Self::usage(problems);
+        match hints {
+            true => failure.hint("`barflow check FILE` validates a configuration file"),
+            false => failure,
+        }
     }
 }
 

@@ -14,6 +14,7 @@ pub mod check;
 pub mod checkpoints;
 pub mod command;
 pub mod demo;
+mod demo_table;
 pub mod diff;
 pub mod failure;
 pub mod fetch;
@@ -92,7 +93,9 @@ fn run(cli: &Cli, matches: &ArgMatches) -> Result<Outcome, Failure> {
         Command::Demo(args) => demo::run(args),
         Command::Help(args) => help::run(args, &mut Cli::command()),
         Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Cli::command(), "barflow", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "barflow", &mut script);
+            stdout::print(&String::from_utf8_lossy(&script));
             Ok(Outcome::Done)
         }
     }

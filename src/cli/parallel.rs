@@ -1,7 +1,7 @@
 //! `barflow replay --parallel`: its result, as text.
 
 use crate::job::report::ParallelReport;
-use crate::thousands::grouped;
+use crate::thousands::{counted, grouped};
 
 /// Why nothing was cut into chunks.
 pub(super) fn one_pass(threads: usize) -> String {
@@ -16,20 +16,20 @@ pub(super) fn remarks(parallel: &ParallelReport) -> Vec<String> {
     let ParallelReport { threads, bars_in_graph, chunks: report } = parallel;
     let recomputed = &report.recomputed;
     if let Some(reason) = bars_in_graph {
-        let chunks = grouped(recomputed.chunks);
+        let chunks = counted(recomputed.chunks, "chunk");
         return vec![format!(
-            "{threads} threads, {chunks} chunks read ahead; bars were built in one pass because of \
+            "{threads} threads, {chunks} read ahead; bars were built in one pass because of \
              {reason}"
         )];
     }
     let again = match recomputed.read_again {
         0 => String::new(),
-        n => format!(", {n} chunks read again"),
+        n => format!(", {} read again", counted(n, "chunk")),
     };
     let mut remarks = vec![format!(
-        "{threads} threads, {} chunks; {} trades computed twice{again}",
-        grouped(recomputed.chunks),
-        grouped(recomputed.trades)
+        "{threads} threads, {}; {} computed twice{again}",
+        counted(recomputed.chunks, "chunk"),
+        counted(recomputed.trades, "trade")
     )];
     for (name, fared) in &report.specs {
         let mut joined = fared.joined.clone();

@@ -11,7 +11,7 @@ use crate::graph::revised::Totals;
 use crate::job::JobReport;
 use crate::job::report::InputCounts;
 use crate::quality::report::{date, shown};
-use crate::thousands::grouped;
+use crate::thousands::{counted, grouped};
 
 /// Gaps listed one by one per instrument; all are counted.
 const GAPS_LISTED: usize = 5;
@@ -31,8 +31,8 @@ fn text(report: &JobReport) -> String {
         let ticks = &lengths.ticks;
         let _ = writeln!(
             text,
-            "{instrument} {spec}: {} bars, median {} ticks per bar (p10 {}, p90 {})",
-            grouped(ticks.len()),
+            "{instrument} {spec}: {}, median {} ticks per bar (p10 {}, p90 {})",
+            counted(ticks.len(), "bar"),
             grouped(ticks.value_at_quantile(0.5)),
             grouped(ticks.value_at_quantile(0.1)),
             grouped(ticks.value_at_quantile(0.9))
@@ -70,17 +70,17 @@ fn describe_totals(text: &mut String, report: &JobReport) {
     }
     let _ = writeln!(
         text,
-        "{} files, {} trades in {seconds:.2} s ({} trades/s), peak memory {}",
-        report.files,
-        grouped(trades),
+        "{}, {} in {seconds:.2} s ({} trades/s), peak memory {}",
+        counted(report.files as u64, "file"),
+        counted(trades, "trade"),
         grouped((trades as f64 / seconds.max(1e-9)) as u64),
         peak_memory()
     );
     let _ = writeln!(
         text,
-        "duplicates {}, gaps {gaps} ({} ids missing), quarantined {}",
+        "duplicates {}, gaps {gaps} ({} missing), quarantined {}",
         grouped(duplicates),
-        grouped(missing),
+        counted(missing, "id"),
         grouped(report.rejected())
     );
 }

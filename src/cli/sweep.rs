@@ -62,8 +62,8 @@ pub struct SweepArgs {
     #[arg(long = "grid", value_name = "KEY=VALUES")]
     pub grid: Vec<String>,
 
-    /// What the best are ranked by: jarque_bera, serial_correlation, variance_ratio, bars,
-    /// ticks_p50, sync_trades [default: jarque_bera]
+    /// What the best are ranked by: jarque_bera, jarque_bera_per_bar, serial_correlation,
+    /// variance_ratio, variance_ratio_z, bars, ticks_p50, sync_trades [default: jarque_bera]
     #[arg(long, value_name = "CRITERION")]
     pub by: Option<String>,
 

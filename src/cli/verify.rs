@@ -129,7 +129,14 @@ fn settings(args: &VerifyArgs, matches: &ArgMatches) -> Result<ReplaySettings, P
     let mut settings = ReplaySettings::understand(args.config.read()?, options::typed(matches))?;
     if args.against.is_none() {
         let mut problems = Problems::default();
-        settings.kafka.check(&mut problems);
+        match settings.kafka.brokers {
+            Some(_) => settings.kafka.check(&mut problems),
+            None => problems.add(
+                "barflow verify",
+                "where are the bars? --against FILE (or a folder of Parquet files), or --brokers \
+                 HOST:PORT with --topic",
+            ),
+        }
         problems.or(())?;
     }
     settings.sink = SinkKind::None;

@@ -266,11 +266,14 @@ fn number_name<T>() -> &'static str {
     if std::any::type_name::<T>().starts_with('f') { "a number" } else { "a whole number" }
 }
 
-/// `90s`, `5m`, `1h 30m`, `1d`, or a bare number of seconds.
+/// `90s`, `5m`, `1h 30m`, `1d`, or 0. Other numbers need a unit: a second and a millisecond are easily
+/// meant and not easily told apart.
 pub fn duration_ns(text: &str) -> Result<i64, String> {
     let wanted = || "not a duration such as 30s, 5m or 1h".to_owned();
-    if let Ok(seconds) = text.parse::<u32>() {
-        return Ok(i64::from(seconds) * 1_000_000_000);
+    match text.parse::<f64>() {
+        Ok(0.0) => return Ok(0),
+        Ok(_) => return Err(format!("has no unit; write {text}s, {text}m or {text}h")),
+        Err(_) => {}
     }
     let hours = match text.strip_suffix('d').and_then(|days| days.trim().parse::<u32>().ok()) {
         Some(days) => format!("{}h", u64::from(days) * 24),

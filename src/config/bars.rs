@@ -72,6 +72,13 @@ pub fn cut(argument: &str, problems: &mut Problems) -> Option<(String, Section)>
         return None;
     };
     let name = name.trim();
+    if let Some(kind) = bar_kinds::names().find(|kind| name.split(',').next() == Some(kind))
+        && name.contains(',')
+    {
+        let name = kind.split('-').next().unwrap_or(kind);
+        problems.add(origin, format!("NAME= is missing before the kind: write {name}={argument}"));
+        return None;
+    }
     let mut section = Section::new(format!("bar \"{name}\""), &origin);
     for (place, part) in rest.split(',').map(str::trim).filter(|part| !part.is_empty()).enumerate()
     {

@@ -59,7 +59,7 @@ impl ConfigFile {
             let at = format!("{origin}:{}", line_of(text, key.span().start));
             let name = key.into_inner().into_owned();
             let DeValue::Table(inner) = value.into_inner() else {
-                problems.add(at, format!("\"{name}\" must be in a section such as [replay]"));
+                problems.add(at, misplaced(&name));
                 continue;
             };
             let named = match name.as_str() {
@@ -135,6 +135,24 @@ impl ConfigFile {
         fill(&mut section, plain, origin, text, problems);
         self.sections.insert(name.to_owned(), section);
     }
+}
+
+/// Where a key belongs that is outside all sections, if that is known.
+fn misplaced(name: &str) -> String {
+    const KEYS: [(&str, &[&str]); 5] = [
+        ("kafka", &["brokers", "topic", "encoding", "create_topics", "partitions", "current"]),
+        ("sink", &["kind", "out", "delivery", "job", "commit_interval"]),
+        ("replay", &["files", "instrument", "workers", "quarantine", "store", "protocol"]),
+        ("live", &["record", "report_every", "gaps"]),
+        ("feeds.NAME", &["venue", "instruments", "at"]),
+    ];
+    if ["bars", "feeds", "expect"].contains(&name) {
+        return format!("\"{name}\" is not a list: write [{name}.NAME], one section for each");
+    }
+    let section = KEYS.iter().find(|(_, keys)| keys.contains(&name));
+    let section =
+        section.map_or("a section such as [replay]".to_owned(), |(s, _)| format!("[{s}]"));
+    format!("\"{name}\" must be in {section}")
 }
 
 fn fill(

@@ -16,10 +16,12 @@ use super::section::{Section, Value, over};
 pub const MOST: usize = 10_000;
 
 /// What bars are judged by; the word, and how to choose the best.
-pub const CRITERIA: [(&str, Criterion); 6] = [
+pub const CRITERIA: [(&str, Criterion); 8] = [
     ("jarque_bera", Criterion::JarqueBera),
     ("serial_correlation", Criterion::SerialCorrelation),
     ("variance_ratio", Criterion::VarianceRatio),
+    ("jarque_bera_per_bar", Criterion::JarqueBeraPerBar),
+    ("variance_ratio_z", Criterion::VarianceRatioZ),
     ("bars", Criterion::Bars),
     ("ticks_p50", Criterion::Ticks),
     ("sync_trades", Criterion::Sync),
@@ -35,6 +37,10 @@ pub enum Criterion {
     SerialCorrelation,
     /// Variance ratio: the nearer to 1 the better.
     VarianceRatio,
+    /// As the first, for each return: the number of bars does not decide.
+    JarqueBeraPerBar,
+    /// How surely the variance ratio is not 1: the nearer to 0 the better.
+    VarianceRatioZ,
     /// Number of bars: the more the better.
     Bars,
     /// Median ticks per bar against the target, if there is one: the nearer the better.

@@ -16,7 +16,7 @@ use crate::graph::sink::SinkError;
 use crate::sinks::atomic_file::AtomicFile;
 
 /// The names of a configuration's numbers, as in the Parquet file.
-const NUMBERS: [&str; 9] = [
+const NUMBERS: [&str; 11] = [
     "ticks_p10",
     "ticks_p50",
     "ticks_p90",
@@ -25,6 +25,8 @@ const NUMBERS: [&str; 9] = [
     "variance_ratio",
     "jarque_bera",
     "serial_correlation",
+    "jarque_bera_per_bar",
+    "variance_ratio_z",
     "score",
 ];
 
@@ -34,6 +36,8 @@ pub fn score(by: Criterion, grid: &Grid, point: usize, summary: &Summary) -> Opt
         Criterion::JarqueBera => summary.returns.jarque_bera(),
         Criterion::SerialCorrelation => summary.returns.serial_correlation().map(f64::abs),
         Criterion::VarianceRatio => summary.returns.variance_ratio().map(|r| (r - 1.0).abs()),
+        Criterion::JarqueBeraPerBar => summary.returns.jarque_bera_per_return(),
+        Criterion::VarianceRatioZ => summary.returns.variance_ratio_z().map(f64::abs),
         Criterion::Bars => Some(-(summary.bars() as f64)),
         Criterion::Ticks => {
             let target = grid.keys.iter().position(|key| key == "target" || key == "size")?;
@@ -55,7 +59,7 @@ pub fn ranking(by: Criterion, grid: &Grid, summaries: &[&Summary]) -> Vec<usize>
     scored.into_iter().map(|(_, at)| at).collect()
 }
 
-fn numbers(summary: &Summary, score: Option<f64>) -> [Option<f64>; 9] {
+fn numbers(summary: &Summary, score: Option<f64>) -> [Option<f64>; 11] {
     let ticks = |quantile| summary.ticks_at(quantile).map(|ticks| ticks as f64);
     let returns = &summary.returns;
     [
@@ -67,6 +71,8 @@ fn numbers(summary: &Summary, score: Option<f64>) -> [Option<f64>; 9] {
         returns.variance_ratio(),
         returns.jarque_bera(),
         returns.serial_correlation(),
+        returns.jarque_bera_per_return(),
+        returns.variance_ratio_z(),
         score,
     ]
 }
@@ -146,7 +152,17 @@ pub fn table(grid: &Grid, summaries: &[&Summary], best: &[usize], top: usize) ->
     let mut rows: Vec<Vec<String>> = Vec::new();
     let mut head = vec!["config".to_owned()];
     head.extend(keys.iter().map(|at| grid.keys[*at].clone()));
-    let shown = ["bars", "ticks p50", "s/bar", "var. ratio", "Jarque-Bera", "serial corr.", "sync"];
+    let shown = [
+        "bars",
+        "ticks p50",
+        "s/bar",
+        "var. ratio",
+        "its z",
+        "Jarque-Bera",
+        "per bar",
+        "serial corr.",
+        "sync",
+    ];
     head.extend(shown.map(str::to_owned));
     rows.push(head);
     let text = |value: Option<f64>, digits: usize| {
@@ -160,7 +176,9 @@ pub fn table(grid: &Grid, summaries: &[&Summary], best: &[usize], top: usize) ->
         row.push(text(summary.ticks_at(0.5).map(|ticks| ticks as f64), 0));
         row.push(text(summary.seconds(), 1));
         row.push(text(summary.returns.variance_ratio(), 3));
+        row.push(text(summary.returns.variance_ratio_z(), 1));
         row.push(text(summary.returns.jarque_bera(), 1));
+        row.push(text(summary.returns.jarque_bera_per_return(), 3));
         row.push(text(summary.returns.serial_correlation(), 3));
         row.push(text(summary.sync.after.map(|(trades, _)| trades as f64), 0));
         rows.push(row);

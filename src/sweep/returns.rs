@@ -73,6 +73,12 @@ impl Returns {
         })
     }
 
+    /// Jarque–Bera for each return. The statistic itself grows with the number of returns, so that it
+    /// ranks specifications by how few bars they make; this compares their distributions.
+    pub fn jarque_bera_per_return(&self) -> Option<f64> {
+        self.jarque_bera().map(|statistic| statistic / self.n as f64)
+    }
+
     /// Correlation of successive returns, about the mean of all.
     pub fn serial_correlation(&self) -> Option<f64> {
         let n = self.n as f64;
@@ -95,6 +101,14 @@ impl Returns {
             let long = spread / (q * (n - q + 1.0) * (1.0 - q / n));
             long / (self.m2 / (n - 1.0))
         })
+    }
+
+    /// How many standard errors the variance ratio is from 1, asymptotically standard normal for a
+    /// random walk with constant variance: (VR − 1) / √(2(2q−1)(q−1) / (3qn)). Lo, MacKinlay, eq. 13.
+    pub fn variance_ratio_z(&self) -> Option<f64> {
+        let (n, q) = (self.n as f64, LONG as f64);
+        let variance = 2.0 * (2.0 * q - 1.0) * (q - 1.0) / (3.0 * q * n);
+        self.variance_ratio().map(|ratio| (ratio - 1.0) / variance.sqrt())
     }
 }
 
@@ -122,6 +136,8 @@ mod tests {
             (returns.jarque_bera(), JARQUE_BERA),
             (returns.serial_correlation(), SERIAL_CORRELATION),
             (returns.variance_ratio(), VARIANCE_RATIO),
+            (returns.jarque_bera_per_return(), JARQUE_BERA / 60.0),
+            (returns.variance_ratio_z(), (VARIANCE_RATIO - 1.0) / (4.8f64 / 60.0).sqrt()),
         ] {
             let found = found.unwrap();
             assert!((found / expected - 1.0).abs() < 1e-9, "{found} {expected}");

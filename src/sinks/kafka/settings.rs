@@ -159,6 +159,21 @@ impl KafkaSettings {
                 self.brokers
             ));
         }
+        for broker in self.brokers.split(',').map(str::trim) {
+            if broker.contains('@') {
+                // Not shown: what is before it may be a password.
+                problems.push(
+                    "brokers contains \"@\"; it must be host:port, and a login is set by the kafka \
+                     properties sasl.username and sasl.password"
+                        .to_owned(),
+                );
+            } else if let Some((scheme, rest)) = broker.split_once("://") {
+                problems.push(format!(
+                    "brokers is \"{broker}\"; it must be host:port without {scheme}://, such as \
+                     {rest}"
+                ));
+            }
+        }
         if let Err(problem) = self.known_topics() {
             problems.push(problem);
         }
