@@ -174,7 +174,7 @@ fn deliver(args: &QualityArgs, report: &Report) -> Result<(), Failure> {
         write(path, |file| writeln!(file, "{:#}", json::value(report)))?;
     }
     if let Some(path) = &args.html {
-        let page = html::page(report).map_err(|e| Failure::outside(anyhow::anyhow!(e)))?;
+        let page = html::page(report, &origin(args)).map_err(|e| Failure::outside(anyhow::anyhow!(e)))?;
         write(path, |file| file.write_all(page.as_bytes()))?;
         eprintln!("the report is in {}", path.display());
     }
@@ -196,6 +196,17 @@ fn deliver(args: &QualityArgs, report: &Report) -> Result<(), Failure> {
         eprintln!("damaged: {}", damaged.error);
     }
     Ok(())
+}
+
+/// What a page says of itself.
+fn origin(args: &QualityArgs) -> html::Origin {
+    let suite = args.suite.as_ref().map(|path| path.display().to_string());
+    let store = args.store.as_ref().map(|path| path.display().to_string());
+    html::Origin {
+        made: jiff::Timestamp::now().strftime("%F %R UTC").to_string(),
+        suite: suite.unwrap_or_else(|| "all expectations with default parameters".to_owned()),
+        inputs: store.map_or_else(|| args.files.clone(), |store| vec![store]),
+    }
 }
 
 fn write(

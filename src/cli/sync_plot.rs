@@ -5,6 +5,7 @@ use std::path::Path;
 use plotters::prelude::*;
 
 use super::sync_measure::Measured;
+use crate::thousands::grouped;
 
 const COLOURS: [RGBColor; 8] = [
     RGBColor(31, 119, 180),
@@ -32,6 +33,7 @@ pub fn draw(path: &Path, all: &[Measured]) -> Result<(), Box<dyn std::error::Err
     root.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&root)
         .margin(12)
+        .margin_right(28)
         .caption("Share of builders that have converged", ("sans-serif", 22))
         .x_label_area_size(48)
         .y_label_area_size(64)
@@ -39,6 +41,10 @@ pub fn draw(path: &Path, all: &[Measured]) -> Result<(), Box<dyn std::error::Err
     chart
         .configure_mesh()
         .label_style(("sans-serif", 16))
+        .light_line_style(TRANSPARENT)
+        .x_labels(8)
+        .x_label_formatter(&|trades| grouped(trades.round().max(0.0) as u64))
+        .y_label_formatter(&|share| format!("{:.0} %", 100.0 * share))
         .x_desc("trades since the builder started")
         .y_desc("share of starting points")
         .draw()?;
@@ -60,7 +66,8 @@ pub fn draw(path: &Path, all: &[Measured]) -> Result<(), Box<dyn std::error::Err
     chart
         .configure_series_labels()
         .label_font(("sans-serif", 15))
-        .position(SeriesLabelPosition::UpperLeft)
+        // Stairs rise from the lower left to the upper right: the lower right is free.
+        .position(SeriesLabelPosition::LowerRight)
         .background_style(WHITE.mix(0.8))
         .border_style(BLACK.mix(0.3))
         .draw()?;

@@ -10,20 +10,35 @@ use crate::thousands::grouped;
 const STYLE: &str = "\
 body{font:15px/1.45 system-ui,sans-serif;margin:2em auto;max-width:1100px;padding:0 1em;color:#222}
 table{border-collapse:collapse;margin:1em 0;width:100%}
+.wide{overflow-x:auto}
 th,td{border-bottom:1px solid #ddd;padding:.3em .6em;text-align:left;vertical-align:top}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 .ok{color:#2c7a2c}.warn{color:#a66a00}.broken{color:#b3261e;font-weight:600}.none{color:#888}
 code{font:13px ui-monospace,monospace;overflow-wrap:anywhere}
-svg{max-width:100%;height:auto}";
+small{color:#666}
+svg{width:100%;height:auto;margin:.5em 0}
+@media(max-width:600px){body{font-size:13px;margin:1em auto}h1{font-size:1.4em}\
+th,td{padding:.25em .4em}code{font-size:11px;overflow-wrap:normal}}";
 
 /// Days listed per instrument, the worst first.
 const DAYS: usize = 50;
+
+/// What the page says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// When the report was made, for people.
+    pub made: String,
+    /// The expectation suite.
+    pub suite: String,
+    /// Files, folders or the store that were read.
+    pub inputs: Vec<String>,
+}
 
 /// Makes the page.
 ///
 /// # Errors
 /// When a plot cannot be drawn.
-pub fn page(report: &Report) -> Result<String, String> {
+pub fn page(report: &Report, origin: &Origin) -> Result<String, String> {
     let mut page = String::from("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n");
     // Writing to a String cannot fail.
     let _ = write!(
@@ -32,6 +47,16 @@ pub fn page(report: &Report) -> Result<String, String> {
          <title>Data quality</title>\n<style>\n{STYLE}\n</style>\n</head>\n<body>\n\
          <h1>Data quality: {}</h1>\n",
         verdict(report.passes())
+    );
+    let inputs: Vec<String> =
+        origin.inputs.iter().map(|input| format!("<code>{}</code>", escaped(input))).collect();
+    let _ = writeln!(
+        page,
+        "<p><small>made {} by barflow {}; suite: {}; input: {}</small></p>",
+        escaped(&origin.made),
+        env!("CARGO_PKG_VERSION"),
+        escaped(&origin.suite),
+        inputs.join(" ")
     );
     for damaged in &report.unopened {
         let _ = writeln!(page, "<p class=\"broken\">damaged: {}</p>", escaped(&damaged.error));
@@ -58,7 +83,7 @@ fn verdict(passes: bool) -> &'static str {
 
 fn overview(page: &mut String, report: &Report) {
     page.push_str(
-        "<table>\n<tr><th>instrument</th><th>verdict</th><th class=\"n\">days</th>\
+        "<div class=\"wide\">\n<table>\n<tr><th>instrument</th><th>verdict</th><th class=\"n\">days</th>\
          <th class=\"n\">trades</th><th class=\"n\">lowest score</th></tr>\n",
     );
     for judged in &report.instruments {
@@ -76,7 +101,7 @@ fn overview(page: &mut String, report: &Report) {
             grouped(trades),
         );
     }
-    page.push_str("</table>\n");
+    page.push_str("</table>\n</div>\n");
 }
 
 fn instrument(page: &mut String, judged: &Judged, report: &Report) -> Result<(), PlotError> {
@@ -86,7 +111,7 @@ fn instrument(page: &mut String, judged: &Judged, report: &Report) -> Result<(),
         let _ = writeln!(page, "<p class=\"broken\">damaged: {}</p>", escaped(&damaged.error));
     }
     page.push_str(
-        "<table>\n<tr><th>expectation</th><th>severity</th><th>columns</th><th class=\"n\">days</th>\
+        "<div class=\"wide\">\n<table>\n<tr><th>expectation</th><th>severity</th><th>columns</th><th class=\"n\">days</th>\
          <th class=\"n\">rows</th><th class=\"n\">offenders</th><th>verdict</th><th>examples</th>\
          </tr>\n",
     );
@@ -105,9 +130,11 @@ fn instrument(page: &mut String, judged: &Judged, report: &Report) -> Result<(),
             .collect();
         let _ = writeln!(
             page,
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
-             <td class=\"n\">{}</td><td class=\"{class}\">{}</td><td>{}</td></tr>",
+            "<tr><td>{}<br/><small>{}</small></td><td>{}</td><td>{}</td><td class=\"n\">{}</td>\
+             <td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"{class}\">{}</td>\
+             <td>{}</td></tr>",
             line.check,
+            line.check.meaning(),
             line.severity.as_str(),
             line.check.columns().join(", "),
             line.days,
@@ -117,7 +144,7 @@ fn instrument(page: &mut String, judged: &Judged, report: &Report) -> Result<(),
             examples.join("<br/>")
         );
     }
-    page.push_str("</table>\n");
+    page.push_str("</table>\n</div>\n");
     page.push_str(&plots::scores(judged, suite)?);
     page.push_str(&plots::trades(judged)?);
     page.push_str(&plots::offenders(judged, suite)?.unwrap_or_default());
@@ -136,7 +163,7 @@ fn days(page: &mut String, judged: &Judged, report: &Report) {
     days.sort_by(|a, b| a.0.total_cmp(&b.0));
     let _ = writeln!(
         page,
-        "<h3>Days below 1, the worst first ({} of {})</h3>\n<table>\n<tr><th>day</th>\
+        "<h3>Days below 1, the worst first ({} of {})</h3>\n<div class=\"wide\">\n<table>\n<tr><th>day</th>\
          <th class=\"n\">score</th><th class=\"n\">trades</th><th>offenders</th></tr>",
         days.len().min(DAYS),
         days.len()
@@ -151,7 +178,7 @@ fn days(page: &mut String, judged: &Judged, report: &Report) {
             broken(day, &report.suite)
         );
     }
-    page.push_str("</table>\n");
+    page.push_str("</table>\n</div>\n");
 }
 
 /// Text as text, whatever is in it: names of files come from outside.

@@ -6,11 +6,12 @@ use plotters::prelude::*;
 
 use super::report::{date, lines};
 use super::run::Judged;
+use crate::thousands::grouped;
 
 const BLUE: RGBColor = RGBColor(31, 119, 180);
 const GREEN: RGBColor = RGBColor(44, 160, 44);
 const RED: RGBColor = RGBColor(214, 39, 40);
-const SIZE: (u32, u32) = (820, 260);
+const SIZE: (u32, u32) = (1060, 260);
 
 /// What the drawing library says is wrong.
 pub type PlotError = Box<dyn std::error::Error>;
@@ -84,7 +85,9 @@ pub fn offenders(judged: &Judged, suite: &Suite) -> Result<Option<String>, PlotE
             .disable_y_mesh()
             .y_labels(found.len() * 2)
             .y_label_formatter(&name)
-            .x_label_formatter(&|n| format!("{n:.0}"))
+            .light_line_style(TRANSPARENT)
+            .x_labels(decades(most))
+            .x_label_formatter(&decade)
             .draw()?;
         chart.draw_series(found.iter().enumerate().map(|(place, (_, n))| {
             let at = place as f64;
@@ -123,9 +126,41 @@ fn draw(
             false => String::new(),
         };
         let labels = (last - first + 1).clamp(1, 8) as usize;
-        chart.configure_mesh().x_labels(labels).x_label_formatter(&day).draw()?;
+        let number = |at: &f64| label(*at, y.end - y.start);
+        chart
+            .configure_mesh()
+            .light_line_style(TRANSPARENT)
+            .x_labels(labels)
+            .y_labels(6)
+            .x_label_formatter(&day)
+            .y_label_formatter(&number)
+            .draw()?;
         fill(&mut chart)
     })
+}
+
+/// A number on an axis of this length: whole numbers in groups, others with as many digits as tell
+/// neighbours apart.
+fn label(at: f64, length: f64) -> String {
+    if length >= 6.0 {
+        return grouped(at.max(0.0).round() as u64);
+    }
+    let digits = (1.0 - length.log10()).ceil().clamp(1.0, 9.0) as usize;
+    format!("{at:.digits$}")
+}
+
+/// How many labels a logarithmic axis to this number gets: one for each decade.
+fn decades(most: f64) -> usize {
+    most.log10().ceil().clamp(1.0, 9.0) as usize + 1
+}
+
+/// A label of a logarithmic axis: powers of ten only.
+fn decade(at: &f64) -> String {
+    let power = at.log10();
+    match (power - power.round()).abs() < 1e-6 && power > -0.5 {
+        true => grouped(at.round() as u64),
+        false => String::new(),
+    }
 }
 
 fn svg(
@@ -142,4 +177,18 @@ fn svg(
     }
     // Within a page a drawing needs no namespace, and the page refers to nothing.
     Ok(text.replace(" xmlns=\"http://www.w3.org/2000/svg\"", ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_of_an_axis_differ_from_each_other() {
+        assert_eq!(label(300_000.0, 400_000.0), "300,000");
+        assert_eq!(label(0.75, 1.0), "0.8");
+        assert_eq!(label(0.999_998, 1e-6), "0.9999980");
+        assert_eq!((decade(&1000.0), decade(&200.0)), ("1,000".to_owned(), String::new()));
+        assert_eq!((decades(1.0), decades(2_500.0)), (2, 5));
+    }
 }

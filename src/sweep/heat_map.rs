@@ -2,11 +2,15 @@
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::config::sweep::Grid;
 
 /// Width and height, in pixels.
 const SIZE: (u32, u32) = (900, 640);
+
+/// The most columns and rows of a map whose cells have room for their scores.
+const WRITTEN: (usize, usize) = (14, 24);
 
 /// The best score of every pair of values of two keys. Dark is good; white says that nothing could
 /// be judged there.
@@ -88,7 +92,7 @@ impl HeatMap {
             .caption(&self.title, ("sans-serif", 18))
             .margin(12)
             .x_label_area_size(48)
-            .y_label_area_size(72)
+            .y_label_area_size(40 + 8 * widest(&self.rows))
             .build_cartesian_2d((0..right).into_segmented(), (0..top).into_segmented())
             .map_err(text)?;
         let label = |values: &[String], at: &SegmentValue<i32>| match at {
@@ -120,8 +124,39 @@ impl HeatMap {
             Rectangle::new(corners, RGBColor(light, light, 200 + light / 5).filled())
         });
         chart.draw_series(squares).map_err(text)?;
+        if self.columns.len() <= WRITTEN.0 && self.rows.len() <= WRITTEN.1 {
+            let cells = self.cells.iter().enumerate().flat_map(|(row, cells)| {
+                let known = cells.iter().enumerate().filter_map(|(at, cell)| Some((at, (*cell)?)));
+                known.map(move |(column, score)| (column as i32, row as i32, score))
+            });
+            let cells = cells.map(|(column, row, score)| {
+                // Light on dark, dark on light.
+                let colour = if share(score) < 0.6 { WHITE } else { BLACK };
+                let style = ("sans-serif", 13).into_font().color(&colour);
+                let centred = style.pos(Pos::new(HPos::Center, VPos::Center));
+                let at = (SegmentValue::CenterOf(column), SegmentValue::CenterOf(row));
+                Text::new(short(score), at, centred)
+            });
+            chart.draw_series(cells).map_err(text)?;
+        }
         area.present().map_err(text)
     }
+}
+
+/// A score with three significant digits.
+fn short(score: f64) -> String {
+    let digits = match score.abs() {
+        size if size >= 100.0 => 0,
+        size if size >= 10.0 => 1,
+        size if size >= 1.0 => 2,
+        _ => 3,
+    };
+    format!("{score:.digits$}")
+}
+
+/// Characters of the longest label.
+fn widest(labels: &[String]) -> u32 {
+    labels.iter().map(|label| label.chars().count()).max().unwrap_or(0) as u32
 }
 
 fn text(error: impl std::fmt::Display) -> String {

@@ -390,6 +390,8 @@ fn the_page_needs_nothing_else_and_is_well_formed_whatever_names_files_have() {
     assert_well_formed(&page);
     assert_eq!(page.matches("<svg").count(), 3);
     assert!(page.contains("&lt;b&gt;&amp;amp;&#39;odd&#39;"));
+    assert!(page.contains("by barflow ") && page.contains("suite: all expectations"), "{page}");
+    assert!(page.contains("trade ids follow each other without a gap"), "{page}");
     for reference in ["http", "src=", "href", "url(", "<script", "<b>", "@import"] {
         assert!(!page.contains(reference), "{reference}");
     }

@@ -123,6 +123,28 @@ impl Check {
         }
     }
 
+    /// What it expects, in a sentence.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::NoMissingDays => "every day between the first and the last has trades",
+            Self::NoIdGaps => "trade ids follow each other without a gap",
+            Self::NoDuplicateIds => "no trade id occurs twice",
+            Self::IdsInOrder => "rows are in the order of their ids",
+            Self::TimeMonotone => "event time does not run backwards along the ids",
+            Self::TimeInsideDay => "rows are within the day that the file is for",
+            Self::RowsLawful => "every row is a valid trade",
+            Self::PricePositive => "prices are finite and greater than 0",
+            Self::PriceNearMedian => "prices are near the rolling median",
+            Self::QtyWithin => "quantities are within bounds",
+            Self::QuoteIsProduct => "the quote value is price times quantity",
+            Self::AggressorShare => "the buyers' share of the day's trades is within bounds",
+            Self::TradesPerHour => "each hour has about as many trades as on the days before",
+            Self::NoSilence => "no stretch without a trade is too long",
+            Self::RowsAsRecorded => "a file has as many rows as were recorded for it",
+            Self::ChecksumRight => "a file has a checksum, and it matches",
+        }
+    }
+
     /// Whether a day passes or does not, whatever the share of its rows.
     pub fn is_daily(self) -> bool {
         matches!(
