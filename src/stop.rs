@@ -43,6 +43,8 @@ pub struct Stop {
     cause: Arc<Mutex<Option<Cause>>>,
     asker: Arc<Mutex<Option<String>>>,
     since: Arc<OnceLock<Instant>>,
+    /// Whether somebody else asked, even if the end had been decided by then.
+    was_asked: Arc<AtomicBool>,
 }
 
 impl Stop {
@@ -69,11 +71,17 @@ impl Stop {
 
     /// Requests the end on behalf of another, who is remembered if it is the first request.
     pub fn raise_for(&self, asker: impl Into<String>) {
+        self.was_asked.store(true, Ordering::Release);
         if !self.is_raised() {
             let mut slot = self.asker.lock().unwrap_or_else(PoisonError::into_inner);
             slot.get_or_insert_with(|| asker.into());
         }
         self.raise();
+    }
+
+    /// Whether somebody else asked for the end, if only after it had been decided.
+    pub fn was_asked_for(&self) -> bool {
+        self.was_asked.load(Ordering::Acquire)
     }
 
     /// On whose behalf the end was asked for, if it was not ours.

@@ -1,6 +1,6 @@
 //! A job's checkpoint, read back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use barflow_operators::checkpoint::envelope::{Unreadable, open};
 use barflow_operators::checkpoint::instrument_state::{Broken, InstrumentState};
@@ -18,6 +18,18 @@ pub type Entries = BTreeMap<String, Vec<u8>>;
 pub struct Saved {
     /// Builders, by instrument.
     pub instruments: BTreeMap<InstrumentId, InstrumentState>,
+    /// What it was asked to make; none if it never began.
+    pub settings: Option<JobSettings>,
+    /// Who wrote each shard last.
+    pub shards: BTreeMap<usize, Shard>,
+}
+
+/// What a job's checkpoint is about. Builders are not restored, which for many instruments with long
+/// windows takes minutes.
+#[derive(Clone, Debug, Default)]
+pub struct Overview {
+    /// Instruments with a state.
+    pub instruments: BTreeSet<String>,
     /// What it was asked to make; none if it never began.
     pub settings: Option<JobSettings>,
     /// Who wrote each shard last.
@@ -78,6 +90,36 @@ impl CheckpointError {
     }
 }
 
+impl Overview {
+    /// Understands the entries of a job, but for its builders; those of others are passed over.
+    ///
+    /// # Errors
+    /// When one cannot be read.
+    pub fn of(job: &JobName, entries: &Entries) -> Result<Self, CheckpointError> {
+        let unreadable = |key: &str, reason| CheckpointError::Unreadable {
+            job: job.clone(),
+            key: key.to_owned(),
+            reason,
+        };
+        let mut overview = Self::default();
+        for (key, value) in entries {
+            match job.parse(key) {
+                None => {}
+                Some(Key::Settings) => {
+                    overview.settings = Some(open(value).map_err(|r| unreadable(key, r))?);
+                }
+                Some(Key::Shard(shard)) => {
+                    overview.shards.insert(shard, open(value).map_err(|r| unreadable(key, r))?);
+                }
+                Some(Key::Instrument(instrument)) => {
+                    overview.instruments.insert(instrument.to_owned());
+                }
+            }
+        }
+        Ok(overview)
+    }
+}
+
 impl Saved {
     /// Understands the entries of a job; those of others are passed over.
     ///
@@ -89,22 +131,13 @@ impl Saved {
             key: key.to_owned(),
             reason,
         };
-        let mut saved = Self::default();
+        let Overview { settings, shards, .. } = Overview::of(job, entries)?;
+        let mut saved = Self { settings, shards, ..Self::default() };
         let mut records: BTreeMap<InstrumentId, Vec<Record>> = BTreeMap::new();
         for (key, value) in entries {
-            match job.parse(key) {
-                None => {}
-                Some(Key::Settings) => {
-                    saved.settings = Some(open(value).map_err(|reason| unreadable(key, reason))?);
-                }
-                Some(Key::Shard(shard)) => {
-                    let who = open(value).map_err(|reason| unreadable(key, reason))?;
-                    saved.shards.insert(shard, who);
-                }
-                Some(Key::Instrument(_)) => {
-                    let record: Record = open(value).map_err(|reason| unreadable(key, reason))?;
-                    records.entry(record.feed.instrument.clone()).or_default().push(record);
-                }
+            if let Some(Key::Instrument(_)) = job.parse(key) {
+                let record: Record = open(value).map_err(|reason| unreadable(key, reason))?;
+                records.entry(record.feed.instrument.clone()).or_default().push(record);
             }
         }
         for (instrument, records) in records {

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use barflow_operators::checkpoint::instrument_state::InstrumentState;
 use barflow_operators::position::Position;
 use clap::{ArgMatches, Args, Subcommand, ValueHint};
 use serde_json::json;
@@ -12,7 +11,7 @@ use serde_json::json;
 use super::failure::{Failure, Outcome};
 use super::options::{self, BrokerArgs, ConfigArgs};
 use crate::checkpoints::job::JobName;
-use crate::checkpoints::saved::{Entries, Saved};
+use crate::checkpoints::saved::{Entries, Overview, Saved};
 use crate::config::kafka::KafkaOptions;
 use crate::config::problem::Problems;
 use crate::graph::sink::SinkError;
@@ -20,6 +19,7 @@ use crate::job::JobError;
 use crate::sinks::journal::checkpoint_beside;
 use crate::sinks::kafka::{CheckpointTopic, KafkaSettings, ShardSinks};
 use crate::sinks::local_checkpoint::LocalCheckpoint;
+use crate::thousands::counted;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -164,44 +164,38 @@ fn no_such_job(job: Option<&JobName>, jobs: &BTreeSet<JobName>) -> Failure {
     })
 }
 
-fn bars(saved: &Saved) -> u64 {
-    saved.instruments.values().flat_map(InstrumentState::bars).map(|(_, bars)| bars).sum()
-}
-
 fn list(entries: &Entries) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
     for job in jobs(entries) {
-        let _ = match Saved::understand(&job, entries) {
+        let _ = match Overview::of(&job, entries) {
             Err(error) => writeln!(text, "{job}: cannot be read: {error}"),
-            Ok(saved) if saved.instruments.is_empty() => {
+            Ok(job_of) if job_of.instruments.is_empty() => {
                 writeln!(text, "{job}: nothing applied yet")
             }
-            Ok(saved) => writeln!(
+            Ok(job_of) => writeln!(
                 text,
-                "{job}: {} instruments, {} bars, settings {:08x}, last written by {}",
-                saved.instruments.len(),
-                bars(&saved),
-                saved.settings.as_ref().map_or(0, |settings| settings.hash() as u32),
-                writer(&saved),
+                "{job}: {}, settings {:08x}, last written by {}",
+                counted(job_of.instruments.len() as u64, "instrument"),
+                job_of.settings.as_ref().map_or(0, |settings| settings.hash() as u32),
+                writer(&job_of),
             ),
         };
     }
     if text.is_empty() { "no job has a checkpoint\n".to_owned() } else { text }
 }
 
-fn writer(saved: &Saved) -> String {
+fn writer(saved: &Overview) -> String {
     let newest = saved.shards.values().max_by_key(|shard| shard.writer.started);
     newest.map_or_else(|| "this computer".to_owned(), |shard| shard.writer.to_string())
 }
 
 fn list_json(entries: &Entries) -> String {
-    let jobs = jobs(entries).into_iter().map(|job| match Saved::understand(&job, entries) {
+    let jobs = jobs(entries).into_iter().map(|job| match Overview::of(&job, entries) {
         Err(error) => json!({ "job": job.to_string(), "error": error.to_string() }),
         Ok(saved) => json!({
             "job": job.to_string(),
             "instruments": saved.instruments.len(),
-            "bars": bars(&saved),
             "settings": saved.settings.as_ref().map(|s| format!("{:016x}", s.hash())),
             "shards": saved.shards.len(),
         }),
@@ -239,7 +233,7 @@ fn show(job: &JobName, saved: &Saved) -> String {
             let _ = writeln!(text, "  last trade at {}", time(last));
         }
         for (spec, bars) in state.bars() {
-            let _ = writeln!(text, "  {}: {bars} bars", spec.name());
+            let _ = writeln!(text, "  {}: {}", spec.name(), counted(bars, "bar"));
         }
     }
     text

@@ -14,7 +14,7 @@ use super::options::{
 };
 use super::progress::Watcher;
 use super::signals::Signals;
-use super::{help, summary};
+use super::{help, summary, taken};
 use crate::config::live::LiveSettings;
 use crate::config::problem::Problems;
 use crate::config::replay::Typed;
@@ -167,8 +167,10 @@ pub(super) fn execute(
     if let Some(limit) = limit {
         stop_after(limit, &stop);
     }
+    let if_taken = settings.delivery.if_taken;
     let job = LiveJob::new(settings).with_reload(reload);
     let ran = job.run(&stop, &Watcher::with_summary(summary::print_live));
+    taken::wait(&ran, if_taken, &stop);
     conclude(ran.map(|_| Outcome::Done))
 }
 

@@ -38,6 +38,7 @@ pub mod sync_measure;
 pub mod sync_plot;
 pub mod sync_report;
 pub mod synth;
+mod taken;
 pub mod verify;
 
 use self::command::{Cli, Command};

@@ -174,7 +174,8 @@ fn deliver(args: &QualityArgs, report: &Report) -> Result<(), Failure> {
         write(path, |file| writeln!(file, "{:#}", json::value(report)))?;
     }
     if let Some(path) = &args.html {
-        let page = html::page(report, &origin(args)).map_err(|e| Failure::outside(anyhow::anyhow!(e)))?;
+        let page =
+            html::page(report, &origin(args)).map_err(|e| Failure::outside(anyhow::anyhow!(e)))?;
         write(path, |file| file.write_all(page.as_bytes()))?;
         eprintln!("the report is in {}", path.display());
     }

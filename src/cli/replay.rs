@@ -9,7 +9,7 @@ use super::options::{
 };
 use super::progress::Watcher;
 use super::signals::Signals;
-use super::{help, summary};
+use super::{help, summary, taken};
 use crate::config::replay::ReplaySettings;
 use crate::job::ReplayJob;
 use crate::stop::Stop;
@@ -133,6 +133,8 @@ pub fn run(args: &ReplayArgs, matches: &ArgMatches) -> Result<Outcome, Failure> 
 pub fn replay(settings: ReplaySettings) -> Result<Outcome, Failure> {
     let stop = Stop::new();
     Signals::raise(&stop)?;
+    let if_taken = settings.delivery.if_taken;
     let ran = ReplayJob::new(settings).run(&stop, &Watcher::with_summary(summary::print_replay));
+    taken::wait(&ran, if_taken, &stop);
     conclude(ran.map(|report| Outcome::of_replay(&report)))
 }

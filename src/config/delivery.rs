@@ -18,6 +18,16 @@ pub enum Delivery {
     AtLeastOnce,
 }
 
+/// What a copy of a job does when another copy has taken over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IfTaken {
+    /// It ends, with exit code 4.
+    #[default]
+    Exit,
+    /// It does nothing until it is asked to end, so that a supervisor does not start it again.
+    Wait,
+}
+
 /// How bars are delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryOptions {
@@ -29,7 +39,12 @@ pub struct DeliveryOptions {
     pub commit_interval: Duration,
     /// Whether to delete the job's state.
     pub reset_state: bool,
+    /// What to do when another copy has taken over.
+    pub if_taken: IfTaken,
 }
+
+/// What may be said of a job that was taken over.
+const IF_TAKEN: [(&str, IfTaken); 2] = [("exit", IfTaken::Exit), ("wait", IfTaken::Wait)];
 
 /// A second: a reader waits no longer, and a commit costs next to nothing.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
@@ -50,6 +65,7 @@ impl DeliveryOptions {
             // 0 is as often as can be.
             commit_interval: interval.unwrap_or_default(),
             reset_state: false,
+            if_taken: sink.choice("if_taken", &IF_TAKEN, problems).unwrap_or_default(),
         }
     }
 
@@ -60,6 +76,7 @@ impl DeliveryOptions {
             job: None,
             commit_interval: COMMIT_INTERVAL,
             reset_state: false,
+            if_taken: IfTaken::default(),
         }
     }
 

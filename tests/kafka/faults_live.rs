@@ -162,11 +162,18 @@ fn a_second_live_copy_takes_over_and_nothing_is_lost_or_repeated() {
     let Some(job) = Job::new(kafka, folder.path(), 1, "500") else { return };
     let mut first = job.start(&[]);
     job.wait_for_the_middle(&mut first);
-    let second = job.start(&[]);
+    let mut second = job.start(&["--if-taken", "wait"]);
     let (code, said) = first.finish();
     assert_eq!(code, Some(4), "{said}\n{}", second.said());
     assert!(said.contains("has taken over"), "{said}");
-    job.finish(second);
+    assert!(said.contains("--if-taken wait"), "{said}");
+    // One that is to wait neither ends nor writes, so that nobody starts it again.
+    second.wait_until_it_says("resuming the job");
+    let third = job.start(&[]);
+    second.wait_until_it_says("doing nothing until stopped");
+    job.finish(third);
+    assert!(second.runs());
+    assert_eq!(second.stop().0, Some(4));
 }
 
 #[test]

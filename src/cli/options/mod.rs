@@ -81,6 +81,7 @@ const KEYS: &[(&str, Table, &str, Form)] = &[
     ("delivery", Table::Sink, "delivery", Form::Text),
     ("job", Table::Sink, "job", Form::Text),
     ("commit_interval", Table::Sink, "commit_interval", Form::Text),
+    ("if_taken", Table::Sink, "if_taken", Form::Text),
     ("brokers", Table::Kafka, "brokers", Form::Text),
     ("topic", Table::Kafka, "topic", Form::Text),
     ("encoding", Table::Kafka, "encoding", Form::Text),

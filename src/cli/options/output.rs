@@ -101,6 +101,11 @@ pub struct RecoveryArgs {
     #[arg(long, value_name = "TIME", env = "BARFLOW_COMMIT_INTERVAL")]
     pub commit_interval: Option<String>,
 
+    /// When another copy of the job has taken over: exit (code 4), or wait without doing anything until
+    /// stopped, so that a supervisor does not start this copy again [default: exit]
+    #[arg(long, value_name = "exit|wait", env = "BARFLOW_IF_TAKEN")]
+    pub if_taken: Option<String>,
+
     /// Delete the job's checkpoint and start from the beginning
     #[arg(long)]
     pub reset_state: bool,

@@ -382,7 +382,9 @@ impl TransactionalSink {
         match self.winner()? {
             None => Ok(()),
             Some(shard) => Err(SinkError::Fenced(format!(
-                "another copy of job \"{}\" has taken over: {}",
+                "another copy of job \"{}\" has taken over: {}\nhint: if a supervisor restarts both \
+                 copies, they take the job from each other forever: run one of them, or use \
+                 --if-taken wait, and do not restart after exit code 4",
                 self.job, shard.writer
             ))),
         }
