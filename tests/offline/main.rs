@@ -8,7 +8,9 @@ mod cli;
 mod daily;
 mod encodings;
 mod graph;
+
 mod graph_checkpoints;
+mod left_out;
 mod parallel;
 mod peers_dvc;
 mod peers_store;

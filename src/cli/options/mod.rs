@@ -14,7 +14,9 @@ mod input;
 mod job;
 mod output;
 
-pub use input::{BarArgs, ConfigArgs, FileArgs, HistoryArgs, PartArgs, ReadingArgs, RecordingArgs};
+pub use input::{
+    BarArgs, ConfigArgs, FileArgs, HistoryArgs, LayoutArgs, PartArgs, ReadingArgs, RecordingArgs,
+};
 pub use job::{ClusterArgs, CorrectionArgs, FeedArgs, LoggingArgs, RevisionArgs, ThreadArgs};
 pub use output::{
     BrokerArgs, ExpectationArgs, KafkaArgs, OutputArgs, QuarantineArgs, RecoveryArgs, TopicArgs,
@@ -44,7 +46,7 @@ enum Form {
 
 /// Ids of options, and the keys that they set. The option is called like its id, and so is
 /// its variable in the environment: `batch_rows`, `--batch-rows`, `BARFLOW_BATCH_ROWS`.
-const KEYS: [(&str, Table, &str, Form); 41] = [
+const KEYS: [(&str, Table, &str, Form); 42] = [
     ("files", Table::Run, "files", Form::List),
     ("protocol", Table::Run, "protocol", Form::Text),
     ("channel", Table::Run, "channel", Form::Text),
@@ -56,6 +58,7 @@ const KEYS: [(&str, Table, &str, Form); 41] = [
     ("no_verify", Table::Run, "verify", Form::Flag("false")),
     ("quote", Table::Run, "quote", Form::Text),
     ("contract_size", Table::Run, "contract_size", Form::Text),
+    ("keep_suspicious", Table::Run, "keep_suspicious", Form::Flag("true")),
     ("workers", Table::Run, "workers", Form::Text),
     ("parallel", Table::Run, "parallel", Form::Text),
     ("hosts", Table::Run, "hosts", Form::Text),
