@@ -61,7 +61,7 @@ fn judges(criterion: &mut Criterion) {
             let mut judge = Judge::new(Suite::usual(), known);
             let mut out = Vec::new();
             for batch in &batches {
-                judge.on_batch(black_box(batch), &[], &start, &mut out);
+                judge.on_batch(black_box(batch), &[], &[], &start, &mut out);
             }
             judge.finish(&mut out);
             out

@@ -1,5 +1,6 @@
 //! What an input gives to the graph: parsed trades, and rows that could not be parsed.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -41,17 +42,33 @@ pub struct RowPlace {
     pub line: u64,
 }
 
+/// A row that is valid and by a documented rule not a trade between market participants, such as one
+/// of quantity 0 in Binance's futures. It makes no bar, and its id leaves no gap.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// How many trades of the same batch preceded it.
+    pub row: u32,
+    /// Line, from 1.
+    pub line: u64,
+    /// Its id; none where the source has none.
+    pub id: Option<u64>,
+    /// Which rule.
+    pub reason: Cow<'static, str>,
+}
+
 /// One piece of one instrument's ordered input.
 ///
 /// # Contract
 /// Pieces of an instrument come from one source, one after the other; every valid row of the
-/// input is in `trades`, every other one in `rejects`, in the order of the input.
+/// input is in `trades` or `left_out`, every other one in `rejects`, in the order of the input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InputBatch {
     /// Rows that are valid trades one by one.
     pub trades: TradeBatch,
     /// Rows that are not.
     pub rejects: Vec<Reject>,
+    /// Valid rows that are not trades, by rule.
+    pub left_out: Vec<LeftOut>,
     /// Where the first row of this piece starts.
     pub start: Position,
     /// Where the row after the last one starts.
@@ -85,9 +102,9 @@ pub struct Made {
 impl InputBatch {
     /// A piece of a file.
     pub fn new(trades: TradeBatch, rejects: Vec<Reject>, start: Position, end: Position) -> Self {
-        let (places, corrections) = (Vec::new(), Vec::new());
+        let (left_out, places, corrections) = (Vec::new(), Vec::new(), Vec::new());
         let (order, specs, made) = (None, None, None);
-        Self { trades, rejects, start, end, places, order, specs, corrections, made }
+        Self { trades, rejects, left_out, start, end, places, order, specs, corrections, made }
     }
 
     /// The file and line of a trade, as a person looks for it.

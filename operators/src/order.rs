@@ -133,6 +133,7 @@ impl InstrumentOrder {
         if stops && let Some(first) = rejects.first() {
             self.stopped = true;
             input.trades = input.trades.head(first.row as usize);
+            input.left_out.retain(|out| out.row < first.row);
             rejects.truncate(1);
             if let Some(known) = &mut input.order {
                 // What lies beyond that row is left to the next run.
@@ -144,8 +145,11 @@ impl InstrumentOrder {
         let (pool, mut findings) = (&self.options.pool, Findings::default());
         let mut trades = match input.order {
             // A feed has put them in order, and asked for what was missing.
-            Some(known) => self.sequencer.on_ordered(input.trades, known, pool, &mut findings),
-            None => self.sequencer.on_batch(input.trades, pool, &mut findings),
+            Some(known) => {
+                findings.note_left_out(&input.left_out);
+                self.sequencer.on_ordered(input.trades, known, pool, &mut findings)
+            }
+            None => self.sequencer.on_rows(input.trades, &input.left_out, pool, &mut findings),
         };
         let mut corrections = input.corrections;
         let late = findings.late.drain(..);

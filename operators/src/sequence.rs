@@ -1,13 +1,15 @@
 //! The venue's order of trades: duplicates dropped, gaps reported, out-of-order trades re-sequenced
 //! within a window.
 
-use std::collections::VecDeque;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{IdKind, TradeBatch};
 use crate::gap::Gap;
+use crate::input_batch::LeftOut;
 use crate::order::ids::{IdOrder, Place};
 use crate::pool::BatchPool;
 use crate::trade::Trade;
@@ -28,6 +30,17 @@ pub struct Findings {
     /// Trades that came so late that their id had already been given up as missing, with the row
     /// they stood in. Letting them through would break the order, so the caller sets them aside.
     pub late: Vec<(usize, Trade)>,
+    /// Rows that are not trades by rule, by reason.
+    pub left_out: BTreeMap<Cow<'static, str>, u64>,
+}
+
+impl Findings {
+    /// Counts rows that are not trades by rule.
+    pub fn note_left_out(&mut self, left_out: &[LeftOut]) {
+        for row in left_out {
+            *self.left_out.entry(row.reason.clone()).or_default() += 1;
+        }
+    }
 }
 
 /// Puts the trades of one instrument into the order of their ids.
@@ -50,12 +63,20 @@ pub struct Sequencer {
     batches: u64,
 }
 
-/// A trade that waits for a missing id.
+/// A row that waits for a missing id.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Waiting {
-    trade: Trade,
+    item: Item,
     /// Which batch it came with, counted from 1.
     came_with: u64,
+}
+
+/// What has an id.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+enum Item {
+    Trade(Trade),
+    /// A row that is not a trade by rule: its id is settled, and nothing is let through.
+    LeftOut,
 }
 
 /// What a feed knows of a batch that it has put in order: it has asked for what was missing, so
@@ -173,18 +194,38 @@ impl Sequencer {
         pool: &BatchPool,
         findings: &mut Findings,
     ) -> Arc<TradeBatch> {
+        self.on_rows(batch, &[], pool, findings)
+    }
+
+    /// Takes a batch and the rows between its trades that are not trades by rule: their ids are
+    /// settled in their turn.
+    pub fn on_rows(
+        &mut self,
+        batch: TradeBatch,
+        left_out: &[LeftOut],
+        pool: &BatchPool,
+        findings: &mut Findings,
+    ) -> Arc<TradeBatch> {
+        findings.note_left_out(left_out);
         if batch.feed.ids == IdKind::Ordinal {
             return self.on_ordered(batch, FeedOrder::default(), pool, findings);
         }
         self.batches += 1;
         self.spans = batch.feed.ids == IdKind::Spans;
-        if !self.spans && self.continues(&batch.trade_id) {
+        if !self.spans && left_out.is_empty() && self.continues(&batch.trade_id) {
             self.let_through(&batch, findings);
             return Arc::new(batch);
         }
         let mut ordered = pool.take(&batch.feed);
+        let mut left_out = left_out.iter().peekable();
         for row in 0..batch.len() {
+            while let Some(out) = left_out.next_if(|out| out.row as usize <= row) {
+                self.on_left_out(out, &mut ordered, findings);
+            }
             self.on_trade(row, batch.trade(row), &mut ordered, findings);
+        }
+        for out in left_out {
+            self.on_left_out(out, &mut ordered, findings);
         }
         self.note_release(&ordered, findings);
         pool.give_back(Arc::new(batch));
@@ -308,12 +349,31 @@ impl Sequencer {
                 self.release_waiting(out);
             }
             Place::First | Place::Ahead => {
-                let is_behind =
-                    self.ids.waiting().next_back().is_some_and(|w| w.trade.trade_id > last);
-                match self.ids.wait(first, last, Waiting { trade, came_with: self.batches }) {
+                let is_behind = self.ids.last_waiting().is_some_and(|highest| highest > last);
+                let waiting = Waiting { item: Item::Trade(trade), came_with: self.batches };
+                match self.ids.wait(first, last, waiting) {
                     true => found.reordered += u64::from(is_behind),
                     false => found.duplicates += 1,
                 }
+                if self.ids.waiting().len() > self.window {
+                    self.give_up_gap(out, found);
+                }
+            }
+        }
+    }
+
+    /// Settles the id of a row that is not a trade by rule. One that comes again, or after its id was
+    /// given up, changes nothing.
+    fn on_left_out(&mut self, row: &LeftOut, out: &mut TradeBatch, found: &mut Findings) {
+        let Some(id) = row.id else { return };
+        match self.ids.place(id, id) {
+            Place::GivenUp | Place::Repeated => {}
+            Place::Next => {
+                self.ids.settle(id);
+                self.release_waiting(out);
+            }
+            Place::First | Place::Ahead => {
+                self.ids.wait(id, id, Waiting { item: Item::LeftOut, came_with: self.batches });
                 if self.ids.waiting().len() > self.window {
                     self.give_up_gap(out, found);
                 }
@@ -329,7 +389,9 @@ impl Sequencer {
 
     fn release_waiting(&mut self, out: &mut TradeBatch) {
         while let Some(next) = self.ids.next_ready() {
-            out.push(&next.trade);
+            if let Item::Trade(trade) = &next.item {
+                out.push(trade);
+            }
         }
     }
 

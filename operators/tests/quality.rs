@@ -55,7 +55,7 @@ fn suite() -> Suite {
 fn reports_of(trades: &[Trade], rejects: &[Reject], known: Known) -> Vec<DayReport> {
     let mut judge = Judge::new(suite(), known);
     let mut out = Vec::new();
-    judge.on_batch(&TradeBatch::from_trades(feed(), trades), rejects, &position(1), &mut out);
+    judge.on_batch(&TradeBatch::from_trades(feed(), trades), rejects, &[], &position(1), &mut out);
     judge.finish(&mut out);
     out
 }
@@ -275,7 +275,7 @@ proptest! {
                 .collect();
             rejects = &rejects[here..];
             let batch = TradeBatch::from_trades(feed(), &trades[at..end]);
-            judge.on_batch(&batch, &moved, &position(line), &mut out);
+            judge.on_batch(&batch, &moved, &[], &position(line), &mut out);
             if n == pause {
                 let saved = postcard::to_stdvec(&judge).unwrap();
                 judge = postcard::from_bytes(&saved).unwrap();

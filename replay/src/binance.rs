@@ -7,6 +7,16 @@ pub fn contract_size(symbol: &str) -> f64 {
     if symbol.starts_with("BTCUSD") { 100.0 } else { 10.0 }
 }
 
+/// Why rows of quantity 0 are left out.
+pub const QTY_ZERO: &str = "quantity 0";
+
+/// Whether a print of Binance's futures is not a trade: the venue numbers entries of quantity 0 (and
+/// mostly of price 0) among its trades, in streams, answers and archives alike. They make no bar, and
+/// their ids leave no gap. A price of 0 with a quantity is a bad row, as is a quantity of 0 on spot.
+pub fn is_not_a_trade(qty: f64) -> bool {
+    qty == 0.0
+}
+
 /// Ns per unit for a time of this magnitude: archives print ms, spot from 2025-01-01 on µs
 /// (binance/binance-public-data README). None if it is not a time between 2009 and 2100 in any
 /// unit.

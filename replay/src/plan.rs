@@ -14,7 +14,7 @@ use crate::naming::{self, Naming};
 use crate::plan_note::PlanNote;
 use crate::progress::StopFlag;
 use crate::rows::careful::is_ordinal;
-use crate::rows::{Layout, Quote};
+use crate::rows::{Exclude, Layout, Quote, RowFormat};
 use crate::sniff::{self, Sniffed};
 use crate::{binance, spool, trades_parquet};
 
@@ -33,22 +33,15 @@ pub struct PlanOptions {
     pub contract_size: Option<f64>,
     /// Ends a look at files that takes long.
     pub stop: StopFlag,
+    /// Keep ticks that LEAN flags as suspicious.
+    pub keep_suspicious: bool,
 }
 
 /// How a file's rows are read.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FileKind {
     /// Lines of text.
-    Rows {
-        /// Which columns.
-        layout: Layout,
-        /// Ns per unit of time.
-        unit: i64,
-        /// Where rows name it: exchange and symbol, as `exchange,symbol`.
-        market: Option<Arc<str>>,
-        /// How quote values are formed.
-        quote: Quote,
-    },
+    Rows(RowFormat),
     /// barflow's own trades.
     Parquet,
 }
@@ -186,18 +179,25 @@ pub fn recognise(path: &Path, options: &PlanOptions) -> Result<Recognised, Repla
     } else {
         Quote::Product
     };
+    let futures = instrument.venue() == "binance" && matches!(instrument.market(), "um" | "cm");
+    let exclude = Exclude {
+        zero_qty: futures || sniffed.layout.is_of_futures(),
+        suspicious: !options.keep_suspicious,
+    };
     let feed = Feed {
         instrument,
         input: sniffed.layout.input(),
         ids: if ordinal { IdKind::Ordinal } else { IdKind::Venue },
         has_aggressor: !ordinal,
     };
-    let kind = FileKind::Rows {
+    let kind = FileKind::Rows(RowFormat {
         layout: sniffed.layout,
         unit: sniffed.unit,
         market: sniffed.market,
         quote,
-    };
+        exclude,
+        header: sniffed.header,
+    });
     let (path, first_time) = (path.to_owned(), sniffed.first_time);
     Ok(trades_of(feed, PlannedFile { path, container, kind, first_time, bytes }))
 }
@@ -220,11 +220,9 @@ fn name_instrument(
         Layout::Kraken => Some(format!("kraken:spot:{stem}")),
         Layout::Lean { .. } => symbol.map(|symbol| format!("lean:equity:{symbol}")),
         Layout::Trades { .. } | Layout::AggTrades { .. } => symbol.map(|symbol| {
-            let futures =
-                matches!(layout, Layout::Trades { columns: 6 } | Layout::AggTrades { columns: 7 });
             let market = naming.market.unwrap_or(if naming::is_coin_margined(&symbol) {
                 "cm"
-            } else if futures {
+            } else if layout.is_of_futures() {
                 "um"
             } else {
                 "spot"

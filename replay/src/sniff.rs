@@ -25,6 +25,8 @@ pub struct Sniffed {
     pub unit: i64,
     /// Where rows name it: exchange and symbol, as `exchange,symbol`.
     pub market: Option<Arc<str>>,
+    /// The header, if there is one.
+    pub header: Option<Arc<str>>,
     /// Event time of the first row, ns.
     pub first_time: i64,
 }
@@ -208,7 +210,8 @@ fn tell(
     };
     let market = (layout == Layout::Tardis)
         .then(|| Arc::from(format!("{},{}", fields[0].trim(), fields[1].trim())));
-    Ok(Sniffed { layout, unit, market, first_time })
+    let header = header.map(Arc::from);
+    Ok(Sniffed { layout, unit, market, header, first_time })
 }
 
 /// Midnight in New York on the day that a LEAN file is named for, in ns since the Unix epoch.

@@ -128,12 +128,9 @@ impl InstrumentStream {
                     ParquetTrades::open(&file.path, Arc::clone(&self.feed), from, &self.options)?;
                 Reading::Parquet(Box::new(trades))
             }
-            FileKind::Rows { layout, unit, market, quote } => {
+            FileKind::Rows(format) => {
                 let rules = RowRules {
-                    layout: *layout,
-                    unit: *unit,
-                    market: market.clone(),
-                    quote: *quote,
+                    format: format.clone(),
                     from: self.options.from.unwrap_or(i64::MIN),
                     to: self.options.to.unwrap_or(i64::MAX),
                 };
@@ -286,7 +283,7 @@ impl RowsOfFile {
         ordinal: &mut u64,
     ) -> Result<Option<InputBatch>, ReplayError> {
         let mut trades = options.pool.take(feed);
-        let mut rejects = Vec::new();
+        let (mut rejects, mut left_out) = (Vec::new(), Vec::new());
         let mut start = None;
         loop {
             let Some((block, at)) = &mut self.block else {
@@ -306,6 +303,7 @@ impl RowsOfFile {
             let mut out = Output {
                 batch: &mut trades,
                 rejects: &mut rejects,
+                left_out: &mut left_out,
                 source: &self.place,
                 line: self.line,
                 ordinal,
@@ -329,7 +327,8 @@ impl RowsOfFile {
             self.at.trade_id = Some(*last);
         }
         let Some(start) = start else { return Ok(None) };
-        Ok(Some(InputBatch::new(trades, rejects, Position::File(start), self.at.clone().into())))
+        let (start, end) = (Position::File(start), self.at.clone().into());
+        Ok(Some(InputBatch { left_out, ..InputBatch::new(trades, rejects, start, end) }))
     }
 
     /// Steps to a block; at a member's start passes over byte order mark and header.
@@ -369,8 +368,8 @@ impl Drop for RowsOfFile {
 
 /// Whether an instrument's quote value has to be stored beside price and quantity.
 pub fn stores_quote(files: &[PlannedFile]) -> bool {
-    files.iter().any(|file| match file.kind {
-        FileKind::Rows { quote, .. } => quote != Quote::Product,
+    files.iter().any(|file| match &file.kind {
+        FileKind::Rows(format) => format.quote != Quote::Product,
         FileKind::Parquet => false,
     })
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use barflow_operators::batch::{Feed, IdKind, InputKind, TradeBatch};
 use barflow_operators::trade::Trade;
 use barflow_replay::decode::MARGIN;
-use barflow_replay::rows::{Layout, Output, Quote, RowRules, careful, read_rows};
+use barflow_replay::rows::{
+    Exclude, Layout, Output, Quote, RowFormat, RowRules, careful, read_rows,
+};
 use proptest::prelude::*;
 
 /// Rows through the fast path and, one by one, through the careful one.
@@ -19,10 +21,14 @@ fn both_ways(columns: usize, agg: bool, text: &str) -> ((Vec<Trade>, usize), (Ve
     });
     let layout = if agg { Layout::AggTrades { columns } } else { Layout::Trades { columns } };
     let rules = RowRules {
-        layout,
-        unit: 1_000_000,
-        market: None,
-        quote: Quote::Product,
+        format: RowFormat {
+            layout,
+            unit: 1_000_000,
+            market: None,
+            quote: Quote::Product,
+            exclude: Exclude { zero_qty: layout.is_of_futures(), suspicious: true },
+            header: None,
+        },
         from: i64::MIN,
         to: i64::MAX,
     };
@@ -32,11 +38,12 @@ fn both_ways(columns: usize, agg: bool, text: &str) -> ((Vec<Trade>, usize), (Ve
     bytes.resize(end + 2 * MARGIN, b',');
     let run = |fast: bool| {
         let mut batch = TradeBatch::with_capacity(Arc::clone(&feed), 8);
-        let (mut rejects, mut ordinal) = (Vec::new(), 1);
+        let (mut rejects, mut left_out, mut ordinal) = (Vec::new(), Vec::new(), 1);
         let source: Arc<str> = "t".into();
         let mut out = Output {
             batch: &mut batch,
             rejects: &mut rejects,
+            left_out: &mut left_out,
             source: &source,
             line: 1,
             ordinal: &mut ordinal,
@@ -51,7 +58,7 @@ fn both_ways(columns: usize, agg: bool, text: &str) -> ((Vec<Trade>, usize), (Ve
             }
         }
         assert_eq!(at, end);
-        (batch.iter().collect(), rejects.len())
+        (batch.iter().collect(), rejects.len() + left_out.len())
     };
     (run(true), run(false))
 }

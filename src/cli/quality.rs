@@ -14,7 +14,7 @@ use clap::{Args, ValueHint};
 
 use super::failure::{Failure, Outcome};
 use super::notes;
-use super::options::PartArgs;
+use super::options::{LayoutArgs, PartArgs};
 use super::progress::Shown;
 use crate::config;
 use crate::config::instruments;
@@ -68,6 +68,10 @@ pub struct QualityArgs {
     #[command(flatten)]
     pub part: PartArgs,
 
+    /// How their rows are read.
+    #[command(flatten)]
+    pub layout: LayoutArgs,
+
     /// Instruments checked in parallel [default: one per core]
     #[arg(long, value_name = "N", help_heading = "Threads and processes")]
     pub jobs: Option<NonZeroUsize>,
@@ -114,6 +118,7 @@ pub fn run(args: &QualityArgs) -> Result<Outcome, Failure> {
         to: settings.to,
         quote_from_source: true,
         contract_size: None,
+        keep_suspicious: args.layout.keep_suspicious,
         ..PlanOptions::default()
     };
     let inputs = match &args.store {

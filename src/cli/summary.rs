@@ -86,6 +86,10 @@ fn describe_totals(text: &mut String, report: &JobReport) {
 }
 
 fn describe_input(text: &mut String, instrument: &InstrumentId, c: &InputCounts) {
+    for (reason, rows) in &c.left_out {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{instrument}: left out {} ({reason})", grouped(*rows));
+    }
     if c.duplicates + c.reordered + c.time_reversals + c.rejected == 0 && c.gaps.is_empty() {
         return;
     }

@@ -60,7 +60,12 @@ pub fn measure(
     for input_batch in InstrumentStream::open(plan, read)? {
         // Rows that are not trades, duplicates and late rows do not matter here.
         let input_batch = input_batch?;
-        let batch = order.on_batch(input_batch.trades, &pool, &mut Sequence::default());
+        let batch = order.on_rows(
+            input_batch.trades,
+            &input_batch.left_out,
+            &pool,
+            &mut Sequence::default(),
+        );
         trades += batch.len() as u64;
         if let (Some(first), Some(last)) = (batch.event_time.first(), batch.event_time.last()) {
             paces.push(last.saturating_sub(*first) as f64 / batch.len() as f64);

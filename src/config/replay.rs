@@ -126,6 +126,8 @@ pub struct ReplaySettings {
     pub quote: QuoteChoice,
     /// Quote value of one contract of an inverse instrument; the venue's rule if not given.
     pub contract_size: Option<f64>,
+    /// Whether ticks that LEAN flags as suspicious make bars.
+    pub keep_suspicious: bool,
     /// How many trades may wait for a missing id.
     pub reorder_window: usize,
     /// Trades per batch.
@@ -203,6 +205,9 @@ impl ReplaySettings {
             daily: replay.text("daily", problems_ref).map(|(path, _)| path.into()),
             quote: replay.choice("quote", &quotes, problems_ref).unwrap_or_default(),
             contract_size: replay.parse("contract_size", "a number", problems_ref),
+            keep_suspicious: replay
+                .parse("keep_suspicious", "true or false", problems_ref)
+                .unwrap_or(false),
             reorder_window: replay
                 .parse("reorder_window", whole, problems_ref)
                 .unwrap_or(REORDER_WINDOW),
@@ -234,6 +239,7 @@ impl ReplaySettings {
             quote_from_source: self.quote == QuoteChoice::Source,
             contract_size: self.contract_size,
             stop: stop.clone(),
+            keep_suspicious: self.keep_suspicious,
         };
         let Some(store) = &self.store else {
             return plan(&self.files, &options);

@@ -58,7 +58,7 @@ pub enum Standing {
     /// A trade.
     Trade,
     /// An id of the sequence that is not a trade between market participants (insurance fund, ADL,
-    /// price or quantity 0): makes no bar, leaves no gap. The reason is one of a few constants.
+    /// quantity 0): makes no bar, leaves no gap. The reason is one of a few constants.
     Excluded(&'static str),
 }
 

@@ -117,6 +117,7 @@ impl Recordings {
                 seen.insert(slot);
             }
             piece.released.trades.reset(Arc::clone(&piece.released.trades.feed));
+            piece.released.left_out.clear();
             true
         })?;
         let mut slot = 0;
@@ -153,6 +154,7 @@ impl Recordings {
             let batch = &mut piece.released.trades;
             trades[slot].extend(batch.iter());
             batch.reset(Arc::clone(&batch.feed));
+            piece.released.left_out.clear();
             true
         })?;
         Ok(self.symbols.iter().cloned().zip(trades).collect())
@@ -176,6 +178,7 @@ impl Recordings {
                     piece.released.trades.reset(feed);
                     piece.released.order = FeedOrder::default();
                     piece.rejects.clear();
+                    piece.released.left_out.clear();
                     return !stop.is_raised();
                 };
                 let inlet = &inlets[worker];
@@ -186,6 +189,7 @@ impl Recordings {
                 let position = Position::File(position);
                 let mut input_batch = InputBatch::new(trades, rejects, position.clone(), position);
                 input_batch.order = Some(std::mem::take(&mut piece.released.order));
+                input_batch.left_out = std::mem::take(&mut piece.released.left_out);
                 ended = stop.is_raised() || inlet.send(input_batch).is_err();
                 !ended
             })?;
@@ -310,7 +314,9 @@ impl RecordedBatch {
     }
 
     fn is_full(&self) -> bool {
-        self.released.trades.len() >= FULL || !self.rejects.is_empty()
+        self.released.trades.len() >= FULL
+            || self.released.left_out.len() >= FULL
+            || !self.rejects.is_empty()
     }
 }
 

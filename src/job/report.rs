@@ -90,6 +90,8 @@ pub struct InputCounts {
     pub time_reversals: u64,
     /// Rows that are not valid trades.
     pub rejected: u64,
+    /// Rows that are not trades by rule, by reason.
+    pub left_out: BTreeMap<String, u64>,
     /// Ids that never came.
     pub gaps: Vec<Gap>,
 }
@@ -222,6 +224,7 @@ fn counts(tally: &Tally) -> BTreeMap<InstrumentId, InputCounts> {
             FactKind::Reordered => c.reordered += n,
             FactKind::TimeReversals => c.time_reversals += n,
             FactKind::Rejected => c.rejected += n,
+            FactKind::LeftOut(why) => *c.left_out.entry(why).or_default() += n,
             FactKind::Gap(gap) => c.gaps.extend(std::iter::repeat_n(gap, n as usize)),
             FactKind::Corrected
             | FactKind::AlreadySo

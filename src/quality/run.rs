@@ -145,9 +145,9 @@ fn judge_instrument(
         for input_batch in InstrumentStream::open(one, read.clone())? {
             match input_batch {
                 Ok(input_batch) => {
-                    let InputBatch { trades, rejects, start, .. } = input_batch;
+                    let InputBatch { trades, rejects, left_out, start, .. } = input_batch;
                     found = found.map(|found| found + (trades.len() + rejects.len()) as u64);
-                    judge.on_batch(&trades, &rejects, &start, &mut judged.days);
+                    judge.on_batch(&trades, &rejects, &left_out, &start, &mut judged.days);
                     read.pool.give_back(Arc::new(trades));
                 }
                 Err(error @ ReplayError::Io { .. }) => return Err(error),

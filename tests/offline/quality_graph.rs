@@ -41,6 +41,7 @@ fn the_graph_counts_what_a_judge_counts_whatever_the_batches_and_workers() {
             judge.on_batch(
                 &input_batch.trades,
                 &input_batch.rejects,
+                &input_batch.left_out,
                 &input_batch.start,
                 &mut reports,
             );

@@ -33,6 +33,8 @@ pub enum FactKind {
     TimeReversals,
     /// Rows that are not valid trades.
     Rejected,
+    /// Rows that are not trades by rule, for this reason.
+    LeftOut(String),
     /// This gap in the ids.
     Gap(Gap),
     /// Corrections of the past that were applied.
@@ -72,7 +74,9 @@ impl Fact {
             (FactKind::TimeReversals, findings.time_reversals),
         ];
         let gaps = findings.gaps.iter().map(|gap| (FactKind::Gap(*gap), 1));
-        (counts.into_iter().chain(gaps).filter(|(_, n)| *n > 0))
+        let left_out = findings.left_out.iter();
+        let left_out = left_out.map(|(why, n)| (FactKind::LeftOut(why.to_string()), *n));
+        (counts.into_iter().chain(gaps).chain(left_out).filter(|(_, n)| *n > 0))
             .map(|(kind, n)| (Self::new(instrument, kind), n as isize))
             .collect()
     }

@@ -166,6 +166,7 @@ impl JudgeState {
         self.judge.on_batch(
             &input_batch.trades,
             &input_batch.rejects,
+            &input_batch.left_out,
             &input_batch.start,
             &mut self.ended,
         );

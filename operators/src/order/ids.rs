@@ -76,6 +76,11 @@ impl<T> IdOrder<T> {
         self.waiting.iter().map(|waiting| &waiting.item)
     }
 
+    /// The highest id that waits.
+    pub fn last_waiting(&self) -> Option<u64> {
+        self.waiting.back().map(|waiting| waiting.last)
+    }
+
     /// Whether an item waits.
     pub fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::bar::Bar;
 use crate::bars::machine::BarMachine;
 use crate::batch::TradeBatch;
-use crate::input_batch::{InputBatch, Reject};
+use crate::input_batch::{InputBatch, LeftOut, Reject};
 use crate::position::Position;
 use crate::sequence::Mark;
 
@@ -18,6 +18,8 @@ pub struct ChunkBatch {
     pub end: Position,
     /// Rows that are not trades.
     pub rejects: Vec<Reject>,
+    /// Rows that are not trades by rule.
+    pub left_out: Vec<LeftOut>,
     /// The rows that are trades, as they were read; none if they were let go.
     pub raw: Option<Arc<TradeBatch>>,
     /// What the chunk's own order and builders made of them; none where they had given up.
@@ -55,14 +57,15 @@ pub struct ChunkEnd {
 impl ChunkBatch {
     /// An input batch of which nothing is known but what was read.
     pub fn read(input_batch: InputBatch) -> Self {
-        let InputBatch { trades, rejects, start, end, .. } = input_batch;
-        Self { start, end, rejects, raw: Some(Arc::new(trades)), outline: None }
+        let InputBatch { trades, rejects, left_out, start, end, .. } = input_batch;
+        Self { start, end, rejects, left_out, raw: Some(Arc::new(trades)), outline: None }
     }
 
     /// What was read, if all of it was kept.
     pub fn into_batch(self) -> Option<InputBatch> {
-        let Self { start, end, rejects, raw, .. } = self;
-        Some(InputBatch::new(Arc::unwrap_or_clone(raw?), rejects, start, end))
+        let Self { start, end, rejects, left_out, raw, .. } = self;
+        let batch = InputBatch::new(Arc::unwrap_or_clone(raw?), rejects, start, end);
+        Some(InputBatch { left_out, ..batch })
     }
 
     /// Adds to the ids of its trades and positions, as where rows without ids are numbered within

@@ -203,8 +203,9 @@ impl ChunkJoiner {
     ) -> Result<JoinedBatch, ReadAgain> {
         let outline = batch.outline.take();
         let rows = raw.len() as u64;
-        let ChunkBatch { start, end, rejects, .. } = batch;
+        let ChunkBatch { start, end, rejects, left_out, .. } = batch;
         let input = InputBatch::new(Arc::unwrap_or_clone(raw), rejects, start, end);
+        let input = InputBatch { left_out, ..input };
         let Some(ordered) = self.truth.order.on_batch(input) else {
             return Ok(JoinedBatch { stopped: true, ..JoinedBatch::default() });
         };

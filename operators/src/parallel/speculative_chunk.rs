@@ -56,10 +56,10 @@ impl SpeculativeChunk {
             self.given_up = true;
             return ChunkBatch::read(input_batch);
         }
-        let InputBatch { trades, rejects, start, end, .. } = input_batch;
+        let InputBatch { trades, rejects, left_out, start, end, .. } = input_batch;
         self.begin(&trades);
         let before = self.order.mark();
-        let passes = self.order.passes(&trades);
+        let passes = left_out.is_empty() && self.order.passes(&trades);
         let keeps = !passes || before.is_none() || self.kept < self.options.keep.max(1);
         self.kept += trades.len();
         let mut findings = Findings::default();
@@ -70,7 +70,7 @@ impl SpeculativeChunk {
         } else {
             // What does not pass as it is has to be judged again, as it was.
             raw = Some(Arc::new(trades.clone()));
-            self.order.on_batch(trades, &self.options.pool, &mut findings)
+            self.order.on_rows(trades, &left_out, &self.options.pool, &mut findings)
         };
         let slots = self.build(&released, &findings);
         if passes && keeps {
@@ -85,7 +85,7 @@ impl SpeculativeChunk {
             time_reversals: findings.time_reversals,
             slots,
         };
-        ChunkBatch { start, end, rejects, raw, outline: Some(outline) }
+        ChunkBatch { start, end, rejects, left_out, raw, outline: Some(outline) }
     }
 
     /// Supposes that the ids run on from the chunk before. Where they do not, the supposition is

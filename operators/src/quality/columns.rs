@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::batch::{IdKind, TradeBatch};
-use crate::input_batch::Reject;
+use crate::input_batch::{LeftOut, Reject};
 use crate::trade::{Aggressor, Trade};
 
 use super::day::{Count, Example, Place};
@@ -31,14 +31,19 @@ pub(super) struct Places<'a> {
     /// Line of the first row.
     pub(super) line: u64,
     pub(super) rejects: &'a [Reject],
+    pub(super) left_out: &'a [LeftOut],
 }
 
 impl Places<'_> {
-    /// The place of a row of the batch. Rejected rows are between the others and have their lines.
+    /// The place of a row of the batch. Rows that are not trades are between the others and have their
+    /// lines.
     fn of(&self, row: usize) -> Place {
-        let before = self.rejects.partition_point(|reject| reject.row as usize <= row);
-        let line = match self.rejects[..before].last() {
-            Some(reject) => reject.line + 1 + (row - reject.row as usize) as u64,
+        let rejects = self.rejects.partition_point(|reject| reject.row as usize <= row);
+        let rejected = self.rejects[..rejects].last().map(|reject| (reject.line, reject.row));
+        let left_out = self.left_out.partition_point(|out| out.row as usize <= row);
+        let left_out = self.left_out[..left_out].last().map(|out| (out.line, out.row));
+        let line = match rejected.max(left_out) {
+            Some((line, before)) => line + 1 + (row - before as usize) as u64,
             None => self.line + row as u64,
         };
         Place { source: Arc::clone(self.source), line }

@@ -99,6 +99,20 @@ impl Ids {
         }
     }
 
+    /// Takes the id of a row that is not a trade by rule; it has no time that counts.
+    pub(super) fn leave_out(
+        &mut self,
+        id: u64,
+        day: i32,
+        counts: &mut Counts,
+        place: impl Fn() -> Place,
+    ) {
+        let row = Row { first: id, last: id, time: self.time };
+        if !(self.seen.is_some() && self.follows(row)) {
+            self.take(row, day, false, counts, place);
+        }
+    }
+
     /// Takes a row that does not just follow. `timed`: whether its time is to be believed.
     fn take(
         &mut self,

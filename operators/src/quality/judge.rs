@@ -1,6 +1,7 @@
 //! Holds one instrument's input against a suite, day by day.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +12,7 @@ use super::ids::Ids;
 use super::prices::{Prices, Rule};
 use super::suite::{Check, Kind, Severity, Suite};
 use crate::batch::{IdKind, TradeBatch};
-use crate::input_batch::Reject;
+use crate::input_batch::{LeftOut, Reject};
 use crate::position::Position;
 use crate::trade::{Aggressor, Trade};
 
@@ -52,6 +53,8 @@ pub struct Judge {
     profile: VecDeque<[u64; 24]>,
     /// A row of a later day, until the next one says whether that day has begun.
     stray: Option<Stray>,
+    /// Rows after it that are not trades by rule: their ids come after its own.
+    after_stray: Vec<LeftOut>,
     /// What was rejected before the first day.
     early: Counts,
     /// Whether all offenders of quarantine expectations are kept, rather than the first few.
@@ -93,6 +96,7 @@ impl Judge {
             latest: None,
             profile: VecDeque::new(),
             stray: None,
+            after_stray: Vec::new(),
             early: Counts::default(),
             keeps_all: false,
         }
@@ -126,24 +130,29 @@ impl Judge {
     }
 
     /// Takes the next rows; days that end by them go to `out`. `start` is where the first one
-    /// stands, `rejects` lie between the trades.
+    /// stands, `rejects` and `left_out` lie between the trades.
     pub fn on_batch(
         &mut self,
         batch: &TradeBatch,
         rejects: &[Reject],
+        left_out: &[LeftOut],
         start: &Position,
         out: &mut Vec<DayReport>,
     ) {
         let source = start.place();
-        let places = Places { source: &source, line: start.line(), rejects };
+        let places = Places { source: &source, line: start.line(), rejects, left_out };
         let rows = Rows::of_batch(batch, places);
         let feed = (batch.feed.has_aggressor, batch.feed.ids);
         let mut rejects = rejects.iter().peekable();
+        let mut left_out = left_out.iter().peekable();
         let mut at = 0;
         while at < rows.len() {
             // Rejects before this row belong to the day that is read so far.
             while let Some(reject) = rejects.next_if(|reject| reject.row as usize <= at) {
                 self.reject(reject);
+            }
+            while let Some(row) = left_out.next_if(|row| row.row as usize <= at) {
+                self.leave_out(row, &source);
             }
             if let Some(stray) = self.stray.take() {
                 self.settle(&stray, Some(rows.times[at]), feed, out);
@@ -158,12 +167,14 @@ impl Judge {
             let span = start_of(today)..start_of(today).saturating_add(DAY_NS);
             let end =
                 rejects.peek().map_or(rows.len(), |reject| rows.len().min(reject.row as usize));
+            let end = left_out.peek().map_or(end, |row| end.min(row.row as usize));
             let inside = rows.times[at..end].iter().take_while(|time| span.contains(time)).count();
             let end = at + inside.max(1);
             self.judge(&rows.slice(at, end), inside > 0);
             at = end;
         }
         rejects.for_each(|reject| self.reject(reject));
+        left_out.for_each(|row| self.leave_out(row, &source));
     }
 
     /// The input has ended: the last day goes to `out`, and the missing days after it.
@@ -192,7 +203,8 @@ impl Judge {
         out: &mut Vec<DayReport>,
     ) {
         let Stray { trade, place } = stray;
-        let places = Places { source: &place.source, line: place.line, rejects: &[] };
+        let (rejects, left_out) = (&[], &[]);
+        let places = Places { source: &place.source, line: place.line, rejects, left_out };
         let mut today = self.today.as_ref().map_or(i32::MIN, |today| today.report.day);
         // Where the next row lies between both days, this one strayed beyond it.
         let begins = next.map_or(trade.event_time, |next| next.min(trade.event_time));
@@ -203,6 +215,24 @@ impl Judge {
         }
         let inside = day_of(trade.event_time) == today;
         self.judge(&Rows::of_trade(trade, places), inside);
+        for row in std::mem::take(&mut self.after_stray) {
+            self.leave_out(&row, &place.source);
+        }
+    }
+
+    /// A row that is not a trade by rule: only its id counts.
+    fn leave_out(&mut self, row: &LeftOut, source: &Arc<str>) {
+        let Some(id) = row.id else { return };
+        if self.stray.is_some() {
+            self.after_stray.push(row.clone());
+            return;
+        }
+        let (day, counts) = match &mut self.today {
+            Some(today) => (today.report.day, &mut today.report.counts),
+            None => (0, &mut self.early),
+        };
+        let place = || Place { source: Arc::clone(source), line: row.line };
+        self.ids.leave_out(id, day, counts, place);
     }
 
     fn begin(&mut self, day: i32, (sides, id_kind): (bool, IdKind)) {

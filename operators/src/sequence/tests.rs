@@ -225,3 +225,57 @@ fn a_late_trade_that_an_earlier_run_applied_is_a_duplicate() {
     assert_eq!((&released.trade_id, findings.duplicates), (&vec![9], 2));
     assert!(findings.late.is_empty());
 }
+
+/// Rows by id, of which some are not trades by rule, through a sequencer in batches of these lengths.
+fn run_with_left_out(window: usize, rows: &[(u64, bool)], cuts: &[usize]) -> (Vec<u64>, Findings) {
+    let pool = BatchPool::new(8, 2);
+    let mut sequencer = Sequencer::new(window);
+    let mut findings = Findings::default();
+    let (mut released, mut rest, mut cuts) = (Vec::new(), rows, cuts.iter().cycle());
+    while !rest.is_empty() {
+        let (now, later) = rest.split_at(rest.len().min(*cuts.next().unwrap()));
+        let (mut trades, mut left_out) = (Vec::new(), Vec::new());
+        for (id, is_trade) in now {
+            let (row, id, reason) = (trades.len() as u32, *id, "rule".into());
+            match is_trade {
+                true => trades.push(trade(id)),
+                false => left_out.push(LeftOut { row, line: 0, id: Some(id), reason }),
+            }
+        }
+        let batch = TradeBatch::from_trades(feed(), &trades);
+        released.extend(&sequencer.on_rows(batch, &left_out, &pool, &mut findings).trade_id);
+        findings.late.clear();
+        rest = later;
+    }
+    let mut last = TradeBatch::with_capacity(feed(), 1);
+    sequencer.flush(&mut last, &mut findings);
+    released.extend(last.trade_id);
+    (released, findings)
+}
+
+#[test]
+fn ids_of_rows_that_are_not_trades_leave_no_gap() {
+    let rows = [(1, true), (2, false), (3, true), (5, false), (4, true), (8, true), (9, false)];
+    let (released, findings) = run_with_left_out(2, &rows, &[3]);
+    assert_eq!(released, [1, 3, 4, 8]);
+    assert_eq!(findings.gaps, [Gap { first_missing: 6, last_missing: 7 }]);
+    assert_eq!(findings.left_out.get("rule"), Some(&3));
+}
+
+proptest! {
+    #[test]
+    fn left_out_rows_change_neither_gaps_nor_order(
+        rows in proptest::collection::vec((1u64..60, any::<bool>()), 1..200),
+        window in 0usize..12,
+        cuts in proptest::collection::vec(1usize..40, 1..5),
+    ) {
+        // An id is a trade or it is not, however often it comes.
+        let rows: Vec<(u64, bool)> = rows.iter().map(|(id, _)| (*id, id % 3 != 0)).collect();
+        let all: Vec<(u64, bool)> = rows.iter().map(|(id, _)| (*id, true)).collect();
+        let (released, findings) = run_with_left_out(window, &rows, &cuts);
+        let (of_all, whole) = run_with_left_out(window, &all, &[all.len()]);
+        let trades: Vec<u64> = of_all.into_iter().filter(|id| id % 3 != 0).collect();
+        prop_assert_eq!(released, trades);
+        prop_assert_eq!(findings.gaps, whole.gaps);
+    }
+}

@@ -3,12 +3,20 @@
 use std::sync::Arc;
 
 use barflow_operators::input_batch::Reject;
-use barflow_operators::trade::Aggressor;
+use barflow_operators::trade::{Aggressor, Trade};
+use barflow_operators::validation;
 
-use super::{Layout, Output, Quote, RawRow, RowRules};
+use super::{Layout, Output, Quote, RawRow, RowRules, SUSPICIOUS};
+use crate::binance;
 
 /// Longest text kept of a bad row.
 const RAW_KEPT: usize = 4096;
+
+/// What a valid row is.
+enum Row {
+    Trade(Trade),
+    LeftOut { id: Option<u64>, event_time: i64, reason: &'static str },
+}
 
 struct Wrong {
     field: &'static str,
@@ -29,12 +37,17 @@ pub fn read_line(
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if !line.iter().all(u8::is_ascii_whitespace) {
         match read_row(rules, line) {
-            Ok(mut trade) => {
-                if is_ordinal(rules.layout) {
+            Ok(Row::Trade(mut trade)) => {
+                if is_ordinal(rules.format.layout) {
                     trade.trade_id = *out.ordinal;
                     *out.ordinal += 1;
                 }
                 out.take(rules, &trade);
+            }
+            Ok(Row::LeftOut { id, event_time, reason }) => {
+                if rules.wants(event_time) {
+                    out.leave_out(id, reason);
+                }
             }
             Err(wrong) => out.rejects.push(Reject {
                 row: out.batch.len() as u32,
@@ -56,9 +69,10 @@ pub fn is_ordinal(layout: Layout) -> bool {
     matches!(layout, Layout::Kraken | Layout::Lean { .. })
 }
 
-fn read_row(rules: &RowRules, line: &[u8]) -> Result<barflow_operators::trade::Trade, Wrong> {
+fn read_row(rules: &RowRules, line: &[u8]) -> Result<Row, Wrong> {
     let fields: Vec<&[u8]> = line.split(|byte| *byte == b',').collect();
-    let columns = rules.layout.columns();
+    let format = &rules.format;
+    let columns = format.layout.columns();
     if fields.len() != columns {
         let few = if fields.len() < columns { "few" } else { "many" };
         return Err(Wrong {
@@ -68,7 +82,7 @@ fn read_row(rules: &RowRules, line: &[u8]) -> Result<barflow_operators::trade::T
         });
     }
     let names = names(rules);
-    let row = match rules.layout {
+    let row = match format.layout {
         Layout::Trades { .. } => RawRow {
             id: integer(names[0], fields[0])?,
             price: number(names[1], fields[1])?,
@@ -125,16 +139,20 @@ fn read_row(rules: &RowRules, line: &[u8]) -> Result<barflow_operators::trade::T
             count: 1,
         },
     };
-    if let Some(market) = &rules.market {
+    if let Some(market) = &format.market {
         same_market(market, fields[0], fields[1])?;
     }
-    if let Layout::Trades { columns: 7 } = rules.layout {
+    if let Layout::Trades { columns: 7 } = format.layout {
         side(names[6], fields[6])?;
     }
-    if let Layout::AggTrades { columns: 8 } = rules.layout {
+    if let Layout::AggTrades { columns: 8 } = format.layout {
         side(names[7], fields[7])?;
     }
-    rules.judge(&row).map_err(|defect| {
+    let suspicious = match format.layout {
+        Layout::Lean { .. } => flag(names[5], fields[5])?,
+        _ => false,
+    };
+    judge(rules, &row, suspicious).map_err(|defect| {
         let place = names.iter().position(|name| *name == defect.field);
         let value = match place {
             Some(place) => text(fields[place]),
@@ -144,9 +162,28 @@ fn read_row(rules: &RowRules, line: &[u8]) -> Result<barflow_operators::trade::T
     })
 }
 
+/// What a row of these values is.
+fn judge(rules: &RowRules, row: &RawRow, suspicious: bool) -> Result<Row, validation::Defect> {
+    let exclude = rules.format.exclude;
+    if exclude.zero_qty && binance::is_not_a_trade(row.qty) {
+        let event_time = rules.event_time(row);
+        // Everything else about it has to be valid; mostly its price is 0 as well.
+        let price = if row.price == 0.0 { 1.0 } else { row.price };
+        validation::check(price, 1.0, price, event_time)?;
+        let (id, reason) = (Some(row.id), binance::QTY_ZERO);
+        return Ok(Row::LeftOut { id, event_time, reason });
+    }
+    let trade = rules.judge(row)?;
+    if suspicious && exclude.suspicious {
+        let event_time = trade.event_time;
+        return Ok(Row::LeftOut { id: None, event_time, reason: SUSPICIOUS });
+    }
+    Ok(Row::Trade(trade))
+}
+
 fn names(rules: &RowRules) -> &'static [&'static str] {
-    match rules.layout {
-        Layout::Trades { .. } if matches!(rules.quote, Quote::Inverse { .. }) => {
+    match rules.format.layout {
+        Layout::Trades { .. } if matches!(rules.format.quote, Quote::Inverse { .. }) => {
             &["trade_id", "price", "qty", "base_qty", "time", "is_buyer_maker", "is_best_match"]
         }
         Layout::Trades { .. } => {
@@ -220,11 +257,23 @@ fn side(field: &'static str, bytes: &[u8]) -> Result<Aggressor, Wrong> {
     }
 }
 
+fn flag(field: &'static str, bytes: &[u8]) -> Result<bool, Wrong> {
+    match bytes.trim_ascii() {
+        b"0" => Ok(false),
+        b"1" => Ok(true),
+        _ => Err(Wrong { field, value: text(bytes), reason: "not 0 or 1".to_owned() }),
+    }
+}
+
 fn taker(field: &'static str, bytes: &[u8]) -> Result<Aggressor, Wrong> {
     match bytes.trim_ascii() {
         b"buy" => Ok(Aggressor::Buyer),
         b"sell" => Ok(Aggressor::Seller),
-        _ => Err(Wrong { field, value: text(bytes), reason: "not buy or sell".to_owned() }),
+        b"unknown" => Ok(Aggressor::Unknown),
+        _ => {
+            let reason = "not buy, sell or unknown".to_owned();
+            Err(Wrong { field, value: text(bytes), reason })
+        }
     }
 }
 

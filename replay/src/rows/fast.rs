@@ -46,7 +46,7 @@ pub fn read<F: Fields>(
     end: usize,
     out: &mut Output<'_>,
 ) -> usize {
-    let columns = rules.layout.columns();
+    let columns = rules.format.layout.columns();
     let mut at = at;
     while at < end && !out.is_full() {
         let mut cursor = Cursor { bytes, marks: Marks::new(bytes, at), at, fields: 0 };

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use barflow_operators::batch::{InputKind, TradeBatch};
-use barflow_operators::input_batch::Reject;
+use barflow_operators::input_batch::{LeftOut, Reject};
 use barflow_operators::trade::{Aggressor, Trade};
 use barflow_operators::validation;
 
@@ -48,6 +48,11 @@ impl Layout {
         }
     }
 
+    /// Whether it is one of Binance's futures.
+    pub fn is_of_futures(self) -> bool {
+        matches!(self, Self::Trades { columns: 6 } | Self::AggTrades { columns: 7 })
+    }
+
     /// How many fields a row has.
     pub fn columns(self) -> usize {
         match self {
@@ -75,9 +80,21 @@ pub enum Quote {
     },
 }
 
-/// What turns the rows of one file into trades.
-#[derive(Clone, Debug)]
-pub struct RowRules {
+/// Which valid rows of a file are not trades, by the rules of their source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Exclude {
+    /// Rows of quantity 0, see [`is_not_a_trade`](crate::binance::is_not_a_trade).
+    pub zero_qty: bool,
+    /// Ticks that LEAN flags as suspicious, as LEAN's own bars do.
+    pub suspicious: bool,
+}
+
+/// Why ticks that LEAN flags are left out.
+pub const SUSPICIOUS: &str = "flagged as suspicious";
+
+/// How the rows of one file are read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RowFormat {
     /// Which columns.
     pub layout: Layout,
     /// Ns per unit of the file's times.
@@ -86,6 +103,17 @@ pub struct RowRules {
     pub market: Option<Arc<str>>,
     /// How quote values are formed.
     pub quote: Quote,
+    /// Which valid rows are not trades.
+    pub exclude: Exclude,
+    /// The header, if there is one: wherever it is repeated, it is passed over.
+    pub header: Option<Arc<str>>,
+}
+
+/// What turns the rows of one file into trades.
+#[derive(Clone, Debug)]
+pub struct RowRules {
+    /// How rows are read.
+    pub format: RowFormat,
     /// First event time taken, ns.
     pub from: i64,
     /// First event time no longer taken, ns.
@@ -112,17 +140,29 @@ pub struct RawRow {
 }
 
 impl RowRules {
+    /// Whether trades of this time are wanted.
+    #[inline(always)]
+    pub fn wants(&self, event_time: i64) -> bool {
+        event_time >= self.from && event_time < self.to
+    }
+
+    /// When a row's trade was; after every valid time if that is not known.
+    #[inline(always)]
+    pub fn event_time(&self, row: &RawRow) -> i64 {
+        match self.format.layout {
+            Layout::Lean { midnight } => midnight.saturating_add(ns(row.time, self.format.unit)),
+            _ => ns(row.time, self.format.unit),
+        }
+    }
+
     /// The trade that a row means.
     ///
     /// # Errors
     /// The first field that cannot be.
     #[inline(always)]
     pub fn judge(&self, row: &RawRow) -> Result<Trade, validation::Defect> {
-        let event_time = match self.layout {
-            Layout::Lean { midnight } => midnight.saturating_add(ns(row.time, self.unit)),
-            _ => ns(row.time, self.unit),
-        };
-        let (qty, quote) = match self.quote {
+        let event_time = self.event_time(row);
+        let (qty, quote) = match self.format.quote {
             Quote::Product => (row.qty, row.price * row.qty),
             Quote::Source => (row.qty, row.quote),
             Quote::Inverse { contract } => {
@@ -156,6 +196,8 @@ pub struct Output<'a> {
     pub batch: &'a mut TradeBatch,
     /// Rows that are none.
     pub rejects: &'a mut Vec<Reject>,
+    /// Valid rows that are not trades by rule.
+    pub left_out: &'a mut Vec<LeftOut>,
     /// Names the file in rejects.
     pub source: &'a Arc<str>,
     /// Line of the next row, from 1.
@@ -179,8 +221,8 @@ pub fn read_rows(
     end: usize,
     out: &mut Output<'_>,
 ) -> usize {
-    match rules.layout {
-        Layout::Trades { .. } if rules.quote != Quote::Source => {
+    match rules.format.layout {
+        Layout::Trades { .. } if rules.format.quote != Quote::Source => {
             fast::read::<fast::Trades>(rules, bytes, at, end, out)
         }
         Layout::AggTrades { .. } => fast::read::<fast::AggTrades>(rules, bytes, at, end, out),
@@ -198,13 +240,21 @@ impl Output<'_> {
     /// Whether the input batch is to be cut here.
     #[inline(always)]
     pub fn is_full(&self) -> bool {
-        self.batch.len() >= self.rows || self.rejects.len() >= REJECTS_AT_ONCE
+        self.batch.len() >= self.rows
+            || self.rejects.len() >= REJECTS_AT_ONCE
+            || self.left_out.len() >= REJECTS_AT_ONCE
+    }
+
+    /// Notes a valid row that is not a trade by rule.
+    fn leave_out(&mut self, id: Option<u64>, reason: &'static str) {
+        let row = self.batch.len() as u32;
+        self.left_out.push(LeftOut { row, line: self.line, id, reason: reason.into() });
     }
 
     /// Takes a valid trade if it lies within the wanted times.
     #[inline(always)]
     pub fn take(&mut self, rules: &RowRules, trade: &Trade) {
-        if trade.event_time >= rules.from && trade.event_time < rules.to {
+        if rules.wants(trade.event_time) {
             self.batch.push(trade);
         }
     }

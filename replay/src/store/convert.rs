@@ -167,7 +167,7 @@ fn history_of(archive: &Path, options: &PlanOptions) -> Result<InstrumentPlan, R
 
 fn unit_of(history: &InstrumentPlan) -> Unit {
     let coarse = |kind: &FileKind| match kind {
-        FileKind::Rows { unit, .. } => unit % 1000 == 0,
+        FileKind::Rows(format) => format.unit % 1000 == 0,
         FileKind::Parquet => false,
     };
     match history.files.iter().all(|file| coarse(&file.kind)) {
@@ -210,7 +210,7 @@ fn read(
         }
         source_rows += input_batch.trades.len() as u64;
         let mut findings = Findings::default();
-        let batch = order.on_batch(input_batch.trades, &pool, &mut findings);
+        let batch = order.on_rows(input_batch.trades, &input_batch.left_out, &pool, &mut findings);
         if let Some((_, late)) = findings.late.first() {
             let found = format!("trade {} far out of order", late.trade_id);
             return Err(ReplayError::corrupt(archive, "order of its ids", "increasing ids", found));

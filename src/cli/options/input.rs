@@ -38,9 +38,22 @@ pub struct FileArgs {
     #[command(flatten)]
     pub part: PartArgs,
 
+    /// How their rows are read.
+    #[command(flatten)]
+    pub layout: LayoutArgs,
+
     /// Skip verifying archives (checksums, CRCs) before use
     #[arg(long)]
     pub no_verify: bool,
+}
+
+/// How the rows of trade files are read.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Input")]
+pub struct LayoutArgs {
+    /// Make bars of ticks that LEAN flags as suspicious, too [default: left out and counted]
+    #[arg(long)]
+    pub keep_suspicious: bool,
 }
 
 /// Which part of trade files.

@@ -14,7 +14,9 @@ mod input;
 mod job;
 mod output;
 
-pub use input::{BarArgs, ConfigArgs, FileArgs, HistoryArgs, PartArgs, ReadingArgs, RecordingArgs};
+pub use input::{
+    BarArgs, ConfigArgs, FileArgs, HistoryArgs, LayoutArgs, PartArgs, ReadingArgs, RecordingArgs,
+};
 pub use job::{ClusterArgs, CorrectionArgs, FeedArgs, LoggingArgs, RevisionArgs, ThreadArgs};
 pub use output::{
     BrokerArgs, ExpectationArgs, KafkaArgs, OutputArgs, QuarantineArgs, RecoveryArgs, TopicArgs,
@@ -56,6 +58,7 @@ const KEYS: &[(&str, Table, &str, Form)] = &[
     ("no_verify", Table::Run, "verify", Form::Flag("false")),
     ("quote", Table::Run, "quote", Form::Text),
     ("contract_size", Table::Run, "contract_size", Form::Text),
+    ("keep_suspicious", Table::Run, "keep_suspicious", Form::Flag("true")),
     ("workers", Table::Run, "workers", Form::Text),
     ("parallel", Table::Run, "parallel", Form::Text),
     ("hosts", Table::Run, "hosts", Form::Text),

@@ -1,6 +1,7 @@
 //! Every message of Binance, in any order of keys, with a name for whatever is wrong.
 
 use barflow_operators::trade::Aggressor;
+use barflow_replay::binance::is_not_a_trade;
 use serde_json::value::RawValue;
 
 use super::{ADL, INSURANCE_FUND, NOT_MARKET, ZERO, event_time, span};
@@ -133,7 +134,7 @@ fn read_print(
             span(first, last).ok_or_else(|| known(field::wrong("l", message.l, reason)))?
         }
     };
-    if price == 0.0 || qty == 0.0 {
+    if is_not_a_trade(qty) {
         prints.exclude(slot, id, time, ZERO);
         return Ok(());
     }

@@ -4,6 +4,7 @@
 //! to the same result on all that this takes.
 
 use barflow_operators::trade::Aggressor;
+use barflow_replay::binance::is_not_a_trade;
 
 use super::{ZERO, event_time, span};
 use crate::feeds::field;
@@ -65,7 +66,7 @@ fn trade(scan: &mut Scan<'_>, symbol_table: &SymbolTable, prints: &mut Prints) -
         return Some(());
     };
     let time = event_time(time);
-    if price == 0.0 || qty == 0.0 {
+    if is_not_a_trade(qty) {
         prints.exclude(slot, id, time, ZERO);
     } else {
         prints.push(slot, listing.contract, id, id, 1, time, price, qty, aggressor);
@@ -108,7 +109,7 @@ fn aggregate(scan: &mut Scan<'_>, symbol_table: &SymbolTable, prints: &mut Print
         prints.foreign += 1;
         return Some(());
     };
-    if price == 0.0 || qty == 0.0 {
+    if is_not_a_trade(qty) {
         prints.exclude(slot, id, time, ZERO);
     } else {
         prints.push(slot, listing.contract, id, id, count, time, price, qty, aggressor);

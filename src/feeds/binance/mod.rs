@@ -12,7 +12,7 @@
 //!
 //! **No trades between market participants**, and therefore excluded, counted by reason, their ids
 //! leaving no gap: futures `trade` prints whose type `X` is not `MARKET` (insurance fund, ADL), and
-//! rows with price or quantity 0, which the futures stream sends.
+//! rows of quantity 0, which the futures stream sends, and its archives have.
 //! REST does not list the former at all: ids that a page leaves out are excluded as well.
 //!
 //! Sources: [spot streams](https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams),
@@ -35,8 +35,8 @@ mod rest;
 #[cfg(test)]
 mod tests;
 
-/// Why a row with price or quantity 0 does not count.
-pub const ZERO: &str = "price or quantity 0";
+/// Why a row of quantity 0 does not count, in archives as in streams.
+pub const ZERO: &str = barflow_replay::binance::QTY_ZERO;
 /// Why a print of the insurance fund does not count.
 pub const INSURANCE_FUND: &str = "insurance fund";
 /// Why a print of auto-deleveraging does not count.

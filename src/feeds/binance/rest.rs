@@ -5,6 +5,7 @@
 //! [COIN-M](https://developers.binance.com/docs/derivatives/coin-margined-futures/market-data/rest-api/Old-Trades-Lookup).
 
 use barflow_operators::trade::Aggressor;
+use barflow_replay::binance::is_not_a_trade;
 
 use super::{Binance, UNLISTED, ZERO, event_time, span};
 use crate::feeds::field::{self, object};
@@ -110,7 +111,7 @@ fn read_row(
             span(first, last).ok_or_else(|| known(field::wrong("l", row.l, reason)))?
         }
     };
-    if price == 0.0 || qty == 0.0 {
+    if is_not_a_trade(qty) {
         prints.exclude(slot, id, time, ZERO);
     } else {
         let aggressor = if seller { Aggressor::Seller } else { Aggressor::Buyer };

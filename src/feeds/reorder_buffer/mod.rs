@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 
 use barflow_operators::batch::TradeBatch;
 use barflow_operators::gap::Gap;
+use barflow_operators::input_batch::LeftOut;
 use barflow_operators::order::ids::{IdOrder, Place};
 use barflow_operators::position::LatestNames;
 use barflow_operators::sequence::FeedOrder;
@@ -46,6 +47,8 @@ pub struct Released {
     pub trades: TradeBatch,
     /// What is known of them: gaps, which ones are late.
     pub order: FeedOrder,
+    /// Prints that are not trades by rule, in order.
+    pub left_out: Vec<LeftOut>,
     /// Ids given up as missing that turn out to be no trades.
     pub never: Vec<Gap>,
 }
@@ -53,7 +56,13 @@ pub struct Released {
 impl Released {
     /// Trades, and nothing else.
     pub fn new(trades: TradeBatch) -> Self {
-        Self { trades, order: FeedOrder::default(), never: Vec::new() }
+        Self { trades, order: FeedOrder::default(), left_out: Vec::new(), never: Vec::new() }
+    }
+
+    /// Notes a print that is not a trade by rule.
+    fn leave_out(&mut self, id: Option<u64>, why: &'static str) {
+        let row = self.trades.len() as u32;
+        self.left_out.push(LeftOut { row, line: 0, id, reason: why.into() });
     }
 
     /// Whether there is nothing to release.
@@ -312,9 +321,12 @@ impl ReorderBuffer {
 
     /// Releases a print that is settled; one that is not a trade only counts as come.
     fn release(&mut self, print: &Print, out: &mut Released) {
-        if print.standing == Standing::Trade {
-            self.show_gaps(print.trade.trade_id, out);
-            out.trades.push(&print.trade);
+        match print.standing {
+            Standing::Trade => {
+                self.show_gaps(print.trade.trade_id, out);
+                out.trades.push(&print.trade);
+            }
+            Standing::Excluded(why) => out.leave_out(Some(print.trade.trade_id), why),
         }
         out.order.through = self.through();
         if print.trade.event_time > 0 {
@@ -356,6 +368,9 @@ impl ReorderBuffer {
             out.trades.push(&trade);
             self.order.settle(trade.trade_id);
             out.order.through = Some(trade.trade_id);
+        }
+        if let Standing::Excluded(why) = print.standing {
+            out.leave_out(None, why);
         }
         self.last_time = print.trade.event_time;
     }

@@ -271,6 +271,7 @@ impl FeedState {
         let received = slot.received.take();
         input_batch.order =
             Some(FeedOrder { received, ..std::mem::take(&mut slot.released.order) });
+        input_batch.left_out = std::mem::take(&mut slot.released.left_out);
         input_batch.specs = slot.specs.take();
         let never = slot.released.never.drain(..);
         input_batch.corrections = never.map(Correction::never).collect();

@@ -1,0 +1,100 @@
+//! Valid rows that are not trades by rule: left out, counted by reason, no gap, the same everywhere.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use crate::support::process::barflow;
+
+const MARCH: i64 = 1_709_251_200_000;
+
+/// What a run printed, on both ways out, and its exit code.
+fn run(folder: &Path, arguments: &[&str]) -> (String, String, Option<i32>) {
+    let ran = barflow().current_dir(folder).args(arguments).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&ran.stdout), text(&ran.stderr), ran.status.code())
+}
+
+/// Quantity of a row: 0 for some, alone and in runs.
+fn qty(id: u64) -> &'static str {
+    match id {
+        7 | 30..=33 | 60 => "0",
+        id if id % 2 == 0 => "0.250",
+        _ => "0.125",
+    }
+}
+
+#[test]
+fn rows_of_quantity_zero_are_left_out_of_archives_and_recordings_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut csv, mut recording) = (String::new(), String::new());
+    for id in 1..=60u64 {
+        let (qty, time) = (qty(id), MARCH + id as i64 * 100);
+        let price = if qty == "0" && id % 2 == 1 { "0" } else { "60000.5" };
+        let quote = price.parse::<f64>().unwrap() * qty.parse::<f64>().unwrap();
+        writeln!(csv, "{id},{price},{qty},{quote},{time},{}", id % 3 == 0).unwrap();
+        writeln!(
+            recording,
+            "{time}000000 {{\"stream\":\"btcusdt@trade\",\"data\":{{\"e\":\"trade\",\"E\":{time},\
+             \"T\":{time},\"s\":\"BTCUSDT\",\"t\":{id},\"p\":\"{price}\",\"q\":\"{qty}\",\
+             \"X\":\"MARKET\",\"m\":{}}}}}",
+            id % 3 == 0
+        )
+        .unwrap();
+    }
+    fs::write(folder.path().join("BTCUSDT-trades-2024-03-01.csv"), csv).unwrap();
+    fs::write(folder.path().join("recording"), recording).unwrap();
+    let bar = ["--bar", "t=tick,size=9"];
+    let archive = "BTCUSDT-trades-2024-03-01.csv";
+    let one = run(folder.path(), &[&["replay", archive][..], &bar].concat());
+    let live = run(
+        folder.path(),
+        &[&["replay", "--protocol", "binance-um", "recording"][..], &bar].concat(),
+    );
+    for (bars, log, code) in [&one, &live] {
+        assert_eq!((bars.lines().count(), code), (6, &Some(0)), "{log}");
+        assert!(log.contains("left out 6 (quantity 0)"), "{log}");
+        assert!(log.contains("gaps 0 (0 ids missing)"), "{log}");
+    }
+    let threads = [&["replay", archive, "--parallel", "3"][..], &bar].concat();
+    assert_eq!(run(folder.path(), &threads).0, one.0);
+    let (table, log, code) = run(folder.path(), &["quality", archive]);
+    assert_eq!(code, Some(0), "{table}{log}");
+    assert!(
+        table.contains("no_id_gaps        warn            1             54          0"),
+        "{table}"
+    );
+    // A price of 0 with a quantity is a bad row, and so is a quantity of 0 on spot.
+    for (name, row) in [
+        ("ETHUSDT-trades-2024-03-01.csv", "1,0,2,0,1709251200000,true"),
+        ("SOLUSDT-trades-2024-03-01.csv", "1,100.5,0,0,1709251200000,true,true"),
+    ] {
+        fs::write(folder.path().join(name), format!("{row}\n")).unwrap();
+        let (bars, log, code) = run(folder.path(), &["replay", name, "--bar", "t=tick,size=1"]);
+        assert_eq!((bars.as_str(), code), ("", Some(1)), "{log}");
+    }
+}
+
+#[test]
+fn suspicious_ticks_of_lean_are_left_out_unless_they_are_wanted() {
+    let folder = tempfile::tempdir().unwrap();
+    let lean = folder.path().join("spy");
+    fs::create_dir(&lean).unwrap();
+    let rows: String = (0..40)
+        .map(|n| {
+            let flag = u8::from(n % 10 == 3);
+            let price = if flag == 1 { 9_000_000 } else { 5_000_000 };
+            format!("{},{price},5,P,0,{flag}\n", 34_200_000 + n * 10)
+        })
+        .collect();
+    fs::write(lean.join("20240305_trade.csv"), rows).unwrap();
+    let bar = ["--bar", "t=tick,size=12"];
+    let (bars, log, code) = run(folder.path(), &[&["replay", "spy"][..], &bar].concat());
+    assert_eq!((bars.lines().count(), code), (3, Some(0)), "{log}");
+    assert!(!bars.contains("\"high\":900"), "{bars}");
+    assert!(log.contains("left out 4 (flagged as suspicious)"), "{log}");
+    let kept = [&["replay", "spy", "--keep-suspicious"][..], &bar].concat();
+    let (bars, log, _) = run(folder.path(), &kept);
+    assert!(bars.contains("\"high\":900"), "{bars}");
+    assert!(!log.contains("left out"), "{log}");
+}
