@@ -132,7 +132,8 @@ impl Numbered {
 
     pub(super) fn on_answer(&mut self, mut step: Step<'_>, question: Question, reply: Reply<'_>) {
         let news = reply.rows.map(|rows| self.take_rows(&mut step, rows));
-        let newest = reply.rows.ok().and_then(|rows| rows.iter().map(|row| row.trade.trade_id).max());
+        let newest =
+            reply.rows.ok().and_then(|rows| rows.iter().map(|row| row.trade.trade_id).max());
         // Only a list that goes on after what is missing says that it is not there.
         let outcome = |last: Option<u64>| match news {
             Err(Unanswered::Failed) => Outcome::Failed,
@@ -236,7 +237,8 @@ impl Numbered {
             Ok(request) => step.effects.asks.push(Ask { question, request, attempts }),
             Err(why) => {
                 // What is proved of these ids says nothing about others of the gap.
-                let kept = if why == GiveUp::Absent { deferred.left.split_off(1) } else { Vec::new() };
+                let kept =
+                    if why == GiveUp::Absent { deferred.left.split_off(1) } else { Vec::new() };
                 step.effects.gaps.extend(deferred.report(&deferred.left, why.reason()));
                 (deferred.left, deferred.pursuit) = (kept, Pursuit::new(step.now));
                 if deferred.left.is_empty() {

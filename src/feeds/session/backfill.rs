@@ -288,7 +288,8 @@ mod tests {
 
     #[test]
     fn during_a_pause_queries_wait_and_those_asked_least_often_go_first() {
-        let (plan, venue) = venue(&["418 I'm a teapot\r\nretry-after: 2", "200 OK", "200 OK", "200 OK"]);
+        let (plan, venue) =
+            venue(&["418 I'm a teapot\r\nretry-after: 2", "200 OK", "200 OK", "200 OK"]);
         let (backfill, mut answers) = Backfill::start(&Arc::new(plan), &Access::default()).unwrap();
         let began = Instant::now();
         backfill.ask(query("/banned", GAP, 0));

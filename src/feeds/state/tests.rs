@@ -128,7 +128,12 @@ fn a_list_that_was_requested_before_a_second_loss_does_not_end_the_suspicion() {
     assert!(state.on_tick(at(0)).is_empty());
     let first = question(&mut state, 200);
     lose(&mut state);
-    let list = |question, keys| Answer { slot: 0, question, took: Duration::ZERO, body: Ok(recent_trades(keys)) };
+    let list = |question, keys| Answer {
+        slot: 0,
+        question,
+        took: Duration::ZERO,
+        body: Ok(recent_trades(keys)),
+    };
     state.on_answer(&list(first, &[1, 2, 3]), at(300));
     let second = question(&mut state, 400);
     assert_ne!(first, second);
