@@ -1,8 +1,9 @@
 //! What a feed has seen, added up locally and reported once in a while.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use metrics::counter;
+use metrics::{counter, histogram};
 
 use crate::telemetry::names;
 
@@ -22,6 +23,10 @@ pub struct Counters {
     pub disconnects: u64,
     pub gaps_opened: u64,
     pub gaps_filled: u64,
+    /// How long the filled gaps had been open, all together.
+    pub healing: Duration,
+    /// How long the slowest of them had been open.
+    pub slowest: Duration,
     pub gaps_given_up: u64,
     pub ids_given_up: u64,
     pub backfilled: u64,
@@ -74,6 +79,26 @@ impl Counters {
         last_reported.clone_from(self);
     }
 
+    /// A gap was filled that had been open for so long.
+    pub fn note_healed(&mut self, feed: &str, time: Duration) {
+        self.gaps_filled += 1;
+        self.healing += time;
+        self.slowest = self.slowest.max(time);
+        histogram!(names::GAP_HEALING, "feed" => feed.to_owned()).record(time.as_secs_f64());
+    }
+
+    /// How long gaps were open before they were filled, for a person.
+    fn healing(&self) -> String {
+        match u32::try_from(self.gaps_filled) {
+            Ok(filled @ 1..) => format!(
+                " (on average after {:.1} s, at most {:.1} s)",
+                (self.healing / filled).as_secs_f64(),
+                self.slowest.as_secs_f64()
+            ),
+            _ => String::new(),
+        }
+    }
+
     /// A few lines for a person.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = vec![
@@ -90,8 +115,12 @@ impl Counters {
                 self.request_failures
             ),
             format!(
-                "gaps: {} opened, {} filled, {} given up ({} ids)",
-                self.gaps_opened, self.gaps_filled, self.gaps_given_up, self.ids_given_up
+                "gaps: {} opened, {} filled{}, {} given up ({} ids)",
+                self.gaps_opened,
+                self.gaps_filled,
+                self.healing(),
+                self.gaps_given_up,
+                self.ids_given_up
             ),
         ];
         let bad = self.bad_frames + self.bad_rows + self.unknown + self.foreign_rows;

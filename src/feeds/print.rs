@@ -204,11 +204,18 @@ pub enum Acknowledged {
 pub struct BadFrame {
     /// What is wrong, naming the field where there is one.
     pub what: String,
+    /// Whether the venue only refuses to answer for now: a rate limit, maintenance.
+    pub refusal: bool,
 }
 
 impl BadFrame {
     /// A frame with this wrong.
     pub fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into() }
+        Self { what: what.into(), refusal: false }
+    }
+
+    /// An answer by which the venue refuses to answer for now.
+    pub fn refusal(what: impl Into<String>) -> Self {
+        Self { what: what.into(), refusal: true }
     }
 }

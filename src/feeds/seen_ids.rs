@@ -36,7 +36,7 @@ struct Held {
     before: usize,
     /// Whether some found no room.
     overflowed: bool,
-    /// The latest list that could not be placed.
+    /// The latest list that could not be placed, requested since the latest suspicion.
     unplaced: Vec<Print>,
 }
 
@@ -120,6 +120,7 @@ impl SeenIds {
         if !self.order.is_empty() || self.not_after > 0 {
             let held = self.held.get_or_insert_default();
             held.before = held.prints.len();
+            held.unplaced.clear();
             self.suspicions += 1;
         }
     }
@@ -147,7 +148,7 @@ impl SeenIds {
     /// requested since.
     pub(super) fn missing(&self, after: i64) -> Option<Missing> {
         let held = self.held.as_ref()?;
-        let before = held.prints.first().map_or(0, |print| print.trade.event_time);
+        let before = held.prints.first().map_or(i64::MAX, |print| print.trade.event_time);
         Some(Missing {
             first: MissingFrom::Interruption(self.suspicions),
             last: u64::MAX,
@@ -188,6 +189,16 @@ impl SeenIds {
     pub(super) fn anchor(&self) -> Option<Print> {
         let held = self.held.as_ref()?;
         held.prints.get(held.before).copied()
+    }
+
+    /// The first print after everything that may be missing: held since the latest suspicion, or of a list
+    /// requested since, where nothing is held.
+    pub(super) fn bound(&self) -> Option<Print> {
+        let held = self.held.as_ref()?;
+        let unplaced = held.unplaced.first().filter(|_| held.prints.is_empty());
+        // What finds no room is suspected anew, after the last print that did.
+        let last = held.prints.last().filter(|_| held.overflowed);
+        self.anchor().or(unplaced.or(last).copied())
     }
 
     /// Where a list of recent prints lies. One that is not fresh was perhaps made before we listened.

@@ -17,6 +17,7 @@ pub const DISCONNECTS: &str = "barflow_feed_disconnects_total";
 pub const GAPS_OPENED: &str = "barflow_feed_gaps_opened_total";
 pub const GAPS_FILLED: &str = "barflow_feed_gaps_filled_total";
 pub const GAPS_GIVEN_UP: &str = "barflow_feed_gaps_given_up_total";
+pub const GAP_HEALING: &str = "barflow_feed_gap_healing_seconds";
 pub const BACKFILLED_TRADES: &str = "barflow_feed_backfilled_trades_total";
 pub const BACKFILL_REQUESTS: &str = "barflow_feed_backfill_requests_total";
 pub const BACKFILL_FAILURES: &str = "barflow_feed_backfill_failures_total";

@@ -173,9 +173,11 @@ impl Venue for Bybit {
     ) -> Result<(), BadFrame> {
         let answer: Answer<'_> =
             serde_json::from_slice(body).map_err(|error| field::malformed(&error))?;
-        let (Some("0"), Some(result)) = (answer.code.map(|code| code.get()), answer.result) else {
+        let code = answer.code.map(|code| code.get());
+        let (Some("0"), Some(result)) = (code, answer.result) else {
             let said = String::from_utf8_lossy(&body[..body.len().min(300)]).into_owned();
-            return Err(BadFrame::new(format!("Bybit responded: {said}")));
+            let refusal = code.is_some_and(|code| NOT_NOW.contains(&code));
+            return Err(BadFrame { what: format!("Bybit responded: {said}"), refusal });
         };
         let result: List<'_> =
             serde_json::from_str(result.get()).map_err(|error| field::malformed(&error))?;
@@ -197,6 +199,10 @@ impl Venue for Bybit {
         Ok(())
     }
 }
+
+/// Codes of limits and of servers that are busy
+/// ([list](https://bybit-exchange.github.io/docs/v5/error)).
+const NOT_NOW: [&str; 5] = ["10000", "10006", "10016", "10018", "10429"];
 
 object! {
     struct Answer { code: "retCode", result: "result" }

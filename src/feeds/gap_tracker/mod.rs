@@ -13,8 +13,9 @@
 //! `properties.rs` hold for every schedule.
 //!
 //! **Invariants:** every missing id is either filled or reported, and reported at most once; an id is not
-//! asked for again while the same question awaits its answer, nor after it was reported; only answers
-//! count against the budget, not the time that a question waits in the queue of requests.
+//! asked for again while the same question awaits its answer, nor after it was reported; absence is
+//! proved by an answer that lists what comes after, never assumed; the budget counts our own requests and
+//! pauses, not the time that a question waits in the queue of requests, nor what the venue imposes.
 
 use std::time::{Duration, Instant};
 
@@ -43,7 +44,8 @@ mod unnumbered_properties;
 pub struct GapPolicy {
     /// How long a missing trade may still arrive by itself before REST is asked.
     pub reorder_wait: Duration,
-    /// How long answers may bring nothing new before a gap is given up.
+    /// How long our own requests and the pauses between them may bring nothing new before a gap is given
+    /// up.
     pub backfill_budget: Duration,
     /// Whether the order continues over a gap at once; only where the venue numbers its trades.
     pub defers: bool,
@@ -103,6 +105,26 @@ pub struct Ask {
     pub question: Question,
     /// The request itself.
     pub request: Request,
+    /// How often it was asked in vain; those with fewest attempts go first.
+    pub attempts: u32,
+}
+
+/// What came of a request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reply<'a> {
+    /// The rows of the answer, oldest first.
+    pub rows: Result<&'a [Print], Unanswered>,
+    /// How long the request itself was out, without the time that it waited to be sent.
+    pub took: Duration,
+}
+
+/// Why a request has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unanswered {
+    /// It failed.
+    Failed,
+    /// The venue refused it for now: a rate limit, a ban, a server error.
+    Refused,
 }
 
 /// Trades that will not come, and why.
@@ -123,8 +145,8 @@ pub struct Effects {
     pub gaps: Vec<ReportedGap>,
     /// Gaps that were seen for the first time.
     pub opened: u64,
-    /// Gaps that were filled, by whichever way.
-    pub filled: u64,
+    /// How long those gaps had been open that were filled, by whichever way.
+    pub healed: Vec<Duration>,
     /// Trades that REST brought.
     pub backfilled: u64,
     /// Why ids that REST brought are not trades, one entry each.
@@ -232,7 +254,16 @@ impl GapTracker {
         if let Gaps::Numbered(gaps) = &mut self.gaps {
             gaps.cancel_tail_query();
         }
-        self.wanted.then(|| self.order.take(print, out))
+        if !self.wanted {
+            return None;
+        }
+        let taken = self.order.take(print, out);
+        if taken == Disposition::Late
+            && let Gaps::Numbered(gaps) = &mut self.gaps
+        {
+            gaps.on_late(self.order.ids_of(print));
+        }
+        Some(taken)
     }
 
     /// No connection carries the instrument any more, or another one begins to. Unnumbered trades are
@@ -279,21 +310,21 @@ impl GapTracker {
         effects
     }
 
-    /// Takes the rows of an answer, oldest first; none if the request failed.
+    /// Takes what came of a request.
     pub fn on_answer(
         &mut self,
         question: Question,
-        rows: Option<&[Print]>,
+        reply: Reply<'_>,
         now: Instant,
         out: &mut Released,
     ) -> Effects {
-        let mut effects = Effects { released: rows.is_some(), ..Effects::default() };
+        let mut effects = Effects { released: reply.rows.is_ok(), ..Effects::default() };
         let Self { policy, wanted, order, gaps } = self;
         let step =
             Step { now, policy: *policy, wanted: *wanted, order, out, effects: &mut effects };
         match gaps {
-            Gaps::Numbered(gaps) => gaps.on_answer(step, question, rows),
-            Gaps::Unnumbered(gaps) => gaps.on_answer(step, question, rows),
+            Gaps::Numbered(gaps) => gaps.on_answer(step, question, reply),
+            Gaps::Unnumbered(gaps) => gaps.on_answer(step, question, reply),
         }
         effects
     }
@@ -302,7 +333,7 @@ impl GapTracker {
     /// resumes asks for it again.
     pub fn end(&mut self) -> Vec<ReportedGap> {
         match &mut self.gaps {
-            Gaps::Numbered(gaps) => gaps.end(&self.order),
+            Gaps::Numbered(gaps) => gaps.end(),
             Gaps::Unnumbered(_) => Vec::new(),
         }
     }

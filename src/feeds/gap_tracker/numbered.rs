@@ -3,15 +3,21 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::pursuit::{FAILED_PAUSE, Pursuit};
-use super::{Ask, Question, ReportedGap, RequestFor, Step};
+use barflow_operators::gap::Gap;
+use barflow_operators::revision::missing::subtract;
+
+use super::pursuit::{GiveUp, Outcome, Pursuit, REFUSED_PAUSE};
+use super::{Ask, Question, Reply, ReportedGap, RequestFor, Step, Unanswered};
 use crate::feeds::print::{Print, Standing};
-use crate::feeds::reorder_buffer::{Disposition, GivenUp, ReorderBuffer};
+use crate::feeds::reorder_buffer::{Disposition, GivenUp};
 use crate::feeds::venue::{Missing, MissingFrom};
 
 /// How long an instrument may show by a trade of its own what was missed, before REST is asked: of the
 /// busy ones of a large feed hardly any question remains.
 const TAIL_WAIT: Duration = Duration::from_secs(2);
+
+/// Pause after a failed or refused question about the latest trades.
+const TAIL_PAUSE: Duration = REFUSED_PAUSE;
 
 /// Failures in a row after which the question about the latest trades is left to the next trade.
 const TAIL_FAILURES_MAX: u32 = 10;
@@ -30,13 +36,28 @@ pub(super) struct Numbered {
 struct OpenGap {
     /// The last id of it when it was seen.
     last: u64,
+    seen: Instant,
     pursuit: Pursuit,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct DeferredGap {
-    missing: Missing,
+    /// Event times of the trades around it.
+    around: (i64, i64),
+    /// What of it has not come, in order.
+    left: Vec<Gap>,
+    seen: Instant,
     pursuit: Pursuit,
+}
+
+impl DeferredGap {
+    /// What has not come, as gaps to report.
+    fn report(&self, left: &[Gap], reason: &'static str) -> Vec<ReportedGap> {
+        let (after, before) = self.around;
+        let report =
+            |gap: &Gap| ReportedGap { gap: GivenUp { gap: Some(*gap), after, before }, reason };
+        left.iter().map(report).collect()
+    }
 }
 
 /// The question what came after the last trade, asked when no connection carried the instrument for a
@@ -64,6 +85,31 @@ impl TailQuery {
 }
 
 impl Numbered {
+    /// Takes the rows of an answer; whether they changed what is missing.
+    fn take_rows(&mut self, step: &mut Step<'_>, rows: &[Print]) -> bool {
+        if !step.wanted {
+            return false;
+        }
+        let before = (step.order.missing(), step.order.last());
+        let mut late = false;
+        for print in rows {
+            let taken = step.order.take(print, step.out);
+            if taken == Disposition::Late {
+                late = true;
+                self.on_late(step.order.ids_of(print));
+            }
+            if matches!(taken, Disposition::Released | Disposition::Late | Disposition::Waits) {
+                step.effects.backfilled += 1;
+            }
+            if let (Disposition::Released | Disposition::Late, Standing::Excluded(why)) =
+                (taken, print.standing)
+            {
+                step.effects.excluded.push(why);
+            }
+        }
+        late || (step.order.missing(), step.order.last()) != before
+    }
+
     pub(super) fn forget_gap(&mut self) {
         self.open = None;
     }
@@ -84,22 +130,29 @@ impl Numbered {
         self.look_at_tail(&mut step, request_for);
     }
 
-    pub(super) fn on_answer(
-        &mut self,
-        mut step: Step<'_>,
-        question: Question,
-        rows: Option<&[Print]>,
-    ) {
-        let news = rows.map(|rows| take_rows(&mut step, rows));
+    pub(super) fn on_answer(&mut self, mut step: Step<'_>, question: Question, reply: Reply<'_>) {
+        let news = reply.rows.map(|rows| self.take_rows(&mut step, rows));
+        let newest =
+            reply.rows.ok().and_then(|rows| rows.iter().map(|row| row.trade.trade_id).max());
+        // Only a list that goes on after what is missing says that it is not there.
+        let outcome = |last: Option<u64>| match news {
+            Err(Unanswered::Failed) => Outcome::Failed,
+            Err(Unanswered::Refused) => Outcome::Refused,
+            Ok(true) => Outcome::News,
+            Ok(false) if last.is_some_and(|last| newest > Some(last)) => Outcome::Absent,
+            Ok(false) => Outcome::Nothing,
+        };
         match question {
             Question::Gap { .. } => {
+                let outcome = outcome(step.order.missing().map(|missing| missing.last));
                 if let Some(open) = &mut self.open {
-                    open.pursuit.on_answer(question, news, step.now);
+                    open.pursuit.on_answer(question, outcome, reply.took, step.now);
                 }
             }
             Question::Deferred { .. } => {
                 if let Some(deferred) = self.deferred.front_mut() {
-                    deferred.pursuit.on_answer(question, news, step.now);
+                    let outcome = outcome(deferred.left.first().map(|gap| gap.last_missing));
+                    deferred.pursuit.on_answer(question, outcome, reply.took, step.now);
                 }
             }
             Question::Tail { .. } => self.tail.on_answer(news, step.now),
@@ -108,46 +161,56 @@ impl Numbered {
         }
     }
 
-    pub(super) fn end(&mut self, order: &ReorderBuffer) -> Vec<ReportedGap> {
+    /// Ids that had been given up have come.
+    pub(super) fn on_late(&mut self, ids: Gap) {
+        for deferred in &mut self.deferred {
+            subtract(&mut deferred.left, ids);
+        }
+    }
+
+    pub(super) fn end(&mut self) -> Vec<ReportedGap> {
         let reason = "the run ended before the backfill request";
         let deferred = self.deferred.drain(..);
-        deferred.flat_map(|deferred| remaining(order, &deferred.missing, reason)).collect()
+        deferred.flat_map(|deferred| deferred.report(&deferred.left, reason)).collect()
     }
 
     fn look_at_gap(&mut self, step: &mut Step<'_>, request_for: RequestFor<'_>) {
         let Some(missing) = step.order.missing() else {
-            step.effects.filled += u64::from(self.open.take().is_some());
+            step.effects.healed.extend(self.open.take().map(|open| step.now - open.seen));
             return;
         };
         if !step.wanted {
             return;
         }
         let MissingFrom::Id(first) = missing.first else { return };
-        let passed = self.open.is_some_and(|open| first > open.last);
-        let Some(open) = self.open.as_mut().filter(|_| !passed) else {
+        let passed = self.open.filter(|open| first > open.last);
+        step.effects.healed.extend(passed.map(|open| step.now - open.seen));
+        let Some(open) = self.open.as_mut().filter(|_| passed.is_none()) else {
             // What is late may come by itself; and REST may be a moment behind the websocket.
             let pursuit = Pursuit::new(step.now + step.policy.reorder_wait);
-            self.open = Some(OpenGap { last: missing.last, pursuit });
+            self.open = Some(OpenGap { last: missing.last, seen: step.now, pursuit });
             step.effects.opened += 1;
-            step.effects.filled += u64::from(passed);
             return;
         };
         if !open.pursuit.is_due(step.now) {
             return;
         }
         if step.policy.defers {
+            let seen = open.seen;
             self.open = None;
-            if step.order.give_up(step.out).is_some() {
-                self.deferred.push_back(DeferredGap { missing, pursuit: Pursuit::new(step.now) });
+            if let Some(GivenUp { gap: Some(gap), after, before }) = step.order.give_up(step.out) {
+                let (around, pursuit) = ((after, before), Pursuit::new(step.now));
+                self.deferred.push_back(DeferredGap { around, left: vec![gap], seen, pursuit });
                 step.effects.released = true;
             }
             return;
         }
         let question = Question::Gap { first };
+        let attempts = open.pursuit.attempts();
         match open.pursuit.ask(question, request_for(&missing), step.now, &step.policy) {
-            Ok(request) => step.effects.asks.push(Ask { question, request }),
-            Err(reason) => {
-                step.give_up(reason);
+            Ok(request) => step.effects.asks.push(Ask { question, request, attempts }),
+            Err(why) => {
+                step.give_up(why.reason());
                 // Another gap after this one starts afresh.
                 self.open = None;
             }
@@ -156,8 +219,8 @@ impl Numbered {
 
     fn look_at_deferred(&mut self, step: &mut Step<'_>, request_for: RequestFor<'_>) {
         let Some(deferred) = self.deferred.front_mut() else { return };
-        let Some(left) = step.order.unfilled(&deferred.missing).next() else {
-            step.effects.filled += 1;
+        let Some(left) = deferred.left.first().copied() else {
+            step.effects.healed.push(step.now - deferred.seen);
             self.deferred.pop_front();
             return;
         };
@@ -166,16 +229,21 @@ impl Numbered {
         }
         let first = left.first_missing;
         let question = Question::Deferred { first };
-        let request = request_for(&Missing {
-            first: MissingFrom::Id(first),
-            last: left.last_missing,
-            ..deferred.missing
-        });
+        let (after, before) = deferred.around;
+        let first = MissingFrom::Id(first);
+        let request = request_for(&Missing { first, last: left.last_missing, after, before });
+        let attempts = deferred.pursuit.attempts();
         match deferred.pursuit.ask(question, request, step.now, &step.policy) {
-            Ok(request) => step.effects.asks.push(Ask { question, request }),
-            Err(reason) => {
-                step.effects.gaps.extend(remaining(step.order, &deferred.missing, reason));
-                self.deferred.pop_front();
+            Ok(request) => step.effects.asks.push(Ask { question, request, attempts }),
+            Err(why) => {
+                // What is proved of these ids says nothing about others of the gap.
+                let kept =
+                    if why == GiveUp::Absent { deferred.left.split_off(1) } else { Vec::new() };
+                step.effects.gaps.extend(deferred.report(&deferred.left, why.reason()));
+                (deferred.left, deferred.pursuit) = (kept, Pursuit::new(step.now));
+                if deferred.left.is_empty() {
+                    self.deferred.pop_front();
+                }
             }
         }
     }
@@ -196,57 +264,29 @@ impl Numbered {
             None => self.tail.query = None,
             Some(request) => {
                 (query.asked, self.tail.in_flight) = (true, true);
-                step.effects.asks.push(Ask { question: Question::Tail { first }, request });
+                let (question, attempts) = (Question::Tail { first }, query.failures);
+                step.effects.asks.push(Ask { question, request, attempts });
             }
         }
     }
 }
 
 impl Tail {
-    /// News asks again, no news ends the query, a failure asks again a few times. An answer that was asked
-    /// for before the latest reconnect says nothing about what came since.
-    fn on_answer(&mut self, news: Option<bool>, now: Instant) {
+    /// News asks again, no news ends the query, a failure asks again a few times, a refusal until there
+    /// is an answer. An answer that was asked for before the latest reconnect says nothing about what came
+    /// since.
+    fn on_answer(&mut self, news: Result<bool, Unanswered>, now: Instant) {
         self.in_flight = false;
         let Some(query) = self.query.filter(|query| query.asked) else { return };
+        let again = |failures| TailQuery { failures, ..TailQuery::new(now + TAIL_PAUSE) };
         // What it brought may have shown a gap, which is pursued on its own.
         self.query = match news {
-            Some(true) => Some(TailQuery::new(now)),
-            None if query.failures < TAIL_FAILURES_MAX => Some(TailQuery {
-                failures: query.failures + 1,
-                ..TailQuery::new(now + FAILED_PAUSE)
-            }),
-            Some(false) | None => None,
+            Ok(true) => Some(TailQuery::new(now)),
+            Err(Unanswered::Refused) => Some(again(query.failures)),
+            Err(Unanswered::Failed) if query.failures < TAIL_FAILURES_MAX => {
+                Some(again(query.failures + 1))
+            }
+            Ok(false) | Err(Unanswered::Failed) => None,
         };
     }
-}
-
-/// Takes the rows of an answer; whether they changed what is missing.
-fn take_rows(step: &mut Step<'_>, rows: &[Print]) -> bool {
-    if !step.wanted {
-        return false;
-    }
-    let before = (step.order.missing(), step.order.last());
-    let mut late = false;
-    for print in rows {
-        let taken = step.order.take(print, step.out);
-        late |= taken == Disposition::Late;
-        if matches!(taken, Disposition::Released | Disposition::Late | Disposition::Waits) {
-            step.effects.backfilled += 1;
-        }
-        if let (Disposition::Released | Disposition::Late, Standing::Excluded(why)) =
-            (taken, print.standing)
-        {
-            step.effects.excluded.push(why);
-        }
-    }
-    late || (step.order.missing(), step.order.last()) != before
-}
-
-/// What of a deferred gap has not come, as gaps to report.
-fn remaining(order: &ReorderBuffer, missing: &Missing, reason: &'static str) -> Vec<ReportedGap> {
-    let report = |gap| {
-        let gap = GivenUp { gap: Some(gap), after: missing.after, before: missing.before };
-        ReportedGap { gap, reason }
-    };
-    order.unfilled(missing).map(report).collect()
 }

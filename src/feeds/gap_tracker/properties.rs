@@ -23,8 +23,12 @@ pub(super) enum Body {
     Partial(usize),
     /// Nothing at all.
     Empty,
+    /// All that it had so many trades ago, up to a page.
+    Lagging(u64),
     /// The request failed.
     Failed,
+    /// The venue refused it: a rate limit, a ban, a server error.
+    Refused,
     /// A complete one that is delivered twice.
     Repeated,
 }
@@ -34,7 +38,9 @@ pub(super) fn body() -> impl Strategy<Value = Body> {
         3 => Just(Body::Complete),
         2 => (1..PAGE).prop_map(Body::Partial),
         2 => Just(Body::Empty),
+        2 => (1u64..20).prop_map(Body::Lagging),
         2 => Just(Body::Failed),
+        2 => Just(Body::Refused),
         1 => Just(Body::Repeated),
     ]
 }
@@ -94,6 +100,9 @@ struct Numbers {
     opened: u64,
     filled: u64,
     gaps: u64,
+    healing: Vec<Duration>,
+    /// How long requests are out.
+    took: Duration,
     /// Everything that came out, with its time.
     log: Vec<String>,
 }
@@ -115,6 +124,8 @@ impl Numbers {
             opened: 0,
             filled: 0,
             gaps: 0,
+            healing: Vec::new(),
+            took: Duration::ZERO,
             log: Vec::new(),
         }
     }
@@ -165,8 +176,9 @@ impl Numbers {
                 let (question, ids) = self.under_way.remove(which % self.under_way.len());
                 let rows = self.rows(*ids.start(), body);
                 for _ in 0..if matches!(body, Body::Repeated) { 2 } else { 1 } {
-                    let rows = rows.as_deref();
-                    let effects = self.tracker.on_answer(question, rows, self.now, &mut self.out);
+                    let rows = rows.as_deref().map_err(|unanswered| *unanswered);
+                    let reply = Reply { rows, took: self.took };
+                    let effects = self.tracker.on_answer(question, reply, self.now, &mut self.out);
                     self.take(effects);
                 }
             }
@@ -179,15 +191,18 @@ impl Numbers {
         self.look_at_released();
     }
 
-    fn rows(&self, first: u64, body: Body) -> Option<Vec<Print>> {
-        let most = match body {
-            Body::Complete | Body::Repeated => PAGE,
-            Body::Partial(rows) => rows,
-            Body::Empty => 0,
-            Body::Failed => return None,
+    fn rows(&self, first: u64, body: Body) -> Result<Vec<Print>, Unanswered> {
+        let (most, lag) = match body {
+            Body::Complete | Body::Repeated => (PAGE, 0),
+            Body::Lagging(lag) => (PAGE, lag),
+            Body::Partial(rows) => (rows, 0),
+            Body::Empty => (0, 0),
+            Body::Failed => return Err(Unanswered::Failed),
+            Body::Refused => return Err(Unanswered::Refused),
         };
         let has = |id: &u64| !self.lacks[*id as usize % self.lacks.len()];
-        Some((first..=self.happened).filter(has).take(most).map(print).collect())
+        let newest = self.happened.saturating_sub(lag);
+        Ok((first..=newest).filter(has).take(most).map(print).collect())
     }
 
     fn take(&mut self, effects: Effects) {
@@ -219,7 +234,8 @@ impl Numbers {
             self.log.push(format!("{ids:?} {reason}"));
         }
         self.opened += effects.opened;
-        self.filled += effects.filled;
+        self.filled += effects.healed.len() as u64;
+        self.healing.extend(effects.healed);
     }
 
     fn look_at_released(&mut self) {
@@ -272,17 +288,50 @@ proptest! {
         prop_assert_eq!(one.log, other.log);
     }
 
+    /// However often it lags, fails or refuses, if each time only for a while.
     #[test]
-    fn nothing_is_given_up_while_answers_bring_news(schedule in schedule(), defers: bool) {
-        let good = |step: &Move| match *step {
-            Move::Answer(which, _) => Move::Answer(which, Body::Complete),
+    fn what_rest_has_is_not_given_up_before_the_budget_ends(
+        schedule in schedule(),
+        defers: bool,
+    ) {
+        let good = |(at, step): (usize, &Move)| match *step {
+            // A partial answer proves that what it passes over is not there.
+            Move::Answer(which, Body::Partial(_)) => Move::Answer(which, Body::Complete),
+            // At most 6 in a row without news: 150 ms doubled up to 5 s, far from a minute.
+            Move::Answer(which, _) if at % 7 == 0 => Move::Answer(which, Body::Complete),
             Move::Late(_) => Move::Reconnect,
-            Move::Tick(ms) => Move::Tick(ms.min(3_000)),
             step => step,
         };
-        let schedule: Vec<Move> = schedule.iter().map(good).collect();
+        let schedule: Vec<Move> = schedule.iter().enumerate().map(good).collect();
+        let answers = schedule.iter().filter(|step| matches!(step, Move::Answer(..))).count();
         let world = Numbers::run(defers, &[false], &schedule);
-        prop_assert_eq!(world.gaps, 0);
+        // Every answer in vain costs 5 s at most.
+        prop_assert!(world.gaps == 0 || answers > 12, "{} of {answers}", world.gaps);
+        prop_assert_eq!(world.healing.len() as u64, world.filled);
+    }
+
+    #[test]
+    fn refusals_and_the_queue_never_make_a_gap(
+        refused in vec((0u64..100_000, 1usize..6), 1..20),
+        defers: bool,
+    ) {
+        let mut world = Numbers::new(defers, vec![false]);
+        for step in [Move::Trades(1), Move::Lost(5), Move::Trades(1), Move::Tick(0)] {
+            world.step(step);
+        }
+        let mut left = 3_000_000;
+        for (queue, times) in refused {
+            for _ in 0..times {
+                while world.under_way.is_empty() {
+                    world.step(Move::Tick(1_000));
+                }
+                left -= (queue as i64).min(left);
+                world.now += Duration::from_millis(if left > 0 { queue } else { 0 });
+                world.step(Move::Answer(0, Body::Refused));
+            }
+        }
+        (0..20).for_each(|_| world.settle());
+        prop_assert_eq!((world.gaps, world.filled), (0, 1));
     }
 
     #[test]
@@ -297,51 +346,55 @@ proptest! {
         prop_assert_eq!(world.latest, world.happened);
     }
 
-    /// The rules of pauses, budget and fruitless answers, written a second time.
+    /// The rules of pauses, budget and answers without news, written a second time.
     #[test]
     fn pauses_and_budget_are_kept(
         defers: bool,
-        answers in vec((prop_oneof![0u64..500, 10_000u64..40_000], body()), 1..20),
+        answers in vec((prop_oneof![0u64..500, 10_000u64..40_000], 0u64..8_000, body()), 1..40),
     ) {
         let ms = Duration::from_millis;
         let mut world = Numbers::new(defers, vec![false]);
         for step in [Move::Trades(1), Move::Lost(40), Move::Trades(1), Move::Tick(0)] {
             world.step(step);
         }
-        let (mut since, mut fruitless, mut pause) = (None, 0, ms(100));
-        for (delay, body) in answers {
+        let (mut spent, mut fruitless, mut refused, mut pause) = (0, 0, 0, 100);
+        for (queue, took, body) in answers {
             // One moment too soon, and then in time.
-            if !pause.is_zero() {
-                world.step(Move::Tick(pause.as_millis() as u64 - 1));
+            if pause > 0 {
+                world.step(Move::Tick(pause - 1));
                 prop_assert!(world.under_way.is_empty(), "too soon");
             }
-            world.step(Move::Tick(u64::from(!pause.is_zero())));
-            let over = since.is_some_and(|since| world.now.duration_since(since) > ms(60_000));
+            world.step(Move::Tick(u64::from(pause > 0)));
             if world.fates.len() as u64 == world.happened && world.gaps == 0 {
                 prop_assert!(world.under_way.is_empty(), "nothing is missing");
                 return Ok(());
             }
-            if over || fruitless == 3 {
-                prop_assert!(world.under_way.is_empty(), "asked after the end");
+            if spent >= 60_000 {
                 prop_assert!(world.gaps > 0);
-                let reason = if over { "budget is exhausted" } else { "does not have them" };
-                prop_assert!(world.log.iter().any(|line| line.contains(reason)));
+                let exhausted = |line: &String| line.contains("budget is exhausted");
+                prop_assert!(world.log.iter().any(exhausted));
                 (0..100).for_each(|_| world.step(Move::Tick(1_000)));
                 prop_assert!(world.under_way.is_empty(), "asked after the end");
                 return Ok(());
             }
             prop_assert_eq!(world.under_way.len(), 1, "not asked in time");
-            world.now += ms(delay);
+            world.now += ms(queue + took);
+            world.took = ms(took);
+            let before = world.fates.len();
             world.step(Move::Answer(0, body));
-            since = since.or(Some(world.now));
-            (fruitless, pause) = match body {
-                Body::Empty => (fruitless + 1, ms(150) * (fruitless + 1)),
-                Body::Failed => (fruitless, ms(50)),
-                Body::Complete | Body::Partial(_) | Body::Repeated => {
-                    since = Some(world.now);
-                    (0, ms(0))
+            let doubled = |first: u64, n: u32| (first << (n - 1).min(16)).min(5_000);
+            match body {
+                _ if world.fates.len() > before => (spent, fruitless, refused, pause) = (0, 0, 0, 0),
+                Body::Refused => {
+                    refused += 1;
+                    pause = doubled(50, refused);
                 }
-            };
+                _ => {
+                    (fruitless, refused) = (fruitless + 1, 0);
+                    pause = doubled(150, fruitless);
+                    spent += took + pause;
+                }
+            }
         }
     }
 }

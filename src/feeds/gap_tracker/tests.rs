@@ -73,15 +73,27 @@ impl Tracked {
         let now = self.at(seconds);
         let effects = self.tracker.on_tick(now, &request, &mut self.out);
         self.gaps.extend(effects.gaps);
-        self.filled += effects.filled;
+        self.filled += effects.healed.len() as u64;
         assert!(effects.asks.len() < 2, "{:?}", effects.asks);
         effects.asks.first().map(|ask| ask.question)
     }
 
     fn answer(&mut self, question: Question, ids: Option<&[u64]>, seconds: f64) -> Effects {
+        self.reply(question, ids.ok_or(Unanswered::Failed), 0.0, seconds)
+    }
+
+    fn reply(
+        &mut self,
+        question: Question,
+        ids: Result<&[u64], Unanswered>,
+        took: f64,
+        seconds: f64,
+    ) -> Effects {
         let rows = ids.map(|ids| ids.iter().map(|id| print(*id)).collect::<Vec<_>>());
+        let rows = rows.as_deref().map_err(|unanswered| *unanswered);
+        let reply = Reply { rows, took: Duration::from_secs_f64(took) };
         let now = self.at(seconds);
-        let effects = self.tracker.on_answer(question, rows.as_deref(), now, &mut self.out);
+        let effects = self.tracker.on_answer(question, reply, now, &mut self.out);
         self.gaps.extend(effects.gaps.iter().copied());
         effects
     }
@@ -100,17 +112,111 @@ fn tail(first: u64) -> Option<Question> {
 }
 
 #[test]
-fn time_in_the_queue_of_requests_does_not_count() {
+fn neither_the_queue_of_requests_nor_what_a_venue_imposes_counts() {
     let mut tracked = Tracked::new(Ids::Consecutive, POLICY);
     tracked.bring(&[1, 5]);
     assert_eq!(tracked.tick(0.0), None);
-    assert_eq!(tracked.tick(0.2), gap(2));
-    // Far more than the budget of a minute, and the first answer of all.
-    tracked.answer(Question::Gap { first: 2 }, None, 100.0);
-    assert_eq!(tracked.tick(101.0), gap(2));
-    tracked.answer(Question::Gap { first: 2 }, None, 161.0);
-    assert_eq!(tracked.tick(162.0), None);
+    let question = Question::Gap { first: 2 };
+    let mut seconds = 0.2;
+    // More than the budget of a minute, in the queue and refused by turns.
+    for _ in 0..10 {
+        assert_eq!(tracked.tick(seconds), Some(question));
+        tracked.reply(question, Err(Unanswered::Refused), 9.0, seconds + 100.0);
+        seconds += 110.0;
+    }
+    assert_eq!(tracked.tick(seconds), Some(question));
+    tracked.reply(question, Err(Unanswered::Failed), 59.0, seconds + 100.0);
+    assert_eq!(tracked.tick(seconds + 110.0), Some(question));
+    tracked.reply(question, Err(Unanswered::Failed), 1.0, seconds + 120.0);
+    assert_eq!(tracked.tick(seconds + 130.0), None);
     assert_eq!(tracked.reasons(), ["the backfill budget is exhausted"]);
+}
+
+#[test]
+fn whoever_is_refused_for_an_hour_gives_up() {
+    let mut tracked = Tracked::new(Ids::Consecutive, POLICY);
+    tracked.bring(&[1, 5]);
+    tracked.tick(0.0);
+    assert_eq!(tracked.tick(0.2), gap(2));
+    assert_eq!(tracked.tick(3600.0), None);
+    assert_eq!(tracked.reasons(), [""; 0]);
+    // Even while the request waits in the queue.
+    assert_eq!(tracked.tick(3601.0), None);
+    assert_eq!(tracked.reasons(), ["the venue's REST refused every request for an hour"]);
+}
+
+#[test]
+fn only_a_list_of_what_comes_after_proves_absence() {
+    for (rows, proves) in [(&[][..], false), (&[1], false), (&[1, 5], true), (&[6, 7], true)] {
+        let mut tracked = Tracked::new(Ids::Consecutive, POLICY);
+        tracked.bring(&[1, 5]);
+        let (mut seconds, mut asked) = (0.0, 0);
+        let mut longest = 0.0_f64;
+        let mut last = 0.0;
+        while tracked.gaps.is_empty() {
+            seconds += 0.02;
+            if let Some(question) = tracked.tick(seconds) {
+                asked += 1;
+                longest = longest.max(seconds - last);
+                last = seconds;
+                tracked.answer(question, Some(rows), seconds);
+            }
+        }
+        let reason = match proves {
+            true => "the venue's REST does not have them",
+            false => "the backfill budget is exhausted",
+        };
+        assert_eq!(tracked.reasons(), [reason], "{rows:?}");
+        match proves {
+            true => assert!(asked == 3 && seconds < 2.0, "{asked} in {seconds} s"),
+            false => assert!((59.0..67.0).contains(&seconds), "{seconds}"),
+        }
+        assert!(longest < 5.1 && asked < 20, "{asked} requests, {longest} s apart");
+    }
+}
+
+#[test]
+fn a_proof_about_some_ids_of_a_deferred_gap_says_nothing_about_the_others() {
+    let mut tracked = Tracked::new(Ids::Consecutive, GapPolicy { defers: true, ..POLICY });
+    tracked.bring(&[1, 9]);
+    tracked.tick(0.0);
+    let question = tracked.tick(0.2).unwrap();
+    // Not the first, and two of the others.
+    tracked.answer(question, Some(&[3, 5]), 0.3);
+    let mut seconds = 0.3;
+    while tracked.gaps.is_empty() {
+        seconds += 0.1;
+        if let Some(question) = tracked.tick(seconds) {
+            assert_eq!(question, Question::Deferred { first: 2 });
+            tracked.answer(question, Some(&[3, 5]), seconds);
+        }
+    }
+    let ids = |tracked: &Tracked| -> Vec<(u64, u64)> {
+        let gaps = tracked.gaps.iter().filter_map(|reported| reported.gap.gap);
+        gaps.map(|gap| (gap.first_missing, gap.last_missing)).collect()
+    };
+    assert_eq!(ids(&tracked), [(2, 2)]);
+    assert_eq!(tracked.tick(seconds + 0.1), Some(Question::Deferred { first: 4 }));
+    tracked.answer(Question::Deferred { first: 4 }, Some(&[4, 6, 7, 8]), seconds + 0.2);
+    assert_eq!((tracked.tick(seconds + 0.3), tracked.filled), (None, 1));
+    assert_eq!(ids(&tracked).len(), 1);
+}
+
+#[test]
+fn of_more_deferred_gaps_than_are_remembered_none_is_lost() {
+    let mut tracked = Tracked::new(Ids::Consecutive, GapPolicy { defers: true, ..POLICY });
+    let gaps = barflow_operators::order::ids::GAPS_REMEMBERED as u64 + 100;
+    let mut seconds = 0.0;
+    tracked.bring(&[1]);
+    for n in 1..=gaps {
+        tracked.bring(&[1 + 2 * n]);
+        tracked.tick(seconds);
+        seconds += 0.2;
+        tracked.tick(seconds);
+    }
+    tracked.gaps.extend(tracked.tracker.end());
+    assert_eq!(tracked.filled + tracked.gaps.len() as u64, gaps);
+    assert_eq!(tracked.filled, 0);
 }
 
 #[test]
@@ -123,10 +229,10 @@ fn an_answer_about_one_gap_says_nothing_about_the_next() {
     assert_eq!((tracked.tick(0.3), tracked.filled), (None, 1));
     assert_eq!(tracked.tick(0.6), gap(4));
     // Were this one counted, the gap would be due again at once, and one of three answers used up.
-    tracked.answer(Question::Gap { first: 2 }, Some(&[]), 0.7);
+    tracked.answer(Question::Gap { first: 2 }, Some(&[5]), 0.7);
     assert_eq!(tracked.tick(3.0), None);
     for seconds in [4.0, 5.0, 6.0] {
-        tracked.answer(Question::Gap { first: 4 }, Some(&[]), seconds);
+        tracked.answer(Question::Gap { first: 4 }, Some(&[5]), seconds);
         assert_eq!(tracked.tick(seconds + 0.9), if seconds < 6.0 { gap(4) } else { None });
     }
     assert_eq!(tracked.reasons(), ["the venue's REST does not have them"]);

@@ -1,8 +1,9 @@
 //! Unnumbered trades: a list of recent ones settles whether any are missing.
 
-use super::pursuit::Pursuit;
-use super::{Ask, Question, ReportedGap, RequestFor, Step};
-use crate::feeds::print::Print;
+use std::time::Instant;
+
+use super::pursuit::{Outcome, Pursuit};
+use super::{Ask, Question, Reply, ReportedGap, RequestFor, Step, Unanswered};
 use crate::feeds::venue::{Missing, MissingFrom};
 
 /// The suspicion that trades are missing.
@@ -10,7 +11,13 @@ use crate::feeds::venue::{Missing, MissingFrom};
 pub(super) struct Unnumbered {
     /// Whether a connection carries the instrument.
     listening: bool,
-    gap: Option<Pursuit>,
+    gap: Option<OpenGap>,
+}
+
+#[derive(Debug)]
+struct OpenGap {
+    seen: Instant,
+    pursuit: Pursuit,
 }
 
 impl Unnumbered {
@@ -24,49 +31,61 @@ impl Unnumbered {
 
     pub(super) fn on_tick(&mut self, mut step: Step<'_>, request_for: RequestFor<'_>) {
         let Some(missing) = step.order.missing() else {
-            step.effects.filled += u64::from(self.gap.take().is_some());
+            step.effects.healed.extend(self.gap.take().map(|gap| step.now - gap.seen));
             return;
         };
         // Trades that come after a list was made have to come over a connection.
         if !step.wanted || !self.listening {
             return;
         }
-        let Some(pursuit) = &mut self.gap else {
-            self.gap = Some(Pursuit::new(step.now + step.policy.reorder_wait));
+        let Some(gap) = &mut self.gap else {
+            let pursuit = Pursuit::new(step.now + step.policy.reorder_wait);
+            self.gap = Some(OpenGap { seen: step.now, pursuit });
             step.effects.opened += 1;
             return;
         };
-        if !pursuit.is_due(step.now) {
+        if !gap.pursuit.is_due(step.now) {
             return;
         }
         let Some(question) = latest_question(&missing) else { return };
-        match pursuit.ask(question, request_for(&missing), step.now, &step.policy) {
-            Ok(request) => step.effects.asks.push(Ask { question, request }),
-            Err(reason) => {
-                step.give_up(reason);
+        let attempts = gap.pursuit.attempts();
+        match gap.pursuit.ask(question, request_for(&missing), step.now, &step.policy) {
+            Ok(request) => step.effects.asks.push(Ask { question, request, attempts }),
+            // Where it ends shows with the next trade; until then nothing waits.
+            Err(_) if !step.order.is_bounded() => gap.pursuit = Pursuit::new(step.now),
+            Err(why) => {
+                step.give_up(why.reason());
                 self.gap = None;
             }
         }
     }
 
-    pub(super) fn on_answer(&mut self, step: Step<'_>, question: Question, rows: Option<&[Print]>) {
-        let news = rows.map(|rows| {
-            let latest = step.order.missing().as_ref().and_then(latest_question);
-            let fresh = latest == Some(question);
-            let (missed, gap) = step.order.reconcile(rows, fresh, step.out);
-            step.effects.backfilled += missed;
-            if let Some(gap) = gap {
-                if step.order.missing().is_none() {
-                    // It was given up, not filled.
-                    self.gap = None;
+    pub(super) fn on_answer(&mut self, step: Step<'_>, question: Question, reply: Reply<'_>) {
+        // The place of a list that was given up has passed.
+        if !self.gap.as_ref().is_some_and(|gap| gap.pursuit.awaits(question)) {
+            return;
+        }
+        let outcome = match reply.rows {
+            Err(Unanswered::Failed) => Outcome::Failed,
+            Err(Unanswered::Refused) => Outcome::Refused,
+            Ok(rows) => {
+                let latest = step.order.missing().as_ref().and_then(latest_question);
+                let fresh = latest == Some(question);
+                let (missed, gap) = step.order.reconcile(rows, fresh, step.out);
+                step.effects.backfilled += missed;
+                if let Some(gap) = gap {
+                    if step.order.missing().is_none() {
+                        // It was given up, not filled.
+                        self.gap = None;
+                    }
+                    let reason = "the venue's list of recent trades does not reach back far enough";
+                    step.effects.gaps.push(ReportedGap { gap, reason });
                 }
-                let reason = "the venue's list of recent trades does not reach back far enough";
-                step.effects.gaps.push(ReportedGap { gap, reason });
+                if missed > 0 { Outcome::News } else { Outcome::Nothing }
             }
-            missed > 0
-        });
-        if let Some(pursuit) = &mut self.gap {
-            pursuit.on_answer(question, news, step.now);
+        };
+        if let Some(gap) = &mut self.gap {
+            gap.pursuit.on_answer(question, outcome, reply.took, step.now);
         }
     }
 }

@@ -51,6 +51,8 @@ struct Names {
     opened: u64,
     ended: u64,
     gaps: u64,
+    /// Between which times trades may be missing.
+    windows: Vec<(i64, i64)>,
 }
 
 /// A trade without a number; its price tells which one it is, and three of them share a millisecond.
@@ -80,6 +82,7 @@ impl Names {
             opened: 0,
             ended: 0,
             gaps: 0,
+            windows: Vec::new(),
         }
     }
 
@@ -127,13 +130,15 @@ impl Names {
             Turn::Answer(body) => {
                 let Some(keys) = self.list.take() else { return };
                 let question = self.asked.take().unwrap();
-                let rows = match body {
-                    Body::Failed => None,
-                    Body::Empty => Some(Vec::new()),
-                    _ => Some(keys.into_iter().map(named).collect()),
+                let rows: Result<Vec<Print>, Unanswered> = match body {
+                    Body::Failed => Err(Unanswered::Failed),
+                    Body::Refused => Err(Unanswered::Refused),
+                    Body::Empty => Ok(Vec::new()),
+                    _ => Ok(keys.into_iter().map(named).collect()),
                 };
-                let rows: Option<&[Print]> = rows.as_deref();
-                let effects = self.tracker.on_answer(question, rows, self.now, &mut self.out);
+                let rows = rows.as_deref().map_err(|unanswered| *unanswered);
+                let reply = Reply { rows, took: Duration::ZERO };
+                let effects = self.tracker.on_answer(question, reply, self.now, &mut self.out);
                 self.take(&effects);
             }
             _ => {}
@@ -142,8 +147,9 @@ impl Names {
 
     fn take(&mut self, effects: &Effects) {
         self.opened += effects.opened;
-        self.ended += effects.filled;
+        self.ended += effects.healed.len() as u64;
         self.gaps += effects.gaps.len() as u64;
+        self.windows.extend(effects.gaps.iter().map(|gap| (gap.gap.after, gap.gap.before)));
     }
 }
 
@@ -169,6 +175,11 @@ proptest! {
         prop_assert!(keys.is_sorted_by(|a, b| a < b), "{keys:?}");
         let whole: Vec<u64> = (20..=world.happened).collect();
         prop_assert!(world.gaps > 0 || keys == whole, "{keys:?}");
+        for key in whole.iter().filter(|key| !keys.contains(key)) {
+            let time = named(*key).trade.event_time;
+            let told = |(after, before): &(i64, i64)| *after <= time && time <= *before;
+            prop_assert!(world.windows.iter().any(told), "{key} is lost in silence: {keys:?}");
+        }
         prop_assert!(world.opened <= world.ended + world.gaps);
     }
 }

@@ -22,6 +22,10 @@ pub(super) fn request(pair: &str, missing: &Missing) -> Request {
     Request { path: format!("/0/public/Trades?pair={pair}&since={since}&count=1000"), weight: 1 }
 }
 
+/// Parts of errors about limits and busy servers, which come with HTTP 200
+/// ([list](https://docs.kraken.com/api/docs/guides/spot-errors)).
+const NOT_NOW: [&str; 4] = ["Rate limit", "Too many requests", "Temporary lockout", "EService:"];
+
 object! {
     struct Answer { error: "error", result: "result" }
 }
@@ -36,7 +40,8 @@ pub(super) fn read(
         serde_json::from_slice(body).map_err(|error| field::malformed(&error))?;
     let errors: Vec<&str> = field::list("error", answer.error)?;
     let (true, Some(result)) = (errors.is_empty(), answer.result) else {
-        return Err(BadFrame::new(format!("Kraken responded: {}", errors.join(", "))));
+        let refusal = errors.iter().any(|error| NOT_NOW.iter().any(|part| error.contains(part)));
+        return Err(BadFrame { what: format!("Kraken responded: {}", errors.join(", ")), refusal });
     };
     // The pair is called by Kraken's own name for it, whatever it was asked by.
     let result: BTreeMap<&str, &RawValue> =

@@ -192,7 +192,8 @@ impl Venue for Okx {
             serde_json::from_slice(body).map_err(|error| field::malformed(&error))?;
         if answer.code.is_none_or(|code| code.get() != "\"0\"") {
             let said = String::from_utf8_lossy(&body[..body.len().min(300)]).into_owned();
-            return Err(BadFrame::new(format!("OKX responded: {said}")));
+            let refusal = answer.code.is_some_and(|code| NOT_NOW.contains(&code.get()));
+            return Err(BadFrame { what: format!("OKX responded: {said}"), refusal });
         }
         let rows: Vec<Row<'_>> = field::list("data", answer.data)?;
         for row in rows.iter().rev() {
@@ -204,6 +205,9 @@ impl Venue for Okx {
         Ok(())
     }
 }
+
+/// Codes of limits and of servers that are busy ([list](https://www.okx.com/docs-v5/en/#error-code)).
+const NOT_NOW: [&str; 5] = ["\"50001\"", "\"50004\"", "\"50011\"", "\"50013\"", "\"50026\""];
 
 object! {
     struct Message { arg: "arg", data: "data", event: "event", code: "code", said: "msg" }

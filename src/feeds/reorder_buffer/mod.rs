@@ -170,13 +170,19 @@ impl ReorderBuffer {
         })
     }
 
-    /// Ends the wait for what the first waiting print waits for.
+    /// Whether a print shows where what is missing ends; without ids none may have come since.
+    pub fn is_bounded(&self) -> bool {
+        self.ids != Ids::Names || self.names.bound().is_some()
+    }
+
+    /// Ends the wait for what the first waiting print waits for. Without ids, one gap covers everything
+    /// up to the first print since the latest suspicion: before any of those that are held, some may be
+    /// missing.
     pub fn give_up(&mut self, out: &mut Released) -> Option<GivenUp> {
         let missing = self.missing()?;
         if self.ids == Ids::Names {
-            let unplaced = self.names.take_unplaced();
-            let before = unplaced.first().map_or(missing.before, |print| print.trade.event_time);
-            for print in unplaced {
+            let before = self.names.bound()?.trade.event_time;
+            for print in self.names.take_unplaced() {
                 self.release_if_new(&print, out);
             }
             self.names_go_on(out);
@@ -223,14 +229,19 @@ impl ReorderBuffer {
             return (0, None);
         };
         if position == SnapshotPosition::Unplaced {
-            self.names.set_unplaced(recent);
+            // What was lost after an older list was made is not known.
+            if fresh {
+                self.names.set_unplaced(recent);
+            }
             return (0, None);
         }
-        let before = if position == SnapshotPosition::Behind {
-            missing.before
-        } else {
-            oldest.trade.event_time
+        // The suspicion ends with this gap, so that it has to cover what was lost each time before the
+        // latest.
+        let first = match position {
+            SnapshotPosition::Behind => self.names.anchor(),
+            _ => None,
         };
+        let before = first.as_ref().unwrap_or(oldest).trade.event_time;
         let gap = GivenUp { gap: None, after: missing.after, before };
         let (news, reaches) = self.names.news(recent);
         let gap = (!reaches).then_some(gap);
@@ -294,14 +305,9 @@ impl ReorderBuffer {
         self.unshown.map_or(self.order.last(), |from| from.checked_sub(1))
     }
 
-    /// What of this is still given up as missing.
-    pub fn unfilled(&self, missing: &Missing) -> impl Iterator<Item = Gap> + '_ {
-        let (first, last) = (missing.first.id(), missing.last);
-        self.order.given_up().filter_map(move |gap| {
-            let first_missing = gap.first_missing.max(first?);
-            let last_missing = gap.last_missing.min(last);
-            (first_missing <= last_missing).then_some(Gap { first_missing, last_missing })
-        })
+    /// The ids that a print covers.
+    pub fn ids_of(&self, print: &Print) -> Gap {
+        Gap { first_missing: first_id(self.ids, print), last_missing: print.trade.trade_id }
     }
 
     fn wait(&mut self, print: &Print) -> Disposition {
@@ -372,7 +378,9 @@ impl ReorderBuffer {
         if let Standing::Excluded(why) = print.standing {
             out.leave_out(None, why);
         }
-        self.last_time = print.trade.event_time;
+        if print.trade.event_time > 0 {
+            self.last_time = print.trade.event_time;
+        }
     }
 
     fn names_go_on(&mut self, out: &mut Released) {

@@ -64,6 +64,48 @@ fn of_a_list_that_begins_behind_what_is_held_nothing_goes_before_it() {
 }
 
 #[test]
+fn a_gap_reaches_to_the_first_print_since_the_latest_loss_however_many_came_before() {
+    let lose_again = |losses: u64| {
+        let (mut buffer, mut out) = cut_off([20, 21]);
+        for loss in 1..losses {
+            buffer.suspect();
+            for key in [0, 1] {
+                buffer.take(&named(20 + 10 * loss + key), &mut out);
+            }
+        }
+        (buffer, out, named(10 + 10 * losses).trade.event_time)
+    };
+    for losses in 1..5 {
+        // A list that reaches back to none of them.
+        let (mut buffer, mut out, ends) = lose_again(losses);
+        let (missed, gap) = buffer.reconcile(&list(70..=80), true, &mut out);
+        let window = gap.map(|gap| (gap.after, gap.before));
+        assert_eq!((missed, window), (0, Some((5_000_000, ends))), "{losses}");
+        assert_eq!(out.trades.len() as u64, 3 + 2 * losses);
+        // No list at all.
+        let (mut buffer, mut out, ends) = lose_again(losses);
+        let gap = buffer.give_up(&mut out).unwrap();
+        assert_eq!((gap.after, gap.before), (5_000_000, ends), "{losses}");
+        assert_eq!(out.trades.len() as u64, 3 + 2 * losses);
+    }
+}
+
+#[test]
+fn while_nothing_shows_where_a_loss_ends_it_is_not_given_up() {
+    let (mut buffer, mut out) = cut_off([20, 21]);
+    buffer.suspect();
+    assert!(!buffer.is_bounded());
+    assert_eq!(buffer.give_up(&mut out), None);
+    // A list from before the latest loss says nothing of what was lost after it.
+    let (mut quiet, mut nothing) = cut_off([]);
+    quiet.reconcile(&list(50..=60), false, &mut nothing);
+    assert_eq!(quiet.give_up(&mut nothing), None);
+    buffer.take(&named(31), &mut out);
+    assert_eq!(buffer.give_up(&mut out).unwrap().before, named(31).trade.event_time);
+    assert_eq!(keys(&out), [10, 11, 12, 20, 21, 31]);
+}
+
+#[test]
 fn a_list_that_lags_behind_the_websocket_does_not_end_the_suspicion() {
     let (mut buffer, mut out) = cut_off([17, 18]);
     assert_eq!(buffer.reconcile(&list(10..=14), true, &mut out), (2, None));
@@ -167,6 +209,8 @@ enum Step {
     List(u64),
     /// The list arrives.
     Answer,
+    /// Nobody asks REST any more.
+    GiveUp,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -178,6 +222,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Ask),
         2 => (0u64..6).prop_map(Step::List),
         2 => Just(Step::Answer),
+        1 => Just(Step::GiveUp),
     ]
 }
 
@@ -192,7 +237,7 @@ struct World {
     heard: bool,
     asked: Option<MissingFrom>,
     list: Option<Vec<u64>>,
-    gaps: usize,
+    gaps: Vec<GivenUp>,
 }
 
 impl World {
@@ -201,7 +246,7 @@ impl World {
         // We begin amid the market.
         buffer.take(&named(20), &mut out);
         let (unread, asked, list) = (Some(Vec::new()), None, None);
-        Self { buffer, out, happened: 20, unread, heard: false, asked, list, gaps: 0 }
+        Self { buffer, out, happened: 20, unread, heard: false, asked, list, gaps: Vec::new() }
     }
 
     fn step(&mut self, step: &Step, window: u64) {
@@ -240,7 +285,14 @@ impl World {
                 let asked = self.asked.take();
                 let fresh = self.buffer.missing().map(|missing| missing.first) == asked;
                 let (_, gap) = self.buffer.reconcile(&list(keys), fresh, &mut self.out);
-                self.gaps += usize::from(gap.is_some());
+                self.gaps.extend(gap);
+            }
+            Step::GiveUp if self.unread.is_some() => {
+                // What is under way arrives sooner.
+                self.step(&Step::Read(usize::MAX), window);
+                self.gaps.extend(self.buffer.give_up(&mut self.out));
+                // An answer to what was given up is of no use.
+                (self.asked, self.list) = (None, None);
             }
             _ => {}
         }
@@ -268,6 +320,10 @@ proptest! {
         let ids = keys(&world.out);
         prop_assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
         let whole: Vec<u64> = (20..=world.happened).collect();
-        prop_assert!(world.gaps > 0 || ids == whole, "{ids:?}");
+        for key in whole.iter().filter(|key| !ids.contains(key)) {
+            let time = named(*key).trade.event_time;
+            let told = |gap: &GivenUp| gap.after <= time && time <= gap.before;
+            prop_assert!(world.gaps.iter().any(told), "{key} is lost in silence: {ids:?}");
+        }
     }
 }

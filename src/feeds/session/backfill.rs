@@ -1,8 +1,10 @@
 //! Asks the venue's REST, one question at a time, within its limits.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc as std_mpsc;
+use std::sync::mpsc::{self as std_mpsc, RecvTimeoutError, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -11,9 +13,8 @@ use tokio::sync::mpsc;
 use super::access::Access;
 use super::rate_limiter::RateLimiter;
 use crate::backoff::{Backoff, retry_after};
-use crate::feeds::gap_tracker::Ask;
 use crate::feeds::plan::FeedPlan;
-use crate::feeds::state::{Answer, Query};
+use crate::feeds::state::{Answer, NoAnswer, Query};
 
 /// Largest answer read: 1,000 trades are some 200 KB.
 const ANSWER_BYTES: u64 = 16 << 20;
@@ -23,10 +24,6 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Longest pause that a venue may ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
-
-/// How long a query waits for such a pause to end before it is given back: the gap tracker has to be able
-/// to give up.
-const BREATH: Duration = Duration::from_secs(5);
 
 /// A thread that sends requests. It ends with this handle.
 pub(super) struct Backfill(std_mpsc::Sender<Query>);
@@ -56,47 +53,167 @@ impl Backfill {
     }
 }
 
+/// Queries that wait to be sent: those that hold bars up first, then those that were asked least often.
+#[derive(Default)]
+struct Queue {
+    waiting: BinaryHeap<Reverse<Waiting>>,
+    came: u64,
+}
+
+struct Waiting {
+    /// Priority, attempts, and how many came before.
+    rank: (u8, u32, u64),
+    query: Query,
+}
+
+impl Queue {
+    fn push(&mut self, query: Query) {
+        self.came += 1;
+        let rank = (query.ask.question.priority(), query.ask.attempts, self.came);
+        self.waiting.push(Reverse(Waiting { rank, query }));
+    }
+
+    /// The weight of the next one.
+    fn weight(&self) -> Option<u32> {
+        self.waiting.peek().map(|Reverse(next)| next.query.ask.request.weight)
+    }
+
+    fn pop(&mut self) -> Option<Query> {
+        self.waiting.pop().map(|Reverse(next)| next.query)
+    }
+}
+
+impl PartialEq for Waiting {
+    fn eq(&self, other: &Self) -> bool {
+        self.rank == other.rank
+    }
+}
+
+impl Eq for Waiting {}
+
+impl PartialOrd for Waiting {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Waiting {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.rank.cmp(&other.rank)
+    }
+}
+
+/// What a request came to.
+enum Fetched {
+    Body(Vec<u8>),
+    /// Not now, says the venue; and perhaps for how long.
+    Refused(String, Option<Duration>),
+    /// The venue answers something else.
+    Failed(String),
+    /// There is no answer at all, so that other requests would fail as well.
+    Unreachable(String),
+}
+
+/// The requests of one feed.
+struct Sender<'a> {
+    plan: &'a FeedPlan,
+    api_key: Option<&'a str>,
+    agent: ureq::Agent,
+    rate_limiter: RateLimiter,
+    backoff: Backoff,
+    /// No request before this: venues answer those who ask in spite of a ban with a longer one.
+    quiet_until: Instant,
+    queue: Queue,
+    answers: &'a mpsc::UnboundedSender<Answer>,
+}
+
 fn work(
     plan: &FeedPlan,
     access: &Access,
     queries: &std_mpsc::Receiver<Query>,
     answers: &mpsc::UnboundedSender<Answer>,
 ) {
-    let agent = access.rest(TIMEOUT);
-    let mut rate_limiter = RateLimiter::new(plan.venue.limits().requests);
-    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
-    let mut quiet_until = Instant::now();
-    for Query { slot, ask: Ask { question, request } } in queries {
-        // Venues answer those who ask in spite of a ban with a longer one.
-        let left = || quiet_until.saturating_duration_since(Instant::now());
-        thread::sleep(left().min(BREATH));
-        let body = if left().is_zero() {
-            thread::sleep(rate_limiter.spend(request.weight, Instant::now()));
-            let url = format!("{}{}", plan.rest_base().trim_end_matches('/'), request.path);
-            let mut pause = None;
-            let body = fetch(&agent, plan, access.api_key.as_deref(), &url, &mut pause);
-            match (&body, pause) {
-                (Ok(_), _) => backoff.success(),
-                (Err(_), Some(asked)) => quiet_until = Instant::now() + asked.min(LONGEST_PAUSE),
-                (Err(_), None) => thread::sleep(backoff.after_failure(fastrand::f64())),
+    let mut sender = Sender {
+        plan,
+        api_key: access.api_key.as_deref(),
+        agent: access.rest(TIMEOUT),
+        rate_limiter: RateLimiter::new(plan.venue.limits().requests),
+        backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
+        quiet_until: Instant::now(),
+        queue: Queue::default(),
+        answers,
+    };
+    while sender.take_in(queries) && sender.send_next() {}
+}
+
+impl Sender<'_> {
+    /// Takes in queries until the first of the queue can be sent; false at the end.
+    fn take_in(&mut self, queries: &std_mpsc::Receiver<Query>) -> bool {
+        loop {
+            match queries.try_recv() {
+                Ok(query) => {
+                    self.queue.push(query);
+                    continue;
+                }
+                Err(TryRecvError::Disconnected) => return false,
+                Err(TryRecvError::Empty) => {}
             }
-            body
-        } else {
-            Err(format!("rate limited by the venue: {} s left", left().as_secs() + 1))
-        };
-        if answers.send(Answer { slot, question, body }).is_err() {
-            return;
+            let now = Instant::now();
+            let wait = self.queue.weight().map(|weight| {
+                let quiet = self.quiet_until.saturating_duration_since(now);
+                quiet.max(self.rate_limiter.wait(weight, now))
+            });
+            let query = match wait {
+                Some(Duration::ZERO) => return true,
+                Some(wait) => queries.recv_timeout(wait),
+                None => queries.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match query {
+                Ok(query) => self.queue.push(query),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return false,
+            }
         }
+    }
+
+    /// Sends the first of the queue; false if nobody waits for its answer any more.
+    fn send_next(&mut self) -> bool {
+        let Some(Query { slot, ask }) = self.queue.pop() else { return true };
+        let began = Instant::now();
+        self.rate_limiter.spend(ask.request.weight, began);
+        let url = format!("{}{}", self.plan.rest_base().trim_end_matches('/'), ask.request.path);
+        let fetched = fetch(&self.agent, self.plan, self.api_key, &url);
+        let took = began.elapsed();
+        let pause = match &fetched {
+            Fetched::Body(_) => {
+                self.backoff.success();
+                Duration::ZERO
+            }
+            Fetched::Refused(_, Some(asked)) => (*asked).min(LONGEST_PAUSE),
+            Fetched::Refused(_, None) | Fetched::Failed(_) | Fetched::Unreachable(_) => {
+                self.backoff.after_failure(fastrand::f64())
+            }
+        };
+        self.quiet_until = Instant::now() + pause;
+        let mut alive = true;
+        if matches!(fetched, Fetched::Unreachable(_)) {
+            while let Some(Query { slot, ask }) = self.queue.pop() {
+                let (question, took) = (ask.question, Duration::ZERO);
+                let body = Err(NoAnswer::Unsent);
+                alive &= self.answers.send(Answer { slot, question, took, body }).is_ok();
+            }
+        }
+        let body = match fetched {
+            Fetched::Body(body) => Ok(body),
+            Fetched::Refused(said, _) => Err(NoAnswer::Refused(said)),
+            Fetched::Failed(said) | Fetched::Unreachable(said) => Err(NoAnswer::Failed(said)),
+        };
+        let answer = Answer { slot, question: ask.question, took, body };
+        alive && self.answers.send(answer).is_ok()
     }
 }
 
-fn fetch(
-    agent: &ureq::Agent,
-    plan: &FeedPlan,
-    api_key: Option<&str>,
-    url: &str,
-    pause: &mut Option<Duration>,
-) -> Result<Vec<u8>, String> {
+fn fetch(agent: &ureq::Agent, plan: &FeedPlan, api_key: Option<&str>, url: &str) -> Fetched {
     let mut request = agent.get(url);
     if let (Some(header), Some(key)) = (plan.venue.api_key_header(), api_key) {
         request = request.header(header, key);
@@ -105,23 +222,33 @@ fn fetch(
         request = request.header(header, value);
     }
     // The query says what is asked, and carries no secret.
-    let mut answer = request.call().map_err(|error| format!("GET {url}: {error}"))?;
+    let unreachable = |error| Fetched::Unreachable(format!("GET {url}: {error}"));
+    let mut answer = match request.call() {
+        Ok(answer) => answer,
+        Err(error) => return unreachable(error),
+    };
     let status = answer.status().as_u16();
-    if status == 429 || status == 418 || status == 503 {
-        *pause = retry_after(answer.headers(), SystemTime::now());
-    }
+    let pause = retry_after(answer.headers(), SystemTime::now());
     if let (300..=399, Some(to)) = (status, answer.headers().get("location")) {
         let to = String::from_utf8_lossy(to.as_bytes()).into_owned();
-        return Err(format!("GET {url}: HTTP {status}: redirects are not followed (to {to})"));
+        let said = format!("GET {url}: HTTP {status}: redirects are not followed (to {to})");
+        return Fetched::Failed(said);
     }
-    let body = answer.body_mut().with_config().limit(ANSWER_BYTES).read_to_vec();
-    let body = body.map_err(|error| format!("GET {url}: {error}"))?;
+    let body = match answer.body_mut().with_config().limit(ANSWER_BYTES).read_to_vec() {
+        Ok(body) => body,
+        Err(error) => return unreachable(error),
+    };
+    if status == 200 {
+        return Fetched::Body(body);
+    }
     // Venues explain themselves in the body of a refusal.
-    if status != 200 {
-        let said = String::from_utf8_lossy(&body[..body.len().min(300)]).trim().to_owned();
-        return Err(format!("GET {url}: HTTP {status}: {said}"));
+    let said = String::from_utf8_lossy(&body[..body.len().min(300)]).trim().to_owned();
+    let said = format!("GET {url}: HTTP {status}: {said}");
+    match status {
+        418 | 429 | 500..=599 => Fetched::Refused(said, pause),
+        _ if pause.is_some() => Fetched::Refused(said, pause),
+        _ => Fetched::Failed(said),
     }
-    Ok(body)
 }
 
 #[cfg(test)]
@@ -131,35 +258,75 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
-    use crate::feeds::gap_tracker::Question;
+    use crate::feeds::gap_tracker::{Ask, Question};
     use crate::feeds::state::tests::plan;
     use crate::feeds::venue::Request;
 
-    #[test]
-    fn no_request_is_sent_while_the_venue_wants_a_pause() {
+    fn query(path: &str, question: Question, attempts: u32) -> Query {
+        let request = Request { path: path.to_owned(), weight: 1 };
+        Query { slot: 0, ask: Ask { question, request, attempts } }
+    }
+
+    const GAP: Question = Question::Gap { first: 1 };
+
+    /// A venue that gives these answers, one per connection; returns the paths that were asked for.
+    fn venue(answers: &'static [&str]) -> (FeedPlan, thread::JoinHandle<Vec<String>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut plan = plan("binance-spot", &["A"]);
         plan.rest = Some(format!("http://{}", listener.local_addr().unwrap()));
-        let venue = thread::spawn(move || {
-            for answer in ["418 I'm a teapot\r\nretry-after: 7", "200 OK"] {
-                let (mut socket, _) = listener.accept().unwrap();
-                let _ = socket.read(&mut [0; 4096]).unwrap();
-                let head = format!("HTTP/1.1 {answer}\r\nconnection: close\r\n");
-                write!(socket, "{head}content-length: 2\r\n\r\n[]").unwrap();
-            }
-        });
-        let (backfill, mut answers) = Backfill::start(&Arc::new(plan), &Access::default()).unwrap();
-        let mut ask = || {
-            let request = Request { path: "/x".to_owned(), weight: 1 };
-            let ask = Ask { question: Question::Gap { first: 1 }, request };
-            backfill.ask(Query { slot: 0, ask });
-            answers.blocking_recv().unwrap().body
+        let serve = move |answer: &&str| {
+            let (mut socket, _) = listener.accept().unwrap();
+            let mut request = [0; 4096];
+            let read = socket.read(&mut request).unwrap();
+            let head = format!("HTTP/1.1 {answer}\r\nconnection: close\r\n");
+            write!(socket, "{head}content-length: 2\r\n\r\n[]").unwrap();
+            let request = String::from_utf8_lossy(&request[..read]).into_owned();
+            request.split(' ').nth(1).unwrap().to_owned()
         };
-        assert!(ask().unwrap_err().contains("HTTP 418"));
-        // Given back before the pause is over, without a request: the next answer is for the third.
-        let told = ask().unwrap_err();
-        assert!(told.contains("rate limited by the venue"), "{told}");
-        assert_eq!(ask().unwrap(), b"[]");
+        (plan, thread::spawn(move || answers.iter().map(serve).collect()))
+    }
+
+    #[test]
+    fn during_a_pause_queries_wait_and_those_asked_least_often_go_first() {
+        let (plan, venue) =
+            venue(&["418 I'm a teapot\r\nretry-after: 2", "200 OK", "200 OK", "200 OK"]);
+        let (backfill, mut answers) = Backfill::start(&Arc::new(plan), &Access::default()).unwrap();
+        let began = Instant::now();
+        backfill.ask(query("/banned", GAP, 0));
+        let refused = answers.blocking_recv().unwrap();
+        assert!(matches!(refused.body, Err(NoAnswer::Refused(said)) if said.contains("HTTP 418")));
+        backfill.ask(query("/tail", Question::Tail { first: 1 }, 0));
+        backfill.ask(query("/often", GAP, 3));
+        backfill.ask(query("/new", GAP, 0));
+        let bodies: Vec<_> = (0..3).map(|_| answers.blocking_recv().unwrap().body).collect();
+        assert_eq!(bodies, [Ok(b"[]".to_vec()), Ok(b"[]".to_vec()), Ok(b"[]".to_vec())]);
+        assert!(began.elapsed() >= Duration::from_secs(2));
+        assert_eq!(venue.join().unwrap(), ["/banned", "/new", "/often", "/tail"]);
+    }
+
+    #[test]
+    fn limits_and_server_errors_are_refusals_and_other_statuses_failures() {
+        let (plan, venue) = venue(&["503 Away", "403 Forbidden", "403 Slow\r\nretry-after: 0"]);
+        let (backfill, mut answers) = Backfill::start(&Arc::new(plan), &Access::default()).unwrap();
+        let mut refused = || {
+            backfill.ask(query("/", GAP, 0));
+            matches!(answers.blocking_recv().unwrap().body, Err(NoAnswer::Refused(_)))
+        };
+        assert_eq!([refused(), refused(), refused()], [true, false, true]);
         venue.join().unwrap();
+    }
+
+    #[test]
+    fn where_nobody_answers_every_query_learns_of_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut plan = plan("binance-spot", &["A"]);
+        plan.rest = Some(format!("http://{}", listener.local_addr().unwrap()));
+        drop(listener);
+        let (backfill, mut answers) = Backfill::start(&Arc::new(plan), &Access::default()).unwrap();
+        (0..5).for_each(|_| backfill.ask(query("/", GAP, 0)));
+        let unanswered = (0..5).map(|_| answers.blocking_recv().unwrap().body.unwrap_err());
+        for why in unanswered {
+            assert!(matches!(why, NoAnswer::Failed(_) | NoAnswer::Unsent), "{why:?}");
+        }
     }
 }

@@ -19,10 +19,17 @@ impl RateLimiter {
 
     /// Spends `weight` units and returns how long to wait before acting on it.
     pub fn spend(&mut self, weight: u32, now: Instant) -> Duration {
-        let weight = weight.clamp(1, self.count);
         while self.spent.front().is_some_and(|(at, _)| now >= *at + self.per) {
             self.spent.pop_front();
         }
+        let wait = self.wait(weight, now);
+        self.spent.push_back((now + wait, weight.clamp(1, self.count)));
+        wait
+    }
+
+    /// How long to wait before `weight` units can be spent at once.
+    pub fn wait(&self, weight: u32, now: Instant) -> Duration {
+        let weight = weight.clamp(1, self.count);
         // Units are counted from when they are used, which may lie ahead.
         let mut at = self.spent.back().map_or(now, |(last, _)| now.max(*last));
         loop {
@@ -36,7 +43,6 @@ impl RateLimiter {
                 None => break,
             }
         }
-        self.spent.push_back((at, weight));
         at.saturating_duration_since(now)
     }
 }

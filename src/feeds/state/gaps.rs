@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use barflow_operators::instrument::InstrumentId;
 
 use super::{FeedState, Slot};
-use crate::feeds::gap_tracker::{Ask, Effects, Question, ReportedGap};
+use crate::feeds::gap_tracker::{Ask, Effects, Question, Reply, ReportedGap, Unanswered};
 use crate::feeds::plan::Symbol;
 use crate::feeds::print::Prints;
 use crate::telemetry::clock::now_ns;
@@ -24,7 +24,20 @@ pub(in crate::feeds) struct Query {
 pub(in crate::feeds) struct Answer {
     pub(in crate::feeds) slot: u32,
     pub(in crate::feeds) question: Question,
-    pub(in crate::feeds) body: Result<Vec<u8>, String>,
+    /// How long the request itself was out.
+    pub(in crate::feeds) took: Duration,
+    pub(in crate::feeds) body: Result<Vec<u8>, NoAnswer>,
+}
+
+/// Why a request has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::feeds) enum NoAnswer {
+    /// The venue refused it for now: a rate limit, a ban, a server error.
+    Refused(String),
+    /// It failed.
+    Failed(String),
+    /// It was not sent, since another one could not reach the venue.
+    Unsent,
 }
 
 impl FeedState {
@@ -82,23 +95,26 @@ impl FeedState {
 
     /// Takes the answer to a request.
     pub(in crate::feeds) fn on_answer(&mut self, answer: &Answer, now: Instant) {
-        let at = answer.slot;
-        let prints = match self.read_answer(answer) {
-            Ok(prints) => Some(prints),
-            Err(error) => {
-                self.counters.request_failures += 1;
-                tracing::warn!(
-                    feed = %self.plan.name,
-                    instrument = %self.symbol(at).instrument,
-                    error,
-                    "the request for missing trades failed; trying again"
-                );
-                None
-            }
+        let (at, took) = (answer.slot, answer.took);
+        let read = self.read_answer(answer);
+        self.counters.requests += u64::from(read != Err(NoAnswer::Unsent));
+        if let Err(NoAnswer::Refused(error) | NoAnswer::Failed(error)) = &read {
+            self.counters.request_failures += 1;
+            tracing::warn!(
+                feed = %self.plan.name,
+                instrument = %self.symbol(at).instrument,
+                error,
+                "the request for missing trades failed; trying again"
+            );
+        }
+        let rows = match &read {
+            Ok(prints) => Ok(&prints.rows[..]),
+            Err(NoAnswer::Refused(_)) => Err(Unanswered::Refused),
+            Err(NoAnswer::Failed(_) | NoAnswer::Unsent) => Err(Unanswered::Failed),
         };
+        let reply = Reply { rows, took };
         let slot = &mut self.slots[at as usize];
-        let rows = prints.as_ref().map(|prints| &prints.rows[..]);
-        let effects = slot.tracker.on_answer(answer.question, rows, now, &mut slot.released);
+        let effects = slot.tracker.on_answer(answer.question, reply, now, &mut slot.released);
         // An answer only makes room for the next request, which the next tick sends.
         self.apply(at, effects);
     }
@@ -124,15 +140,17 @@ impl FeedState {
         self.slots.iter_mut().filter(silent).map(name).collect()
     }
 
-    fn read_answer(&mut self, answer: &Answer) -> Result<Prints, String> {
-        let body = answer.body.as_ref().map_err(String::clone)?;
+    fn read_answer(&mut self, answer: &Answer) -> Result<Prints, NoAnswer> {
+        let body = answer.body.as_ref().map_err(NoAnswer::clone)?;
         let (at, plan) = (answer.slot, &self.plan);
         let listing = &self.slots[at as usize].symbol.listing;
         let mut prints = Prints::default();
         // The feed's own slot: the rows of a REST answer are all of one instrument.
-        plan.venue
-            .read_backfill(plan.channel, at, listing, body, &mut prints)
-            .map_err(|error| error.to_string())?;
+        let read = plan.venue.read_backfill(plan.channel, at, listing, body, &mut prints);
+        read.map_err(|bad| match bad.refusal {
+            true => NoAnswer::Refused(bad.what),
+            false => NoAnswer::Failed(bad.what),
+        })?;
         for bad in &prints.bad {
             self.report_row(bad, &[at], body);
         }
@@ -143,9 +161,10 @@ impl FeedState {
     fn apply(&mut self, at: u32, effects: Effects) -> Vec<Ask> {
         let counters = &mut self.counters;
         counters.gaps_opened += effects.opened;
-        counters.gaps_filled += effects.filled;
+        for time in &effects.healed {
+            counters.note_healed(&self.plan.name, *time);
+        }
         counters.backfilled += effects.backfilled;
-        counters.requests += effects.asks.len() as u64;
         for why in effects.excluded {
             *counters.excluded.entry(why).or_insert(0) += 1;
         }
@@ -166,7 +185,7 @@ impl FeedState {
         let (first, last) = gap.gap.map_or((0, 0), |gap| (gap.first_missing, gap.last_missing));
         let what = match gap.gap {
             Some(_) => "trades are missing; the next bar spans a gap",
-            None => "trades are missing; no bar shows it, since this venue has no trade ids",
+            None => "trades may be missing; no bar shows it, since this venue has no trade ids",
         };
         tracing::error!(
             feed = %self.plan.name,

@@ -36,7 +36,7 @@ const INTAKE_ROWS: usize = 4096;
 mod gaps;
 mod reports;
 
-pub(super) use self::gaps::{Answer, Query};
+pub(super) use self::gaps::{Answer, NoAnswer, Query};
 
 /// Receives a gap that could not be filled: name of the feed, instrument, and the gap.
 pub type OnGap = Arc<dyn Fn(&str, &InstrumentId, &ReportedGap) + Send + Sync>;

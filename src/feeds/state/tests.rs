@@ -128,7 +128,12 @@ fn a_list_that_was_requested_before_a_second_loss_does_not_end_the_suspicion() {
     assert!(state.on_tick(at(0)).is_empty());
     let first = question(&mut state, 200);
     lose(&mut state);
-    let list = |question, keys| Answer { slot: 0, question, body: Ok(recent_trades(keys)) };
+    let list = |question, keys| Answer {
+        slot: 0,
+        question,
+        took: Duration::ZERO,
+        body: Ok(recent_trades(keys)),
+    };
     state.on_answer(&list(first, &[1, 2, 3]), at(300));
     let second = question(&mut state, 400);
     assert_ne!(first, second);
@@ -152,10 +157,10 @@ fn gaps_are_requested_before_tails_and_every_failure_is_counted() {
     let asked: Vec<(u32, Question)> = queries.iter().map(|q| (q.slot, q.ask.question)).collect();
     assert_eq!(asked, [(1, Question::Gap { first: 2 }), (0, Question::Tail { first: 2 })]);
     for (slot, question) in asked {
-        let body = Err("the venue is away".to_owned());
-        state.on_answer(&Answer { slot, question, body }, at(2_100));
+        let body = Err(NoAnswer::Failed("the venue is away".to_owned()));
+        state.on_answer(&Answer { slot, question, took: Duration::ZERO, body }, at(2_100));
     }
     assert_eq!((state.counters.requests, state.counters.request_failures), (2, 2));
     assert_eq!(state.on_tick(at(2_149)).len(), 0);
-    assert_eq!(state.on_tick(at(2_150)).len(), 2);
+    assert_eq!(state.on_tick(at(2_250)).len(), 2);
 }
