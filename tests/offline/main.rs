@@ -9,6 +9,7 @@ mod daily;
 mod encodings;
 mod graph;
 mod graph_checkpoints;
+mod outputs;
 mod parallel;
 mod peers_dvc;
 mod peers_store;

@@ -44,7 +44,7 @@ enum Form {
 
 /// Ids of options, and the keys that they set. The option is called like its id, and so is
 /// its variable in the environment: `batch_rows`, `--batch-rows`, `BARFLOW_BATCH_ROWS`.
-const KEYS: [(&str, Table, &str, Form); 41] = [
+const KEYS: [(&str, Table, &str, Form); 42] = [
     ("files", Table::Run, "files", Form::List),
     ("protocol", Table::Run, "protocol", Form::Text),
     ("channel", Table::Run, "channel", Form::Text),
@@ -78,6 +78,7 @@ const KEYS: [(&str, Table, &str, Form); 41] = [
     ("metrics", Table::Run, "metrics", Form::Text),
     ("sink", Table::Sink, "kind", Form::Text),
     ("out", Table::Sink, "out", Form::Text),
+    ("roll", Table::Sink, "roll", Form::Text),
     ("delivery", Table::Sink, "delivery", Form::Text),
     ("job", Table::Sink, "job", Form::Text),
     ("commit_interval", Table::Sink, "commit_interval", Form::Text),
