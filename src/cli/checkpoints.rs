@@ -276,12 +276,21 @@ fn delete(job: &JobName, place: &Place, matches: &ArgMatches) -> Result<(), Fail
         if !jobs(&checkpoint.entries).contains(job) {
             return Err(no_such_job(Some(job), &jobs(&checkpoint.entries)));
         }
-        let journal = std::fs::File::open(path.with_extension("journal"));
+        let lines = checkpoint.live.is_some() && path.with_extension("").is_file();
+        let journal = std::fs::File::open(path.with_extension(if lines { "" } else { "journal" }));
         if journal.is_ok_and(|journal| journal.try_lock().is_err()) {
             let error = format!("job \"{job}\" is running; stop it first");
             return Err(Failure::from(SinkError::Fenced(error)));
         }
-        LocalCheckpoint::default().write(&path)?;
+        if checkpoint.live.is_some() && !lines && checkpoint.bars > 0 {
+            let error = format!(
+                "job \"{job}\" has {} bars that no part holds yet; start it with --reset-state",
+                checkpoint.bars
+            );
+            return Err(Failure::usage(anyhow::anyhow!(error)));
+        }
+        let live = checkpoint.live;
+        LocalCheckpoint { live, ..LocalCheckpoint::default() }.write(&path)?;
         eprintln!("job \"{job}\" starts from the beginning; {} is empty", path.display());
         return Ok(());
     }

@@ -60,6 +60,10 @@ pub struct LiveArgs {
     #[command(flatten)]
     pub output: OutputArgs,
 
+    /// Parquet: begin a new part at each hour, each day, or at a size such as 64MB [default: hour]
+    #[arg(long, value_name = "hour|day|SIZE", env = "BARFLOW_ROLL", help_heading = "Output")]
+    pub roll: Option<String>,
+
     /// Also record all frames to this folder
     #[arg(long, value_name = "FOLDER", env = "BARFLOW_RECORD", value_hint = ValueHint::DirPath)]
     #[arg(help_heading = "Output")]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, TimestampNanosecondType, UInt32Type, UInt64Type};
+use arrow_array::types::{Float64Type, Int64Type, TimestampNanosecondType, UInt32Type, UInt64Type};
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, TimeUnit};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -173,7 +173,7 @@ fn parquet_row(batch: &RecordBatch, row: usize) -> Row {
     Row(fields
         .map(|(field, column)| {
             let cell = cell(column.as_ref(), row);
-            // Digests are numbers in Parquet and hexadecimal everywhere else.
+            // Digests are hexadecimal; they were numbers in files of schema version 3.
             let cell = match (field.name().as_str(), cell) {
                 ("state_digest", Cell::Whole(digest)) => Cell::Text(format!("{digest:016x}")),
                 (_, cell) => cell,
@@ -189,6 +189,7 @@ fn cell(column: &dyn Array, row: usize) -> Cell {
     }
     match column.data_type() {
         DataType::Utf8 => Cell::Text(column.as_string::<i32>().value(row).to_owned()),
+        DataType::Int64 => Cell::Whole(column.as_primitive::<Int64Type>().value(row).into()),
         DataType::UInt64 => Cell::Whole(column.as_primitive::<UInt64Type>().value(row).into()),
         DataType::UInt32 => Cell::Whole(column.as_primitive::<UInt32Type>().value(row).into()),
         DataType::Boolean => Cell::Text(column.as_boolean().value(row).to_string()),

@@ -50,14 +50,10 @@ const IF_TAKEN: [(&str, IfTaken); 2] = [("exit", IfTaken::Exit), ("wait", IfTake
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 
 impl DeliveryOptions {
-    /// Takes its keys out of `[sink]`; what is not said depends on the sink.
-    pub fn understand(sink: &mut Section, kind: SinkKind, problems: &mut Problems) -> Self {
+    /// Takes its keys out of `[sink]`.
+    pub fn understand(sink: &mut Section, usual: Delivery, problems: &mut Problems) -> Self {
         let choices =
             [("exactly-once", Delivery::ExactlyOnce), ("at-least-once", Delivery::AtLeastOnce)];
-        let usual = match kind {
-            SinkKind::Kafka => Delivery::ExactlyOnce,
-            SinkKind::JsonLines | SinkKind::Parquet | SinkKind::None => Delivery::AtLeastOnce,
-        };
         let interval = duration(sink, "commit_interval", problems, COMMIT_INTERVAL);
         Self {
             delivery: sink.choice("delivery", &choices, problems).unwrap_or(usual),
@@ -93,7 +89,7 @@ impl DeliveryOptions {
         }
         let stdout = out.is_none_or(|out| out == Path::new("-"));
         match kind {
-            SinkKind::JsonLines if self.is_exactly_once() && stdout => {
+            SinkKind::JsonLines | SinkKind::Csv if self.is_exactly_once() && stdout => {
                 let message = "delivery = \"exactly-once\" needs a file: standard output cannot \
                                be rolled back; use --out FILE";
                 problems.add("[sink]", message);

@@ -1,6 +1,6 @@
 //! Everything a live run needs to know.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use barflow_operators::instrument::InstrumentId;
@@ -21,6 +21,7 @@ use super::revisions::window;
 use super::section::{Section, over};
 use crate::feeds::plan::FeedPlan;
 use crate::feeds::venue::Ids;
+use crate::sinks::roll::Roll;
 
 /// Where the bars of a live run begin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +49,8 @@ pub struct LiveSettings {
     pub kafka: KafkaOptions,
     /// How bars are delivered.
     pub delivery: DeliveryOptions,
+    /// Where parts of Parquet files end.
+    pub roll: Roll,
     /// timely workers.
     pub workers: usize,
     /// The other processes, if this is one of several.
@@ -89,11 +92,16 @@ impl LiveSettings {
         let kafka = over(file.take("kafka"), typed.kafka);
         let starts = [("now", Start::Now), ("from-history", Start::FromHistory)];
         let kind = sink.choice("kind", &SINKS, p).unwrap_or_default();
+        let out: Option<PathBuf> = sink.text("out", p).map(|(path, _)| path.into());
+        let cluster = ClusterSettings::understand(&mut live, p);
+        let to_file = out.as_deref().is_some_and(|out| out != Path::new("-"));
+        let usual = kind.usual_of_live(to_file, cluster.hosts.len() < 2);
         let mut settings = Self {
-            delivery: DeliveryOptions::understand(&mut sink, kind, p),
+            delivery: DeliveryOptions::understand(&mut sink, usual, p),
+            roll: sink.parse_with("roll", str::parse, p).unwrap_or(Roll::Hour),
             feeds: feeds::understand(std::mem::take(&mut file.feeds), p),
             workers: live.parse("workers", "a whole number", p).unwrap_or(1),
-            cluster: ClusterSettings::understand(&mut live, p),
+            cluster,
             start: live.choice("start", &starts, p).unwrap_or_default(),
             history: live.list("history").map(|(files, _)| files).unwrap_or_default(),
             history_instrument: live.parse_with("history_instrument", instrument, p),
@@ -107,7 +115,7 @@ impl LiveSettings {
             idle_spin: duration(&mut live, "idle_spin", p, Duration::from_millis(1))
                 .unwrap_or_default(),
             sink: kind,
-            out: sink.text("out", p).map(|(path, _)| path.into()),
+            out,
             kafka: KafkaOptions::understand(kafka, file.take("kafka.properties"), p),
             bars: bar_book(file.bars, typed.bars, p),
         };
@@ -161,6 +169,11 @@ impl LiveSettings {
             }
         }
         self.delivery.check(self.sink, self.out.as_deref(), problems);
+        if self.sink == SinkKind::Parquet && !self.delivery.is_exactly_once() {
+            let message = "Parquet files of a live job are delivered exactly once: what is not yet \
+                           in a part has to be kept";
+            problems.add("[sink]", message);
+        }
         if self.sink == SinkKind::Kafka {
             self.kafka.check(problems);
         }

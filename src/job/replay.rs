@@ -111,7 +111,8 @@ impl ReplayJob {
             job: name,
             workers: &workers,
             stop,
-            complete_when_stopped: false,
+            inputs: source.text(),
+            live: None,
         };
         let decisive = decisive(settings)?;
         let start =

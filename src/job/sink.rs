@@ -1,8 +1,10 @@
 //! Opens the sink of a job.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use barflow_operators::instrument::InstrumentId;
+use barflow_operators::spec::BarSpec;
 
 use super::error::JobError;
 use crate::checkpoints::job::JobName;
@@ -12,12 +14,15 @@ use crate::config::delivery::DeliveryOptions;
 use crate::config::kafka::KafkaOptions;
 use crate::config::replay::SinkKind;
 use crate::graph::run::Workers;
-use crate::graph::sink::BarSink;
-use crate::sinks::journal::{JournaledSink, Output};
-use crate::sinks::jsonl::JsonLines;
+use crate::graph::sink::{BarSink, SinkError};
+use crate::sinks::journal::{JournalOptions, JournaledSink, Output};
 use crate::sinks::kafka::{KafkaSettings, KafkaSink, ShardSinks};
+use crate::sinks::leftovers;
+use crate::sinks::local_checkpoint::LocalCheckpoint;
 use crate::sinks::none::NoSink;
-use crate::sinks::parquet::ParquetBars;
+use crate::sinks::parquet::{FileInfo, ParquetBars};
+use crate::sinks::roll::Roll;
+use crate::sinks::text::{LineFormat, TextBars};
 use crate::stop::Stop;
 use crate::telemetry::latency::Latency;
 
@@ -53,8 +58,11 @@ pub struct SinkRequest<'a> {
     pub workers: &'a Workers,
     /// The end of the run.
     pub stop: &'a Stop,
-    /// Whether a run that is stopped is complete.
-    pub complete_when_stopped: bool,
+    /// What the trades are read from, for a person.
+    pub inputs: String,
+    /// Where parts of Parquet end if this is a live job: it has no end but that it is stopped, and
+    /// its bars cannot be made again.
+    pub live: Option<Roll>,
 }
 
 impl SinkRequest<'_> {
@@ -74,28 +82,19 @@ impl SinkRequest<'_> {
     /// # Errors
     /// When it cannot be opened.
     pub fn open(&self) -> Result<OpenSink, JobError> {
-        let exactly_once = self.delivery.is_exactly_once();
-        let files = |output| -> Result<OpenSink, JobError> {
-            if self.workers.everywhere() > self.workers.here() {
-                return Err(JobError::SharedFiles);
-            }
-            let (stop, complete) = (self.stop.clone(), self.complete_when_stopped);
-            let resets = self.delivery.reset_state;
-            let sink = JournaledSink::open(output, self.job()?, stop, complete, resets)?;
-            Ok(OpenSink::Files(Box::new(sink)))
-        };
         Ok(match self.kind {
             SinkKind::None => OpenSink::Plain(Box::new(NoSink::default())),
-            SinkKind::JsonLines => match self.out.filter(|out| *out != Path::new("-")) {
-                None => OpenSink::Plain(Box::new(JsonLines::stdout())),
-                Some(path) if exactly_once => files(Output::JsonLines(path.to_owned()))?,
-                Some(path) => OpenSink::Plain(Box::new(JsonLines::file(path)?)),
-            },
+            SinkKind::JsonLines => self.lines(LineFormat::Json)?,
+            SinkKind::Csv => self.lines(LineFormat::Csv)?,
             SinkKind::Parquet => {
                 let folder = self.out.unwrap_or(Path::new("bars"));
-                match exactly_once {
-                    true => files(Output::Parquet(folder.to_owned()))?,
-                    false => OpenSink::Plain(Box::new(ParquetBars::new(folder)?)),
+                let output = Output::Parquet(folder.to_owned());
+                match self.delivery.is_exactly_once() {
+                    true => self.journaled(output)?,
+                    false => {
+                        self.check_plain(&output)?;
+                        OpenSink::Plain(Box::new(ParquetBars::new(folder, self.info())?))
+                    }
                 }
             }
             SinkKind::Kafka => {
@@ -104,7 +103,7 @@ impl SinkRequest<'_> {
                 kafka.specs = orders.map(|order| order.spec.name().to_string()).collect();
                 kafka.instruments = self.instruments.clone();
                 kafka.stop = self.stop.clone();
-                if exactly_once {
+                if self.delivery.is_exactly_once() {
                     return self.fenced(&kafka);
                 }
                 let sink = KafkaSink::open(kafka)?;
@@ -114,6 +113,64 @@ impl SinkRequest<'_> {
                 })
             }
         })
+    }
+
+    /// Lines on standard output, or in a file.
+    fn lines(&self, format: LineFormat) -> Result<OpenSink, JobError> {
+        let Some(path) = self.out.filter(|out| *out != Path::new("-")) else {
+            return Ok(OpenSink::Plain(Box::new(TextBars::stdout(format))));
+        };
+        let output = Output::Lines(format, path.to_owned());
+        if self.delivery.is_exactly_once() {
+            return self.journaled(output);
+        }
+        self.check_plain(&output)?;
+        Ok(OpenSink::Plain(Box::new(match self.live {
+            Some(_) => TextBars::grow(path, format)?,
+            None => TextBars::file(path, format)?,
+        })))
+    }
+
+    /// Files that count exactly once.
+    fn journaled(&self, output: Output) -> Result<OpenSink, JobError> {
+        if self.workers.everywhere() > self.workers.here() {
+            return Err(JobError::SharedFiles);
+        }
+        name_leftovers(output.path());
+        let options = JournalOptions {
+            output,
+            job: self.job()?,
+            live: self.live,
+            info: self.info(),
+            resets: self.delivery.reset_state,
+        };
+        Ok(OpenSink::Files(Box::new(JournaledSink::open(options, self.stop.clone())?)))
+    }
+
+    /// Files that count exactly once are not for runs that keep no checkpoints.
+    fn check_plain(&self, output: &Output) -> Result<(), SinkError> {
+        name_leftovers(output.path());
+        let found = LocalCheckpoint::read(&output.checkpoint());
+        let of_live = matches!(&found, Ok(Some(found)) if found.live.is_some());
+        // A replay's own file is replaced as before, whichever way it was delivered.
+        if !of_live && (self.live.is_none() || !matches!(found, Ok(Some(_)))) {
+            return Ok(());
+        }
+        Err(SinkError::Settings(vec![format!(
+            "\"{}\" is the output of {}, as \"{}\" says; name another --out",
+            output.path().display(),
+            if of_live { "a live job" } else { "an exactly-once replay" },
+            output.checkpoint().display()
+        )]))
+    }
+
+    fn info(&self) -> FileInfo {
+        let parameters = |spec: &BarSpec| serde_json::to_string(spec).unwrap_or_default();
+        let specs = self.bars.specs().map(|(spec, _)| spec);
+        FileInfo {
+            specifications: specs.map(|s| (Arc::clone(s.name()), parameters(s))).collect(),
+            inputs: self.inputs.clone(),
+        }
     }
 
     /// The shards of an exactly-once job.
@@ -143,5 +200,15 @@ impl SinkRequest<'_> {
             }
         }
         settings
+    }
+}
+
+/// Says which files a run that was killed has left.
+fn name_leftovers(out: &Path) {
+    for path in leftovers(out) {
+        tracing::warn!(
+            "\"{}\" is not finished: a run that was killed left it, or one is still writing it",
+            path.display()
+        );
     }
 }

@@ -20,6 +20,25 @@ pub struct LocalCheckpoint {
     pub journal: u64,
     /// Bars in these bytes.
     pub bars: u64,
+    /// What a live job has written so far; none for a replay.
+    pub live: Option<LiveOutput>,
+}
+
+/// Files of a live job, which grow from run to run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveOutput {
+    /// How often a part was finished.
+    pub parts: u64,
+    /// Bars in the finished parts.
+    pub bars: u64,
+}
+
+/// As it was before live jobs had files of their own.
+#[derive(Deserialize)]
+struct WithoutLive {
+    entries: Entries,
+    journal: u64,
+    bars: u64,
 }
 
 /// A checkpoint file that cannot be used.
@@ -39,6 +58,11 @@ pub enum LocalError {
 }
 
 impl LocalCheckpoint {
+    /// Whether nothing was ever written down under it.
+    pub fn is_new(&self) -> bool {
+        self.entries.is_empty() && self.journal == 0
+    }
+
     /// Reads it; none if there is none.
     ///
     /// # Errors
@@ -49,9 +73,15 @@ impl LocalCheckpoint {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(LocalError::Disk(refused("read", path, &error))),
         };
-        open(&bytes)
-            .map(Some)
-            .map_err(|reason| LocalError::Unreadable { path: path.to_owned(), reason })
+        let read: Result<Self, Unreadable> = open(&bytes);
+        read.or_else(|reason| match open(&bytes) {
+            Ok(WithoutLive { entries, journal, bars }) => {
+                Ok(Self { entries, journal, bars, live: None })
+            }
+            Err(_) => Err(reason),
+        })
+        .map(Some)
+        .map_err(|reason| LocalError::Unreadable { path: path.to_owned(), reason })
     }
 
     /// Replaces the file; afterwards either the old one or this one is there, whatever happens.
@@ -73,6 +103,17 @@ mod tests {
 
     /// The checkpoint beside a file, in an envelope whose content has not changed since.
     const VERSION_3: &[u8] = include_bytes!("../../tests/data/version-3.checkpoint");
+
+    #[test]
+    fn a_checkpoint_without_live_files_is_read() {
+        let entries = Entries::from([("a/b/0".to_owned(), vec![1, 2, 3])]);
+        let bytes = seal(&(&entries, 70_000u64, 12u64));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bars.checkpoint");
+        fs::write(&path, bytes).unwrap();
+        let read = LocalCheckpoint::read(&path).unwrap().unwrap();
+        assert_eq!(read, LocalCheckpoint { entries, journal: 70_000, bars: 12, live: None });
+    }
 
     #[test]
     fn records_of_an_older_version_are_refused_with_what_to_do() {

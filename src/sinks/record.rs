@@ -4,7 +4,7 @@ use barflow_operators::published::PublishedBar;
 use serde::{Serialize, Serializer};
 
 /// Version of the record's fields; raised when a field changes its meaning or goes.
-pub const SCHEMA_VERSION: u32 = 3;
+pub const SCHEMA_VERSION: u32 = 4;
 
 /// The fields of docs/BARS.md, in the order in which all encodings list them.
 ///
@@ -55,10 +55,40 @@ pub struct BarRecord<'a> {
     pub retracts: bool,
 }
 
+/// A number that is too large for a signed 64-bit number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("field \"{field}\" is {value}, and a signed 64-bit number ends at 9223372036854775807")]
+pub struct BeyondLong {
+    /// The field.
+    pub field: &'static str,
+    /// Its value.
+    pub value: u64,
+}
+
 impl<'a> BarRecord<'a> {
     /// A published bar (+1) or a retraction (−1).
     pub fn of(bar: &'a PublishedBar, diff: isize) -> Self {
         Self { retracts: diff < 0, ..Self::from(bar) }
+    }
+
+    /// Checks that ids and counts fit a signed 64-bit number, for encodings that know no other.
+    ///
+    /// # Errors
+    /// The first that does not.
+    pub fn fits_long(&self) -> Result<(), BeyondLong> {
+        let fields = [
+            ("seq", self.seq),
+            ("first_trade_id", self.first_trade_id),
+            ("last_trade_id", self.last_trade_id),
+            ("ticks", self.ticks),
+            ("buy_ticks", self.buy_ticks),
+            ("trade_count", self.trade_count),
+            ("missing_ids", self.missing_ids),
+        ];
+        match fields.into_iter().find(|(_, value)| i64::try_from(*value).is_err()) {
+            Some((field, value)) => Err(BeyondLong { field, value }),
+            None => Ok(()),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt32Array, UInt64Array};
+use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
@@ -94,7 +94,7 @@ pub fn parquet(
         fields.push(Field::new(name, kind, true));
         columns.push(column);
     };
-    put("config", Arc::new(UInt32Array::from_iter_values(0..summaries.len() as u32)));
+    put("config", Arc::new(Int64Array::from_iter_values(0..summaries.len() as i64)));
     let names = grid.points.iter().map(|point| point.spec.name().to_string());
     put("spec", Arc::new(StringArray::from_iter_values(names)));
     for (at, key) in grid.keys.iter().enumerate() {
@@ -108,8 +108,9 @@ pub fn parquet(
             },
         );
     }
-    let bars = summaries.iter().map(|summary| summary.bars());
-    put("bars", Arc::new(UInt64Array::from_iter_values(bars)));
+    // Signed, so that differences of two columns do not wrap in pandas and polars.
+    let bars = summaries.iter().map(|summary| summary.bars() as i64);
+    put("bars", Arc::new(Int64Array::from_iter_values(bars)));
     let rows: Vec<_> = summaries
         .iter()
         .enumerate()
@@ -120,11 +121,11 @@ pub fn parquet(
     }
     let sync = |pick: fn((u64, u64)) -> u64| {
         let values = summaries.iter().map(|summary| summary.sync.after.map(pick));
-        Arc::new(UInt64Array::from_iter(values))
+        Arc::new(Int64Array::from_iter(values.map(|n| n.map(|n| n as i64))))
     };
     put("sync_trades", sync(|after| after.0));
     put("sync_bars", sync(|after| after.1));
-    debug_assert_eq!(columns[0].data_type(), &DataType::UInt32);
+    debug_assert_eq!(columns[0].data_type(), &DataType::Int64);
 
     let (atomic, file) = AtomicFile::create(path)?;
     let wrong = |e: &dyn std::fmt::Display| {

@@ -8,6 +8,7 @@ mod allocations;
 mod capture;
 mod fetch;
 mod live;
+mod live_files;
 mod live_restart;
 mod recordings;
 mod session;

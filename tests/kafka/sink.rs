@@ -49,7 +49,7 @@ fn soon<T>(work: impl FnOnce() -> T) -> T {
 fn headers(bar: &PublishedBar, content_type: &str) -> BTreeMap<String, String> {
     properties(&[
         ("spec", &bar.spec),
-        ("schema_version", "3"),
+        ("schema_version", "4"),
         ("state_digest", &format!("{:016x}", bar.bar.state_digest)),
         ("close_reason", bar.bar.close_reason.as_str()),
         ("content_type", content_type),

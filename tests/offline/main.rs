@@ -9,9 +9,9 @@ mod daily;
 mod encodings;
 mod first_hour;
 mod graph;
-
 mod graph_checkpoints;
 mod left_out;
+mod outputs;
 mod parallel;
 mod peers_dvc;
 mod peers_store;

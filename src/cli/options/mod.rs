@@ -81,6 +81,7 @@ const KEYS: &[(&str, Table, &str, Form)] = &[
     ("metrics", Table::Run, "metrics", Form::Text),
     ("sink", Table::Sink, "kind", Form::Text),
     ("out", Table::Sink, "out", Form::Text),
+    ("roll", Table::Sink, "roll", Form::Text),
     ("delivery", Table::Sink, "delivery", Form::Text),
     ("job", Table::Sink, "job", Form::Text),
     ("commit_interval", Table::Sink, "commit_interval", Form::Text),

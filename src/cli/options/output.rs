@@ -6,11 +6,11 @@ use clap::{Args, ValueHint};
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    /// Output: jsonl, parquet, kafka or none
+    /// Output: jsonl, csv, parquet, kafka or none
     #[arg(long, value_name = "SINK", env = "BARFLOW_SINK")]
     pub sink: Option<String>,
 
-    /// File (jsonl; default standard output) or folder (parquet; default ./bars)
+    /// File (jsonl, csv; default standard output) or folder (parquet; default ./bars)
     #[arg(long, value_name = "PATH", env = "BARFLOW_OUT", value_hint = ValueHint::AnyPath)]
     pub out: Option<String>,
 }
@@ -87,8 +87,8 @@ pub struct KafkaArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Recovery")]
 pub struct RecoveryArgs {
-    /// Delivery guarantee: exactly-once or at-least-once [default: exactly-once for kafka,
-    /// at-least-once for files]
+    /// Delivery guarantee: exactly-once or at-least-once [default: exactly-once for kafka and for
+    /// files of live, at-least-once for files of replay]
     #[arg(long, value_name = "HOW", env = "BARFLOW_DELIVERY")]
     pub delivery: Option<String>,
 

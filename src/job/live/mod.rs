@@ -102,7 +102,8 @@ impl LiveJob {
             job: "live".to_owned(),
             workers: &workers,
             stop,
-            complete_when_stopped: true,
+            inputs: inputs(&settings),
+            live: Some(settings.roll),
         };
         let start = Start { sink: &sink, decisive: &[], lenient: true, cluster_job: &cluster_job };
         let started = start.run(None, settings.cluster.patience)?;
@@ -201,6 +202,19 @@ impl Shared {
             checkpoints: None,
         }
     }
+}
+
+/// The feeds and their symbols, for the metadata of files.
+fn inputs(settings: &LiveSettings) -> String {
+    let mut text = String::new();
+    for feed in &settings.feeds {
+        text.extend(["live ", feed.venue.protocol(), ":"]);
+        for symbol in &feed.symbols {
+            text.extend([" ", symbol.instrument.as_str()]);
+        }
+        text.push('\n');
+    }
+    text
 }
 
 /// Starts to record frames, if the settings say so.

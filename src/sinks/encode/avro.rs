@@ -32,19 +32,7 @@ pub fn append(
     record: &BarRecord<'_>,
     config: &mut SerializerConfig<'_>,
 ) -> Result<(), EncodeError> {
-    for (field, value) in [
-        ("seq", record.seq),
-        ("first_trade_id", record.first_trade_id),
-        ("last_trade_id", record.last_trade_id),
-        ("ticks", record.ticks),
-        ("buy_ticks", record.buy_ticks),
-        ("trade_count", record.trade_count),
-        ("missing_ids", record.missing_ids),
-    ] {
-        if i64::try_from(value).is_err() {
-            return Err(EncodeError::BeyondLong { field, value });
-        }
-    }
+    record.fits_long()?;
     serde_avro_fast::to_single_object(record, bytes, config)?;
     Ok(())
 }

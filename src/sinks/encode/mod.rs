@@ -5,7 +5,7 @@
 
 use serde_avro_fast::ser::SerializerConfig;
 
-use crate::sinks::record::BarRecord;
+use crate::sinks::record::{BarRecord, BeyondLong};
 
 pub mod avro;
 pub mod json;
@@ -65,13 +65,8 @@ pub struct UnknownEncoding(pub String);
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
     /// Avro has no unsigned 64-bit numbers.
-    #[error("field \"{field}\" is {value}, and an Avro long ends at 9223372036854775807")]
-    BeyondLong {
-        /// The field.
-        field: &'static str,
-        /// Its value.
-        value: u64,
-    },
+    #[error(transparent)]
+    BeyondLong(#[from] BeyondLong),
     /// The JSON writer's word.
     #[error("could not write JSON: {0}")]
     Json(#[from] serde_json::Error),

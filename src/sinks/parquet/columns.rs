@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use arrow_array::builder::{
-    BooleanBuilder, Float64Builder, StringBuilder, TimestampNanosecondBuilder, UInt32Builder,
-    UInt64Builder,
+    BooleanBuilder, Float64Builder, Int64Builder, StringBuilder, TimestampNanosecondBuilder,
 };
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
 
-use crate::sinks::record::BarRecord;
+use crate::sinks::record::{BarRecord, BeyondLong, hex_digest};
 
 /// Builds the columns and the schema from one list, so that they cannot drift apart. Times are
-/// `timestamp[ns, UTC]`; ids, counts and the digest are unsigned 64-bit integers.
+/// `timestamp[ns, UTC]`; ids and counts are signed 64-bit integers, so that differences of two do
+/// not wrap in pandas and polars.
 macro_rules! columns {
     ($($field:ident: $kind:ident $(? $null:ident)?),* $(,)?) => {
         /// One builder per field of [`BarRecord`], in its order.
@@ -35,9 +35,11 @@ macro_rules! columns {
             }
 
             /// Appends a bar.
-            pub fn push(&mut self, record: &BarRecord<'_>) {
-                $(append!(self.$field, record.$field $(, $null)?);)*
+            pub fn push(&mut self, record: &BarRecord<'_>) -> Result<(), BeyondLong> {
+                record.fits_long()?;
+                $(append!($kind self.$field, record.$field $(, $null)?);)*
                 self.rows += 1;
+                Ok(())
             }
 
             /// The rows so far, leaving the columns empty.
@@ -57,11 +59,11 @@ macro_rules! kind {
     (builder time) => {
         TimestampNanosecondBuilder
     };
-    (builder count) => {
-        UInt64Builder
+    (builder digest) => {
+        StringBuilder
     };
-    (builder small) => {
-        UInt32Builder
+    (builder count) => {
+        Int64Builder
     };
     (builder number) => {
         Float64Builder
@@ -81,11 +83,11 @@ macro_rules! kind {
     (type time) => {
         DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()))
     };
-    (type count) => {
-        DataType::UInt64
+    (type digest) => {
+        DataType::Utf8
     };
-    (type small) => {
-        DataType::UInt32
+    (type count) => {
+        DataType::Int64
     };
     (type number) => {
         DataType::Float64
@@ -105,10 +107,17 @@ macro_rules! nullable {
 }
 
 macro_rules! append {
-    ($builder:expr, $value:expr) => {
+    (digest $builder:expr, $value:expr) => {
+        $builder.append_value(hex_digest($value))
+    };
+    (count $builder:expr, $value:expr) => {
+        // Checked before: it fits.
+        $builder.append_value(i64::try_from($value).unwrap_or(i64::MAX))
+    };
+    ($kind:ident $builder:expr, $value:expr) => {
         $builder.append_value($value)
     };
-    ($builder:expr, $value:expr, none) => {
+    ($kind:ident $builder:expr, $value:expr, none) => {
         $builder.append_option($value)
     };
 }
@@ -147,8 +156,8 @@ columns! {
     expected_imbalance: number ? none,
     sigma: number ? none,
     close_reason: text,
-    state_digest: count,
-    revision: small,
+    state_digest: digest,
+    revision: count,
     missing_ids: count,
     retracts: flag,
 }

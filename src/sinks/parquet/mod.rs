@@ -1,6 +1,8 @@
-//! Bars as Parquet: one file per instrument and specification, all named at the end.
+//! Bars as Parquet: one file per instrument and specification, and of each part of a live job; all
+//! named at the end.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,14 +11,34 @@ use barflow_operators::instrument::InstrumentId;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
 use self::columns::Columns;
 use super::atomic_file::AtomicFile;
 use super::record::{BarRecord, SCHEMA_VERSION};
+use super::roll::Roll;
 use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 
 mod columns;
+
+/// What files say of themselves in their metadata.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FileInfo {
+    /// Parameters of each specification by its name, as JSON.
+    pub specifications: BTreeMap<Arc<str>, String>,
+    /// What the trades were read from.
+    pub inputs: String,
+}
+
+/// Which part of a live job's files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Where parts end.
+    pub roll: Roll,
+    /// How many came before it.
+    pub number: u64,
+}
 
 /// Bars gathered before they are handed to the encoder.
 const ROWS_AT_ONCE: usize = 4096;
@@ -24,9 +46,14 @@ const ROWS_AT_ONCE: usize = 4096;
 /// Writes bars into a folder.
 pub struct ParquetBars {
     folder: PathBuf,
-    files: BTreeMap<(InstrumentId, Arc<str>), BarFile>,
+    info: FileInfo,
+    part: Option<Part>,
+    files: BTreeMap<FileKey, BarFile>,
     bars: u64,
 }
+
+/// Instrument, specification, period of the part.
+type FileKey = (InstrumentId, Arc<str>, i64);
 
 struct BarFile {
     atomic: AtomicFile,
@@ -39,21 +66,34 @@ impl ParquetBars {
     ///
     /// # Errors
     /// When the folder cannot be made.
-    pub fn new(folder: &Path) -> Result<Self, SinkError> {
+    pub fn new(folder: &Path, info: FileInfo) -> Result<Self, SinkError> {
         std::fs::create_dir_all(folder)
             .map_err(|e| super::atomic_file::refused("create the folder", folder, &e))?;
-        Ok(Self { folder: folder.to_owned(), files: BTreeMap::new(), bars: 0 })
+        let folder = folder.to_owned();
+        Ok(Self { folder, info, part: None, files: BTreeMap::new(), bars: 0 })
+    }
+
+    /// Writes a part of a live job's files, each named after its period and the part.
+    pub fn of_part(self, part: Part) -> Self {
+        Self { part: Some(part), ..self }
     }
 
     fn file_for(
         &mut self,
         record: &BarRecord<'_>,
-        key: (InstrumentId, Arc<str>),
+        key: FileKey,
     ) -> Result<&mut BarFile, SinkError> {
         match self.files.entry(key) {
-            std::collections::btree_map::Entry::Occupied(open) => Ok(open.into_mut()),
-            std::collections::btree_map::Entry::Vacant(vacant) => {
-                Ok(vacant.insert(BarFile::create(&self.folder, record)?))
+            Entry::Occupied(open) => Ok(open.into_mut()),
+            Entry::Vacant(vacant) => {
+                let mut name =
+                    format!("{}-{}-{}.{}", record.venue, record.market, record.symbol, record.spec);
+                if let Some(Part { roll, number }) = self.part {
+                    let period = roll.name(vacant.key().2).map(|period| format!(".{period}"));
+                    name.push_str(&format!("{}.part-{number:06}", period.unwrap_or_default()));
+                }
+                let path = self.folder.join(format!("{name}.parquet"));
+                Ok(vacant.insert(BarFile::create(&path, record, &self.info)?))
             }
         }
     }
@@ -63,9 +103,14 @@ impl BarSink for ParquetBars {
     fn commit(&mut self, commit: &Commit) -> Result<(), SinkError> {
         for (bar, diff) in &commit.bars {
             let record = BarRecord::of(bar, *diff);
-            let key = (bar.feed.instrument.clone(), Arc::clone(&bar.spec));
+            let period = self.part.map_or(0, |part| part.roll.period(&bar.bar));
+            let key = (bar.feed.instrument.clone(), Arc::clone(&bar.spec), period);
             let file = self.file_for(&record, key)?;
-            file.columns.push(&record);
+            let path = file.atomic.path();
+            let pushed = file.columns.push(&record);
+            pushed.map_err(|e| {
+                SinkError::Refused(format!("could not write \"{}\": {e}", path.display()))
+            })?;
             if file.columns.len() >= ROWS_AT_ONCE {
                 file.write_out()?;
             }
@@ -93,22 +138,28 @@ impl BarSink for ParquetBars {
 }
 
 impl BarFile {
-    fn create(folder: &Path, record: &BarRecord<'_>) -> Result<Self, SinkError> {
-        let name =
-            format!("{}-{}-{}.{}.parquet", record.venue, record.market, record.symbol, record.spec);
-        let path = folder.join(name);
-        let (atomic, file) = AtomicFile::create(&path)?;
+    fn create(path: &Path, record: &BarRecord<'_>, info: &FileInfo) -> Result<Self, SinkError> {
+        let (atomic, file) = AtomicFile::create(path)?;
+        let version = env!("CARGO_PKG_VERSION");
+        let mut says = vec![
+            ("barflow.schema_version", SCHEMA_VERSION.to_string()),
+            ("barflow.version", version.to_owned()),
+            ("barflow.spec", record.spec.to_owned()),
+            ("barflow.instrument", record.instrument.to_owned()),
+            ("barflow.inputs", info.inputs.clone()),
+        ];
+        if let Some(parameters) = info.specifications.get(record.spec) {
+            says.push(("barflow.specification", parameters.clone()));
+        }
+        let says = says.into_iter().map(|(key, value)| KeyValue::new(key.to_owned(), value));
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
-            .set_created_by(format!("barflow {}", env!("CARGO_PKG_VERSION")))
-            .set_key_value_metadata(Some(vec![parquet::file::metadata::KeyValue::new(
-                "barflow.schema_version".to_owned(),
-                SCHEMA_VERSION.to_string(),
-            )]))
+            .set_created_by(format!("barflow {version}"))
+            .set_key_value_metadata(Some(says.collect()))
             .build();
         let columns = Columns::new();
         let writer = ArrowWriter::try_new(file, columns.schema(), Some(properties))
-            .map_err(|e| encode_error(&path, &e))?;
+            .map_err(|e| encode_error(path, &e))?;
         Ok(Self { atomic, writer, columns })
     }
 

@@ -1,0 +1,353 @@
+//! Files that count exactly once.
+//!
+//! ```text
+//!   bars ─► kept ─► cut: journal written ─► synced ─► checkpoint replaced      (counts from here)
+//!                                                                 └─► the file
+//! ```
+//!
+//! What becomes of the journal depends on the job. A replay's file [appears](Shape::AtEnd) when the
+//! run is over; journal and checkpoint stay beside it, so that a later run with more input makes the
+//! file longer. The bars of a live job cannot be made again, so its files only grow: lines of text
+//! [are](Shape::Grows) the journal, and Parquet files are [made](Shape::Rolls) of it part by part.
+//!
+//! A restart discards what the journal holds after the checkpoint's mark and resumes from there.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+
+use barflow_operators::checkpoint::envelope::seal;
+use barflow_operators::checkpoint::instrument_state::SealedRecord;
+use barflow_operators::published::PublishedBar;
+
+use super::atomic_file::refused;
+use super::parquet::{FileInfo, ParquetBars, Part};
+use super::record::BarRecord;
+use super::roll::Roll;
+use super::text::TextBars;
+use crate::checkpoints::job::JobName;
+use crate::checkpoints::settings::{JobSettings, SettingsChanges};
+use crate::fault_point;
+use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
+use crate::sinks::local_checkpoint::{LiveOutput, LocalCheckpoint, LocalError};
+use crate::stop::Stop;
+
+mod options;
+
+pub use self::options::{JournalOptions, Output, Shape, checkpoint_beside};
+use self::options::{free_name, journal_of, open_alone};
+
+/// Bars handed to the final file at a time.
+const BARS_AT_ONCE: usize = 4096;
+
+/// Writes bars and checkpoints to files.
+#[derive(Debug)]
+pub struct JournaledSink {
+    output: Output,
+    shape: Shape,
+    info: FileInfo,
+    job: JobName,
+    journal: File,
+    checkpoint: LocalCheckpoint,
+    /// Bars since the last cut, by worker: each cuts its own.
+    open: BTreeMap<usize, Vec<(PublishedBar, isize)>>,
+    /// The period of the journal's first bar, where parts end with periods.
+    period: Option<i64>,
+    stop: Stop,
+    changes: SettingsChanges,
+}
+
+impl JournaledSink {
+    /// Opens journal and checkpoint, or makes them.
+    ///
+    /// # Errors
+    /// When the disk refuses, the checkpoint cannot be read, another copy has them open, or the files
+    /// are not those of this job.
+    pub fn open(options: JournalOptions, stop: Stop) -> Result<Self, LocalError> {
+        let (shape, path) = (options.shape(), options.journal());
+        let before = options.checkpoint()?;
+        let journal = open_alone(&path, &options.job).map_err(LocalError::Disk)?;
+        let new = |found: &LocalCheckpoint| {
+            found.is_new() && found.live.is_none_or(|live| live.parts == 0)
+        };
+        let is_new = before.as_ref().is_none_or(new);
+        if is_new {
+            options.check_place(&journal).map_err(LocalError::Disk)?;
+        }
+        let mut checkpoint = before.unwrap_or_default();
+        if options.live.is_some() {
+            checkpoint.live.get_or_insert_default();
+        }
+        let JournalOptions { output, job, info, .. } = options;
+        let mut sink = Self {
+            output,
+            shape,
+            info,
+            job,
+            journal,
+            checkpoint,
+            open: BTreeMap::new(),
+            period: None,
+            stop,
+            changes: SettingsChanges::default(),
+        };
+        sink.forget_uncommitted().map_err(LocalError::Disk)?;
+        sink.period = sink.first_period().map_err(LocalError::Disk)?;
+        Ok(sink)
+    }
+
+    /// What an earlier run left.
+    pub fn checkpoint(&self) -> &LocalCheckpoint {
+        &self.checkpoint
+    }
+
+    /// Deletes the job's state. A replay's bars are made again; those of a live job stay: lines in a
+    /// file beside the new one, parts where they are.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn reset(&mut self) -> Result<(), SinkError> {
+        let path = self.journal_path();
+        let mut live = self.checkpoint.live;
+        match self.shape {
+            Shape::AtEnd => {}
+            Shape::Rolls(roll) => {
+                self.finish_part(roll)?;
+                live = self.checkpoint.live;
+            }
+            Shape::Grows(_) => {
+                if self.journal.metadata().is_ok_and(|found| found.len() > 0) {
+                    let aside = free_name(&path);
+                    std::fs::rename(&path, &aside).map_err(|e| refused("rename", &path, &e))?;
+                    tracing::warn!("the bars so far are now in \"{}\"", aside.display());
+                    self.journal = open_alone(&path, &self.job)?;
+                }
+                live = live.map(|_| LiveOutput::default());
+            }
+        }
+        self.checkpoint = LocalCheckpoint { live, ..LocalCheckpoint::default() };
+        self.period = None;
+        self.checkpoint.write(&self.output.checkpoint())?;
+        self.forget_uncommitted()
+    }
+
+    /// Writes down what decides which bars come out.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn write_settings(&mut self, settings: &JobSettings) -> Result<(), SinkError> {
+        self.checkpoint.entries.insert(self.job.settings_key(), seal(settings));
+        self.checkpoint.write(&self.output.checkpoint())
+    }
+
+    /// Receives settings that change during the run.
+    pub fn settings_changes(&self) -> SettingsChanges {
+        self.changes.clone()
+    }
+
+    fn forget_uncommitted(&mut self) -> Result<(), SinkError> {
+        let path = self.journal_path();
+        let length = self.journal.metadata().map_err(|e| refused("read", &path, &e))?.len();
+        if length < self.checkpoint.journal {
+            return Err(SinkError::Refused(format!(
+                "\"{}\" has {length} bytes, its checkpoint expects {}\nhint: {}",
+                path.display(),
+                self.checkpoint.journal,
+                match self.shape {
+                    Shape::AtEnd => "--reset-state makes the bars again",
+                    _ => "put it back as it was, or begin anew with --reset-state",
+                }
+            )));
+        }
+        self.journal
+            .set_len(self.checkpoint.journal)
+            .and_then(|()| self.journal.seek(SeekFrom::End(0)))
+            .map(drop)
+            .map_err(|e| refused("write", &path, &e))
+    }
+
+    fn journal_path(&self) -> PathBuf {
+        journal_of(&self.output, self.shape)
+    }
+
+    fn cut(&mut self, shard: usize, records: &[SealedRecord]) -> Result<(), SinkError> {
+        let bars = self.open.remove(&shard).unwrap_or_default();
+        if let (Shape::Rolls(roll), Some(period)) = (self.shape, self.period)
+            && bars.iter().any(|(bar, _)| roll.period(&bar.bar) > period)
+        {
+            self.finish_part(roll)?;
+        }
+        let path = self.journal_path();
+        let disk = |e: std::io::Error| refused("write", &path, &e);
+        let bytes = self.entries(&bars)?;
+        if !bytes.is_empty() {
+            // From the mark on: an earlier attempt may have failed half-way.
+            self.journal.seek(SeekFrom::Start(self.checkpoint.journal)).map_err(disk)?;
+            self.journal.write_all(&bytes).map_err(disk)?;
+            fault_point!("journal-written");
+            self.journal.sync_data().map_err(disk)?;
+            fault_point!("journal-synced");
+        }
+        let mut next = self.checkpoint.clone();
+        next.journal += bytes.len() as u64;
+        next.bars += bars.len() as u64;
+        if let Some(settings) = self.changes.take() {
+            next.entries.insert(self.job.settings_key(), seal(&settings));
+        }
+        for sealed in records {
+            next.entries.insert(self.job.record_key(&sealed.key), sealed.bytes.clone());
+        }
+        next.write(&self.output.checkpoint())?;
+        self.checkpoint = next;
+        fault_point!("checkpoint-written");
+        if let Shape::Rolls(roll) = self.shape {
+            let first = || bars.iter().map(|(bar, _)| roll.period(&bar.bar)).min();
+            self.period = self.period.or_else(first);
+            if roll.is_full(self.checkpoint.journal) {
+                self.finish_part(roll)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Bars as the journal has them.
+    fn entries(&self, bars: &[(PublishedBar, isize)]) -> Result<Vec<u8>, SinkError> {
+        let unwritable = |e: &dyn std::fmt::Display| {
+            SinkError::Refused(format!("a bar could not be written: {e}"))
+        };
+        let mut bytes = Vec::new();
+        let mut headed = self.checkpoint.journal > 0;
+        for update in bars {
+            if let Shape::Grows(format) = self.shape {
+                let record = BarRecord::of(&update.0, update.1);
+                let written = format.write(&mut bytes, &record, &mut headed);
+                written.map_err(|e| unwritable(&e))?;
+                continue;
+            }
+            // A bar is made of numbers and names, which the format can write.
+            let entry = postcard::to_stdvec(update).map_err(|e| unwritable(&e))?;
+            bytes.extend_from_slice(&(entry.len() as u32).to_le_bytes());
+            bytes.extend_from_slice(&entry);
+        }
+        Ok(bytes)
+    }
+
+    /// Makes a part of what the journal holds, and empties it. The same part is made again if the
+    /// process is killed in between.
+    fn finish_part(&mut self, roll: Roll) -> Result<(), SinkError> {
+        if self.checkpoint.bars == 0 {
+            return Ok(());
+        }
+        let mut live = self.checkpoint.live.unwrap_or_default();
+        self.publish(Some(Part { roll, number: live.parts }))?;
+        live.parts += 1;
+        live.bars += self.checkpoint.bars;
+        let next =
+            LocalCheckpoint { live: Some(live), journal: 0, bars: 0, ..self.checkpoint.clone() };
+        next.write(&self.output.checkpoint())?;
+        self.checkpoint = next;
+        self.period = None;
+        self.forget_uncommitted()
+    }
+
+    /// The period of the journal's first bar.
+    fn first_period(&mut self) -> Result<Option<i64>, SinkError> {
+        let Shape::Rolls(roll) = self.shape else { return Ok(None) };
+        let mut first = None;
+        self.read_back(&mut |(bar, _)| {
+            let period = roll.period(&bar.bar);
+            first = Some(first.map_or(period, |first: i64| first.min(period)));
+            Ok(())
+        })?;
+        Ok(first)
+    }
+
+    /// Makes the files of the journal.
+    fn publish(&mut self, part: Option<Part>) -> Result<SinkReport, SinkError> {
+        let mut sink: Box<dyn BarSink> = match (&self.output, part) {
+            (Output::Lines(format, path), _) => Box::new(TextBars::file(path, *format)?),
+            (Output::Parquet(folder), None) => {
+                Box::new(ParquetBars::new(folder, self.info.clone())?)
+            }
+            (Output::Parquet(folder), Some(part)) => {
+                Box::new(ParquetBars::new(folder, self.info.clone())?.of_part(part))
+            }
+        };
+        let mut commit = Commit::default();
+        self.read_back(&mut |update| {
+            commit.bars.push(update);
+            if commit.bars.len() == BARS_AT_ONCE {
+                sink.commit(&commit)?;
+                commit.bars.clear();
+            }
+            Ok(())
+        })?;
+        sink.commit(&commit)?;
+        fault_point!("before-publish");
+        let report = sink.finish()?;
+        fault_point!("after-publish");
+        Ok(report)
+    }
+
+    /// Hands out the bars of the journal.
+    fn read_back(
+        &mut self,
+        each: &mut dyn FnMut((PublishedBar, isize)) -> Result<(), SinkError>,
+    ) -> Result<(), SinkError> {
+        let path = self.journal_path();
+        let disk = |e: std::io::Error| refused("read", &path, &e);
+        let mut journal = &self.journal;
+        journal.seek(SeekFrom::Start(0)).map_err(disk)?;
+        let mut entries = BufReader::new(journal.take(self.checkpoint.journal));
+        let mut bytes = Vec::new();
+        for _ in 0..self.checkpoint.bars {
+            let mut length = [0; 4];
+            entries.read_exact(&mut length).map_err(disk)?;
+            bytes.resize(u32::from_le_bytes(length) as usize, 0);
+            entries.read_exact(&mut bytes).map_err(disk)?;
+            each(postcard::from_bytes(&bytes).map_err(|e| {
+                SinkError::Refused(format!("\"{}\" is damaged: {e}", path.display()))
+            })?)?;
+        }
+        Ok(())
+    }
+}
+
+impl BarSink for JournaledSink {
+    fn commit(&mut self, commit: &Commit) -> Result<(), SinkError> {
+        if !commit.bars.is_empty() {
+            let open = self.open.entry(commit.shard).or_default();
+            open.extend_from_slice(&commit.bars);
+        }
+        match &commit.cut {
+            Some(records) => self.cut(commit.shard, records),
+            None => Ok(()),
+        }
+    }
+
+    fn finish(&mut self) -> Result<SinkReport, SinkError> {
+        match self.shape {
+            Shape::AtEnd if self.stop.is_raised() => {
+                let place = self.journal_path().display().to_string();
+                let bars = self.checkpoint.bars;
+                Ok(SinkReport {
+                    bars,
+                    places: vec![format!("{place} (incomplete; run the same command to resume)")],
+                })
+            }
+            Shape::AtEnd => self.publish(None),
+            Shape::Grows(_) => Ok(SinkReport {
+                bars: self.checkpoint.bars,
+                places: vec![self.output.path().display().to_string()],
+            }),
+            Shape::Rolls(roll) => {
+                self.finish_part(roll)?;
+                let LiveOutput { parts, bars } = self.checkpoint.live.unwrap_or_default();
+                let folder = self.output.path().display();
+                let parts = if parts == 1 { "1 part".to_owned() } else { format!("{parts} parts") };
+                Ok(SinkReport { bars, places: vec![format!("{folder} ({parts})")] })
+            }
+        }
+    }
+}
