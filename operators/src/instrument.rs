@@ -55,8 +55,11 @@ impl FromStr for InstrumentId {
     type Err = InstrumentError;
 
     fn from_str(text: &str) -> Result<Self, InstrumentError> {
+        // Parts become names of folders, files and topics: none may be hidden, point elsewhere or pass
+        // for an option.
         let valid = |part: &str| {
             !part.is_empty()
+                && !part.starts_with(['.', '-'])
                 && part.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
         };
         let parts: Vec<&str> = text.split(':').collect();
@@ -102,6 +105,14 @@ mod tests {
         assert_eq!((id.venue(), id.market(), id.symbol()), ("binance", "spot", "BTCUSDT"));
         for wrong in ["", "BTCUSDT", "binance:BTCUSDT", "a:b:c:d", "a::c", "a:b:c d", "a/b:c:d"] {
             assert_eq!(wrong.parse::<InstrumentId>(), Err(InstrumentError(wrong.into())));
+        }
+        for odd in [".", "..", "...", ".hidden", "-rf", "--"] {
+            for text in [format!("{odd}:b:c"), format!("a:{odd}:c"), format!("a:b:{odd}")] {
+                assert_eq!(text.parse::<InstrumentId>(), Err(InstrumentError(text)));
+            }
+        }
+        for fine in ["a.b:c-d:E.F-G", "bybit:linear:BTC-PERP", "x:y:BRK.B"] {
+            assert_eq!(fine.parse::<InstrumentId>().map(|id| id.to_string()), Ok(fine.into()));
         }
     }
 

@@ -1,15 +1,50 @@
 //! Files that appear under their name whole, or not at all: written beside it, synced, renamed.
+//!
+//! The unfinished file is called `NAME.unfinished-…` with random letters, and made exclusively: no link
+//! is followed, no file is replaced before the rename, and two writers of one name do not meet. Its
+//! writer holds a lock on it, so that what a killed writer left is known from what is being written, and
+//! the next writer of that name removes it.
 
-use std::fs::{self, File};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+
+use tempfile::{Builder, NamedTempFile, TempPath};
+
+/// Who may read a file besides its owner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Access {
+    /// Whoever the umask lets.
+    #[default]
+    Usual,
+    /// The owner's group at most: what keeps a job's state, raw rows and frames.
+    Group,
+}
+
+impl Access {
+    /// Opens files so that new ones have this access.
+    pub fn open_options(self) -> OpenOptions {
+        let mut options = OpenOptions::new();
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, self.mode());
+        options
+    }
+
+    #[cfg(unix)]
+    fn mode(self) -> u32 {
+        match self {
+            Self::Usual => 0o666,
+            Self::Group => 0o640,
+        }
+    }
+}
 
 /// A file being written beside its final name. Dropped before it is committed, it is gone.
 #[derive(Debug)]
 pub struct AtomicFile {
-    unfinished: PathBuf,
+    unfinished: TempPath,
     path: PathBuf,
-    committed: bool,
 }
 
 impl AtomicFile {
@@ -18,12 +53,18 @@ impl AtomicFile {
     /// # Errors
     /// When either cannot be made.
     pub fn create(path: &Path) -> io::Result<(Self, File)> {
+        Self::create_with(path, Access::Usual)
+    }
+
+    /// As [`Self::create`], with this access.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn create_with(path: &Path, access: Access) -> io::Result<(Self, File)> {
         fs::create_dir_all(folder(path))?;
-        let mut name = path.file_name().unwrap_or_default().to_os_string();
-        name.push(format!(".unfinished-{}", std::process::id()));
-        let unfinished = path.with_file_name(name);
-        let file = File::create(&unfinished)?;
-        Ok((Self { unfinished, path: path.to_owned(), committed: false }, file))
+        remove_leftovers(path)?;
+        let (file, unfinished) = exclusive(path, access)?.into_parts();
+        Ok((Self { unfinished, path: path.to_owned() }, file))
     }
 
     /// The final name.
@@ -40,38 +81,33 @@ impl AtomicFile {
     ///
     /// # Errors
     /// When the disk refuses; the final name is then as it was before.
-    pub fn commit(mut self, file: &File) -> io::Result<PathBuf> {
-        publish(file, &self.unfinished, &self.path)?;
-        self.committed = true;
-        Ok(self.path.clone())
+    pub fn commit(self, file: &File) -> io::Result<PathBuf> {
+        file.sync_all()?;
+        self.unfinished.persist(&self.path).map_err(|refused| refused.error)?;
+        sync_folder(&self.path)?;
+        Ok(self.path)
     }
 }
 
-impl Drop for AtomicFile {
-    fn drop(&mut self) {
-        if !self.committed {
-            // Best effort: the name of one that stays shows that it is unfinished.
-            let _ = fs::remove_file(&self.unfinished);
-        }
-    }
-}
-
-/// Writes a small file, whole or not at all. It is written under a hidden name that the next attempt
-/// reuses, so a process that is killed here leaves nothing that stays. One process at a time writes it.
+/// Writes a small file, whole or not at all.
 ///
 /// # Errors
 /// When the disk refuses; the file is then as it was before.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::create_dir_all(folder(path))?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let unfinished = path.with_file_name(format!(".{name}.unfinished"));
-    let mut file = File::create(&unfinished)?;
-    let written = file.write_all(bytes).and_then(|()| publish(&file, &unfinished, path));
-    if written.is_err() {
-        // Best effort: the next attempt overwrites it.
-        let _ = fs::remove_file(&unfinished);
-    }
-    written
+    remove_leftovers(path)?;
+    replace(path, bytes, Access::Usual)
+}
+
+/// As [`write`], for a file that is written again and again in a folder that exists: whoever does calls
+/// [`remove_leftovers`] once.
+///
+/// # Errors
+/// When the disk refuses; the file is then as it was before.
+pub fn replace(path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {
+    let (mut file, unfinished) = exclusive(path, access)?.into_parts();
+    file.write_all(bytes)?;
+    AtomicFile { unfinished, path: path.to_owned() }.commit(&file).map(drop)
 }
 
 /// Makes the content of `unfinished`, which is open as `file`, durable, and then its name `path`.
@@ -81,7 +117,99 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 pub fn publish(file: &File, unfinished: &Path, path: &Path) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(unfinished, path)?;
-    // The new name must survive a power cut as well. Some network file systems cannot sync folders.
+    sync_folder(path)
+}
+
+/// Removes unfinished files of this name that nobody writes any more.
+///
+/// # Errors
+/// When the folder is there and cannot be listed.
+pub fn remove_leftovers(path: &Path) -> io::Result<()> {
+    let prefix = prefix(path);
+    let entries = match fs::read_dir(folder(path)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let starts = name.as_encoded_bytes().starts_with(prefix.as_encoded_bytes());
+        if starts && is_unfinished(&name) {
+            remove_if_left(&entry)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether this is the name of an unfinished file.
+pub fn is_unfinished(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    let letters = name.rsplit_once(UNFINISHED).map(|(_, letters)| letters);
+    letters.is_some_and(|l| !l.is_empty() && l.chars().all(|c| c.is_ascii_alphanumeric()))
+}
+
+/// Removes an unfinished file unless its writer holds its lock. Says whether it did.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn remove_if_left(entry: &fs::DirEntry) -> io::Result<bool> {
+    let gone = |error: io::Error| match error.kind() {
+        // Its writer has just finished, or somebody else removed it.
+        io::ErrorKind::NotFound => Ok(false),
+        _ => Err(error),
+    };
+    match entry.file_type() {
+        Ok(kind) if kind.is_file() => {}
+        Ok(_) => return Ok(false),
+        Err(error) => return gone(error),
+    }
+    let file = match File::open(entry.path()) {
+        // Somebody else's; whose, is theirs to say.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(false),
+        Err(error) => return gone(error),
+        Ok(file) => file,
+    };
+    if file.try_lock().is_err() {
+        return Ok(false);
+    }
+    match fs::remove_file(entry.path()) {
+        Ok(()) => Ok(true),
+        Err(error) => gone(error),
+    }
+}
+
+const UNFINISHED: &str = ".unfinished-";
+
+fn prefix(path: &Path) -> OsString {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(UNFINISHED);
+    name
+}
+
+/// A new file beside `path`, locked. Another writer of the same name that looks for leftovers between
+/// its making and its lock may remove it: then there is another one.
+fn exclusive(path: &Path, access: Access) -> io::Result<NamedTempFile> {
+    let prefix = prefix(path);
+    let mut builder = Builder::new();
+    builder.prefix(&prefix).rand_bytes(12);
+    loop {
+        let made = builder.make_in(folder(path), |path| {
+            access.open_options().read(true).write(true).create_new(true).open(path)
+        })?;
+        let is_ours = match made.as_file().try_lock() {
+            Ok(()) => made.path().try_exists()?,
+            Err(TryLockError::WouldBlock) => false,
+            // Some network file systems know no locks: nothing is removed there either.
+            Err(TryLockError::Error(_)) => true,
+        };
+        if is_ours {
+            return Ok(made);
+        }
+    }
+}
+
+/// The new name must survive a power cut as well. Some network file systems cannot sync folders.
+fn sync_folder(path: &Path) -> io::Result<()> {
     if let Ok(folder) = File::open(folder(path))
         && let Err(error) = folder.sync_all()
         && !matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
@@ -114,5 +242,76 @@ mod tests {
         write(&path, b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_is_removed_and_what_is_being_written_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bars.jsonl");
+        for name in
+            ["bars.jsonl.unfinished-4711", "bars.jsonl.unfinished-aBc", "other.unfinished-1"]
+        {
+            fs::write(folder.path().join(name), b"cut sho").unwrap();
+        }
+        let (first, mut out) = AtomicFile::create(&path).unwrap();
+        let (second, _file) = AtomicFile::create(&path).unwrap();
+        write(&path, b"third").unwrap();
+        assert!(first.unfinished().exists() && second.unfinished().exists());
+        assert_eq!(names(folder.path()).len(), 4, "{:?}", names(folder.path()));
+        drop(second);
+        out.write_all(b"first").unwrap();
+        first.commit(&out).unwrap();
+        assert_eq!(names(folder.path()), ["bars.jsonl", "other.unfinished-1"]);
+        assert_eq!(fs::read(&path).unwrap(), b"first");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn no_link_is_followed_and_access_is_as_asked() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+
+        let folder = tempfile::tempdir().unwrap();
+        let (precious, path) = (folder.path().join("precious"), folder.path().join("bars"));
+        fs::write(&precious, b"precious").unwrap();
+        for name in ["bars.unfinished-1", ".bars.unfinished", "bars.unfinished-"] {
+            symlink(&precious, folder.path().join(name)).unwrap();
+        }
+        symlink(&precious, &path).unwrap();
+        write(&path, b"bars").unwrap();
+        assert!(!fs::symlink_metadata(&path).unwrap().is_symlink());
+        assert_eq!(fs::read(&precious).unwrap(), b"precious");
+        replace(&path, b"state", Access::Group).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o027, 0, "{mode:o}");
+    }
+
+    #[test]
+    fn writers_of_one_name_do_not_meet() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("one");
+        std::thread::scope(|scope| {
+            for writer in 0..8_u8 {
+                let path = &path;
+                scope.spawn(move || {
+                    for _ in 0..50 {
+                        let (atomic, mut file) = AtomicFile::create(path).unwrap();
+                        file.write_all(&[writer; 1000]).unwrap();
+                        file.write_all(&[writer; 1000]).unwrap();
+                        atomic.commit(&file).unwrap();
+                    }
+                });
+            }
+        });
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!((bytes.len(), names(folder.path()).len()), (2000, 1));
+        assert!(bytes.iter().all(|byte| *byte == bytes[0]));
     }
 }

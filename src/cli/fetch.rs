@@ -23,6 +23,7 @@ use crate::archive::plan::{Absent, FetchRange, Granularity, Plan, Published, Why
 use crate::archive::run::{self, Download, DownloadOutcome};
 use crate::archive::survey::{self, Source};
 use crate::config::bar_kinds::duration_ns;
+use crate::config::instant::day;
 use crate::proxy::Proxies;
 use crate::stop::Stop;
 
@@ -115,7 +116,7 @@ pub struct FetchArgs {
     dry_run: bool,
 
     /// The day that is not over yet; for tests
-    #[arg(long, value_name = "DATE", hide = true)]
+    #[arg(long, value_name = "DATE", hide = true, value_parser = day)]
     today: Option<Date>,
 }
 
@@ -136,8 +137,8 @@ fn last_day(text: &str) -> Result<Date, String> {
 }
 
 fn day_or_month(text: &str) -> Result<Period, String> {
-    let month = || Some(Period::Month(format!("{text}-01").parse().ok()?));
-    let period = text.parse().ok().map(Period::Day).or_else(month);
+    let month = || Some(Period::Month(day(&format!("{text}-01")).ok()?));
+    let period = day(text).ok().map(Period::Day).or_else(month);
     period.ok_or_else(|| "is not a date such as 2024-03-01 or 2024-03".to_owned())
 }
 

@@ -64,6 +64,7 @@ fn notice(notice: &Notice) -> String {
             "{spec}: started at --from and does not converge: its bars differ from those of a \
              longer history"
         ),
+        Notice::NothingInRange => "no trade lies between --from and --to".to_owned(),
         Notice::OnePass { threads } => parallel::one_pass(*threads),
     }
 }

@@ -53,6 +53,36 @@ impl Observer for Watcher {
     }
 }
 
+/// When all is done.
+#[derive(Clone, Copy)]
+struct Goal {
+    total: u64,
+    unit: Unit,
+}
+
+#[derive(Clone, Copy)]
+enum Unit {
+    Bytes,
+    Rows,
+}
+
+impl Goal {
+    fn done(self, progress: &Progress) -> u64 {
+        match self.unit {
+            Unit::Bytes => progress.bytes(),
+            Unit::Rows => progress.rows(),
+        }
+    }
+
+    /// Of the bar on a terminal, and what is done to the rest.
+    fn words(self) -> (&'static str, &'static str) {
+        match self.unit {
+            Unit::Bytes => ("{wide_bar} {bytes}/{total_bytes} {msg} ETA {eta}", "read"),
+            Unit::Rows => ("{wide_bar} {human_pos}/{human_len} trades {msg} ETA {eta}", "written"),
+        }
+    }
+}
+
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(100);
 /// Interval between two lines without a terminal.
@@ -61,13 +91,22 @@ const LINE: Duration = Duration::from_secs(10);
 impl Shown {
     /// Starts showing how many of `total` bytes are read.
     pub fn start(progress: Progress, total: u64) -> Self {
+        Self::of(progress, Goal { total, unit: Unit::Bytes })
+    }
+
+    /// Starts showing how many of `total` trades are made.
+    pub fn of_rows(progress: Progress, total: u64) -> Self {
+        Self::of(progress, Goal { total, unit: Unit::Rows })
+    }
+
+    fn of(progress: Progress, goal: Goal) -> Self {
         let done = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&done);
         let terminal = std::io::stderr().is_terminal();
         let showing = thread::Builder::new()
             .name("progress".to_owned())
             .spawn(move || {
-                if terminal { draw(&progress, total, &seen) } else { log(&progress, total, &seen) }
+                if terminal { draw(&progress, goal, &seen) } else { log(&progress, goal, &seen) }
             })
             // Without a thread there is no progress to be seen, and nothing else is lost.
             .ok();
@@ -85,14 +124,13 @@ impl Drop for Shown {
     }
 }
 
-fn draw(progress: &Progress, total: u64, done: &AtomicBool) {
-    let template = "{wide_bar} {bytes}/{total_bytes} {msg} ETA {eta}";
-    let style =
-        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = ProgressBar::new(total).with_style(style);
+fn draw(progress: &Progress, goal: Goal, done: &AtomicBool) {
+    let style = ProgressStyle::with_template(goal.words().0)
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::new(goal.total).with_style(style);
     let start = Instant::now();
     while !done.load(Ordering::Acquire) {
-        bar.set_position(progress.bytes().min(total));
+        bar.set_position(goal.done(progress).min(goal.total));
         let rate = progress.rows() as f64 / start.elapsed().as_secs_f64().max(1e-3);
         bar.set_message(format!("{:.1} M trades/s", rate / 1e6));
         thread::park_timeout(LOOK);
@@ -100,14 +138,15 @@ fn draw(progress: &Progress, total: u64, done: &AtomicBool) {
     bar.finish_and_clear();
 }
 
-fn log(progress: &Progress, total: u64, done: &AtomicBool) {
+fn log(progress: &Progress, goal: Goal, done: &AtomicBool) {
     let mut last = Instant::now();
     while !done.load(Ordering::Acquire) {
         thread::park_timeout(LINE);
         if last.elapsed() >= LINE {
             last = Instant::now();
-            let share = progress.bytes().min(total).saturating_mul(100) / total.max(1);
-            eprintln!("{share} % read, {} trades", grouped(progress.rows()));
+            let share = goal.done(progress).min(goal.total).saturating_mul(100) / goal.total.max(1);
+            let word = goal.words().1;
+            eprintln!("{share} % {word}, {} trades", grouped(progress.rows()));
         }
     }
 }

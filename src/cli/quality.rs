@@ -17,9 +17,9 @@ use super::notes;
 use super::options::PartArgs;
 use super::progress::Shown;
 use crate::config;
+use crate::config::instant::instant_ns;
 use crate::config::instruments;
 use crate::config::problem::Problems;
-use crate::config::replay::instant_ns;
 use crate::quality::inputs::Inputs;
 use crate::quality::manifest::Manifest;
 use crate::quality::report::Report;
@@ -126,6 +126,11 @@ pub fn run(args: &QualityArgs) -> Result<Outcome, Failure> {
     let report = judge(inputs, &settings)?;
     drop(shown);
     deliver(args, &report)?;
+    let judged = report.instruments.iter().flat_map(|judged| &judged.days);
+    let has_range = settings.from.is_some() || settings.to.is_some();
+    if has_range && judged.map(|day| day.trades).sum::<u64>() == 0 {
+        eprintln!("note: no trade lies between --from and --to");
+    }
     Ok(if report.passes() { Outcome::Done } else { Outcome::Differs })
 }
 

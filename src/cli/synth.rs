@@ -3,10 +3,13 @@
 use std::path::PathBuf;
 
 use barflow_operators::batch::InputKind;
-use barflow_replay::synth::{SynthOptions, write_days};
+use barflow_replay::progress::Progress;
+use barflow_replay::synth::{SynthOptions, write_days_with};
 use clap::{Args, ValueHint};
 
 use super::failure::{Failure, Outcome};
+use super::progress::Shown;
+use crate::config::instant::day;
 use crate::config::instruments::instrument;
 use crate::config::problem::Problems;
 
@@ -49,7 +52,12 @@ pub struct SynthArgs {
 /// # Errors
 /// What is wrong with the arguments, or what the disk refuses.
 pub fn run(args: &SynthArgs) -> Result<Outcome, Failure> {
-    for path in write_days(&options(args)?)? {
+    let options = options(args)?;
+    let progress = Progress::default();
+    let shown = Shown::of_rows(progress.clone(), options.trades * u64::from(options.days));
+    let paths = write_days_with(&options, &progress);
+    drop(shown);
+    for path in paths? {
         println!("{}", path.display());
     }
     Ok(Outcome::Done)
@@ -61,9 +69,9 @@ fn options(args: &SynthArgs) -> Result<SynthOptions, Problems> {
     if let Err(error) = &instrument {
         problems.add("--instrument", error.as_str());
     }
-    let date = args.date.parse::<jiff::civil::Date>();
-    if date.is_err() {
-        problems.add("--date", format!("\"{}\" is not a date such as 2024-03-01", args.date));
+    let date = day(&args.date);
+    if let Err(error) = &date {
+        problems.add("--date", format!("\"{}\": {error}", args.date));
     }
     let input = match args.kind.as_str() {
         "trades" => Some(InputKind::Trades),
@@ -75,6 +83,9 @@ fn options(args: &SynthArgs) -> Result<SynthOptions, Problems> {
     };
     if args.trades == 0 || args.days == 0 {
         problems.add("--trades, --days", "must be at least 1");
+    }
+    if args.trades.checked_mul(u64::from(args.days)).is_none() {
+        problems.add("--trades, --days", "too many");
     }
     match (instrument, date, input) {
         (Ok(instrument), Ok(date), Some(input)) => problems.or(SynthOptions {

@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod delivery;
 pub mod feeds;
 pub mod file;
+pub mod instant;
 pub mod instruments;
 pub mod kafka;
 pub mod live;

@@ -11,14 +11,13 @@ use barflow_replay::plan::{Plan, PlanOptions, plan};
 use barflow_replay::plan_note::PlanNote;
 use barflow_replay::progress::StopFlag;
 use barflow_replay::store::series;
-use jiff::civil;
-use jiff::tz::TimeZone;
 
 use super::bars::BarBook;
 use super::cluster::ClusterSettings;
 use super::delivery::DeliveryOptions;
 use super::feeds::CHANNELS;
 use super::file::ConfigFile;
+use super::instant::instant_ns;
 use super::instruments::instrument;
 use super::kafka::KafkaOptions;
 use super::problem::Problems;
@@ -333,20 +332,4 @@ pub(super) fn bar_book(
         sections.extend(super::bars::cut(DEFAULT_BAR, problems));
     }
     BarBook::understand(sections, problems)
-}
-
-/// `2024-03-01`, `2024-03-01T12:00:00Z`, `2024-03-01T12:00` (UTC), or ns since the epoch.
-pub fn instant_ns(text: &str) -> Result<i64, String> {
-    let wanted =
-        || "not a time such as 2024-03-01, 2024-03-01T12:00:00Z or ns since 1970".to_owned();
-    if let Ok(ns) = text.parse::<i64>() {
-        return Ok(ns);
-    }
-    let utc = |time: civil::DateTime| time.to_zoned(TimeZone::UTC).map(|zoned| zoned.timestamp());
-    let timestamp = text
-        .parse::<jiff::Timestamp>()
-        .or_else(|_| text.parse::<civil::DateTime>().and_then(utc))
-        .or_else(|_| text.parse::<civil::Date>().and_then(|date| utc(date.at(0, 0, 0, 0))))
-        .map_err(|_| wanted())?;
-    i64::try_from(timestamp.as_nanosecond()).map_err(|_| wanted())
 }

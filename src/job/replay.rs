@@ -144,6 +144,7 @@ impl Ready<'_> {
         let Self { settings, stop, .. } = self;
         let (workers, records) = (self.workers.clone(), self.records.clone());
         let (size, revises) = (self.source.size(), self.window.is_some());
+        let resumes = !started.resume.is_empty();
         let ran = self.execute(started, trades, &mut notices, observer)?;
         observer.read();
 
@@ -152,6 +153,10 @@ impl Ready<'_> {
         if let (Some(path), Some(daily), Ok(_)) = (&settings.daily, &ran.daily, &ran.result) {
             write_daily(path, daily)?;
             report.daily = Some(path.clone());
+        }
+        let has_range = settings.from.is_some() || settings.to.is_some();
+        if has_range && !resumes && report.trades_read() == 0 && ran.result.is_ok() {
+            notices.add(Notice::NothingInRange);
         }
         report.notices = notices.into_all();
         report.parallel = ran.parallel;

@@ -123,6 +123,8 @@ pub enum Notice {
         /// never are.
         equal_after: Option<u64>,
     },
+    /// No trade lies between `from` and `to`.
+    NothingInRange,
     /// Chunks on this many threads would not have been faster than one pass.
     OnePass {
         /// Threads that were asked for.

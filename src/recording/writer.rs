@@ -1,10 +1,10 @@
 //! Writing recordings, in files of bounded size and time.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use barflow_replay::atomic_file;
+use barflow_replay::atomic_file::{self, Access};
 use jiff::Timestamp;
 
 use super::{Recorded, RecordingError, native};
@@ -189,7 +189,7 @@ fn free_name(folder: &Path, name: &str) -> Result<(PathBuf, PathBuf, File), Reco
         let suffix = if number == 1 { String::new() } else { format!("-{number}") };
         let path = folder.join(format!("{name}{suffix}.capture.zst"));
         let part = folder.join(format!("{name}{suffix}.capture.zst.part"));
-        let file = match OpenOptions::new().write(true).create_new(true).open(&part) {
+        let file = match Access::Group.open_options().write(true).create_new(true).open(&part) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
             Err(error) => return Err(RecordingError::io("write", &part, error)),

@@ -11,13 +11,14 @@
 //! the file longer.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use barflow_operators::checkpoint::envelope::seal;
 use barflow_operators::checkpoint::instrument_state::SealedRecord;
 use barflow_operators::published::PublishedBar;
+use barflow_replay::atomic_file::{Access, remove_leftovers};
 
 use super::atomic_file::refused;
 use super::jsonl::JsonLines;
@@ -96,7 +97,14 @@ impl JournaledSink {
             std::fs::create_dir_all(folder)
                 .map_err(|e| LocalError::Disk(refused("create the folder", folder, &e)))?;
         }
-        let journal = OpenOptions::new()
+        if path.is_symlink() {
+            return Err(LocalError::Disk(SinkError::Refused(format!(
+                "\"{}\" is a symbolic link, not the journal of a job",
+                path.display()
+            ))));
+        }
+        let journal = Access::Group
+            .open_options()
             .read(true)
             .write(true)
             .create(true)
@@ -116,6 +124,8 @@ impl JournaledSink {
                 tracing::warn!("\"{}\" cannot be locked: {error}", path.display());
             }
         }
+        remove_leftovers(&output.checkpoint())
+            .map_err(|e| LocalError::Disk(refused("write", &output.checkpoint(), &e)))?;
         let checkpoint = match LocalCheckpoint::read(&output.checkpoint()) {
             Err(LocalError::Unreadable { .. }) if resets => LocalCheckpoint::default(),
             read => read?.unwrap_or_default(),

@@ -1,10 +1,11 @@
 //! Lines of JSON: one object a line.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use barflow_replay::atomic_file::Access;
 use serde::Serialize;
 
 /// Writes an object and the end of its line.
@@ -30,7 +31,7 @@ impl LineFile {
     /// # Errors
     /// When it cannot be opened.
     pub fn open(path: &Path, append: bool) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
+        let mut options = Access::Group.open_options();
         options.create(true).write(true).append(append).truncate(!append);
         Ok(Self { path: path.to_owned(), file: Mutex::new(options.open(path)?) })
     }

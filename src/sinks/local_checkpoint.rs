@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use barflow_operators::checkpoint::envelope::{Unreadable, open, seal};
+use barflow_replay::atomic_file::{self, Access};
 use serde::{Deserialize, Serialize};
 
-use super::atomic_file::{self, refused};
+use super::atomic_file::refused;
 use crate::checkpoints::saved::Entries;
 use crate::graph::sink::SinkError;
 
@@ -58,7 +59,8 @@ impl LocalCheckpoint {
     /// # Errors
     /// When the disk refuses; the old one is there.
     pub fn write(&self, path: &Path) -> Result<(), SinkError> {
-        atomic_file::write(path, &seal(self))
+        let written = atomic_file::replace(path, &seal(self), Access::Group);
+        written.map_err(|e| refused("write", path, &e))
     }
 }
 

@@ -17,6 +17,8 @@ mod quality;
 mod quality_graph;
 mod quality_gx;
 mod store;
+mod store_edges;
 mod sweep;
 mod sync_report;
 mod tidy;
+mod times;

@@ -1,6 +1,5 @@
 //! Files of days become files of months and years: fewer to open, the same trades.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -94,6 +93,7 @@ pub fn plan(series: &Series, target: u64) -> CompactPlan {
 pub fn merge(store: &Path, series: &Series, merge: &Merge) -> Result<PathBuf, ReplayError> {
     let feed = Arc::new(series.feed.clone());
     let path = layout::file(store, &feed, merge.first, merge.last);
+    layout::check_folders(store, &path)?;
     let mut footers = Vec::new();
     for file in &merge.files {
         footers.push(Footer::read(&file.path)?);
@@ -151,7 +151,7 @@ pub fn merge(store: &Path, series: &Series, merge: &Merge) -> Result<PathBuf, Re
     }
     let path = made.publish()?;
     for file in merge.files.iter().filter(|file| file.path != path) {
-        fs::remove_file(&file.path).map_err(|e| ReplayError::io("remove", &file.path, e))?;
+        layout::remove(store, &file.path)?;
     }
     Ok(path)
 }

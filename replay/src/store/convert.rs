@@ -10,6 +10,7 @@ use barflow_operators::sequence::{Findings, Sequencer};
 use jiff::civil::Date;
 
 use super::audit::audit;
+use super::claim::{self, Claim, Disagreement};
 use super::days::{day_of, each, start_of};
 use super::journal::{Conversion, Journal};
 use super::layout;
@@ -20,7 +21,7 @@ use crate::plan::{FileKind, InstrumentPlan, PlanOptions, plan};
 use crate::progress::Progress;
 use crate::spool;
 use crate::stream::{InstrumentStream, ReadOptions, stores_quote};
-use crate::trades_parquet::facts::Origin;
+use crate::trades_parquet::facts::{Facts, Origin};
 use crate::trades_parquet::write::{TradeWriter, Unit, Unpublished, WriteOptions};
 
 /// Rows per batch.
@@ -68,31 +69,32 @@ pub fn convert(
         return Ok(ConvertOutcome::Already(known));
     }
     let name = archive.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let origin = Origin { name: name.clone(), sha256: sum.clone() };
     let history = history_of(archive, &options.plan)?;
     let days = naming::read(archive).days;
     let split = Split {
         store: store.to_owned(),
         feed: Arc::clone(&history.feed),
         write: WriteOptions { with_quote: stores_quote(&history.files), unit: unit_of(&history) },
-        origin: Origin { name: name.clone(), sha256: sum.clone() },
+        origin: origin.clone(),
         days,
         current: None,
         closed: Vec::new(),
     };
     let read = read(archive, history, options, split)?;
-    let first_day = days.map(|days| days.0).or(read.days.first().copied());
-    let last_day = days.map(|days| days.1).or(read.days.last().copied());
+    let first_day = days.map(|days| days.0).or(read.files.first().map(|(day, _)| *day));
+    let last_day = days.map(|days| days.1).or(read.files.last().map(|(day, _)| *day));
     let (Some(first_day), Some(last_day)) = (first_day, last_day) else {
         return Err(ReplayError::NothingToRead(format!("{} has no trades", archive.display())));
     };
-    for file in read.files {
-        let found = audit(file.unfinished())?;
-        if (found.rows, found.digest) != (file.rows, file.digest) {
-            let expected = format!("{} trades, digest {:016x}", file.rows, file.digest);
-            let found = format!("{} trades, digest {:016x}", found.rows, found.digest);
-            return Err(ReplayError::corrupt(file.unfinished(), "read back", expected, found));
-        }
-        file.publish()?;
+    for (_, file) in &read.files {
+        read_back(file)?;
+    }
+    // One archive at a time: another one may have the same days.
+    let mut journal = lock(journal);
+    let mut disagreements = Vec::new();
+    for (day, file) in read.files {
+        disagreements.extend(publish(day, file, &origin)?);
     }
     let conversion = Conversion {
         archive: name,
@@ -103,9 +105,46 @@ pub fn convert(
         last_day,
         source_rows: read.source_rows,
         rows: read.rows,
+        disagreements,
     };
-    lock(journal).note(conversion.clone())?;
+    journal.note(conversion.clone())?;
     Ok(ConvertOutcome::Converted(conversion))
+}
+
+fn read_back(file: &Unpublished) -> Result<(), ReplayError> {
+    let found = audit(file.unfinished())?;
+    if (found.rows, found.digest) == (file.rows, file.digest) {
+        return Ok(());
+    }
+    let words = |rows: u64, digest: u64| format!("{rows} trades, digest {digest:016x}");
+    let (expected, found) = (words(file.rows, file.digest), words(found.rows, found.digest));
+    Err(ReplayError::corrupt(file.unfinished(), "read back", expected, found))
+}
+
+/// Gives the file of a day its name, unless the file that has it is the one to use.
+fn publish(
+    day: Date,
+    file: Unpublished,
+    origin: &Origin,
+) -> Result<Option<Disagreement>, ReplayError> {
+    let here = Claim {
+        archive: origin.name.clone(),
+        sha256: origin.sha256.clone(),
+        rows: file.rows,
+        digest: Some(claim::hex(file.digest)),
+    };
+    // A damaged file is replaced.
+    let there = Facts::read(file.path()).ok();
+    let there = there.as_ref().and_then(Claim::of_file);
+    let Some(there) = there.filter(|there| there.sha256 != here.sha256) else {
+        file.publish()?;
+        return Ok(None);
+    };
+    if there.is_before(&here) {
+        return Ok(Disagreement::of(day, &there, &here));
+    }
+    file.publish()?;
+    Ok(Disagreement::of(day, &here, &there))
 }
 
 fn lock(journal: &Mutex<Journal>) -> std::sync::MutexGuard<'_, Journal> {
@@ -179,8 +218,7 @@ fn unit_of(history: &InstrumentPlan) -> Unit {
 /// What reading an archive came to.
 struct ReadArchive {
     feed: Arc<Feed>,
-    files: Vec<Unpublished>,
-    days: Vec<Date>,
+    files: Vec<(Date, Unpublished)>,
     source_rows: u64,
     rows: u64,
 }
@@ -221,9 +259,9 @@ fn read(
     let mut rest = TradeBatch::with_capacity(Arc::clone(&feed), 0);
     order.flush(&mut rest, &mut Findings::default());
     split.take(&rest, &pool)?;
-    let (files, days) = split.finish(source_rows)?;
-    let rows = files.iter().map(|file| file.rows).sum();
-    Ok(ReadArchive { feed, files, days, source_rows, rows })
+    let files = split.finish(source_rows)?;
+    let rows = files.iter().map(|(_, file)| file.rows).sum();
+    Ok(ReadArchive { feed, files, source_rows, rows })
 }
 
 fn bad_row(archive: &Path, reject: &Reject) -> ReplayError {
@@ -299,6 +337,7 @@ impl Split {
                 return Err(ReplayError::Mixed(text));
             }
         }
+        layout::check_folders(&self.store, &path)?;
         let mut writer = TradeWriter::create(&path, &self.feed, self.write.clone())?;
         // Plain data always has a JSON form.
         writer.note("sources", serde_json::to_string(&[&self.origin]).unwrap_or_default());
@@ -308,19 +347,13 @@ impl Split {
         Ok(Day { date, writer, until })
     }
 
-    fn finish(mut self, source_rows: u64) -> Result<(Vec<Unpublished>, Vec<Date>), ReplayError> {
+    fn finish(mut self, source_rows: u64) -> Result<Vec<(Date, Unpublished)>, ReplayError> {
         let last = self.current.take().map(|day| (day.date, day.writer));
         self.closed.extend(last);
         if let [(_, writer)] = &mut self.closed[..] {
             writer.note("source_rows", source_rows.to_string());
         }
-        let mut files = Vec::new();
-        let mut days = Vec::new();
-        for (date, writer) in self.closed {
-            days.push(date);
-            files.push(writer.close()?);
-        }
-        Ok((files, days))
+        self.closed.into_iter().map(|(date, writer)| Ok((date, writer.close()?))).collect()
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use super::claim::Disagreement;
 use crate::error::ReplayError;
 use crate::trades_parquet::facts::Facts;
 
@@ -29,8 +30,11 @@ pub struct Conversion {
     pub last_day: Date,
     /// Rows of the archive.
     pub source_rows: u64,
-    /// Trades kept: rows less repeated ones.
+    /// Its trades: rows less repeated ones.
     pub rows: u64,
+    /// Days of which another archive has other trades.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disagreements: Vec<Disagreement>,
 }
 
 /// What the journal of a store says.
@@ -41,6 +45,11 @@ impl Known {
     /// What became of the archive with this checksum.
     pub fn find(&self, sha256: &str) -> Option<&Conversion> {
         self.0.get(sha256)
+    }
+
+    /// All disagreements of archives.
+    pub fn disagreements(&self) -> impl Iterator<Item = &Disagreement> {
+        self.0.values().flat_map(|conversion| &conversion.disagreements)
     }
 
     /// Holds a file against what was noted of its archives, where each of them gave to this file only.

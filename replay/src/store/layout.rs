@@ -1,9 +1,12 @@
 //! Where trades lie in a store.
 
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::{Component, Path, PathBuf};
 
 use barflow_operators::batch::{Feed, InputKind};
 use jiff::civil::Date;
+
+use crate::error::ReplayError;
 
 /// Folder of the trades.
 pub const TRADES: &str = "trades";
@@ -30,6 +33,36 @@ pub fn file(store: &Path, feed: &Feed, first: Date, last: Date) -> PathBuf {
     let symbol = feed.instrument.symbol();
     let name = format!("{symbol}-{}-{}.parquet", kind(feed.input), period(first, last));
     folder(store, feed).join(name)
+}
+
+/// Makes sure that a file to be written or removed lies inside the store: no part of its path leads
+/// elsewhere.
+///
+/// # Errors
+/// Which part does.
+pub fn check_folders(store: &Path, path: &Path) -> Result<(), ReplayError> {
+    let outside = || ReplayError::layout(path, "it is outside the store");
+    let within = path.strip_prefix(store).map_err(|_| outside())?;
+    let mut at = store.to_owned();
+    for part in within.parent().into_iter().flat_map(Path::components) {
+        let Component::Normal(name) = part else { return Err(outside()) };
+        at.push(name);
+        if at.is_symlink() {
+            let reason = "it is a symbolic link: a store writes and removes files only inside its \
+                          own folder";
+            return Err(ReplayError::layout(&at, reason));
+        }
+    }
+    Ok(())
+}
+
+/// Removes a file of the store.
+///
+/// # Errors
+/// When it is not inside, or the disk refuses.
+pub fn remove(store: &Path, path: &Path) -> Result<(), ReplayError> {
+    check_folders(store, path)?;
+    fs::remove_file(path).map_err(|e| ReplayError::io("remove", path, e))
 }
 
 /// `2024`, `2024-03` or `2024-03-01`.

@@ -12,6 +12,7 @@
 //! made durable, read back and found equal.
 
 pub mod audit;
+pub mod claim;
 pub mod compact;
 pub mod convert;
 pub mod days;

@@ -70,8 +70,29 @@ pub fn read(store: &Path) -> Result<Vec<Series>, ReplayError> {
         return Err(ReplayError::NothingToRead(text));
     }
     files.sort();
-    let facts: Result<Vec<_>, _> = files.iter().map(|path| Facts::read(path)).collect();
+    let facts: Result<Vec<_>, _> = files.iter().map(|path| at_its_place(store, path)).collect();
     Ok(arranged(facts?))
+}
+
+/// Reads a footer, which may say anything, and holds it against where the file lies: which files belong
+/// together, which is used and which is removed follows from it.
+fn at_its_place(store: &Path, path: &Path) -> Result<Facts, ReplayError> {
+    let facts = Facts::read(path)?;
+    let place = match facts.days {
+        Some((first, last)) => layout::file(store, &facts.feed, first, last),
+        None => layout::folder(store, &facts.feed).join(path.file_name().unwrap_or_default()),
+    };
+    if place == path {
+        return Ok(facts);
+    }
+    let what = "instrument, kind and days in its metadata";
+    let (expected, found) = (path.display().to_string(), place.display().to_string());
+    Err(ReplayError::corrupt(
+        path,
+        what,
+        format!("those of {expected}"),
+        format!("those of {found}"),
+    ))
 }
 
 /// Files by feed.

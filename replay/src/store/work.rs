@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use super::layout;
+use crate::atomic_file;
 use crate::error::ReplayError;
 
 /// The exclusive right to write trades into a store.
@@ -56,11 +57,14 @@ fn remove_unfinished(folder: &Path) -> Result<(), ReplayError> {
     }
     let entries = fs::read_dir(folder).map_err(|e| ReplayError::io("list", folder, e))?;
     for entry in entries {
-        let path = entry.map_err(|e| ReplayError::io("list", folder, e))?.path();
-        if path.is_dir() {
+        let entry = entry.map_err(|e| ReplayError::io("list", folder, e))?;
+        let path = entry.path();
+        // Never through a link: it may lead out of the store.
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             remove_unfinished(&path)?;
-        } else if path.to_string_lossy().contains(".parquet.unfinished-") {
-            fs::remove_file(&path).map_err(|e| ReplayError::io("remove", &path, e))?;
+        } else if atomic_file::is_unfinished(&entry.file_name()) {
+            let removed = atomic_file::remove_if_left(&entry);
+            removed.map_err(|e| ReplayError::io("remove", &path, e))?;
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 /// One made-up trade, in integers so that every decimal printed is exact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MadeTrade {
-    /// 1, 2, 3 …
+    /// One more than the one before.
     pub id: u64,
     /// In units of 0.01 quote.
     pub price: u64,
@@ -45,11 +45,11 @@ pub struct Market {
 }
 
 impl Market {
-    /// A market at 42,000.00.
-    pub fn new(seed: u64) -> Self {
+    /// A market at 42,000.00 whose next trade has this id.
+    pub fn new(seed: u64, next_id: u64) -> Self {
         Self {
             random: ChaCha8Rng::seed_from_u64(seed),
-            next_id: 1,
+            next_id,
             price: 4_200_000.0,
             bought: true,
             left_in_order: 0,

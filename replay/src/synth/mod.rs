@@ -7,26 +7,33 @@
 //! same bytes on every computer.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::io::{self, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
 
 use barflow_operators::batch::InputKind;
 use barflow_operators::instrument::InstrumentId;
 use jiff::civil::Date;
 use jiff::{Span, tz::TimeZone};
 use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, DateTime, ZipWriter};
+use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
-use crate::atomic_file::AtomicFile;
+use crate::atomic_file::{self, AtomicFile};
 use crate::checksum::{checksum_file, sha256};
 use crate::error::ReplayError;
 use crate::naming::is_coin_margined;
+use crate::progress::Progress;
 
 mod market;
 mod rows;
 
 use market::Market;
 use rows::RowWriter;
+
+/// Comment of the archives: what shows that they are made up.
+const COMMENT: &str = "made up by barflow synth";
+
+/// Ids that programs with signed integers can read.
+const MAX_ID: u64 = i64::MAX as u64;
 
 /// What to make.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,15 +54,26 @@ pub struct SynthOptions {
     pub input: InputKind,
 }
 
-/// Writes the days, each as `SYMBOL-{trades|aggTrades}-DATE.zip` with its `.CHECKSUM`. Ids run on
-/// from day to day. Returns the archives.
+/// Writes the days, each as `SYMBOL-{trades|aggTrades}-DATE.zip` with its `.CHECKSUM`. Ids continue
+/// from day to day, and from one run to the next with as many trades a day. Returns the archives.
 ///
 /// # Errors
-/// When a date does not exist or the disk refuses.
+/// When a date does not exist, an archive of that name is there that is not made up, or the disk refuses.
 pub fn write_days(options: &SynthOptions) -> Result<Vec<PathBuf>, ReplayError> {
+    write_days_with(options, &Progress::default())
+}
+
+/// As [`write_days`]; rows are counted as they are made.
+///
+/// # Errors
+/// As [`write_days`].
+pub fn write_days_with(
+    options: &SynthOptions,
+    progress: &Progress,
+) -> Result<Vec<PathBuf>, ReplayError> {
     let out = &options.out;
     fs::create_dir_all(out).map_err(|e| ReplayError::io("make the folder", out, e))?;
-    let mut market = Market::new(options.seed);
+    let mut market = Market::new(options.seed, first_id(options)?);
     let mut paths = Vec::new();
     for day in 0..options.days {
         let date = options.date.checked_add(Span::new().days(i64::from(day)));
@@ -64,9 +82,29 @@ pub fn write_days(options: &SynthOptions) -> Result<Vec<PathBuf>, ReplayError> {
             let text = format!("there is no day {day} days after {}", options.date);
             return Err(ReplayError::NothingToRead(text));
         };
-        paths.push(write_day(options, date, midnight, &mut market)?);
+        paths.push(write_day(options, date, midnight, &mut market, progress)?);
     }
     Ok(paths)
+}
+
+/// Ids are those of a market that has had as many trades every day since 1970: two runs with as many
+/// trades a day go on where the other ended, or begin.
+fn first_id(options: &SynthOptions) -> Result<u64, ReplayError> {
+    let days = day_count(options.date);
+    let before = days.and_then(|days| days.checked_mul(options.trades));
+    let all = u64::from(options.days).checked_mul(options.trades);
+    let first = before.zip(all).and_then(|(before, all)| {
+        before.checked_add(all).filter(|last| *last <= MAX_ID).map(|_| before + 1)
+    });
+    first.ok_or_else(|| {
+        let text = format!("{} has no room for {} trades a day", options.date, options.trades);
+        ReplayError::NothingToRead(text)
+    })
+}
+
+/// Days since 1970; none before.
+fn day_count(date: Date) -> Option<u64> {
+    u64::try_from(midnight_us(date)? / 86_400_000_000).ok()
 }
 
 fn midnight_us(date: Date) -> Option<i64> {
@@ -78,6 +116,7 @@ fn write_day(
     date: Date,
     midnight_us: i64,
     market: &mut Market,
+    progress: &Progress,
 ) -> Result<PathBuf, ReplayError> {
     let kind = match options.input {
         InputKind::Trades => "trades",
@@ -85,17 +124,28 @@ fn write_day(
     };
     let stem = format!("{}-{kind}-{date}", options.instrument.symbol());
     let path = options.out.join(format!("{stem}.zip"));
+    if path.exists() && !is_made_up(&path) {
+        let reason = "it is there already and was not made up; choose another folder";
+        return Err(ReplayError::layout(&path, reason));
+    }
     AtomicFile::create(&path)
         .and_then(|(atomic, file)| {
-            let file = fill(file, &stem, options, date, midnight_us, market)?;
+            let file = fill(file, &stem, options, date, midnight_us, market, progress)?;
             atomic.commit(&file)
         })
         .map_err(|e| ReplayError::io("write", &path, e))?;
     let sum = sha256(&path).map_err(|e| ReplayError::io("read", &path, e))?;
     let beside = checksum_file(&path);
     let line = format!("{sum}  {stem}.zip\n");
-    fs::write(&beside, line).map_err(|e| ReplayError::io("write", &beside, e))?;
+    atomic_file::write(&beside, line.as_bytes())
+        .map_err(|e| ReplayError::io("write", &beside, e))?;
     Ok(path)
+}
+
+/// Whether a file was written here, and may be written again.
+fn is_made_up(path: &Path) -> bool {
+    let zip = File::open(path).ok().and_then(|file| ZipArchive::new(BufReader::new(file)).ok());
+    zip.is_some_and(|zip| zip.comment() == COMMENT.as_bytes())
 }
 
 fn fill(
@@ -105,8 +155,10 @@ fn fill(
     date: Date,
     midnight_us: i64,
     market: &mut Market,
+    progress: &Progress,
 ) -> io::Result<File> {
     let mut zip = ZipWriter::new(BufWriter::new(file));
+    zip.set_comment(COMMENT)?;
     // A fixed time of writing: the bytes depend on the options alone.
     let entry = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
@@ -124,8 +176,10 @@ fn fill(
         rows.write(&market.trade());
         if rows.text().len() > 1 << 16 {
             zip.write_all(rows.text())?;
+            progress.add_bytes(rows.text().len() as u64);
             rows.clear();
         }
+        progress.add_rows(1);
     }
     zip.write_all(rows.text())?;
     zip.finish()?.into_inner().map_err(|error| error.into_error())
@@ -134,8 +188,6 @@ fn fill(
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
     use crate::plan::{PlanOptions, plan};
     use crate::stream::{InstrumentStream, ReadOptions};
@@ -169,7 +221,9 @@ mod tests {
             let history = plan.instruments[0].clone();
             assert_eq!(history.feed.instrument.as_str(), instrument);
             assert_eq!(history.feed.input, input);
-            let mut expected = 1;
+            // 20,088 days after 1970, and 5000 trades on each of them.
+            let first = 20_088 * 5000 + 1;
+            let mut expected = first;
             let mut last_time = 0;
             for input_batch in InstrumentStream::open(history, ReadOptions::new(1000)).unwrap() {
                 let input_batch = input_batch.unwrap();
@@ -181,7 +235,7 @@ mod tests {
                     expected += 1;
                 }
             }
-            assert_eq!(expected, 10_001, "{instrument} {input:?}");
+            assert_eq!(expected, first + 10_000, "{instrument} {input:?}");
         }
     }
 
@@ -197,5 +251,31 @@ mod tests {
         };
         assert_eq!(bytes(3), bytes(3));
         assert_ne!(bytes(3), bytes(4));
+    }
+
+    #[test]
+    fn two_runs_go_on_where_the_other_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let both = options(folder.path(), "binance:spot:BTCUSDT", InputKind::Trades);
+        let second = SynthOptions { date: Date::constant(2025, 1, 2), days: 1, ..both.clone() };
+        assert_eq!(first_id(&second).unwrap(), first_id(&both).unwrap() + 2 * 5000);
+        for date in [Date::constant(1969, 12, 31), Date::constant(-1, 1, 1)] {
+            assert!(first_id(&SynthOptions { date, ..both.clone() }).is_err());
+        }
+        assert!(first_id(&SynthOptions { trades: u64::MAX / 2, ..both }).is_err());
+    }
+
+    #[test]
+    fn only_what_was_made_up_is_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = options(folder.path(), "binance:spot:BTCUSDT", InputKind::Trades);
+        let path = write_days(&made).unwrap().remove(0);
+        let before = fs::read(&path).unwrap();
+        write_days(&SynthOptions { seed: 4, ..made.clone() }).unwrap();
+        assert_ne!(fs::read(&path).unwrap(), before);
+        fs::write(&path, b"of the venue").unwrap();
+        let error = write_days(&made).unwrap_err();
+        assert!(error.to_string().contains("another folder"), "{error}");
+        assert_eq!(fs::read(&path).unwrap(), b"of the venue");
     }
 }

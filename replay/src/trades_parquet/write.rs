@@ -66,6 +66,11 @@ impl Unpublished {
         self.atomic.unfinished()
     }
 
+    /// Its name once it is published.
+    pub fn path(&self) -> &Path {
+        self.atomic.path()
+    }
+
     /// Gives the file its name.
     ///
     /// # Errors

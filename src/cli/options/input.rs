@@ -51,7 +51,8 @@ pub struct PartArgs {
     #[arg(long, value_name = "ID", env = "BARFLOW_INSTRUMENT")]
     pub instrument: Option<String>,
 
-    /// Use trades from this time on (2024-03-01, 2024-03-01T12:00:00Z, or ns)
+    /// Use trades from this time on: 2024-03-01, 2024-03-01T12:00:00Z, 2024-03-01T12:00[Europe/Berlin],
+    /// or s, ms, µs or ns since 1970
     #[arg(long, value_name = "TIME", env = "BARFLOW_FROM")]
     pub from: Option<String>,
 

@@ -1,7 +1,10 @@
 //! `barflow compact`: days into months and years.
 
+use std::path::Path;
+
 use barflow_replay::progress::Progress;
 use barflow_replay::store::compact::{merge, plan};
+use barflow_replay::store::layout;
 use barflow_replay::store::series::Series;
 use barflow_replay::store::work::{Writing, on_threads};
 use clap::Args;
@@ -100,7 +103,7 @@ pub fn run(args: &CompactArgs) -> Result<Outcome, Failure> {
             Err(error) => eprintln!("refused: {error}"),
         }
     }
-    let removed = leftovers(&all)?;
+    let removed = leftovers(store, &all)?;
     let files: usize = merges.iter().map(|(_, merge)| merge.files.len()).sum();
     eprintln!("merged {files} files into {made} ({}){removed}", bytes(total));
     let failed = done.iter().any(|result| !matches!(result, Some(Ok(_))));
@@ -108,12 +111,10 @@ pub fn run(args: &CompactArgs) -> Result<Outcome, Failure> {
 }
 
 /// Removes what an interrupted merge had left beside its file.
-fn leftovers(all: &[Series]) -> Result<String, Failure> {
+fn leftovers(store: &Path, all: &[Series]) -> Result<String, Failure> {
     let covered: Vec<_> = all.iter().flat_map(|series| &series.covered).collect();
     for file in &covered {
-        std::fs::remove_file(&file.path).map_err(|error| {
-            Failure::outside(anyhow::Error::new(error).context(format!("{}", file.path.display())))
-        })?;
+        layout::remove(store, &file.path)?;
     }
     Ok(match covered.len() {
         0 => String::new(),

@@ -9,6 +9,7 @@ use barflow_replay::error::ReplayError;
 use barflow_replay::find::{self, Found};
 use barflow_replay::plan::PlanOptions;
 use barflow_replay::progress::{Progress, StopFlag};
+use barflow_replay::store::claim::Disagreement;
 use barflow_replay::store::convert::{self as conversion, ConvertOptions, ConvertOutcome};
 use barflow_replay::store::journal::Journal;
 use barflow_replay::store::layout::ARCHIVE;
@@ -32,9 +33,10 @@ Examples:
 
 Writes one Parquet file per instrument and UTC day, ordered by id, with times in µs unless the venue's
 the venue has no more digits. A file has its name when it was written, read back and found equal; an archive
-that is damaged or holds a bad row is named, and nothing of it gets in. If it is stopped, the same command resumes it.
+that is damaged or holds a bad row is named, and nothing of it gets in. Where two archives give a day other
+trades, the one with more trades is used, else the one with the later name, and both are named. If it is stopped, the same command resumes it.
 
-Exit codes: 0 all converted; 1 some were refused; 2 wrong usage; 3 disk unavailable.";
+Exit codes: 0 all converted; 1 some were refused, or disagree; 2 wrong usage; 3 disk unavailable.";
 
 /// How many trades may wait for a missing id. Archives are whole, so this is generous: 4 MB.
 const REORDER_WINDOW: usize = 1 << 16;
@@ -126,19 +128,24 @@ fn conclude(
     total: u64,
     begun: Instant,
 ) -> Result<Outcome, Failure> {
+    let mut disagreements: Vec<Disagreement> = Vec::new();
     let (mut converted, mut already, mut refused, mut left, mut trades) = (0, 0, 0, 0, 0);
     for outcome in outcomes {
         match outcome {
             Some(Ok(ConvertOutcome::Converted(conversion))) => {
                 converted += 1;
                 trades += conversion.rows;
+                disagreements.extend(conversion.disagreements.clone());
                 let repeated = conversion.source_rows - conversion.rows;
                 if repeated > 0 {
                     let count = grouped(repeated);
                     eprintln!("{}: {count} duplicate trades dropped", conversion.archive);
                 }
             }
-            Some(Ok(ConvertOutcome::Already(_))) => already += 1,
+            Some(Ok(ConvertOutcome::Already(conversion))) => {
+                already += 1;
+                disagreements.extend(conversion.disagreements);
+            }
             // A full disk is not a fault of the archive, and the next one would meet it as well.
             Some(Err(error @ ReplayError::Io { .. })) => return Err(error.into()),
             Some(Err(ReplayError::Stopped)) => left += 1,
@@ -149,6 +156,7 @@ fn conclude(
             None => left += 1,
         }
     }
+    disagreements.iter().for_each(|disagreement| eprintln!("{disagreement}"));
     let seconds = begun.elapsed().as_secs_f64();
     eprintln!(
         "{converted} of {} archives ({}) converted: {} trades in {seconds:.2} s ({} trades/s); \
@@ -161,5 +169,6 @@ fn conclude(
     if left > 0 {
         eprintln!("stopped: {left} archives left; run the same command to resume");
     }
-    Ok(if refused > 0 || left > 0 { Outcome::WithRejects } else { Outcome::Done })
+    let is_whole = refused + left == 0 && disagreements.is_empty();
+    Ok(if !is_whole { Outcome::WithRejects } else { Outcome::Done })
 }

@@ -7,7 +7,7 @@ use barflow_replay::checksum::{checksum_file, sha256};
 use barflow_replay::find::find;
 use barflow_replay::progress::StopFlag;
 use barflow_replay::store::journal::Journal;
-use barflow_replay::store::layout::ARCHIVE;
+use barflow_replay::store::layout::{self, ARCHIVE};
 use barflow_replay::store::series::days;
 use barflow_replay::store::work::Writing;
 use clap::Args;
@@ -15,6 +15,7 @@ use jiff::civil::Date;
 
 use super::super::failure::{Failure, Outcome};
 use super::selection::{Place, bytes};
+use crate::config::instant::day;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -34,7 +35,7 @@ pub struct PruneArgs {
     archives: bool,
 
     /// Remove days before this one (files that also contain later days stay)
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_name = "DATE", value_parser = day)]
     before: Option<Date>,
 
     /// Remove the files; without this option, only list them
@@ -69,11 +70,11 @@ pub fn run(args: &PruneArgs) -> Result<Outcome, Failure> {
     for path in &goes {
         println!("{}", path.display());
         if args.yes {
-            remove(path)?;
+            layout::remove(&args.place.store, path)?;
             // The checksum of an archive goes with it; other files have none.
             let sum = checksum_file(path);
             if sum.exists() {
-                remove(&sum)?;
+                layout::remove(&args.place.store, &sum)?;
             }
         }
     }
@@ -83,13 +84,6 @@ pub fn run(args: &PruneArgs) -> Result<Outcome, Failure> {
         false => eprintln!("{count} files ({size}) would be removed; add --yes to remove them"),
     }
     Ok(Outcome::Done)
-}
-
-fn remove(path: &PathBuf) -> Result<(), Failure> {
-    std::fs::remove_file(path).map_err(|error| {
-        let context = format!("could not remove {}", path.display());
-        Failure::outside(anyhow::Error::new(error).context(context))
-    })
 }
 
 /// Archives of the store whose checksum is that of some file's source.

@@ -65,6 +65,7 @@ pub fn run(args: &VerifyArgs) -> Result<Outcome, Failure> {
         }
     }
     all.iter().for_each(remark);
+    journal.disagreements().for_each(|disagreement| eprintln!("{disagreement}"));
     let trades: u64 = files.iter().map(|file| file.rows).sum();
     let left = read.iter().chain(&summed).filter(|result| result.is_none()).count();
     eprintln!(

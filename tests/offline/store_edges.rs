@@ -1,0 +1,163 @@
+//! A trade store at its edges: archives that disagree, files that say they belong elsewhere, links,
+//! and what a killed writer left.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use crate::support::archives::{self, day_rows, days};
+use crate::support::process::barflow;
+
+/// Runs a command on a store, expects this exit code, returns standard output and error.
+fn expect(code: i32, command: &[&str], store: &Path, more: &[&Path]) -> (String, String) {
+    let output = barflow().args(command).arg("--store").arg(store).args(more).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{command:?} {more:?}: {told}");
+    (String::from_utf8(output.stdout).unwrap(), told)
+}
+
+fn day_file(store: &Path) -> PathBuf {
+    store.join("trades/binance/spot/trades/BTCUSDT/BTCUSDT-trades-2024-03-01.parquet")
+}
+
+/// The trades of the only day, and the bytes of its file.
+fn kept(store: &Path) -> (String, Vec<u8>) {
+    let (listed, _) = expect(0, &["store", "ls", "--json"], store, &[]);
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    (listed["trades"].to_string(), fs::read(day_file(store)).unwrap())
+}
+
+#[test]
+fn two_archives_of_one_day_give_one_result_in_any_order_and_at_once() {
+    let rows = day_rows(1, 400);
+    let mut other = rows.clone();
+    other[7] = other[8].replacen("1008,", "1007,", 1);
+    // The month's trades, the day's, what is said, and whether the month is used.
+    let cases = [
+        (&rows[..], &rows[..320], "400 and 320 trades; BTCUSDT-trades-2024-03.zip is used", true),
+        (&rows[..320], &rows, "400 and 320 trades; BTCUSDT-trades-2024-03-01.zip is used", false),
+        (&rows, &other, "400 trades each, but not the same; BTCUSDT-trades-2024-03.zip", true),
+        (&rows, &rows, "", true),
+    ];
+    for (of_month, of_day, said, month_is_used) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("store");
+        let month = archives::write(folder.path(), "BTCUSDT-trades-2024-03", of_month);
+        let day = archives::write(folder.path(), "BTCUSDT-trades-2024-03-01", of_day);
+        let count = usize::from(!said.is_empty());
+        let code = i32::try_from(count).unwrap();
+        let mut results = Vec::new();
+        for (first, second) in [(&month, &day), (&day, &month)] {
+            expect(0, &["convert"], &store, &[first]);
+            let (_, told) = expect(code, &["convert"], &store, &[second]);
+            assert!(told.contains(said), "{told}");
+            results.push(kept(&store));
+            expect(0, &["store", "verify"], &store, &[]);
+            // Said again when both are there already.
+            let (_, told) = expect(code, &["convert"], &store, &[first, second]);
+            assert_eq!(told.matches("disagree about 2024-03-01").count(), count, "{told}");
+            fs::remove_dir_all(&store).unwrap();
+        }
+        for _ in 0..6 {
+            expect(code, &["convert", "--jobs", "2"], &store, &[&day, &month]);
+            results.push(kept(&store));
+            fs::remove_dir_all(&store).unwrap();
+        }
+        assert!(results.iter().all(|result| *result == results[0] && result.0 == "400"));
+        expect(0, &["convert"], &store, &[if month_is_used { &month } else { &day }]);
+        assert!(results[0].1 == fs::read(day_file(&store)).unwrap(), "that archive's file: {said}");
+    }
+}
+
+#[test]
+fn a_file_that_says_it_belongs_elsewhere_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let archives = days(folder.path(), 1..=2, 100);
+    expect(0, &["convert"], &store, &[&archives[0], &archives[1]]);
+    let file = day_file(&store);
+    let places = [
+        "trades/binance/spot/trades/BTCUSDT/BTCUSDT-trades-2024-03-05.parquet",
+        "trades/binance/spot/trades/ETHUSDT/BTCUSDT-trades-2024-03-01.parquet",
+        "trades/binance/um/trades/BTCUSDT/BTCUSDT-trades-2024-03-01.parquet",
+    ];
+    for place in places {
+        let place = store.join(place);
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        fs::copy(&file, &place).unwrap();
+        for command in [
+            &["store", "ls"][..],
+            &["compact"],
+            &["store", "prune", "--before", "2025-01-01", "--yes"],
+        ] {
+            let (_, told) = expect(2, command, &store, &[]);
+            assert!(told.contains(place.to_str().unwrap()), "{told}");
+        }
+        fs::remove_file(&place).unwrap();
+    }
+    expect(0, &["store", "verify"], &store, &[]);
+}
+
+#[test]
+fn a_store_neither_writes_nor_removes_through_links() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, elsewhere) = (folder.path().join("store"), folder.path().join("elsewhere"));
+    let archives = days(folder.path(), 1..=2, 100);
+    expect(0, &["convert"], &store, &[&archives[0]]);
+    fs::rename(store.join("trades/binance"), &elsewhere).unwrap();
+    symlink(&elsewhere, store.join("trades/binance")).unwrap();
+    let moved = elsewhere.join("spot/trades/BTCUSDT/BTCUSDT-trades-2024-03-01.parquet");
+    let (_, told) = expect(2, &["store", "prune", "--before", "2025-01-01", "--yes"], &store, &[]);
+    assert!(told.contains("symbolic link"), "{told}");
+    let (_, told) = expect(1, &["convert"], &store, &[&archives[1]]);
+    assert!(told.contains("symbolic link"), "{told}");
+    assert!(moved.exists() && fs::read_dir(moved.parent().unwrap()).unwrap().count() == 1);
+    for id in ["..:..:x", "a:..:x", "a:b:-x", ".a:b:c", "...:b:c"] {
+        expect(2, &["convert", "--instrument", id], &store, &[&archives[1]]);
+    }
+    assert!(!folder.path().join("trades").exists());
+}
+
+#[test]
+fn what_a_killed_writer_left_goes_and_a_link_of_that_name_is_not_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let precious = folder.path().join("precious.txt");
+    fs::write(&precious, "precious").unwrap();
+    let archive = days(folder.path(), 1..=1, 100).remove(0);
+    let place = day_file(&store);
+    fs::create_dir_all(place.parent().unwrap()).unwrap();
+    for left in ["unfinished-4711", "unfinished-aB3dE"] {
+        fs::write(format!("{}.{left}", place.display()), "PAR1").unwrap();
+    }
+    symlink(&precious, format!("{}.unfinished-x", place.display())).unwrap();
+    expect(0, &["convert"], &store, &[&archive]);
+    let left = fs::read_dir(place.parent().unwrap()).unwrap();
+    let files = left.filter(|entry| entry.as_ref().unwrap().file_type().unwrap().is_file());
+    assert_eq!(files.count(), 1);
+    assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+}
+
+#[test]
+fn the_state_of_a_job_and_bad_rows_are_not_for_everybody() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut rows = day_rows(1, 100);
+    rows[50] = "1050,-1,1,1,1,True,True".to_owned();
+    let archive = archives::write(folder.path(), "BTCUSDT-trades-2024-03-01", &rows);
+    let bars = folder.path().join("bars.jsonl");
+    let command = ["replay", "--bar", "t=tick,size=10", "--delivery", "exactly-once", "--job", "j"];
+    let output = barflow()
+        .args(command)
+        .arg("--out")
+        .arg(&bars)
+        .arg("--quarantine")
+        .arg(folder.path().join("bad.jsonl"))
+        .arg(&archive)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    for name in ["bars.jsonl.journal", "bars.jsonl.checkpoint", "bad.jsonl"] {
+        let mode = fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o137, 0, "{name}: {mode:o}");
+    }
+}
