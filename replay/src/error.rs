@@ -9,6 +9,14 @@ pub enum ReplayError {
     /// Nothing to read.
     #[error("{0}")]
     NothingToRead(String),
+    /// A header and nothing after it.
+    #[error("{} has only a header, no trades", path.display())]
+    HeaderOnly {
+        /// The file.
+        path: PathBuf,
+        /// Its header.
+        header: String,
+    },
     /// The system refuses.
     #[error("could not {action} \"{}\": {source}", path.display())]
     Io {

@@ -21,6 +21,7 @@ pub mod decode;
 pub mod error;
 pub mod find;
 pub mod members;
+pub mod named;
 pub mod naming;
 pub mod plan;
 pub mod plan_note;

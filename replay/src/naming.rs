@@ -39,6 +39,14 @@ pub fn read(path: &Path) -> Naming {
         let folder = path.parent().and_then(Path::file_name).and_then(|name| name.to_str());
         naming.symbol = folder.map(str::to_uppercase);
     }
+    // A member of it: `20131010_spy_Trade_Tick.csv`.
+    if let [date, symbol, trade, ..] = stem.split('_').collect::<Vec<_>>()[..]
+        && trade.eq_ignore_ascii_case("trade")
+        && let Some(day) = compact_date(date)
+    {
+        naming.days = Some((day, day));
+        naming.symbol = Some(symbol.to_uppercase());
+    }
     naming
 }
 

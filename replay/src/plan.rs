@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use barflow_operators::batch::{Feed, IdKind};
+use barflow_operators::batch::{Feed, IdKind, InputKind};
 use barflow_operators::instrument::InstrumentId;
 
 use crate::decode::Container;
 use crate::error::ReplayError;
 use crate::find::{Found, find};
+use crate::members::{self, Members};
+use crate::named::{self, Renames};
 use crate::naming::{self, Naming};
 use crate::plan_note::PlanNote;
 use crate::progress::StopFlag;
@@ -21,8 +23,10 @@ use crate::{binance, spool, trades_parquet};
 /// What the user says about the files.
 #[derive(Clone, Debug, Default)]
 pub struct PlanOptions {
-    /// The instrument of all files, whatever their names say.
+    /// The instrument of all files; those that name another one are refused.
     pub instrument: Option<InstrumentId>,
+    /// Which files may be of that instrument although they name another one.
+    pub renames: Renames,
     /// First event time wanted, ns.
     pub from: Option<i64>,
     /// First event time no longer wanted, ns.
@@ -84,6 +88,8 @@ pub struct Plan {
 pub struct Recognised {
     /// Its instrument and how it is read; none if nothing of it is wanted.
     pub trades: Option<(Feed, PlannedFile)>,
+    /// A file without trades: what they would have in common, as far as that can be told.
+    pub empty: Option<Feed>,
     /// What is worth knowing about it.
     pub notes: Vec<PlanNote>,
 }
@@ -130,6 +136,10 @@ pub fn plan(inputs: &[String], options: &PlanOptions) -> Result<Plan, ReplayErro
         history.files.push(file);
     }
     if histories.is_empty() {
+        let is_empty = |note: &&PlanNote| matches!(note, PlanNote::NoTrades(_));
+        if let Some(note) = notes.iter().find(is_empty) {
+            return Err(ReplayError::NothingToRead(format!("no trades: {note}")));
+        }
         let text = "no file contains trades in the requested time range".to_owned();
         return Err(ReplayError::NothingToRead(text));
     }
@@ -137,7 +147,23 @@ pub fn plan(inputs: &[String], options: &PlanOptions) -> Result<Plan, ReplayErro
     for instrument in &mut instruments {
         instrument.files.sort_by(|a, b| (a.first_time, &a.path).cmp(&(b.first_time, &b.path)));
     }
-    Ok(Plan { instruments, notes })
+    Ok(Plan { instruments, notes: gathered(notes) })
+}
+
+/// Notes of one kind about several files are one line.
+pub fn gathered(notes: Vec<PlanNote>) -> Vec<PlanNote> {
+    let mut empty = Vec::new();
+    let mut gathered = Vec::new();
+    for note in notes {
+        match note {
+            PlanNote::NoTrades(files) => empty.extend(files),
+            note => gathered.push(note),
+        }
+    }
+    if !empty.is_empty() {
+        gathered.push(PlanNote::NoTrades(empty));
+    }
+    gathered
 }
 
 fn describe(feed: &Feed) -> String {
@@ -145,12 +171,13 @@ fn describe(feed: &Feed) -> String {
     format!("{} {side} aggressor side", feed.input.as_str())
 }
 
-/// What a file is; without trades if its name says that none of them are wanted.
+/// What a file is; without trades if its name says that none of them are wanted, or if it has a header
+/// and no rows.
 ///
 /// # Errors
 /// When it is empty, damaged or of an unknown layout.
 pub fn recognise(path: &Path, options: &PlanOptions) -> Result<Recognised, ReplayError> {
-    let naming = naming::read(path);
+    let mut naming = naming::read(path);
     if is_outside(&naming, options) {
         return Ok(Recognised::default());
     }
@@ -158,16 +185,37 @@ pub fn recognise(path: &Path, options: &PlanOptions) -> Result<Recognised, Repla
     let bytes = spool::length(path).map_err(|e| ReplayError::io("open", path, e))?;
     if container == Container::Parquet {
         let head = trades_parquet::read::head(path)?;
-        let instrument = options.instrument.clone().unwrap_or(head.feed.instrument);
-        let feed = Feed { instrument, ..head.feed };
+        let given = given(path, Some(head.feed.instrument.symbol()), options)?;
+        let feed = Feed { instrument: given.unwrap_or(head.feed.instrument), ..head.feed };
+        let Some(first_time) = head.first_time else { return Ok(empty(path, Some(feed))) };
         let kind = FileKind::Parquet;
-        let first_time = head.first_time;
         let path = path.to_owned();
         return Ok(trades_of(feed, PlannedFile { path, container, kind, first_time, bytes }));
     }
-    let sniffed = sniff::rows(path, container, &naming)?;
-    let instrument = match &options.instrument {
-        Some(instrument) => instrument.clone(),
+    let mut members = Members::default();
+    if container == Container::Zip {
+        let file = spool::open(path).map_err(|e| ReplayError::io("open", path, e))?;
+        members = members::open(path, file)?.1;
+        naming = named::members_agree(path, naming, &members.read)?;
+    }
+    let given = given(path, naming.symbol.as_deref(), options)?;
+    let sniffed = match sniff::rows(path, container, &naming, &options.stop) {
+        Err(ReplayError::HeaderOnly { header, .. }) => {
+            let feed = feed_of_header(path, &naming, &header, given);
+            return Ok(empty(path, feed));
+        }
+        sniffed => sniffed?,
+    };
+    if sniffed.layout == Layout::Kraken {
+        named::one_pair(path, &members.read)?;
+    }
+    let instrument = match given {
+        Some(instrument) => {
+            if let Some((_, symbol)) = sniffed.market.as_deref().and_then(|of| of.split_once(',')) {
+                named::agrees(path, symbol, &instrument, &options.renames)?;
+            }
+            instrument
+        }
         None => name_instrument(path, &naming, &sniffed)?,
     };
     let ordinal = is_ordinal(sniffed.layout);
@@ -199,11 +247,51 @@ pub fn recognise(path: &Path, options: &PlanOptions) -> Result<Recognised, Repla
         header: sniffed.header,
     });
     let (path, first_time) = (path.to_owned(), sniffed.first_time);
-    Ok(trades_of(feed, PlannedFile { path, container, kind, first_time, bytes }))
+    let mut recognised =
+        trades_of(feed, PlannedFile { path: path.clone(), container, kind, first_time, bytes });
+    if !members.passed_over.is_empty() {
+        let members = members.passed_over;
+        recognised.notes.push(PlanNote::MembersPassedOver { archive: path, members });
+    }
+    Ok(recognised)
 }
 
 fn trades_of(feed: Feed, file: PlannedFile) -> Recognised {
-    Recognised { trades: Some((feed, file)), notes: Vec::new() }
+    Recognised { trades: Some((feed, file)), ..Recognised::default() }
+}
+
+fn empty(path: &Path, feed: Option<Feed>) -> Recognised {
+    let notes = vec![PlanNote::NoTrades(vec![path.to_owned()])];
+    Recognised { empty: feed, notes, ..Recognised::default() }
+}
+
+/// The instrument that was given, if a file that says `symbol` can be of it.
+fn given(
+    path: &Path,
+    symbol: Option<&str>,
+    options: &PlanOptions,
+) -> Result<Option<InstrumentId>, ReplayError> {
+    if let Some((symbol, given)) = symbol.zip(options.instrument.as_ref()) {
+        named::agrees(path, symbol, given, &options.renames)?;
+    }
+    Ok(options.instrument.clone())
+}
+
+/// What the trades would have in common that a file has none of.
+fn feed_of_header(
+    path: &Path,
+    naming: &Naming,
+    header: &str,
+    given: Option<InstrumentId>,
+) -> Option<Feed> {
+    let columns = header.split(',').count();
+    let layout = match naming.input? {
+        InputKind::Trades => Layout::Trades { columns },
+        InputKind::AggTrades => Layout::AggTrades { columns },
+    };
+    let sniffed = Sniffed { layout, unit: 1_000_000, market: None, first_time: 0 };
+    let instrument = given.or_else(|| name_instrument(path, naming, &sniffed).ok())?;
+    Some(Feed { instrument, input: layout.input(), ids: IdKind::Venue, has_aggressor: true })
 }
 
 fn name_instrument(

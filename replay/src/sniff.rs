@@ -12,7 +12,7 @@ use crate::binance::unit_ns;
 use crate::decode::{Block, Buffers, Container, MARGIN, decode};
 use crate::error::ReplayError;
 use crate::naming::Naming;
-use crate::progress::Progress;
+use crate::progress::{Progress, StopFlag};
 use crate::rows::Layout;
 use crate::spool;
 
@@ -112,7 +112,12 @@ fn is_tar(head: &[u8]) -> bool {
 ///
 /// # Errors
 /// When it cannot be read, has no rows, or has an unknown layout.
-pub fn rows(path: &Path, container: Container, naming: &Naming) -> Result<Sniffed, ReplayError> {
+pub fn rows(
+    path: &Path,
+    container: Container,
+    naming: &Naming,
+    stop: &StopFlag,
+) -> Result<Sniffed, ReplayError> {
     let mut first: Option<Result<Sniffed, ReplayError>> = None;
     let mut header = None;
     let look = &mut |block: Block| {
@@ -136,11 +141,16 @@ pub fn rows(path: &Path, container: Container, naming: &Naming) -> Result<Sniffe
         }
         true
     };
-    decode(path, container, None, &Progress::default(), &Buffers::default(), look)?;
-    first.unwrap_or_else(|| {
-        let what = if header.is_some() { "only a header, no trades" } else { "no trades" };
-        Err(ReplayError::NothingToRead(format!("{} has {what}", path.display())))
-    })
+    let progress = Progress::until(stop.clone());
+    decode(path, container, None, &progress, &Buffers::default(), look)?;
+    match (first, header) {
+        (Some(first), _) => first,
+        (None, Some(header)) => Err(ReplayError::HeaderOnly { path: path.to_owned(), header }),
+        (None, None) => {
+            let text = format!("{} has no trades", path.display());
+            Err(ReplayError::NothingToRead(text))
+        }
+    }
 }
 
 /// A header starts with a letter; a row starts with a number.

@@ -5,11 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use barflow_operators::batch::InputKind;
+use barflow_operators::trade::Trade;
 use barflow_replay::checksum::checksum_file;
 use barflow_replay::error::ReplayError;
 use barflow_replay::plan::{PlanOptions, plan};
 use barflow_replay::stream::{InstrumentStream, ReadOptions};
 use barflow_replay::synth::{SynthOptions, write_days};
+use barflow_replay::trades_parquet::write::{TradeWriter, WriteOptions};
 
 fn day(folder: &Path) -> PathBuf {
     let options = SynthOptions {
@@ -192,4 +194,56 @@ fn a_parquet_file_that_is_not_ours_is_named() {
     let path = folder.path().join("x.parquet");
     fs::write(&path, "PAR1 and then nothing").unwrap();
     refused(&path, &["Parquet"]);
+}
+
+#[test]
+fn every_flipped_bit_of_own_parquet_is_an_error_or_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let zip = day(folder.path());
+    let history = plan(&[zip.display().to_string()], &PlanOptions::default()).unwrap();
+    let history = history.instruments[0].clone();
+    let path = folder.path().join("BTCUSDT-trades-2024-03-01.parquet");
+    let mut writer = TradeWriter::create(&path, &history.feed, WriteOptions::default()).unwrap();
+    let mut wanted = Vec::new();
+    for batch in InstrumentStream::open(history, ReadOptions::new(500)).unwrap().take(2) {
+        let batch = batch.unwrap().trades;
+        writer.write(&batch).unwrap();
+        wanted.extend(batch.iter());
+    }
+    writer.finish().unwrap();
+    let whole = fs::read(&path).unwrap();
+    let trades = || -> Result<Vec<Trade>, ReplayError> {
+        let plan = plan(&[path.display().to_string()], &PlanOptions::default())?;
+        assert_eq!(plan.instruments[0].feed.instrument.as_str(), "binance:spot:BTCUSDT");
+        let stream = InstrumentStream::open(plan.instruments[0].clone(), ReadOptions::new(500))?;
+        let mut trades = Vec::new();
+        for batch in stream {
+            trades.extend(batch?.trades.iter());
+        }
+        Ok(trades)
+    };
+    assert!(trades().unwrap() == wanted);
+    let footer = whole.len()
+        - 8
+        - u32::from_le_bytes(whole[whole.len() - 8..whole.len() - 4].try_into().unwrap()) as usize;
+    let (mut refused, mut unchanged) = (0, 0);
+    let mut random = 20_240_301u64;
+    for at in 0..1_500 {
+        // An own generator: the same flips everywhere. Half of them in the footer.
+        random =
+            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let from = if at % 2 == 0 { footer } else { 0 };
+        let place = from + (random >> 33) as usize % (whole.len() - from);
+        let mut flipped = whole.clone();
+        flipped[place] ^= 1 << (random >> 20 & 7);
+        fs::write(&path, flipped).unwrap();
+        match trades() {
+            Err(_) => refused += 1,
+            Ok(trades) => {
+                assert!(trades == wanted, "a bit of byte {place} made other trades");
+                unchanged += 1;
+            }
+        }
+    }
+    assert!(refused > 1_400, "{refused} refused, {unchanged} unchanged");
 }

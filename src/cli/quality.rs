@@ -6,8 +6,8 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use barflow_operators::instrument::InstrumentId;
 use barflow_operators::quality::suite::Suite;
+use barflow_replay::named::{self, GivenInstrument};
 use barflow_replay::plan::PlanOptions;
 use barflow_replay::progress::Progress;
 use clap::{Args, ValueHint};
@@ -112,8 +112,10 @@ pub fn run(args: &QualityArgs) -> Result<Outcome, Failure> {
         return export(path, &suite, &args.files);
     }
     let settings = settings(args, suite)?;
+    let (instrument, renames) = named::parts(instrument(args)?.as_ref());
     let options = PlanOptions {
-        instrument: instrument(args)?,
+        instrument,
+        renames,
         from: settings.from,
         to: settings.to,
         quote_from_source: true,
@@ -172,8 +174,8 @@ fn settings(args: &QualityArgs, suite: Suite) -> Result<Settings, Failure> {
     })
 }
 
-fn instrument(args: &QualityArgs) -> Result<Option<InstrumentId>, Failure> {
-    let parsed = args.part.instrument.as_deref().map(instruments::instrument).transpose();
+fn instrument(args: &QualityArgs) -> Result<Option<GivenInstrument>, Failure> {
+    let parsed = args.part.instrument.as_deref().map(instruments::of_files).transpose();
     parsed.map_err(|error| Failure::usage(anyhow::anyhow!("--instrument: {error}")))
 }
 

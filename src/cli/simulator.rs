@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::trade::Trade;
+use barflow_replay::named::Renames;
 use barflow_replay::plan::{self, PlanOptions};
 use barflow_replay::stream::{InstrumentStream, ReadOptions};
 use barflow_simulator::exchange::faults::{Faults, Kind};
@@ -222,8 +223,13 @@ fn recorded(args: &SimulatorArgs) -> anyhow::Result<Vec<(Symbol, Vec<Trade>)>> {
 /// The trades of files, under the symbols that the protocol has for their instruments.
 fn filed(args: &SimulatorArgs, venue: &dyn Venue) -> anyhow::Result<Vec<(Symbol, Vec<Trade>)>> {
     let instrument = args.instrument.as_deref().map(str::parse).transpose()?;
-    let options =
-        PlanOptions { instrument, contract_size: args.contract_size, ..PlanOptions::default() };
+    let options = PlanOptions {
+        instrument,
+        // Files are played as whatever is wanted.
+        renames: Renames::Anything,
+        contract_size: args.contract_size,
+        ..PlanOptions::default()
+    };
     let mut histories = Vec::new();
     let planned = plan::plan(&args.files, &options)?;
     notes::print(&planned.notes);

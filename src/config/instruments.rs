@@ -1,6 +1,7 @@
 //! Instruments as they are typed: a venue that barflow knows has markets that it knows.
 
 use barflow_operators::instrument::InstrumentId;
+use barflow_replay::named::GivenInstrument;
 
 use super::problem::suggestion;
 
@@ -33,6 +34,15 @@ pub fn instrument(text: &str) -> Result<InstrumentId, String> {
             None => Ok(instrument),
         },
     }
+}
+
+/// Reads the instrument of files: with `NAME=` before it, files that are named for NAME are taken as
+/// that instrument.
+///
+/// # Errors
+/// As [`instrument`].
+pub fn of_files(text: &str) -> Result<GivenInstrument, String> {
+    GivenInstrument::parse(text, instrument)
 }
 
 /// A venue whose name differs by one slip; short names are too close to each other to tell.

@@ -6,13 +6,14 @@ use std::time::Duration;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::quality::suite::Suite;
 use barflow_operators::revision::Window;
+use barflow_replay::named::GivenInstrument;
 
 use super::bars::BarBook;
 use super::cluster::ClusterSettings;
 use super::delivery::DeliveryOptions;
 use super::feeds;
 use super::file::ConfigFile;
-use super::instruments::instrument;
+use super::instruments::of_files;
 use super::kafka::KafkaOptions;
 use super::problem::Problems;
 use super::quality::suite;
@@ -60,7 +61,7 @@ pub struct LiveSettings {
     /// Files, folders and patterns to begin with.
     pub history: Vec<String>,
     /// The instrument of all of `history`; by default from the file names.
-    pub history_instrument: Option<InstrumentId>,
+    pub history_instrument: Option<GivenInstrument>,
     /// Where bad rows and frames go; without it they are logged and counted.
     pub quarantine: Option<PathBuf>,
     /// Where gaps are written down.
@@ -104,7 +105,7 @@ impl LiveSettings {
             cluster,
             start: live.choice("start", &starts, p).unwrap_or_default(),
             history: live.list("history").map(|(files, _)| files).unwrap_or_default(),
-            history_instrument: live.parse_with("history_instrument", instrument, p),
+            history_instrument: live.parse_with("history_instrument", of_files, p),
             quarantine: live.text("quarantine", p).map(|(path, _)| path.into()),
             gaps: live.text("gaps", p).map(|(path, _)| path.into()),
             record: live.text("record", p).map(|(path, _)| path.into()),

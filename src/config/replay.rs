@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use barflow_operators::batch::InputKind;
-use barflow_operators::instrument::InstrumentId;
 use barflow_operators::quality::suite::Suite;
 use barflow_operators::revision::Window;
 use barflow_replay::error::ReplayError;
+use barflow_replay::named::{self, GivenInstrument};
 use barflow_replay::plan::{Plan, PlanOptions, plan};
 use barflow_replay::plan_note::PlanNote;
 use barflow_replay::progress::StopFlag;
@@ -18,7 +18,7 @@ use super::delivery::{Delivery, DeliveryOptions};
 use super::feeds::CHANNELS;
 use super::file::ConfigFile;
 use super::instant::instant_ns;
-use super::instruments::instrument;
+use super::instruments::of_files;
 use super::kafka::KafkaOptions;
 use super::problem::Problems;
 use super::quality::suite;
@@ -115,7 +115,7 @@ pub struct ReplaySettings {
     /// Which of the protocol's channels.
     pub channel: Option<Channel>,
     /// Overrides what files' names say.
-    pub instrument: Option<InstrumentId>,
+    pub instrument: Option<GivenInstrument>,
     /// Which bars.
     pub bars: BarBook,
     /// Where bars go.
@@ -214,7 +214,7 @@ impl ReplaySettings {
             input: replay.choice("input", &INPUTS, problems_ref),
             protocol: replay.text("protocol", problems_ref).map(|(name, _)| name),
             channel: replay.choice("channel", &CHANNELS, problems_ref),
-            instrument: replay.parse_with("instrument", instrument, problems_ref),
+            instrument: replay.parse_with("instrument", of_files, problems_ref),
             workers: replay.parse("workers", whole, problems_ref).unwrap_or(1),
             parallel: replay.parse("parallel", whole, problems_ref).unwrap_or(1),
             cluster: ClusterSettings::understand(&mut replay, problems_ref),
@@ -252,8 +252,10 @@ impl ReplaySettings {
     /// # Errors
     /// Files that cannot be found or understood.
     pub fn plan(&self, stop: &StopFlag) -> Result<Plan, ReplayError> {
+        let (instrument, renames) = named::parts(self.instrument.as_ref());
         let options = PlanOptions {
-            instrument: self.instrument.clone(),
+            instrument: instrument.clone(),
+            renames,
             from: self.from,
             to: self.to,
             quote_from_source: self.quote == QuoteChoice::Source,
@@ -264,12 +266,8 @@ impl ReplaySettings {
         let Some(store) = &self.store else {
             return plan(&self.files, &options);
         };
-        let wanted = series::SeriesQuery {
-            instrument: self.instrument.clone(),
-            input: self.input,
-            from: self.from,
-            to: self.to,
-        };
+        let wanted =
+            series::SeriesQuery { instrument, input: self.input, from: self.from, to: self.to };
         let selection = series::select(store, &wanted)?;
         let files: Vec<String> =
             selection.files.iter().map(|path| path.display().to_string()).collect();

@@ -1,17 +1,20 @@
 //! Which files are judged, and which of them cannot even be opened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use barflow_operators::batch::Feed;
+use barflow_operators::batch::{Feed, InputKind};
+use barflow_operators::instrument::InstrumentId;
 use barflow_replay::error::ReplayError;
 use barflow_replay::find::{Found, find};
-use barflow_replay::plan::{InstrumentPlan, Plan, PlanOptions, PlannedFile, recognise};
-use barflow_replay::plan_note::PlanNote;
+use barflow_replay::naming;
+use barflow_replay::plan::{InstrumentPlan, Plan, PlanOptions, PlannedFile, gathered, recognise};
 use barflow_replay::progress::StopFlag;
 use barflow_replay::store::{layout, series};
 use barflow_replay::trades_parquet::facts::Facts;
+use jiff::ToSpan;
+use jiff::civil::Date;
 
 /// A file that cannot be read, or not to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +34,12 @@ pub struct Inputs {
     pub archives: Vec<InstrumentPlan>,
     /// Files that cannot be opened.
     pub damaged: Vec<Damaged>,
+    /// Days on which nothing was traded, by files without trades.
+    pub empty: EmptyDays,
 }
+
+/// Days of files without trades, days since 1970-01-01, by instrument and kind of input.
+pub type EmptyDays = BTreeMap<(InstrumentId, InputKind), BTreeSet<i32>>;
 
 impl Inputs {
     /// Files, folders and patterns.
@@ -42,7 +50,7 @@ impl Inputs {
         let mut inputs = Self::default();
         let Found { paths, notes } = find(files, &options.stop)?;
         inputs.plan.notes = notes;
-        let found = gather(paths, options, &mut inputs.damaged, &mut inputs.plan.notes)?;
+        let found = gather(paths, options, &mut inputs)?;
         inputs.plan.instruments = found;
         inputs.or_nothing()
     }
@@ -66,15 +74,16 @@ impl Inputs {
             }
         }
         // What a merge that was cut short left behind is in a longer file as well.
-        let used = series::arranged(facts).into_iter().flat_map(|series| series.files);
-        let used = used.filter(|file| file.rows > 0).map(|file| file.path);
-        let found = gather(used, options, &mut inputs.damaged, &mut inputs.plan.notes)?;
+        let files = series::arranged(facts).into_iter().flat_map(|series| series.files);
+        let (used, empty): (Vec<_>, Vec<_>) = files.partition(|file| file.rows > 0);
+        empty.iter().for_each(|file| inputs.note_empty(&file.feed, file.days));
+        let used = used.into_iter().map(|file| file.path);
+        let found = gather(used, options, &mut inputs)?;
         inputs.plan.instruments = found;
         let of = |plan: &InstrumentPlan| (plan.feed.instrument.clone(), plan.feed.input);
         let converted: Vec<_> = inputs.plan.instruments.iter().map(of).collect();
         let archived = inside(&archive)?;
-        let Inputs { damaged, plan, .. } = &mut inputs;
-        for plan in gather(archived, options, damaged, &mut plan.notes)? {
+        for plan in gather(archived, options, &mut inputs)? {
             match converted.contains(&of(&plan)) {
                 true => inputs.archives.push(plan),
                 false => inputs.plan.instruments.push(plan),
@@ -83,13 +92,26 @@ impl Inputs {
         inputs.or_nothing()
     }
 
-    fn or_nothing(self) -> Result<Self, ReplayError> {
+    fn note_empty(&mut self, feed: &Feed, days: Option<(Date, Date)>) {
+        let Some((first, last)) = days else { return };
+        let days = first.series(1.day()).take_while(|day| *day <= last).map(number_of_day);
+        self.empty.entry((feed.instrument.clone(), feed.input)).or_default().extend(days);
+    }
+
+    fn or_nothing(mut self) -> Result<Self, ReplayError> {
+        self.plan.notes = gathered(std::mem::take(&mut self.plan.notes));
         if self.plan.instruments.is_empty() && self.damaged.is_empty() {
             let text = "no file contains trades in the requested time range".to_owned();
             return Err(ReplayError::NothingToRead(text));
         }
         Ok(self)
     }
+}
+
+/// Days since 1970-01-01.
+fn number_of_day(day: Date) -> i32 {
+    const EPOCH: Date = Date::constant(1970, 1, 1);
+    day.duration_since(EPOCH).as_hours() as i32 / 24
 }
 
 /// Files of a folder; none if it is not there or empty.
@@ -104,19 +126,21 @@ fn inside(folder: &Path) -> Result<Vec<PathBuf>, ReplayError> {
 fn gather(
     paths: impl IntoIterator<Item = PathBuf>,
     options: &PlanOptions,
-    broken: &mut Vec<Damaged>,
-    notes: &mut Vec<PlanNote>,
+    inputs: &mut Inputs,
 ) -> Result<Vec<InstrumentPlan>, ReplayError> {
     let mut histories: BTreeMap<Feed, Vec<PlannedFile>> = BTreeMap::new();
     for path in paths {
         match recognise(&path, options) {
             Ok(recognised) => {
-                notes.extend(recognised.notes);
+                inputs.plan.notes.extend(recognised.notes);
+                if let Some(feed) = recognised.empty {
+                    inputs.note_empty(&feed, naming::read(&path).days);
+                }
                 if let Some((feed, file)) = recognised.trades {
                     histories.entry(feed).or_default().push(file);
                 }
             }
-            Err(error) => broken.push(damaged(path, error)?),
+            Err(error) => inputs.damaged.push(damaged(path, error)?),
         }
     }
     let history = |(feed, mut files): (Feed, Vec<PlannedFile>)| {

@@ -1,5 +1,6 @@
 //! Reads files, one thread per instrument, and has them judged.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +11,7 @@ use barflow_operators::input_batch::InputBatch;
 use barflow_operators::quality::day::DayReport;
 use barflow_operators::quality::day_of;
 use barflow_operators::quality::judge::{Judge, Known};
-use barflow_operators::quality::suite::Suite;
+use barflow_operators::quality::suite::{Check, Suite};
 use barflow_replay::error::ReplayError;
 use barflow_replay::plan::{FileKind, InstrumentPlan};
 use barflow_replay::progress::Progress;
@@ -19,7 +20,7 @@ use barflow_replay::stream::{InstrumentStream, ReadOptions};
 use barflow_replay::trades_parquet::verify::verify;
 
 use super::files;
-use super::inputs::{Damaged, Inputs};
+use super::inputs::{Damaged, EmptyDays, Inputs};
 use super::manifest::Manifest;
 use super::report::Report;
 
@@ -74,7 +75,7 @@ const BATCH_ROWS: usize = 8192;
 /// # Errors
 /// I/O errors. Damaged files are findings, not errors.
 pub fn judge(inputs: Inputs, settings: &Settings) -> Result<Report, ReplayError> {
-    let Inputs { plan, archives, damaged } = inputs;
+    let Inputs { plan, archives, damaged, empty } = inputs;
     let instruments: Vec<_> = plan.instruments.into_iter().map(|i| Mutex::new(Some(i))).collect();
     let results: Vec<_> = instruments.iter().map(|_| Mutex::new(None)).collect();
     let next = AtomicUsize::new(0);
@@ -83,7 +84,7 @@ pub fn judge(inputs: Inputs, settings: &Settings) -> Result<Report, ReplayError>
             let at = next.fetch_add(1, Ordering::Relaxed);
             let Some(slot) = instruments.get(at) else { return };
             let plan = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let judged = plan.map(|plan| judge_instrument(plan, &archives, settings));
+            let judged = plan.map(|plan| judge_instrument(plan, &archives, &empty, settings));
             *results[at].lock().unwrap_or_else(PoisonError::into_inner) = judged;
         }
     };
@@ -110,6 +111,7 @@ pub fn known(plan: &InstrumentPlan, from: Option<i64>, to: Option<i64>) -> Known
 fn judge_instrument(
     plan: InstrumentPlan,
     archives: &[InstrumentPlan],
+    empty: &EmptyDays,
     settings: &Settings,
 ) -> Result<Judged, ReplayError> {
     let known = known(&plan, settings.from, settings.to);
@@ -164,6 +166,7 @@ fn judge_instrument(
         }
     }
     judge.finish(&mut judged.days);
+    forgive_empty(empty.get(&(plan.feed.instrument.clone(), plan.feed.input)), &mut judged.days);
     judged.files = rows.len();
     for (file, rows) in rows {
         let day = day_of(file.first_time.max(settings.from.unwrap_or(i64::MIN)));
@@ -179,4 +182,14 @@ fn judge_instrument(
         files::judge(file, day, None, &settings.manifest, &settings.suite, &mut judged.days);
     }
     Ok(judged)
+}
+
+/// A day is not missing of which a file says that nothing was traded.
+fn forgive_empty(empty: Option<&BTreeSet<i32>>, days: &mut [DayReport]) {
+    let Some(empty) = empty else { return };
+    for report in days.iter_mut().filter(|day| day.trades == 0 && empty.contains(&day.day)) {
+        let count = report.counts.of(Check::NoMissingDays);
+        count.offenders = 0;
+        count.examples.clear();
+    }
 }

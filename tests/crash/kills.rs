@@ -250,7 +250,8 @@ fn live_case(case: &Case, seed: u64, brokers: &str) {
         let seed = seed * 1_000 + tape;
         let arguments = format!("--days 2 --trades {} --seed {seed}", case.trades);
         let days = synth(folder.path(), &arguments);
-        let wanted = undisturbed(&days, &["--instrument", case.instrument]);
+        let files = format!("BTCUSDT={}", case.instrument);
+        let wanted = undisturbed(&days, &["--instrument", &files]);
         let seed = seed.to_string();
         let mut arguments = vec!["--protocol", case.protocol, "--instrument", case.instrument];
         arguments.extend(["--rate", case.rate, "--faults", case.faults, "--seed", &seed]);
@@ -260,7 +261,7 @@ fn live_case(case: &Case, seed: u64, brokers: &str) {
             let mut command = barflow();
             command.args(["live", "--report-every", "0", "--venue", case.protocol]);
             command.args(["--instrument", case.symbol, "--at", &simulator.address, "--history"]);
-            command.arg(&days[0]).args(["--history-instrument", case.instrument]).args(bars());
+            command.arg(&days[0]).args(["--history-instrument", &files]).args(bars());
             command.args(["--sink", "kafka", "--brokers", brokers, "--create-topics"]);
             command.args(["--topic", &name, "--job", &name, "--commit-interval", "20ms"]);
             command.args(["--workers", &workers.to_string()]);

@@ -13,7 +13,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::support::live::{
-    DIB, Net, Simulator, assert_same, joining, listen, replayed, two_days, whole_days, words,
+    DIB, Net, Simulator, assert_same, joining, listen, renamed, replayed, two_days, whole_days,
+    words,
 };
 
 /// Every protocol, an instrument of it, and the symbol that a user writes.
@@ -53,7 +54,8 @@ fn parity(protocol: &str, instrument: &str, symbol: &str, seed: &str, more: &[&s
     let history = history.to_str().unwrap();
     let mut arguments =
         vec!["--venue", protocol, "--instrument", symbol, "--at", &simulator.address];
-    arguments.extend(["--history", history, "--history-instrument", instrument, "--bar", DIB]);
+    let renamed = renamed(instrument);
+    arguments.extend(["--history", history, "--history-instrument", &renamed, "--bar", DIB]);
     arguments.extend(more);
     let mut live = listen(&arguments);
     live.wait_for(expected.len());
@@ -130,7 +132,8 @@ fn a_history_that_waits_for_more_rows_comes_before_live_trades_without_ids() {
     let simulator = Simulator::start(&simulator, &[&day]);
     let mut arguments = vec!["--venue", "bybit-linear", "--instrument", "BTCUSDT", "--bar", bar];
     arguments.extend(["--at", &simulator.address, "--history", history.to_str().unwrap()]);
-    arguments.extend(["--history-instrument", instrument]);
+    let renamed = renamed(instrument);
+    arguments.extend(["--history-instrument", &renamed]);
     let mut live = listen(&arguments);
     live.wait_for(expected.len());
     let (code, bars, said) = live.stop();
@@ -197,7 +200,8 @@ fn bars_that_do_not_wait_for_missing_trades_are_corrected_to_those_of_replay() {
         let simulator = Simulator::start(&arguments, &[&day]);
         let venue_of = ["--venue", protocol, "--instrument", symbol, "--at", &simulator.address];
         let revising = ["--on-gap", "revise", "--revision-window", "100000"];
-        let history = joining(&history, instrument);
+        let renamed = renamed(instrument);
+        let history = joining(&history, &renamed);
         let mut live = listen(&[&venue_of[..], &history, &revising].concat());
         let digest = |line: &String| {
             let bar: serde_json::Value = serde_json::from_str(line).unwrap();

@@ -9,7 +9,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::support::live::{DIB, Simulator, assert_same, joining, listen, replayed, two_days};
+use crate::support::live::{
+    DIB, Simulator, assert_same, joining, listen, renamed, replayed, two_days,
+};
 use crate::support::members::free_addresses;
 use crate::support::process::{Process, barflow, until, wait_until};
 use crate::support::simulator::get;
@@ -71,7 +73,8 @@ fn rotated(protocol: &str, instrument: &str, symbol: &str, settings: &str) -> Op
     let feed = format!("[feeds.f]\nvenue = {protocol:?}\ninstruments = [{symbol:?}]\n{settings}");
     fs::write(&config, feed).unwrap();
     let reached = ["--config", config.to_str().unwrap(), "--at", &simulator.address];
-    let mut live = listen(&[&reached[..], &joining(&history, instrument)].concat());
+    let renamed = renamed(instrument);
+    let mut live = listen(&[&reached[..], &joining(&history, &renamed)].concat());
     live.wait_for(expected.len());
     let (code, bars, said) = live.stop();
     assert_eq!(code, Some(0), "{said}");

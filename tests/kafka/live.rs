@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::support::kafka::{broker, committed, unique};
-use crate::support::live::{DIB, Simulator, joining, listen, replayed, two_days};
+use crate::support::live::{DIB, Simulator, joining, listen, renamed, replayed, two_days};
 use crate::support::process::output;
 
 const FAULTS: &str = "drop=0.002,duplicate=0.02,reorder=0.01,disconnect=4000,garbage=0.002,\
@@ -24,7 +24,8 @@ fn a_topic_fed_live_equals_replay_whatever_went_wrong_on_the_way() {
     let topic = unique("live");
     let venue_of = ["--venue", "coinbase", "--instrument", "BTC-USD", "--at", &simulator.address];
     let sink = ["--sink", "kafka", "--brokers", &kafka.plain, "--topic", &topic, "--create-topics"];
-    let history = joining(&history, instrument);
+    let renamed = renamed(instrument);
+    let history = joining(&history, &renamed);
     let mut live = listen(&[&venue_of[..], &history, &sink].concat());
     // The topic appears with the first bar.
     live.wait_until("all bars", |_| committed(&kafka.plain, &topic) >= expected.len());

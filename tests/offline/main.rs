@@ -7,6 +7,7 @@ mod support;
 mod cli;
 mod daily;
 mod encodings;
+mod files;
 mod first_hour;
 mod graph;
 mod graph_checkpoints;

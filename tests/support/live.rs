@@ -40,7 +40,13 @@ pub fn whole_days() -> Option<(PathBuf, PathBuf)> {
     Some((day("01"), day("02")))
 }
 
-/// Arguments of a live run that joins a history, with the bars of these tests.
+/// The instrument as which the files of these tests are taken, whatever they are named for.
+pub fn renamed(instrument: &str) -> String {
+    format!("XBTUSD={instrument}")
+}
+
+/// Arguments of a live run that joins a history of a [`renamed`] instrument, with the bars of these
+/// tests.
 pub fn joining<'a>(history: &'a Path, instrument: &'a str) -> [&'a str; 6] {
     let history = history.to_str().unwrap();
     ["--history", history, "--history-instrument", instrument, "--bar", DIB]
@@ -51,7 +57,7 @@ pub fn replayed(files: &[&Path], instrument: &str, bar: &str) -> Vec<String> {
     let output = barflow()
         .arg("replay")
         .args(files)
-        .args(["--instrument", instrument, "--bar", bar])
+        .args(["--instrument", &renamed(instrument), "--bar", bar])
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -17,7 +17,7 @@ use super::layout;
 use crate::checksum::{published_sum, sha256};
 use crate::error::ReplayError;
 use crate::naming;
-use crate::plan::{FileKind, InstrumentPlan, PlanOptions, plan};
+use crate::plan::{FileKind, InstrumentPlan, PlanOptions, recognise};
 use crate::progress::Progress;
 use crate::spool;
 use crate::stream::{InstrumentStream, ReadOptions, stores_quote};
@@ -191,10 +191,19 @@ fn conversion_folder(store: &Path, conversion: &Conversion) -> Option<PathBuf> {
 }
 
 fn history_of(archive: &Path, options: &PlanOptions) -> Result<InstrumentPlan, ReplayError> {
-    let planned = plan(&[archive.display().to_string()], options)?;
-    let mut histories = planned.instruments.into_iter();
-    let (Some(history), None) = (histories.next(), histories.next()) else {
-        return Err(ReplayError::layout(archive, "it contains trades of several instruments"));
+    let recognised = recognise(archive, options)?;
+    let history = match (recognised.trades, recognised.empty) {
+        (Some((feed, file)), _) => InstrumentPlan { feed: Arc::new(feed), files: vec![file] },
+        // A day without trades.
+        (None, Some(feed)) => InstrumentPlan { feed: Arc::new(feed), files: Vec::new() },
+        (None, None) => {
+            let text = format!(
+                "{} has no trades, and its name does not contain the instrument and \
+                                the days without them",
+                archive.display()
+            );
+            return Err(ReplayError::NothingToRead(text));
+        }
     };
     if history.feed.ids == IdKind::Ordinal {
         let reason = "its rows have no ids, so a store cannot hold it; keep such a history with \
@@ -350,6 +359,17 @@ impl Split {
     fn finish(mut self, source_rows: u64) -> Result<Vec<(Date, Unpublished)>, ReplayError> {
         let last = self.current.take().map(|day| (day.date, day.writer));
         self.closed.extend(last);
+        if self.closed.is_empty()
+            && let Some((first, last)) = self.days
+        {
+            // That there were no trades is known as well.
+            let nothing_yet =
+                |day: &Date| !layout::file(&self.store, &self.feed, *day, *day).exists();
+            for day in each(first, last).filter(nothing_yet) {
+                let day = self.begin(day)?;
+                self.closed.push((day.date, day.writer));
+            }
+        }
         if let [(_, writer)] = &mut self.closed[..] {
             writer.note("source_rows", source_rows.to_string());
         }

@@ -37,8 +37,8 @@ use crate::stream::ReadOptions;
 pub struct Head {
     /// What its trades have in common.
     pub feed: Feed,
-    /// Event time of its first trade, ns.
-    pub first_time: i64,
+    /// Event time of its first trade, ns; none if it has no trades.
+    pub first_time: Option<i64>,
 }
 
 /// Who decodes.
@@ -65,16 +65,17 @@ const AHEAD: usize = 4;
 /// Reads a file's metadata.
 ///
 /// # Errors
-/// When it is not a trades file of barflow, or empty.
+/// When it is not a trades file of barflow.
 pub fn head(path: &Path) -> Result<Head, ReplayError> {
     let builder = open(path)?;
     let metadata = builder.metadata().file_metadata();
     let feed = feed_of(path, metadata)?;
     let first_time = note(metadata, "barflow.first_event_time").and_then(|text| text.parse().ok());
-    match first_time {
-        Some(first_time) => Ok(Head { feed, first_time }),
-        None => Err(ReplayError::NothingToRead(format!("{} has no trades", path.display()))),
+    if first_time.is_none() && metadata.num_rows() > 0 {
+        let expected = "the time of the first trade";
+        return Err(ReplayError::corrupt(path, "barflow.first_event_time", expected, "none"));
     }
+    Ok(Head { feed, first_time })
 }
 
 fn note(metadata: &FileMetaData, key: &str) -> Option<String> {

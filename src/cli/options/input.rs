@@ -29,7 +29,7 @@ impl ConfigArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Input")]
 pub struct FileArgs {
-    /// Files, folders or quoted patterns: Binance trades or aggTrades (.zip, .csv, .csv.gz,
+    /// Files, folders, quoted patterns or - for standard input: Binance trades or aggTrades (.zip, .csv, .csv.gz,
     /// .csv.zst), barflow's trades Parquet, Kraken time & sales, LEAN ticks, Tardis trades
     #[arg(value_name = "FILES", value_hint = ValueHint::AnyPath)]
     pub files: Vec<String>,
@@ -60,7 +60,8 @@ pub struct LayoutArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Input")]
 pub struct PartArgs {
-    /// Instrument of all files, such as binance:spot:BTCUSDT [default: from the file names]
+    /// Instrument of all files, such as binance:spot:BTCUSDT; XBTUSD=binance:spot:BTCUSDT also takes
+    /// files named for XBTUSD [default: from the file names]
     #[arg(long, value_name = "ID", env = "BARFLOW_INSTRUMENT")]
     pub instrument: Option<String>,
 

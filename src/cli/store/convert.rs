@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use barflow_operators::instrument::InstrumentId;
 use barflow_replay::error::ReplayError;
 use barflow_replay::find::{self, Found};
+use barflow_replay::named::{self, GivenInstrument};
 use barflow_replay::plan::PlanOptions;
 use barflow_replay::progress::{Progress, StopFlag};
 use barflow_replay::store::claim::Disagreement;
@@ -20,7 +20,7 @@ use super::super::failure::{Failure, Outcome};
 use super::super::notes;
 use super::super::progress::Shown;
 use super::selection::{bytes, stop_flag, threads};
-use crate::config::instruments::instrument;
+use crate::config::instruments;
 use crate::thousands::grouped;
 
 const EXAMPLES: &str = "\
@@ -54,8 +54,8 @@ pub struct ConvertArgs {
     pub store: PathBuf,
 
     /// Instrument of all files, such as binance:spot:BTCUSDT [default: from the file names]
-    #[arg(long, value_name = "ID", value_parser = instrument)]
-    pub instrument: Option<InstrumentId>,
+    #[arg(long, value_name = "ID", value_parser = instruments::of_files)]
+    pub instrument: Option<GivenInstrument>,
 
     /// Quote value of one contract of an inverse instrument [default: the venue's rule]
     #[arg(long, value_name = "NUMBER")]
@@ -85,10 +85,12 @@ pub fn run(args: &ConvertArgs) -> Result<Outcome, Failure> {
     let total: u64 = sizes.sum();
     let _writing = Writing::begin(&args.store)?;
     let journal = Mutex::new(Journal::open(&args.store)?);
+    let (instrument, renames) = named::parts(args.instrument.as_ref());
     let progress = Progress::until(stop_reading.clone());
     let options = ConvertOptions {
         plan: PlanOptions {
-            instrument: args.instrument.clone(),
+            instrument,
+            renames,
             contract_size: args.contract_size,
             stop: stop_reading,
             ..PlanOptions::default()

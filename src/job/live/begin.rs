@@ -9,6 +9,7 @@ use barflow_operators::instrument::InstrumentId;
 use barflow_operators::position::Position;
 use barflow_operators::sequence::FeedOrder;
 use barflow_replay::error::ReplayError;
+use barflow_replay::named;
 use barflow_replay::plan::{InstrumentPlan, PlanOptions, plan};
 use barflow_replay::progress::Progress;
 use barflow_replay::stream::{InstrumentStream, ReadOptions};
@@ -30,8 +31,10 @@ pub fn from_history(
     positions: &BTreeMap<InstrumentId, Position>,
     outlets: &Outlets,
 ) -> Result<(), Cause> {
+    let (instrument, renames) = named::parts(settings.history_instrument.as_ref());
     let options = PlanOptions {
-        instrument: settings.history_instrument.clone(),
+        instrument,
+        renames,
         stop: outlets.stop.flag().into(),
         ..PlanOptions::default()
     };

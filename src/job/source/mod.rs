@@ -34,7 +34,7 @@ pub(in crate::job) enum Source {
 
 pub(in crate::job) fn recording_options(settings: &ReplaySettings) -> RecordingOptions {
     RecordingOptions {
-        instrument: settings.instrument.clone(),
+        instrument: settings.instrument.as_ref().map(|given| given.id.clone()),
         contract_size: settings.contract_size,
         from: settings.from,
         to: settings.to,

@@ -1,0 +1,211 @@
+//! Whether names agree about the instrument: of a file and of what was typed, of an archive and of its
+//! members.
+
+use std::path::Path;
+use std::str::FromStr;
+
+use barflow_operators::instrument::{InstrumentError, InstrumentId};
+
+use crate::error::ReplayError;
+use crate::naming::{self, Naming};
+
+/// Which files may be taken as an instrument although they are named for another symbol.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Renames {
+    /// None.
+    #[default]
+    Nothing,
+    /// Those that are named for this symbol.
+    Symbol(String),
+    /// Whatever they are named for.
+    Anything,
+}
+
+/// An instrument as it is typed: `venue:market:SYMBOL`, or `NAME=venue:market:SYMBOL` to take files
+/// that are named for NAME as that instrument.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GivenInstrument {
+    /// The instrument.
+    pub id: InstrumentId,
+    /// Which files are renamed.
+    pub renames: Renames,
+}
+
+impl FromStr for GivenInstrument {
+    type Err = InstrumentError;
+
+    fn from_str(text: &str) -> Result<Self, InstrumentError> {
+        Self::parse(text, str::parse)
+    }
+}
+
+impl GivenInstrument {
+    /// Reads what was typed; `parse` reads the instrument itself.
+    ///
+    /// # Errors
+    /// When that is not an instrument.
+    pub fn parse<E>(
+        text: &str,
+        parse: impl FnOnce(&str) -> Result<InstrumentId, E>,
+    ) -> Result<Self, E> {
+        let (renames, id) = match text.split_once('=') {
+            Some((name, id)) => (Renames::Symbol(name.trim().to_owned()), id.trim()),
+            None => (Renames::Nothing, text),
+        };
+        Ok(Self { id: parse(id)?, renames })
+    }
+}
+
+/// An instrument that was given, if one was, and which files it renames.
+pub fn parts(given: Option<&GivenInstrument>) -> (Option<InstrumentId>, Renames) {
+    given.cloned().map(|given| (Some(given.id), given.renames)).unwrap_or_default()
+}
+
+/// Whether two spellings mean the same symbol: `BTC-USDT`, `btcusdt`.
+fn is_same(a: &str, b: &str) -> bool {
+    let plain = |text: &str| {
+        let kept = text.chars().filter(|c| c.is_alphanumeric());
+        kept.flat_map(char::to_uppercase).collect::<String>()
+    };
+    plain(a) == plain(b)
+}
+
+/// Holds what a file says of its symbol against the instrument that was given for it.
+///
+/// # Errors
+/// When they differ, and the file is not to be renamed.
+pub fn agrees(
+    path: &Path,
+    symbol: &str,
+    given: &InstrumentId,
+    renames: &Renames,
+) -> Result<(), ReplayError> {
+    let renamed = match renames {
+        Renames::Nothing => false,
+        Renames::Symbol(name) => is_same(name, symbol),
+        Renames::Anything => true,
+    };
+    if renamed || is_same(symbol, given.symbol()) {
+        return Ok(());
+    }
+    Err(ReplayError::Mixed(format!(
+        "{} is of {symbol}, not of {given}; leave it out (a pattern chooses files), or give the \
+         instrument as {symbol}={given} to take files of {symbol} as {given}",
+        path.display()
+    )))
+}
+
+/// Holds the names of an archive's members against the archive's own, or against each other. Returns
+/// what the archive's name says, completed by that of its members.
+///
+/// # Errors
+/// When two of them name different symbols or kinds of trades.
+pub fn members_agree(
+    path: &Path,
+    archive: Naming,
+    members: &[(usize, String)],
+) -> Result<Naming, ReplayError> {
+    let mut told = archive;
+    let mut by = "the archive".to_owned();
+    for (_, name) in members {
+        let of = naming::read(Path::new(name));
+        let other_symbol =
+            matches!((&told.symbol, &of.symbol), (Some(a), Some(b)) if !is_same(a, b));
+        let other_input = matches!((told.input, of.input), (Some(a), Some(b)) if a != b);
+        if other_symbol || other_input {
+            let word = |naming: &Naming| {
+                let symbol = naming.symbol.as_deref().unwrap_or_default();
+                format!("{} {symbol}", naming.input.map_or("trades", |input| input.as_str()))
+            };
+            return Err(ReplayError::Mixed(format!(
+                "{}: member \"{name}\" is named for {}, {by} for {}; unpack it, and give the files \
+                 of each separately",
+                path.display(),
+                word(&of),
+                word(&told)
+            )));
+        }
+        if told.symbol.is_none() && of.symbol.is_some() {
+            by = format!("member \"{name}\"");
+            told.symbol = of.symbol;
+        }
+        told.input = told.input.or(of.input);
+    }
+    Ok(told)
+}
+
+/// Where nothing but a name can tell the instrument (Kraken's files), members with names of different
+/// pairs are different instruments.
+///
+/// # Errors
+/// When there are such.
+pub fn one_pair(path: &Path, members: &[(usize, String)]) -> Result<(), ReplayError> {
+    let pair = |name: &str| {
+        let last = name.rsplit('/').next().unwrap_or_default();
+        last.split(['.', '_', '-']).next().unwrap_or_default().to_uppercase()
+    };
+    let mut names = members.iter().map(|(_, name)| name.as_str());
+    let Some(first) = names.next() else { return Ok(()) };
+    match names.find(|name| pair(name) != pair(first)) {
+        None => Ok(()),
+        Some(other) => Err(ReplayError::Mixed(format!(
+            "{}: members \"{first}\" and \"{other}\" are named for different pairs; unpack it, and \
+             give the files of each separately",
+            path.display()
+        ))),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn members(names: &[&str]) -> Vec<(usize, String)> {
+        names.iter().enumerate().map(|(at, name)| (at, (*name).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_symbol_is_the_same_however_it_is_spelt() {
+        let id: InstrumentId = "okx:spot:BTC-USDT".parse().unwrap();
+        let path = Path::new("x");
+        agrees(path, "BTCUSDT", &id, &Renames::Nothing).unwrap();
+        agrees(path, "btc_usdt", &id, &Renames::Nothing).unwrap();
+        let error = agrees(path, "ETHUSDT", &id, &Renames::Nothing).unwrap_err().to_string();
+        assert!(error.contains("ETHUSDT=okx:spot:BTC-USDT"), "{error}");
+        agrees(path, "ETHUSDT", &id, &Renames::Symbol("ETHUSDT".to_owned())).unwrap();
+        agrees(path, "SOLUSDT", &id, &Renames::Symbol("ETHUSDT".to_owned())).unwrap_err();
+    }
+
+    #[test]
+    fn what_is_typed_names_the_instrument_and_what_is_renamed() {
+        let given: GivenInstrument = "XBTUSD=binance:spot:BTCUSDT".parse().unwrap();
+        assert_eq!(given.id.symbol(), "BTCUSDT");
+        assert_eq!(given.renames, Renames::Symbol("XBTUSD".to_owned()));
+        let plain: GivenInstrument = "binance:spot:BTCUSDT".parse().unwrap();
+        assert_eq!(plain.renames, Renames::Nothing);
+        "XBTUSD=BTCUSDT".parse::<GivenInstrument>().unwrap_err();
+    }
+
+    #[test]
+    fn members_of_another_symbol_or_kind_are_refused() {
+        let path = Path::new("BTCUSDT-trades-2024-03.zip");
+        let check = |of: &str, names: &[&str]| {
+            members_agree(path, naming::read(Path::new(of)), &members(names))
+        };
+        check("BTCUSDT-trades-2024-03.zip", &["BTCUSDT-trades-2024-03-01.csv", "x.csv"]).unwrap();
+        check("BTCUSDT-trades-2024-03.zip", &["ETHUSDT-trades-2024-03-01.csv"]).unwrap_err();
+        check("BTCUSDT-trades-2024-03.zip", &["BTCUSDT-aggTrades-2024-03-01.csv"]).unwrap_err();
+        check("x.zip", &["A-trades-2024.csv", "b/B-trades-2024.csv"]).unwrap_err();
+        let told = check("x.zip", &["A-trades-2024.csv", "a-trades-2023.csv"]).unwrap();
+        assert_eq!(told.symbol.as_deref(), Some("A"));
+    }
+
+    #[test]
+    fn pairs_of_one_archive_are_not_merged() {
+        let path = Path::new("Kraken_Trading_History.zip");
+        one_pair(path, &members(&["XBTUSD.csv"])).unwrap();
+        one_pair(path, &members(&["a/XBTUSD_2023.csv", "b/XBTUSD_2024.csv"])).unwrap();
+        one_pair(path, &members(&["XBTUSD.csv", "ETHUSD.csv"])).unwrap_err();
+    }
+}
