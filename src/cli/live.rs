@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::{ArgMatches, Args, ValueHint};
@@ -168,13 +168,22 @@ pub(super) fn execute(
         .map_err(|e| Failure::outside(anyhow::anyhow!("{e}")))?;
     let stop = Stop::new();
     Signals::raise(&stop)?;
+    let over = Arc::new(AtomicBool::new(false));
     if let Some(limit) = limit {
-        stop_after(limit, &stop);
+        stop_after(limit, &stop, Arc::clone(&over));
     }
     let if_taken = settings.delivery.if_taken;
     let job = LiveJob::new(settings).with_reload(reload);
     let ran = job.run(&stop, &Watcher::with_summary(summary::print_live));
     taken::wait(&ran, if_taken, &stop);
+    if over.load(Ordering::Acquire)
+        && let Ok(report) = &ran
+        && let Some(why) = report.never_connected()
+    {
+        let limit = args.duration.as_deref().unwrap_or_default();
+        return Err(Failure::outside(anyhow::anyhow!("no feed connected within {limit}: {why}"))
+            .hint("check `websocket`, name resolution, proxies and the network"));
+    }
     conclude(ran.map(|_| Outcome::Done))
 }
 
@@ -184,11 +193,13 @@ fn limit(text: &str) -> Result<Duration, Failure> {
     Ok(Duration::from_nanos(ns.max(0).unsigned_abs()))
 }
 
-fn stop_after(limit: Duration, stop: &Stop) {
+/// Stops after this time, and raises `over` if nothing else has.
+fn stop_after(limit: Duration, stop: &Stop, over: Arc<AtomicBool>) {
     let stop = stop.clone();
     // The process ends with its main thread, whatever this one waits for.
     std::thread::spawn(move || {
         std::thread::sleep(limit);
+        over.store(!stop.is_raised(), Ordering::Release);
         stop.raise();
     });
 }

@@ -52,6 +52,7 @@ fn notice(notice: &Notice) -> String {
         ),
         Notice::NoBars(instrument) => format!("{instrument}: no bars are configured for it"),
         Notice::Plan(note) => note.to_string(),
+        Notice::Recording(note) => note.to_string(),
         Notice::Resumed { instrument, position: at } => {
             format!("{instrument}: resuming after {at}")
         }
@@ -71,7 +72,7 @@ fn notice(notice: &Notice) -> String {
 
 fn feed(name: &str, report: &FeedReport) -> String {
     let mut text = format!("feed {name}");
-    for line in report.counters().lines() {
+    for line in report.lines() {
         // Writing to a String cannot fail.
         let _ = write!(text, "\n  {line}");
     }

@@ -42,7 +42,8 @@ Examples:
   barflow simulator --protocol binance-spot --copies 20 --rate 50000 day.zip
 
 Faults (docs/simulator.md): drop, duplicate, reorder, garbage, unknown, huge, rest-5xx, refuse = chance;
-disconnect = 30s or 5000 (trades); stall = 60s:5s; gap = probability:trades; rest-429 = probability:pause.";
+disconnect = 30s or 5000 (trades); delist = trades[:trades]; stall = 60s:5s; gap = probability:trades;
+rest-429 = probability:pause.";
 
 /// How much later each copy of an instrument trades than the one before, ns.
 const COPY_DELAY: i64 = 37_000_000_000;
@@ -214,6 +215,8 @@ fn recorded(args: &SimulatorArgs) -> anyhow::Result<Vec<(Symbol, Vec<Trade>)>> {
     let options = RecordingOptions {
         instrument,
         contract_size: args.contract_size,
+        // Bars are not made of what it plays.
+        any_host: true,
         ..RecordingOptions::default()
     };
     let found = Recordings::find(&args.files, &args.protocol, args.channel(), &options)?;

@@ -112,6 +112,8 @@ pub struct ReplaySettings {
     pub input: Option<InputKind>,
     /// Files are recordings of this protocol.
     pub protocol: Option<String>,
+    /// Recordings from any host are read, whoever it belongs to.
+    pub any_host: bool,
     /// Which of the protocol's channels.
     pub channel: Option<Channel>,
     /// Overrides what files' names say.
@@ -213,6 +215,7 @@ impl ReplaySettings {
             store: replay.text("store", problems_ref).map(|(path, _)| path.into()),
             input: replay.choice("input", &INPUTS, problems_ref),
             protocol: replay.text("protocol", problems_ref).map(|(name, _)| name),
+            any_host: replay.parse("any_host", "true or false", problems_ref).unwrap_or(false),
             channel: replay.choice("channel", &CHANNELS, problems_ref),
             instrument: replay.parse_with("instrument", of_files, problems_ref),
             workers: replay.parse("workers", whole, problems_ref).unwrap_or(1),

@@ -21,6 +21,7 @@ pub struct Counters {
     pub connects: u64,
     pub connect_failures: u64,
     pub disconnects: u64,
+    pub refusals: u64,
     pub gaps_opened: u64,
     pub gaps_filled: u64,
     /// How long the filled gaps had been open, all together.
@@ -52,6 +53,7 @@ impl Counters {
             (names::CONNECTS, self.connects, last_reported.connects),
             (names::CONNECT_FAILURES, self.connect_failures, last_reported.connect_failures),
             (names::DISCONNECTS, self.disconnects, last_reported.disconnects),
+            (names::REFUSALS, self.refusals, last_reported.refusals),
             (names::GAPS_OPENED, self.gaps_opened, last_reported.gaps_opened),
             (names::GAPS_FILLED, self.gaps_filled, last_reported.gaps_filled),
             (names::GAPS_GIVEN_UP, self.gaps_given_up, last_reported.gaps_given_up),

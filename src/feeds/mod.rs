@@ -24,6 +24,7 @@ pub mod kraken;
 pub mod okx;
 pub mod plan;
 pub mod print;
+pub mod provenance;
 pub mod recorded;
 pub mod reorder_buffer;
 mod seen_ids;

@@ -171,11 +171,10 @@ impl Prints {
 pub enum FrameKind {
     /// Trades (perhaps none): they are in the [`Prints`].
     Trades,
-    /// The venue confirmed so many of our subscriptions (channel × symbol), or all of a request
-    /// whose size it does not repeat.
+    /// The venue confirmed subscriptions.
     Acknowledged(Acknowledged),
-    /// The venue refused a subscription, in its own words.
-    Refused(String),
+    /// The venue refused a subscription, or another request of ours.
+    Refused(Refusal),
     /// A heartbeat or pong: the connection is alive.
     Alive,
     /// A known message of another kind, by kind: counted, otherwise ignored.
@@ -184,18 +183,33 @@ pub enum FrameKind {
     Unknown,
 }
 
-/// How much a confirmation covers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a confirmation covers.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Acknowledged {
-    /// So many symbols, cumulative over the connection where `total`, else in addition.
-    Symbols {
-        /// How many.
-        count: u32,
-        /// Whether `count` is all that are subscribed by now.
-        total: bool,
-    },
-    /// One request, all of it.
-    Request,
+    /// One symbol, as the venue writes it.
+    Symbol(String),
+    /// All symbols that are subscribed by now.
+    All(Vec<String>),
+    /// One request, all of it; by its number, if the venue repeats that.
+    Request(Option<u64>),
+}
+
+/// What a venue says that it refuses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refusal {
+    /// In its own words.
+    pub said: String,
+    /// The symbol, where a field of its own names it.
+    pub symbol: Option<String>,
+    /// The number of the request, where the venue repeats it.
+    pub request: Option<u64>,
+}
+
+impl Refusal {
+    /// These words, about whatever they name.
+    pub fn new(said: impl Into<String>) -> Self {
+        Self { said: said.into(), symbol: None, request: None }
+    }
 }
 
 /// A frame that is not what the venue documents.

@@ -46,6 +46,15 @@ pub struct Limits {
     pub requests: (u32, Duration),
 }
 
+/// What a venue refuses because of one symbol that it does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusedBy {
+    /// That symbol: every symbol of a message is answered by itself.
+    Symbol,
+    /// The message that names it, with the other symbols in it.
+    Message,
+}
+
 /// What a client has to say to stay connected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keepalive {
@@ -145,6 +154,15 @@ pub trait Venue: Send + Sync {
     /// `wss://stream.binance.com:9443`.
     fn websocket_base(&self) -> &'static str;
 
+    /// All hosts of the venue's public websockets, old ones included: a recording from elsewhere is of
+    /// another exchange.
+    fn hosts(&self) -> &'static [&'static str];
+
+    /// Whether a frame shows that another market speaks: what shows it, and that market's protocol.
+    fn contradicts(&self, _frame: &[u8]) -> Option<(&'static str, &'static str)> {
+        None
+    }
+
     /// Path and query of the websocket for these symbols, beginning with `/`.
     fn websocket_path(&self, channel: Channel, listings: &[Listing]) -> String;
 
@@ -152,12 +170,13 @@ pub trait Venue: Send + Sync {
     /// numbers the first of them, the next ones count on.
     fn subscribe(&self, channel: Channel, listings: &[Listing], request: u64) -> Vec<String>;
 
-    /// How many acknowledgements of what kind mean that everything is subscribed is found by
-    /// comparing [`FrameKind::Acknowledged`] with this many symbols and requests; false if the venue
-    /// sends none.
+    /// Whether the venue answers subscriptions.
     fn acknowledges(&self) -> bool {
         true
     }
+
+    /// What a refusal costs.
+    fn refused_by(&self) -> RefusedBy;
 
     /// What keeps a connection up; none where answering websocket pings is enough.
     fn keepalive(&self) -> Option<Keepalive>;

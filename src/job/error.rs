@@ -1,12 +1,14 @@
 //! Why a job could not start, or did not run to its end.
 
 use std::io;
+use std::path::Path;
 
 use barflow_replay::error::ReplayError;
 
 use super::rejects::BadRow;
 use crate::checkpoints::job::JobName;
 use crate::checkpoints::saved::CheckpointError;
+use crate::feeds::provenance::recognised;
 use crate::feeds::recorded::RecordingsError;
 use crate::feeds::session::SessionFault;
 use crate::graph::cluster::ClusterError;
@@ -115,7 +117,8 @@ impl JobError {
     /// What to do about it, where something can be said.
     pub fn hint(&self) -> Option<String> {
         let text = match self {
-            Self::Input(error) => return input_hint(error).map(str::to_owned),
+            Self::Input(error) => return input_hint(error),
+            Self::Recordings(error) => return error.hint(),
             Self::BadRow(_) => {
                 "bars before that row were written; --quarantine FILE rejects bad rows and \
                  continues"
@@ -141,8 +144,13 @@ impl JobError {
 }
 
 /// What to do about a file that cannot be read.
-pub fn input_hint(error: &ReplayError) -> Option<&'static str> {
-    match error {
+pub fn input_hint(error: &ReplayError) -> Option<String> {
+    let text = match error {
+        ReplayError::Layout { path, .. } | ReplayError::Corrupt { path, .. }
+            if recognised(path).is_some() =>
+        {
+            return recording_hint(path);
+        }
         ReplayError::Checksum { .. } => Some(
             "download the archive again; no bar was made from it (--no-verify skips the check)",
         ),
@@ -155,7 +163,14 @@ pub fn input_hint(error: &ReplayError) -> Option<&'static str> {
         }
         ReplayError::NothingToRead(_) => Some("`barflow replay --help` lists the supported inputs"),
         _ => None,
-    }
+    };
+    text.map(str::to_owned)
+}
+
+/// A recording is read by the protocol that it speaks.
+fn recording_hint(path: &Path) -> Option<String> {
+    let name = recognised(path)?.unwrap_or("NAME");
+    Some(format!("it looks like a recording: `barflow replay --protocol {name}`"))
 }
 
 impl From<SinkError> for JobError {

@@ -12,6 +12,7 @@ use barflow_operators::instrument::InstrumentId;
 use barflow_operators::position::Position;
 use barflow_replay::plan_note::PlanNote;
 
+use crate::feeds::provenance::RecordingNote;
 use crate::feeds::session::FeedReport;
 use crate::graph::quality::{Quality, QualityDays};
 use crate::graph::revised::{Revised, Totals};
@@ -110,6 +111,8 @@ pub enum Notice {
     NoBars(InstrumentId),
     /// Something worth knowing about the plan of what is read.
     Plan(PlanNote),
+    /// Something worth knowing about recordings.
+    Recording(RecordingNote),
     /// The run resumes an instrument after this position.
     Resumed {
         /// Which instrument.
@@ -143,6 +146,19 @@ impl JobReport {
     /// Rows that are not valid trades, of all instruments.
     pub fn rejected(&self) -> u64 {
         self.inputs.values().map(|counts| counts.rejected).sum()
+    }
+
+    /// Why no feed was ever connected; none if one was, or there are none.
+    pub fn never_connected(&self) -> Option<String> {
+        let mut why = None;
+        for (name, feed) in &self.feeds {
+            if feed.has_connected() {
+                return None;
+            }
+            let last = feed.last_failure().unwrap_or_else(|| "no answer yet".to_owned());
+            why.get_or_insert_with(|| format!("feed \"{name}\": {last}"));
+        }
+        why
     }
 
     /// Whether rows were set aside or corrections refused: then the bars are not those of the

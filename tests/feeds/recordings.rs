@@ -57,12 +57,13 @@ fn sum(path: &Path, protocol: &str, channel: Channel, symbols: &[&str], url: &st
             Ok(FrameKind::Unknown) => sum.unknown.push(shown()),
             Ok(FrameKind::Other(kind)) => *sum.other.entry(kind).or_insert(0) += 1,
             Ok(FrameKind::Alive) => sum.alive += 1,
-            Ok(FrameKind::Acknowledged(Acknowledged::Request)) => sum.requests += 1,
-            Ok(FrameKind::Acknowledged(Acknowledged::Symbols { count, total })) => {
-                sum.acknowledged = if total { count } else { sum.acknowledged + count };
+            Ok(FrameKind::Acknowledged(Acknowledged::Request(_))) => sum.requests += 1,
+            Ok(FrameKind::Acknowledged(Acknowledged::Symbol(_))) => sum.acknowledged += 1,
+            Ok(FrameKind::Acknowledged(Acknowledged::All(all))) => {
+                sum.acknowledged = all.len() as u32;
             }
             Ok(FrameKind::Trades) => {}
-            Ok(FrameKind::Refused(said)) => panic!("refused: {said}"),
+            Ok(FrameKind::Refused(said)) => panic!("refused: {said:?}"),
             Err(error) => sum.bad.push(format!("{error}: {}", shown())),
         }
         sum.bad.extend(prints.bad.drain(..).map(|bad| bad.to_string()));
@@ -368,7 +369,7 @@ fn single_messages_of_the_documents_are_read() {
     if let Some((heard, _)) =
         read("bybit/ws_subscription_failure.json", "bybit-linear", trades, &["BTCUSDT"])
     {
-        assert!(matches!(heard, FrameKind::Refused(said) if said.contains("Invalid topic")));
+        assert!(matches!(heard, FrameKind::Refused(said) if said.said.contains("Invalid topic")));
     }
     if let Some((_, prints)) = read("okx/ws_trades.json", "okx", aggregates, &["BTC-USD"]) {
         assert_eq!((prints.rows[0].trade.trade_id, prints.rows[0].trade.count), (130639474, 3));

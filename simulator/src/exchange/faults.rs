@@ -9,7 +9,7 @@ use fastrand::Rng;
 use crate::fault_text::{FaultsError, duration, parts};
 
 /// Names of the faults, as in `--faults` and in the summary.
-pub const KINDS: [&str; 12] = [
+pub const KINDS: [&str; 13] = [
     "drop",
     "duplicate",
     "reorder",
@@ -22,6 +22,7 @@ pub const KINDS: [&str; 12] = [
     "rest-429",
     "rest-5xx",
     "refuse",
+    "delist",
 ];
 
 /// One of [`KINDS`].
@@ -40,6 +41,7 @@ pub enum Kind {
     Rest429,
     Rest5xx,
     Refuse,
+    Delist,
 }
 
 /// How often something happens, on average.
@@ -78,6 +80,18 @@ pub struct Faults {
     pub rest_5xx: f64,
     /// A websocket handshake is answered by 503.
     pub refuse: f64,
+    /// After so many trades of the tape the last instrument is not listed any more, and all
+    /// connections are closed; after so many more, if any, it is listed again.
+    pub delist: Option<(usize, Option<usize>)>,
+}
+
+impl Faults {
+    /// Whether the last instrument is not listed when so many trades have happened.
+    pub(super) fn delists(&self, happened: usize) -> bool {
+        self.delist.is_some_and(|(after, length)| {
+            happened >= after && length.is_none_or(|length| happened < after + length)
+        })
+    }
 }
 
 impl FromStr for Faults {
@@ -111,6 +125,13 @@ impl FromStr for Faults {
                         part.wrong("must be probability:trades, such as 0.001:10")
                     })?;
                     faults.gap = Some((part.chance()?, length));
+                }
+                "delist" => {
+                    let trades = |text: &str| {
+                        text.parse()
+                            .map_err(|_| part.wrong("must be trades[:trades], such as 500:2000"))
+                    };
+                    faults.delist = Some((trades(part.value)?, part.more.map(trades).transpose()?));
                 }
                 "rest-429" => {
                     let (chance, after) = part.chance_of_pause(Some(Duration::ZERO))?;
@@ -307,6 +328,7 @@ mod tests {
             "gap=0.1:x",
             "surprise=1",
             "rest-429=0.1:x",
+            "delist=1:x",
         ] {
             let error = wrong.parse::<Faults>().unwrap_err().to_string();
             assert!(error.contains(wrong), "{error}");

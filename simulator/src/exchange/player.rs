@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::faults::Sent;
+use super::faults::{Kind, Sent};
 use super::protocol::Client;
 use super::server::{Connection, Out, ServerState, lock};
 use super::{Speed, Tally};
@@ -50,6 +50,7 @@ struct Pace {
 }
 
 pub(super) async fn play(state: Arc<ServerState>) {
+    list(&state, 0).await;
     while !state.options.start_now && !anybody(&state, |client| client.is_subscribed()) {
         changed(&state).await;
     }
@@ -83,6 +84,7 @@ pub(super) async fn play(state: Arc<ServerState>) {
             pace.outage = 0;
             cut(&state, &mut pace).await;
         }
+        list(&state, at).await;
         wait(&state, &mut pace, series, now, at).await;
         tell(&state, &mut pace, &order[at..at + count]).await;
         at += count;
@@ -105,6 +107,22 @@ pub(super) async fn play(state: Arc<ServerState>) {
     }
 }
 
+/// Takes the last instrument off the list, or puts it back, if it is time. Connections end with it.
+async fn list(state: &ServerState, happened: usize) {
+    let delists = state.options.faults.delists(happened);
+    if !state.tape.delist(delists) || !delists {
+        return;
+    }
+    state.tally.count(Kind::Delist);
+    for connection in state.connections() {
+        {
+            let mut client = lock(&connection.client);
+            *client = Client::new(client.number, state.tape.series.len());
+        }
+        let _ = connection.queue.send(Out::Close).await;
+    }
+}
+
 fn anybody(state: &ServerState, is: impl Fn(&Client) -> bool) -> bool {
     state.connections().iter().any(|connection| is(&lock(&connection.client)))
 }
@@ -122,6 +140,7 @@ async fn wait(state: &ServerState, pace: &mut Pace, series: u32, time: i64, at: 
             pace.began + Duration::from_nanos(ns as u64)
         }
         Speed::Rate(rate) => pace.began + Duration::from_secs_f64(at as f64 / rate),
+        Speed::Max if state.tape.is_delisted(series) => return,
         Speed::Max => return wait_for_listener(state, pace, series).await,
     };
     loop {
@@ -182,7 +201,8 @@ async fn tell(state: &ServerState, pace: &mut Pace, trades: &[(u32, u32)]) {
     }
     state.tally.played.fetch_add(trades.len() as u64, Ordering::Relaxed);
     pace.outage = pace.outage.saturating_sub(trades.len() as u64);
-    for connection in state.connections() {
+    let listed = if state.tape.is_delisted(series) { Vec::new() } else { state.connections() };
+    for connection in listed {
         let orders = orders(state, &connection, trades);
         for order in orders {
             if matches!(order, Out::Cut) && state.options.speed == Speed::Max {

@@ -1,6 +1,6 @@
 //! What is played: trades of some instruments in the order of their times.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use barflow_operators::trade::Trade;
 
@@ -165,6 +165,8 @@ pub struct Tape {
     pub series: Vec<Series>,
     /// Series and place, by time.
     pub order: Vec<(u32, u32)>,
+    /// Whether the last instrument is not listed for the time being.
+    delisted: AtomicBool,
 }
 
 impl Tape {
@@ -180,7 +182,8 @@ impl Tape {
             }));
         }
         order.sort_unstable();
-        Self { series, order: order.into_iter().map(|(_, at, place)| (at, place)).collect() }
+        let order = order.into_iter().map(|(_, at, place)| (at, place)).collect();
+        Self { series, order, delisted: AtomicBool::new(false) }
     }
 
     /// Removes trades that happen without a client; returns how many.
@@ -201,10 +204,20 @@ impl Tape {
         (before - series.len()) as u64
     }
 
-    /// The instrument of that symbol.
+    /// The instrument of that symbol, if it is listed.
     pub fn find(&self, symbol: &str) -> Option<(u32, &Series)> {
         let at = self.series.iter().position(|series| series.symbol == symbol)?;
-        Some((at as u32, &self.series[at]))
+        (!self.is_delisted(at as u32)).then(|| (at as u32, &self.series[at]))
+    }
+
+    /// Whether an instrument is not listed for the time being.
+    pub fn is_delisted(&self, series: u32) -> bool {
+        series as usize + 1 == self.series.len() && self.delisted.load(Ordering::Acquire)
+    }
+
+    /// Takes the last instrument off the list, or puts it back; whether that changes anything.
+    pub(super) fn delist(&self, delisted: bool) -> bool {
+        self.delisted.swap(delisted, Ordering::AcqRel) != delisted
     }
 }
 

@@ -109,6 +109,10 @@ pub struct RecordingArgs {
     /// Channel of the recordings: trades or aggregates [default: the venue's first]
     #[arg(long, value_name = "CHANNEL", env = "BARFLOW_CHANNEL")]
     pub channel: Option<String>,
+
+    /// Read recordings from any host; otherwise a host that is not the protocol's is refused
+    #[arg(long)]
+    pub any_host: bool,
 }
 
 /// Which bars.

@@ -50,6 +50,7 @@ const KEYS: &[(&str, Table, &str, Form)] = &[
     ("files", Table::Run, "files", Form::List),
     ("protocol", Table::Run, "protocol", Form::Text),
     ("channel", Table::Run, "channel", Form::Text),
+    ("any_host", Table::Run, "any_host", Form::Flag("true")),
     ("instrument", Table::Run, "instrument", Form::Text),
     ("store", Table::Run, "store", Form::Text),
     ("kind", Table::Run, "input", Form::Text),

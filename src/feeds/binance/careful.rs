@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::{ADL, INSURANCE_FUND, NOT_MARKET, ZERO, event_time, span};
 use crate::feeds::field::{self, object};
-use crate::feeds::print::{Acknowledged, BadFrame, BadRow, FrameKind, Prints};
+use crate::feeds::print::{Acknowledged, BadFrame, BadRow, FrameKind, Prints, Refusal};
 use crate::feeds::symbol_table::SymbolTable;
 use crate::feeds::venue::Channel;
 
@@ -88,12 +88,13 @@ fn read_event(
 
 /// Spot's best bid and offer, answers to requests, and depth snapshots have no `e`.
 fn without_event(message: &Message<'_>) -> FrameKind {
+    let request = field::bare_integer("id", message.id).ok();
     if message.error.is_some() || (message.code.is_some() && message.msg.is_some()) {
         let said = [message.error, message.code, message.msg];
         let said: Vec<&str> = said.iter().flatten().map(|field| field.get()).collect();
-        FrameKind::Refused(said.join(" "))
+        FrameKind::Refused(Refusal { request, ..Refusal::new(said.join(" ")) })
     } else if message.result.is_some() && message.id.is_some() {
-        FrameKind::Acknowledged(Acknowledged::Request)
+        FrameKind::Acknowledged(Acknowledged::Request(request))
     } else if message.last_update.is_some() {
         FrameKind::Other("depth snapshot")
     } else if message.u.is_some() && message.s.is_some() && message.a.is_some() {

@@ -24,10 +24,11 @@ use std::time::Duration;
 
 use barflow_operators::batch::InputKind;
 use barflow_operators::instrument::InstrumentId;
+use memchr::memmem;
 
 use super::print::{BadFrame, Contract, FrameKind, Listing, Prints};
 use super::symbol_table::SymbolTable;
-use super::venue::{Channel, Decode, Ids, Keepalive, Limits, Missing, Request, Venue};
+use super::venue::{Channel, Decode, Ids, Keepalive, Limits, Missing, RefusedBy, Request, Venue};
 
 mod careful;
 mod fast;
@@ -105,6 +106,16 @@ impl Venue for Binance {
         if symbol.is_empty() || !symbol.chars().all(valid) {
             return Err(format!("not a symbol of {} such as {example}", self.protocol()));
         }
+        // BTCUSD_PERP, BTCUSD_240329; delivery contracts of USD-M are called BTCUSDT_240329.
+        match (self, symbol.contains("USD_")) {
+            (Self::Spot | Self::Um, true) => {
+                return Err("a symbol of COIN-M futures (binance-cm)".to_owned());
+            }
+            (Self::Cm, false) => {
+                return Err(format!("not a symbol of COIN-M futures such as {example}"));
+            }
+            _ => {}
+        }
         let market = match self {
             Self::Spot => "spot",
             Self::Um => "um",
@@ -165,6 +176,39 @@ impl Venue for Binance {
         }
     }
 
+    fn hosts(&self) -> &'static [&'static str] {
+        match self {
+            Self::Spot => &[
+                "stream.binance.com",
+                "data-stream.binance.com",
+                "data-stream.binance.vision",
+                "stream.binance.cloud",
+            ],
+            Self::Um => &["fstream.binance.com", "fstream-mm.binance.com", "fstream.binance.cloud"],
+            Self::Cm => &["dstream.binance.com", "dstream-mm.binance.com", "dstream.binance.cloud"],
+        }
+    }
+
+    /// Trades of spot have a field `M`, those of futures do not.
+    fn contradicts(&self, frame: &[u8]) -> Option<(&'static str, &'static str)> {
+        let has = |text: &str| memmem::find(frame, text.as_bytes()).is_some();
+        if !has("\"e\":\"trade\"") && !has("\"e\":\"aggTrade\"") {
+            return None;
+        }
+        match (self, has("\"M\":")) {
+            (Self::Spot, false) if has("USD_") => {
+                Some(("a trade without the field M that spot has", "binance-cm"))
+            }
+            (Self::Spot, false) => {
+                Some(("a trade without the field M that spot has", "binance-um"))
+            }
+            (Self::Um | Self::Cm, true) => {
+                Some(("a trade with the field M of spot", "binance-spot"))
+            }
+            _ => None,
+        }
+    }
+
     fn websocket_path(&self, channel: Channel, listings: &[Listing]) -> String {
         let stream = match channel {
             Channel::Trades => "trade",
@@ -189,6 +233,10 @@ impl Venue for Binance {
 
     fn acknowledges(&self) -> bool {
         false
+    }
+
+    fn refused_by(&self) -> RefusedBy {
+        RefusedBy::Message
     }
 
     fn keepalive(&self) -> Option<Keepalive> {

@@ -104,7 +104,7 @@ fn other_messages_are_known_by_kind() {
             FrameKind::Other("bookTicker"),
         ),
         (r#"{"lastUpdateId":1,"bids":[],"asks":[]}"#, FrameKind::Other("depth snapshot")),
-        (r#"{"result":null,"id":1}"#, FrameKind::Acknowledged(Acknowledged::Request)),
+        (r#"{"result":null,"id":1}"#, FrameKind::Acknowledged(Acknowledged::Request(Some(1)))),
         (r#"{"stream":"!ticker@arr","data":[]}"#, FrameKind::Other("array stream")),
         (r#"{"e":"something new"}"#, FrameKind::Unknown),
         (r#"{}"#, FrameKind::Unknown),
@@ -113,7 +113,9 @@ fn other_messages_are_known_by_kind() {
         assert_eq!(careful(frame, Channel::Trades).0, Ok(expected), "{frame}");
     }
     let refused = careful(r#"{"error":{"code":2,"msg":"Invalid"},"id":1}"#, Channel::Trades).0;
-    assert!(matches!(refused, Ok(FrameKind::Refused(said)) if said.contains("Invalid")));
+    assert!(
+        matches!(refused, Ok(FrameKind::Refused(said)) if said.said.contains("Invalid") && said.request == Some(1))
+    );
     assert!(careful("{\"stream\":", Channel::Trades).0.is_err());
 }
 

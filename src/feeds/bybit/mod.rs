@@ -27,9 +27,9 @@ use barflow_operators::instrument::InstrumentId;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::field::{self, Field, object};
-use super::print::{Acknowledged, BadFrame, BadRow, Contract, FrameKind, Listing, Prints};
+use super::print::{Acknowledged, BadFrame, BadRow, Contract, FrameKind, Listing, Prints, Refusal};
 use super::symbol_table::SymbolTable;
-use super::venue::{Channel, Decode, Ids, Keepalive, Limits, Missing, Request, Venue};
+use super::venue::{Channel, Decode, Ids, Keepalive, Limits, Missing, RefusedBy, Request, Venue};
 
 #[cfg(test)]
 mod tests;
@@ -117,6 +117,10 @@ impl Venue for Bybit {
         "wss://stream.bybit.com"
     }
 
+    fn hosts(&self) -> &'static [&'static str] {
+        &["stream.bybit.com", "stream.bytick.com"]
+    }
+
     fn websocket_path(&self, _channel: Channel, _listings: &[Listing]) -> String {
         format!("/v5/public/{}", self.category())
     }
@@ -131,6 +135,10 @@ impl Venue for Bybit {
                     .to_string()
             })
             .collect()
+    }
+
+    fn refused_by(&self) -> RefusedBy {
+        RefusedBy::Message
     }
 
     fn keepalive(&self) -> Option<Keepalive> {
@@ -221,7 +229,7 @@ object! {
 
 object! {
     struct Message {
-        topic: "topic", data: "data", op: "op", success: "success", said: "ret_msg",
+        topic: "topic", data: "data", op: "op", success: "success", said: "ret_msg", request: "req_id",
     }
 }
 
@@ -269,11 +277,15 @@ impl Decode for Decoder {
 
 /// Answers to what we said.
 fn answered(message: &Message<'_>) -> FrameKind {
+    let request = field::quoted_integer("req_id", message.request).ok();
     match (message.op.map(|op| op.get()), message.success.map(|success| success.get())) {
         (Some("\"ping\"" | "\"pong\""), _) => FrameKind::Alive,
-        (Some("\"subscribe\""), Some("true")) => FrameKind::Acknowledged(Acknowledged::Request),
+        (Some("\"subscribe\""), Some("true")) => {
+            FrameKind::Acknowledged(Acknowledged::Request(request))
+        }
         (_, Some("false")) => {
-            FrameKind::Refused(message.said.map_or("no reason given", |said| said.get()).to_owned())
+            let said = message.said.map_or("no reason given", |said| said.get());
+            FrameKind::Refused(Refusal { request, ..Refusal::new(said) })
         }
         _ => FrameKind::Unknown,
     }

@@ -51,11 +51,11 @@ fn everything_else_is_known_by_kind() {
     for (frame, expected) in [
         (
             r#"{"success":true,"ret_msg":"","conn_id":"x","req_id":"","op":"subscribe"}"#,
-            FrameKind::Acknowledged(Acknowledged::Request),
+            FrameKind::Acknowledged(Acknowledged::Request(None)),
         ),
         (
             r#"{"success":false,"ret_msg":"Invalid topic","conn_id":"x","op":"subscribe"}"#,
-            FrameKind::Refused("\"Invalid topic\"".to_owned()),
+            FrameKind::Refused(Refusal::new("\"Invalid topic\"")),
         ),
         (r#"{"success":true,"ret_msg":"pong","conn_id":"x","op":"ping"}"#, FrameKind::Alive),
         (r#"{"req_id":"1","op":"pong","args":["1"],"conn_id":"x"}"#, FrameKind::Alive),

@@ -7,7 +7,7 @@
 
 use super::aggressor;
 use crate::feeds::field::{self, object};
-use crate::feeds::print::{Acknowledged, BadFrame, BadRow, FrameKind, Prints};
+use crate::feeds::print::{Acknowledged, BadFrame, BadRow, FrameKind, Prints, Refusal};
 use crate::feeds::symbol_table::SymbolTable;
 use crate::feeds::venue::Decode;
 
@@ -59,7 +59,7 @@ impl Decode for Decoder {
         let Some(channel) = message.channel else {
             return Ok(match (message.kind, message.message) {
                 (Some(kind), Some(said)) if kind.get() == "\"error\"" => {
-                    FrameKind::Refused(said.get().to_owned())
+                    FrameKind::Refused(Refusal::new(said.get()))
                 }
                 _ => FrameKind::Unknown,
             });
@@ -89,17 +89,16 @@ impl Decode for Decoder {
 /// An acknowledgement lists all that is subscribed by now.
 fn confirmed(message: &Message<'_>) -> Result<FrameKind, BadFrame> {
     let events: Vec<Event<'_>> = field::list("events", message.events)?;
-    let mut count = 0;
+    let mut all = Vec::new();
     for event in &events {
         let Some(subscriptions) = event.subscriptions else { continue };
         let subscriptions: Subscriptions<'_> =
             serde_json::from_str(subscriptions.get()).map_err(|error| field::malformed(&error))?;
         if subscriptions.market_trades.is_some() {
-            let products: Vec<&str> = field::list("market_trades", subscriptions.market_trades)?;
-            count = products.len() as u32;
+            all = field::list("market_trades", subscriptions.market_trades)?;
         }
     }
-    Ok(FrameKind::Acknowledged(Acknowledged::Symbols { count, total: true }))
+    Ok(FrameKind::Acknowledged(Acknowledged::All(all)))
 }
 
 impl Decoder {

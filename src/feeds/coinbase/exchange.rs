@@ -6,7 +6,7 @@
 
 use super::aggressor;
 use crate::feeds::field::{self, object};
-use crate::feeds::print::{Acknowledged, BadFrame, BadRow, FrameKind, Prints};
+use crate::feeds::print::{Acknowledged, BadFrame, BadRow, FrameKind, Prints, Refusal};
 use crate::feeds::symbol_table::SymbolTable;
 use crate::feeds::venue::Decode;
 
@@ -62,7 +62,7 @@ impl Decode for Decoder {
             "\"error\"" => {
                 let said = [message.message, message.reason];
                 let said: Vec<&str> = said.iter().flatten().map(|field| field.get()).collect();
-                Ok(FrameKind::Refused(said.join(": ")))
+                Ok(FrameKind::Refused(Refusal::new(said.join(": "))))
             }
             "\"snapshot\"" => Ok(FrameKind::Other("snapshot")),
             "\"l2update\"" => Ok(FrameKind::Other("l2update")),
@@ -79,11 +79,11 @@ impl Decode for Decoder {
 /// An acknowledgement lists all that is subscribed by now.
 fn confirmed(message: &Message<'_>) -> Result<FrameKind, BadFrame> {
     let channels: Vec<Subscribed<'_>> = field::list("channels", message.channels)?;
-    let mut count = 0;
+    let mut all = Vec::new();
     for channel in channels.iter().filter(|c| c.name.is_some_and(|n| n.get() == "\"matches\"")) {
-        count = field::list::<&str>("product_ids", channel.products)?.len() as u32;
+        all = field::list::<String>("product_ids", channel.products)?;
     }
-    Ok(FrameKind::Acknowledged(Acknowledged::Symbols { count, total: true }))
+    Ok(FrameKind::Acknowledged(Acknowledged::All(all)))
 }
 
 impl Decoder {

@@ -25,7 +25,7 @@ use barflow_operators::trade::Aggressor;
 use super::field::{self, Field};
 use super::print::{BadFrame, BadRow, Contract, Listing, Prints};
 use super::symbol_table::SymbolTable;
-use super::venue::{Channel, Decode, Ids, Keepalive, Limits, Missing, Request, Venue};
+use super::venue::{Channel, Decode, Ids, Keepalive, Limits, Missing, RefusedBy, Request, Venue};
 
 mod advanced;
 mod exchange;
@@ -113,6 +113,18 @@ impl Venue for Coinbase {
         }
     }
 
+    fn hosts(&self) -> &'static [&'static str] {
+        match self {
+            Self::Advanced => &["advanced-trade-ws.coinbase.com"],
+            Self::Exchange => &[
+                "ws-feed.exchange.coinbase.com",
+                "ws-direct.exchange.coinbase.com",
+                "ws-feed.pro.coinbase.com",
+                "ws-feed.gdax.com",
+            ],
+        }
+    }
+
     fn websocket_path(&self, _channel: Channel, _listings: &[Listing]) -> String {
         "/".to_owned()
     }
@@ -127,6 +139,10 @@ impl Venue for Coinbase {
             }
             Self::Exchange => products.map(|products| exchange::subscribe(&products)).collect(),
         }
+    }
+
+    fn refused_by(&self) -> RefusedBy {
+        RefusedBy::Message
     }
 
     fn keepalive(&self) -> Option<Keepalive> {

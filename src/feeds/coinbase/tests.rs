@@ -39,14 +39,17 @@ fn trades_come_oldest_first_with_the_taker_as_aggressor() {
 #[test]
 fn acknowledgements_count_products_and_refusals_say_why() {
     let ack = r#"{"channel":"subscriptions","sequence_num":2,"events":[{"subscriptions":{"market_trades":["BTC-USD","ETH-USD"]}}]}"#;
-    let two = FrameKind::Acknowledged(Acknowledged::Symbols { count: 2, total: true });
+    let two = FrameKind::Acknowledged(Acknowledged::All(vec![
+        "BTC-USD".to_owned(),
+        "ETH-USD".to_owned(),
+    ]));
     assert_eq!(read(Coinbase::Advanced, ack).0, Ok(two.clone()));
     let ack = r#"{"type":"subscriptions","channels":[{"name":"matches","product_ids":["BTC-USD","ETH-USD"]},{"name":"heartbeat","product_ids":["BTC-USD"]}]}"#;
     assert_eq!(read(Coinbase::Exchange, ack).0, Ok(two));
     let no = r#"{"type":"error","message":"Failed to subscribe","reason":"XX is not a product"}"#;
     for venue in [Coinbase::Exchange, Coinbase::Advanced] {
         assert!(
-            matches!(read(venue, no).0, Ok(FrameKind::Refused(said)) if said.contains("Failed"))
+            matches!(read(venue, no).0, Ok(FrameKind::Refused(said)) if said.said.contains("Failed"))
         );
     }
     assert_eq!(

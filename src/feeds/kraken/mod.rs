@@ -20,9 +20,9 @@ use barflow_operators::batch::InputKind;
 use barflow_operators::instrument::InstrumentId;
 
 use super::field::{self, object};
-use super::print::{Acknowledged, BadFrame, BadRow, Contract, FrameKind, Listing, Prints};
+use super::print::{Acknowledged, BadFrame, BadRow, Contract, FrameKind, Listing, Prints, Refusal};
 use super::symbol_table::SymbolTable;
-use super::venue::{Channel, Decode, Ids, Keepalive, Limits, Missing, Request, Venue};
+use super::venue::{Channel, Decode, Ids, Keepalive, Limits, Missing, RefusedBy, Request, Venue};
 
 mod rest;
 #[cfg(test)]
@@ -93,6 +93,10 @@ impl Venue for Kraken {
         "wss://ws.kraken.com"
     }
 
+    fn hosts(&self) -> &'static [&'static str] {
+        &["ws.kraken.com", "ws-auth.kraken.com"]
+    }
+
     fn websocket_path(&self, _channel: Channel, _listings: &[Listing]) -> String {
         "/v2".to_owned()
     }
@@ -110,6 +114,10 @@ impl Venue for Kraken {
                 .to_string()
             })
             .collect()
+    }
+
+    fn refused_by(&self) -> RefusedBy {
+        RefusedBy::Symbol
     }
 
     fn keepalive(&self) -> Option<Keepalive> {
@@ -153,12 +161,12 @@ struct Decoder {
 object! {
     struct Message {
         channel: "channel", data: "data", method: "method", success: "success", error: "error",
-        result: "result",
+        result: "result", symbol: "symbol", request: "req_id",
     }
 }
 
 object! {
-    struct Subscribed { channel: "channel" }
+    struct Subscribed { channel: "channel", symbol: "symbol" }
 }
 
 object! {
@@ -198,7 +206,7 @@ impl Decode for Decoder {
             Some("\"subscribe\"") => subscribed(&message),
             Some("\"unsubscribe\"") => Ok(FrameKind::Other("unsubscribe")),
             _ => match message.error {
-                Some(said) => Ok(FrameKind::Refused(said.get().to_owned())),
+                Some(_) => Ok(FrameKind::Refused(refusal(&message))),
                 None => Ok(FrameKind::Unknown),
             },
         }
@@ -210,16 +218,29 @@ fn subscribed(message: &Message<'_>) -> Result<FrameKind, BadFrame> {
     let success =
         field::boolean("success", message.success).map_err(|bad| BadFrame::new(bad.to_string()))?;
     if !success {
-        let said = message.error.map_or("no reason given", |error| error.get());
-        return Ok(FrameKind::Refused(said.to_owned()));
+        return Ok(FrameKind::Refused(refusal(message)));
     }
     let result = message.result.map_or("{}", |result| result.get());
     let result: Subscribed<'_> =
         serde_json::from_str(result).map_err(|error| field::malformed(&error))?;
     let ours = result.channel.is_some_and(|channel| channel.get() == "\"trade\"");
+    let bad = |bad: BadRow| BadFrame::new(bad.to_string());
     match ours {
-        true => Ok(FrameKind::Acknowledged(Acknowledged::Symbols { count: 1, total: false })),
+        true => {
+            let symbol = field::text("symbol", result.symbol).map_err(bad)?;
+            Ok(FrameKind::Acknowledged(Acknowledged::Symbol(symbol.into_owned())))
+        }
         false => Ok(FrameKind::Other("subscribe")),
+    }
+}
+
+/// One refusal per pair, which it names.
+fn refusal(message: &Message<'_>) -> Refusal {
+    let symbol = field::text("symbol", message.symbol).ok();
+    Refusal {
+        said: message.error.map_or("no reason given", |error| error.get()).to_owned(),
+        symbol: symbol.map(|symbol| symbol.into_owned()),
+        request: field::bare_integer("req_id", message.request).ok(),
     }
 }
 

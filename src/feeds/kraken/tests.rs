@@ -51,7 +51,7 @@ fn rest_brings_the_same_bits() {
 
 #[test]
 fn everything_else_is_known_by_kind() {
-    let one = Acknowledged::Symbols { count: 1, total: false };
+    let one = Acknowledged::Symbol("BTC/USD".to_owned());
     for (frame, expected) in [
         (
             r#"{"method":"subscribe","result":{"channel":"trade","symbol":"BTC/USD"},"success":true}"#,
@@ -63,7 +63,7 @@ fn everything_else_is_known_by_kind() {
         ),
         (
             r#"{"error":"Currency pair not supported X","method":"subscribe","success":false}"#,
-            FrameKind::Refused("\"Currency pair not supported X\"".to_owned()),
+            FrameKind::Refused(Refusal::new("\"Currency pair not supported X\"")),
         ),
         (r#"{"channel":"heartbeat"}"#, FrameKind::Alive),
         (r#"{"method":"pong","req_id":42}"#, FrameKind::Alive),

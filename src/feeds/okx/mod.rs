@@ -22,9 +22,9 @@ use barflow_operators::batch::InputKind;
 use barflow_operators::instrument::InstrumentId;
 
 use super::field::{self, object};
-use super::print::{Acknowledged, BadFrame, BadRow, Contract, FrameKind, Listing, Prints};
+use super::print::{Acknowledged, BadFrame, BadRow, Contract, FrameKind, Listing, Prints, Refusal};
 use super::symbol_table::SymbolTable;
-use super::venue::{Channel, Decode, Ids, Keepalive, Limits, Missing, Request, Venue};
+use super::venue::{Channel, Decode, Ids, Keepalive, Limits, Missing, RefusedBy, Request, Venue};
 
 #[cfg(test)]
 mod tests;
@@ -129,6 +129,17 @@ impl Venue for Okx {
         "wss://ws.okx.com:8443"
     }
 
+    fn hosts(&self) -> &'static [&'static str] {
+        &[
+            "ws.okx.com",
+            "wsaws.okx.com",
+            "wseea.okx.com",
+            "wsus.okx.com",
+            "ws.okex.com",
+            "wsaws.okex.com",
+        ]
+    }
+
     fn websocket_path(&self, channel: Channel, _listings: &[Listing]) -> String {
         match channel {
             Channel::Trades => "/ws/v5/business".to_owned(),
@@ -148,6 +159,10 @@ impl Venue for Okx {
                 serde_json::json!({"op": "subscribe", "args": args}).to_string()
             })
             .collect()
+    }
+
+    fn refused_by(&self) -> RefusedBy {
+        RefusedBy::Symbol
     }
 
     fn keepalive(&self) -> Option<Keepalive> {
@@ -214,7 +229,7 @@ object! {
 }
 
 object! {
-    struct Arg { channel: "channel" }
+    struct Arg { channel: "channel", symbol: "instId" }
 }
 
 object! {
@@ -236,31 +251,34 @@ impl Decode for Decoder {
         }
         let message: Message<'_> =
             serde_json::from_slice(frame).map_err(|error| field::malformed(&error))?;
-        let channel = match message.arg {
-            Some(arg) => {
-                let arg: Arg<'_> =
-                    serde_json::from_str(arg.get()).map_err(|error| field::malformed(&error))?;
-                arg.channel.map_or("", |channel| channel.get())
-            }
-            None => "",
-        };
+        let arg: Option<Arg<'_>> = message
+            .arg
+            .map(|arg| serde_json::from_str(arg.get()))
+            .transpose()
+            .map_err(|error| field::malformed(&error))?;
+        let channel = arg.as_ref().and_then(|arg| arg.channel).map_or("", |channel| channel.get());
         let ours = channel.trim_matches('"') == channel_name(self.channel);
         if let Some(event) = message.event {
             return Ok(match event.get() {
                 "\"subscribe\"" if ours => {
-                    FrameKind::Acknowledged(Acknowledged::Symbols { count: 1, total: false })
+                    let symbol = symbol(&arg).unwrap_or_default();
+                    FrameKind::Acknowledged(Acknowledged::Symbol(symbol))
                 }
                 "\"error\"" => {
                     let said = [message.code, message.said];
                     let said: Vec<&str> = said.iter().flatten().map(|field| field.get()).collect();
-                    FrameKind::Refused(said.join(" "))
+                    FrameKind::Refused(Refusal {
+                        symbol: symbol(&arg),
+                        ..Refusal::new(said.join(" "))
+                    })
                 }
                 "\"subscribe\"" => FrameKind::Other("subscribe"),
                 "\"unsubscribe\"" => FrameKind::Other("unsubscribe"),
                 "\"notice\"" => FrameKind::Other("notice"),
                 "\"channel-conn-count\"" => FrameKind::Other("channel-conn-count"),
                 "\"channel-conn-count-error\"" => {
-                    FrameKind::Refused("too many connections listen to this channel".to_owned())
+                    let said = "too many connections listen to this channel";
+                    FrameKind::Refused(Refusal { symbol: symbol(&arg), ..Refusal::new(said) })
                 }
                 _ => FrameKind::Unknown,
             });
@@ -274,6 +292,12 @@ impl Decode for Decoder {
         let known = KNOWN.iter().find(|known| **known == channel.trim_matches('"'));
         Ok(known.map_or(FrameKind::Unknown, |known| FrameKind::Other(known)))
     }
+}
+
+/// The instrument that an answer is about.
+fn symbol(arg: &Option<Arg<'_>>) -> Option<String> {
+    let symbol = field::text("instId", arg.as_ref()?.symbol).ok()?;
+    Some(symbol.into_owned())
 }
 
 impl Decoder {

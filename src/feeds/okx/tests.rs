@@ -51,7 +51,7 @@ fn contracts_are_told_by_their_names() {
 
 #[test]
 fn everything_else_is_known_by_kind() {
-    let one = Acknowledged::Symbols { count: 1, total: false };
+    let one = Acknowledged::Symbol("BTC-USDT".to_owned());
     for (frame, expected) in [
         ("pong", FrameKind::Alive),
         (
@@ -64,7 +64,7 @@ fn everything_else_is_known_by_kind() {
         ),
         (
             r#"{"event":"error","code":"60018","msg":"doesn't exist","connId":"a"}"#,
-            FrameKind::Refused("\"60018\" \"doesn't exist\"".to_owned()),
+            FrameKind::Refused(Refusal::new("\"60018\" \"doesn't exist\"")),
         ),
         (r#"{"event":"notice","code":"64008","msg":"upgrade"}"#, FrameKind::Other("notice")),
         (r#"{"arg":{"channel":"books","instId":"BTC-USDT"},"data":[]}"#, FrameKind::Other("books")),

@@ -1,6 +1,7 @@
 //! One connection from dialling to its end.
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -15,17 +16,16 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 use super::Session;
 use super::dial::{Socket, dial};
 use super::rate_limiter::RateLimiter;
+use super::subscriber::{Carried, Subscriber};
+use super::subscriptions::ANSWERING;
 use crate::backoff::retry_after;
-use crate::feeds::print::{Acknowledged, FrameKind, Listing};
-use crate::feeds::venue::Ids;
+use crate::feeds::print::Listing;
+use crate::feeds::venue::Keepalive;
 use crate::recording::Direction;
 use crate::telemetry::clock::now_ns;
 
 /// How long dialling and the handshakes may take.
 const DIALLING: Duration = Duration::from_secs(10);
-
-/// How long the venue may take to confirm all subscriptions.
-const ACKNOWLEDGING: Duration = Duration::from_secs(15);
 
 /// Frames read in one go before the rest of the feed gets its turn.
 const FRAMES_AT_ONCE: usize = 256;
@@ -42,12 +42,12 @@ pub(super) enum End {
     /// The venue answered the handshake with something else than a websocket.
     #[error("\"{url}\" responded with HTTP {status}: {body}")]
     Http { url: String, status: u16, body: String, retry_after: Option<Duration> },
-    /// The venue refused a subscription.
+    /// The venue refused every subscription of the connection; the first refusal.
     #[error("the venue refused a subscription: {0}")]
     Refused(String),
-    /// Not everything was confirmed in time.
-    #[error("{confirmed} of {wanted} subscriptions were confirmed within {ACKNOWLEDGING:?}")]
-    Unconfirmed { confirmed: usize, wanted: usize },
+    /// Nothing was answered in time.
+    #[error("none of {wanted} subscriptions was answered within {ANSWERING:?}")]
+    Unconfirmed { wanted: usize },
     /// Nothing came for too long.
     #[error("no message for {0:?}")]
     Silent(Duration),
@@ -67,13 +67,15 @@ pub(super) struct Handles {
     pub(super) retire: watch::Receiver<bool>,
     /// Counts the frames that come.
     pub(super) heard: Rc<Cell<u64>>,
+    /// The slots that it carries.
+    pub(super) carried: Rc<Carried>,
 }
 
 /// Runs one connection that carries `slots` of the feed.
 pub(super) async fn run(session: &Session, slots: &[u32], handles: Handles) -> End {
-    let Handles { mut up, mut retire, heard } = handles;
+    let Handles { up, mut retire, heard, carried } = handles;
     let mut ending = session.ending.subscribe();
-    let slots: Vec<u32> = {
+    let slots: Rc<[u32]> = {
         let state = session.state.borrow();
         slots.iter().copied().filter(|slot| state.is_active(*slot)).collect()
     };
@@ -90,15 +92,17 @@ pub(super) async fn run(session: &Session, slots: &[u32], handles: Handles) -> E
         *numbered - 1
     };
     let mut connection = tokio::select! {
-        dialled = Connection::dial(session, listings, slots, number, heard) => match dialled {
+        dialled = Connection::dial(session, Arc::clone(&listings), slots, number, heard) => match dialled {
             Ok(connection) => connection,
             Err(end) => return end,
         },
         _ = ending.wait_for(|ending| *ending) => return End::Closed,
         _ = retire.wait_for(|retire| *retire) => return End::Closed,
     };
+    let slots: Rc<[u32]> = Rc::clone(&connection.slots);
+    let subscriber = Subscriber::new(session, &slots, listings, carried, up);
     let end = tokio::select! {
-        end = connection.read(&mut up) => end,
+        end = connection.read(subscriber) => end,
         _ = ending.wait_for(|ending| *ending) => End::Closed,
         _ = retire.wait_for(|retire| *retire) => End::Closed,
     };
@@ -112,7 +116,7 @@ pub(super) async fn run(session: &Session, slots: &[u32], handles: Handles) -> E
 struct Connection<'a> {
     session: &'a Session,
     socket: Socket,
-    slots: Vec<u32>,
+    slots: Rc<[u32]>,
     listings: Arc<[Listing]>,
     number: u32,
     /// Messages that we may send in a second.
@@ -120,26 +124,53 @@ struct Connection<'a> {
     heard: Rc<Cell<u64>>,
 }
 
-/// How far subscribing has got.
-struct Confirmation {
-    symbols: usize,
-    requests: usize,
-    symbols_wanted: usize,
-    requests_wanted: usize,
-    since: Instant,
-    done: bool,
+/// When things have to happen without being asked.
+struct Timers {
+    keepalive: Option<Keepalive>,
+    next_beat: Option<Instant>,
+    next_send: Instant,
+    last_heard: Instant,
+    stale_after: Duration,
+    pinged: bool,
 }
 
-impl Confirmation {
-    fn count(&mut self, acknowledged: Acknowledged) {
-        match acknowledged {
-            Acknowledged::Symbols { count, total: true } => {
-                self.symbols = self.symbols.max(count as usize);
-            }
-            Acknowledged::Symbols { count, total: false } => self.symbols += count as usize,
-            Acknowledged::Request => self.requests += 1,
+impl Timers {
+    fn new(keepalive: Option<Keepalive>, stale_after: Duration, now: Instant) -> Self {
+        let next_beat = keepalive.as_ref().map(|beat| now + beat.every);
+        Self { keepalive, next_beat, next_send: now, last_heard: now, stale_after, pinged: false }
+    }
+
+    fn heard(&mut self, now: Instant) {
+        self.last_heard = now;
+        self.pinged = false;
+    }
+
+    fn stale(&self) -> Instant {
+        self.last_heard + self.stale_after
+    }
+
+    /// When the next of these is due, and what waits to be sent.
+    fn wake(&self, sends: bool, subscriber: Option<Instant>) -> Instant {
+        let silence =
+            if self.pinged { self.stale() } else { self.last_heard + self.stale_after / 2 };
+        let send = sends.then_some(self.next_send);
+        [send, self.next_beat, subscriber].into_iter().flatten().fold(silence, Instant::min)
+    }
+
+    /// The pings that are due.
+    fn pings(&mut self, now: Instant) -> Vec<Message> {
+        let mut pings = Vec::new();
+        if now >= self.last_heard + self.stale_after / 2 && !self.pinged {
+            self.pinged = true;
+            pings.push(Message::Ping(Bytes::new()));
         }
-        self.done = self.symbols >= self.symbols_wanted || self.requests >= self.requests_wanted;
+        if let (Some(beat), Some(at)) = (&self.keepalive, self.next_beat)
+            && now >= at
+        {
+            self.next_beat = Some(now + beat.every);
+            pings.push(beat.text.map_or(Message::Ping(Bytes::new()), Message::text));
+        }
+        pings
     }
 }
 
@@ -147,7 +178,7 @@ impl<'a> Connection<'a> {
     async fn dial(
         session: &'a Session,
         listings: Arc<[Listing]>,
-        slots: Vec<u32>,
+        slots: Rc<[u32]>,
         number: u32,
         heard: Rc<Cell<u64>>,
     ) -> Result<Self, End> {
@@ -180,94 +211,50 @@ impl<'a> Connection<'a> {
     }
 
     /// Subscribes, then reads until the connection ends.
-    async fn read(&mut self, up: &mut Option<oneshot::Sender<()>>) -> End {
+    async fn read(&mut self, mut subscriber: Subscriber<'_>) -> End {
         let plan = Arc::clone(&self.session.plan);
-        if plan.venue.ids(plan.channel) == Ids::Names {
-            // What it brings may be ahead of what another one still has to deliver.
-            self.session.state.borrow_mut().on_disconnect(&self.slots);
-        }
-        let first = *self.session.requests.borrow();
-        let messages = plan.venue.subscribe(plan.channel, &self.listings, first);
-        *self.session.requests.borrow_mut() += messages.len() as u64;
-        let mut confirmation = Confirmation {
-            symbols: 0,
-            requests: 0,
-            symbols_wanted: self.listings.len(),
-            requests_wanted: messages.len().max(1),
-            since: Instant::now(),
-            done: !plan.venue.acknowledges() || messages.is_empty(),
-        };
-        let mut unsent = messages.into_iter();
-        let mut next_send = Instant::now();
+        self.session.begins(&self.slots);
+        let mut unsent: VecDeque<String> = VecDeque::new();
         let mut decoder = plan.venue.decoder(plan.channel, Arc::clone(&self.listings));
-        let keepalive = plan.venue.keepalive();
-        let mut next_beat = keepalive.as_ref().map(|beat| Instant::now() + beat.every);
-        let mut last_heard = Instant::now();
-        let mut pinged = false;
+        let mut timers = Timers::new(plan.venue.keepalive(), plan.stale_after, Instant::now());
         loop {
-            if confirmation.done
-                && unsent.len() == 0
-                && let Some(up) = up.take()
-            {
-                let _ = up.send(());
+            if unsent.is_empty() {
+                unsent.extend(subscriber.messages(Instant::now()));
+            }
+            if let Err(end) = subscriber.settle(Instant::now()) {
+                return end;
             }
             // One timer for all that has to happen without being asked.
-            let now = Instant::now();
-            let stale = last_heard + plan.stale_after;
-            let half = last_heard + plan.stale_after / 2;
-            let mut wake = if pinged { stale } else { half };
-            if unsent.len() > 0 {
-                wake = wake.min(next_send);
-            }
-            if let Some(beat) = next_beat {
-                wake = wake.min(beat);
-            }
-            if !confirmation.done {
-                wake = wake.min(confirmation.since + ACKNOWLEDGING);
-            }
+            let sends = !unsent.is_empty() || subscriber.has_next();
+            let wake = timers.wake(sends, subscriber.wake());
+            let stale = timers.stale();
             tokio::select! {
                 biased;
                 heard = self.socket.next() => {
-                    last_heard = Instant::now();
-                    pinged = false;
-                    if let Err(end) = self.read_frames(heard, decoder.as_mut(), &mut confirmation) {
+                    timers.heard(Instant::now());
+                    if let Err(end) = self.read_frames(heard, decoder.as_mut(), &mut subscriber) {
                         self.session.state.borrow_mut().flush();
                         return end;
                     }
                 }
                 () = tokio::time::sleep_until(wake.into()) => {
-                    if now >= stale || Instant::now() >= stale {
+                    let now = Instant::now();
+                    if now >= stale {
                         return End::Silent(plan.stale_after);
                     }
-                    if !confirmation.done && confirmation.since.elapsed() >= ACKNOWLEDGING {
-                        return End::Unconfirmed {
-                            confirmed: confirmation.symbols,
-                            wanted: confirmation.symbols_wanted,
-                        };
+                    if let Err(end) = subscriber.on_time(now) {
+                        return end;
                     }
-                    if Instant::now() >= half && !pinged {
-                        pinged = true;
-                        if let Err(end) = self.send(Message::Ping(Bytes::new())).await {
+                    for ping in timers.pings(now) {
+                        if let Err(end) = self.send(ping).await {
                             return end;
                         }
                     }
-                    if let (Some(beat), Some(at)) = (&keepalive, next_beat)
-                        && Instant::now() >= at
-                    {
-                        next_beat = Some(Instant::now() + beat.every);
-                        let message = beat.text.map_or(Message::Ping(Bytes::new()), Message::text);
-                        if let Err(end) = self.send(message).await {
-                            return end;
-                        }
-                    }
-                    if Instant::now() >= next_send
-                        && let Some(message) = unsent.next()
-                    {
-                        confirmation.since = Instant::now();
+                    if now >= timers.next_send && let Some(message) = unsent.pop_front() {
                         if let Err(end) = self.send(Message::text(message)).await {
                             return end;
                         }
-                        next_send = Instant::now() + self.sends.spend(1, Instant::now());
+                        timers.next_send = now + self.sends.spend(1, Instant::now());
                     }
                 }
             }
@@ -279,7 +266,7 @@ impl<'a> Connection<'a> {
         &mut self,
         first: Option<Result<Message, WsError>>,
         decoder: &mut dyn crate::feeds::venue::Decode,
-        confirmation: &mut Confirmation,
+        subscriber: &mut Subscriber<'_>,
     ) -> Result<(), End> {
         let mut next = Some(first);
         let mut frames = 0;
@@ -309,11 +296,8 @@ impl<'a> Connection<'a> {
             if let Some(frame) = frame {
                 self.record_at(received, Direction::Received, frame);
                 let mut state = self.session.state.borrow_mut();
-                match state.on_frame(frame, decoder, &self.slots, received) {
-                    FrameKind::Acknowledged(acknowledged) => confirmation.count(acknowledged),
-                    FrameKind::Refused(reason) => return Err(End::Refused(reason)),
-                    _ => {}
-                }
+                let kind = state.on_frame(frame, decoder, &self.slots, received);
+                subscriber.take(&kind, Instant::now());
                 // A quiet graph is not kept waiting for the rest of a burst; a busy one takes
                 // larger pieces, which cost it less.
                 if state.graph_is_idle() {

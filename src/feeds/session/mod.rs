@@ -10,9 +10,10 @@
 //!
 //! One thread per feed runs all of it; only REST, which waits a lot, has its own.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use barflow_operators::batch::Feed;
@@ -23,6 +24,7 @@ use tokio::task::LocalSet;
 
 use self::backfill::Backfill;
 use self::rate_limiter::RateLimiter;
+use self::roster::Roster;
 use self::supervisor::{ConnectionSupervisor, Fault};
 use super::counters::Counters;
 use super::plan::{FeedPlan, Symbol};
@@ -35,9 +37,14 @@ mod backfill;
 mod connection;
 mod dial;
 pub mod rate_limiter;
+mod report;
+mod roster;
+mod subscriber;
+mod subscriptions;
 mod supervisor;
 
 pub use self::access::Access;
+pub use self::report::FeedReport;
 pub use self::supervisor::Fault as SessionFault;
 
 /// How often gaps are looked at, counts reported and the end noticed.
@@ -60,38 +67,26 @@ pub enum Change {
     End,
 }
 
-/// What a running feed says of itself.
-#[derive(Clone, Debug, Default)]
-pub struct FeedReport(Arc<Mutex<(Counters, usize)>>);
-
-impl FeedReport {
-    /// The current counts.
-    pub fn counters(&self) -> Counters {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
-    }
-
-    /// How many connections are up.
-    pub fn connections_up(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).1
-    }
-
-    fn set(&self, counters: &Counters, up: usize) {
-        let mut report = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        report.0.clone_from(counters);
-        report.1 = up;
-    }
-}
-
 /// What all parts of a session share; one thread, so `Rc`.
 pub(super) struct Session {
     pub(super) state: RefCell<FeedState>,
     pub(super) plan: Arc<FeedPlan>,
     pub(super) connects: RefCell<RateLimiter>,
     pub(super) requests: RefCell<u64>,
-    /// How many connections carry each shard now.
-    pub(super) up: RefCell<Vec<usize>>,
+    /// Which instruments are carried and which refused.
+    roster: RefCell<Roster>,
+    /// How many connections are up.
+    pub(super) up: Cell<usize>,
+    /// Whether any ever was.
+    pub(super) ever_up: Cell<bool>,
+    shards: Cell<usize>,
+    /// How many connections are meant to be up.
+    pub(super) supervisors: Cell<usize>,
     pub(super) ending: tokio::sync::watch::Sender<bool>,
-    pub(super) fault: RefCell<Option<Fault>>,
+    /// Why connections do not come up, by shard and number.
+    pub(super) faults: RefCell<BTreeMap<(usize, usize), Fault>>,
+    /// The end of the connection that failed last.
+    pub(super) last_failure: RefCell<Option<String>>,
     pub(super) recorder: Option<crate::recording::recorder::Recorder>,
     pub(super) numbered: RefCell<u32>,
     pub(super) access: Access,
@@ -100,8 +95,11 @@ pub(super) struct Session {
 /// Runs a feed until the stop flag is up, the graph ends, or nothing can be done any more. `access`
 /// says how the venue is reached.
 ///
+/// A venue that cannot be reached, or refuses, is tried again for as long as the feed runs; `report` says
+/// why it is not up.
+///
 /// # Errors
-/// When the venue cannot be reached at all, or refuses what the configuration asks for.
+/// When a thread or a socket cannot be had.
 pub fn run(
     plan: Arc<FeedPlan>,
     access: Access,
@@ -119,9 +117,14 @@ pub fn run(
         state: RefCell::new(state),
         connects: RefCell::new(RateLimiter::new(plan.venue.limits().connects)),
         requests: RefCell::new(1),
-        up: RefCell::new(Vec::new()),
+        roster: RefCell::new(Roster::default()),
+        up: Cell::new(0),
+        ever_up: Cell::new(false),
+        shards: Cell::new(0),
+        supervisors: Cell::new(0),
         ending: tokio::sync::watch::Sender::new(false),
-        fault: RefCell::new(None),
+        faults: RefCell::new(BTreeMap::new()),
+        last_failure: RefCell::new(None),
         recorder,
         numbered: RefCell::new(0),
         access,
@@ -155,8 +158,9 @@ async fn drive(
                 let mut state = session.state.borrow_mut();
                 state.flush();
                 state.counters.report(&session.plan.name, &mut last_reported);
-                report.set(&state.counters, session.up.borrow().iter().sum());
-                ended = stop.is_raised() || state.ended || session.fault.borrow().is_some();
+                ended = stop.is_raised() || state.ended;
+                drop(state);
+                session.tell(report);
             }
             Some(answer) = answers.recv() => {
                 let mut state = session.state.borrow_mut();
@@ -185,11 +189,10 @@ async fn drive(
     state.end();
     state.flush();
     state.counters.report(&session.plan.name, &mut last_reported);
-    report.set(&state.counters, 0);
-    match session.fault.borrow_mut().take() {
-        Some(fault) => Err(Box::new(fault)),
-        None => Ok(()),
-    }
+    drop(state);
+    session.up.set(0);
+    session.tell(report);
+    Ok(())
 }
 
 /// Sends the requests for missing trades that are due.
@@ -206,8 +209,7 @@ fn start_shards(session: &Rc<Session>, slots: &[u32]) -> Vec<tokio::task::JoinHa
     let per_shard = session.plan.venue.limits().symbols_per_connection.max(1);
     let mut supervisors = Vec::new();
     for slots in slots.chunks(per_shard) {
-        let shard = session.up.borrow().len();
-        session.up.borrow_mut().push(0);
+        let shard = session.shards.replace(session.shards.get() + 1);
         let slots: Rc<[u32]> = slots.into();
         for number in 0..session.plan.connections.max(1) {
             let supervisor =
@@ -227,6 +229,12 @@ fn change_symbols(session: &Rc<Session>, symbols: Vec<Symbol>) -> Vec<tokio::tas
     {
         tracing::info!(feed = %session.plan.name, %instrument, "instrument removed");
         state.remove(instrument);
+    }
+    let gone = before.iter().filter(|(_, i)| symbols.iter().all(|s| s.instrument != *i));
+    for (slot, instrument) in gone {
+        if session.roster.borrow_mut().accept(*slot) {
+            session.show_refused(instrument, false);
+        }
     }
     let mut new = Vec::new();
     for symbol in symbols {

@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 
 use super::Session;
 use super::connection::{self, End, Handles};
+use super::subscriber::Carried;
 use crate::backoff::Backoff;
 
 /// Bounds of the waits between attempts.
@@ -27,8 +28,8 @@ const SUCCEEDING: Duration = Duration::from_secs(30);
 /// arrives. What both bring is taken once.
 const OVERLAP: Duration = Duration::from_secs(2);
 
-/// Why a feed cannot continue; each with what to do about it.
-#[derive(Debug, thiserror::Error)]
+/// Why a feed cannot begin; each with what to do about it.
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("feed \"{feed}\": {what}")]
 pub struct Fault {
     /// Which feed.
@@ -49,7 +50,6 @@ pub(super) struct ConnectionSupervisor {
     slots: Rc<[u32]>,
     backoff: Backoff,
     began: Instant,
-    ever_up: bool,
 }
 
 /// A running connection.
@@ -60,12 +60,14 @@ struct Working {
     since: Option<Instant>,
     /// Frames that it brought.
     heard: Rc<Cell<u64>>,
+    carried: Rc<Carried>,
 }
 
 impl ConnectionSupervisor {
     pub(super) fn new(session: Rc<Session>, shard: usize, number: usize, slots: Rc<[u32]>) -> Self {
         let backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
-        Self { session, shard, number, slots, backoff, began: Instant::now(), ever_up: false }
+        session.supervisors.set(session.supervisors.get() + 1);
+        Self { session, shard, number, slots, backoff, began: Instant::now() }
     }
 
     /// Connects again and again until the session ends.
@@ -78,12 +80,13 @@ impl ConnectionSupervisor {
             }
             self.note_end(&end);
             if let Some(fault) = self.fault(&end) {
-                self.session.fault.borrow_mut().get_or_insert(fault);
-                return;
+                self.session.faults.borrow_mut().insert((self.shard, self.number), fault);
             }
             let mut wait = self.backoff.after_failure(fastrand::f64());
             if let End::Http { retry_after: Some(asked), .. } = end {
                 wait = wait.max(asked);
+            } else if matches!(end, End::Refused(_)) {
+                wait = wait.max(self.until_asked_again());
             }
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
@@ -148,43 +151,40 @@ impl ConnectionSupervisor {
         let session = Rc::clone(&self.session);
         let slots = Rc::clone(&self.slots);
         let heard = Rc::new(Cell::new(0));
-        let handles = Handles { up: Some(up), retire: retired, heard: Rc::clone(&heard) };
+        let carried = Rc::new(Carried::default());
+        let handles = Handles {
+            up: Some(up),
+            retire: retired,
+            heard: Rc::clone(&heard),
+            carried: Rc::clone(&carried),
+        };
         let task =
             tokio::task::spawn_local(
                 async move { connection::run(&session, &slots, handles).await },
             );
-        Working { task, retire, up: Some(risen), since: None, heard }
+        Working { task, retire, up: Some(risen), since: None, heard, carried }
     }
 
     fn up(&mut self, working: &mut Working) {
         working.since = Some(Instant::now());
         working.up = None;
-        self.ever_up = true;
-        let mut up = self.session.up.borrow_mut();
-        let mut state = self.session.state.borrow_mut();
-        state.counters.connects += 1;
-        state.on_subscribed(&self.slots, Instant::now());
-        if up[self.shard] == 0 {
-            // No connection carried them until now: trades may have been missed.
-            state.on_reconnect(&self.slots, Instant::now());
-        }
-        up[self.shard] += 1;
+        self.session.ever_up.set(true);
+        self.session.faults.borrow_mut().remove(&(self.shard, self.number));
+        self.session.state.borrow_mut().counters.connects += 1;
+        self.session.up.set(self.session.up.get() + 1);
         tracing::info!(
             feed = %self.session.plan.name,
             shard = self.shard,
             connection = self.number,
-            instruments = self.slots.len(),
+            instruments = working.carried.len(),
             "connected and subscribed"
         );
     }
 
     fn down(&mut self, working: &Working) {
+        self.session.drop_carried(&working.carried.end());
         if let Some(since) = working.since {
-            let mut up = self.session.up.borrow_mut();
-            up[self.shard] -= 1;
-            if up[self.shard] == 0 {
-                self.session.state.borrow_mut().on_disconnect(&self.slots);
-            }
+            self.session.up.set(self.session.up.get().saturating_sub(1));
             if since.elapsed() > HEALTHY || working.heard.get() > HEALTHY_FRAMES {
                 self.backoff.success();
             }
@@ -196,14 +196,13 @@ impl ConnectionSupervisor {
     /// A connection that did not come up made prints without numbers wait: another one may be there to
     /// end that.
     fn listened(&self) {
-        if self.session.up.borrow()[self.shard] > 0 {
-            self.session.state.borrow_mut().on_subscribed(&self.slots, Instant::now());
-        }
+        self.session.listened(&self.slots);
     }
 
     fn note_end(&self, end: &End) {
         let mut state = self.session.state.borrow_mut();
         let feed = &self.session.plan.name;
+        *self.session.last_failure.borrow_mut() = Some(end.to_string());
         match end {
             End::Lost(_) | End::Silent(_) => {
                 state.counters.disconnects += 1;
@@ -217,19 +216,28 @@ impl ConnectionSupervisor {
         }
     }
 
-    /// Whether trying again is pointless.
+    /// How long until one of its refused instruments is to be asked for again.
+    fn until_asked_again(&self) -> Duration {
+        let roster = self.session.roster.borrow();
+        let next = self.slots.iter().filter_map(|slot| roster.again(*slot)).min();
+        next.map_or(Duration::ZERO, |next| next.saturating_duration_since(Instant::now()))
+    }
+
+    /// Whether trying again is of little use, as long as nothing has ever come up.
     fn fault(&self, end: &End) -> Option<Fault> {
         let fault = |hint, configured| {
             let feed = self.session.plan.name.clone();
             Some(Fault { feed, what: end.to_string(), hint, configured })
         };
+        if self.session.ever_up.get() {
+            return None;
+        }
         match end {
             End::Http { status: 451, .. } => fault(
                 "the venue does not serve this location or network; use another endpoint \
                  (`websocket`) or another venue",
                 false,
             ),
-            _ if self.ever_up => None,
             End::Refused(_) => fault("check the instruments and the channel of this feed", true),
             End::Http { status: 400 | 401 | 403 | 404, .. } => fault(
                 "the venue refused the connection: check `websocket`, the instruments, and \

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::position::Position;
+use metrics::gauge;
 use tokio::sync::mpsc;
 
 use super::super::cluster;
@@ -16,14 +17,18 @@ use super::{access, begin};
 use crate::config::bars::BarBook;
 use crate::config::live::LiveSettings;
 use crate::feeds::plan::{FeedPlan, Symbol};
-use crate::feeds::session::{self, Change, FeedReport};
+use crate::feeds::session::{self, Change, FeedReport, SessionFault};
 use crate::feeds::state::Outlets;
 use crate::recording::recorder::Recorder;
 use crate::stop::{Breakdown, Cause, Stop};
 use crate::telemetry::latency::Latency;
+use crate::telemetry::names;
 
 /// Between two looks at signals, files and threads.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// Between two attempts to start an added feed.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// Bars as they are ordered now; reloading replaces them.
 #[derive(Clone, Debug, Default)]
@@ -79,10 +84,17 @@ pub struct Supervisor {
     pub feeds: Feeds,
 }
 
+/// A feed that was added and could not start yet.
+struct Waiting {
+    plan: FeedPlan,
+    at: Instant,
+}
+
 /// A running feed.
 struct Running {
     plan: FeedPlan,
     changes: mpsc::UnboundedSender<Change>,
+    report: FeedReport,
     thread: JoinHandle<Result<(), Cause>>,
 }
 
@@ -97,21 +109,33 @@ impl Supervisor {
             begin::from_history(&mut self.settings, &self.positions, &outlets)?;
         }
         let mut running = Vec::new();
+        let mut waiting = Vec::new();
         if !stop.is_raised() {
             for plan in std::mem::take(&mut self.settings.feeds) {
                 running.push(self.start(plan, &outlets)?);
             }
         }
+        // In a job of several processes the others may have come up.
+        let mut runs = outlets.share.is_part();
         let mut watch = self.reload.as_ref().map(reload::Watch::new);
         let mut next_report = self.settings.report_every.map(|every| Instant::now() + every);
         // Without feeds there is nothing to wait for, unless other processes need this one.
-        while !stop.is_raised() && (!running.is_empty() || outlets.share.is_part()) {
+        let anything = |running: &Vec<Running>, waiting: &Vec<Waiting>| {
+            !running.is_empty() || !waiting.is_empty() || outlets.share.is_part()
+        };
+        while !stop.is_raised() && anything(&running, &waiting) {
             thread::sleep(LOOK);
+            runs = runs || running.iter().any(|feed| feed.report.has_connected());
+            if !runs && let Some(fault) = nothing_comes_up(&running) {
+                stop.fail(fault);
+                break;
+            }
             if let (Some(watch), Some(reload)) = (&mut watch, &self.reload)
                 && watch.asks(&reload.requested)
             {
-                self.take(&reload.read, &mut running, &outlets)?;
+                self.take(&reload.read, &mut running, &mut waiting, &outlets);
             }
+            self.start_waiting(&mut running, &mut waiting, &outlets);
             if let (Some(at), Some(every)) = (next_report, self.settings.report_every)
                 && Instant::now() >= at
             {
@@ -134,6 +158,7 @@ impl Supervisor {
     }
 
     fn start(&self, plan: FeedPlan, outlets: &Outlets) -> Result<Running, Cause> {
+        let access = access::resolve(&plan)?;
         let (changes, received) = mpsc::unbounded_channel();
         let report = FeedReport::default();
         let feeds = &self.feeds;
@@ -145,18 +170,18 @@ impl Supervisor {
         let outlets = outlets.clone();
         let (latency, recorder) = (feeds.latency.clone(), feeds.recorder.clone());
         let shared = Arc::new(plan.clone());
+        let told = report.clone();
         let thread =
             thread::Builder::new().name(format!("feed {}", plan.name)).spawn(move || {
-                let access = access::resolve(&shared)?;
-                session::run(shared, access, outlets, &latency, &report, recorder, received)
+                session::run(shared, access, outlets, &latency, &told, recorder, received)
             })?;
-        Ok(Running { plan, changes, thread })
+        Ok(Running { plan, changes, report, thread })
     }
 
     fn report(&self) {
         for (feed, report) in all(&self.feeds.reports) {
             let up = report.connections_up();
-            let said = report.counters().lines().join("; ");
+            let said = report.lines().join("; ");
             tracing::info!(%feed, connections = up, "{said}");
         }
         for line in self.feeds.latency.table().lines() {
@@ -170,8 +195,9 @@ impl Supervisor {
         &self,
         read: &dyn Fn() -> Result<LiveSettings, String>,
         running: &mut Vec<Running>,
+        waiting: &mut Vec<Waiting>,
         outlets: &Outlets,
-    ) -> Result<(), Cause> {
+    ) {
         let fresh = match read() {
             Ok(mut fresh) => {
                 cluster::keep(&mut fresh, outlets.share);
@@ -179,7 +205,7 @@ impl Supervisor {
             }
             Err(problems) => {
                 tracing::error!("the new configuration was rejected: {problems}");
-                return Ok(());
+                return;
             }
         };
         if fresh.bars != self.book.now() {
@@ -188,13 +214,40 @@ impl Supervisor {
         for feed in running.iter_mut() {
             feed.follow(fresh.feeds.iter().find(|plan| plan.name == feed.plan.name));
         }
+        // A feed that could not start yet may be another one now, or not wanted any more.
+        waiting.clear();
         for plan in fresh.feeds {
             if running.iter().all(|feed| feed.plan.name != plan.name) {
                 tracing::info!(feed = %plan.name, "feed added");
-                running.push(self.start(plan, outlets)?);
+                waiting.push(Waiting { plan, at: Instant::now() });
             }
         }
-        Ok(())
+        self.start_waiting(running, waiting, outlets);
+    }
+
+    /// Starts added feeds whose time has come; one that cannot start is tried again, and the others
+    /// continue.
+    fn start_waiting(
+        &self,
+        running: &mut Vec<Running>,
+        waiting: &mut Vec<Waiting>,
+        outlets: &Outlets,
+    ) {
+        for feed in waiting.iter_mut().filter(|feed| Instant::now() >= feed.at) {
+            match self.start(feed.plan.clone(), outlets) {
+                Ok(started) => running.push(started),
+                Err(error) => {
+                    feed.at = Instant::now() + AGAIN;
+                    let feed = &feed.plan.name;
+                    gauge!(names::CONNECTIONS, "feed" => feed.clone()).set(0.0);
+                    tracing::error!(
+                        %feed, %error, again_in = ?AGAIN,
+                        "an added feed cannot start; the others continue"
+                    );
+                }
+            }
+        }
+        waiting.retain(|feed| running.iter().all(|running| running.plan.name != feed.plan.name));
     }
 
     fn order_bars(&self, book: &BarBook, running: &[Running]) {
@@ -229,6 +282,12 @@ impl Running {
             self.plan.symbols = plan.symbols.clone();
         }
     }
+}
+
+/// Why none of the feeds comes up, if each has said so.
+fn nothing_comes_up(running: &[Running]) -> Option<SessionFault> {
+    let faults: Option<Vec<_>> = running.iter().map(|feed| feed.report.fault()).collect();
+    faults?.into_iter().next()
 }
 
 fn end(feed: Running, stop: &Stop) {

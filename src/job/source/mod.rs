@@ -36,6 +36,7 @@ pub(in crate::job) fn recording_options(settings: &ReplaySettings) -> RecordingO
     RecordingOptions {
         instrument: settings.instrument.as_ref().map(|given| given.id.clone()),
         contract_size: settings.contract_size,
+        any_host: settings.any_host,
         from: settings.from,
         to: settings.to,
     }
@@ -88,7 +89,9 @@ impl Source {
     pub(in crate::job) fn notices(&self, settings: &ReplaySettings) -> Vec<Notice> {
         match self {
             Self::Files(plan) => files::notices(plan, &settings.bars),
-            Self::Recordings(_) => Vec::new(),
+            Self::Recordings(found) => {
+                found.notes().iter().cloned().map(Notice::Recording).collect()
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! Recordings as a source: the frames of a feed, read again by the feed's own decoder and reorder
 //! buffers, so that a recorded day makes the bars that listening to it made.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,42 +15,24 @@ use barflow_operators::trade::Trade;
 
 use crate::feeds::plan::Symbol;
 use crate::feeds::print::{BadRow, Listing, Prints};
+use crate::feeds::provenance::{Origin, RecordingNote, origin};
 use crate::feeds::reorder_buffer::{Released, ReorderBuffer};
 use crate::feeds::venue::{Channel, Decode, Venue};
 use crate::feeds::{venue, venues};
 use crate::graph::run::{Feeder, Workers};
-use crate::recording::{Direction, RecordingError, reader};
+use crate::recording::{Direction, reader};
+
+mod error;
+mod survey;
+
+pub use self::error::RecordingsError;
+use self::survey::Survey;
 
 /// Prints that wait for a missing id before it is given up: a recording has no backfill.
 const PATIENCE: usize = 1024;
 
 /// How much of a bad frame is kept in its report.
 const REPORTED: usize = 4096;
-
-/// Why recordings cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum RecordingsError {
-    /// No such protocol.
-    #[error("protocol \"{0}\" is not one of {1}")]
-    Protocol(String, String),
-    /// The venue has no such channel.
-    #[error("{0} has no channel {1:?}")]
-    Channel(&'static str, Channel),
-    /// A pattern that matches nothing, a file that is not there.
-    #[error("there is no recording \"{0}\"")]
-    Missing(String),
-    /// A file that is not a recording, or a damaged one.
-    #[error(transparent)]
-    File(#[from] RecordingError),
-    /// Nothing in them makes trades.
-    #[error("the recordings contain no trades of {protocol}{about}")]
-    Empty {
-        /// Which protocol they were read by.
-        protocol: &'static str,
-        /// What was found in its place, if anything.
-        about: String,
-    },
-}
 
 /// Recordings of one protocol, and the instruments found in them.
 #[derive(Clone)]
@@ -59,6 +41,8 @@ pub struct Recordings {
     channel: Channel,
     symbols: Vec<Symbol>,
     files: Vec<PathBuf>,
+    any_host: bool,
+    notes: Vec<RecordingNote>,
 }
 
 /// What the user says about recordings.
@@ -68,6 +52,8 @@ pub struct RecordingOptions {
     pub instrument: Option<InstrumentId>,
     /// What a contract is worth, where the venue does not tell.
     pub contract_size: Option<f64>,
+    /// Read connections to any host, whoever it belongs to.
+    pub any_host: bool,
     /// First event time wanted, ns.
     pub from: Option<i64>,
     /// First event time no longer wanted, ns.
@@ -94,25 +80,25 @@ impl Recordings {
             return Err(RecordingsError::Channel(venue.protocol(), channel));
         }
         let files = files(inputs)?;
-        let mut about = String::new();
-        let mut symbols: Vec<Symbol> = Vec::new();
-        for text in mentioned(&files)? {
-            // A pair with a slash is written with a dash in instruments.
-            match Symbol::read(venue.as_ref(), &text.replace('/', "-"), options.contract_size) {
-                Ok(symbol) if symbol.listing.symbol == text => {
-                    let wanted =
-                        options.instrument.as_ref().is_none_or(|id| *id == symbol.instrument);
-                    if wanted {
-                        symbols.push(symbol);
-                    }
-                }
-                Ok(_) => {}
-                Err(reason) => about = format!("; \"{text}\": {reason}"),
+        let any_host = options.any_host;
+        let notes = Vec::new();
+        let mut all = Self { venue, channel, symbols: Vec::new(), files, any_host, notes };
+        let surveys: Vec<Survey> =
+            all.files.iter().map(|path| all.survey(path)).collect::<Result<_, _>>()?;
+        for (path, survey) in all.files.iter().zip(&surveys) {
+            all.refuse_elsewhere(path, survey)?;
+        }
+        let mentioned: BTreeSet<&String> = surveys.iter().flat_map(|s| &s.symbols[0]).collect();
+        let mut unread: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for text in mentioned {
+            match all.symbol(text, options) {
+                Ok(Some(symbol)) => all.symbols.push(symbol),
+                Ok(None) => {}
+                Err(reason) => unread.entry(reason).or_default().push(text.clone()),
             }
         }
-        let mut all = Self { venue, channel, symbols, files };
         let mut seen = HashSet::new();
-        all.read(options, |slot, piece| {
+        let counts = all.read(options, |slot, piece| {
             if !piece.released.trades.is_empty() {
                 seen.insert(slot);
             }
@@ -125,10 +111,27 @@ impl Recordings {
             slot += 1;
             seen.contains(&(slot - 1))
         });
+        all.take_notes(&surveys, &counts, unread);
         match all.symbols.is_empty() {
-            true => Err(RecordingsError::Empty { protocol: all.venue.protocol(), about }),
+            true => {
+                Err(RecordingsError::Empty { protocol: all.venue.protocol(), notes: all.notes })
+            }
             false => Ok(all),
         }
+    }
+
+    /// The instrument of a symbol as messages have it; none if it is not wanted.
+    fn symbol(&self, text: &str, options: &RecordingOptions) -> Result<Option<Symbol>, String> {
+        // A pair with a slash is written with a dash in instruments.
+        let symbol =
+            Symbol::read(self.venue.as_ref(), &text.replace('/', "-"), options.contract_size)?;
+        let wanted = options.instrument.as_ref().is_none_or(|id| *id == symbol.instrument);
+        Ok(Some(symbol).filter(|symbol| symbol.listing.symbol == text && wanted))
+    }
+
+    /// What is worth knowing about them.
+    pub fn notes(&self) -> &[RecordingNote] {
+        &self.notes
     }
 
     /// How many files there are.
@@ -204,7 +207,7 @@ impl Recordings {
         &self,
         options: &RecordingOptions,
         mut take: impl FnMut(usize, &mut RecordedBatch) -> bool,
-    ) -> Result<(), RecordingsError> {
+    ) -> Result<Vec<FileCounts>, RecordingsError> {
         let listings: Arc<[Listing]> = self.symbols.iter().map(|s| s.listing.clone()).collect();
         let mut decoder = self.venue.decoder(self.channel, listings);
         let first = self.files.first().map(|path| path.display().to_string());
@@ -212,14 +215,17 @@ impl Recordings {
         let mut pieces: Vec<RecordedBatch> =
             self.symbols.iter().map(|symbol| self.piece(symbol, start.clone())).collect();
         let mut prints = Prints::default();
-        for path in &self.files {
+        let mut counts = vec![FileCounts::default(); self.files.len()];
+        for (path, counted) in self.files.iter().zip(0..) {
             let source: Arc<str> = path.display().to_string().into();
             let mut passed_over = HashSet::new();
             let mut frames = reader::open(path)?;
             while let Some(frame) = frames.next() {
                 let frame = frame?;
                 match frame.direction {
-                    Direction::Connect if self.is_other(&frame.frame) => {
+                    Direction::Connect
+                        if self.is_other(&frame.frame) || self.is_foreign(&frame.frame) =>
+                    {
                         passed_over.insert(frame.connection);
                     }
                     Direction::Received if !passed_over.contains(&frame.connection) => {
@@ -233,6 +239,8 @@ impl Recordings {
                             line,
                             &mut pieces,
                         );
+                        counts[counted].rows += prints.rows.len() as u64;
+                        counts[counted].foreign += u64::from(prints.foreign);
                         let mut touched = None;
                         for print in &prints.rows {
                             let slot = print.slot as usize;
@@ -251,7 +259,7 @@ impl Recordings {
                             && pieces[slot].is_full()
                             && !take(slot, &mut pieces[slot])
                         {
-                            return Ok(());
+                            return Ok(counts);
                         }
                     }
                     _ => {}
@@ -261,10 +269,10 @@ impl Recordings {
         for (slot, piece) in pieces.iter_mut().enumerate() {
             while piece.buffer.give_up(&mut piece.released).is_some() {}
             if !take(slot, piece) {
-                return Ok(());
+                break;
             }
         }
-        Ok(())
+        Ok(counts)
     }
 
     fn piece(&self, symbol: &Symbol, position: FilePosition) -> RecordedBatch {
@@ -276,6 +284,12 @@ impl Recordings {
             rejects: Vec::new(),
             position,
         }
+    }
+
+    /// Whether a connection was to another venue's host.
+    fn is_foreign(&self, url: &[u8]) -> bool {
+        let url = String::from_utf8_lossy(url);
+        !self.any_host && origin(&url, self.venue.as_ref()) != Origin::Fits
     }
 
     /// Whether a connection spoke another protocol of the same venue, by its URL.
@@ -291,6 +305,15 @@ impl Recordings {
 
 /// Trades of a piece before it is handed over.
 const FULL: usize = 4096;
+
+/// What a file brought.
+#[derive(Clone, Copy, Debug, Default)]
+struct FileCounts {
+    /// Rows of instruments that are read.
+    rows: u64,
+    /// Rows of others.
+    foreign: u64,
+}
 
 /// What one instrument has released and not yet handed over.
 struct RecordedBatch {
@@ -378,30 +401,4 @@ fn files(inputs: &[String]) -> Result<Vec<PathBuf>, RecordingsError> {
         }
     }
     Ok(found.into_iter().collect())
-}
-
-/// Everything that any venue would write as a symbol, anywhere in a frame.
-fn mentioned(files: &[PathBuf]) -> Result<BTreeSet<String>, RecordingsError> {
-    const KEYS: [&[u8]; 4] =
-        [b"\"s\":\"", b"\"product_id\":\"", b"\"symbol\":\"", b"\"instId\":\""];
-    let finders: Vec<_> = KEYS.iter().map(memchr::memmem::Finder::new).collect();
-    let mut found = BTreeSet::new();
-    for path in files {
-        for frame in reader::open(path)? {
-            let frame = frame?;
-            for (key, finder) in KEYS.iter().zip(&finders) {
-                for at in finder.find_iter(&frame.frame) {
-                    let rest = &frame.frame[at + key.len()..];
-                    let end = memchr::memchr(b'"', rest).unwrap_or(0);
-                    if let Ok(text) = std::str::from_utf8(&rest[..end])
-                        && end > 0
-                        && !found.contains(text)
-                    {
-                        found.insert(text.replace("\\/", "/"));
-                    }
-                }
-            }
-        }
-    }
-    Ok(found)
 }

@@ -1,0 +1,135 @@
+//! What recordings say of themselves: hosts, symbols, and the market that speaks.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{FileCounts, RecordingOptions, Recordings, RecordingsError};
+use crate::feeds::print::{Listing, Prints};
+use crate::feeds::provenance::{Origin, RecordingNote, host, left_out, origin};
+use crate::recording::{Direction, reader};
+
+/// What a file says of itself, apart from its trades.
+#[derive(Debug, Default)]
+pub(super) struct Survey {
+    /// Hosts that are the venue's own, or unknown to everybody.
+    own: Vec<String>,
+    /// Hosts of others, and the protocols that are spoken there.
+    others: BTreeMap<String, Vec<&'static str>>,
+    /// Whether any frame came over a connection that is read.
+    read: bool,
+    /// What a venue would write as a symbol, where it is read and where it is not.
+    pub(super) symbols: [BTreeSet<String>; 2],
+}
+
+impl Recordings {
+    /// Reads what a file says of itself.
+    pub(super) fn survey(&self, path: &Path) -> Result<Survey, RecordingsError> {
+        const KEYS: [&[u8]; 4] =
+            [b"\"s\":\"", b"\"product_id\":\"", b"\"symbol\":\"", b"\"instId\":\""];
+        let finders: Vec<_> = KEYS.iter().map(memchr::memmem::Finder::new).collect();
+        let (mut survey, mut foreign) = (Survey::default(), HashSet::new());
+        let mut frames = reader::open(path)?;
+        while let Some(frame) = frames.next() {
+            let frame = frame?;
+            if frame.direction == Direction::Connect {
+                let url = String::from_utf8_lossy(&frame.frame).into_owned();
+                match origin(&url, self.venue.as_ref()) {
+                    Origin::Fits => survey.own.extend(host(&url)),
+                    Origin::Differs { host, protocols } => {
+                        if !self.any_host {
+                            foreign.insert(frame.connection);
+                        }
+                        survey.others.insert(host, protocols);
+                    }
+                }
+                continue;
+            }
+            let is_foreign = foreign.contains(&frame.connection);
+            if frame.direction == Direction::Received && !is_foreign {
+                survey.read = true;
+                if let Some((found, spoken)) = self.venue.contradicts(&frame.frame) {
+                    let (path, line) = (path.to_owned(), frames.line());
+                    let protocol = self.venue.protocol();
+                    return Err(RecordingsError::OtherMarket {
+                        path,
+                        line,
+                        found,
+                        protocol,
+                        spoken,
+                    });
+                }
+            }
+            let symbols = &mut survey.symbols[usize::from(is_foreign)];
+            for (key, finder) in KEYS.iter().zip(&finders) {
+                for at in finder.find_iter(&frame.frame) {
+                    let rest = &frame.frame[at + key.len()..];
+                    let end = memchr::memchr(b'"', rest).unwrap_or(0);
+                    if let Ok(text) = std::str::from_utf8(&rest[..end])
+                        && end > 0
+                        && !symbols.contains(text)
+                    {
+                        symbols.insert(text.replace("\\/", "/"));
+                    }
+                }
+            }
+        }
+        Ok(survey)
+    }
+
+    /// A file from another exchange that this protocol could read must not pass for one of its own.
+    pub(super) fn refuse_elsewhere(
+        &self,
+        path: &Path,
+        survey: &Survey,
+    ) -> Result<(), RecordingsError> {
+        let Some((host, spoken)) = survey.others.iter().next() else { return Ok(()) };
+        if survey.read || self.any_host {
+            return Ok(());
+        }
+        let options = RecordingOptions::default();
+        let symbols = survey.symbols[1].iter();
+        let listings = symbols.filter_map(|text| self.symbol(text, &options).ok().flatten());
+        let listings: Arc<[Listing]> = listings.map(|symbol| symbol.listing).collect();
+        let mut decoder = self.venue.decoder(self.channel, listings);
+        let mut prints = Prints::default();
+        for frame in reader::open(path)? {
+            let frame = frame?;
+            prints.clear();
+            if frame.direction == Direction::Received
+                && decoder.decode(&frame.frame, &mut prints).is_ok()
+                && !prints.rows.is_empty()
+            {
+                let (path, protocol) = (path.to_owned(), self.venue.protocol());
+                let (host, spoken) = (host.clone(), spoken.clone());
+                return Err(RecordingsError::OtherHost { path, host, protocol, spoken });
+            }
+        }
+        Ok(())
+    }
+
+    /// What is worth knowing, once everything has been read.
+    pub(super) fn take_notes(
+        &mut self,
+        surveys: &[Survey],
+        counts: &[FileCounts],
+        unread: BTreeMap<String, Vec<String>>,
+    ) {
+        let protocol = self.venue.protocol();
+        for ((path, survey), counts) in self.files.iter().zip(surveys).zip(counts) {
+            let others = survey.others.keys().cloned();
+            if counts.rows == 0 {
+                let hosts: BTreeSet<String> = survey.own.iter().cloned().chain(others).collect();
+                let (path, hosts) = (path.clone(), hosts.into_iter().collect());
+                self.notes.push(RecordingNote::NoTrades { path, hosts, protocol });
+            } else if !survey.others.is_empty() && !self.any_host {
+                let (path, hosts) = (path.clone(), others.collect());
+                self.notes.push(RecordingNote::PassedOver { path, hosts });
+            }
+        }
+        let foreign: u64 = counts.iter().map(|counts| counts.foreign).sum();
+        if foreign > 0 || self.symbols.is_empty() {
+            self.notes.extend(left_out(unread, foreign));
+        }
+    }
+}
