@@ -23,7 +23,7 @@ pub struct Naming {
 
 /// Reads a path's name and folders.
 pub fn read(path: &Path) -> Naming {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
     let stem = name.split('.').next().unwrap_or_default();
     let mut naming = Naming { market: market(path), ..Naming::default() };
     for (word, kind) in [("-trades-", InputKind::Trades), ("-aggTrades-", InputKind::AggTrades)] {

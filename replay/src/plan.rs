@@ -289,7 +289,7 @@ fn feed_of_header(
         InputKind::Trades => Layout::Trades { columns },
         InputKind::AggTrades => Layout::AggTrades { columns },
     };
-    let sniffed = Sniffed { layout, unit: 1_000_000, market: None, first_time: 0 };
+    let sniffed = Sniffed { layout, unit: 1_000_000, market: None, header: None, first_time: 0 };
     let instrument = given.or_else(|| name_instrument(path, naming, &sniffed).ok())?;
     Some(Feed { instrument, input: layout.input(), ids: IdKind::Venue, has_aggressor: true })
 }
@@ -300,7 +300,7 @@ fn name_instrument(
     sniffed: &Sniffed,
 ) -> Result<InstrumentId, ReplayError> {
     let layout = sniffed.layout;
-    let stem = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let stem = path.file_name().unwrap_or_default().to_string_lossy();
     let stem = stem.split('.').next().unwrap_or_default();
     let symbol = naming.symbol.clone();
     let text = match layout {

@@ -118,7 +118,7 @@ fn nothing_to_read_says_so() {
     fs::write(&path, "").unwrap();
     refused(&path, &["is empty"]);
     fs::write(&path, "id,price,qty,quote_qty,time,is_buyer_maker\n").unwrap();
-    refused(&path, &["only a header"]);
+    refused(&path, &["a header and no trades"]);
     fs::write(&path, "\n\n").unwrap();
     refused(&path, &["no trades"]);
     fs::write(&path, "1,2\n").unwrap();
