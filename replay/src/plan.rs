@@ -95,6 +95,12 @@ pub struct Recognised {
 }
 
 impl Plan {
+    /// All files.
+    pub fn paths(&self) -> impl Iterator<Item = PathBuf> {
+        let files = self.instruments.iter().flat_map(|instrument| &instrument.files);
+        files.map(|file| file.path.clone())
+    }
+
     /// How many files there are.
     pub fn files(&self) -> usize {
         self.instruments.iter().map(|instrument| instrument.files.len()).sum()

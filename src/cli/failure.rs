@@ -102,6 +102,7 @@ impl From<JobError> for Failure {
             | JobError::Checkpoint(_)
             | JobError::CheckpointFile(_)
             | JobError::Name(_)
+            | JobError::Output(_)
             | JobError::SharedFiles
             | JobError::SharedReset { .. }
             | JobError::PartOfTheTrades => 2,

@@ -65,6 +65,7 @@ fn notice(notice: &Notice) -> String {
             "{spec}: started at --from and does not converge: its bars differ from those of a \
              longer history"
         ),
+        Notice::Replaces(path) => format!("{} of an earlier run is replaced", path.display()),
         Notice::NothingInRange => "no trade lies between --from and --to".to_owned(),
         Notice::OnePass { threads } => parallel::one_pass(*threads),
     }

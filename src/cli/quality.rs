@@ -8,7 +8,7 @@ use std::thread;
 
 use barflow_operators::quality::suite::Suite;
 use barflow_replay::named::{self, GivenInstrument};
-use barflow_replay::plan::PlanOptions;
+use barflow_replay::plan::{Plan, PlanOptions};
 use barflow_replay::progress::Progress;
 use clap::{Args, ValueHint};
 
@@ -20,7 +20,8 @@ use crate::config;
 use crate::config::instant::instant_ns;
 use crate::config::instruments;
 use crate::config::problem::Problems;
-use crate::quality::inputs::Inputs;
+use crate::job::outputs::{Content, Inputs, Outputs};
+use crate::quality::inputs;
 use crate::quality::manifest::Manifest;
 use crate::quality::report::Report;
 use crate::quality::run::{Settings, judge};
@@ -108,6 +109,7 @@ pub fn run(args: &QualityArgs) -> Result<Outcome, Failure> {
         Some(path) => config::quality::read(path)?,
         None => Suite::usual(),
     };
+    check_outputs(args, None)?;
     if let Some(path) = &args.export_gx {
         return export(path, &suite, &args.files);
     }
@@ -124,10 +126,11 @@ pub fn run(args: &QualityArgs) -> Result<Outcome, Failure> {
         ..PlanOptions::default()
     };
     let inputs = match &args.store {
-        Some(store) => Inputs::of_store(store, &options),
-        None => Inputs::of_files(&args.files, &options),
+        Some(store) => inputs::Inputs::of_store(store, &options),
+        None => inputs::Inputs::of_files(&args.files, &options),
     };
     let inputs = inputs?;
+    check_outputs(args, Some(&inputs.plan))?;
     notes::print(&inputs.plan.notes);
     let shown = Shown::start(settings.progress.clone(), inputs.plan.bytes());
     let report = judge(inputs, &settings)?;
@@ -139,6 +142,19 @@ pub fn run(args: &QualityArgs) -> Result<Outcome, Failure> {
         eprintln!("note: no trade lies between --from and --to");
     }
     Ok(if report.passes() { Outcome::Done } else { Outcome::Differs })
+}
+
+/// Makes sure that no report destroys what is checked, the suite, or another report.
+fn check_outputs(args: &QualityArgs, plan: Option<&Plan>) -> Result<(), Failure> {
+    let mut inputs = Inputs::of_files(&args.files, args.store.as_deref());
+    let files = plan.into_iter().flat_map(Plan::paths);
+    inputs.files = files.chain(args.suite.clone()).collect();
+    let outputs = Outputs::default()
+        .replaces("--json", args.json.as_deref(), Content::Text("{"))
+        .replaces("--html", args.html.as_deref(), Content::Text("<"))
+        .replaces("--quarantine", args.quarantine.as_deref(), Content::Text("{"))
+        .replaces("--export-gx", args.export_gx.as_deref(), Content::Text("{"));
+    outputs.check(&inputs).map(drop).map_err(Failure::usage)
 }
 
 fn settings(args: &QualityArgs, suite: Suite) -> Result<Settings, Failure> {

@@ -78,6 +78,10 @@ pub struct ReplayArgs {
     #[arg(help_heading = "Output")]
     pub sink_trades: Option<String>,
 
+    /// Refuse to start where a file of an earlier run would be replaced
+    #[arg(long, help_heading = "Output")]
+    pub no_clobber: bool,
+
     /// How bars are written to Kafka.
     #[command(flatten)]
     pub kafka: KafkaArgs,

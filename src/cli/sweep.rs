@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use barflow_operators::batch::TradeBatch;
 use barflow_operators::dataflow::validate::OrderedBatch;
 use barflow_operators::spec::BarSpec;
+use barflow_replay::atomic_file::is_unfinished;
 use clap::{ArgMatches, Args, ValueHint};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use xxhash_rust::xxh3::xxh3_64;
@@ -23,9 +24,11 @@ use crate::config::section::Value;
 use crate::config::sweep::{SweepSettings, TypedSweep};
 use crate::fault_point;
 use crate::job::ReplayJob;
+use crate::job::outputs::{Inputs, Outputs};
 use crate::sinks::atomic_file;
 use crate::sinks::none::NoSink;
 use crate::stop::Stop;
+use crate::sweep::folder::{self, FolderError};
 use crate::sweep::heat_map::HeatMap;
 use crate::sweep::output;
 use crate::sweep::state::State;
@@ -119,10 +122,7 @@ pub fn run(args: &SweepArgs, matches: &ArgMatches) -> Result<Outcome, Failure> {
     let settings = SweepSettings::understand(args.config.read()?, args.typed(matches)?)?;
     telemetry::start(tracing::Level::WARN, None)
         .map_err(|e| Failure::outside(anyhow::anyhow!(e)))?;
-    std::fs::create_dir_all(&settings.out).map_err(|e| {
-        let what = format!("could not create the folder \"{}\"", settings.out.display());
-        Failure::outside(anyhow::Error::new(e).context(what))
-    })?;
+    check_folder(&settings)?;
     let started = Instant::now();
     let stop = Stop::new();
     Signals::raise(&stop)?;
@@ -150,6 +150,21 @@ pub fn run(args: &SweepArgs, matches: &ArgMatches) -> Result<Outcome, Failure> {
     // Only now: until everything is written, it can resume.
     let _ = std::fs::remove_file(settings.out.join(STATE));
     Ok(swept.outcome)
+}
+
+/// Makes sure that the results destroy neither trades nor those of another grid.
+fn check_folder(settings: &SweepSettings) -> Result<(), Failure> {
+    let inputs = Inputs::of_files(&settings.replay.files, settings.replay.store.as_deref());
+    let outputs = Outputs::default().folder("--out", Some(&settings.out), None);
+    outputs.check(&inputs).map_err(Failure::usage)?;
+    let replaces = folder::claim(&settings.out, &settings.grid).map_err(|error| match error {
+        FolderError::Disk { .. } => Failure::outside(error),
+        FolderError::OtherGrid { .. } | FolderError::Unknown { .. } => Failure::usage(error),
+    })?;
+    if replaces {
+        eprintln!("note: the results in {} are replaced", settings.out.display());
+    }
+    Ok(())
 }
 
 fn stopped(trades: u64) -> Outcome {
@@ -376,12 +391,38 @@ fn write_bars(
     let mut replay = settings.replay.clone();
     replay.bars = BarBook::of(orders.collect());
     replay.sink = SinkKind::Parquet;
-    replay.out = Some(folder.clone());
+    let disk = |what: &str, error: std::io::Error| {
+        let what = format!("could not {what} \"{}\"", folder.display());
+        Failure::outside(anyhow::Error::new(error).context(what))
+    };
+    // Beside those of an earlier run, so that the folder never holds bars of two.
+    let made = settings.out.join(".bars");
+    remove_bars(&made).map_err(|error| disk("replace", error))?;
+    replay.out = Some(made.clone());
     let bars = replay.bars.orders().len();
     ReplayJob::new(replay).run(stop, &Watcher::default())?;
     if stop.is_raised() {
         return Ok(());
     }
+    remove_bars(&folder).map_err(|error| disk("replace", error))?;
+    std::fs::create_dir_all(&made)
+        .and_then(|()| std::fs::rename(&made, &folder))
+        .map_err(|error| disk("write", error))?;
     eprintln!("bars of the best {bars} are in {}", folder.display());
     Ok(())
+}
+
+/// Removes the bars of an earlier run, finished or not, and nothing else.
+fn remove_bars(folder: &Path) -> std::io::Result<()> {
+    if !folder.exists() {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(folder)? {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
+        let is_bars = path.extension().is_some_and(|ending| ending == "parquet");
+        if is_bars || is_unfinished(&name) {
+            std::fs::remove_file(path)?;
+        }
+    }
+    std::fs::remove_dir(folder)
 }

@@ -14,6 +14,7 @@ use super::progress::Shown;
 use super::sync_measure::{CONFIDENCE, COVERAGE, Measured, measure};
 use super::sync_plot;
 use crate::config::replay::ReplaySettings;
+use crate::job::outputs::{Content, Inputs, Outputs};
 use crate::thousands::grouped;
 
 const EXAMPLES: &str = "\
@@ -82,6 +83,10 @@ pub fn run(args: &SyncReportArgs, matches: &ArgMatches) -> Result<Outcome, Failu
     }
     let plan = settings.plan(&StopFlag::default())?;
     notes::print(&plan.notes);
+    let mut inputs = Inputs::of_files(&settings.files, settings.store.as_deref());
+    inputs.files = plan.paths().collect();
+    let outputs = Outputs::default().replaces("--plot", args.plot.as_deref(), Content::Text("<"));
+    outputs.check(&inputs).map_err(Failure::usage)?;
     let progress = Progress::default();
     let shown = Shown::start(progress.clone(), plan.bytes());
     let mut measured = Vec::new();

@@ -154,6 +154,8 @@ pub struct ReplaySettings {
     pub reorder_window: usize,
     /// Trades per batch.
     pub batch_rows: usize,
+    /// Whether files of an earlier run are replaced, or a reason to refuse.
+    pub replace: bool,
     /// Folder for validated trades as Parquet.
     pub trades: Option<PathBuf>,
     /// Corrections of the files' history (CSV).
@@ -235,6 +237,7 @@ impl ReplaySettings {
                 .parse("reorder_window", whole, problems_ref)
                 .unwrap_or(REORDER_WINDOW),
             batch_rows: replay.parse("batch_rows", whole, problems_ref).unwrap_or(BATCH_ROWS),
+            replace: replay.parse("replace", "true or false", problems_ref).unwrap_or(true),
             trades: replay.text("trades", problems_ref).map(|(path, _)| path.into()),
             corrections: replay.text("corrections", problems_ref).map(|(path, _)| path.into()),
             revision_window: replay.parse_with("revision_window", window, problems_ref),

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use barflow_replay::error::ReplayError;
 
+use super::outputs::OutputError;
 use super::rejects::BadRow;
 use crate::checkpoints::job::JobName;
 use crate::checkpoints::saved::CheckpointError;
@@ -58,6 +59,9 @@ pub enum JobError {
     /// A feed cannot continue.
     #[error(transparent)]
     Feed(#[from] SessionFault),
+    /// An output would destroy something.
+    #[error(transparent)]
+    Output(#[from] OutputError),
     /// The sink refuses, or is not available.
     #[error(transparent)]
     Sink(SinkError),

@@ -16,6 +16,8 @@ pub mod corrections;
 pub mod error;
 pub mod live;
 pub mod observer;
+pub mod outputs;
+mod places;
 pub mod rejects;
 pub mod replay;
 pub mod report;

@@ -1,6 +1,6 @@
 //! A replay: trade files or recordings, read once, into a sink.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -23,7 +23,7 @@ use super::report::{JobReport, Notice, ParallelReport, Records};
 use super::sink::SinkRequest;
 use super::source::Source;
 use super::start::{Resumption, Start, Started};
-use super::{cluster, rejects};
+use super::{cluster, places, rejects};
 use crate::config::bars::BarBook;
 use crate::config::replay::ReplaySettings;
 use crate::graph::assemble::GraphOptions;
@@ -53,6 +53,8 @@ struct Ready<'a> {
     corrections: Corrections,
     window: Option<Window>,
     records: Records,
+    /// Files of validated trades that an earlier run wrote, and this one replaces.
+    earlier_trades: Vec<PathBuf>,
 }
 
 /// The result of the graph.
@@ -60,7 +62,7 @@ struct Ran {
     result: Result<SinkReport, Cause>,
     parallel: Option<ParallelReport>,
     daily: Option<Daily>,
-    kept: Result<Vec<std::path::PathBuf>, ReplayError>,
+    kept: Result<Vec<PathBuf>, ReplayError>,
 }
 
 impl ReplayJob {
@@ -94,16 +96,22 @@ impl ReplayJob {
         let mut source = Source::find(settings, stop)?;
         let corrections = source.corrections(settings)?;
         let window = window(settings, &corrections);
+        let earlier = places::check_replay(settings, &source, self.sink.is_none())?;
         let workers = cluster::workers(&settings.cluster, settings.workers);
         let cluster_job = cluster::of_replay(settings).with("inputs", source.text());
         let name = job_name(settings, &source);
         source.keep(workers.share());
+        let earlier_own = places::own(&earlier, settings, &source);
+        let (earlier_trades, earlier_bars) =
+            earlier_own.into_iter().partition(|path| path.parent() == settings.trades.as_deref());
         notices.extend(source.notices(settings));
+        notices.extend(earlier.into_iter().map(Notice::Replaces));
         let began = Instant::now();
         let sink = SinkRequest {
             kind: settings.sink,
             out: settings.out.as_deref(),
             kafka: &settings.kafka,
+            replaces: earlier_bars,
             bars: &settings.bars,
             instruments: source.instruments(),
             latency: None,
@@ -127,9 +135,9 @@ impl ReplayJob {
         }
         let quality = settings.quality.clone().map(|suite| source.expectations(suite, settings));
         let quarantine = settings.quarantine.as_deref();
-        let records =
-            Records::new(quality, began).with_quarantine(quarantine, !started.resume.is_empty())?;
-        let ready = Ready { settings, stop, workers, source, corrections, window, records };
+        let records = Records::new(quality, began).with_quarantine(quarantine)?;
+        let ready =
+            Ready { settings, stop, workers, source, corrections, window, records, earlier_trades };
         ready.run(started, self.trades, notices, observer)
     }
 }
@@ -192,7 +200,13 @@ impl Ready<'_> {
         let (trades, store) = match &settings.trades {
             Some(folder) => {
                 let quotes = self.source.with_quote();
-                let started = TradeFiles::start(folder, quotes, pool.clone(), stop.clone());
+                let started = TradeFiles::start(
+                    folder,
+                    quotes,
+                    pool.clone(),
+                    self.earlier_trades.clone(),
+                    stop.clone(),
+                );
                 let (send, store) = started.map_err(|error| {
                     JobError::io("the thread that keeps trades could not start", error)
                 })?;

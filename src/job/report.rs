@@ -128,6 +128,8 @@ pub enum Notice {
         /// never are.
         equal_after: Option<u64>,
     },
+    /// A file of an earlier run is replaced.
+    Replaces(PathBuf),
     /// No trade lies between `from` and `to`.
     NothingInRange,
     /// Chunks on this many threads would not have been faster than one pass.
@@ -193,13 +195,9 @@ impl Records {
         }
     }
 
-    /// Sets bad rows aside in this file; a run that `resumes` adds to it.
-    pub(super) fn with_quarantine(
-        mut self,
-        path: Option<&Path>,
-        resumes: bool,
-    ) -> Result<Self, SinkError> {
-        let open = path.map(|path| Quarantine::open(path, resumes)).transpose()?;
+    /// Sets bad rows aside in this file; what is in it stays.
+    pub(super) fn with_quarantine(mut self, path: Option<&Path>) -> Result<Self, SinkError> {
+        let open = path.map(|path| Quarantine::open(path)).transpose()?;
         self.quarantine = open.map(Arc::new);
         Ok(self)
     }

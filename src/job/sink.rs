@@ -1,6 +1,6 @@
 //! Opens the sink of a job.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use barflow_operators::instrument::InstrumentId;
@@ -44,6 +44,8 @@ pub struct SinkRequest<'a> {
     pub out: Option<&'a Path>,
     /// Kafka, if that is it.
     pub kafka: &'a KafkaOptions,
+    /// Files of an earlier run that go when the new ones are complete.
+    pub replaces: Vec<PathBuf>,
     /// The bars that are known to come.
     pub bars: &'a BarBook,
     /// The instruments that are known to come.
@@ -93,7 +95,9 @@ impl SinkRequest<'_> {
                     true => self.journaled(output)?,
                     false => {
                         self.check_plain(&output)?;
-                        OpenSink::Plain(Box::new(ParquetBars::new(folder, self.info())?))
+                        let sink =
+                            ParquetBars::new(folder, self.info())?.replacing(self.replaces.clone());
+                        OpenSink::Plain(Box::new(sink))
                     }
                 }
             }

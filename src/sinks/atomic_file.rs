@@ -1,6 +1,6 @@
 //! Files that appear under their name whole, or not at all; see [`barflow_replay::atomic_file`].
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -44,6 +44,28 @@ impl AtomicFile {
 /// When the disk refuses; the file is then as it was before.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), SinkError> {
     atomic_file::write(path, bytes).map_err(|e| refused("write", path, &e))
+}
+
+/// Removes the files of an earlier run from a folder, before those of this one get their names: whatever
+/// happens between, the folder holds no mixture of the two. One file that becomes another is replaced
+/// at once.
+///
+/// # Errors
+/// When the disk refuses to remove this one.
+pub fn remove_replaced<'a>(
+    earlier: &[PathBuf],
+    mut new: impl ExactSizeIterator<Item = &'a Path>,
+) -> Result<(), (PathBuf, io::Error)> {
+    let only = if new.len() == 1 { new.next() } else { None };
+    for path in earlier.iter().filter(|path| only != Some(path)) {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err((path.clone(), error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// The error of an operation on a file, as the system reports it.

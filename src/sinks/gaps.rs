@@ -37,7 +37,7 @@ impl GapLedger {
     /// # Errors
     /// When it cannot be opened.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self(Some(Arc::new(LineFile::open(path, true)?))))
+        Ok(Self(Some(Arc::new(LineFile::open(path)?))))
     }
 
     /// Writes a gap down.

@@ -26,13 +26,13 @@ pub struct LineFile {
 }
 
 impl LineFile {
-    /// Opens or makes the file; one that is there is emptied unless lines are to be appended.
+    /// Opens or makes the file; lines are appended.
     ///
     /// # Errors
     /// When it cannot be opened.
-    pub fn open(path: &Path, append: bool) -> io::Result<Self> {
+    pub fn open(path: &Path) -> io::Result<Self> {
         let mut options = Access::Group.open_options();
-        options.create(true).write(true).append(append).truncate(!append);
+        options.create(true).append(true);
         Ok(Self { path: path.to_owned(), file: Mutex::new(options.open(path)?) })
     }
 

@@ -25,13 +25,13 @@ struct Row<'a> {
 
 impl Quarantine {
     /// Rejects will be added to `path`. The file is made at once, empty, so that a name that cannot be
-    /// written is noticed before anything runs. A resumed run appends to it; rows set aside after its
-    /// last commit are then in it twice.
+    /// written is noticed before anything runs. What is in it stays; rows that a job sets aside after its
+    /// last commit are in it twice.
     ///
     /// # Errors
     /// When the file cannot be made.
-    pub fn open(path: &Path, resumed: bool) -> Result<Self, SinkError> {
-        LineFile::open(path, resumed).map(Self).map_err(|e| refused("write", path, &e))
+    pub fn open(path: &Path) -> Result<Self, SinkError> {
+        LineFile::open(path).map(Self).map_err(|e| refused("write", path, &e))
     }
 
     /// Sets one row aside.

@@ -8,6 +8,7 @@
 //! The bars are those of `barflow replay`: the same validation orders the trades, and
 //! [`BuilderBatch`](barflow_operators::sweep::BuilderBatch) makes the bits of single builders.
 
+pub mod folder;
 pub mod heat_map;
 pub mod output;
 pub mod returns;

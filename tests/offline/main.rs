@@ -6,6 +6,7 @@ mod support;
 
 mod cli;
 mod daily;
+mod destroy;
 mod encodings;
 mod files;
 mod first_hour;

@@ -71,6 +71,7 @@ const KEYS: &[(&str, Table, &str, Form)] = &[
     ("quarantine", Table::Run, "quarantine", Form::Text),
     ("daily", Table::Run, "daily", Form::Text),
     ("sink_trades", Table::Run, "trades", Form::Text),
+    ("no_clobber", Table::Run, "replace", Form::Flag("false")),
     ("reorder_window", Table::Run, "reorder_window", Form::Text),
     ("batch_rows", Table::Run, "batch_rows", Form::Text),
     ("history", Table::Run, "history", Form::List),

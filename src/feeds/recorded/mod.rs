@@ -134,6 +134,11 @@ impl Recordings {
         &self.notes
     }
 
+    /// The files.
+    pub fn paths(&self) -> &[PathBuf] {
+        &self.files
+    }
+
     /// How many files there are.
     pub fn files(&self) -> usize {
         self.files.len()

@@ -16,7 +16,7 @@ use super::observer::Observer;
 use super::report::{JobReport, Records};
 use super::sink::SinkRequest;
 use super::start::{Start, Started};
-use super::{cluster, rejects};
+use super::{cluster, places, rejects};
 use crate::checkpoints::settings::{JobSettings, SettingsChanges};
 use crate::config::bars::BarBook;
 use crate::config::live::LiveSettings;
@@ -87,6 +87,7 @@ impl LiveJob {
                 "no instrument is assigned to this process; it keeps running for the others"
             );
         }
+        places::check_live(&settings)?;
         let quality = settings.quality.clone();
         // Feeds report their own outages; what lies before the first trade was not ours.
         let quality = quality.map(|suite| Quality::new(suite, |_| Known::default()));
@@ -95,6 +96,7 @@ impl LiveJob {
             kind: settings.sink,
             out: settings.out.as_deref(),
             kafka: &settings.kafka,
+            replaces: Vec::new(),
             bars: &settings.bars,
             instruments: settings.instruments(),
             latency: Some(records.latency.clone()),
@@ -109,8 +111,7 @@ impl LiveJob {
         let started = start.run(None, settings.cluster.patience)?;
         started.order_bars(|feed| settings.bars.for_feed(feed));
         begin::from_checkpoint(&mut settings, &started.resume)?;
-        let resumes = !started.resume.is_empty();
-        let records = records.with_quarantine(settings.quarantine.as_deref(), resumes)?;
+        let records = records.with_quarantine(settings.quarantine.as_deref())?;
         let shared = Shared {
             pool: BatchPool::new(BATCH_ROWS, BATCHES),
             book: Book::new(settings.bars.clone()),

@@ -1,6 +1,7 @@
 //! The source of a replay's trades: trade files, or recordings of frames.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::quality::judge::Known;
@@ -75,6 +76,14 @@ impl Source {
             }
         }
         text
+    }
+
+    /// The files that are read.
+    pub(in crate::job) fn paths(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Files(plan) => plan.paths().collect(),
+            Self::Recordings(recordings) => recordings.paths().to_vec(),
+        }
     }
 
     /// Forgets what other processes read.

@@ -15,7 +15,7 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
 use self::columns::Columns;
-use super::atomic_file::AtomicFile;
+use super::atomic_file::{AtomicFile, refused, remove_replaced};
 use super::record::{BarRecord, SCHEMA_VERSION};
 use super::roll::Roll;
 use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
@@ -49,11 +49,17 @@ pub struct ParquetBars {
     info: FileInfo,
     part: Option<Part>,
     files: BTreeMap<FileKey, BarFile>,
+    earlier: Vec<PathBuf>,
     bars: u64,
 }
 
 /// Instrument, specification, period of the part.
 type FileKey = (InstrumentId, Arc<str>, i64);
+
+/// Name of the file of an instrument's bars.
+pub fn file_name(id: &InstrumentId, spec: &str) -> String {
+    format!("{}-{}-{}.{spec}.parquet", id.venue(), id.market(), id.symbol())
+}
 
 struct BarFile {
     atomic: AtomicFile,
@@ -67,15 +73,19 @@ impl ParquetBars {
     /// # Errors
     /// When the folder cannot be made.
     pub fn new(folder: &Path, info: FileInfo) -> Result<Self, SinkError> {
-        std::fs::create_dir_all(folder)
-            .map_err(|e| super::atomic_file::refused("create the folder", folder, &e))?;
+        std::fs::create_dir_all(folder).map_err(|e| refused("create the folder", folder, &e))?;
         let folder = folder.to_owned();
-        Ok(Self { folder, info, part: None, files: BTreeMap::new(), bars: 0 })
+        Ok(Self { folder, info, part: None, files: BTreeMap::new(), earlier: Vec::new(), bars: 0 })
     }
 
     /// Writes a part of a live job's files, each named after its period and the part.
     pub fn of_part(self, part: Part) -> Self {
         Self { part: Some(part), ..self }
+    }
+
+    /// These files of an earlier run go when the new ones are complete.
+    pub fn replacing(self, earlier: Vec<PathBuf>) -> Self {
+        Self { earlier, ..self }
     }
 
     fn file_for(
@@ -129,6 +139,8 @@ impl BarSink for ParquetBars {
             let written = file.writer.into_inner().map_err(|e| encode_error(&path, &e))?;
             complete.push((file.atomic, written));
         }
+        remove_replaced(&self.earlier, complete.iter().map(|(atomic, _)| atomic.path()))
+            .map_err(|(path, e)| refused("replace", &path, &e))?;
         let mut places = Vec::with_capacity(complete.len());
         for (atomic, written) in complete {
             places.push(atomic.commit(&written)?.display().to_string());
