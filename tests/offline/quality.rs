@@ -206,8 +206,11 @@ fn a_store_is_held_against_its_manifest() {
     assert_eq!(judge(&"0".repeat(64), 20_000), (one("checksum_right", 1), Some(1)));
     assert_eq!(judge(sum, 20_001), (one("rows_as_recorded", 1), Some(1)));
     // What was converted comes before archives.
-    let trades = folder.path().join("trades");
-    let parquet = as_parquet(&files, &trades);
+    let kept = as_parquet(&files, &folder.path().join("kept"));
+    let place = folder.path().join("trades/binance/spot/trades/BTCUSDT");
+    fs::create_dir_all(&place).unwrap();
+    let parquet = place.join("BTCUSDT-trades-2024-03-01.parquet");
+    fs::rename(&kept, &parquet).unwrap();
     let (report, code) = json(&["--store", store], &[]);
     assert_eq!((broken(&report), code), (vec![], Some(0)));
     let rows = &report["instruments"][0]["expectations"].as_array().unwrap()[14];
