@@ -211,7 +211,8 @@ impl SinkRequest<'_> {
 fn name_leftovers(out: &Path) {
     for path in leftovers(out) {
         tracing::warn!(
-            "\"{}\" is not finished: a run that was killed left it, or one is still writing it",
+            "\"{}\" is not finished: a run that was killed left it, and it is removed; or one is \
+             still writing it",
             path.display()
         );
     }
