@@ -40,6 +40,8 @@ pub struct RowPlace {
     pub source: Arc<str>,
     /// Its line, from 1; each further trade stands one line on.
     pub line: u64,
+    /// Whether each further trade stands one line before instead: the file is read from its end.
+    pub falls: bool,
 }
 
 /// A row that is valid and by a documented rule not a trade between market participants, such as one
@@ -112,6 +114,12 @@ impl InputBatch {
         place_of(&self.places, &self.start, row)
     }
 
+    /// Whether the trades around this one stand in falling lines.
+    pub fn place_falls(&self, row: usize) -> bool {
+        let after = self.places.partition_point(|place| place.row as usize <= row);
+        after.checked_sub(1).and_then(|at| self.places.get(at)).is_some_and(|place| place.falls)
+    }
+
     /// Trades that it covers.
     pub fn rows(&self) -> usize {
         let made = self.made.as_ref().map_or(0, |made| made.findings.released);
@@ -123,7 +131,14 @@ impl InputBatch {
 pub fn place_of(places: &[RowPlace], start: &Position, row: usize) -> (Arc<str>, u64) {
     let after = places.partition_point(|place| place.row as usize <= row);
     match after.checked_sub(1).and_then(|at| places.get(at)) {
-        Some(place) => (Arc::clone(&place.source), place.line + (row - place.row as usize) as u64),
+        Some(place) => {
+            let rows = (row - place.row as usize) as u64;
+            let line = match place.falls {
+                true => place.line.saturating_sub(rows),
+                false => place.line + rows,
+            };
+            (Arc::clone(&place.source), line)
+        }
         None => (start.place(), start.line() + row as u64),
     }
 }

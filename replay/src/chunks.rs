@@ -3,7 +3,8 @@
 //! A text file is one chunk: decoding cannot begin inside. barflow's own Parquet is cut at row groups.
 //! Chunks read one after the other give the input batches of an
 //! [`InstrumentStream`] over the whole history, cut at the same rows,
-//! except that rows without ids are numbered from 1 in each chunk.
+//! except that rows without ids are numbered from 1 in each chunk. Files whose ids overlap are not
+//! merged: that needs one pass.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -16,6 +17,8 @@ use barflow_operators::position::FilePosition;
 use crate::checksum::verify;
 use crate::decode::Container;
 use crate::error::ReplayError;
+use crate::file_part::FilePart;
+use crate::merge::overlaps;
 use crate::plan::{FileKind, InstrumentPlan, PlannedFile};
 use crate::progress::Progress;
 use crate::stream::{InstrumentStream, ReadOptions, drop_files_before};
@@ -54,6 +57,8 @@ pub struct Chunk {
     part: Option<Part>,
     /// Where reading of the whole file begins, if not at its beginning.
     resume: Option<FilePosition>,
+    /// The file after this one.
+    next: Option<Box<PlannedFile>>,
     rows: u64,
 }
 
@@ -93,8 +98,10 @@ impl Chunks {
     /// The next chunk, of at least `rows` rows where there are so many and the file can be cut.
     pub fn next_chunk(&mut self, rows: u64) -> Option<Chunk> {
         let file = self.files.front()?.clone();
+        let next = self.files.get(1).cloned().map(Box::new);
         let resume = self.resume.take();
-        if self.groups.is_none() && resume.is_none() && file.kind == FileKind::Parquet {
+        let is_whole = resume.is_none() && file.part == FilePart::default();
+        if self.groups.is_none() && is_whole && file.kind == FileKind::Parquet {
             // Opening the chunk meets the same error again and reports it.
             let footer = Footer::read(&file.path).ok();
             self.groups = footer.map(|footer| {
@@ -106,7 +113,8 @@ impl Chunks {
         let Some(groups) = &mut self.groups else {
             self.files.pop_front();
             let rows = guess_rows(&file);
-            return Some(Chunk { feed: Arc::clone(&self.feed), file, part: None, resume, rows });
+            let feed = Arc::clone(&self.feed);
+            return Some(Chunk { feed, file, part: None, resume, next, rows });
         };
         let (first, first_row, file_rows) = (groups.next, groups.next_row, groups.all);
         // Batches must be cut where one pass over the file cuts them.
@@ -125,7 +133,7 @@ impl Chunks {
             self.groups = None;
             self.files.pop_front();
         }
-        Some(Chunk { feed: Arc::clone(&self.feed), file, part, resume: None, rows })
+        Some(Chunk { feed: Arc::clone(&self.feed), file, part, resume: None, next, rows })
     }
 }
 
@@ -156,12 +164,18 @@ impl Chunk {
     /// # Errors
     /// When the file cannot be opened or is not whole.
     pub fn open(&self, options: &ReadOptions) -> Result<ChunkReader, ReplayError> {
+        let rows = self.open_rows(options)?;
+        let next = self.next.clone().filter(|_| self.feed.ids != IdKind::Ordinal);
+        Ok(ChunkReader { rows, file: self.file.clone(), next, last: None })
+    }
+
+    fn open_rows(&self, options: &ReadOptions) -> Result<ChunkRows, ReplayError> {
         let Some(Part { footer, groups, first_row, file_rows }) = self.part.clone() else {
             let plan =
                 InstrumentPlan { feed: Arc::clone(&self.feed), files: vec![self.file.clone()] };
             let options = ReadOptions { resume: self.resume.clone(), ..options.clone() };
             let stream = InstrumentStream::open(plan, options)?;
-            return Ok(ChunkReader::File(Box::new(stream)));
+            return Ok(ChunkRows::File(Box::new(stream)));
         };
         if options.verify && groups.start == 0 {
             verify(&self.file.path, self.file.container, &options.progress)?;
@@ -170,12 +184,20 @@ impl Chunk {
         let path = &self.file.path;
         let trades = ParquetTrades::open_groups(path, &footer, feed, groups, first_row, options)?;
         let bytes_per_row = self.file.bytes as f64 / file_rows.max(1) as f64;
-        Ok(ChunkReader::Groups(Box::new(trades), options.progress.clone(), bytes_per_row))
+        Ok(ChunkRows::Groups(Box::new(trades), options.progress.clone(), bytes_per_row))
     }
 }
 
 /// Reads one chunk.
-pub enum ChunkReader {
+pub struct ChunkReader {
+    rows: ChunkRows,
+    file: PlannedFile,
+    next: Option<Box<PlannedFile>>,
+    /// Id and event time of the last trade.
+    last: Option<(u64, i64)>,
+}
+
+enum ChunkRows {
     /// A whole file.
     File(Box<InstrumentStream>),
     /// Row groups of one, and the bytes that a row takes.
@@ -186,8 +208,40 @@ impl ChunkReader {
     /// The next input batch; none at the chunk's end.
     ///
     /// # Errors
-    /// When the file is damaged or cannot be read.
+    /// When the file is damaged or cannot be read, and where the next file overlaps with it: files
+    /// read at the same time cannot be merged.
     pub fn next_batch(&mut self) -> Result<Option<InputBatch>, ReplayError> {
+        let input_batch = self.rows.next_batch()?;
+        if let (Some(next), Some(InputBatch { trades, .. })) = (&self.next, &input_batch) {
+            if let Some(beginning) = next.beginning()
+                && overlaps(trades, self.last, beginning)
+            {
+                return Err(ReplayError::Mixed(format!(
+                    "{} and {} both contain trades from id {} on, and files read in parallel are \
+                     not merged: leave out --parallel, or put them into a store with `barflow \
+                     convert`",
+                    self.file.name(),
+                    next.name(),
+                    beginning.id
+                )));
+            }
+            let last = trades.trade_id.last().copied().zip(trades.event_time.last().copied());
+            self.last = last.or(self.last);
+        }
+        Ok(input_batch)
+    }
+
+    /// How many rows without ids were numbered so far.
+    pub fn numbered(&self) -> u64 {
+        match &self.rows {
+            ChunkRows::File(stream) => stream.numbered(),
+            ChunkRows::Groups(..) => 0,
+        }
+    }
+}
+
+impl ChunkRows {
+    fn next_batch(&mut self) -> Result<Option<InputBatch>, ReplayError> {
         match self {
             Self::File(stream) => stream.next().transpose(),
             Self::Groups(trades, progress, bytes_per_row) => {
@@ -199,14 +253,6 @@ impl ChunkReader {
                 }
                 Ok(input_batch)
             }
-        }
-    }
-
-    /// How many rows without ids were numbered so far.
-    pub fn numbered(&self) -> u64 {
-        match self {
-            Self::File(stream) => stream.numbered(),
-            Self::Groups(..) => 0,
         }
     }
 }

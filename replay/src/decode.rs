@@ -52,6 +52,8 @@ pub struct Block {
     pub end: usize,
     /// Bytes of the member in the lines: one less than they have if a newline was added.
     pub length: u64,
+    /// Lines of the whole member, where it is read from its end.
+    pub lines: Option<u64>,
 }
 
 /// Buffers to be used again: a fresh one costs a page fault every 4 KiB.
@@ -261,7 +263,8 @@ fn blocks(
                 bytes[end] = b'\n';
                 end += 1;
             }
-            let block = Block { member: member.cloned(), first, offset, bytes, end, length };
+            let member = member.cloned();
+            let block = Block { member, first, offset, bytes, end, length, lines: None };
             first = false;
             offset += length;
             if !take(block) {

@@ -13,23 +13,29 @@
 //! where live feeds are judged too.
 
 pub mod atomic_file;
+mod backwards;
 pub mod binance;
 pub mod checksum;
 pub mod chunks;
 pub mod corrections;
 pub mod decode;
 pub mod error;
+pub mod file_part;
 pub mod find;
+pub mod history;
 pub mod members;
+mod merge;
 pub mod named;
 pub mod naming;
 pub mod plan;
 pub mod plan_note;
 pub mod progress;
 pub mod rows;
+mod rows_of_file;
 pub mod sniff;
 pub mod spool;
 pub mod store;
 pub mod stream;
 pub mod synth;
+mod time_order;
 pub mod trades_parquet;

@@ -1,6 +1,6 @@
 //! Which files make up each instrument's history, and in which order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,8 +9,11 @@ use barflow_operators::instrument::InstrumentId;
 
 use crate::decode::Container;
 use crate::error::ReplayError;
+use crate::file_part::FilePart;
 use crate::find::{Found, find};
+use crate::history;
 use crate::members::{self, Members};
+use crate::merge::Beginning;
 use crate::named::{self, Renames};
 use crate::naming::{self, Naming};
 use crate::plan_note::PlanNote;
@@ -61,8 +64,36 @@ pub struct PlannedFile {
     pub kind: FileKind,
     /// Event time of its first row, ns.
     pub first_time: i64,
+    /// Id of its first trade, where it has ids.
+    pub first_id: Option<u64>,
+    /// Which part of the file is read, and from which end.
+    pub part: FilePart,
     /// Bytes on disk.
     pub bytes: u64,
+}
+
+impl PlannedFile {
+    /// The file and how it is read, all of it.
+    pub fn whole(
+        path: &Path,
+        container: Container,
+        kind: FileKind,
+        first_time: i64,
+        bytes: u64,
+    ) -> Self {
+        let part = FilePart::default();
+        Self { path: path.to_owned(), container, kind, first_time, first_id: None, part, bytes }
+    }
+
+    /// Where its ids and times begin.
+    pub fn beginning(&self) -> Option<Beginning> {
+        self.first_id.map(|id| Beginning { id, time: self.first_time })
+    }
+
+    /// The file, or `archive.zip/member.csv`.
+    pub fn name(&self) -> String {
+        self.part.start(&self.path).place().to_string()
+    }
 }
 
 /// One instrument's history.
@@ -70,7 +101,7 @@ pub struct PlannedFile {
 pub struct InstrumentPlan {
     /// What its trades have in common.
     pub feed: Arc<Feed>,
-    /// Its files, by the time of their first row.
+    /// Its files, in the order in which they are read (see [`history::arrange`]).
     pub files: Vec<PlannedFile>,
 }
 
@@ -103,7 +134,10 @@ impl Plan {
 
     /// How many files there are.
     pub fn files(&self) -> usize {
-        self.instruments.iter().map(|instrument| instrument.files.len()).sum()
+        let paths = |i: &InstrumentPlan| {
+            i.files.iter().map(|file| file.path.as_path()).collect::<BTreeSet<_>>().len()
+        };
+        self.instruments.iter().map(paths).sum()
     }
 
     /// Bytes of all files on disk.
@@ -151,7 +185,7 @@ pub fn plan(inputs: &[String], options: &PlanOptions) -> Result<Plan, ReplayErro
     }
     let mut instruments: Vec<_> = histories.into_values().collect();
     for instrument in &mut instruments {
-        instrument.files.sort_by(|a, b| (a.first_time, &a.path).cmp(&(b.first_time, &b.path)));
+        notes.extend(history::arrange(instrument, &options.stop)?);
     }
     Ok(Plan { instruments, notes: gathered(notes) })
 }
@@ -195,8 +229,8 @@ pub fn recognise(path: &Path, options: &PlanOptions) -> Result<Recognised, Repla
         let feed = Feed { instrument: given.unwrap_or(head.feed.instrument), ..head.feed };
         let Some(first_time) = head.first_time else { return Ok(empty(path, Some(feed))) };
         let kind = FileKind::Parquet;
-        let path = path.to_owned();
-        return Ok(trades_of(feed, PlannedFile { path, container, kind, first_time, bytes }));
+        let file = PlannedFile::whole(path, container, kind, first_time, bytes);
+        return Ok(trades_of(feed, file));
     }
     let mut members = Members::default();
     if container == Container::Zip {
@@ -252,12 +286,11 @@ pub fn recognise(path: &Path, options: &PlanOptions) -> Result<Recognised, Repla
         exclude,
         header: sniffed.header,
     });
-    let (path, first_time) = (path.to_owned(), sniffed.first_time);
-    let mut recognised =
-        trades_of(feed, PlannedFile { path: path.clone(), container, kind, first_time, bytes });
+    let file = PlannedFile::whole(path, container, kind, sniffed.first_time, bytes);
+    let mut recognised = trades_of(feed, file);
     if !members.passed_over.is_empty() {
-        let members = members.passed_over;
-        recognised.notes.push(PlanNote::MembersPassedOver { archive: path, members });
+        let (archive, members) = (path.to_owned(), members.passed_over);
+        recognised.notes.push(PlanNote::MembersPassedOver { archive, members });
     }
     Ok(recognised)
 }

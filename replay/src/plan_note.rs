@@ -23,6 +23,27 @@ pub enum PlanNote {
         /// Names of the members.
         members: Vec<String>,
     },
+    /// A file whose newest trade stands first.
+    NewestFirst {
+        /// Its name.
+        file: String,
+    },
+    /// A file without ids all of whose rows are in another one.
+    SameRows {
+        /// The file that is passed over.
+        file: String,
+        /// The other one.
+        other: String,
+    },
+    /// Rows without ids at the beginning of a file that are at the end of another one.
+    SharedRows {
+        /// The file, which is read from behind them on.
+        file: String,
+        /// The other one.
+        other: String,
+        /// How many.
+        rows: u64,
+    },
 }
 
 /// A file or folder that is not read.
@@ -103,6 +124,15 @@ impl fmt::Display for PlanNote {
                 let plural = if members.len() == 1 { "member" } else { "members" };
                 write!(to, "{}: {} {plural} not taken: ", shown(archive), members.len())?;
                 list(members, to, |name, to| to.write_str(name))
+            }
+            Self::NewestFirst { file } => {
+                write!(to, "{file} has its newest trade first: it is read from its end")
+            }
+            Self::SameRows { file, other } => {
+                write!(to, "{file} has the same rows as {other}: they count once")
+            }
+            Self::SharedRows { file, other, rows } => {
+                write!(to, "{file} begins with the last {rows} rows of {other}: they count once")
             }
         }
     }

@@ -2,29 +2,30 @@
 //!
 //! Decoding runs on a thread of its own, a few blocks ahead of the rows; the next file is verified
 //! on another while the current one is read. Dropping the stream ends both.
+//!
+//! Files are read one after the other, and those whose ids overlap are merged. A position names the
+//! first of the files that have not ended: those before it are not read again, those after it are
+//! read from their beginnings, and rows that a merge had already applied are passed over.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use barflow_operators::batch::Feed;
+use barflow_operators::batch::{Feed, IdKind};
 use barflow_operators::input_batch::InputBatch;
 use barflow_operators::pool::BatchPool;
 use barflow_operators::position::{FilePosition, Position};
-use crossbeam::channel::{Receiver, bounded};
 
 use crate::checksum::verify;
-use crate::decode::{Block, Buffers, MARGIN, decode};
 use crate::error::ReplayError;
+use crate::merge::{self, Merged, Merger, Step};
 use crate::plan::{FileKind, InstrumentPlan, PlannedFile};
 use crate::progress::Progress;
-use crate::rows::{Output, Quote, RowRules, read_rows};
-use crate::sniff::is_header;
+use crate::rows::{Quote, REJECTS_AT_ONCE, RowRules};
+use crate::rows_of_file::RowsOfFile;
+use crate::time_order::TimeOrder;
 use crate::trades_parquet::read::ParquetTrades;
-
-/// Blocks decoded ahead of the rows: enough to ride out hiccups, 2 MiB.
-const BLOCKS_AHEAD: usize = 4;
 
 /// How a history is read.
 #[derive(Clone, Debug)]
@@ -41,6 +42,12 @@ pub struct ReadOptions {
     pub to: Option<i64>,
     /// Continue from here.
     pub resume: Option<FilePosition>,
+    /// Event time of the last trade that was applied before that, ns, where it is known.
+    pub resume_time: Option<i64>,
+    /// Take rows without ids in any order of time.
+    pub any_order: bool,
+    /// Read on after a damaged file; [`InstrumentStream::into_files`] says which were.
+    pub past_damage: bool,
     /// How far reading has got.
     pub progress: Progress,
 }
@@ -55,28 +62,61 @@ impl ReadOptions {
             from: None,
             to: None,
             resume: None,
+            resume_time: None,
+            any_order: false,
+            past_damage: false,
             progress: Progress::default(),
         }
     }
 }
 
 /// An iterator over one instrument's input batches. After an error it ends.
+///
+/// Files whose ids overlap are merged by id (see [`Merger`]); all others are read one after the
+/// other.
 pub struct InstrumentStream {
     feed: Arc<Feed>,
     files: VecDeque<PlannedFile>,
     options: ReadOptions,
     verifying: Option<JoinHandle<Result<(), ReplayError>>>,
-    current: Option<Reading>,
+    verified: Option<PathBuf>,
+    /// The files that are being read: one, or those that are merged.
+    open: Vec<OpenFile>,
+    merger: Merger,
     ordinal: u64,
     /// Id of the last trade read.
     last_id: Option<u64>,
+    /// Up to here another run has applied the trades: their id, and their time if it is known.
+    applied: Option<(u64, Option<i64>)>,
+    time: TimeOrder,
+    done: Vec<FileRead>,
     failed: bool,
+}
+
+/// How much of a file was read, once it has ended.
+#[derive(Debug)]
+pub struct FileRead {
+    /// Which.
+    pub file: PlannedFile,
+    /// Rows that were read, or why reading did not come to the end.
+    pub rows: Result<u64, ReplayError>,
+}
+
+struct OpenFile {
+    file: PlannedFile,
+    reading: Reading,
+    rows: u64,
+    /// Id and event time of the last trade of the last batch.
+    last: Option<(u64, i64)>,
 }
 
 enum Reading {
     Rows(Box<RowsOfFile>),
     Parquet(Box<ParquetTrades>),
 }
+
+/// Files merged at a time: each has a thread and some MiB of its own.
+const MOST_MERGED: usize = 64;
 
 impl InstrumentStream {
     /// Prepares to read; nothing is opened yet.
@@ -89,14 +129,20 @@ impl InstrumentStream {
             drop_files_before(&mut files, resume)?;
         }
         let last_id = options.resume.as_ref().and_then(|resume| resume.trade_id);
+        let has_ids = plan.feed.ids != IdKind::Ordinal;
         Ok(Self {
             feed: plan.feed,
             files,
+            applied: last_id.filter(|_| has_ids).map(|id| (id, options.resume_time)),
             options,
             verifying: None,
-            current: None,
+            verified: None,
+            open: Vec::new(),
+            merger: Merger::default(),
             ordinal: last_id.map_or(1, |id| id + 1),
             last_id,
+            time: TimeOrder::default(),
+            done: Vec::new(),
             failed: false,
         })
     }
@@ -106,26 +152,44 @@ impl InstrumentStream {
         self.ordinal - 1
     }
 
+    /// The files that have ended.
+    pub fn into_files(self) -> Vec<FileRead> {
+        self.done
+    }
+
     /// Verifies the next file (unless that has started), opens it, and begins to verify the one
     /// after it.
     fn advance(&mut self) -> Result<bool, ReplayError> {
         let Some(file) = self.files.pop_front() else { return Ok(false) };
-        let verifying = self.verifying.take().or_else(|| self.begin_to_verify(&file));
+        let opened = self.open_file(&file);
+        match opened {
+            Ok(reading) => self.open.push(OpenFile { file, reading, rows: 0, last: None }),
+            Err(error) => self.give_up(file, error)?,
+        }
+        Ok(true)
+    }
+
+    fn open_file(&mut self, file: &PlannedFile) -> Result<Reading, ReplayError> {
+        let verifying = self.verifying.take().or_else(|| self.begin_to_verify(file));
         if let Some(verifying) = verifying {
             let verdict = verifying.join();
             verdict.unwrap_or_else(|_| {
                 Err(ReplayError::corrupt(&file.path, "verification", "an answer", "a panic"))
             })?;
         }
+        self.verified = Some(file.path.clone());
         if let Some(next) = self.files.front() {
             self.verifying = self.begin_to_verify(next);
         }
         let resume = self.options.resume.take();
-        self.current = Some(match &file.kind {
+        let start = resume.unwrap_or_else(|| FilePosition {
+            trade_id: self.last_id,
+            ..file.part.start(&file.path)
+        });
+        Ok(match &file.kind {
             FileKind::Parquet => {
-                let from = resume.map_or(0, |resume| resume.byte);
-                let trades =
-                    ParquetTrades::open(&file.path, Arc::clone(&self.feed), from, &self.options)?;
+                let feed = Arc::clone(&self.feed);
+                let trades = ParquetTrades::open(&file.path, feed, start.byte, &self.options)?;
                 Reading::Parquet(Box::new(trades))
             }
             FileKind::Rows(format) => {
@@ -134,47 +198,195 @@ impl InstrumentStream {
                     from: self.options.from.unwrap_or(i64::MIN),
                     to: self.options.to.unwrap_or(i64::MAX),
                 };
-                let start = resume.unwrap_or_else(|| FilePosition {
-                    trade_id: self.last_id,
-                    ..FilePosition::start(file.path.display().to_string().into())
-                });
-                let reading = RowsOfFile::open(&file, rules, start, &self.options)?;
-                Reading::Rows(Box::new(reading))
+                Reading::Rows(Box::new(RowsOfFile::open(file, rules, start, &self.options)?))
             }
-        });
-        Ok(true)
+        })
+    }
+
+    /// A file cannot be read further.
+    fn give_up(&mut self, file: PlannedFile, error: ReplayError) -> Result<(), ReplayError> {
+        let ends = matches!(error, ReplayError::Io { .. } | ReplayError::Stopped);
+        if ends || !self.options.past_damage {
+            return Err(error);
+        }
+        self.done.push(FileRead { file, rows: Err(error) });
+        Ok(())
     }
 
     fn begin_to_verify(&self, file: &PlannedFile) -> Option<JoinHandle<Result<(), ReplayError>>> {
+        // Members of one archive are verified together.
+        let wanted = self.options.verify && self.verified.as_ref() != Some(&file.path);
         let (path, container) = (file.path.clone(), file.container);
         let progress = self.options.progress.clone();
-        self.options.verify.then(|| thread::spawn(move || verify(&path, container, &progress)))
+        wanted.then(|| thread::spawn(move || verify(&path, container, &progress)))
+    }
+
+    /// The next batch of an open file; none at its end, when it is closed.
+    fn next_of(&mut self, place: usize) -> Result<Option<InputBatch>, ReplayError> {
+        let Some(open) = self.open.get_mut(place) else { return Ok(None) };
+        let next = match &mut open.reading {
+            Reading::Rows(rows) => rows.next_batch(&self.feed, &self.options, &mut self.ordinal),
+            Reading::Parquet(trades) => trades.next_batch(),
+        };
+        match next {
+            Ok(Some(mut batch)) => {
+                open.rows += (batch.trades.len() + batch.rejects.len()) as u64;
+                if self.feed.ids == IdKind::Ordinal {
+                    number_after(self.last_id, &mut batch);
+                    self.ordinal = self.ordinal.max(last_of(&batch).map_or(0, |(id, _)| id + 1));
+                    if !self.options.any_order {
+                        self.time.check(&open.file.path, &batch)?;
+                    }
+                }
+                Ok(Some(batch))
+            }
+            Ok(None) => {
+                let OpenFile { file, rows, .. } = self.open.remove(place);
+                self.done.push(FileRead { file, rows: Ok(rows) });
+                Ok(None)
+            }
+            Err(error) => {
+                let file = self.open.remove(place).file;
+                self.give_up(file, error)?;
+                Ok(None)
+            }
+        }
     }
 
     fn read(&mut self) -> Result<Option<InputBatch>, ReplayError> {
         loop {
-            let input_batch = match &mut self.current {
-                Some(Reading::Rows(rows)) => {
-                    rows.next_batch(&self.feed, &self.options, &mut self.ordinal)?
-                }
-                Some(Reading::Parquet(trades)) => trades.next_batch()?,
-                None => {
-                    if self.advance()? {
-                        continue;
-                    }
+            if let Some(first) = self.merger.batch(0) {
+                let end = first.end.clone();
+                return self.merge(end).map(Some);
+            }
+            if self.open.is_empty() {
+                let applied = self.merged_before();
+                if !self.advance()? {
                     return Ok(None);
                 }
-            };
-            match input_batch {
-                Some(input_batch) => {
-                    self.options.progress.add_rows(input_batch.trades.len() as u64);
-                    self.last_id = input_batch.end.trade_id().or(self.last_id);
-                    return Ok(Some(input_batch));
+                if applied.is_some()
+                    && let Some(batch) = self.next_of(0)?
+                {
+                    self.merger.add(batch, applied);
                 }
-                None => self.current = None,
+                continue;
             }
+            let Some(batch) = self.next_of(0)? else { continue };
+            if self.overlaps_next(&batch, 0) {
+                self.merger.add(batch, None);
+                self.open_overlapping()?;
+                continue;
+            }
+            if let Some(open) = self.open.first_mut() {
+                open.last = last_of(&batch).or(open.last);
+            }
+            self.last_id = batch.end.trade_id().or(self.last_id);
+            return Ok(Some(batch));
         }
     }
+
+    /// Whether the next file overlaps with the batch of an open one.
+    fn overlaps_next(&self, batch: &InputBatch, place: usize) -> bool {
+        let Some(next) = self.files.front().and_then(PlannedFile::beginning) else { return false };
+        let before = self.open.get(place).and_then(|open| open.last);
+        self.feed.ids != IdKind::Ordinal && merge::overlaps(&batch.trades, before, next)
+    }
+
+    /// Opens all files that overlap with those that are merged, each after the one before it.
+    fn open_overlapping(&mut self) -> Result<(), ReplayError> {
+        let next_overlaps = |stream: &Self| {
+            let mut lanes = (0..stream.merger.len()).filter_map(|lane| {
+                stream.merger.batch(lane).map(|batch| stream.overlaps_next(batch, lane))
+            });
+            lanes.any(|overlaps| overlaps)
+        };
+        while next_overlaps(self) {
+            let applied = self.applied_of_next();
+            let place = self.open.len();
+            if place == MOST_MERGED {
+                return Err(too_many(&self.open));
+            }
+            self.advance()?;
+            if self.open.len() > place
+                && let Some(batch) = self.next_of(place)?
+            {
+                self.merger.add(batch, applied);
+            }
+        }
+        Ok(())
+    }
+
+    /// Up to which id an earlier run has applied the trades of the next file, which it has merged.
+    fn applied_of_next(&self) -> Option<u64> {
+        let next = self.files.front()?.beginning()?;
+        let (id, _) = self.applied?;
+        (next.id <= id).then_some(id)
+    }
+
+    /// The same, where the files that it was merged with have been read to their ends.
+    fn merged_before(&self) -> Option<u64> {
+        let time = self.applied?.1?;
+        let next = self.files.front()?.beginning()?;
+        // The file to resume in is read from its position on.
+        let applied = self.applied_of_next().filter(|_| self.options.resume.is_none());
+        applied.filter(|_| next.time <= time)
+    }
+
+    /// The next batch of merged rows; `end` is where the batch of the first file ends.
+    fn merge(&mut self, mut end: Position) -> Result<InputBatch, ReplayError> {
+        let rows = self.options.batch_rows;
+        let mut out = Merged::new(self.options.pool.take(&self.feed), rows, REJECTS_AT_ONCE);
+        while let Step::Needs(lane) = self.merger.step(&mut out) {
+            if let Some((batch, open)) = self.merger.batch(lane).zip(self.open.get_mut(lane)) {
+                open.last = last_of(batch).or(open.last);
+                if lane == 0 {
+                    end = batch.end.clone();
+                }
+            }
+            if self.merger.is_single() {
+                // From here on it is read as any other file.
+                self.merger.feed(lane, None);
+                break;
+            }
+            let next = self.next_of(lane)?;
+            self.merger.feed(lane, next);
+            self.open_overlapping()?;
+        }
+        let batch = self.merger.finish(out, end);
+        self.last_id = batch.end.trade_id().or(self.last_id);
+        Ok(batch)
+    }
+}
+
+fn last_of(batch: &InputBatch) -> Option<(u64, i64)> {
+    batch.trades.trade_id.last().copied().zip(batch.trades.event_time.last().copied())
+}
+
+/// Rows without ids of their own have been numbered from 1 in each run that kept them: those of a
+/// later file go on after the last one.
+fn number_after(last: Option<u64>, batch: &mut InputBatch) {
+    let ids = &mut batch.trades.trade_id;
+    let Some((last, first)) = last.zip(ids.first().copied()).filter(|(last, first)| first <= last)
+    else {
+        return;
+    };
+    let shift = last - first + 1;
+    ids.iter_mut().for_each(|id| *id = id.saturating_add(shift));
+    if let Some(id) = ids.last() {
+        batch.end.set_trade_id(*id);
+    }
+}
+
+fn too_many(open: &[OpenFile]) -> ReplayError {
+    let name = |open: Option<&OpenFile>| {
+        open.map(|open| open.file.path.display().to_string()).unwrap_or_default()
+    };
+    ReplayError::Mixed(format!(
+        "more than {MOST_MERGED} files contain the same ids, from {} to {}: put them into a store \
+         with `barflow convert`, and replay that",
+        name(open.first()),
+        name(open.last())
+    ))
 }
 
 impl Iterator for InstrumentStream {
@@ -185,6 +397,9 @@ impl Iterator for InstrumentStream {
             return None;
         }
         let next = self.read().transpose();
+        if let Some(Ok(batch)) = &next {
+            self.options.progress.add_rows(batch.trades.len() as u64);
+        }
         self.failed = matches!(next, Some(Err(_)));
         next
     }
@@ -198,172 +413,15 @@ pub(crate) fn drop_files_before(
     files: &mut VecDeque<PlannedFile>,
     position: &FilePosition,
 ) -> Result<(), ReplayError> {
-    let here = |file: &PlannedFile| file.path.display().to_string() == *position.source;
+    let here = |file: &PlannedFile| {
+        file.path.display().to_string() == *position.source && file.part.contains(position)
+    };
     let Some(place) = files.iter().position(here) else {
         let text = format!("no file is called \"{}\"", position.source);
         return Err(ReplayError::Resume(text));
     };
     files.drain(..place);
     Ok(())
-}
-
-/// What a thread that decodes says.
-enum Decoded {
-    Block(Block),
-    Failed(ReplayError),
-    /// All was read. A thread that is gone without having said so has panicked.
-    End,
-}
-
-/// Rows of one text file.
-struct RowsOfFile {
-    path: PathBuf,
-    blocks: Receiver<Decoded>,
-    decoding: Option<JoinHandle<()>>,
-    buffers: Buffers,
-    rules: RowRules,
-    /// Names the place in rejects: the file, or archive and member.
-    place: Arc<str>,
-    block: Option<(Block, usize)>,
-    line: u64,
-    /// Where the next input batch starts.
-    at: FilePosition,
-    /// Whether the decoder has said that it was all.
-    at_end: bool,
-}
-
-impl RowsOfFile {
-    fn open(
-        file: &PlannedFile,
-        rules: RowRules,
-        at: FilePosition,
-        options: &ReadOptions,
-    ) -> Result<Self, ReplayError> {
-        let (send, blocks) = bounded(BLOCKS_AHEAD);
-        let (path, container) = (file.path.clone(), file.container);
-        let progress = options.progress.clone();
-        let buffers = Buffers::default();
-        let spare = buffers.clone();
-        let (member, byte) = (at.member.clone(), at.byte);
-        let decoding = thread::Builder::new()
-            .name("decode".to_owned())
-            .spawn(move || {
-                let from = Some((member.as_deref(), byte));
-                let take = &mut |block| send.send(Decoded::Block(block)).is_ok();
-                let last = match decode(&path, container, from, &progress, &spare, take) {
-                    Ok(()) => Decoded::End,
-                    Err(error) => Decoded::Failed(error),
-                };
-                // Nobody listens any more if the stream was dropped.
-                let _ = send.send(last);
-            })
-            .map_err(|e| ReplayError::io("start a thread to decode", &file.path, e))?;
-        let (place, decoding, line) = (at.place(), Some(decoding), at.line);
-        let path = file.path.clone();
-        Ok(Self {
-            path,
-            blocks,
-            decoding,
-            buffers,
-            rules,
-            place,
-            block: None,
-            line,
-            at,
-            at_end: false,
-        })
-    }
-
-    /// The next input batch; None at the file's end. The last rows of a file are an input batch of
-    /// their own, so that an input batch never spans two files.
-    fn next_batch(
-        &mut self,
-        feed: &Arc<Feed>,
-        options: &ReadOptions,
-        ordinal: &mut u64,
-    ) -> Result<Option<InputBatch>, ReplayError> {
-        let mut trades = options.pool.take(feed);
-        let (mut rejects, mut left_out) = (Vec::new(), Vec::new());
-        let mut start = None;
-        loop {
-            let Some((block, at)) = &mut self.block else {
-                match self.blocks.recv() {
-                    Ok(Decoded::Block(block)) => self.enter(block),
-                    Ok(Decoded::Failed(error)) => return Err(error),
-                    Ok(Decoded::End) => {
-                        self.at_end = true;
-                        break;
-                    }
-                    Err(_) if self.at_end => break,
-                    Err(_) => return Err(ReplayError::decoder_gone(&self.path)),
-                }
-                continue;
-            };
-            start.get_or_insert_with(|| self.at.clone());
-            let mut out = Output {
-                batch: &mut trades,
-                rejects: &mut rejects,
-                left_out: &mut left_out,
-                source: &self.place,
-                line: self.line,
-                ordinal,
-                rows: options.batch_rows,
-            };
-            *at = read_rows(&self.rules, &block.bytes, *at, block.end, &mut out);
-            let full = out.is_full();
-            self.line = out.line;
-            self.at.byte = block.offset + block.length.min((*at - MARGIN) as u64);
-            self.at.line = self.line;
-            if *at >= block.end
-                && let Some((block, _)) = self.block.take()
-            {
-                self.buffers.give_back(block.bytes);
-            }
-            if full {
-                break;
-            }
-        }
-        if let Some(last) = trades.trade_id.last() {
-            self.at.trade_id = Some(*last);
-        }
-        let Some(start) = start else { return Ok(None) };
-        let (start, end) = (Position::File(start), self.at.clone().into());
-        Ok(Some(InputBatch { left_out, ..InputBatch::new(trades, rejects, start, end) }))
-    }
-
-    /// Steps to a block; at a member's start passes over byte order mark and header.
-    fn enter(&mut self, block: Block) {
-        let mut at = MARGIN;
-        self.at.member.clone_from(&block.member);
-        if block.first {
-            self.line = 1;
-            self.place = self.at.place();
-            if block.bytes[at..block.end].starts_with(b"\xef\xbb\xbf") {
-                at += 3;
-            }
-            let rest = &block.bytes[at..block.end];
-            let line_end = memchr::memchr(b'\n', rest).map_or(rest.len(), |place| place + 1);
-            if is_header(&String::from_utf8_lossy(&rest[..line_end])) {
-                at += line_end;
-                self.line = 2;
-            }
-        }
-        self.at.byte = block.offset + block.length.min((at - MARGIN) as u64);
-        self.at.line = self.line;
-        self.block = Some((block, at));
-    }
-}
-
-impl Drop for RowsOfFile {
-    fn drop(&mut self) {
-        // Closing the channel is what ends the decoder; wait for it so that no thread outlives us.
-        let (_, closed) = bounded(0);
-        self.blocks = closed;
-        if let Some(decoding) = self.decoding.take() {
-            // A panic was noticed where the end of the file was missing.
-            let _ = decoding.join();
-        }
-    }
 }
 
 /// Whether an instrument's quote value has to be stored beside price and quantity.

@@ -31,6 +31,8 @@ pub struct History {
     pub plan: InstrumentPlan,
     /// Where reading begins; none for the beginning.
     pub resume: Option<FilePosition>,
+    /// Event time of the last trade that was applied before it, ns.
+    pub resume_time: Option<i64>,
     /// Corrections that are still due.
     pub corrections: Vec<Correction>,
 }
@@ -89,7 +91,7 @@ pub fn feeders(histories: Vec<Vec<History>>, options: &Options) -> Vec<Feeder> {
 }
 
 fn replay(history: History, options: &Options, inlet: &Inlet, stop: &Stop) -> Result<(), Cause> {
-    let History { plan, resume, corrections } = history;
+    let History { plan, resume, corrections, .. } = history;
     let feed = Arc::clone(&plan.feed);
     let OrderOptions { policy, reorder_window, pool, .. } = options.order.clone();
     let specs = if options.built_ahead { (options.specs_of)(&feed) } else { Vec::new() };

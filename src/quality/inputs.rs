@@ -8,6 +8,7 @@ use barflow_operators::batch::{Feed, InputKind};
 use barflow_operators::instrument::InstrumentId;
 use barflow_replay::error::ReplayError;
 use barflow_replay::find::{Found, find};
+use barflow_replay::history::arrange;
 use barflow_replay::naming;
 use barflow_replay::plan::{InstrumentPlan, Plan, PlanOptions, PlannedFile, gathered, recognise};
 use barflow_replay::progress::StopFlag;
@@ -143,11 +144,12 @@ fn gather(
             Err(error) => inputs.damaged.push(damaged(path, error)?),
         }
     }
-    let history = |(feed, mut files): (Feed, Vec<PlannedFile>)| {
-        files.sort_by(|a, b| (a.first_time, &a.path).cmp(&(b.first_time, &b.path)));
-        InstrumentPlan { feed: Arc::new(feed), files }
+    let mut history = |(feed, files): (Feed, Vec<PlannedFile>)| {
+        let mut instrument = InstrumentPlan { feed: Arc::new(feed), files };
+        inputs.plan.notes.extend(arrange(&mut instrument, &options.stop)?);
+        Ok(instrument)
     };
-    Ok(histories.into_iter().map(history).collect())
+    histories.into_iter().map(&mut history).collect()
 }
 
 /// A finding, if that is what the error is.

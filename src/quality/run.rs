@@ -13,10 +13,10 @@ use barflow_operators::quality::day_of;
 use barflow_operators::quality::judge::{Judge, Known};
 use barflow_operators::quality::suite::{Check, Suite};
 use barflow_replay::error::ReplayError;
-use barflow_replay::plan::{FileKind, InstrumentPlan};
+use barflow_replay::plan::{FileKind, InstrumentPlan, PlannedFile};
 use barflow_replay::progress::Progress;
 use barflow_replay::store::layout;
-use barflow_replay::stream::{InstrumentStream, ReadOptions};
+use barflow_replay::stream::{FileRead, InstrumentStream, ReadOptions};
 use barflow_replay::trades_parquet::verify::verify;
 
 use super::files;
@@ -130,47 +130,51 @@ fn judge_instrument(
         progress: settings.progress.clone(),
         ..ReadOptions::new(BATCH_ROWS)
     };
-    let mut rows = Vec::new();
-    // File by file: the others are checked even if one is damaged.
+    // The others are checked even if one is damaged.
+    let read = ReadOptions { past_damage: true, any_order: true, ..read };
+    let mut rows: Vec<(PlannedFile, Option<u64>)> = Vec::new();
+    let mut sound = InstrumentPlan { feed: Arc::clone(&plan.feed), files: Vec::new() };
     for file in &plan.files {
-        let one = InstrumentPlan { feed: Arc::clone(&plan.feed), files: vec![file.clone()] };
         if file.kind == FileKind::Parquet
             && let Err(error) = verify(&file.path, &settings.progress.uncounted())
         {
             // Of such a file not even the rows can be trusted.
             let (path, error) = (file.path.clone(), error.to_string());
             judged.damaged.push(Damaged { path, error });
-            rows.push((file, None));
-            continue;
+            rows.push((file.clone(), None));
+        } else {
+            sound.files.push(file.clone());
         }
-        let mut found = Some(0);
-        for input_batch in InstrumentStream::open(one, read.clone())? {
-            match input_batch {
-                Ok(input_batch) => {
-                    let InputBatch { trades, rejects, left_out, start, .. } = input_batch;
-                    found = found.map(|found| found + (trades.len() + rejects.len()) as u64);
-                    judge.on_batch(&trades, &rejects, &left_out, &start, &mut judged.days);
-                    read.pool.give_back(Arc::new(trades));
-                }
-                Err(error @ ReplayError::Io { .. }) => return Err(error),
-                Err(error) => {
-                    found = None;
-                    let (path, error) = (file.path.clone(), error.to_string());
-                    judged.damaged.push(Damaged { path, error });
-                }
-            }
+    }
+    let mut stream = InstrumentStream::open(sound, read.clone())?;
+    for input_batch in &mut stream {
+        let input_batch = input_batch?;
+        let InputBatch { trades, rejects, left_out, start, .. } = input_batch;
+        judge.on_batch(&trades, &rejects, &left_out, &start, &mut judged.days);
+        read.pool.give_back(Arc::new(trades));
+    }
+    for FileRead { file, rows: read } in stream.into_files() {
+        let found = read.map_err(|error| {
+            let (path, error) = (file.path.clone(), error.to_string());
+            judged.damaged.push(Damaged { path, error });
+        });
+        // Members of an archive are files of their own while they are read.
+        match rows.iter_mut().find(|(other, _)| other.path == file.path) {
+            Some((_, rows)) => *rows = rows.zip(found.ok()).map(|(rows, more)| rows + more),
+            None => rows.push((file, found.ok())),
         }
-        // Plans reach a day beyond what is wanted, whose files do not matter.
-        if whole || found != Some(0) {
-            rows.push((file, found.filter(|_| whole)));
-        }
+    }
+    // Plans reach a day beyond what is wanted, whose files do not matter.
+    rows.retain(|(_, found)| whole || *found != Some(0));
+    for (_, found) in &mut rows {
+        *found = found.filter(|_| whole);
     }
     judge.finish(&mut judged.days);
     forgive_empty(empty.get(&(plan.feed.instrument.clone(), plan.feed.input)), &mut judged.days);
     judged.files = rows.len();
     for (file, rows) in rows {
         let day = day_of(file.first_time.max(settings.from.unwrap_or(i64::MIN)));
-        files::judge(file, day, rows, &settings.manifest, &settings.suite, &mut judged.days);
+        files::judge(&file, day, rows, &settings.manifest, &settings.suite, &mut judged.days);
     }
     let same = |other: &&InstrumentPlan| {
         (&other.feed.instrument, other.feed.input) == (&plan.feed.instrument, plan.feed.input)

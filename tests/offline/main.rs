@@ -12,6 +12,7 @@ mod files;
 mod first_hour;
 mod graph;
 mod graph_checkpoints;
+mod histories;
 mod left_out;
 mod outputs;
 mod parallel;

@@ -45,7 +45,8 @@ pub fn histories(
                 corrections.retain(|c| Some(c.trade_id.max(c.known_after)) > position.trade_id());
             }
             let resume = resume.flatten();
-            histories[worker].push(History { plan: instrument, resume, corrections });
+            let resume_time = resumption.last_times.get(id).copied();
+            histories[worker].push(History { plan: instrument, resume, resume_time, corrections });
         }
     }
     Ok(histories)
@@ -62,8 +63,8 @@ pub fn feeders(histories: Vec<Vec<History>>, options: &ReadOptions) -> Vec<Feede
                 // Only its own: the others' sources end when their readers do.
                 let inlet = inlets.swap_remove(worker);
                 drop(inlets);
-                for History { plan, resume, mut corrections } in mine {
-                    let options = ReadOptions { resume, ..options.clone() };
+                for History { plan, resume, resume_time, mut corrections } in mine {
+                    let options = ReadOptions { resume, resume_time, ..options.clone() };
                     for input_batch in InstrumentStream::open(plan, options)? {
                         let mut input_batch = match input_batch {
                             Err(ReplayError::Stopped) => return Ok(()),

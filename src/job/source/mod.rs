@@ -8,6 +8,7 @@ use barflow_operators::quality::judge::Known;
 use barflow_operators::quality::suite::Suite;
 use barflow_replay::corrections::Corrections;
 use barflow_replay::error::ReplayError;
+use barflow_replay::history::overlaps;
 use barflow_replay::plan::{InstrumentPlan, Plan};
 use barflow_replay::stream::{ReadOptions, stores_quote};
 
@@ -116,6 +117,10 @@ impl Source {
     /// Whether several threads are expected to be sooner done with chunks than one pass.
     pub(in crate::job) fn is_worth_chunks(&self, settings: &ReplaySettings) -> bool {
         let Self::Files(plan) = self else { return false };
+        if plan.instruments.iter().any(overlaps) {
+            // Files that overlap are merged, in one pass.
+            return false;
+        }
         let specs = plan.instruments.first().map(|i| settings.bars.for_feed(&i.feed));
         let ahead = settings.makes_bars_in_graph().is_none();
         parallel::is_worth(plan, &specs.unwrap_or_default(), settings.parallel, ahead)

@@ -1,0 +1,214 @@
+//! The rows of one text file, decoded on a thread of its own.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use barflow_operators::batch::Feed;
+use barflow_operators::input_batch::{InputBatch, LeftOut, Reject, RowPlace};
+use barflow_operators::position::{FilePosition, Position};
+use crossbeam::channel::{Receiver, bounded};
+
+use crate::backwards;
+use crate::decode::{Block, Buffers, MARGIN, decode};
+use crate::error::ReplayError;
+use crate::plan::PlannedFile;
+use crate::rows::{Output, RowRules, read_rows};
+use crate::sniff::is_header;
+use crate::stream::ReadOptions;
+
+/// Blocks decoded ahead of the rows: enough to ride out hiccups, 2 MiB.
+const BLOCKS_AHEAD: usize = 4;
+
+/// What a thread that decodes says.
+enum Decoded {
+    Block(Block),
+    Failed(ReplayError),
+    /// All was read. A thread that is gone without having said so has panicked.
+    End,
+}
+
+/// Rows of one text file.
+pub(crate) struct RowsOfFile {
+    path: PathBuf,
+    blocks: Receiver<Decoded>,
+    decoding: Option<JoinHandle<()>>,
+    buffers: Buffers,
+    rules: RowRules,
+    /// Names the place in rejects: the file, or archive and member.
+    place: Arc<str>,
+    block: Option<(Block, usize)>,
+    line: u64,
+    /// Lines of the file, if it is read from its end.
+    lines: Option<u64>,
+    /// Where the next input batch starts.
+    at: FilePosition,
+    /// Whether the decoder has said that it was all.
+    at_end: bool,
+}
+
+impl RowsOfFile {
+    pub(crate) fn open(
+        file: &PlannedFile,
+        rules: RowRules,
+        at: FilePosition,
+        options: &ReadOptions,
+    ) -> Result<Self, ReplayError> {
+        let (send, blocks) = bounded(BLOCKS_AHEAD);
+        let (path, container) = (file.path.clone(), file.container);
+        let progress = options.progress.clone();
+        let buffers = Buffers::default();
+        let spare = buffers.clone();
+        let (part, byte) = (file.part.clone(), at.byte);
+        let member = at.member.clone();
+        let decoding = thread::Builder::new()
+            .name("decode".to_owned())
+            .spawn(move || {
+                let from = Some((member.as_deref(), byte));
+                let take = &mut |block: Block| {
+                    part.has(&block) && send.send(Decoded::Block(block)).is_ok()
+                };
+                let decode = if part.backwards { backwards::decode } else { decode };
+                let last = match decode(&path, container, from, &progress, &spare, take) {
+                    Ok(()) => Decoded::End,
+                    Err(error) => Decoded::Failed(error),
+                };
+                // Nobody listens any more if the stream was dropped.
+                let _ = send.send(last);
+            })
+            .map_err(|e| ReplayError::io("start a thread to decode", &file.path, e))?;
+        let (place, decoding, line) = (at.place(), Some(decoding), at.line);
+        let path = file.path.clone();
+        Ok(Self {
+            path,
+            blocks,
+            decoding,
+            buffers,
+            rules,
+            place,
+            block: None,
+            line,
+            lines: None,
+            at,
+            at_end: false,
+        })
+    }
+
+    /// The next input batch; None at the file's end. The last rows of a file are an input batch of
+    /// their own, so that an input batch never spans two files.
+    pub(crate) fn next_batch(
+        &mut self,
+        feed: &Arc<Feed>,
+        options: &ReadOptions,
+        ordinal: &mut u64,
+    ) -> Result<Option<InputBatch>, ReplayError> {
+        let mut trades = options.pool.take(feed);
+        let (mut rejects, mut left_out) = (Vec::new(), Vec::new());
+        let mut start = None;
+        let mut known = (0, 0);
+        loop {
+            let Some((block, at)) = &mut self.block else {
+                match self.blocks.recv() {
+                    Ok(Decoded::Block(block)) => self.enter(block),
+                    Ok(Decoded::Failed(error)) => return Err(error),
+                    Ok(Decoded::End) => {
+                        self.at_end = true;
+                        break;
+                    }
+                    Err(_) if self.at_end => break,
+                    Err(_) => return Err(ReplayError::decoder_gone(&self.path)),
+                }
+                continue;
+            };
+            start.get_or_insert_with(|| self.at.clone());
+            let mut out = Output {
+                batch: &mut trades,
+                rejects: &mut rejects,
+                left_out: &mut left_out,
+                source: &self.place,
+                line: self.line,
+                ordinal,
+                rows: options.batch_rows,
+            };
+            *at = read_rows(&self.rules, &block.bytes, *at, block.end, &mut out);
+            let full = out.is_full();
+            self.line = out.line;
+            if let Some(lines) = block.lines {
+                // Read from its end: lines are counted as they stand in the file.
+                let turned = |line: u64| (lines + 1).saturating_sub(line);
+                rejects[known.0..]
+                    .iter_mut()
+                    .for_each(|row: &mut Reject| row.line = turned(row.line));
+                left_out[known.1..]
+                    .iter_mut()
+                    .for_each(|row: &mut LeftOut| row.line = turned(row.line));
+                known = (rejects.len(), left_out.len());
+            }
+            self.lines = block.lines;
+            self.at.byte = block.offset + block.length.min((*at - MARGIN) as u64);
+            self.at.line = self.line;
+            if *at >= block.end
+                && let Some((block, _)) = self.block.take()
+            {
+                self.buffers.give_back(block.bytes);
+            }
+            if full {
+                break;
+            }
+        }
+        if let Some(last) = trades.trade_id.last() {
+            self.at.trade_id = Some(*last);
+        }
+        let Some(start) = start else { return Ok(None) };
+        let falls = self.lines.map(|lines| RowPlace {
+            row: 0,
+            source: start.place(),
+            line: (lines + 1).saturating_sub(start.line),
+            falls: true,
+        });
+        let end = self.at.clone().into();
+        let mut batch = InputBatch::new(trades, rejects, Position::File(start), end);
+        batch.left_out = left_out;
+        batch.places.extend(falls);
+        Ok(Some(batch))
+    }
+
+    /// Steps to a block; at a member's start passes over byte order mark and header.
+    fn enter(&mut self, block: Block) {
+        let mut at = MARGIN;
+        self.at.member.clone_from(&block.member);
+        if block.first {
+            self.line = 1;
+            self.place = self.at.place();
+            let (bytes, is_header) = before_rows(&block.bytes[at..block.end]);
+            at += bytes;
+            self.line += u64::from(is_header);
+        }
+        self.at.byte = block.offset + block.length.min((at - MARGIN) as u64);
+        self.at.line = self.line;
+        self.block = Some((block, at));
+    }
+}
+
+/// Bytes of byte order mark and header, and whether there is a header.
+pub(crate) fn before_rows(bytes: &[u8]) -> (usize, bool) {
+    let mark = if bytes.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+    let rest = &bytes[mark..];
+    let line_end = memchr::memchr(b'\n', rest).map_or(rest.len(), |place| place + 1);
+    match is_header(&String::from_utf8_lossy(&rest[..line_end])) {
+        true => (mark + line_end, true),
+        false => (mark, false),
+    }
+}
+
+impl Drop for RowsOfFile {
+    fn drop(&mut self) {
+        // Closing the channel is what ends the decoder; wait for it so that no thread outlives us.
+        let (_, closed) = bounded(0);
+        self.blocks = closed;
+        if let Some(decoding) = self.decoding.take() {
+            // A panic was noticed where the end of the file was missing.
+            let _ = decoding.join();
+        }
+    }
+}
