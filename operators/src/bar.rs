@@ -18,6 +18,8 @@ pub enum CloseReason {
     Session,
     /// The interval of a time bar ended.
     Interval,
+    /// The input ended, and open bars were to be closed.
+    End,
 }
 
 impl CloseReason {
@@ -29,6 +31,7 @@ impl CloseReason {
             Self::MaxDuration => "max_duration",
             Self::Session => "session",
             Self::Interval => "interval",
+            Self::End => "end",
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::bar::Bar;
 use crate::bars::machine::BarMachine;
 use crate::batch::TradeBatch;
 use crate::convergence::monitor::{Beginning, Joined, Monitor};
+use crate::end::{InputEnd, Unfinished};
 use crate::gap::Gap;
 use crate::spec::BarSpec;
 
@@ -137,6 +138,22 @@ impl BuilderSet {
         self.slots.iter().map(|slot| (&slot.spec, slot.state.machine.bars()))
     }
 
+    /// The input has ended so; hands out the bars that this closes, and says what is left.
+    pub fn on_end(
+        &mut self,
+        end: InputEnd,
+        mut emit: impl FnMut(&Arc<str>, Bar),
+    ) -> Vec<Unfinished> {
+        let slots = self.slots.iter_mut();
+        slots
+            .map(|slot| {
+                slot.state.on_end(end, &slot.spec, &mut self.closed);
+                self.closed.drain(..).for_each(|bar| emit(slot.spec.name(), bar));
+                slot.state.unfinished(&slot.spec)
+            })
+            .collect()
+    }
+
     /// The states of its machines, to come back to.
     pub(crate) fn states(&self) -> impl ExactSizeIterator<Item = &BuilderState> {
         self.slots.iter().map(|slot| &slot.state)
@@ -170,6 +187,25 @@ impl BuilderState {
         Self { machine: BarMachine::new(spec), missing_ids: 0 }
     }
 
+    /// The input has ended so; appends the bars that this closes.
+    pub(crate) fn on_end(&mut self, end: InputEnd, spec: &BarSpec, closed: &mut Vec<Bar>) {
+        let before = closed.len();
+        self.machine.on_end(end, spec, closed);
+        for bar in &mut closed[before..] {
+            bar.missing_ids = std::mem::take(&mut self.missing_ids);
+        }
+    }
+
+    /// What is left at the end.
+    pub(crate) fn unfinished(&self, spec: &BarSpec) -> Unfinished {
+        Unfinished {
+            spec: Arc::clone(spec.name()),
+            bars: self.machine.bars(),
+            open_ticks: self.machine.open().ticks,
+            warmup_left: self.machine.warmup_left(),
+        }
+    }
+
     /// Takes a batch, telling bars that span a gap so.
     pub(crate) fn on_batch(&mut self, trades: &TradeBatch, gaps: &[Gap], closed: &mut Vec<Bar>) {
         if gaps.is_empty() && self.missing_ids == 0 {
@@ -178,17 +214,18 @@ impl BuilderState {
         }
         let mut gaps = gaps.iter().peekable();
         for trade in trades.iter() {
-            let earlier = self.missing_ids;
+            let mut earlier = self.missing_ids;
             while let Some(gap) = gaps.next_if(|gap| gap.last_missing < trade.trade_id) {
                 self.missing_ids += gap.len();
             }
             let before = closed.len();
             self.machine.on_trade(&trade, trades.feed.has_aggressor, closed);
-            // One trade can close two: a day's last bar, and its own.
+            // One trade can close several: a day's last bar, empty intervals, and its own.
             for bar in &mut closed[before..] {
                 // A bar that ends before the trade that closes it ends before that one's gap.
                 let whole = bar.last_trade_id == trade.trade_id;
-                bar.missing_ids = if whole { self.missing_ids } else { earlier };
+                bar.missing_ids =
+                    if whole { self.missing_ids } else { std::mem::take(&mut earlier) };
                 self.missing_ids -= bar.missing_ids;
             }
         }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bar::Bar;
 use crate::batch::TradeBatch;
+use crate::end::Unfinished;
 use crate::position::Position;
 use crate::revision::Correction;
 use crate::sequence::{FeedOrder, Findings};
@@ -99,6 +100,8 @@ pub struct Made {
     pub bars: Vec<(Arc<str>, Bar)>,
     /// What was noticed about the sequence.
     pub findings: Findings,
+    /// What is left of the builders, if this is the end of the input.
+    pub left: Vec<Unfinished>,
 }
 
 impl InputBatch {

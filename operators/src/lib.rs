@@ -16,6 +16,7 @@ pub mod checkpoint;
 pub mod convergence;
 pub mod dataflow;
 pub mod digest;
+pub mod end;
 pub mod gap;
 pub mod input_batch;
 pub mod instrument;

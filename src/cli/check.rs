@@ -12,6 +12,7 @@ use crate::config::problem::Problems;
 use crate::config::quality;
 use crate::config::replay::{ReplaySettings, Typed};
 use crate::config::sweep::{SweepSettings, TypedSweep};
+use crate::config::targets::{Doubt, doubts};
 use crate::thousands::counted;
 
 /// `barflow check`.
@@ -31,7 +32,12 @@ pub fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
     for path in &args.files {
         let origin = path.display().to_string();
         match ConfigFile::read(path).and_then(|file| understand(file, &origin)) {
-            Ok(what) => println!("{}: ok ({what})", path.display()),
+            Ok((what, doubts)) => {
+                println!("{}: ok ({what})", path.display());
+                for doubt in doubts {
+                    println!("{}: warning: {doubt}", path.display());
+                }
+            }
             Err(found) => problems.0.extend(found.0),
         }
     }
@@ -39,21 +45,20 @@ pub fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
 }
 
 /// What a file would do; a file with feeds is for live runs, any other for replays.
-fn understand(file: ConfigFile, origin: &str) -> Result<String, Problems> {
+fn understand(file: ConfigFile, origin: &str) -> Result<(String, Vec<Doubt>), Problems> {
     if !file.expect.is_empty() {
         let suite = quality::understand(file, origin)?;
-        return Ok(counted(suite.expectations().len() as u64, "expectation"));
+        return Ok((counted(suite.expectations().len() as u64, "expectation"), Vec::new()));
     }
     if file.sections.contains_key("grid") || file.sections.contains_key("sweep") {
         let settings = SweepSettings::understand(file, TypedSweep::default())?;
-        return Ok(format!(
-            "a grid of {}",
-            counted(settings.grid.points.len() as u64, "configuration")
-        ));
+        let points = counted(settings.grid.points.len() as u64, "configuration");
+        return Ok((format!("a grid of {points}"), Vec::new()));
     }
     let is_live = !file.feeds.is_empty() || file.sections.contains_key("live");
     if !is_live {
-        return Ok(bars(&ReplaySettings::understand(file, Typed::default())?.bars));
+        let book = ReplaySettings::understand(file, Typed::default())?.bars;
+        return Ok((bars(&book), doubtful(&book)));
     }
     let settings = LiveSettings::understand(file, Typed::default())?;
     let feeds: Vec<String> = settings
@@ -65,7 +70,12 @@ fn understand(file: ConfigFile, origin: &str) -> Result<String, Problems> {
         })
         .collect();
     let count = counted(feeds.len() as u64, "feed");
-    Ok(format!("{count}: {}; {}", feeds.join(", "), bars(&settings.bars)))
+    let what = format!("{count}: {}; {}", feeds.join(", "), bars(&settings.bars));
+    Ok((what, doubtful(&settings.bars)))
+}
+
+fn doubtful(book: &BarBook) -> Vec<Doubt> {
+    book.specs().flat_map(|(spec, _)| doubts(spec)).collect()
 }
 
 fn bars(book: &BarBook) -> String {

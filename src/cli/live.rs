@@ -60,6 +60,14 @@ pub struct LiveArgs {
     #[command(flatten)]
     pub output: OutputArgs,
 
+    /// Time bars also of intervals without trades: prices of the last trade, no volume
+    #[arg(long, help_heading = "Bars")]
+    pub empty_bars: bool,
+
+    /// Close bars that are still open at the end, with close_reason end
+    #[arg(long, help_heading = "Output")]
+    pub flush: bool,
+
     /// Parquet: begin a new part at each hour, each day, or at a size such as 64MB [default: hour]
     #[arg(long, value_name = "hour|day|SIZE", env = "BARFLOW_ROLL", help_heading = "Output")]
     pub roll: Option<String>,

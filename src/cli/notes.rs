@@ -67,6 +67,8 @@ fn notice(notice: &Notice) -> String {
         ),
         Notice::Replaces(path) => format!("{} of an earlier run is replaced", path.display()),
         Notice::NothingInRange => "no trade lies between --from and --to".to_owned(),
+        Notice::Doubt(doubt) => doubt.to_string(),
+        Notice::NoTrades => "no trade came, so there are no bars".to_owned(),
         Notice::OnePass { threads } => parallel::one_pass(*threads),
     }
 }

@@ -67,6 +67,14 @@ pub struct ReplayArgs {
     #[command(flatten)]
     pub output: OutputArgs,
 
+    /// Time bars also of intervals without trades: prices of the last trade, no volume
+    #[arg(long, help_heading = "Bars")]
+    pub empty_bars: bool,
+
+    /// Close bars that are still open at the end, with close_reason end
+    #[arg(long, help_heading = "Output")]
+    pub flush: bool,
+
     /// Also write totals of the bars per UTC day and trailing week as JSON lines, including all
     /// corrections
     #[arg(long, value_name = "FILE", env = "BARFLOW_DAILY", value_hint = ValueHint::FilePath)]

@@ -1,7 +1,9 @@
 //! The summary of a run, for a person.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use barflow_operators::end::Unfinished;
 use barflow_operators::gap::Gap;
 use barflow_operators::instrument::InstrumentId;
 
@@ -26,18 +28,8 @@ fn text(report: &JobReport) -> String {
     for (instrument, counts) in &report.inputs {
         describe_input(&mut text, instrument, counts);
     }
+    describe_bars(&mut text, report);
     // Writing to a String cannot fail.
-    for ((instrument, spec), lengths) in &report.bars {
-        let ticks = &lengths.ticks;
-        let _ = writeln!(
-            text,
-            "{instrument} {spec}: {}, median {} ticks per bar (p10 {}, p90 {})",
-            counted(ticks.len(), "bar"),
-            grouped(ticks.value_at_quantile(0.5)),
-            grouped(ticks.value_at_quantile(0.1)),
-            grouped(ticks.value_at_quantile(0.9))
-        );
-    }
     for ((instrument, spec), joined) in &report.joined {
         let _ = writeln!(text, "{instrument} {spec}: {joined}");
     }
@@ -120,6 +112,41 @@ fn describe_input(text: &mut String, instrument: &InstrumentId, c: &InputCounts)
             first.first_missing,
             last.last_missing
         );
+    }
+}
+
+/// A line for every specification, whether it has made bars or not.
+fn describe_bars(text: &mut String, report: &JobReport) {
+    let keys: BTreeSet<_> = report.bars.keys().chain(report.left.keys()).collect();
+    for key in keys {
+        let (instrument, spec) = key;
+        let made = match report.bars.get(key).map(|lengths| &lengths.ticks) {
+            Some(ticks) if !ticks.is_empty() => format!(
+                "{}, median {} ticks per bar (p10 {}, p90 {})",
+                counted(ticks.len(), "bar"),
+                grouped(ticks.value_at_quantile(0.5)),
+                grouped(ticks.value_at_quantile(0.1)),
+                grouped(ticks.value_at_quantile(0.9))
+            ),
+            _ => "no bars".to_owned(),
+        };
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{instrument} {spec}: {made}");
+        if let Some(left) = report.left.get(key) {
+            text.push_str(&still_open(left));
+        }
+        text.push('\n');
+    }
+}
+
+/// What is left of a builder at the end.
+fn still_open(left: &Unfinished) -> String {
+    if left.open_ticks > 0 {
+        format!("; 1 bar still open, {}", counted(left.open_ticks, "trade"))
+    } else if left.warmup_left > 0 {
+        format!("; the warm-up needs {}", counted(left.warmup_left, "more trade"))
+    } else {
+        String::new()
     }
 }
 

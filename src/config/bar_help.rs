@@ -34,7 +34,7 @@ const MEASURE: KeyHelp = key("measure", "what is summed: tick, volume or dollar"
 const SIZE: KeyHelp = key("size", "the sum at which a bar closes", REQUIRED);
 const FIXED: KeyHelp = key("size", "the threshold, with threshold=fixed", REQUIRED);
 const TARGET: KeyHelp = key("target", "expected trades per bar", "1000");
-const ALPHA: KeyHelp = key("alpha", "weight of a trade in the averages", "0.001");
+const ALPHA: KeyHelp = key("alpha", "weight of a trade in the averages", "1/target");
 const WARMUP: KeyHelp = key("warmup", "trades before the first bar", "target");
 const ROUND: KeyHelp = key("round_bits", "mantissa bits kept at each close", "24");
 const ALPHA_T: KeyHelp = key(
@@ -53,8 +53,12 @@ pub const KINDS: &[KindHelp] = &[
     KindHelp {
         names: &["time"],
         closes: "closes at multiples of a length of time",
-        keys: &[key("every", "the length: 30s, 5m, 1h, 1d", REQUIRED), SIGN],
-        examples: &["hour=time,every=1h"],
+        keys: &[
+            key("every", "the length: 30s, 5m, 1h, 1d", REQUIRED),
+            key("empty_bars", "true: an interval without trades has a bar as well", "false"),
+            SIGN,
+        ],
+        examples: &["hour=time,every=1h", "kline=time,every=1m,empty_bars=true"],
     },
     KindHelp {
         names: &["tick", "volume", "dollar"],

@@ -94,7 +94,13 @@ pub fn understand(section: &mut Section, problems: &mut Problems) -> Option<Part
         _ => (SignRule::Aggressor, LimitSpec::default()),
     };
     let rule = match kind {
-        Kind::Time => RuleSpec::Time { every: keys.needed_duration("every")? },
+        Kind::Time => {
+            let every = keys.needed_duration("every")?;
+            match keys.section.parse("empty_bars", "true or false", keys.problems) {
+                Some(true) => RuleSpec::FilledTime { every },
+                _ => RuleSpec::Time { every },
+            }
+        }
         Kind::Size(measure) => RuleSpec::Size { measure, size: keys.needed("size")? },
         Kind::Finmlkit(measure) => RuleSpec::Finmlkit { measure, size: keys.needed("size")? },
         Kind::Imbalance => {
@@ -207,7 +213,9 @@ impl Keys<'_> {
         };
         let at = [("tick", ExpectationsAt::Tick), ("bar_open", ExpectationsAt::BarOpen)];
         AdaptiveSpec {
-            alpha: self.or("alpha", 0.001),
+            // Averages over as many trades as a bar is meant to have (docs/BARS.md has measurements);
+            // a target that is not a number is refused elsewhere.
+            alpha: self.get("alpha").unwrap_or(1.0 / target.clamp(1.0, 1e12)),
             memory: if is_wald { self.or("memory", 0.99) } else { 0.0 },
             // As long as a bar is expected to be; a target that is not a number is refused
             // elsewhere.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use barflow_operators::batch::Feed;
 use barflow_operators::instrument::InstrumentId;
-use barflow_operators::spec::BarSpec;
+use barflow_operators::spec::{BarSpec, RuleSpec};
 
 use super::bar_kinds;
 use super::instruments::instrument;
@@ -31,6 +31,11 @@ impl BarBook {
             order.instruments.is_empty() || order.instruments.contains(&feed.instrument)
         };
         self.0.iter().filter(wanted).map(|order| order.spec.clone()).collect()
+    }
+
+    /// Whether intervals without trades have bars.
+    pub fn has_empty_bars(&self) -> bool {
+        self.0.iter().any(|order| matches!(order.spec.rule(), RuleSpec::FilledTime { .. }))
     }
 
     /// All specifications.
@@ -60,6 +65,18 @@ impl BarBook {
         }
         book
     }
+}
+
+/// Makes all time bars have empty ones; whether there are any.
+pub fn fill_time_bars(sections: &mut [(String, Section)]) -> bool {
+    let mut found = false;
+    for (_, section) in sections {
+        if section.peek("kind") == Some("time") {
+            found = true;
+            section.put("empty_bars", Value::Text("true".to_owned()), "--empty-bars");
+        }
+    }
+    found
 }
 
 /// Cuts `NAME=kind,key=value,…` into a section.

@@ -89,6 +89,14 @@ impl KafkaOptions {
         }
     }
 
+    /// Checks that bars can be told apart where they are kept by key: empty ones have the last trade
+    /// of the bar before.
+    pub fn check_keys(&self, empty_bars: bool, problems: &mut Problems) {
+        if self.current && empty_bars {
+            problems.add("[kafka]", "current = true cannot be combined with empty_bars");
+        }
+    }
+
     /// The sink's settings; specifications and instruments are still to be named.
     pub fn settings(&self) -> KafkaSettings {
         let defaults = KafkaSettings::default();

@@ -56,6 +56,8 @@ pub struct LiveSettings {
     pub workers: usize,
     /// The other processes, if this is one of several.
     pub cluster: ClusterSettings,
+    /// Whether bars that are open at the end are closed.
+    pub flush: bool,
     /// Where bars begin.
     pub start: Start,
     /// Files, folders and patterns to begin with.
@@ -95,6 +97,7 @@ impl LiveSettings {
         let kind = sink.choice("kind", &SINKS, p).unwrap_or_default();
         let out: Option<PathBuf> = sink.text("out", p).map(|(path, _)| path.into());
         let cluster = ClusterSettings::understand(&mut live, p);
+        let empty_bars = live.parse("empty_bars", "true or false", p).unwrap_or(false);
         let to_file = out.as_deref().is_some_and(|out| out != Path::new("-"));
         let usual = kind.usual_of_live(to_file, cluster.hosts.len() < 2);
         let mut settings = Self {
@@ -103,6 +106,7 @@ impl LiveSettings {
             feeds: feeds::understand(std::mem::take(&mut file.feeds), p),
             workers: live.parse("workers", "a whole number", p).unwrap_or(1),
             cluster,
+            flush: live.parse("flush", "true or false", p).unwrap_or(false),
             start: live.choice("start", &starts, p).unwrap_or_default(),
             history: live.list("history").map(|(files, _)| files).unwrap_or_default(),
             history_instrument: live.parse_with("history_instrument", of_files, p),
@@ -118,7 +122,7 @@ impl LiveSettings {
             sink: kind,
             out,
             kafka: KafkaOptions::understand(kafka, file.take("kafka.properties"), p),
-            bars: bar_book(file.bars, typed.bars, p),
+            bars: bar_book(file.bars, typed.bars, empty_bars, p),
         };
         let ways = [("wait", false), ("revise", true)];
         if live.choice("on_gap", &ways, &mut problems).unwrap_or(false) {
@@ -169,6 +173,10 @@ impl LiveSettings {
                 seen.push(&symbol.instrument);
             }
         }
+        if self.bars.has_empty_bars() && self.revision_window.is_some() {
+            problems.add("[live]", "empty_bars cannot be combined with a revision_window");
+        }
+        self.kafka.check_keys(self.sink == SinkKind::Kafka && self.bars.has_empty_bars(), problems);
         self.delivery.check(self.sink, self.out.as_deref(), problems);
         if self.sink == SinkKind::Parquet && !self.delivery.is_exactly_once() {
             let message = "Parquet files of a live job are delivered exactly once: what is not yet \

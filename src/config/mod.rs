@@ -20,3 +20,4 @@ pub mod replay;
 pub mod revisions;
 pub mod section;
 pub mod sweep;
+pub mod targets;

@@ -138,6 +138,8 @@ pub struct ReplaySettings {
     pub from: Option<i64>,
     /// First event time no longer taken, ns.
     pub to: Option<i64>,
+    /// Whether bars that are open at the end are closed.
+    pub flush: bool,
     /// Whether archives are verified before use.
     pub verify: bool,
     /// Where bad rows go; without it the first one stops the run.
@@ -211,6 +213,7 @@ impl ReplaySettings {
             [QuoteChoice::Product, QuoteChoice::Source].map(|quote| (quote.as_str(), quote));
         let whole = "a whole number";
         let kind = sink.choice("kind", &SINKS, problems_ref).unwrap_or_default();
+        let empty_bars = replay.parse("empty_bars", "true or false", problems_ref).unwrap_or(false);
         let settings = Self {
             delivery: DeliveryOptions::understand(&mut sink, kind.usual(), problems_ref),
             files: replay.list("files").map(|(files, _)| files).unwrap_or_default(),
@@ -225,6 +228,7 @@ impl ReplaySettings {
             cluster: ClusterSettings::understand(&mut replay, problems_ref),
             from: replay.parse_with("from", instant_ns, problems_ref),
             to: replay.parse_with("to", instant_ns, problems_ref),
+            flush: replay.parse("flush", "true or false", problems_ref).unwrap_or(false),
             verify: replay.parse("verify", "true or false", problems_ref).unwrap_or(true),
             quarantine: replay.text("quarantine", problems_ref).map(|(path, _)| path.into()),
             daily: replay.text("daily", problems_ref).map(|(path, _)| path.into()),
@@ -245,7 +249,7 @@ impl ReplaySettings {
             sink: kind,
             out: sink.text("out", problems_ref).map(|(path, _)| path.into()),
             kafka: KafkaOptions::understand(kafka, file.take("kafka.properties"), problems_ref),
-            bars: bar_book(file.bars, typed.bars, problems_ref),
+            bars: bar_book(file.bars, typed.bars, empty_bars, problems_ref),
         };
         replay.finish(&mut problems);
         sink.finish(&mut problems);
@@ -316,6 +320,12 @@ impl ReplaySettings {
         {
             problems.add("[replay]", "from must be before to");
         }
+        if self.bars.has_empty_bars()
+            && (self.revision_window.is_some() || self.corrections.is_some())
+        {
+            problems.add("[replay]", "empty_bars cannot be combined with corrections");
+        }
+        self.kafka.check_keys(self.sink == SinkKind::Kafka && self.bars.has_empty_bars(), problems);
         self.delivery.check(self.sink, self.out.as_deref(), problems);
         if self.sink == SinkKind::Kafka {
             self.kafka.check(problems);
@@ -350,6 +360,7 @@ impl ReplaySettings {
 pub(super) fn bar_book(
     from_file: Vec<(String, Section)>,
     typed: Vec<String>,
+    empty_bars: bool,
     problems: &mut Problems,
 ) -> BarBook {
     let before = problems.0.len();
@@ -361,6 +372,9 @@ pub(super) fn bar_book(
     }
     if sections.is_empty() && problems.0.len() == before {
         sections.extend(super::bars::cut(DEFAULT_BAR, problems));
+    }
+    if empty_bars && !super::bars::fill_time_bars(&mut sections) {
+        problems.add("empty_bars", "only time bars can be empty: none of these bars is one");
     }
     BarBook::understand(sections, problems)
 }

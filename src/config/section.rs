@@ -128,6 +128,15 @@ impl Section {
         entry.map_or_else(|| self.origin.clone(), |entry| entry.origin.clone())
     }
 
+    /// A text that waits to be taken.
+    pub fn peek(&self, key: &str) -> Option<&str> {
+        let entry = self.entries.iter().rev().find(|entry| entry.key == key)?;
+        match &entry.value {
+            Value::Text(text) => Some(text.trim()),
+            Value::List(_) => None,
+        }
+    }
+
     /// All keys and texts that are left, for free-form sections.
     pub fn take_rest(&mut self) -> Vec<(String, Value, String)> {
         std::mem::take(&mut self.entries).into_iter().map(|e| (e.key, e.value, e.origin)).collect()

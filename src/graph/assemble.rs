@@ -11,6 +11,7 @@ use barflow_operators::dataflow::daily::daily;
 use barflow_operators::dataflow::ledger::{Fact, FactUpdate, totals};
 use barflow_operators::dataflow::quality::{day_totals, quality};
 use barflow_operators::dataflow::validate::{OrderedBatch, ValidateOptions, Validated, validate};
+use barflow_operators::end::InputEnd;
 use barflow_operators::input_batch::{InputBatch, Reject};
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::revision::{Revision, Window};
@@ -40,6 +41,9 @@ pub type SpecsOf = Arc<dyn Fn(&Feed) -> Vec<BarSpec> + Send + Sync>;
 /// Called with every row that is not a valid trade.
 pub type OnReject = Arc<dyn Fn(Reject) + Send + Sync>;
 
+/// How the input of an instrument ended, asked when nothing more comes; none if it was cut short.
+pub type EndOf = Arc<dyn Fn(&InstrumentId) -> Option<InputEnd> + Send + Sync>;
+
 /// Called with every correction of the past.
 pub type OnRevision = Arc<dyn Fn(&InstrumentId, &Revision) + Send + Sync>;
 
@@ -58,6 +62,8 @@ pub struct GraphOptions {
     pub window: Option<Window>,
     /// Called with corrections.
     pub on_revision: OnRevision,
+    /// How inputs end.
+    pub end_of: EndOf,
     /// Where validated trades go, if they are kept.
     pub trades: Option<Sender<OrderedBatch>>,
     /// Where sums by day are kept, if they are wanted.
@@ -86,6 +92,7 @@ impl GraphOptions {
             built_ahead: false,
             window: None,
             on_revision: Arc::new(|_, _| ()),
+            end_of: Arc::new(|_| Some(InputEnd::default())),
             trades: None,
             daily: None,
             tally: Tally::default(),
@@ -101,7 +108,6 @@ impl GraphOptions {
 /// What the tail of the dataflow needs, however it was made.
 struct Decided<'scope> {
     out: StreamVec<'scope, Epoch, Out>,
-    rejects: StreamVec<'scope, Epoch, Reject>,
     facts: StreamVec<'scope, Epoch, FactUpdate>,
 }
 
@@ -115,15 +121,15 @@ pub fn assemble(
 ) {
     let handed_over = ProbeHandle::new();
     let input_batches = source(scope, input_batches, options.clock.clone(), handed_over.clone());
-    let Decided { out, rejects, facts } = match options.built_ahead {
+    let Decided { out, facts } = match options.built_ahead {
         true => {
             let Built { out, rejects, facts } = built(input_batches);
-            Decided { out, rejects, facts }
+            set_aside(rejects, Arc::clone(&options.on_reject));
+            Decided { out, facts }
         }
         false => decide(input_batches, options),
     };
 
-    set_aside(rejects, Arc::clone(&options.on_reject));
     if let Some(days) = options.daily.clone() {
         daily(out.clone()).inspect_core(move |event| {
             if let Ok((_, updates)) = event {
@@ -155,6 +161,8 @@ fn decide<'scope>(
     let cut_short = options.checkpoints.as_ref().map(|_| options.stop.flag());
     let Validated { trades, rejects, facts } =
         validate(input_batches, options.validate.clone(), cut_short);
+    // Before the bars: a bad row that stops the run is known when they look how the input ended.
+    set_aside(rejects, Arc::clone(&options.on_reject));
     if let Some(to) = &options.trades {
         keep(trades.clone(), to.clone(), options.stop.clone());
     }
@@ -162,11 +170,18 @@ fn decide<'scope>(
     let specs_of = Arc::clone(&options.specs_of);
     let policy = options.checkpoints.as_ref().map(Checkpoints::policy);
     let pool = options.validate.order.pool.clone();
-    let Bars { out, joined, revisions } =
-        bars(trades, pool, move |feed| specs_of(feed), policy, options.window);
+    let end_of = Arc::clone(&options.end_of);
+    let Bars { out, joined, revisions } = bars(
+        trades,
+        pool,
+        move |feed| specs_of(feed),
+        policy,
+        options.window,
+        move |instrument| end_of(instrument),
+    );
     note_joined(joined, options.tally.clone());
     let revised = note_revisions(revisions, Arc::clone(&options.on_revision));
-    Decided { out, rejects, facts: facts.concat(revised) }
+    Decided { out, facts: facts.concat(revised) }
 }
 
 /// Validates input batches against expectations, and passes them on as they are.

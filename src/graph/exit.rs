@@ -100,6 +100,7 @@ impl Open {
             Out::Progress(instrument, position) => {
                 self.progress.insert(instrument, position);
             }
+            Out::Left(instrument, left) => self.tally.note_left(&instrument, left),
             Out::Cut(records) => self.hand_over(Some(records)),
         }
     }

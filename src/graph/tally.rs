@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use barflow_operators::convergence::monitor::Joined;
 use barflow_operators::dataflow::ledger::Fact;
+use barflow_operators::end::Unfinished;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::position::Position;
 use barflow_operators::published::PublishedBar;
@@ -15,6 +16,8 @@ use hdrhistogram::Histogram;
 pub struct BarLengths {
     /// Ticks per bar, to three significant digits.
     pub ticks: Histogram<u64>,
+    /// Event time from the first trade of the first bar to the last trade of the last, ns.
+    pub span: (i64, i64),
 }
 
 /// Lengths of bars by instrument and specification.
@@ -23,6 +26,9 @@ pub type Lengths = BTreeMap<(InstrumentId, Arc<str>), BarLengths>;
 /// When bars last became independent of what came before, by instrument and specification.
 pub type Joins = BTreeMap<(InstrumentId, Arc<str>), Joined>;
 
+/// What was left of builders at the end of their input, by instrument and specification.
+pub type Left = BTreeMap<(InstrumentId, Arc<str>), Unfinished>;
+
 /// Shared by all workers of a process; updated per message, read at any time.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
@@ -30,6 +36,7 @@ pub struct Tally {
     lengths: Arc<Mutex<Lengths>>,
     positions: Arc<Mutex<BTreeMap<InstrumentId, Position>>>,
     joined: Arc<Mutex<Joins>>,
+    left: Arc<Mutex<Left>>,
 }
 
 impl Tally {
@@ -47,7 +54,10 @@ impl Tally {
                 // Three digits are always valid; the constructor fails only for more than five.
                 ticks: Histogram::new(3)
                     .unwrap_or_else(|_| unreachable!("three significant digits are valid")),
+                span: (bar.bar.open_time, bar.bar.close_time),
             });
+            entry.span.0 = entry.span.0.min(bar.bar.open_time);
+            entry.span.1 = entry.span.1.max(bar.bar.close_time);
             // Fails only beyond what a u64 histogram can grow to; losing such a length does no
             // harm.
             let _ = match diff {
@@ -78,6 +88,17 @@ impl Tally {
     /// When that last was.
     pub fn joined(&self) -> Joins {
         self.joined.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes what is left of an instrument's builders at the end of its input.
+    pub fn note_left(&self, instrument: &InstrumentId, left: Vec<Unfinished>) {
+        let mut all = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        all.extend(left.into_iter().map(|of| ((instrument.clone(), Arc::clone(&of.spec)), of)));
+    }
+
+    /// What is left of the builders whose input has ended.
+    pub fn left(&self) -> Left {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The current totals.

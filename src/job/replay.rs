@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use barflow_operators::convergence::estimate::expected_trades;
 use barflow_operators::dataflow::validate::{OrderedBatch, ValidateOptions};
+use barflow_operators::end::InputEnd;
 use barflow_operators::order::{OrderOptions, RejectPolicy};
 use barflow_operators::pool::BatchPool;
 use barflow_operators::revision::Window;
@@ -19,14 +20,14 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::corrections::{fingerprint, on_revision, window};
 use super::error::JobError;
 use super::observer::{Notices, Observer};
-use super::report::{JobReport, Notice, ParallelReport, Records};
+use super::report::{JobReport, Notice, ParallelReport, Records, doubtful};
 use super::sink::SinkRequest;
 use super::source::Source;
 use super::start::{Resumption, Start, Started};
 use super::{cluster, places, rejects};
 use crate::config::bars::BarBook;
 use crate::config::replay::ReplaySettings;
-use crate::graph::assemble::GraphOptions;
+use crate::graph::assemble::{EndOf, GraphOptions};
 use crate::graph::daily::Daily;
 use crate::graph::flow::EpochClock;
 use crate::graph::run::{Pace, Workers, run as run_graph};
@@ -106,6 +107,7 @@ impl ReplayJob {
             earlier_own.into_iter().partition(|path| path.parent() == settings.trades.as_deref());
         notices.extend(source.notices(settings));
         notices.extend(earlier.into_iter().map(Notice::Replaces));
+        notices.extend(doubtful(&settings.bars));
         let began = Instant::now();
         let sink = SinkRequest {
             kind: settings.sink,
@@ -168,6 +170,7 @@ impl Ready<'_> {
             notices.add(Notice::NothingInRange);
         }
         report.notices = notices.into_all();
+        report.note_results(&settings.bars);
         report.parallel = ran.parallel;
         let kept = ran.kept.map(|files| report.trades = files);
         let result = ran.result.map(|sink| report.sink = Some(sink));
@@ -232,6 +235,7 @@ impl Ready<'_> {
             specs_of: Arc::clone(&options.specs_of),
             order: options.validate.order.clone(),
             built_ahead: options.built_ahead,
+            end_of: Arc::clone(&options.end_of),
             read: read.clone(),
             threads,
             report: Arc::default(),
@@ -251,6 +255,16 @@ impl Ready<'_> {
         let parallel = chunks.map(|options| report(options.result()));
         let kept = store.map_or(Ok(Vec::new()), TradeFiles::finish);
         Ok(Ran { result, parallel, daily, kept })
+    }
+
+    /// How inputs end: days that files name are complete, unless the run is stopped before.
+    fn end_of(&self) -> EndOf {
+        let ends = self.source.complete_until(self.settings.to);
+        let (stop, flush) = (Stop::clone(self.stop), self.settings.flush);
+        Arc::new(move |instrument| {
+            let until = ends.get(instrument).copied();
+            (!stop.is_raised()).then_some(InputEnd { until, flush })
+        })
     }
 
     /// What the graph needs to know, besides where trades, sums and checkpoints go.
@@ -278,6 +292,7 @@ impl Ready<'_> {
                 Stop::clone(stop),
             ),
             on_reject: rejects::of_files(quarantine, Stop::clone(stop)),
+            end_of: self.end_of(),
             trades: None,
             daily: None,
             tally: records.tally.clone(),

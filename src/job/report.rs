@@ -12,12 +12,14 @@ use barflow_operators::instrument::InstrumentId;
 use barflow_operators::position::Position;
 use barflow_replay::plan_note::PlanNote;
 
+use crate::config::bars::BarBook;
+use crate::config::targets::{self, Doubt, Measured};
 use crate::feeds::provenance::RecordingNote;
 use crate::feeds::session::FeedReport;
 use crate::graph::quality::{Quality, QualityDays};
 use crate::graph::revised::{Revised, Totals};
 use crate::graph::sink::{SinkError, SinkReport};
-use crate::graph::tally::{Joins, Lengths, Tally};
+use crate::graph::tally::{BarLengths, Joins, Left, Lengths, Tally};
 use crate::graph::workers::Workers;
 use crate::parallel;
 use crate::sinks::rejects::Quarantine;
@@ -37,6 +39,8 @@ pub struct JobReport {
     pub inputs: BTreeMap<InstrumentId, InputCounts>,
     /// Bars and their lengths, by instrument and specification.
     pub bars: Lengths,
+    /// What was left of the builders when their input ended, by instrument and specification.
+    pub left: Left,
     /// When bars last became independent of where they began.
     pub joined: Joins,
     /// The last position of each instrument whose bars are in the sink.
@@ -132,6 +136,10 @@ pub enum Notice {
     Replaces(PathBuf),
     /// No trade lies between `from` and `to`.
     NothingInRange,
+    /// A specification whose target cannot be what comes out, or is not.
+    Doubt(Doubt),
+    /// No trade came, so there are no bars.
+    NoTrades,
     /// Chunks on this many threads would not have been faster than one pass.
     OnePass {
         /// Threads that were asked for.
@@ -143,6 +151,26 @@ impl JobReport {
     /// Valid trades of all instruments.
     pub fn trades_read(&self) -> u64 {
         self.inputs.values().map(|counts| counts.trades).sum()
+    }
+
+    /// Notes what the bars of this book have come to, where that is not what they were meant to be.
+    pub(super) fn note_results(&mut self, book: &BarBook) {
+        let is_explained =
+            |notice: &Notice| matches!(notice, Notice::NothingInRange | Notice::Resumed { .. });
+        if self.trades_read() == 0 && !self.notices.iter().any(is_explained) {
+            self.notices.push(Notice::NoTrades);
+        }
+        let spec_of = |name: &str| book.specs().map(|(s, _)| s).find(|s| &**s.name() == name);
+        for ((instrument, name), lengths) in &self.bars {
+            let Some(spec) = spec_of(name) else { continue };
+            let doubts = targets::off_target(spec, instrument, &measured(lengths));
+            self.notices.extend(doubts.into_iter().map(Notice::Doubt));
+        }
+        for ((instrument, name), left) in &self.left {
+            let Some(spec) = spec_of(name).filter(|_| left.bars == 0) else { continue };
+            let doubt = targets::too_short(spec, instrument, left.warmup_left);
+            self.notices.extend(doubt.map(Notice::Doubt));
+        }
     }
 
     /// Rows that are not valid trades, of all instruments.
@@ -168,6 +196,24 @@ impl JobReport {
     pub fn left_something_out(&self) -> bool {
         let refused = self.revised.as_ref().is_some_and(|revised| revised.refused > 0);
         refused || (self.quarantine.is_some() && self.rejected() > 0)
+    }
+}
+
+/// What is doubtful about bars before any trade has come; the log says so at the start.
+pub(super) fn doubtful(book: &BarBook) -> impl Iterator<Item = Notice> + '_ {
+    let doubts = book.specs().flat_map(|(spec, _)| targets::doubts(spec));
+    doubts.inspect(|doubt| tracing::warn!("{doubt}")).map(Notice::Doubt)
+}
+
+fn measured(lengths: &BarLengths) -> Measured {
+    let (bars, ticks) = (lengths.ticks.len(), &lengths.ticks);
+    let span = lengths.span.1.saturating_sub(lengths.span.0);
+    Measured {
+        bars,
+        median: ticks.value_at_quantile(0.5),
+        longest: ticks.max(),
+        ticks: ticks.mean() * bars as f64,
+        days: span as f64 / 86_400e9,
     }
 }
 
@@ -210,6 +256,7 @@ impl Records {
             workers,
             inputs: counts(&self.tally),
             bars: self.tally.lengths(),
+            left: self.tally.left(),
             joined: self.tally.joined(),
             positions: self.tally.positions(),
             revised: revises.then(|| self.revised.totals()),

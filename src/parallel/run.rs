@@ -20,7 +20,7 @@ use crossbeam::channel::{Receiver, bounded};
 
 use super::beliefs::{Beliefs, SpecReport};
 use super::work::{Message, Shared, Underway};
-use crate::graph::assemble::SpecsOf;
+use crate::graph::assemble::{EndOf, SpecsOf};
 use crate::graph::flow::Inlet;
 use crate::graph::run::Feeder;
 use crate::stop::{Breakdown, Cause, Stop};
@@ -46,6 +46,8 @@ pub struct Options {
     pub order: OrderOptions,
     /// Whether bars are built ahead; otherwise the graph builds them.
     pub built_ahead: bool,
+    /// How inputs end.
+    pub end_of: EndOf,
     /// How files are read.
     pub read: ReadOptions,
     /// Threads that share each history.
@@ -116,7 +118,8 @@ fn replay(history: History, options: &Options, inlet: &Inlet, stop: &Stop) -> Re
         let ended = if options.built_ahead {
             let joiner = JoinerOptions { feed: feed.clone(), specs, policy, reorder_window, pool };
             let joiner = ChunkJoiner::new(joiner);
-            let mut joining = Joining { joiner, shared: &shared, feed: &feed, inlet };
+            let end_of = &options.end_of;
+            let mut joining = Joining { joiner, shared: &shared, feed: &feed, inlet, end_of };
             let ended = joining.run(&underway);
             recomputed = joining.joiner.recomputed().clone();
             ended
@@ -188,6 +191,7 @@ struct Joining<'a> {
     shared: &'a Shared<'a>,
     feed: &'a Arc<Feed>,
     inlet: &'a Inlet,
+    end_of: &'a EndOf,
 }
 
 impl Joining<'_> {
@@ -197,6 +201,12 @@ impl Joining<'_> {
             // If the graph has ended, it has reported why.
             let last = self.joiner.finish();
             let _ = self.send(last);
+        }
+        if matches!(ended, Ok(Ended::WithInput)) && !self.shared.stop.is_raised() {
+            if let Some(end) = (self.end_of)(&self.feed.instrument) {
+                let left = self.joiner.on_end(end);
+                let _ = self.send(left);
+            }
         }
         ended
     }

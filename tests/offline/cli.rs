@@ -425,7 +425,7 @@ fn help_teaches_by_example_and_completions_are_made() {
     assert_eq!(stdout(&run(&["help", "replay"])), help);
     assert!(stdout(&run(&["help", "store", "ls"])).contains("--json"));
     let bars = stdout(&run(&["help", "bars"]));
-    assert!(bars.contains("--bar 'hour=time,every=1h'") && bars.contains("[0.001]"), "{bars}");
+    assert!(bars.contains("--bar 'hour=time,every=1h'") && bars.contains("[1/target]"), "{bars}");
     check(&["help", "bar"], 2, &["\"bar\" is not a command or topic"]);
     for shell in ["bash", "zsh", "fish"] {
         assert!(stdout(&run(&["completions", shell])).contains("barflow"), "{shell}");

@@ -8,6 +8,7 @@ mod cli;
 mod daily;
 mod destroy;
 mod encodings;
+mod ends;
 mod files;
 mod first_hour;
 mod graph;

@@ -56,6 +56,16 @@ impl Boundary {
         !first
     }
 
+    /// Whether the current period is over when everything before `time` has come; moves on if so.
+    pub fn is_over_by(&mut self, time: i64) -> bool {
+        self.last.is_some() && self.crosses(time)
+    }
+
+    /// Last instant of the current period; none before the first trade.
+    pub fn period_end(&self) -> Option<i64> {
+        self.last
+    }
+
     /// Adds the current period: with time running backwards it isn't that of the last trade.
     pub fn digest(&self, digest: &mut Digest) {
         if self.is_set() {

@@ -91,6 +91,45 @@ impl<R: Rule> Builder<R> {
         self.rule.is_warming()
     }
 
+    /// Trades that the warm-up still needs.
+    pub fn warmup_left(&self) -> u64 {
+        self.rule.warmup_left()
+    }
+
+    /// Everything before `time` has come: closes the open bar if its day or interval is over.
+    pub fn complete_until(&mut self, time: i64, bars: &mut Vec<Bar>) {
+        if self.boundary.is_over_by(time) {
+            self.end_period(bars);
+        }
+    }
+
+    /// The last instant of the current interval or day; none before the first trade.
+    pub(crate) fn period_end(&self) -> Option<i64> {
+        self.boundary.period_end()
+    }
+
+    /// The digest of its state while no bar is open.
+    pub(crate) fn idle_digest(&self) -> u64 {
+        self.digest(self.signer)
+    }
+
+    fn digest(&self, signer: Signer) -> u64 {
+        let mut digest = Digest::of(R::MACHINE);
+        self.rule.digest(&mut digest);
+        signer.digest(&mut digest);
+        self.boundary.digest(&mut digest);
+        digest.finish()
+    }
+
+    /// Closes the open bar because the input ends.
+    pub fn flush(&mut self, bars: &mut Vec<Bar>) {
+        if self.open.ticks > 0 {
+            let levels = self.rule.levels();
+            self.rule.settle(&self.open);
+            self.emit(&levels, CloseReason::End, self.signer, bars);
+        }
+    }
+
     /// Numbers the next bar `next_seq`, and adds `ids` (wrapping) to the ids of the open bar.
     pub(crate) fn renumber(&mut self, next_seq: u64, ids: u64) {
         self.next_seq = next_seq;
@@ -269,11 +308,7 @@ impl<R: Rule> Builder<R> {
 
     #[cold]
     fn emit(&mut self, levels: &Levels, reason: CloseReason, signer: Signer, bars: &mut Vec<Bar>) {
-        let mut digest = Digest::of(R::MACHINE);
-        self.rule.digest(&mut digest);
-        signer.digest(&mut digest);
-        self.boundary.digest(&mut digest);
-        let digest = digest.finish();
+        let digest = self.digest(signer);
         bars.push(self.open.finish(self.next_seq, levels, reason, digest));
         self.next_seq += 1;
         self.open = OpenBar::default();

@@ -73,6 +73,11 @@ impl FlowMoments {
         self.e = round_mantissa(self.e, bits);
     }
 
+    /// Trades that the warm-up still needs.
+    pub fn warmup_left(&self) -> u64 {
+        self.left
+    }
+
     /// Back to the start of the warm-up.
     pub fn restart(&mut self) {
         *self = Self::new(self.alpha, self.memory, self.warmup);

@@ -17,6 +17,7 @@ use super::compat::predecessor_head::PredecessorHead;
 #[cfg(feature = "compat")]
 use super::compat::predecessor_seed::PredecessorSeed;
 use super::expected_ticks::ExpectedTicks;
+use super::filled::FilledTime;
 use super::fixed::{FixedImbalance, FixedRuns};
 use super::flow_moments::FlowMoments;
 use super::product::Product;
@@ -25,6 +26,7 @@ use super::size::{Never, Size};
 use super::wald::Wald;
 use crate::bar::{Bar, OpenBar};
 use crate::batch::TradeBatch;
+use crate::end::InputEnd;
 use crate::measure::Measure;
 use crate::sign::Signer;
 use crate::spec::{AdaptiveSpec, BarSpec, ExpectedTicksSpec, RuleSpec, ThresholdSpec};
@@ -57,6 +59,7 @@ pub enum BarMachine {
     Finmlkit(Builder<Finmlkit>),
     #[cfg(feature = "compat")]
     Nautilus(Nautilus),
+    FilledTime(FilledTime),
 }
 
 macro_rules! each {
@@ -81,6 +84,7 @@ macro_rules! each {
             BarMachine::Finmlkit($machine) => $then,
             #[cfg(feature = "compat")]
             BarMachine::Nautilus($machine) => $then,
+            BarMachine::FilledTime($machine) => $then,
         }
     };
 }
@@ -105,6 +109,7 @@ impl BarMachine {
                 Boundary::interval(every),
                 caps,
             )),
+            RuleSpec::FilledTime { every } => Self::FilledTime(FilledTime::new(every, signer)),
             RuleSpec::Size { measure, size } => Self::Size(frame.holding(Size::new(size), measure)),
             RuleSpec::Imbalance { measure, threshold } => frame.imbalance(measure, threshold),
             RuleSpec::Runs { measure, threshold } => frame.runs(measure, threshold),
@@ -166,6 +171,28 @@ impl BarMachine {
     /// Whether the next trade belongs to the warm-up.
     pub fn is_warming(&self) -> bool {
         each!(self, machine => machine.is_warming())
+    }
+
+    /// Trades that the warm-up still needs.
+    pub fn warmup_left(&self) -> u64 {
+        each!(self, machine => machine.warmup_left())
+    }
+
+    /// The input has ended so; appends the bars that this closes. A builder of `spec` continues after
+    /// a bar that was closed early as after any other.
+    pub fn on_end(&mut self, end: InputEnd, spec: &BarSpec, bars: &mut Vec<Bar>) {
+        if let Some(until) = end.until {
+            each!(self, machine => machine.complete_until(until, bars));
+        }
+        if end.flush {
+            each!(self, machine => machine.flush(bars));
+            #[cfg(feature = "compat")]
+            if let (Self::Nautilus(machine), RuleSpec::Nautilus(params)) = (self, spec.rule()) {
+                machine.restart(params);
+            }
+            #[cfg(not(feature = "compat"))]
+            let _ = spec;
+        }
     }
 
     /// Makes it the machine that counted from elsewhere: the next bar gets the number `next_seq`,

@@ -8,6 +8,7 @@ pub mod builder;
 #[cfg(feature = "compat")]
 pub mod compat;
 pub mod expected_ticks;
+pub mod filled;
 pub mod fixed;
 pub mod flow_moments;
 pub mod machine;

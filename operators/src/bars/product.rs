@@ -54,6 +54,10 @@ impl Rule for Product {
         self.moments.is_warming()
     }
 
+    fn warmup_left(&self) -> u64 {
+        self.moments.warmup_left()
+    }
+
     fn warm(&mut self, flow: Flow) {
         self.moments.warm(flow.x);
     }

@@ -34,6 +34,11 @@ pub trait Rule: Clone + std::fmt::Debug + PartialEq + Serialize + DeserializeOwn
         false
     }
 
+    /// Trades that the warm-up still needs.
+    fn warmup_left(&self) -> u64 {
+        0
+    }
+
     /// Takes a warm-up trade.
     fn warm(&mut self, _flow: Flow) {}
 

@@ -11,6 +11,7 @@ use crate::batch::{Feed, IdKind, TradeBatch};
 use crate::builder_set::BuilderSet;
 use crate::convergence::monitor::Joined;
 use crate::dataflow::validate::OrderedBatch;
+use crate::end::{InputEnd, Unfinished};
 use crate::gap::Gap;
 use crate::order::ids::GAPS_REMEMBERED;
 use crate::position::Position;
@@ -207,6 +208,25 @@ impl InstrumentState {
             self.note_revision(revision);
         }
         Taken { joined, revision }
+    }
+
+    /// The input has ended so; hands out the bars that this closes, and says what is left.
+    pub fn on_end(
+        &mut self,
+        end: InputEnd,
+        mut emit: impl FnMut(&Arc<str>, Bar),
+    ) -> Vec<Unfinished> {
+        let mut closed = false;
+        let left = self.builder_set.on_end(end, |spec, bar| {
+            closed = true;
+            emit(spec, bar);
+        });
+        if closed {
+            // No trade did that: only a whole state says so.
+            self.dirty = true;
+            self.log = None;
+        }
+        left
     }
 
     /// Gaps before and among the trades of a batch; those after the last one wait for the next.

@@ -17,7 +17,7 @@ pub fn expected_trades(spec: &BarSpec) -> Option<u64> {
     }
     match spec.rule() {
         // The next multiple of the interval since the epoch.
-        RuleSpec::Time { .. } => Some(1 << 14),
+        RuleSpec::Time { .. } | RuleSpec::FilledTime { .. } => Some(1 << 14),
         RuleSpec::Imbalance { measure, threshold: ThresholdSpec::Wald(wald) } => {
             // Steps that are all equal fall into phase by chance only.
             let phase = if *measure == Measure::Tick { 10.0 } else { 1.0 };

@@ -16,6 +16,7 @@ use super::validate::OrderedBatch;
 use crate::batch::Feed;
 use crate::checkpoint::instrument_state::{InstrumentState, SealedRecord};
 use crate::convergence::monitor::Joined;
+use crate::end::{InputEnd, Unfinished};
 use crate::instrument::InstrumentId;
 use crate::pool::BatchPool;
 use crate::position::Position;
@@ -35,6 +36,8 @@ pub enum Out {
     Bar(BarUpdate),
     /// How far an instrument's input is applied: its bars are complete through the position's trade.
     Progress(InstrumentId, Position),
+    /// What is left of an instrument's builders at the end of its input.
+    Left(InstrumentId, Vec<Unfinished>),
     /// A checkpoint, which makes everything before it count as a whole: every instrument of this
     /// worker that has moved since the cut before. None without a [`CheckpointPolicy`].
     Cut(Vec<SealedRecord>),
@@ -45,7 +48,7 @@ impl Out {
     pub fn bar(&self) -> Option<&BarUpdate> {
         match self {
             Self::Bar(update) => Some(update),
-            Self::Progress(..) | Self::Cut(_) => None,
+            Self::Progress(..) | Self::Left(..) | Self::Cut(_) => None,
         }
     }
 }
@@ -94,14 +97,19 @@ pub enum Due {
 /// they came in.
 ///
 /// With a `window` that much of the past is retained, and corrections change it.
+///
+/// When nothing more comes, `end_of` says how the input of each instrument ended; none if it was cut
+/// short.
 pub fn bars<'scope>(
     trades: StreamVec<'scope, Epoch, OrderedBatch>,
     pool: BatchPool,
     specs_of: impl Fn(&Feed) -> Vec<BarSpec> + 'static,
     mut policy: Option<CheckpointPolicy>,
     window: Option<Window>,
+    end_of: impl Fn(&InstrumentId) -> Option<InputEnd> + 'static,
 ) -> Bars<'scope> {
     let scope = trades.scope();
+    let (index, peers) = (scope.index(), scope.peers());
     let mut builder = OperatorBuilder::new("Bars".to_owned(), scope);
     let activator = scope.activator_for(builder.operator_info().address);
     let by_instrument =
@@ -118,7 +126,9 @@ pub fn bars<'scope>(
         CapacityContainerBuilder<Vec<(InstrumentId, Box<Revision>)>>,
     >::from(revisions_out);
 
-    builder.build(move |_initial| {
+    builder.build(move |initial| {
+        // The right to send what the end of the input closes.
+        let mut end_cap: Option<Capability<Epoch>> = initial.into_iter().next();
         let mut states: BTreeMap<InstrumentId, InstrumentState> = BTreeMap::new();
         // Bars sent; how many of them before the last cut.
         let (mut sent, mut cut_at) = (0, 0);
@@ -187,6 +197,28 @@ pub fn bars<'scope>(
                     }
                 }
             }
+            if let Some(cap) = end_cap.take_if(|_| ended) {
+                if let Some(policy) = &policy {
+                    let mine = |id: &InstrumentId| id.shard_hash() % peers as u64 == index as u64;
+                    policy.take_rest(mine, &mut states);
+                }
+                let mut session = out.session(&cap);
+                for (instrument, state) in &mut states {
+                    let Some(end) = end_of(instrument) else { continue };
+                    let bars_before = sent;
+                    let feed = Arc::clone(state.feed());
+                    let left = state.on_end(end, |spec, bar| {
+                        let (spec, feed) = (Arc::clone(spec), Arc::clone(&feed));
+                        sent += 1;
+                        let bar = PublishedBar { spec, feed, bar, received: None };
+                        session.give(Out::Bar((bar, *cap.time(), 1)));
+                    });
+                    session.give(Out::Left(instrument.clone(), left));
+                    if sent > bars_before && policy.is_some() {
+                        cut_cap = Some(cap.clone());
+                    }
+                }
+            }
             if let (Some(policy), Some(cap)) = (&mut policy, &cut_cap) {
                 let due = if ended { Due::Now } else { (policy.due)(sent - cut_at) };
                 match due {
@@ -201,10 +233,11 @@ pub fn bars<'scope>(
                     Due::Wait => {}
                 }
             }
-            if let (Some(cap), Some(now)) = (&mut cut_cap, frontiers[0].frontier().first())
-                && cap.time() < now
-            {
-                cap.downgrade(now);
+            let now = frontiers[0].frontier().first().copied();
+            for cap in cut_cap.iter_mut().chain(&mut end_cap) {
+                if let Some(now) = now.filter(|now| cap.time() < now) {
+                    cap.downgrade(&now);
+                }
             }
         }
     });
@@ -212,6 +245,22 @@ pub fn bars<'scope>(
 }
 
 impl CheckpointPolicy {
+    /// The instruments of this worker of which no trade came.
+    fn take_rest(
+        &self,
+        mine: impl Fn(&InstrumentId) -> bool,
+        states: &mut BTreeMap<InstrumentId, InstrumentState>,
+    ) {
+        let mut restored = self.restored.lock().unwrap_or_else(PoisonError::into_inner);
+        let (of_this, others) =
+            std::mem::take(&mut *restored).into_iter().partition(|(id, _)| mine(id));
+        *restored = others;
+        let of_this: BTreeMap<_, _> = of_this;
+        for (instrument, state) in of_this {
+            states.entry(instrument).or_insert(state);
+        }
+    }
+
     fn take(&self, instrument: &InstrumentId) -> Option<InstrumentState> {
         // A thread that panicked while holding it took one instrument state out, which is complete
         // either way.

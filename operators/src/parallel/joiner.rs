@@ -6,6 +6,7 @@ use super::chunk_batch::{ChunkBatch, ChunkEnd, Outline};
 use crate::bar::Bar;
 use crate::batch::{Feed, TradeBatch};
 use crate::builder_set::BuilderState;
+use crate::end::{InputEnd, Unfinished};
 use crate::gap::Gap;
 use crate::input_batch::{InputBatch, Made, Reject};
 use crate::order::{InstrumentOrder, OrderOptions, Ordered, RejectPolicy};
@@ -51,6 +52,8 @@ pub struct ChunkJoiner {
     repeats: usize,
     /// Trades of this chunk so far.
     rows: u64,
+    /// How far the input is applied.
+    position: Option<Position>,
     recomputed: Recomputed,
 }
 
@@ -90,16 +93,18 @@ pub struct JoinedBatch {
     pub position: Option<Position>,
     /// Whether a bad row has ended everything.
     pub stopped: bool,
+    /// What is left of the builders, if this is the end of the input.
+    pub left: Vec<Unfinished>,
 }
 
 impl JoinedBatch {
     /// As an input batch whose bars were built beforehand; none where nothing came of the batch.
     pub fn into_batch(self, feed: &Arc<Feed>) -> Option<InputBatch> {
-        let Self { bars, rejects, findings, position, .. } = self;
+        let Self { bars, rejects, findings, position, left, .. } = self;
         let position = position?;
         let nothing = TradeBatch::with_capacity(Arc::clone(feed), 0);
         let mut input_batch = InputBatch::new(nothing, rejects, position.clone(), position);
-        input_batch.made = Some(Box::new(Made { bars, findings }));
+        input_batch.made = Some(Box::new(Made { bars, findings, left }));
         Some(input_batch)
     }
 }
@@ -135,6 +140,7 @@ impl ChunkJoiner {
             batches: 0,
             repeats: 0,
             rows: 0,
+            position: None,
             recomputed: Recomputed::default(),
         }
     }
@@ -179,6 +185,7 @@ impl ChunkJoiner {
             None => self.on_outline(batch)?,
         };
         self.batches += 1;
+        self.position = joined_batch.position.clone().or(self.position.take());
         if self.repeats > 0 {
             self.repeats -= 1;
             return Ok(JoinedBatch::default());
@@ -242,7 +249,14 @@ impl ChunkJoiner {
         }
         self.recomputed.trades += if worked_twice { rows } else { 0 };
         self.pool.give_back(trades);
-        Ok(JoinedBatch { bars, rejects, findings, position: Some(position), stopped })
+        Ok(JoinedBatch {
+            bars,
+            rejects,
+            findings,
+            position: Some(position),
+            stopped,
+            left: Vec::new(),
+        })
     }
 
     fn on_outline(&mut self, mut batch: ChunkBatch) -> Result<JoinedBatch, ReadAgain> {
@@ -278,7 +292,8 @@ impl ChunkJoiner {
         let findings =
             Findings { released, time_reversals, gaps: Vec::<Gap>::new(), ..Findings::default() };
         let rejects = batch.rejects;
-        Ok(JoinedBatch { bars, rejects, findings, position: Some(position), stopped: false })
+        let (position, left) = (Some(position), Vec::new());
+        Ok(JoinedBatch { bars, rejects, findings, position, stopped: false, left })
     }
 
     /// The chunk has ended; what is left of its builders is the truth where they had agreed. None
@@ -327,13 +342,28 @@ impl ChunkJoiner {
         }
         let Some(ordered) = self.truth.order.finish() else { return JoinedBatch::default() };
         let Ordered { trades, position, findings, rejects, .. } = ordered;
+        self.position = Some(position.clone());
         let mut bars = Vec::new();
         for (chunk_builder, slot) in self.chunk_builders.iter().zip(&mut self.truth.slots) {
             let mut closed = Vec::new();
             slot.on_batch(&trades, &findings.gaps, &mut closed);
             hand_out(&chunk_builder.spec, closed, 0, 0, &mut bars);
         }
-        JoinedBatch { bars, rejects, findings, position: Some(position), stopped: false }
+        let (position, left) = (Some(position), Vec::new());
+        JoinedBatch { bars, rejects, findings, position, stopped: false, left }
+    }
+
+    /// The input has ended so: what that closes, and what is left. Everything has to have come.
+    pub fn on_end(&mut self, end: InputEnd) -> JoinedBatch {
+        let mut bars = Vec::new();
+        let mut left = Vec::new();
+        for (chunk_builder, slot) in self.chunk_builders.iter().zip(&mut self.truth.slots) {
+            let mut closed = Vec::new();
+            slot.on_end(end, &chunk_builder.spec, &mut closed);
+            hand_out(&chunk_builder.spec, closed, 0, 0, &mut bars);
+            left.push(slot.unfinished(&chunk_builder.spec));
+        }
+        JoinedBatch { bars, left, position: self.position.clone(), ..JoinedBatch::default() }
     }
 
     /// What working in chunks has cost so far.

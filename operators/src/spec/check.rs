@@ -25,7 +25,7 @@ pub(super) fn check_limits(limits: &LimitSpec, rule: &RuleSpec, wrong: &mut Vec<
 
 pub(super) fn check_rule(rule: &RuleSpec, wrong: &mut Vec<Invalid>) {
     match rule {
-        RuleSpec::Time { every } => {
+        RuleSpec::Time { every } | RuleSpec::FilledTime { every } => {
             if *every <= 0 {
                 wrong.push(Invalid::new("every", format!("{every} ns"), "must be longer than 0"));
             }

@@ -157,6 +157,11 @@ pub enum RuleSpec {
     #[cfg(feature = "compat")]
     /// nautilus_trader's aggregators.
     Nautilus(NautilusSpec),
+    /// Time bars of `every` ns, also of intervals without trades.
+    FilledTime {
+        /// Length of the interval in ns.
+        every: i64,
+    },
 }
 
 /// What may close a bar besides its rule.

@@ -58,6 +58,8 @@ const KEYS: &[(&str, Table, &str, Form)] = &[
     ("to", Table::Run, "to", Form::Text),
     ("no_verify", Table::Run, "verify", Form::Flag("false")),
     ("quote", Table::Run, "quote", Form::Text),
+    ("flush", Table::Run, "flush", Form::Flag("true")),
+    ("empty_bars", Table::Run, "empty_bars", Form::Flag("true")),
     ("contract_size", Table::Run, "contract_size", Form::Text),
     ("keep_suspicious", Table::Run, "keep_suspicious", Form::Flag("true")),
     ("workers", Table::Run, "workers", Form::Text),

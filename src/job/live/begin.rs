@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use barflow_operators::batch::TradeBatch;
+use barflow_operators::batch::{Feed, TradeBatch};
 use barflow_operators::input_batch::InputBatch;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::position::Position;
@@ -15,6 +15,7 @@ use barflow_replay::progress::Progress;
 use barflow_replay::stream::{InstrumentStream, ReadOptions};
 
 use crate::config::live::LiveSettings;
+use crate::config::targets;
 use crate::feeds::plan::LastTrade;
 use crate::feeds::state::Outlets;
 use crate::job::error::HistoryError;
@@ -47,9 +48,7 @@ pub fn from_history(
     }
     let share = outlets.share;
     let mine = |history: &InstrumentPlan| share.holds(&history.feed.instrument);
-    for history in histories.instruments.iter().filter(|history| mine(history)) {
-        fits(history, settings)?;
-    }
+    histories.instruments.iter().filter(|h| mine(h)).try_for_each(|h| fits(h, settings))?;
     let mut applied = BTreeMap::new();
     for history in histories.instruments {
         let instrument = history.feed.instrument.clone();
@@ -62,23 +61,21 @@ pub fn from_history(
             tracing::info!(%instrument, "history skipped: the job's position is after it");
             continue;
         }
+        let (is_new, feed_of) = (resume.is_none(), Arc::clone(&history.feed));
         let options = ReadOptions {
             resume: resume.flatten(),
             progress: Progress::until(outlets.stop.flag().into()),
             ..ReadOptions::new(8192)
         };
-        let (mut last, mut end) = (None, None);
+        let (mut rows, mut last, mut end) = (0, None, None);
         for input_batch in InstrumentStream::open(history, options)? {
             let input_batch = match input_batch {
                 Err(ReplayError::Stopped) => return Ok(()),
                 input_batch => input_batch?,
             };
+            rows += input_batch.trades.len() as u64;
             end = Some((Arc::clone(&input_batch.trades.feed), input_batch.end.clone()));
-            for (id, time) in input_batch.trades.trade_id.iter().zip(&input_batch.trades.event_time)
-            {
-                // Files may be out of order by a little; live continues after the newest id.
-                last = last.max(Some((*id, *time)));
-            }
+            last = last.max(newest(&input_batch.trades));
             if outlets.stop.is_raised() || inlet.send(input_batch).is_err() {
                 return Ok(());
             }
@@ -88,6 +85,7 @@ pub fn from_history(
         {
             return Ok(());
         }
+        warn_of_warm_ups(settings, &feed_of, is_new.then_some(rows));
         if let Some((id, time)) = last {
             tracing::info!(%instrument, last_trade_id = id, "history applied");
             applied.insert(instrument, LastTrade { id, time, names: Vec::new() });
@@ -99,6 +97,22 @@ pub fn from_history(
         }
     }
     Ok(())
+}
+
+/// Id and time of the newest trade. Files may be out of order by a little; live continues after it.
+fn newest(trades: &TradeBatch) -> Option<(u64, i64)> {
+    trades.trade_id.iter().copied().zip(trades.event_time.iter().copied()).max()
+}
+
+/// Says which bars need more history than so many trades, where builders began with them.
+fn warn_of_warm_ups(settings: &LiveSettings, feed: &Feed, rows: Option<u64>) {
+    let Some(rows) = rows else { return };
+    for spec in settings.bars.for_feed(feed) {
+        let left = targets::warmup(&spec).saturating_sub(rows);
+        if let Some(doubt) = targets::too_short(&spec, &feed.instrument, left) {
+            tracing::warn!("{doubt}");
+        }
+    }
 }
 
 /// Marks the end of the files, so that no worker waits for more of them: live continues after the

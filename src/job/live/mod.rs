@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use barflow_operators::dataflow::validate::ValidateOptions;
+use barflow_operators::end::InputEnd;
 use barflow_operators::order::{OrderOptions, RejectPolicy};
 use barflow_operators::pool::BatchPool;
 use barflow_operators::quality::judge::Known;
@@ -13,7 +14,7 @@ use self::supervisor::{Book, Feeds, Reports, Supervisor};
 use super::corrections::on_revision;
 use super::error::JobError;
 use super::observer::Observer;
-use super::report::{JobReport, Records};
+use super::report::{JobReport, Records, doubtful};
 use super::sink::SinkRequest;
 use super::start::{Start, Started};
 use super::{cluster, places, rejects};
@@ -141,6 +142,8 @@ impl Shared {
             None => GapLedger::default(),
         };
         let (recorder, recording) = record(&settings, stop)?;
+        let book = settings.bars.clone();
+        let notices = doubtful(&book).collect();
         let pace = Pace { idle_spin: settings.idle_spin, ..Pace::LIVE };
         let mut options = self.options(&settings, stop);
         options.validate.resume = started.resume.orders;
@@ -167,6 +170,8 @@ impl Shared {
         let result = run_graph(started.cluster, pace, options, vec![feeder], started.sinks);
 
         let mut report = self.records.report(workers, self.window, stop);
+        report.notices = notices;
+        report.note_results(&book);
         report.recorded = recording.map(Recording::finish);
         report.feeds = supervisor::all(&self.reports);
         let result = result.map(|sink| report.sink = Some(sink));
@@ -193,6 +198,12 @@ impl Shared {
             window: settings.revision_window,
             on_revision: on_revision(records.revised.clone(), quarantine.clone(), stop.clone()),
             on_reject: rejects::of_feeds(quarantine, stop.clone()),
+            end_of: {
+                let (stop, flush) = (stop.clone(), settings.flush);
+                Arc::new(move |_| {
+                    Some(InputEnd { until: None, flush: flush && !stop.has_failed() })
+                })
+            },
             trades: None,
             daily: None,
             tally: records.tally.clone(),

@@ -9,8 +9,10 @@ use barflow_operators::position::{FilePosition, Position};
 use barflow_operators::sign::SignRule;
 use barflow_replay::corrections::Corrections;
 use barflow_replay::error::ReplayError;
+use barflow_replay::naming;
 use barflow_replay::plan::{InstrumentPlan, Plan};
 use barflow_replay::stream::{InstrumentStream, ReadOptions};
+use jiff::tz::TimeZone;
 
 use crate::config::bars::BarBook;
 use crate::graph::run::{Feeder, Workers};
@@ -141,4 +143,17 @@ pub fn notices(plan: &Plan, bars: &BarBook) -> Vec<Notice> {
         }
     }
     notices
+}
+
+/// The end of the last UTC day that the files' names say they hold, ns; none if one does not say. Names
+/// of archives with days of another zone say nothing here.
+pub fn named_end(plan: &InstrumentPlan) -> Option<i64> {
+    let end = |path: &Path| {
+        let naming = naming::read(path);
+        let (_, last) = naming.input.and(naming.days)?;
+        let next = last.tomorrow().ok()?.at(0, 0, 0, 0).to_zoned(TimeZone::UTC).ok()?;
+        i64::try_from(next.timestamp().as_nanosecond()).ok()
+    };
+    let ends: Option<Vec<i64>> = plan.files.iter().map(|file| end(&file.path)).collect();
+    ends?.into_iter().max()
 }

@@ -126,6 +126,17 @@ impl Source {
         parallel::is_worth(plan, &specs.unwrap_or_default(), settings.parallel, ahead)
     }
 
+    /// Until when the input of each instrument is known to be complete, ns: the end of the last day
+    /// that its files name, or `to` if that comes first.
+    pub(in crate::job) fn complete_until(&self, to: Option<i64>) -> BTreeMap<InstrumentId, i64> {
+        let Self::Files(plan) = self else { return BTreeMap::new() };
+        let until = |i: &InstrumentPlan| {
+            let end = files::named_end(i)?;
+            Some((i.feed.instrument.clone(), to.map_or(end, |to| to.min(end))))
+        };
+        plan.instruments.iter().filter_map(until).collect()
+    }
+
     pub(in crate::job) fn size(&self) -> InputSize {
         match self {
             Self::Files(plan) => InputSize { files: plan.files(), bytes: plan.bytes() },

@@ -129,18 +129,24 @@ impl Gather {
 
     /// Closes the open bar of a run.
     pub fn close_run(&mut self, rest: u128, levels: Levels, bars: &mut Vec<Bar>) {
+        self.finish(rest, levels, CloseReason::Threshold, bars);
+    }
+
+    /// Closes the open bar, if there is one, because the input ends.
+    pub fn flush(&mut self, bars: &mut Vec<Bar>) {
+        if self.open.ticks > 0 {
+            self.finish(0, Levels::default(), CloseReason::End, bars);
+        }
+    }
+
+    fn finish(&mut self, rest: u128, levels: Levels, reason: CloseReason, bars: &mut Vec<Bar>) {
         // After a close nothing is left of the past; only the rest of this trade distinguishes
         // one future from another.
         let mut digest = Digest::of("compat/nautilus");
         digest.u64(rest as u64);
         digest.u64((rest >> 64) as u64);
         let levels = Levels { threshold: Some(self.step), ..levels };
-        bars.push(self.open.finish(
-            self.next_seq,
-            &levels,
-            CloseReason::Threshold,
-            digest.finish(),
-        ));
+        bars.push(self.open.finish(self.next_seq, &levels, reason, digest.finish()));
         self.next_seq += 1;
         self.drop_all();
     }

@@ -110,6 +110,26 @@ impl Nautilus {
         self.gather.renumber(next_seq, ids);
     }
 
+    /// Always 0: there is no warm-up.
+    pub fn warmup_left(&self) -> u64 {
+        0
+    }
+
+    /// Nothing ends with time.
+    pub fn complete_until(&mut self, _time: i64, _bars: &mut Vec<Bar>) {}
+
+    /// Closes the open bar because the input ends.
+    pub fn flush(&mut self, bars: &mut Vec<Bar>) {
+        self.gather.flush(bars);
+    }
+
+    /// Begins again with the next bar.
+    pub(crate) fn restart(&mut self, spec: &NautilusSpec) {
+        let bars = self.bars();
+        *self = Self::new(spec);
+        self.number_from(bars);
+    }
+
     /// Always false: there is no warm-up.
     pub fn is_warming(&self) -> bool {
         false
