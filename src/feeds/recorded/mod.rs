@@ -228,9 +228,7 @@ impl Recordings {
             while let Some(frame) = frames.next() {
                 let frame = frame?;
                 match frame.direction {
-                    Direction::Connect
-                        if self.is_other(&frame.frame) || self.is_foreign(&frame.frame) =>
-                    {
+                    Direction::Connect if self.is_elsewhere(&frame.frame) => {
                         passed_over.insert(frame.connection);
                     }
                     Direction::Received if !passed_over.contains(&frame.connection) => {
@@ -289,6 +287,11 @@ impl Recordings {
             rejects: Vec::new(),
             position,
         }
+    }
+
+    /// Whether a connection is not one of this protocol's.
+    fn is_elsewhere(&self, url: &[u8]) -> bool {
+        self.is_other(url) || self.is_foreign(url)
     }
 
     /// Whether a connection was to another venue's host.
