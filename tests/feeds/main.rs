@@ -11,6 +11,7 @@ mod live;
 mod live_files;
 mod live_restart;
 mod provenance;
+mod proxies;
 mod recordings;
 mod refusals;
 mod session;
