@@ -134,14 +134,7 @@ impl RowsOfFile {
             let full = out.is_full();
             self.line = out.line;
             if let Some(lines) = block.lines {
-                // Read from its end: lines are counted as they stand in the file.
-                let turned = |line: u64| (lines + 1).saturating_sub(line);
-                rejects[known.0..]
-                    .iter_mut()
-                    .for_each(|row: &mut Reject| row.line = turned(row.line));
-                left_out[known.1..]
-                    .iter_mut()
-                    .for_each(|row: &mut LeftOut| row.line = turned(row.line));
+                turn(lines, &mut rejects[known.0..], &mut left_out[known.1..]);
                 known = (rejects.len(), left_out.len());
             }
             self.lines = block.lines;
@@ -188,6 +181,13 @@ impl RowsOfFile {
         self.at.line = self.line;
         self.block = Some((block, at));
     }
+}
+
+/// Read from its end: lines are counted as they stand in a file of so many.
+fn turn(lines: u64, rejects: &mut [Reject], left_out: &mut [LeftOut]) {
+    let turned = |line: u64| (lines + 1).saturating_sub(line);
+    rejects.iter_mut().for_each(|row| row.line = turned(row.line));
+    left_out.iter_mut().for_each(|row| row.line = turned(row.line));
 }
 
 /// Bytes of byte order mark and header, and whether there is a header.

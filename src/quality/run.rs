@@ -108,6 +108,28 @@ pub fn known(plan: &InstrumentPlan, from: Option<i64>, to: Option<i64>) -> Known
     Known { from, to, own_quotes }
 }
 
+/// The files that can be read; of a damaged Parquet file not even the rows can be trusted.
+fn sound_files(
+    plan: &InstrumentPlan,
+    settings: &Settings,
+    judged: &mut Judged,
+    rows: &mut Vec<(PlannedFile, Option<u64>)>,
+) -> InstrumentPlan {
+    let mut sound = InstrumentPlan { feed: Arc::clone(&plan.feed), files: Vec::new() };
+    for file in &plan.files {
+        if file.kind == FileKind::Parquet
+            && let Err(error) = verify(&file.path, &settings.progress.uncounted())
+        {
+            let (path, error) = (file.path.clone(), error.to_string());
+            judged.damaged.push(Damaged { path, error });
+            rows.push((file.clone(), None));
+        } else {
+            sound.files.push(file.clone());
+        }
+    }
+    sound
+}
+
 fn judge_instrument(
     plan: InstrumentPlan,
     archives: &[InstrumentPlan],
@@ -133,19 +155,7 @@ fn judge_instrument(
     // The others are checked even if one is damaged.
     let read = ReadOptions { past_damage: true, any_order: true, ..read };
     let mut rows: Vec<(PlannedFile, Option<u64>)> = Vec::new();
-    let mut sound = InstrumentPlan { feed: Arc::clone(&plan.feed), files: Vec::new() };
-    for file in &plan.files {
-        if file.kind == FileKind::Parquet
-            && let Err(error) = verify(&file.path, &settings.progress.uncounted())
-        {
-            // Of such a file not even the rows can be trusted.
-            let (path, error) = (file.path.clone(), error.to_string());
-            judged.damaged.push(Damaged { path, error });
-            rows.push((file.clone(), None));
-        } else {
-            sound.files.push(file.clone());
-        }
-    }
+    let sound = sound_files(&plan, settings, &mut judged, &mut rows);
     let mut stream = InstrumentStream::open(sound, read.clone())?;
     for input_batch in &mut stream {
         let input_batch = input_batch?;
