@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::sync::{oneshot, watch};
@@ -15,10 +15,9 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use super::Session;
 use super::dial::{Socket, dial};
+use super::end::{End, not_connected};
 use super::rate_limiter::RateLimiter;
 use super::subscriber::{Carried, Subscriber};
-use super::subscriptions::ANSWERING;
-use crate::backoff::retry_after;
 use crate::feeds::print::Listing;
 use crate::feeds::venue::Keepalive;
 use crate::recording::Direction;
@@ -29,35 +28,6 @@ const DIALLING: Duration = Duration::from_secs(10);
 
 /// Frames read in one go before the rest of the feed gets its turn.
 const FRAMES_AT_ONCE: usize = 256;
-
-/// Why a connection ended, or did not come about.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum End {
-    /// The name does not resolve, the connection is refused, or the network is down.
-    #[error("could not connect to \"{url}\": {reason}")]
-    Unreachable { url: String, reason: String },
-    /// The certificate or the handshake is not right.
-    #[error("TLS with \"{url}\" failed: {reason}")]
-    Tls { url: String, reason: String },
-    /// The venue answered the handshake with something else than a websocket.
-    #[error("\"{url}\" responded with HTTP {status}: {body}")]
-    Http { url: String, status: u16, body: String, retry_after: Option<Duration> },
-    /// The venue refused every subscription of the connection; the first refusal.
-    #[error("the venue refused a subscription: {0}")]
-    Refused(String),
-    /// Nothing was answered in time.
-    #[error("none of {wanted} subscriptions was answered within {ANSWERING:?}")]
-    Unconfirmed { wanted: usize },
-    /// Nothing came for too long.
-    #[error("no message for {0:?}")]
-    Silent(Duration),
-    /// The connection broke, or the venue closed it.
-    #[error("the connection was lost: {0}")]
-    Lost(String),
-    /// We wanted it to end.
-    #[error("closed")]
-    Closed,
-}
 
 /// Handles by which a connection is watched and ended.
 pub(super) struct Handles {
@@ -327,23 +297,5 @@ impl<'a> Connection<'a> {
         if let Some(recorder) = &self.session.recorder {
             recorder.take(at, self.number, direction, frame);
         }
-    }
-}
-
-fn not_connected(base: &str, error: WsError) -> End {
-    let url = base.to_owned();
-    match error {
-        WsError::Http(response) => {
-            let body = response.body().as_deref().unwrap_or_default();
-            let body = String::from_utf8_lossy(&body[..body.len().min(300)]).trim().to_owned();
-            let retry_after = retry_after(response.headers(), SystemTime::now());
-            End::Http { url, status: response.status().as_u16(), body, retry_after }
-        }
-        WsError::Tls(error) => End::Tls { url, reason: error.to_string() },
-        // A failed TLS handshake comes as an I/O error around rustls's own.
-        WsError::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
-            End::Tls { url, reason: error.to_string() }
-        }
-        other => End::Unreachable { url, reason: other.to_string() },
     }
 }

@@ -36,6 +36,7 @@ mod access;
 mod backfill;
 mod connection;
 mod dial;
+mod end;
 pub mod rate_limiter;
 mod report;
 mod roster;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::Session;
-use super::connection::End;
+use super::end::End;
 use super::subscriptions::{Concerns, Outcome, Subscriptions};
 use crate::feeds::print::{FrameKind, Listing};
 use crate::feeds::venue::Ids;

@@ -8,7 +8,8 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::Session;
-use super::connection::{self, End, Handles};
+use super::connection::{self, Handles};
+use super::end::End;
 use super::subscriber::Carried;
 use crate::backoff::Backoff;
 

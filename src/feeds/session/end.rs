@@ -1,0 +1,56 @@
+//! Why connections end.
+
+use std::time::{Duration, SystemTime};
+
+use tokio_tungstenite::tungstenite::error::Error as WsError;
+
+use super::subscriptions::ANSWERING;
+use crate::backoff::retry_after;
+
+/// Why a connection ended, or did not come about.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum End {
+    /// The name does not resolve, the connection is refused, or the network is down.
+    #[error("could not connect to \"{url}\": {reason}")]
+    Unreachable { url: String, reason: String },
+    /// The certificate or the handshake is not right.
+    #[error("TLS with \"{url}\" failed: {reason}")]
+    Tls { url: String, reason: String },
+    /// The venue answered the handshake with something else than a websocket.
+    #[error("\"{url}\" responded with HTTP {status}: {body}")]
+    Http { url: String, status: u16, body: String, retry_after: Option<Duration> },
+    /// The venue refused every subscription of the connection; the first refusal.
+    #[error("the venue refused a subscription: {0}")]
+    Refused(String),
+    /// Nothing was answered in time.
+    #[error("none of {wanted} subscriptions was answered within {ANSWERING:?}")]
+    Unconfirmed { wanted: usize },
+    /// Nothing came for too long.
+    #[error("no message for {0:?}")]
+    Silent(Duration),
+    /// The connection broke, or the venue closed it.
+    #[error("the connection was lost: {0}")]
+    Lost(String),
+    /// We wanted it to end.
+    #[error("closed")]
+    Closed,
+}
+
+/// Why a websocket did not come about.
+pub(super) fn not_connected(base: &str, error: WsError) -> End {
+    let url = base.to_owned();
+    match error {
+        WsError::Http(response) => {
+            let body = response.body().as_deref().unwrap_or_default();
+            let body = String::from_utf8_lossy(&body[..body.len().min(300)]).trim().to_owned();
+            let retry_after = retry_after(response.headers(), SystemTime::now());
+            End::Http { url, status: response.status().as_u16(), body, retry_after }
+        }
+        WsError::Tls(error) => End::Tls { url, reason: error.to_string() },
+        // A failed TLS handshake comes as an I/O error around rustls's own.
+        WsError::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
+            End::Tls { url, reason: error.to_string() }
+        }
+        other => End::Unreachable { url, reason: other.to_string() },
+    }
+}
