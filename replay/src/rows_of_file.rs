@@ -108,6 +108,10 @@ impl RowsOfFile {
         let mut known = (0, 0);
         loop {
             let Some((block, at)) = &mut self.block else {
+                // There may be many blocks without a trade.
+                if options.progress.is_stopped() {
+                    return Err(ReplayError::Stopped);
+                }
                 match self.blocks.recv() {
                     Ok(Decoded::Block(block)) => self.enter(block),
                     Ok(Decoded::Failed(error)) => return Err(error),
