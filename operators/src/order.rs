@@ -14,6 +14,7 @@
 //! however they are cut into batches.
 
 pub mod ids;
+pub mod recent;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::batch::{IdKind, TradeBatch};
 use crate::gap::Gap;
 use crate::input_batch::LeftOut;
-use crate::order::ids::{IdOrder, Place};
+use crate::order::ids::{IdOrder, Place, Settled};
 use crate::pool::BatchPool;
 use crate::trade::Trade;
 
@@ -125,7 +125,7 @@ impl Sequencer {
 
     /// Continues after what an earlier run applied.
     pub fn resume(&mut self, from: Resume) {
-        self.ids.resume(from.last_id, from.gaps);
+        self.ids.resume(Settled::up_to(from.last_id, from.gaps));
         self.last_time = from.last_time;
     }
 
@@ -171,8 +171,8 @@ impl Sequencer {
 
     /// Takes a batch that [passes](Self::passes).
     pub fn let_through(&mut self, batch: &TradeBatch, findings: &mut Findings) {
-        if let Some(last) = batch.trade_id.last() {
-            self.ids.settle(*last);
+        if let (Some(first), Some(last)) = (batch.trade_id.first(), batch.trade_id.last()) {
+            self.ids.settle(*first, *last);
         }
         self.note_release(batch, findings);
     }
@@ -181,7 +181,7 @@ impl Sequencer {
     /// of them [passed](Self::passes).
     pub fn pass_over(&mut self, behind: Mark) {
         if let Some(last) = behind.last_id {
-            self.ids.settle(last);
+            self.ids.settle_through(last);
         }
         self.last_time = behind.last_time;
     }
@@ -270,7 +270,7 @@ impl Sequencer {
         };
         self.let_through(&ordered, findings);
         if let Some(through) = known.through.max(self.ids.last()) {
-            self.ids.settle(through);
+            self.ids.settle_through(through);
         }
         Arc::new(ordered)
     }
@@ -341,10 +341,10 @@ impl Sequencer {
         let (first, last) = (self.first_id(&trade), trade.trade_id);
         match self.ids.place(first, last) {
             Place::GivenUp => found.late.push((row, trade)),
-            Place::Repeated => found.duplicates += 1,
+            Place::Repeated | Place::Before | Place::Forgotten => found.duplicates += 1,
             Place::Next => {
                 found.reordered += u64::from(self.is_waiting());
-                self.ids.settle(last);
+                self.ids.settle(first, last);
                 out.push(&trade);
                 self.release_waiting(out);
             }
