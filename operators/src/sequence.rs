@@ -367,9 +367,9 @@ impl Sequencer {
     fn on_left_out(&mut self, row: &LeftOut, out: &mut TradeBatch, found: &mut Findings) {
         let Some(id) = row.id else { return };
         match self.ids.place(id, id) {
-            Place::GivenUp | Place::Repeated => {}
+            Place::GivenUp | Place::Repeated | Place::Before | Place::Forgotten => {}
             Place::Next => {
-                self.ids.settle(id);
+                self.ids.settle(id, id);
                 self.release_waiting(out);
             }
             Place::First | Place::Ahead => {

@@ -26,6 +26,12 @@ impl Outcome {
         if report.left_something_out() { Self::WithRejects } else { Self::Done }
     }
 
+    /// How a live run ends with this report: trades that contradict earlier ones were left out.
+    pub fn of_live(report: &JobReport) -> Self {
+        let contradicts = report.feeds.values().any(|feed| feed.counters().contradicts());
+        if contradicts { Self::WithRejects } else { Self::Done }
+    }
+
     /// The exit code.
     pub fn code(self) -> u8 {
         match self {

@@ -52,6 +52,8 @@ fn feed(name: String, mut section: Section, problems: &mut Problems) -> Option<F
     let rotate_after = time("rotate_after", |usual| usual.rotate_after);
     let reorder_wait = time("reorder_wait", |usual| usual.reorder_wait);
     let backfill_budget = time("backfill_budget", |usual| usual.backfill_budget);
+    let ahead_max = time("ahead_max", |usual| usual.ahead_max.unwrap_or_default());
+    let lag_warning = time("lag_warning", |usual| usual.lag_warning.unwrap_or_default());
     let connect_patience = time("connect_patience", |usual| usual.connect_patience);
     let frame_bytes_max = section.parse("frame_bytes_max", whole, problems);
     let waiting_room = section.parse("waiting_room", whole, problems);
@@ -70,6 +72,8 @@ fn feed(name: String, mut section: Section, problems: &mut Problems) -> Option<F
         rotate_after: rotate_after?,
         reorder_wait: reorder_wait?,
         backfill_budget: backfill_budget?,
+        ahead_max,
+        lag_warning,
         connect_patience: connect_patience?,
         frame_bytes_max: frame_bytes_max.unwrap_or(usual.frame_bytes_max),
         waiting_room: waiting_room.unwrap_or(usual.waiting_room),

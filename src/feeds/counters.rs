@@ -14,6 +14,8 @@ pub struct Counters {
     pub frames: u64,
     pub trades: u64,
     pub duplicates: u64,
+    pub conflicts: u64,
+    pub ids_anew: u64,
     pub bad_frames: u64,
     pub bad_rows: u64,
     pub foreign_rows: u64,
@@ -46,6 +48,8 @@ impl Counters {
             (names::FRAMES, self.frames, last_reported.frames),
             (names::TRADES, self.trades, last_reported.trades),
             (names::DUPLICATES, self.duplicates, last_reported.duplicates),
+            (names::CONFLICTS, self.conflicts, last_reported.conflicts),
+            (names::IDS_ANEW, self.ids_anew, last_reported.ids_anew),
             (names::BAD_FRAMES, self.bad_frames, last_reported.bad_frames),
             (names::BAD_ROWS, self.bad_rows, last_reported.bad_rows),
             (names::FOREIGN_ROWS, self.foreign_rows, last_reported.foreign_rows),
@@ -79,6 +83,11 @@ impl Counters {
             }
         }
         last_reported.clone_from(self);
+    }
+
+    /// Whether trades were left out because they contradict earlier ones.
+    pub fn contradicts(&self) -> bool {
+        self.conflicts + self.ids_anew > 0
     }
 
     /// A gap was filled that had been open for so long.
@@ -125,6 +134,13 @@ impl Counters {
                 self.ids_given_up
             ),
         ];
+        if self.contradicts() {
+            lines.push(format!(
+                "not counted: {} repeated ids with other content (the first one counts), {} trades of ids \
+                 that begin anew (--reset-state makes bars of them)",
+                self.conflicts, self.ids_anew
+            ));
+        }
         let bad = self.bad_frames + self.bad_rows + self.unknown + self.foreign_rows;
         if bad > 0 {
             lines.push(format!(

@@ -21,6 +21,7 @@ pub mod counters;
 pub mod field;
 pub mod gap_tracker;
 pub mod kraken;
+pub mod lag;
 pub mod okx;
 pub mod plan;
 pub mod print;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use barflow_operators::batch::{Feed, IdKind};
 use barflow_operators::instrument::InstrumentId;
+use barflow_operators::trade::Trade;
 
 use super::print::Listing;
 use super::venue::{Channel, Ids, Venue};
@@ -14,6 +15,10 @@ const FRAME_BYTES_MAX: usize = 4 << 20;
 
 /// Prints per instrument that wait for a missing one: an hour of a busy market, 80 MB.
 const WAITING_ROOM: usize = 1 << 20;
+
+/// How far a trade's time may lie after its receive time: clocks differ by less, and Kafka's brokers take
+/// no more unless told to.
+pub const AHEAD_MAX: Duration = Duration::from_secs(3600);
 
 /// How long before the venue's own cut a connection is replaced.
 const BEFORE_THE_CUT: Duration = Duration::from_secs(3600);
@@ -61,7 +66,7 @@ impl Symbol {
 }
 
 /// The last trade that was applied.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct LastTrade {
     /// Its id, or its number where the venue has none.
     pub id: u64,
@@ -70,6 +75,9 @@ pub struct LastTrade {
     /// Names of all prints of that time that were applied, where prints have names instead of ids;
     /// none if they are unknown.
     pub names: Vec<u64>,
+    /// The latest trades that were applied, as far as they are known, to compare with those that repeat
+    /// their ids.
+    pub recent: Vec<Trade>,
 }
 
 impl PartialEq for Symbol {
@@ -108,6 +116,10 @@ pub struct FeedPlan {
     pub reorder_wait: Duration,
     /// How long an instrument may wait for what is missing before it becomes a gap.
     pub backfill_budget: Duration,
+    /// How far a trade's time may lie after its receive time; none: any time is believed.
+    pub ahead_max: Option<Duration>,
+    /// How far trades may be behind their receive time before the log says so; none: it never does.
+    pub lag_warning: Option<Duration>,
     /// Whether bars continue over a gap at once, to be corrected when REST has what is missing;
     /// only for venues that number their trades.
     pub revises: bool,
@@ -141,12 +153,20 @@ impl FeedPlan {
             rotate_after: lifetime.map_or(ROTATE_ANYWAY, |cut| cut.saturating_sub(BEFORE_THE_CUT)),
             reorder_wait: Duration::from_millis(100),
             backfill_budget: Duration::from_secs(60),
+            ahead_max: Some(AHEAD_MAX),
+            lag_warning: Some(Duration::from_secs(10)),
             revises: false,
             connect_patience: Duration::from_secs(60),
             frame_bytes_max: FRAME_BYTES_MAX,
             waiting_room: WAITING_ROOM,
             venue,
         }
+    }
+
+    /// The latest time, ns, that a trade received at this one may have.
+    pub fn latest_time(&self, received: i64) -> Option<i64> {
+        let ahead = i64::try_from(self.ahead_max?.as_nanos()).unwrap_or(i64::MAX);
+        Some(received.saturating_add(ahead))
     }
 
     /// Base of the websocket.

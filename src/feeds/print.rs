@@ -3,6 +3,8 @@
 use barflow_operators::trade::{Aggressor, Trade};
 use barflow_operators::validation;
 
+use super::venue::Ids;
+
 /// How many contracts, coins and quote currency belong together (docs/adr/0001).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Contract {
@@ -62,6 +64,13 @@ pub enum Standing {
     Excluded(&'static str),
 }
 
+/// Why the id of a trade whose time lies far after its receive time is not a trade.
+const FUTURE: &str = "time in the future";
+
+/// The same for a person.
+const FUTURE_REASON: &str = "lies more than ahead_max after the receive time (check the clock of this \
+    machine as well)";
+
 /// One row of a frame (or of a REST answer).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Print {
@@ -110,6 +119,40 @@ impl Prints {
         self.rows.clear();
         self.bad.clear();
         self.foreign = 0;
+    }
+
+    /// Makes bad rows of trades whose time lies after `latest`, ns. Where prints have `ids`, theirs are not
+    /// trades and leave no gap; else they are as if they had not come.
+    #[inline]
+    pub fn set_future_aside(&mut self, latest: i64, ids: Ids) {
+        if self.rows.iter().any(|print| print.trade.event_time > latest) {
+            self.set_aside_after(latest, ids);
+        }
+    }
+
+    #[cold]
+    fn set_aside_after(&mut self, latest: i64, ids: Ids) {
+        let bad = &mut self.bad;
+        self.rows.retain_mut(|print| {
+            let trade = &mut print.trade;
+            if trade.event_time <= latest {
+                return true;
+            }
+            if print.standing == Standing::Trade {
+                bad.push(BadRow {
+                    slot: Some(print.slot),
+                    id: Some(trade.trade_id).filter(|id| *id != 0),
+                    field: "time",
+                    value: trade.event_time.to_string(),
+                    reason: FUTURE_REASON.to_owned(),
+                });
+                print.standing = Standing::Excluded(FUTURE);
+                (trade.price, trade.qty, trade.quote) = (0.0, 0.0, 0.0);
+            }
+            // Unknown: the row's id is what counts.
+            trade.event_time = 0;
+            ids != Ids::Names
+        });
     }
 
     /// Adds a row as the venue printed it, after judging its values.

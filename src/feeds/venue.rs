@@ -201,6 +201,11 @@ pub trait Venue: Send + Sync {
         None
     }
 
+    /// HTTP statuses, besides 418, 429 and 5xx, by which REST refuses to answer for now.
+    fn refusals(&self) -> &'static [u16] {
+        &[]
+    }
+
     /// The next request on the way to fill a gap, or none if REST cannot supply it (too old, or
     /// no such endpoint). Asked again with what is still missing after every answer.
     fn backfill(&self, channel: Channel, listing: &Listing, missing: &Missing) -> Option<Request>;

@@ -1,12 +1,13 @@
 //! How long a trade takes from the socket to each stage, per venue.
 //!
 //! ```text
-//! received ─► decoded ─► bar decided ─► handed over ─► acknowledged
-//! (socket)    (frame)    (graph)        (sink took it)  (Kafka has it)
+//! trade ─► received ─► decoded ─► bar decided ─► handed over ─► acknowledged
+//!          (socket)    (frame)    (graph)        (sink took it)  (Kafka has it)
 //! ```
 //!
-//! Every stage is measured from the moment the frame was read from the socket. `decoded` is counted
-//! per frame, the others per bar.
+//! Every stage is measured from the moment the frame was read from the socket, which itself is
+//! measured from the time of the frame's newest trade. `received` and `decoded` are counted per frame,
+//! the others per bar.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -19,6 +20,8 @@ use super::clock::now_ns;
 /// A stage on the way, counted from the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
+    /// The frame is read from the socket.
+    Received,
     /// The frame is decoded and put in order.
     Decoded,
     /// The bar has closed.
@@ -30,16 +33,17 @@ pub enum Stage {
 }
 
 /// All stages in order, with the words for them.
-pub const STAGES: [(Stage, &str); 4] = [
-    (Stage::Decoded, "decoded"),
-    (Stage::Decided, "bar decided"),
-    (Stage::HandedOver, "handed over"),
-    (Stage::Acknowledged, "acknowledged"),
+pub const STAGES: [(Stage, &str); 5] = [
+    (Stage::Received, "trade → received"),
+    (Stage::Decoded, "received → decoded"),
+    (Stage::Decided, "received → bar decided"),
+    (Stage::HandedOver, "received → handed over"),
+    (Stage::Acknowledged, "received → acknowledged"),
 ];
 
 /// The histograms of one venue, in ns.
 #[derive(Debug)]
-pub struct VenueLatency(Mutex<[Histogram<u64>; 4]>);
+pub struct VenueLatency(Mutex<[Histogram<u64>; 5]>);
 
 impl VenueLatency {
     fn new() -> Self {
@@ -47,7 +51,7 @@ impl VenueLatency {
         let one = || {
             Histogram::new(2).unwrap_or_else(|_| unreachable!("two significant digits are valid"))
         };
-        Self(Mutex::new([one(), one(), one(), one()]))
+        Self(Mutex::new([one(), one(), one(), one(), one()]))
     }
 
     /// Notes that something received at `received` (ns, see [`now_ns`]) reaches this stage now.
@@ -109,7 +113,7 @@ impl Latency {
                 // Writing to a String cannot fail.
                 let _ = writeln!(
                     text,
-                    "{venue} received → {word}: p50 {}, p90 {}, p99 {}, p99.9 {}, max {} (n {})",
+                    "{venue} {word}: p50 {}, p90 {}, p99 {}, p99.9 {}, max {} (n {})",
                     at(0.5),
                     at(0.9),
                     at(0.99),

@@ -78,6 +78,7 @@ fn a_trade_allocates_nothing_on_its_way_to_the_graph() {
             stop: Stop::new(),
             on_reject: Arc::new(|reject| panic!("{reject:?}")),
             on_gap: Arc::new(|_, _, _| ()),
+            left_off: Default::default(),
         };
         let mut state = FeedState::new(Arc::new(plan), outlets, Latency::default().venue(protocol));
         // More than the names that are remembered.

@@ -10,6 +10,7 @@ mod fetch;
 mod live;
 mod live_files;
 mod live_restart;
+mod losses;
 mod provenance;
 mod proxies;
 mod recordings;

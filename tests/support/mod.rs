@@ -21,6 +21,7 @@ pub mod protocols;
 pub mod real;
 pub mod rights;
 pub mod rows;
+pub mod scripted;
 pub mod shapes;
 pub mod simulator;
 pub mod spoiled;

@@ -72,6 +72,11 @@ impl RecentTrades {
         }
     }
 
+    /// Those that are remembered, by id.
+    pub fn iter(&self) -> impl Iterator<Item = &Trade> + '_ {
+        self.trades.iter()
+    }
+
     /// The trade of this id, if it is remembered.
     pub fn find(&self, id: u64) -> Option<&Trade> {
         self.place(id).ok().map(|place| &self.trades[place])

@@ -157,6 +157,11 @@ impl Venue for Bybit {
         "https://api.bybit.com"
     }
 
+    /// Too many requests, for ten minutes.
+    fn refusals(&self) -> &'static [u16] {
+        &[403]
+    }
+
     /// The newest trades are all that REST has: it cannot be asked for older ones.
     fn backfill(
         &self,

@@ -24,7 +24,7 @@ use barflow_operators::position::LatestNames;
 use self::numbered::Numbered;
 use self::unnumbered::Unnumbered;
 use super::plan::{FeedPlan, LastTrade};
-use super::print::Print;
+use super::print::{BadRow, Print};
 use super::reorder_buffer::{Disposition, GivenUp, Released, ReorderBuffer};
 use super::venue::{Ids, Missing, Request};
 
@@ -151,6 +151,8 @@ pub struct Effects {
     pub backfilled: u64,
     /// Why ids that REST brought are not trades, one entry each.
     pub excluded: Vec<&'static str>,
+    /// What contradicts trades that came before, with its disposition.
+    pub contradictions: Vec<(Disposition, BadRow)>,
     /// Whether anything may have been released.
     pub released: bool,
 }
@@ -241,6 +243,30 @@ impl GapTracker {
     /// Id and event time of the last trade that is settled.
     pub fn last(&self) -> Option<(u64, i64)> {
         self.order.last()
+    }
+
+    /// The last trade that is settled, to continue after.
+    pub fn last_trade(&self) -> Option<LastTrade> {
+        let (id, time) = self.order.last()?;
+        Some(match self.order.latest() {
+            Some(latest) => LastTrade {
+                id,
+                time: latest.event_time,
+                names: latest.names,
+                ..LastTrade::default()
+            },
+            None => LastTrade { id, time, ..LastTrade::default() },
+        })
+    }
+
+    /// What is wrong with a trade of such a disposition; none if nothing is.
+    pub fn contradiction(&self, print: &Print, taken: Disposition) -> Option<BadRow> {
+        self.order.contradiction(print, taken)
+    }
+
+    /// How many trades wait for missing ones.
+    pub fn waits(&self) -> usize {
+        self.order.waits()
     }
 
     /// The latest trades that were released, where trades have no numbers.

@@ -98,6 +98,9 @@ impl Numbered {
                 late = true;
                 self.on_late(step.order.ids_of(print));
             }
+            if let Some(bad) = step.order.contradiction(print, taken) {
+                step.effects.contradictions.push((taken, bad));
+            }
             if matches!(taken, Disposition::Released | Disposition::Late | Disposition::Waits) {
                 step.effects.backfilled += 1;
             }

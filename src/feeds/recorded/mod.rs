@@ -13,7 +13,7 @@ use barflow_operators::position::{FilePosition, Position};
 use barflow_operators::sequence::FeedOrder;
 use barflow_operators::trade::Trade;
 
-use crate::feeds::plan::Symbol;
+use crate::feeds::plan::{AHEAD_MAX, Symbol};
 use crate::feeds::print::{BadRow, Listing, Prints};
 use crate::feeds::provenance::{Origin, RecordingNote, origin};
 use crate::feeds::reorder_buffer::{Released, ReorderBuffer};
@@ -30,6 +30,9 @@ use self::survey::Survey;
 
 /// Prints that wait for a missing id before it is given up: a recording has no backfill.
 const PATIENCE: usize = 1024;
+
+/// How far a trade's time may lie after its receive time.
+const AHEAD_MAX_NS: i64 = AHEAD_MAX.as_nanos() as i64;
 
 /// How much of a bad frame is kept in its report.
 const REPORTED: usize = 4096;
@@ -234,26 +237,32 @@ impl Recordings {
                     Direction::Received if !passed_over.contains(&frame.connection) => {
                         let line = frames.line();
                         prints.clear();
-                        hear(
-                            decoder.as_mut(),
-                            &frame.frame,
-                            &mut prints,
-                            &source,
-                            line,
-                            &mut pieces,
-                        );
+                        hear(decoder.as_mut(), &frame.frame, &mut prints);
+                        if frame.recv_time > 0 {
+                            let latest = frame.recv_time.saturating_add(AHEAD_MAX_NS);
+                            prints.set_future_aside(latest, self.venue.ids(self.channel));
+                        }
                         counts[counted].rows += prints.rows.len() as u64;
                         counts[counted].foreign += u64::from(prints.foreign);
+                        for bad in prints.bad.drain(..) {
+                            if let Some(piece) = pieces.get_mut(bad.slot.unwrap_or(0) as usize) {
+                                piece.reject(&bad, &source, line, &frame.frame);
+                            }
+                        }
                         let mut touched = None;
                         for print in &prints.rows {
                             let slot = print.slot as usize;
                             let time = print.trade.event_time;
-                            let wanted = options.from.is_none_or(|from| time >= from)
+                            let within = options.from.is_none_or(|from| time >= from)
                                 && options.to.is_none_or(|to| time < to);
-                            if wanted {
-                                let piece = &mut pieces[slot];
+                            let piece = &mut pieces[slot];
+                            // An id without a time counts where ids around it do.
+                            if within || time == 0 && piece.buffer.last().is_some() {
                                 piece.at(&source, line);
-                                piece.buffer.take(print, &mut piece.released);
+                                let taken = piece.buffer.take(print, &mut piece.released);
+                                if let Some(bad) = piece.buffer.contradiction(print, taken) {
+                                    piece.reject(&bad, &source, line, &frame.frame);
+                                }
                                 piece.lose_patience();
                                 touched = Some(slot);
                             }
@@ -337,6 +346,19 @@ impl RecordedBatch {
         self.position.line = line;
     }
 
+    /// Sets a row aside.
+    fn reject(&mut self, bad: &BadRow, source: &Arc<str>, line: u64, frame: &[u8]) {
+        self.rejects.push(Reject {
+            row: self.released.trades.len() as u32,
+            source: Arc::clone(source),
+            line,
+            field: bad.field.to_owned(),
+            value: bad.value.clone(),
+            reason: bad.reason.clone(),
+            raw: String::from_utf8_lossy(&frame[..frame.len().min(REPORTED)]).into_owned(),
+        });
+    }
+
     /// What is not in the recording will not come.
     fn lose_patience(&mut self) {
         if self.buffer.waits() > PATIENCE {
@@ -351,36 +373,11 @@ impl RecordedBatch {
     }
 }
 
-/// Reads a frame; what is wrong with it goes to the first instrument's rejects, or to the one that
-/// it names.
-fn hear(
-    decoder: &mut dyn Decode,
-    frame: &[u8],
-    prints: &mut Prints,
-    source: &Arc<str>,
-    line: u64,
-    pieces: &mut [RecordedBatch],
-) {
-    let heard = decoder.decode(frame, prints);
-    let reject = |piece: &RecordedBatch, bad: &BadRow| Reject {
-        row: piece.released.trades.len() as u32,
-        source: Arc::clone(source),
-        line,
-        field: bad.field.to_owned(),
-        value: bad.value.clone(),
-        reason: bad.reason.clone(),
-        raw: String::from_utf8_lossy(&frame[..frame.len().min(REPORTED)]).into_owned(),
-    };
-    let mut bad = std::mem::take(&mut prints.bad);
-    if let Err(error) = heard {
+/// Reads a frame; what is wrong with it as a whole is a bad row of the first instrument.
+fn hear(decoder: &mut dyn Decode, frame: &[u8], prints: &mut Prints) {
+    if let Err(error) = decoder.decode(frame, prints) {
         let (value, reason) = (String::new(), error.to_string());
-        bad.push(BadRow { slot: None, id: None, field: "frame", value, reason });
-    }
-    for bad in &bad {
-        if let Some(piece) = pieces.get_mut(bad.slot.unwrap_or(0) as usize) {
-            let reject = reject(piece, bad);
-            piece.rejects.push(reject);
-        }
+        prints.bad.push(BadRow { slot: None, id: None, field: "frame", value, reason });
     }
 }
 

@@ -1,7 +1,7 @@
 //! One instrument's order: which prints pass, which are duplicates, what is missing.
 //!
 //! ```text
-//! print ─► known? ──yes──► repeat
+//! print ─► known? ──yes──► repeat; of other content or a later time: a contradiction
 //!            │ no
 //!            ├─ next id ──► released, with all that waited for it
 //!            └─ later id ─► waits; `missing` says for what; REST's prints come in by the same door
@@ -15,11 +15,13 @@ use barflow_operators::batch::TradeBatch;
 use barflow_operators::gap::Gap;
 use barflow_operators::input_batch::LeftOut;
 use barflow_operators::order::ids::{IdOrder, Place, Settled};
+use barflow_operators::order::recent::{RecentTrades, difference, is_same};
 use barflow_operators::position::LatestNames;
 use barflow_operators::sequence::FeedOrder;
+use barflow_operators::trade::Trade;
 
 use super::plan::LastTrade;
-use super::print::{Print, Standing};
+use super::print::{BadRow, Print, Standing};
 use super::seen_ids::{SeenIds, SnapshotPosition};
 use super::venue::{Ids, Missing, MissingFrom};
 
@@ -36,7 +38,20 @@ pub enum Disposition {
     Late,
     /// So many wait already that it was dropped: it will be missed, and asked for, in its turn.
     NoRoom,
+    /// A trade of its id came before with other content, and that one counts.
+    Conflict,
+    /// Its id is settled, yet its time is later than that of the last settled trade: it is not the trade
+    /// that had this id. Ids begin anew, and it does not count.
+    BegunAnew,
 }
+
+/// Trades whose content is remembered, to tell a repeated trade from another one of its id.
+const REMEMBERED: usize = 1024;
+
+/// By how much the time of a venue may run backwards between trades, ns, where their ids are no further
+/// apart than this.
+const CLOCK_STEP: i64 = 100_000_000;
+const NEIGHBOURS: u64 = 64;
 
 /// What a reorder buffer releases.
 #[derive(Debug)]
@@ -95,6 +110,8 @@ pub struct ReorderBuffer {
     /// The first id of what was given up since the last trade: no trade shows yet that it is missing.
     unshown: Option<u64>,
     last_time: i64,
+    /// The latest trades that were released, where they have ids.
+    recent: RecentTrades,
     room: usize,
     names: SeenIds,
 }
@@ -103,13 +120,15 @@ impl ReorderBuffer {
     /// An order that begins with the first print, in which at most `room` prints wait.
     pub fn new(ids: Ids, room: usize) -> Self {
         let (order, names) = (IdOrder::default(), SeenIds::default());
-        Self { ids, order, unshown: None, last_time: 0, room, names }
+        let recent = RecentTrades::new(REMEMBERED);
+        Self { ids, order, unshown: None, last_time: 0, recent, room, names }
     }
 
     /// Continues after a trade that was applied before.
     pub fn resume_after(&mut self, last: &LastTrade) {
         self.order.resume(Settled::up_to(Some(last.id), []));
         self.last_time = last.time;
+        last.recent.iter().for_each(|trade| self.recent.note(trade));
         self.names.resume_after(last);
     }
 
@@ -146,12 +165,67 @@ impl ReorderBuffer {
                 Disposition::Released
             }
             Place::Ahead => self.wait(print),
-            Place::Repeated | Place::Before | Place::Forgotten => Disposition::Repeated,
-            Place::GivenUp => {
-                self.take_late(print, out);
-                Disposition::Late
-            }
+            place => self.take_settled(place, print, out),
         }
+    }
+
+    /// Takes a print whose id is settled.
+    fn take_settled(&mut self, place: Place, print: &Print, out: &mut Released) -> Disposition {
+        let earlier = self.recent.find(print.trade.trade_id);
+        let compared = earlier.map(|earlier| self.compare(earlier, print));
+        match compared {
+            Some(Disposition::Repeated) => return Disposition::Repeated,
+            _ if self.is_too_late(print) => return Disposition::BegunAnew,
+            Some(other) => return other,
+            None => {}
+        }
+        // What came before we began, or so long ago that its gap is forgotten, happened long ago.
+        if place != Place::GivenUp {
+            return Disposition::Repeated;
+        }
+        self.take_late(print, out);
+        Disposition::Late
+    }
+
+    /// A print that repeats the id of a trade.
+    fn compare(&self, earlier: &Trade, print: &Print) -> Disposition {
+        // A stream's aggregates and REST's single trades share ids.
+        let other_kind = self.ids == Ids::Spans && earlier.count != print.trade.count;
+        let same = other_kind || is_same(earlier, &print.trade);
+        match print.standing == Standing::Trade && !same {
+            true => Disposition::Conflict,
+            false => Disposition::Repeated,
+        }
+    }
+
+    /// Whether a print of a settled id has a later time than any trade that settled one.
+    fn is_too_late(&self, print: &Print) -> bool {
+        let (id, time) = (print.trade.trade_id, print.trade.event_time);
+        let near = self.order.last().is_some_and(|last| last.saturating_sub(id) < NEIGHBOURS);
+        let step = if near { CLOCK_STEP } else { 0 };
+        self.last_time > 0 && time > self.last_time.saturating_add(step)
+    }
+
+    /// What is wrong with a print of such a disposition; none if nothing is.
+    pub fn contradiction(&self, print: &Print, taken: Disposition) -> Option<BadRow> {
+        let trade = &print.trade;
+        let reason = match (taken, self.order.last()) {
+            (Disposition::Conflict, _) => {
+                let earlier = self.recent.find(trade.trade_id);
+                let earlier =
+                    earlier.or(self.order.waiting_at(trade.trade_id).map(|p| &p.trade))?;
+                let difference = difference(earlier, trade);
+                format!("came before with other content ({difference}); the first one counts")
+            }
+            (Disposition::BegunAnew, Some(last)) => format!(
+                "is not above {last}, the last one, yet its time {} is later than {}: the ids begin \
+                 anew, and the trade does not count",
+                trade.event_time, self.last_time
+            ),
+            _ => return None,
+        };
+        let (slot, id) = (Some(print.slot), Some(trade.trade_id));
+        Some(BadRow { slot, id, field: "id", value: trade.trade_id.to_string(), reason })
     }
 
     /// What the first waiting print waits for.
@@ -267,6 +341,9 @@ impl ReorderBuffer {
         let ids = Gap { first_missing, last_missing: print.trade.trade_id };
         // Once: the graph puts it in its place or sets it aside, a repeat of it is a repeat.
         self.order.came_late(ids);
+        if print.standing == Standing::Trade {
+            self.recent.note(&print.trade);
+        }
         let unshown = self.unshown.filter(|from| ids.last_missing >= *from);
         match (print.standing, unshown) {
             (Standing::Trade, None) => {
@@ -310,8 +387,11 @@ impl ReorderBuffer {
 
     fn wait(&mut self, print: &Print) -> Disposition {
         let (first, last) = (first_id(self.ids, print), print.trade.trade_id);
-        if self.order.has(last) {
-            return Disposition::Repeated;
+        if let Some(earlier) = self.order.waiting_at(last) {
+            return match earlier.standing {
+                Standing::Trade => self.compare(&earlier.trade, print),
+                Standing::Excluded(_) => Disposition::Repeated,
+            };
         }
         // The print that shows the gap always finds room, so that the gap is known; and earlier ones
         // rather than later ones, since they are released first.
@@ -329,6 +409,7 @@ impl ReorderBuffer {
             Standing::Trade => {
                 self.show_gaps(print.trade.trade_id, out);
                 out.trades.push(&print.trade);
+                self.recent.note(&print.trade);
             }
             Standing::Excluded(why) => out.leave_out(Some(print.trade.trade_id), why),
         }
@@ -398,6 +479,8 @@ fn first_id(ids: Ids, print: &Print) -> u64 {
     }
 }
 
+#[cfg(test)]
+mod contradiction_tests;
 #[cfg(test)]
 mod named_tests;
 #[cfg(test)]

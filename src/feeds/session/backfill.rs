@@ -246,7 +246,9 @@ fn fetch(agent: &ureq::Agent, plan: &FeedPlan, api_key: Option<&str>, url: &str)
     let said = format!("GET {url}: HTTP {status}: {said}");
     match status {
         418 | 429 | 500..=599 => Fetched::Refused(said, pause),
-        _ if pause.is_some() => Fetched::Refused(said, pause),
+        _ if pause.is_some() || plan.venue.refusals().contains(&status) => {
+            Fetched::Refused(said, pause)
+        }
         _ => Fetched::Failed(said),
     }
 }

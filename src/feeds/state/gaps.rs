@@ -3,12 +3,15 @@
 use std::time::{Duration, Instant};
 
 use barflow_operators::instrument::InstrumentId;
+use metrics::gauge;
 
 use super::{FeedState, Slot};
 use crate::feeds::gap_tracker::{Ask, Effects, Question, Reply, ReportedGap, Unanswered};
+use crate::feeds::lag::LagNews;
 use crate::feeds::plan::Symbol;
 use crate::feeds::print::Prints;
 use crate::telemetry::clock::now_ns;
+use crate::telemetry::names;
 
 /// How long an instrument may bring nothing at all before somebody should look at its name: Binance
 /// confirms subscriptions to what it does not have.
@@ -82,6 +85,7 @@ impl FeedState {
             let asks = self.apply(at, effects);
             queries.extend(asks.into_iter().map(|ask| Query { slot: at, ask }));
         }
+        self.watch_lag();
         queries.sort_by_key(|query| query.ask.question.priority());
         for instrument in self.silent(now) {
             tracing::warn!(
@@ -91,6 +95,22 @@ impl FeedState {
             );
         }
         queries
+    }
+
+    fn watch_lag(&mut self) {
+        let Some((lag, news)) = self.lag.on_tick(now_ns()) else { return };
+        let feed = &self.plan.name;
+        gauge!(names::LAG, "feed" => feed.clone()).set(lag.as_secs_f64());
+        match news {
+            Some(LagNews::Large(lag)) => tracing::warn!(
+                %feed,
+                "trades come {lag:.1?} after their time; is this machine, its network or its clock slow?"
+            ),
+            Some(LagNews::Normal(lag)) => {
+                tracing::info!(%feed, "trades come {lag:.1?} after their time again");
+            }
+            None => {}
+        }
     }
 
     /// Takes the answer to a request.
@@ -114,7 +134,10 @@ impl FeedState {
         };
         let reply = Reply { rows, took };
         let slot = &mut self.slots[at as usize];
-        let effects = slot.tracker.on_answer(answer.question, reply, now, &mut slot.released);
+        let mut effects = slot.tracker.on_answer(answer.question, reply, now, &mut slot.released);
+        for (taken, bad) in std::mem::take(&mut effects.contradictions) {
+            self.report_contradiction(at, taken, &bad, answer.body.as_deref().unwrap_or_default());
+        }
         // An answer only makes room for the next request, which the next tick sends.
         self.apply(at, effects);
     }
@@ -122,7 +145,20 @@ impl FeedState {
     /// The feed ends: what is still deferred is reported.
     pub(in crate::feeds) fn end(&mut self) {
         for at in 0..self.slots.len() as u32 {
-            let gaps = self.slots[at as usize].tracker.end();
+            let slot = &mut self.slots[at as usize];
+            if slot.tracker.is_wanted() {
+                slot.leave_off(&self.outlets.left_off);
+            }
+            if slot.tracker.is_wanted() && slot.tracker.waits() > 0 {
+                tracing::warn!(
+                    feed = %self.plan.name,
+                    instrument = %slot.symbol.instrument,
+                    trades = slot.tracker.waits(),
+                    "the feed ended while trades waited for missing ones: no bar contains them; a job that \
+                     resumes requests them again"
+                );
+            }
+            let gaps = slot.tracker.end();
             self.apply(at, Effects { gaps, ..Effects::default() });
         }
     }
@@ -147,6 +183,9 @@ impl FeedState {
         let mut prints = Prints::default();
         // The feed's own slot: the rows of a REST answer are all of one instrument.
         let read = plan.venue.read_backfill(plan.channel, at, listing, body, &mut prints);
+        if let Some(latest) = plan.latest_time(now_ns()) {
+            prints.set_future_aside(latest, plan.venue.ids(plan.channel));
+        }
         read.map_err(|bad| match bad.refusal {
             true => NoAnswer::Refused(bad.what),
             false => NoAnswer::Failed(bad.what),

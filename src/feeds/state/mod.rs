@@ -20,6 +20,7 @@ use barflow_operators::spec::BarSpec;
 
 use crate::feeds::counters::Counters;
 use crate::feeds::gap_tracker::{GapPolicy, GapTracker, ReportedGap};
+use crate::feeds::lag::LagWatch;
 use crate::feeds::plan::{FeedPlan, Symbol};
 use crate::feeds::print::{FrameKind, Print, Prints, Standing};
 use crate::feeds::reorder_buffer::{Disposition, Released};
@@ -34,9 +35,11 @@ use crate::telemetry::latency::{Stage, VenueLatency};
 const INTAKE_ROWS: usize = 4096;
 
 mod gaps;
+mod left_off;
 mod reports;
 
 pub(super) use self::gaps::{Answer, NoAnswer, Query};
+pub use self::left_off::LeftOff;
 
 /// Receives a gap that could not be filled: name of the feed, instrument, and the gap.
 pub type OnGap = Arc<dyn Fn(&str, &InstrumentId, &ReportedGap) + Send + Sync>;
@@ -56,6 +59,8 @@ pub struct Outlets {
     pub on_reject: OnReject,
     /// Receives the gaps that could not be filled.
     pub on_gap: OnGap,
+    /// Where instruments were left that no feed carries any more.
+    pub left_off: LeftOff,
 }
 
 /// One instrument of the feed.
@@ -74,6 +79,15 @@ struct Slot {
     silent_since: Option<Instant>,
 }
 
+impl Slot {
+    /// Notes where the instrument is left.
+    fn leave_off(&self, left_off: &LeftOff) {
+        if let Some(last) = self.tracker.last_trade() {
+            left_off.put(&self.symbol.instrument, last);
+        }
+    }
+}
+
 /// All instruments of a feed.
 pub struct FeedState {
     pub(super) plan: Arc<FeedPlan>,
@@ -82,6 +96,7 @@ pub struct FeedState {
     dirty: Vec<u32>,
     prints: Prints,
     latency: Arc<VenueLatency>,
+    lag: LagWatch,
     shapes: HashMap<u64, ()>,
     /// What this feed has seen.
     pub counters: Counters,
@@ -99,6 +114,7 @@ impl FeedState {
             dirty: Vec::new(),
             prints: Prints::default(),
             latency,
+            lag: LagWatch::new(plan.lag_warning),
             shapes: HashMap::new(),
             counters: Counters::default(),
             ended: false,
@@ -117,6 +133,10 @@ impl FeedState {
             slot.specs = specs;
             slot.tracker.add_again();
             return place as u32;
+        }
+        let mut symbol = symbol;
+        if symbol.resume_after.is_none() {
+            symbol.resume_after = self.outlets.left_off.get(&symbol.instrument);
         }
         let feed = symbol.feed(self.plan.venue.as_ref(), self.plan.channel);
         let tracker = GapTracker::new(
@@ -146,6 +166,7 @@ impl FeedState {
     pub fn remove(&mut self, instrument: &InstrumentId) {
         for slot in self.slots.iter_mut().filter(|s| s.symbol.instrument == *instrument) {
             slot.tracker.remove();
+            slot.leave_off(&self.outlets.left_off);
         }
     }
 
@@ -185,9 +206,20 @@ impl FeedState {
         self.prints.clear();
         let heard = decoder.decode(frame, &mut self.prints);
         let mut prints = std::mem::take(&mut self.prints);
+        if let Some(latest) = self.plan.latest_time(received) {
+            prints.set_future_aside(latest, self.plan.venue.ids(self.plan.channel));
+        }
+        if let Some(time) = prints.rows.last().map(|print| print.trade.event_time)
+            && time > 0
+        {
+            self.latency.add(Stage::Received, self.lag.note(time, received));
+        }
         for print in &prints.rows {
             if let Some(slot) = slots.get(print.slot as usize) {
-                self.take(*slot, print, received);
+                let taken = self.take(*slot, print, received);
+                if let Some(taken @ (Disposition::Conflict | Disposition::BegunAnew)) = taken {
+                    self.contradicts(*slot, print, taken, frame);
+                }
             }
         }
         self.counters.foreign_rows += u64::from(prints.foreign);
@@ -233,7 +265,10 @@ impl FeedState {
                 }
             }
             Disposition::Repeated => self.counters.duplicates += 1,
-            Disposition::Waits | Disposition::NoRoom => {}
+            Disposition::Waits
+            | Disposition::NoRoom
+            | Disposition::Conflict
+            | Disposition::BegunAnew => {}
         }
         Some(taken)
     }

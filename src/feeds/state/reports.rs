@@ -5,7 +5,8 @@ use std::sync::Arc;
 use barflow_operators::input_batch::Reject;
 
 use super::FeedState;
-use crate::feeds::print::BadRow;
+use crate::feeds::print::{BadRow, Print};
+use crate::feeds::reorder_buffer::Disposition;
 
 /// How much of a bad frame is kept in its report.
 const REPORTED_BYTES: usize = 4096;
@@ -21,6 +22,52 @@ impl FeedState {
             Some(at) => Arc::clone(&self.slots[*at as usize].source),
             None => self.plan.name.as_str().into(),
         };
+        self.reject(bad, source, frame);
+    }
+
+    #[cold]
+    pub(super) fn contradicts(&mut self, at: u32, print: &Print, taken: Disposition, frame: &[u8]) {
+        if let Some(bad) = self.slots[at as usize].tracker.contradiction(print, taken) {
+            self.report_contradiction(at, taken, &bad, frame);
+        }
+    }
+
+    /// Reports a trade that contradicts one that came before: to the quarantine each, to the log the first,
+    /// the tenth, the hundredth and so on.
+    pub(super) fn report_contradiction(
+        &mut self,
+        at: u32,
+        taken: Disposition,
+        bad: &BadRow,
+        frame: &[u8],
+    ) {
+        let (count, what) = match taken {
+            Disposition::BegunAnew => (
+                &mut self.counters.ids_anew,
+                "ids begin anew, so that trades do not count: the symbol may be another instrument's \
+                 now; restart with --reset-state to make bars of them",
+            ),
+            _ => (
+                &mut self.counters.conflicts,
+                "an id came again with other content; the trade that came first counts",
+            ),
+        };
+        *count += 1;
+        let so_far = *count;
+        if 10_u64.pow(so_far.ilog10()) == so_far {
+            tracing::error!(
+                feed = %self.plan.name,
+                instrument = %self.slots[at as usize].symbol.instrument,
+                id = bad.value,
+                reason = bad.reason,
+                so_far,
+                "{what}"
+            );
+        }
+        self.reject(bad, Arc::clone(&self.slots[at as usize].source), frame);
+    }
+
+    fn reject(&self, bad: &BadRow, source: Arc<str>, frame: &[u8]) {
         (self.outlets.on_reject)(Reject {
             row: 0,
             source,

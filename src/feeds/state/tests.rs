@@ -5,7 +5,7 @@ use barflow_operators::trade::Aggressor;
 use super::*;
 use crate::feeds::gap_tracker::Question;
 use crate::feeds::print::{Contract, Listing};
-use crate::feeds::venue::Channel;
+use crate::feeds::venue::{Channel, Ids};
 use crate::graph::flow::{InputQueue, inlet};
 use crate::graph::workers::Workers;
 use crate::telemetry::latency::Latency;
@@ -32,6 +32,7 @@ pub(in crate::feeds) fn state(plan: FeedPlan) -> (FeedState, InputQueue) {
         stop: Stop::new(),
         on_reject: Arc::new(|_| ()),
         on_gap: Arc::new(|_, _, _| ()),
+        left_off: LeftOff::default(),
     };
     (FeedState::new(Arc::new(plan), outlets, Latency::default().venue("v")), input_batches)
 }
@@ -96,6 +97,40 @@ fn an_instrument_that_comes_back_asks_what_it_missed() {
     state.remove(&symbol.instrument);
     assert_eq!(state.add(symbol, None), 0);
     assert_eq!(state.bring(0, 5), Disposition::Waits);
+}
+
+#[test]
+fn an_instrument_that_another_feed_takes_over_continues_its_numbers() {
+    let (mut state, _inputs) = state(plan("bybit-spot", &["A"]));
+    for id in 1..=5 {
+        state.bring(0, id);
+    }
+    state.end();
+    // Its feed is gone; the next one knows where it was left.
+    let outlets = state.outlets.clone();
+    let plan = Arc::new(plan("bybit-spot", &["A"]));
+    let mut next = FeedState::new(plan, outlets, Latency::default().venue("v"));
+    assert_eq!(next.bring(0, 5), Disposition::Repeated);
+    assert_eq!(next.bring(0, 9), Disposition::Waits);
+    assert_eq!(next.slots[0].tracker.last(), Some((5, 5_000_000)));
+}
+
+#[test]
+fn a_time_in_the_future_is_a_bad_row_whose_id_leaves_no_gap() {
+    let latest = 1_000_000_000;
+    let mut far = print(0, 7);
+    far.trade.event_time = latest + 1;
+    let near = print(0, 8);
+    let rows = || Prints { rows: vec![near, far], ..Prints::default() };
+    let mut numbered = rows();
+    numbered.set_future_aside(latest, Ids::Consecutive);
+    let standings: Vec<Standing> = numbered.rows.iter().map(|print| print.standing).collect();
+    assert_eq!(standings, [Standing::Trade, Standing::Excluded("time in the future")]);
+    assert_eq!((numbered.bad.len(), numbered.bad[0].id), (1, Some(7)));
+    assert_eq!(numbered.rows[1].trade.event_time, 0);
+    let mut named = rows();
+    named.set_future_aside(latest, Ids::Names);
+    assert_eq!((named.rows, named.bad.len()), (vec![near], 1));
 }
 
 /// An answer of Bybit's REST that lists these trades.

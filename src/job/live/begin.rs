@@ -6,6 +6,7 @@ use std::sync::Arc;
 use barflow_operators::batch::{Feed, TradeBatch};
 use barflow_operators::input_batch::InputBatch;
 use barflow_operators::instrument::InstrumentId;
+use barflow_operators::order::recent::RecentTrades;
 use barflow_operators::position::Position;
 use barflow_operators::sequence::FeedOrder;
 use barflow_replay::error::ReplayError;
@@ -22,6 +23,9 @@ use crate::job::error::HistoryError;
 use crate::job::source::files::place;
 use crate::job::start::Resumption;
 use crate::stop::Cause;
+
+/// The latest trades of a history that are compared with what repeats their ids.
+const RECENT: usize = 256;
 
 /// Replays the files into the graph, and has the feeds continue after their last trades.
 ///
@@ -68,6 +72,7 @@ pub fn from_history(
             ..ReadOptions::new(8192)
         };
         let (mut rows, mut last, mut end) = (0, None, None);
+        let mut recent = RecentTrades::new(RECENT);
         for input_batch in InstrumentStream::open(history, options)? {
             let input_batch = match input_batch {
                 Err(ReplayError::Stopped) => return Ok(()),
@@ -76,6 +81,10 @@ pub fn from_history(
             rows += input_batch.trades.len() as u64;
             end = Some((Arc::clone(&input_batch.trades.feed), input_batch.end.clone()));
             last = last.max(newest(&input_batch.trades));
+            let trades = &input_batch.trades;
+            for row in trades.len().saturating_sub(RECENT)..trades.len() {
+                recent.note(&trades.trade(row));
+            }
             if outlets.stop.is_raised() || inlet.send(input_batch).is_err() {
                 return Ok(());
             }
@@ -88,7 +97,8 @@ pub fn from_history(
         warn_of_warm_ups(settings, &feed_of, is_new.then_some(rows));
         if let Some((id, time)) = last {
             tracing::info!(%instrument, last_trade_id = id, "history applied");
-            applied.insert(instrument, LastTrade { id, time, names: Vec::new() });
+            let recent = recent.iter().copied().collect();
+            applied.insert(instrument, LastTrade { id, time, recent, ..LastTrade::default() });
         }
     }
     for symbol in settings.feeds.iter_mut().flat_map(|feed| &mut feed.symbols) {
@@ -134,7 +144,9 @@ pub fn from_checkpoint(
     for feed in &mut settings.feeds {
         let brings = feed.venue.input(feed.channel);
         for symbol in &mut feed.symbols {
-            let Some(position) = resume.positions.get(&symbol.instrument) else { continue };
+            if !resume.positions.contains_key(&symbol.instrument) {
+                continue;
+            }
             let before = resume.feeds.get(&symbol.instrument).map_or(brings, |feed| feed.input);
             if before != brings {
                 return Err(HistoryError::OtherInput {
@@ -143,25 +155,33 @@ pub fn from_checkpoint(
                     feed: brings.as_str(),
                 });
             }
-            // Before its first trade there is none to resume after.
-            let Some(id) = position.trade_id() else { continue };
-            let latest = match position {
-                Position::Feed(at) => at.latest.as_deref(),
-                Position::File(_) => None,
-            };
-            symbol.resume_after = Some(match latest {
-                Some(latest) => {
-                    LastTrade { id, time: latest.event_time, names: latest.names.clone() }
-                }
-                None => LastTrade {
-                    id,
-                    time: resume.last_times.get(&symbol.instrument).copied().unwrap_or_default(),
-                    names: Vec::new(),
-                },
-            });
+            if let Some(last) = last_trade(resume, &symbol.instrument) {
+                symbol.resume_after = Some(last);
+            }
         }
     }
     Ok(())
+}
+
+/// Where the checkpoint is, by instrument.
+pub fn last_trades(resume: &Resumption) -> BTreeMap<InstrumentId, LastTrade> {
+    let instruments = resume.positions.keys();
+    instruments.filter_map(|id| Some((id.clone(), last_trade(resume, id)?))).collect()
+}
+
+/// The last trade that a checkpoint holds; none before the first.
+fn last_trade(resume: &Resumption, instrument: &InstrumentId) -> Option<LastTrade> {
+    let position = resume.positions.get(instrument)?;
+    let id = position.trade_id()?;
+    let latest = match position {
+        Position::Feed(at) => at.latest.as_deref(),
+        Position::File(_) => None,
+    };
+    let (time, names) = match latest {
+        Some(latest) => (latest.event_time, latest.names.clone()),
+        None => (resume.last_times.get(instrument).copied().unwrap_or_default(), Vec::new()),
+    };
+    Some(LastTrade { id, time, names, ..LastTrade::default() })
 }
 
 fn fits(history: &InstrumentPlan, settings: &LiveSettings) -> Result<(), HistoryError> {

@@ -21,7 +21,7 @@ use super::{cluster, places, rejects};
 use crate::checkpoints::settings::{JobSettings, SettingsChanges};
 use crate::config::bars::BarBook;
 use crate::config::live::LiveSettings;
-use crate::feeds::state::Outlets;
+use crate::feeds::state::{LeftOff, Outlets};
 use crate::graph::assemble::GraphOptions;
 use crate::graph::flow::EpochClock;
 use crate::graph::quality::Quality;
@@ -146,13 +146,14 @@ impl Shared {
         let notices = doubtful(&book).collect();
         let pace = Pace { idle_spin: settings.idle_spin, ..Pace::LIVE };
         let mut options = self.options(&settings, stop);
+        let left_off = LeftOff::new(begin::last_trades(&started.resume));
         options.validate.resume = started.resume.orders;
         options.checkpoints = started.checkpoints;
         let outlets = {
             let (pool, on_reject) = (self.pool.clone(), Arc::clone(&options.on_reject));
             let (share, stop) = (workers.share(), stop.clone());
             let on_gap = gaps::to_ledger(gaps);
-            move |inlets| Outlets { inlets, share, pool, stop, on_reject, on_gap }
+            move |inlets| Outlets { inlets, share, pool, stop, on_reject, on_gap, left_off }
         };
         let supervisor = Supervisor {
             feeds: Feeds {

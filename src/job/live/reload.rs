@@ -72,6 +72,8 @@ pub fn needs_restart(fresh: &FeedPlan, running: &FeedPlan) -> bool {
         && fresh.rotate_after == running.rotate_after
         && fresh.reorder_wait == running.reorder_wait
         && fresh.backfill_budget == running.backfill_budget
+        && fresh.ahead_max == running.ahead_max
+        && fresh.lag_warning == running.lag_warning
         && fresh.revises == running.revises
         && fresh.frame_bytes_max == running.frame_bytes_max
         && fresh.waiting_room == running.waiting_room;

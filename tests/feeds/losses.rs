@@ -1,0 +1,244 @@
+//! What a websocket loses, repeats or makes up: it is filled, or said, and never passes for something else.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::support::live::listen;
+use crate::support::process::Process;
+use crate::support::scripted::{
+    Act, Row, ScriptedVenue, binance, binance_page, bybit, bybit_list, rows,
+};
+
+/// A live run of single-trade bars from a scripted venue, and the files that it writes.
+struct Run {
+    folder: tempfile::TempDir,
+    process: Process,
+}
+
+/// How a run ended.
+struct Ran {
+    code: Option<i32>,
+    /// The trades that made bars, by their prices less 100.
+    trades: Vec<u64>,
+    said: String,
+    /// Ids of the ledger, or times in seconds since the script's begin where there are none.
+    gaps: Vec<(i64, i64)>,
+    quarantine: Vec<Value>,
+}
+
+fn lines(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+impl Run {
+    fn start(venue: &ScriptedVenue, protocol: &str, settings: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("live.toml");
+        let feed = format!("venue = \"{protocol}\"\ninstruments = [\"BTCUSDT\"]");
+        fs::write(&config, format!("[feeds.f]\n{feed}\n{settings}\n")).unwrap();
+        let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let process = listen(&[
+            "--config",
+            &file("live.toml"),
+            "--at",
+            &venue.address,
+            "--bar",
+            "t=tick,size=1",
+            "--gaps",
+            &file("gaps"),
+            "--quarantine",
+            &file("quarantine"),
+        ]);
+        Self { folder, process }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn stop(self) -> Ran {
+        let (gaps, quarantine) = (self.file("gaps"), self.file("quarantine"));
+        let (code, bars, said) = self.process.stop();
+        let trade = |bar: &String| {
+            let bar: Value = serde_json::from_str(bar).unwrap();
+            bar["open"].as_f64().unwrap() as u64 - 100
+        };
+        let second =
+            |time: &Value| time.as_i64().unwrap() / 1_000_000_000 - crate::support::scripted::BEGIN;
+        let gap = |gap: &Value| match gap["first_missing"].as_i64() {
+            Some(first) => (first, gap["last_missing"].as_i64().unwrap()),
+            None => (second(&gap["after_time"]), second(&gap["before_time"])),
+        };
+        Ran {
+            code,
+            trades: bars.iter().map(trade).collect(),
+            said,
+            gaps: lines(&gaps).iter().map(gap).collect(),
+            quarantine: lines(&quarantine),
+        }
+    }
+}
+
+impl Ran {
+    /// How many gaps the summary counts as given up.
+    fn given_up(&self) -> usize {
+        let line = self.said.lines().rfind(|line| line.contains("gaps: ")).unwrap();
+        let before = line.split(" given up").next().unwrap();
+        before.rsplit(' ').next().unwrap().parse().unwrap()
+    }
+}
+
+fn cut(mut acts: Vec<Act>) -> Vec<Act> {
+    acts.push(Act::Cut);
+    acts
+}
+
+#[test]
+fn without_ids_every_loss_before_rest_answers_lies_in_a_window_of_the_ledger() {
+    for losses in 1..4_u64 {
+        // Ten come, five are lost, and so on; REST answers only then, and reaches back to none of it.
+        let stretch = |n: u64| 15 * n + 1..15 * n + 11;
+        let mut scripts: Vec<_> = (0..losses).map(|n| cut(bybit(&rows(stretch(n))))).collect();
+        let last = 15 * losses + 1;
+        scripts.push(bybit(&rows(last..100)));
+        let venue = ScriptedVenue::start(scripts, move |_, at| {
+            at.wait_for(losses as usize + 1);
+            bybit_list(&rows(90..100))
+        });
+        let mut run = Run::start(&venue, "bybit-spot", "");
+        let came = losses * 10 + 100 - last;
+        run.process.wait_for(came as usize);
+        let ran = run.stop();
+        assert_eq!((ran.code, ran.trades.len() as u64), (Some(0), came), "{}", ran.said);
+        for lost in (1..100).filter(|id| !ran.trades.contains(id)) {
+            let told = |(after, before): &(i64, i64)| (*after..=*before).contains(&(lost as i64));
+            assert!(ran.gaps.iter().any(told), "{lost} is lost in silence: {:?}", ran.gaps);
+        }
+        // Ledger, log and summary say it equally often.
+        let logged = ran.said.matches("trades may be missing").count();
+        assert_eq!((ran.gaps.len(), logged), (ran.given_up(), ran.given_up()), "{}", ran.said);
+    }
+}
+
+#[test]
+fn a_rest_that_lags_is_asked_again_and_one_that_goes_on_is_believed() {
+    let sent: Vec<Row> = rows((1..=10).chain(15..=24));
+    // It ends before what is missing, then it has everything.
+    let venue = ScriptedVenue::start(vec![binance(&sent)], |path, at| match at.requests() {
+        1..=5 => binance_page(path, &rows(1..=10)),
+        _ => binance_page(path, &rows(1..=24)),
+    });
+    let mut run = Run::start(&venue, "binance-spot", "");
+    run.process.wait_for(24);
+    let ran = run.stop();
+    assert_eq!((ran.code, &ran.trades), (Some(0), &(1..=24).collect()), "{}", ran.said);
+    assert_eq!((ran.gaps.len(), ran.given_up()), (0, 0), "{}", ran.said);
+    assert!(ran.said.contains("1 filled (on average after"), "{}", ran.said);
+
+    let listed = sent.clone();
+    let venue =
+        ScriptedVenue::start(vec![binance(&sent)], move |path, _| binance_page(path, &listed));
+    let mut run = Run::start(&venue, "binance-spot", "");
+    run.process.wait_for(20);
+    let ran = run.stop();
+    assert_eq!((ran.gaps, venue.progress.requests()), (vec![(11, 14)], 3), "{}", ran.said);
+    assert!(ran.said.contains("the venue's REST does not have them"), "{}", ran.said);
+}
+
+#[test]
+fn what_a_venue_refuses_for_a_while_is_not_a_gap() {
+    let sent: Vec<Row> = rows((1..=10).chain(15..=24));
+    let venue = ScriptedVenue::start(vec![binance(&sent)], |path, at| match at.requests() {
+        1..=4 => ("429 Slow down\r\nretry-after: 0".to_owned(), "{}".to_owned()),
+        5..=6 => ("503 Away".to_owned(), "{}".to_owned()),
+        _ => binance_page(path, &rows(1..=24)),
+    });
+    // The pauses after six refusals are far longer.
+    let mut run = Run::start(&venue, "binance-spot", "backfill_budget = \"100ms\"");
+    run.process.wait_for(24);
+    let ran = run.stop();
+    assert_eq!((ran.code, ran.gaps.len()), (Some(0), 0), "{}", ran.said);
+    assert_eq!(ran.trades, (1..=24).collect::<Vec<_>>());
+}
+
+/// Trades of these ids that happen so many seconds later than those of [`rows`], at other prices.
+fn anew(ids: std::ops::RangeInclusive<u64>, later: i64) -> Vec<Row> {
+    let row = |row: Row| Row { seconds: row.seconds + later, price: row.price + 5_000, ..row };
+    rows(ids).into_iter().map(row).collect()
+}
+
+#[test]
+fn ids_that_begin_anew_are_an_error_and_do_not_pass_for_repeated_ones() {
+    // Far below, just below, and among those that came.
+    for again in [1..=10_u64, 950..=990, 1_002..=1_008] {
+        let first = rows(1_000..=1_009);
+        let count = again.clone().count();
+        let second = anew(again.clone(), 2_000);
+        let scripts = vec![cut(binance(&first)), binance(&second)];
+        let venue = ScriptedVenue::start(scripts, move |path, _| binance_page(path, &first));
+        let mut run = Run::start(&venue, "binance-spot", "");
+        let quarantine = run.file("quarantine");
+        run.process.wait_until("all set aside", |_| lines(&quarantine).len() >= count);
+        let ran = run.stop();
+        let said = &ran.said;
+        assert_eq!((ran.code, ran.trades), (Some(1), (1_000..=1_009).collect()), "{said}");
+        assert_eq!(ran.quarantine.len(), count);
+        let id = |row: &Value| row["value"].as_str().unwrap().parse::<u64>().unwrap();
+        assert!(ran.quarantine.iter().map(id).eq(again.clone()), "{:?}", ran.quarantine);
+        assert!(said.contains("ERROR") && said.contains(", 0 duplicates"), "{said}");
+        assert!(said.contains("--reset-state"), "{said}");
+        assert!(said.contains(&format!("{count} trades of ids that begin anew")), "{said}");
+    }
+}
+
+#[test]
+fn a_repeat_is_equal_and_what_is_not_equal_is_counted_apart() {
+    let first = rows(1..=10);
+    let mut other = rows(5..=5);
+    other[0].price += 1;
+    for (again, conflicts) in [(rows(3..=8), 0), (other, 1)] {
+        let second: Vec<Row> = again.iter().copied().chain(rows(11..=12)).collect();
+        let all = rows(1..=12);
+        let scripts = vec![cut(binance(&first)), binance(&second)];
+        let venue = ScriptedVenue::start(scripts, move |path, _| binance_page(path, &all));
+        let mut run = Run::start(&venue, "binance-spot", "");
+        run.process.wait_for(12);
+        let ran = run.stop();
+        assert_eq!(ran.trades, (1..=12).collect::<Vec<_>>(), "the first one counts");
+        assert_eq!((ran.code, ran.quarantine.len()), (Some(conflicts), conflicts as usize));
+        let counted = format!("{conflicts} repeated ids with other content");
+        assert_eq!(ran.said.contains(&counted), conflicts > 0, "{}", ran.said);
+    }
+}
+
+#[test]
+fn a_trade_far_ahead_of_its_receive_time_is_a_bad_row_and_leaves_no_gap() {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let ahead = now.as_secs() as i64 - crate::support::scripted::BEGIN + 2 * 86_400;
+    let mut all = rows(1..=20);
+    all[5].seconds = ahead;
+    // Once over the websocket, once only by REST.
+    for lost in [false, true] {
+        let sent: Vec<Row> = all.iter().copied().filter(|row| !lost || row.id != 6).collect();
+        let listed = all.clone();
+        let venue =
+            ScriptedVenue::start(vec![binance(&sent)], move |path, _| binance_page(path, &listed));
+        let mut run = Run::start(&venue, "binance-spot", "");
+        run.process.wait_for(19);
+        let ran = run.stop();
+        let expected: Vec<u64> = (1..=20).filter(|id| *id != 6).collect();
+        assert_eq!((ran.code, &ran.trades), (Some(0), &expected), "{}", ran.said);
+        assert_eq!((ran.gaps.len(), ran.given_up()), (0, 0), "{}", ran.said);
+        assert!(ran.quarantine.iter().any(|row| row["field"] == "time"), "{:?}", ran.quarantine);
+        assert!(ran.said.contains("time in the future 1"), "{}", ran.said);
+    }
+    // Any time is believed where the setting says so.
+    let sent = all.clone();
+    let venue = ScriptedVenue::start(vec![binance(&sent)], move |path, _| binance_page(path, &all));
+    let mut run = Run::start(&venue, "binance-spot", "ahead_max = \"0\"");
+    run.process.wait_for(20);
+    assert_eq!(run.stop().quarantine.len(), 0);
+}
