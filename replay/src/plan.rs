@@ -7,6 +7,7 @@ use std::sync::Arc;
 use barflow_operators::batch::{Feed, IdKind, InputKind};
 use barflow_operators::instrument::InstrumentId;
 
+use crate::columns::choice::ColumnChoice;
 use crate::decode::Container;
 use crate::error::ReplayError;
 use crate::file_part::FilePart;
@@ -40,6 +41,8 @@ pub struct PlanOptions {
     pub contract_size: Option<f64>,
     /// Ends a look at files that takes long.
     pub stop: StopFlag,
+    /// Which column holds what; by their header if not given.
+    pub columns: Option<ColumnChoice>,
     /// Keep ticks that LEAN flags as suspicious.
     pub keep_suspicious: bool,
 }
@@ -49,6 +52,8 @@ pub struct PlanOptions {
 pub enum FileKind {
     /// Lines of text.
     Rows(RowFormat),
+    /// Rows of a Parquet file of another writer.
+    Table(RowFormat),
     /// barflow's own trades.
     Parquet,
 }
@@ -156,7 +161,12 @@ pub fn plan(inputs: &[String], options: &PlanOptions) -> Result<Plan, ReplayErro
     let Found { paths, mut notes } = find(inputs, &options.stop)?;
     for path in paths {
         let recognised = recognise(&path, options)?;
-        notes.extend(recognised.notes);
+        for note in recognised.notes {
+            // Many files of one instrument say the same.
+            if !notes.contains(&note) {
+                notes.push(note);
+            }
+        }
         let Some((feed, file)) = recognised.trades else { continue };
         let history = histories
             .entry(feed.instrument.clone())
@@ -223,7 +233,7 @@ pub fn recognise(path: &Path, options: &PlanOptions) -> Result<Recognised, Repla
     }
     let container = sniff::container(path)?;
     let bytes = spool::length(path).map_err(|e| ReplayError::io("open", path, e))?;
-    if container == Container::Parquet {
+    if container == Container::Parquet && trades_parquet::read::is_own(path)? {
         let head = trades_parquet::read::head(path)?;
         let given = given(path, Some(head.feed.instrument.symbol()), options)?;
         let feed = Feed { instrument: given.unwrap_or(head.feed.instrument), ..head.feed };
@@ -239,14 +249,19 @@ pub fn recognise(path: &Path, options: &PlanOptions) -> Result<Recognised, Repla
         naming = named::members_agree(path, naming, &members.read)?;
     }
     let given = given(path, naming.symbol.as_deref(), options)?;
-    let sniffed = match sniff::rows(path, container, &naming, &options.stop) {
+    let choice = options.columns.as_ref();
+    let looked = match container {
+        Container::Parquet => sniff::table(path, choice),
+        _ => sniff::rows(path, container, &naming, choice, &options.stop),
+    };
+    let sniffed = match looked {
         Err(ReplayError::HeaderOnly { header, .. }) => {
             let feed = feed_of_header(path, &naming, &header, given);
             return Ok(empty(path, feed));
         }
         sniffed => sniffed?,
     };
-    if sniffed.layout == Layout::Kraken {
+    if is_of_kraken(&sniffed.layout) {
         named::one_pair(path, &members.read)?;
     }
     let instrument = match given {
@@ -258,11 +273,11 @@ pub fn recognise(path: &Path, options: &PlanOptions) -> Result<Recognised, Repla
         }
         None => name_instrument(path, &naming, &sniffed)?,
     };
-    let ordinal = is_ordinal(sniffed.layout);
+    let ordinal = is_ordinal(&sniffed.layout);
     let quote = if instrument.venue() == "binance" && instrument.market() == "cm" {
         let rule = || binance::contract_size(instrument.symbol());
         Quote::Inverse { contract: options.contract_size.unwrap_or_else(rule) }
-    } else if options.quote_from_source && matches!(sniffed.layout, Layout::Trades { .. }) {
+    } else if options.quote_from_source && sniffed.layout.has_quote() {
         Quote::Source
     } else {
         Quote::Product
@@ -276,23 +291,39 @@ pub fn recognise(path: &Path, options: &PlanOptions) -> Result<Recognised, Repla
         instrument,
         input: sniffed.layout.input(),
         ids: if ordinal { IdKind::Ordinal } else { IdKind::Venue },
-        has_aggressor: !ordinal,
+        has_aggressor: sniffed.layout.has_aggressor(),
     };
-    let kind = FileKind::Rows(RowFormat {
+    let note = |why| PlanNote::WithoutIds { instrument: feed.instrument.clone(), why };
+    let note = sniffed.without_ids.map(note);
+    let format = RowFormat {
         layout: sniffed.layout,
         unit: sniffed.unit,
         market: sniffed.market,
         quote,
         exclude,
         header: sniffed.header,
-    });
+    };
+    let kind = match container {
+        Container::Parquet => FileKind::Table(format),
+        _ => FileKind::Rows(format),
+    };
     let file = PlannedFile::whole(path, container, kind, sniffed.first_time, bytes);
     let mut recognised = trades_of(feed, file);
+    recognised.notes.extend(note);
     if !members.passed_over.is_empty() {
         let (archive, members) = (path.to_owned(), members.passed_over);
         recognised.notes.push(PlanNote::MembersPassedOver { archive, members });
     }
     Ok(recognised)
+}
+
+/// Whether files of this layout are named for their pair alone.
+fn is_of_kraken(layout: &Layout) -> bool {
+    match layout {
+        Layout::Kraken => true,
+        Layout::Mapped(columns) => columns.is_bare(),
+        _ => false,
+    }
 }
 
 fn trades_of(feed: Feed, file: PlannedFile) -> Recognised {
@@ -328,9 +359,12 @@ fn feed_of_header(
         InputKind::Trades => Layout::Trades { columns },
         InputKind::AggTrades => Layout::AggTrades { columns },
     };
-    let sniffed = Sniffed { layout, unit: 1_000_000, market: None, header: None, first_time: 0 };
+    let input = layout.input();
+    let (unit, first_time) = (1_000_000, 0);
+    let (without_ids, market, header) = (None, None, None);
+    let sniffed = Sniffed { layout, unit, without_ids, market, header, first_time };
     let instrument = given.or_else(|| name_instrument(path, naming, &sniffed).ok())?;
-    Some(Feed { instrument, input: layout.input(), ids: IdKind::Venue, has_aggressor: true })
+    Some(Feed { instrument, input, ids: IdKind::Venue, has_aggressor: true })
 }
 
 fn name_instrument(
@@ -338,24 +372,31 @@ fn name_instrument(
     naming: &Naming,
     sniffed: &Sniffed,
 ) -> Result<InstrumentId, ReplayError> {
-    let layout = sniffed.layout;
+    let layout = &sniffed.layout;
     let stem = path.file_name().unwrap_or_default().to_string_lossy();
     let stem = stem.split('.').next().unwrap_or_default();
     let symbol = naming.symbol.clone();
     let text = match layout {
-        Layout::Tardis => return named_by_rows(path, sniffed.market.as_deref()),
+        Layout::Mapped(columns) if columns.exchange.is_some() => {
+            return named_by_rows(path, sniffed.market.as_deref());
+        }
+        Layout::Mapped(columns) if naming.input.is_none() => {
+            columns.is_bare().then(|| format!("kraken:spot:{stem}"))
+        }
         Layout::Kraken => Some(format!("kraken:spot:{stem}")),
         Layout::Lean { .. } => symbol.map(|symbol| format!("lean:equity:{symbol}")),
-        Layout::Trades { .. } | Layout::AggTrades { .. } => symbol.map(|symbol| {
-            let market = naming.market.unwrap_or(if naming::is_coin_margined(&symbol) {
-                "cm"
-            } else if layout.is_of_futures() {
-                "um"
-            } else {
-                "spot"
-            });
-            format!("binance:{market}:{symbol}")
-        }),
+        Layout::Trades { .. } | Layout::AggTrades { .. } | Layout::Mapped(_) => {
+            symbol.map(|symbol| {
+                let market = naming.market.unwrap_or(if naming::is_coin_margined(&symbol) {
+                    "cm"
+                } else if layout.is_of_futures() {
+                    "um"
+                } else {
+                    "spot"
+                });
+                format!("binance:{market}:{symbol}")
+            })
+        }
     };
     text.and_then(|text| text.parse().ok()).ok_or_else(|| {
         let reason = "its name does not contain the instrument (SYMBOL-trades-DATE…); give it \

@@ -3,6 +3,10 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use barflow_operators::instrument::InstrumentId;
+
+use crate::columns::WithoutIds;
+
 /// One thing worth knowing about a plan. Commands print it as a line on standard error; whatever
 /// stops a run is a [`ReplayError`](crate::error::ReplayError) instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +20,13 @@ pub enum PlanNote {
     SameFile(Vec<SameFile>),
     /// Files with a header and no rows: days on which nothing was traded.
     NoTrades(Vec<PathBuf>),
+    /// Ids that the rows have are not used: gaps and repeats are not noticed.
+    WithoutIds {
+        /// Of which instrument.
+        instrument: InstrumentId,
+        /// Why.
+        why: WithoutIds,
+    },
     /// Members of an archive that hold no trades.
     MembersPassedOver {
         /// The archive.
@@ -120,6 +131,11 @@ impl fmt::Display for PlanNote {
                 }
                 list(files, to, |file, to| to.write_str(&shown(file)))
             }
+            Self::WithoutIds { instrument, why } => write!(
+                to,
+                "{instrument}: read as a source without ids, because {why}; gaps and repeated \
+                 trades are not noticed"
+            ),
             Self::MembersPassedOver { archive, members } => {
                 let plural = if members.len() == 1 { "member" } else { "members" };
                 write!(to, "{}: {} {plural} not taken: ", shown(archive), members.len())?;

@@ -177,9 +177,15 @@ impl RowsOfFile {
         if block.first {
             self.line = 1;
             self.place = self.at.place();
-            let (bytes, is_header) = before_rows(&block.bytes[at..block.end]);
-            at += bytes;
-            self.line += u64::from(is_header);
+            let rows = &block.bytes[at..block.end];
+            let (bytes, is_header) = before_rows(rows);
+            let line = String::from_utf8_lossy(&rows[..bytes]);
+            let line = line.trim_start_matches('\u{feff}').trim();
+            // One of other columns is left to be a bad row.
+            if !is_header || self.rules.format.is_own_header(line) {
+                at += bytes;
+                self.line += u64::from(is_header);
+            }
         }
         self.at.byte = block.offset + block.length.min((at - MARGIN) as u64);
         self.at.line = self.line;

@@ -1,5 +1,6 @@
 //! Detects a file's type from its first bytes and rows rather than from its name alone.
 
+use std::borrow::Cow;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,12 +10,17 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use crate::binance::unit_ns;
+use crate::columns::cell::Cell;
+use crate::columns::choice::ColumnChoice;
+use crate::columns::resolve::{Resolved, Seen, canonical, resolve};
+use crate::columns::{TimeForm, WithoutIds};
 use crate::decode::{Block, Buffers, Container, MARGIN, decode};
 use crate::error::ReplayError;
 use crate::naming::Naming;
 use crate::progress::{Progress, StopFlag};
 use crate::rows::Layout;
-use crate::spool;
+use crate::rows::mapped::split;
+use crate::{spool, table};
 
 /// What a text file's beginning shows.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +29,8 @@ pub struct Sniffed {
     pub layout: Layout,
     /// Ns per unit of time.
     pub unit: i64,
+    /// Why ids that the rows have are not used.
+    pub without_ids: Option<WithoutIds>,
     /// Where rows name it: exchange and symbol, as `exchange,symbol`.
     pub market: Option<Arc<str>>,
     /// The header, if there is one.
@@ -108,7 +116,35 @@ fn is_tar(head: &[u8]) -> bool {
     head.get(257..262) == Some(b"ustar")
 }
 
-/// Looks at the first rows of a text file in a container.
+/// Rows that are looked at before a file is read.
+const SAMPLE: usize = 1000;
+
+/// The beginning of a text file.
+#[derive(Default)]
+struct Beginning {
+    header: Option<String>,
+    lines: Vec<String>,
+}
+
+impl Beginning {
+    /// Takes a line; false if enough was seen.
+    fn take(&mut self, line: &str) -> bool {
+        // Not more than that: a column without a name may be the first or the last.
+        let line = line.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n', ' ']);
+        if line.trim().is_empty() || self.header.as_deref() == Some(line) {
+            return true;
+        }
+        if self.lines.is_empty() && self.header.is_none() && is_header(line) {
+            self.header = Some(line.to_owned());
+            return true;
+        }
+        self.lines.push(line.to_owned());
+        self.lines.len() < SAMPLE
+    }
+}
+
+/// Looks at the first rows of a text file in a container; `choice` is what the user says of its
+/// columns.
 ///
 /// # Errors
 /// When it cannot be read, has no rows, or has an unknown layout.
@@ -116,54 +152,133 @@ pub fn rows(
     path: &Path,
     container: Container,
     naming: &Naming,
+    choice: Option<&ColumnChoice>,
     stop: &StopFlag,
 ) -> Result<Sniffed, ReplayError> {
-    let mut first: Option<Result<Sniffed, ReplayError>> = None;
-    let mut header = None;
+    let mut packed = None;
+    let mut beginning = Beginning::default();
     let look = &mut |block: Block| {
         let lines = &block.bytes[MARGIN..block.end];
         if let Some(kind) = packed_otherwise(lines).filter(|_| block.first) {
-            first = Some(Err(ReplayError::packing(path, block.member.as_deref(), kind)));
+            packed = Some(ReplayError::packing(path, block.member.as_deref(), kind));
             return false;
         }
-        for line in lines.split(|byte| *byte == b'\n') {
-            let line = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line));
-            let line = line.trim_start_matches('\u{feff}').trim();
-            if line.is_empty() {
-                continue;
-            }
-            if is_header(line) && header.is_none() {
-                header = Some(line.to_owned());
-                continue;
-            }
-            first = Some(tell(path, line, header.as_deref(), naming));
-            return false;
-        }
-        true
+        let mut lines = lines.split(|byte| *byte == b'\n');
+        lines.all(|line| beginning.take(&String::from_utf8_lossy(line)))
+            && beginning.lines.is_empty()
     };
     let progress = Progress::until(stop.clone());
     decode(path, container, None, &progress, &Buffers::default(), look)?;
-    match (first, header) {
-        (Some(first), _) => first,
-        (None, Some(header)) => Err(ReplayError::HeaderOnly { path: path.to_owned(), header }),
-        (None, None) => {
-            let text = format!("{} has no trades", path.display());
-            Err(ReplayError::NothingToRead(text))
-        }
+    if let Some(error) = packed {
+        return Err(error);
     }
+    let header = beginning.header.as_deref();
+    let Some(first) = beginning.lines.first() else {
+        return Err(match header {
+            Some(header) => {
+                let header = header.to_owned();
+                ReplayError::HeaderOnly { path: path.to_owned(), header }
+            }
+            None => ReplayError::NothingToRead(format!("{} has no trades", path.display())),
+        });
+    };
+    if header.is_none() && choice.is_none() {
+        return tell(path, first.trim(), naming);
+    }
+    let by_header = header.filter(|_| choice.is_none()).map(header_names);
+    if let Some(layout) = by_header.and_then(|names| canonical(&names)) {
+        return Ok(timed(layout, &beginning));
+    }
+    let delimiter = delimiter(header.unwrap_or(first));
+    let names = header.map(|header| {
+        split(header, delimiter).into_iter().map(|name| name.trim().to_owned()).collect()
+    });
+    let cells = |line: &String| {
+        let fields = split(line, delimiter).into_iter();
+        fields.map(|field| Cell::Text(Cow::Owned(field.into_owned()))).collect()
+    };
+    let seen = Seen { names, delimiter, rows: beginning.lines.iter().map(cells).collect() };
+    by_name(path, &seen, choice, header.map(Arc::from))
 }
 
-/// A header starts with a letter; a row starts with a number.
-pub fn is_header(line: &str) -> bool {
-    line.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '"')
+/// Looks at the first rows of a Parquet file of another writer.
+///
+/// # Errors
+/// When it cannot be read, has no rows, or its columns are not understood.
+pub fn table(path: &Path, choice: Option<&ColumnChoice>) -> Result<Sniffed, ReplayError> {
+    by_name(path, &table::look(path)?, choice, None)
 }
 
-fn tell(
+fn by_name(
     path: &Path,
-    line: &str,
-    header: Option<&str>,
-    naming: &Naming,
+    seen: &Seen,
+    choice: Option<&ColumnChoice>,
+    header: Option<Arc<str>>,
 ) -> Result<Sniffed, ReplayError> {
+    let resolved = resolve(seen, choice).map_err(|reason| ReplayError::layout(path, reason))?;
+    let Resolved { columns, without_ids, market, first_time } = resolved;
+    // Whether times are written in whole units shows in Tardis's own export only.
+    let unit = match (&market, columns.form) {
+        (Some(_), TimeForm::Number { unit }) if columns.exchange.is_some() => unit,
+        _ => 1,
+    };
+    let (layout, market) = (Layout::Mapped(Arc::new(columns)), market.map(Arc::from));
+    Ok(Sniffed { layout, unit, without_ids, market, header, first_time })
+}
+
+/// A file with the header of a layout that has its own parser: unit and time of its first row that
+/// has a time. One that has none is a bad row, not an unknown file.
+fn timed(layout: Layout, beginning: &Beginning) -> Sniffed {
+    let at = match &layout {
+        Layout::AggTrades { .. } => 5,
+        Layout::Trades { .. } => 4,
+        _ => 0,
+    };
+    let text = |line: &String| Some(line.split(',').nth(at)?.trim().to_owned());
+    let mut texts = beginning.lines.iter().filter_map(text);
+    let (unit, first_time) = match layout {
+        Layout::Kraken => (1, texts.find_map(|text| text.parse::<f64>().ok()).map_or(0, seconds)),
+        _ => texts
+            .find_map(|text| {
+                let time = text.parse::<u64>().ok()?;
+                let unit = unit_ns(time)?;
+                Some((unit, i64::try_from(time).ok()?.checked_mul(unit)?))
+            })
+            .unwrap_or((1_000_000, 0)),
+    };
+    let header = beginning.header.as_deref().map(Arc::from);
+    Sniffed { layout, unit, without_ids: None, market: None, header, first_time }
+}
+
+fn seconds(seconds: f64) -> i64 {
+    (seconds * 1e9) as i64
+}
+
+/// A header names columns: it begins like a name, and none of its fields is a number.
+pub fn is_header(line: &str) -> bool {
+    let begins = line.starts_with(|c: char| c.is_ascii_alphabetic() || "_\",;\t|".contains(c));
+    let fields = || line.split([',', ';', '\t', '|']).map(|field| field.trim().trim_matches('"'));
+    let has_name = |field: &str| field.contains(|c: char| c.is_alphabetic());
+    begins
+        && fields().nth(1).is_some()
+        && fields().any(has_name)
+        && !fields().any(|field| field.parse::<f64>().is_ok())
+}
+
+/// The names in a header whose fields are separated by commas.
+pub fn header_names(line: &str) -> Vec<String> {
+    split(line, b',').into_iter().map(|name| name.trim().to_owned()).collect()
+}
+
+/// What separates the fields of a line: of those that are in use, the most frequent.
+fn delimiter(line: &str) -> u8 {
+    let count = |delimiter: &u8| line.bytes().filter(|byte| byte == delimiter).count();
+    // Of equals the last is taken: the comma.
+    b"|\t;,".iter().copied().max_by_key(count).unwrap_or(b',')
+}
+
+/// Tells a file without a header by its first row.
+fn tell(path: &Path, line: &str, naming: &Naming) -> Result<Sniffed, ReplayError> {
     let fields: Vec<&str> = line.split(',').collect();
     let is_bool = |at: usize| {
         let text = fields.get(at).map(|text| text.trim().to_ascii_lowercase());
@@ -171,9 +286,7 @@ fn tell(
     };
     let time = |at: usize| fields.get(at).and_then(|text| text.trim().parse::<u64>().ok());
     let dated = |at: usize| time(at).and_then(unit_ns).is_some();
-    let aggregated = naming.input == Some(InputKind::AggTrades)
-        || header
-            .is_some_and(|header| header.contains("agg_trade") || header.contains("first_trade"));
+    let aggregated = naming.input == Some(InputKind::AggTrades);
     let (layout, time_at) = match fields.len() {
         3 => (Layout::Kraken, 0),
         6 if fields[3].trim().parse::<f64>().is_err() => {
@@ -187,26 +300,23 @@ fn tell(
         7 if aggregated => (Layout::AggTrades { columns: 7 }, 5),
         7 => (Layout::Trades { columns: 7 }, 4),
         8 if matches!(fields[5].trim(), "buy" | "sell" | "unknown") => {
-            if !header.is_some_and(|header| header.starts_with("exchange,symbol,")) {
-                // Its rows begin with a letter: the first of them would be taken for the header.
-                let reason = "its rows look like Tardis trades, but it does not begin with their \
-                              header (exchange,symbol,timestamp,…)";
-                return Err(ReplayError::layout(path, reason));
-            }
-            (Layout::Tardis, 2)
+            let reason = "its rows look like Tardis trades, but it does not begin with their \
+                          header (exchange,symbol,timestamp,…)";
+            return Err(ReplayError::layout(path, reason));
         }
         8 => (Layout::AggTrades { columns: 8 }, 5),
         n => {
             let reason = format!(
                 "its rows have {n} fields, and no layout that is known does: Binance trades (6 or \
-                 7), Binance aggTrades (7 or 8), Kraken time & sales (3), LEAN ticks (6), Tardis trades (8)"
+                 7), Binance aggTrades (7 or 8), Kraken time & sales (3), LEAN ticks (6); name the \
+                 columns with --columns time=1,price=2,qty=3 (positions where there is no header)"
             );
             return Err(ReplayError::layout(path, reason));
         }
     };
     let text = fields[time_at].trim();
     let (unit, first_time) = match layout {
-        Layout::Kraken => (1, text.parse::<f64>().map_or(0, |s| (s * 1e9) as i64)),
+        Layout::Kraken => (1, text.parse::<f64>().map_or(0, seconds)),
         Layout::Lean { midnight } => {
             (1_000_000, text.parse::<i64>().map_or(midnight, |ms| midnight + ms * 1_000_000))
         }
@@ -218,10 +328,7 @@ fn tell(
             (unit, ns.unwrap_or(0))
         }
     };
-    let market = (layout == Layout::Tardis)
-        .then(|| Arc::from(format!("{},{}", fields[0].trim(), fields[1].trim())));
-    let header = header.map(Arc::from);
-    Ok(Sniffed { layout, unit, market, header, first_time })
+    Ok(Sniffed { layout, unit, without_ids: None, market: None, header: None, first_time })
 }
 
 /// Midnight in New York on the day that a LEAN file is named for, in ns since the Unix epoch.

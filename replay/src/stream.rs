@@ -22,8 +22,9 @@ use crate::error::ReplayError;
 use crate::merge::{self, Merged, Merger, Step};
 use crate::plan::{FileKind, InstrumentPlan, PlannedFile};
 use crate::progress::Progress;
-use crate::rows::{Quote, REJECTS_AT_ONCE, RowRules};
+use crate::rows::{Layout, Quote, REJECTS_AT_ONCE, RowRules};
 use crate::rows_of_file::RowsOfFile;
+use crate::table::TableTrades;
 use crate::time_order::TimeOrder;
 use crate::trades_parquet::read::ParquetTrades;
 
@@ -113,6 +114,7 @@ struct OpenFile {
 enum Reading {
     Rows(Box<RowsOfFile>),
     Parquet(Box<ParquetTrades>),
+    Table(Box<TableTrades>),
 }
 
 /// Files merged at a time: each has a thread and some MiB of its own.
@@ -192,13 +194,25 @@ impl InstrumentStream {
                 let trades = ParquetTrades::open(&file.path, feed, start.byte, &self.options)?;
                 Reading::Parquet(Box::new(trades))
             }
-            FileKind::Rows(format) => {
+            FileKind::Rows(format) | FileKind::Table(format) => {
                 let rules = RowRules {
                     format: format.clone(),
                     from: self.options.from.unwrap_or(i64::MIN),
                     to: self.options.to.unwrap_or(i64::MAX),
                 };
-                Reading::Rows(Box::new(RowsOfFile::open(file, rules, start, &self.options)?))
+                match (&file.kind, &format.layout) {
+                    (FileKind::Table(_), Layout::Mapped(columns)) => {
+                        let (path, columns) = (&file.path, Arc::clone(columns));
+                        let trades = TableTrades::open(path, rules, columns, start, &self.options)?;
+                        Reading::Table(Box::new(trades))
+                    }
+                    _ => Reading::Rows(Box::new(RowsOfFile::open(
+                        file,
+                        rules,
+                        start,
+                        &self.options,
+                    )?)),
+                }
             }
         })
     }
@@ -227,6 +241,9 @@ impl InstrumentStream {
         let next = match &mut open.reading {
             Reading::Rows(rows) => rows.next_batch(&self.feed, &self.options, &mut self.ordinal),
             Reading::Parquet(trades) => trades.next_batch(),
+            Reading::Table(trades) => {
+                trades.next_batch(&self.feed, &self.options, &mut self.ordinal)
+            }
         };
         match next {
             Ok(Some(mut batch)) => {
@@ -427,7 +444,7 @@ pub(crate) fn drop_files_before(
 /// Whether an instrument's quote value has to be stored beside price and quantity.
 pub fn stores_quote(files: &[PlannedFile]) -> bool {
     files.iter().any(|file| match &file.kind {
-        FileKind::Rows(format) => format.quote != Quote::Product,
+        FileKind::Rows(format) | FileKind::Table(format) => format.quote != Quote::Product,
         FileKind::Parquet => false,
     })
 }

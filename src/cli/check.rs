@@ -1,10 +1,11 @@
-//! `barflow check`: is a configuration valid? Touches nothing.
+//! `barflow check`: is a configuration valid, and how is a data file understood? Touches nothing.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
 use super::failure::{Failure, Outcome};
+use super::options::LayoutArgs;
 use crate::config::bars::BarBook;
 use crate::config::file::ConfigFile;
 use crate::config::live::LiveSettings;
@@ -15,21 +16,35 @@ use crate::config::sweep::{SweepSettings, TypedSweep};
 use crate::config::targets::{Doubt, doubts};
 use crate::thousands::counted;
 
+mod data;
+
 /// `barflow check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// Configuration files
-    #[arg(required = true, value_name = "CONFIG", value_hint = ValueHint::FilePath)]
+    /// Configurations (TOML), or files of trades: these are shown as they are understood
+    #[arg(required = true, value_name = "FILES", value_hint = ValueHint::FilePath)]
     pub files: Vec<PathBuf>,
+
+    /// Instrument of the files of trades [default: from the file names]
+    #[arg(long, value_name = "ID", help_heading = "Input")]
+    pub instrument: Option<String>,
+
+    /// How the rows of files of trades are read.
+    #[command(flatten)]
+    pub layout: LayoutArgs,
 }
 
-/// Checks every file and says what each would do.
+/// Checks every file and says what each would do, or how it is understood.
 ///
 /// # Errors
-/// All problems of all files.
+/// All problems of all configurations; the first file of trades that is not understood.
 pub fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
     let mut problems = Problems::default();
     for path in &args.files {
+        if data::is_data(path) {
+            print!("{}", data::describe(path, args)?);
+            continue;
+        }
         let origin = path.display().to_string();
         match ConfigFile::read(path).and_then(|file| understand(file, &origin)) {
             Ok((what, doubts)) => {

@@ -14,7 +14,7 @@ use clap::{Args, ValueHint};
 
 use super::failure::{Failure, Outcome};
 use super::notes;
-use super::options::{LayoutArgs, PartArgs};
+use super::options::{LayoutArgs, PartArgs, columns};
 use super::progress::Shown;
 use crate::config;
 use crate::config::instant::instant_ns;
@@ -122,6 +122,7 @@ pub fn run(args: &QualityArgs) -> Result<Outcome, Failure> {
         to: settings.to,
         quote_from_source: true,
         contract_size: None,
+        columns: columns(&args.layout)?,
         keep_suspicious: args.layout.keep_suspicious,
         ..PlanOptions::default()
     };

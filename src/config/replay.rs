@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use barflow_operators::batch::InputKind;
 use barflow_operators::quality::suite::Suite;
 use barflow_operators::revision::Window;
+use barflow_replay::columns::choice::ColumnChoice;
 use barflow_replay::error::ReplayError;
 use barflow_replay::named::{self, GivenInstrument};
 use barflow_replay::plan::{Plan, PlanOptions, plan};
@@ -150,6 +151,8 @@ pub struct ReplaySettings {
     pub quote: QuoteChoice,
     /// Quote value of one contract of an inverse instrument; the venue's rule if not given.
     pub contract_size: Option<f64>,
+    /// Which column holds what; by their header if not given.
+    pub columns: Option<ColumnChoice>,
     /// Whether ticks that LEAN flags as suspicious make bars.
     pub keep_suspicious: bool,
     /// How many trades may wait for a missing id.
@@ -234,6 +237,7 @@ impl ReplaySettings {
             daily: replay.text("daily", problems_ref).map(|(path, _)| path.into()),
             quote: replay.choice("quote", &quotes, problems_ref).unwrap_or_default(),
             contract_size: replay.parse("contract_size", "a number", problems_ref),
+            columns: replay.parse_with("columns", str::parse, problems_ref),
             keep_suspicious: replay
                 .parse("keep_suspicious", "true or false", problems_ref)
                 .unwrap_or(false),
@@ -271,6 +275,7 @@ impl ReplaySettings {
             quote_from_source: self.quote == QuoteChoice::Source,
             contract_size: self.contract_size,
             stop: stop.clone(),
+            columns: self.columns.clone(),
             keep_suspicious: self.keep_suspicious,
         };
         let Some(store) = &self.store else {

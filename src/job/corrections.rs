@@ -35,7 +35,7 @@ pub fn corrections(
     let terms = plan.instruments.iter().map(|instrument| {
         let id = &instrument.feed.instrument;
         let quote = match instrument.files.first().map(|file| &file.kind) {
-            Some(FileKind::Rows(format)) => format.quote,
+            Some(FileKind::Rows(format) | FileKind::Table(format)) => format.quote,
             _ if id.venue() == "binance" && id.market() == "cm" => {
                 let rule = || binance::contract_size(id.symbol());
                 Quote::Inverse { contract: contract_size.unwrap_or_else(rule) }

@@ -339,12 +339,13 @@ fn late_start(bars: &BarBook) -> impl Iterator<Item = Notice> + '_ {
 }
 
 /// What decides, besides the bars, which bars come out.
-fn decisive(settings: &ReplaySettings) -> Result<[(&'static str, Option<String>); 7], ReplayError> {
+fn decisive(settings: &ReplaySettings) -> Result<[(&'static str, Option<String>); 8], ReplayError> {
     let corrections = settings.corrections.as_deref().map(fingerprint).transpose();
     Ok([
         ("corrections", corrections?),
         ("quote", Some(settings.quote.as_str().to_owned())),
         ("contract_size", settings.contract_size.map(|size| size.to_string())),
+        ("columns", settings.columns.as_ref().map(ToString::to_string)),
         ("keep_suspicious", settings.keep_suspicious.then(|| "true".to_owned())),
         ("from", settings.from.map(|time| time.to_string())),
         ("reorder_window", Some(settings.reorder_window.to_string())),

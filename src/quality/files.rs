@@ -14,7 +14,7 @@ use barflow_replay::rows::Quote;
 /// are computed; `inverse` says that these are such.
 pub fn has_own_quotes(file: &PlannedFile, inverse: bool) -> bool {
     match &file.kind {
-        FileKind::Rows(format) => format.quote == Quote::Source,
+        FileKind::Rows(format) | FileKind::Table(format) => format.quote == Quote::Source,
         FileKind::Parquet => {
             !inverse && Footer::read(&file.path).is_some_and(|footer| footer.has_quotes())
         }
@@ -91,7 +91,7 @@ fn recorded(file: &PlannedFile, rows: Option<u64>, manifest: &Manifest) -> Verdi
             }
             ("its footer", said)
         }
-        FileKind::Rows(_) => ("the store", manifest.rows(&file.path)?),
+        FileKind::Rows(_) | FileKind::Table(_) => ("the store", manifest.rows(&file.path)?),
     };
     Some(match said == found {
         true => Ok(()),

@@ -5,6 +5,7 @@
 mod support;
 
 mod cli;
+mod columns;
 mod daily;
 mod destroy;
 mod encodings;

@@ -6,22 +6,28 @@ use barflow_operators::input_batch::Reject;
 use barflow_operators::trade::{Aggressor, Trade};
 use barflow_operators::validation;
 
-use super::{Layout, Output, Quote, RawRow, RowRules, SUSPICIOUS};
+use super::{Layout, Output, Quote, RawRow, RowRules, SUSPICIOUS, mapped, text};
 use crate::binance;
+use crate::columns::read::Wrong;
+use crate::sniff::is_header;
 
 /// Longest text kept of a bad row.
 const RAW_KEPT: usize = 4096;
 
 /// What a valid row is.
-enum Row {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Row {
+    /// A trade.
     Trade(Trade),
-    LeftOut { id: Option<u64>, event_time: i64, reason: &'static str },
-}
-
-struct Wrong {
-    field: &'static str,
-    value: String,
-    reason: String,
+    /// Not a trade, by rule.
+    LeftOut {
+        /// Its id; none where the source has none.
+        id: Option<u64>,
+        /// When.
+        event_time: i64,
+        /// Which rule.
+        reason: &'static str,
+    },
 }
 
 /// Reads the line at `at`; returns where the next one starts. Blank lines are passed over.
@@ -36,53 +42,96 @@ pub fn read_line(
     let line = &bytes[at..newline];
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if !line.iter().all(u8::is_ascii_whitespace) {
-        match read_row(rules, line) {
-            Ok(Row::Trade(mut trade)) => {
-                if is_ordinal(rules.format.layout) {
-                    trade.trade_id = *out.ordinal;
-                    *out.ordinal += 1;
+        let read = read_row(rules, line);
+        let raw = || text(&line[..line.len().min(RAW_KEPT)]);
+        match read {
+            Err(wrong) => {
+                // Files that were joined end to end repeat their header.
+                let header = text(line);
+                let header = header.trim();
+                if !rules.format.is_own_header(header) {
+                    let other = is_header(header).then(|| other_header(header));
+                    settle(rules, Err(other.unwrap_or(wrong)), raw, out);
                 }
-                out.take(rules, &trade);
             }
-            Ok(Row::LeftOut { id, event_time, reason }) => {
-                if rules.wants(event_time) {
-                    out.leave_out(id, reason);
-                }
-            }
-            Err(wrong) => out.rejects.push(Reject {
-                row: out.batch.len() as u32,
-                source: Arc::clone(out.source),
-                line: out.line,
-                field: wrong.field.to_owned(),
-                value: wrong.value,
-                reason: wrong.reason,
-                raw: text(&line[..line.len().min(RAW_KEPT)]),
-            }),
+            Ok(row) => settle(rules, Ok(row), raw, out),
         }
     }
     out.line += 1;
     newline + 1
 }
 
+/// Puts what was read of a row to where it belongs.
+pub fn settle(
+    rules: &RowRules,
+    read: Result<Row, Wrong>,
+    raw: impl FnOnce() -> String,
+    out: &mut Output<'_>,
+) {
+    match read {
+        Ok(Row::Trade(mut trade)) => {
+            if is_ordinal(&rules.format.layout) {
+                trade.trade_id = *out.ordinal;
+                *out.ordinal += 1;
+            }
+            out.take(rules, &trade);
+        }
+        Ok(Row::LeftOut { id, event_time, reason }) => {
+            if rules.wants(event_time) {
+                out.leave_out(id, reason);
+            }
+        }
+        Err(wrong) => out.rejects.push(Reject {
+            row: out.batch.len() as u32,
+            source: Arc::clone(out.source),
+            line: out.line,
+            field: wrong.field.to_owned(),
+            value: wrong.value,
+            reason: wrong.reason,
+            raw: raw(),
+        }),
+    }
+}
+
 /// Whether rows of this layout are numbered by us.
-pub fn is_ordinal(layout: Layout) -> bool {
-    matches!(layout, Layout::Kraken | Layout::Lean { .. })
+pub fn is_ordinal(layout: &Layout) -> bool {
+    match layout {
+        Layout::Kraken | Layout::Lean { .. } => true,
+        Layout::Mapped(columns) => columns.id.is_none(),
+        Layout::Trades { .. } | Layout::AggTrades { .. } => false,
+    }
+}
+
+/// A header amid the rows that is not the file's own.
+fn other_header(header: &str) -> Wrong {
+    let reason = "a header amid the rows that is not the file's first; the rows after it may have \
+                  other columns";
+    Wrong { field: "row", value: header.to_owned(), reason: reason.to_owned() }
+}
+
+/// A row of too few or too many fields.
+pub(super) fn wrong_width(found: usize, expected: usize) -> Wrong {
+    let few = if found < expected { "few" } else { "many" };
+    Wrong {
+        field: "row",
+        value: format!("{found} fields"),
+        reason: format!("too {few} fields: {expected} are expected"),
+    }
 }
 
 fn read_row(rules: &RowRules, line: &[u8]) -> Result<Row, Wrong> {
-    let fields: Vec<&[u8]> = line.split(|byte| *byte == b',').collect();
     let format = &rules.format;
+    if let Layout::Mapped(columns) = &format.layout {
+        return mapped::line(rules, columns, line);
+    }
+    let fields: Vec<&[u8]> = line.split(|byte| *byte == b',').collect();
     let columns = format.layout.columns();
     if fields.len() != columns {
-        let few = if fields.len() < columns { "few" } else { "many" };
-        return Err(Wrong {
-            field: "row",
-            value: format!("{} fields", fields.len()),
-            reason: format!("too {few} fields: {columns} are expected"),
-        });
+        return Err(wrong_width(fields.len(), columns));
     }
     let names = names(rules);
-    let row = match format.layout {
+    let row = match &format.layout {
+        Layout::Mapped(columns) => return mapped::line(rules, columns, line),
         Layout::Trades { .. } => RawRow {
             id: integer(names[0], fields[0])?,
             price: number(names[1], fields[1])?,
@@ -129,30 +178,18 @@ fn read_row(rules: &RowRules, line: &[u8]) -> Result<Row, Wrong> {
             aggressor: Aggressor::Unknown,
             count: 1,
         },
-        Layout::Tardis => RawRow {
-            id: integer(names[4], fields[4])?,
-            price: number(names[6], fields[6])?,
-            qty: number(names[7], fields[7])?,
-            quote: 0.0,
-            time: integer(names[2], fields[2])?,
-            aggressor: taker(names[5], fields[5])?,
-            count: 1,
-        },
     };
-    if let Some(market) = &format.market {
-        same_market(market, fields[0], fields[1])?;
-    }
-    if let Layout::Trades { columns: 7 } = format.layout {
+    if let Layout::Trades { columns: 7 } = &format.layout {
         side(names[6], fields[6])?;
     }
-    if let Layout::AggTrades { columns: 8 } = format.layout {
+    if let Layout::AggTrades { columns: 8 } = &format.layout {
         side(names[7], fields[7])?;
     }
-    let suspicious = match format.layout {
+    let suspicious = match &format.layout {
         Layout::Lean { .. } => flag(names[5], fields[5])?,
         _ => false,
     };
-    judge(rules, &row, suspicious).map_err(|defect| {
+    judge(rules, &row, true, suspicious).map_err(|defect| {
         let place = names.iter().position(|name| *name == defect.field);
         let value = match place {
             Some(place) => text(fields[place]),
@@ -163,14 +200,19 @@ fn read_row(rules: &RowRules, line: &[u8]) -> Result<Row, Wrong> {
 }
 
 /// What a row of these values is.
-fn judge(rules: &RowRules, row: &RawRow, suspicious: bool) -> Result<Row, validation::Defect> {
+pub(super) fn judge(
+    rules: &RowRules,
+    row: &RawRow,
+    with_id: bool,
+    suspicious: bool,
+) -> Result<Row, validation::Defect> {
     let exclude = rules.format.exclude;
     if exclude.zero_qty && binance::is_not_a_trade(row.qty) {
         let event_time = rules.event_time(row);
         // Everything else about it has to be valid; mostly its price is 0 as well.
         let price = if row.price == 0.0 { 1.0 } else { row.price };
         validation::check(price, 1.0, price, event_time)?;
-        let (id, reason) = (Some(row.id), binance::QTY_ZERO);
+        let (id, reason) = (with_id.then_some(row.id), binance::QTY_ZERO);
         return Ok(Row::LeftOut { id, event_time, reason });
     }
     let trade = rules.judge(row)?;
@@ -182,7 +224,7 @@ fn judge(rules: &RowRules, row: &RawRow, suspicious: bool) -> Result<Row, valida
 }
 
 fn names(rules: &RowRules) -> &'static [&'static str] {
-    match rules.format.layout {
+    match &rules.format.layout {
         Layout::Trades { .. } if matches!(rules.format.quote, Quote::Inverse { .. }) => {
             &["trade_id", "price", "qty", "base_qty", "time", "is_buyer_maker", "is_best_match"]
         }
@@ -199,12 +241,9 @@ fn names(rules: &RowRules) -> &'static [&'static str] {
             "is_buyer_maker",
             "is_best_match",
         ],
-        Layout::Kraken => &["time", "price", "qty"],
+        Layout::Kraken | Layout::Mapped(_) => &["time", "price", "qty"],
         Layout::Lean { .. } => {
             &["time", "price", "qty", "exchange", "sale_condition", "suspicious"]
-        }
-        Layout::Tardis => {
-            &["exchange", "symbol", "time", "local_timestamp", "trade_id", "side", "price", "qty"]
         }
     }
 }
@@ -263,35 +302,4 @@ fn flag(field: &'static str, bytes: &[u8]) -> Result<bool, Wrong> {
         b"1" => Ok(true),
         _ => Err(Wrong { field, value: text(bytes), reason: "not 0 or 1".to_owned() }),
     }
-}
-
-fn taker(field: &'static str, bytes: &[u8]) -> Result<Aggressor, Wrong> {
-    match bytes.trim_ascii() {
-        b"buy" => Ok(Aggressor::Buyer),
-        b"sell" => Ok(Aggressor::Seller),
-        b"unknown" => Ok(Aggressor::Unknown),
-        _ => {
-            let reason = "not buy, sell or unknown".to_owned();
-            Err(Wrong { field, value: text(bytes), reason })
-        }
-    }
-}
-
-/// A file is one instrument's: Tardis also sells files of whole groups of symbols, and their
-/// prices must not meet in one bar.
-fn same_market(market: &str, exchange: &[u8], symbol: &[u8]) -> Result<(), Wrong> {
-    let (this, that) = market.split_once(',').unwrap_or((market, ""));
-    let (field, value) = if exchange.trim_ascii() != this.as_bytes() {
-        ("exchange", exchange)
-    } else if symbol.trim_ascii() != that.as_bytes() {
-        ("symbol", symbol)
-    } else {
-        return Ok(());
-    };
-    let reason = format!("the file started with {market}; a file must contain one instrument");
-    Err(Wrong { field, value: text(value), reason })
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }

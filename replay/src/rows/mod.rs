@@ -11,12 +11,17 @@ use barflow_operators::input_batch::{LeftOut, Reject};
 use barflow_operators::trade::{Aggressor, Trade};
 use barflow_operators::validation;
 
+use crate::columns::Columns;
+use crate::columns::resolve::canonical;
+use crate::sniff::{header_names, is_header};
+
 pub mod careful;
 pub mod fast;
+pub mod mapped;
 pub mod scan;
 
 /// Which columns a file has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// Binance `trades`: id, price, qty, quote or base qty, time, isBuyerMaker\[, isBestMatch\].
     Trades {
@@ -35,31 +40,55 @@ pub enum Layout {
         /// Midnight of the file's day in New York, in ns since the Unix epoch.
         midnight: i64,
     },
-    /// Tardis `trades`: exchange, symbol, timestamp, local timestamp, id, side, price, amount.
-    Tardis,
+    /// Any other, by the names of its columns.
+    Mapped(Arc<Columns>),
 }
 
 impl Layout {
     /// What a row is.
-    pub fn input(self) -> InputKind {
+    pub fn input(&self) -> InputKind {
         match self {
             Self::AggTrades { .. } => InputKind::AggTrades,
+            Self::Mapped(columns) if columns.span.is_some() => InputKind::AggTrades,
             _ => InputKind::Trades,
         }
     }
 
     /// Whether it is one of Binance's futures.
-    pub fn is_of_futures(self) -> bool {
-        matches!(self, Self::Trades { columns: 6 } | Self::AggTrades { columns: 7 })
+    pub fn is_of_futures(&self) -> bool {
+        match self {
+            Self::Trades { columns: 6 } | Self::AggTrades { columns: 7 } => true,
+            // Binance's own names, in another order: spot's files have one column more.
+            Self::Mapped(columns) => columns.is_of_binance_futures(),
+            _ => false,
+        }
+    }
+
+    /// Whether rows have the side.
+    pub fn has_aggressor(&self) -> bool {
+        match self {
+            Self::Trades { .. } | Self::AggTrades { .. } => true,
+            Self::Kraken | Self::Lean { .. } => false,
+            Self::Mapped(columns) => columns.side.is_some(),
+        }
+    }
+
+    /// Whether rows have a quote value that can be taken.
+    pub fn has_quote(&self) -> bool {
+        match self {
+            Self::Trades { .. } => true,
+            Self::Mapped(columns) => columns.quote.is_some(),
+            _ => false,
+        }
     }
 
     /// How many fields a row has.
-    pub fn columns(self) -> usize {
+    pub fn columns(&self) -> usize {
         match self {
-            Self::Trades { columns } | Self::AggTrades { columns } => columns,
+            Self::Trades { columns } | Self::AggTrades { columns } => *columns,
             Self::Kraken => 3,
             Self::Lean { .. } => 6,
-            Self::Tardis => 8,
+            Self::Mapped(columns) => columns.names.len(),
         }
     }
 }
@@ -99,7 +128,7 @@ pub struct RowFormat {
     pub layout: Layout,
     /// Ns per unit of the file's times.
     pub unit: i64,
-    /// Where rows name it: the exchange and symbol of every row, as `exchange,symbol`.
+    /// Where rows name it: the exchange and symbol of every row, as `exchange,symbol`, or the symbol.
     pub market: Option<Arc<str>>,
     /// How quote values are formed.
     pub quote: Quote,
@@ -107,6 +136,16 @@ pub struct RowFormat {
     pub exclude: Exclude,
     /// The header, if there is one: wherever it is repeated, it is passed over.
     pub header: Option<Arc<str>>,
+}
+
+impl RowFormat {
+    /// Whether a line is the header of files of this format, wherever it stands.
+    pub fn is_own_header(&self, line: &str) -> bool {
+        if self.header.as_deref().map(str::trim) == Some(line.trim()) {
+            return true;
+        }
+        is_header(line) && canonical(&header_names(line)).as_ref() == Some(&self.layout)
+    }
 }
 
 /// What turns the rows of one file into trades.
@@ -149,7 +188,8 @@ impl RowRules {
     /// When a row's trade was; after every valid time if that is not known.
     #[inline(always)]
     pub fn event_time(&self, row: &RawRow) -> i64 {
-        match self.format.layout {
+        match &self.format.layout {
+            Layout::Mapped(_) => ns(row.time, 1),
             Layout::Lean { midnight } => midnight.saturating_add(ns(row.time, self.format.unit)),
             _ => ns(row.time, self.format.unit),
         }
@@ -183,6 +223,10 @@ impl RowRules {
             count: row.count,
         })
     }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[inline(always)]
@@ -221,7 +265,7 @@ pub fn read_rows(
     end: usize,
     out: &mut Output<'_>,
 ) -> usize {
-    match rules.format.layout {
+    match &rules.format.layout {
         Layout::Trades { .. } if rules.format.quote != Quote::Source => {
             fast::read::<fast::Trades>(rules, bytes, at, end, out)
         }

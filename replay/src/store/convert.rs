@@ -215,7 +215,7 @@ fn history_of(archive: &Path, options: &PlanOptions) -> Result<InstrumentPlan, R
 
 fn unit_of(history: &InstrumentPlan) -> Unit {
     let coarse = |kind: &FileKind| match kind {
-        FileKind::Rows(format) => format.unit % 1000 == 0,
+        FileKind::Rows(format) | FileKind::Table(format) => format.unit % 1000 == 0,
         FileKind::Parquet => false,
     };
     match history.files.iter().all(|file| coarse(&file.kind)) {

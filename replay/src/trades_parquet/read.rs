@@ -78,6 +78,14 @@ pub fn head(path: &Path) -> Result<Head, ReplayError> {
     Ok(Head { feed, first_time })
 }
 
+/// Whether a file says that barflow has written it.
+///
+/// # Errors
+/// When its footer cannot be read.
+pub fn is_own(path: &Path) -> Result<bool, ReplayError> {
+    Ok(note(open(path)?.metadata().file_metadata(), VERSION_KEY).is_some())
+}
+
 fn note(metadata: &FileMetaData, key: &str) -> Option<String> {
     let pairs = metadata.key_value_metadata()?;
     pairs.iter().find(|pair| pair.key == key)?.value.clone()

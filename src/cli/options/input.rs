@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use barflow_replay::columns::choice::ColumnChoice;
 use clap::{Args, ValueHint};
 
+use super::super::failure::Failure;
 use crate::config::file::ConfigFile;
 use crate::config::problem::Problems;
 
@@ -30,7 +32,8 @@ impl ConfigArgs {
 #[command(next_help_heading = "Input")]
 pub struct FileArgs {
     /// Files, folders, quoted patterns or - for standard input: Binance trades or aggTrades (.zip, .csv, .csv.gz,
-    /// .csv.zst), barflow's trades Parquet, Kraken time & sales, LEAN ticks, Tardis trades
+    /// .csv.zst), barflow's trades Parquet, Kraken time & sales, LEAN ticks, Tardis trades, and any
+    /// other CSV or Parquet by the names of its columns
     #[arg(value_name = "FILES", value_hint = ValueHint::AnyPath)]
     pub files: Vec<String>,
 
@@ -51,9 +54,23 @@ pub struct FileArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Input")]
 pub struct LayoutArgs {
+    /// Columns of CSV or Parquet files by name (or position, where there is no header):
+    /// time=ts,price=px,qty=size[,side=S,id=I,time_unit=ms,side_buy=B,…] [default: by the header]
+    #[arg(long, value_name = "MAP", env = "BARFLOW_COLUMNS")]
+    pub columns: Option<String>,
+
     /// Make bars of ticks that LEAN flags as suspicious, too [default: left out and counted]
     #[arg(long)]
     pub keep_suspicious: bool,
+}
+
+/// What was typed for columns.
+///
+/// # Errors
+/// When it is not a list of columns.
+pub fn columns(args: &LayoutArgs) -> Result<Option<ColumnChoice>, Failure> {
+    let parsed = args.columns.as_deref().map(str::parse).transpose();
+    parsed.map_err(|error: String| Failure::usage(anyhow::anyhow!("--columns: {error}")))
 }
 
 /// Which part of trade files.

@@ -16,6 +16,7 @@ mod output;
 
 pub use input::{
     BarArgs, ConfigArgs, FileArgs, HistoryArgs, LayoutArgs, PartArgs, ReadingArgs, RecordingArgs,
+    columns,
 };
 pub use job::{ClusterArgs, CorrectionArgs, FeedArgs, LoggingArgs, RevisionArgs, ThreadArgs};
 pub use output::{
@@ -61,6 +62,7 @@ const KEYS: &[(&str, Table, &str, Form)] = &[
     ("flush", Table::Run, "flush", Form::Flag("true")),
     ("empty_bars", Table::Run, "empty_bars", Form::Flag("true")),
     ("contract_size", Table::Run, "contract_size", Form::Text),
+    ("columns", Table::Run, "columns", Form::Text),
     ("keep_suspicious", Table::Run, "keep_suspicious", Form::Flag("true")),
     ("workers", Table::Run, "workers", Form::Text),
     ("parallel", Table::Run, "parallel", Form::Text),

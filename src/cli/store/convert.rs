@@ -18,6 +18,7 @@ use clap::{Args, ValueHint};
 
 use super::super::failure::{Failure, Outcome};
 use super::super::notes;
+use super::super::options::{LayoutArgs, columns};
 use super::super::progress::Shown;
 use super::selection::{bytes, stop_flag, threads};
 use crate::config::instruments;
@@ -61,6 +62,10 @@ pub struct ConvertArgs {
     #[arg(long, value_name = "NUMBER")]
     pub contract_size: Option<f64>,
 
+    /// How their rows are read.
+    #[command(flatten)]
+    pub layout: LayoutArgs,
+
     /// Archives to convert in parallel [default: one per core]
     #[arg(long, value_name = "N")]
     pub jobs: Option<usize>,
@@ -93,6 +98,8 @@ pub fn run(args: &ConvertArgs) -> Result<Outcome, Failure> {
             renames,
             contract_size: args.contract_size,
             stop: stop_reading,
+            columns: columns(&args.layout)?,
+            keep_suspicious: args.layout.keep_suspicious,
             ..PlanOptions::default()
         },
         reorder_window: REORDER_WINDOW,

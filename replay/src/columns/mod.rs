@@ -1,0 +1,155 @@
+//! Columns by name: own data in any order, from any exporter.
+//!
+//! ```text
+//! header ─┐
+//! choice ─┼─► resolve ─► Columns ─► read: cells of a row ─► RawRow
+//! sample ─┘
+//! ```
+//!
+//! A header whose names and places are those of a known layout is read by that layout's own parser;
+//! every other one, and every Parquet file that is not barflow's own, goes through [`Columns`].
+//!
+//! **Invariant:** nothing is guessed from values that a name could say; a header of which time, price
+//! and quantity are not understood is refused.
+
+use std::fmt;
+
+pub mod cell;
+pub mod choice;
+pub mod names;
+pub mod read;
+pub mod resolve;
+
+/// Where the fields of a row are, and how they are written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Columns {
+    /// Names in the file's order; positions from 1 where it has no header.
+    pub names: Vec<String>,
+    /// What separates the fields of a line.
+    pub delimiter: u8,
+    /// Column of the time.
+    pub time: usize,
+    /// How times are written.
+    pub form: TimeForm,
+    /// Column of the price.
+    pub price: usize,
+    /// Column of the quantity.
+    pub qty: usize,
+    /// Column of the quote value.
+    pub quote: Option<usize>,
+    /// Column of the ids, if they are the venue's and numbers.
+    pub id: Option<usize>,
+    /// Columns of first and last id of an aggregate.
+    pub span: Option<(usize, usize)>,
+    /// Who crossed the spread.
+    pub side: Option<Side>,
+    /// Column of the exchange.
+    pub exchange: Option<usize>,
+    /// Column of the symbol.
+    pub symbol: Option<usize>,
+}
+
+/// How times are written. A typed timestamp of a Parquet file needs none of this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeForm {
+    /// A number of units of this many ns since 1970.
+    Number {
+        /// Ns per unit.
+        unit: i64,
+    },
+    /// ISO 8601; without a zone it is UTC.
+    Text,
+}
+
+/// How the side of a trade is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// A word or a sign.
+    Word {
+        /// In which column.
+        column: usize,
+        /// What stands for a buyer; the usual words if not given.
+        buy: Option<String>,
+        /// What stands for a seller; the usual words if not given.
+        sell: Option<String>,
+        /// Whether 0 means that the side is not known.
+        zero_is_unknown: bool,
+    },
+    /// Whether the buyer was the maker.
+    BuyerIsMaker {
+        /// In which column.
+        column: usize,
+    },
+    /// The sign of the quantity.
+    SignOfQty,
+}
+
+/// Why a source with an id column is read as one without ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WithoutIds {
+    /// Ids are text.
+    Text,
+    /// Ids are empty.
+    Empty,
+    /// Ids are numbers that do not follow each other.
+    Holes,
+}
+
+impl fmt::Display for WithoutIds {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(match self {
+            Self::Text => "its ids are not numbers",
+            Self::Empty => "its ids are empty",
+            Self::Holes => "its ids leave holes by design (most do not follow the one before)",
+        })
+    }
+}
+
+impl Columns {
+    /// The columns as `--columns` takes them, with what was found about their values.
+    pub fn describe(&self) -> String {
+        let name = |column: usize| self.names.get(column).map_or("?", String::as_str);
+        let mut parts = vec![
+            format!("time={}", name(self.time)),
+            format!("price={}", name(self.price)),
+            format!("qty={}", name(self.qty)),
+        ];
+        parts.extend(self.quote.map(|column| format!("quote={}", name(column))));
+        match &self.side {
+            Some(Side::Word { column, buy, sell, .. }) => {
+                parts.push(format!("side={}", name(*column)));
+                parts.extend(buy.iter().map(|word| format!("side_buy={word}")));
+                parts.extend(sell.iter().map(|word| format!("side_sell={word}")));
+            }
+            Some(Side::BuyerIsMaker { column }) => {
+                parts.push(format!("buyer_is_maker={}", name(*column)));
+            }
+            Some(Side::SignOfQty) => parts.push(format!("side={}", name(self.qty))),
+            None => {}
+        }
+        parts.extend(self.id.map(|column| format!("id={}", name(column))));
+        parts.extend(self.symbol.map(|column| format!("symbol={}", name(column))));
+        if let TimeForm::Number { unit } = self.form {
+            let word = choice::UNITS.iter().find(|(_, ns)| *ns == unit);
+            parts.extend(word.map(|(word, _)| format!("time_unit={word}")));
+        }
+        parts.join(",")
+    }
+
+    /// Whether its names are those of Binance's futures archives.
+    pub fn is_of_binance_futures(&self) -> bool {
+        let has = |role| self.names.iter().any(|n| names::known(n).is_some_and(|k| k.role == role));
+        let is_maker = matches!(self.side, Some(Side::BuyerIsMaker { .. }));
+        let own = self.exchange.is_none() && self.symbol.is_none();
+        is_maker
+            && own
+            && self.id.is_some()
+            && !has(names::Role::BestMatch)
+            && (self.span.is_some() || matches!(self.names.len(), 6))
+    }
+
+    /// Whether it is no more than time, price and quantity, as Kraken exports them.
+    pub fn is_bare(&self) -> bool {
+        self.names.len() == 3 && self.side.is_none() && self.id.is_none()
+    }
+}

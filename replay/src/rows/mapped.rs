@@ -1,0 +1,135 @@
+//! Rows whose columns were taken by name.
+
+use std::borrow::Cow;
+
+use super::careful::{Row, judge};
+use super::{RowRules, text};
+use crate::columns::cell::Cell;
+use crate::columns::read::{self, Wrong};
+use crate::columns::{Columns, Side};
+
+/// Reads a line.
+///
+/// # Errors
+/// The first thing that is wrong with it.
+pub fn line(rules: &RowRules, columns: &Columns, line: &[u8]) -> Result<Row, Wrong> {
+    let line = String::from_utf8_lossy(line);
+    let fields = split(&line, columns.delimiter);
+    let expected = columns.names.len();
+    if fields.len() != expected {
+        return Err(super::careful::wrong_width(fields.len(), expected));
+    }
+    cells(rules, columns, |at| Cell::Text(Cow::Borrowed(&fields[at])))
+}
+
+/// Reads the cells of a row.
+///
+/// # Errors
+/// The first thing that is wrong with it.
+pub fn cells<'a>(
+    rules: &RowRules,
+    columns: &Columns,
+    cell: impl Fn(usize) -> Cell<'a>,
+) -> Result<Row, Wrong> {
+    if let Some(market) = &rules.format.market {
+        same_market(market, columns, &cell)?;
+    }
+    let row = read::row(columns, &cell)?;
+    judge(rules, &row, columns.id.is_some(), false).map_err(|defect| {
+        let at = match defect.field {
+            "price" => Some(columns.price),
+            "qty" => Some(columns.qty),
+            "time" => Some(columns.time),
+            _ => None,
+        };
+        let value = at.map_or_else(|| row.quote.to_string(), |at| cell(at).text().into_owned());
+        let reason = match (&columns.side, defect.field) {
+            // The sign is the side, so what is wrong is that it is 0.
+            (Some(Side::SignOfQty), "qty") => "not a number other than 0",
+            _ => defect.reason,
+        };
+        Wrong { field: defect.field, value, reason: reason.to_owned() }
+    })
+}
+
+/// A file is one instrument's: exports of whole groups of symbols exist, and their prices must not
+/// meet in one bar.
+fn same_market<'a>(
+    market: &str,
+    columns: &Columns,
+    cell: &impl Fn(usize) -> Cell<'a>,
+) -> Result<(), Wrong> {
+    let (exchange, symbol) = match (columns.exchange, market.split_once(',')) {
+        (Some(at), Some((exchange, symbol))) => (Some((at, exchange)), symbol),
+        _ => (None, market),
+    };
+    let symbol = columns.symbol.map(|at| (at, symbol));
+    for (field, wanted) in [("exchange", exchange), ("symbol", symbol)] {
+        let Some((at, wanted)) = wanted else { continue };
+        let cell = cell(at);
+        let found = cell.text();
+        if found.trim() != wanted {
+            let reason =
+                format!("the file started with {market}; a file must contain one instrument");
+            return Err(Wrong { field, value: found.into_owned(), reason });
+        }
+    }
+    Ok(())
+}
+
+/// The fields of a line. A field in quotation marks may contain the delimiter; two marks are one.
+pub fn split(line: &str, delimiter: u8) -> Vec<Cow<'_, str>> {
+    let delimiter = char::from(delimiter);
+    let mut fields = Vec::new();
+    let mut rest = line;
+    loop {
+        let (field, after) = match rest.trim_start_matches(' ').strip_prefix('"') {
+            Some(quoted) => in_quotes(quoted, delimiter),
+            None => match rest.split_once(delimiter) {
+                Some((field, after)) => (Cow::Borrowed(field), Some(after)),
+                None => (Cow::Borrowed(rest), None),
+            },
+        };
+        fields.push(field);
+        match after {
+            Some(after) => rest = after,
+            None => return fields,
+        }
+    }
+}
+
+/// A field whose opening mark was read, and what follows its delimiter.
+fn in_quotes(text: &str, delimiter: char) -> (Cow<'_, str>, Option<&str>) {
+    let mut from = 0;
+    while let Some(mark) = text[from..].find('"').map(|at| from + at) {
+        let after = &text[mark + 1..];
+        if after.starts_with('"') {
+            from = mark + 2;
+            continue;
+        }
+        let field = Cow::Owned(text[..mark].replace("\"\"", "\""));
+        return (field, after.split_once(delimiter).map(|(_, rest)| rest));
+    }
+    // The mark is never closed: the rest is the field.
+    (Cow::Owned(text.to_owned()), None)
+}
+
+/// The raw text of a row of cells.
+pub fn raw<'a>(columns: usize, cell: impl Fn(usize) -> Cell<'a>) -> String {
+    let cells: Vec<String> = (0..columns).map(|at| cell(at).text().into_owned()).collect();
+    text(cells.join(",").as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_split_at_delimiters_outside_of_quotation_marks() {
+        assert_eq!(split("a,b,,c", b','), ["a", "b", "", "c"]);
+        assert_eq!(split("a;b,c;", b';'), ["a", "b,c", ""]);
+        assert_eq!(split("\"a,b\",\"c \"\"d\"\"\", \"e\"", b','), ["a,b", "c \"d\"", "e"]);
+        assert_eq!(split("\"a,b", b','), ["a,b"]);
+        assert_eq!(split("", b','), [""]);
+    }
+}

@@ -1,0 +1,84 @@
+//! One value of a column.
+
+use std::borrow::Cow;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    Date32Type, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, Float32Type,
+    Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
+    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type,
+    UInt32Type, UInt64Type,
+};
+use arrow_array::{Array, ArrayRef};
+use arrow_schema::{DataType, TimeUnit};
+
+use crate::columns::cell::Cell;
+
+const DAY_NS: i64 = 86_400_000_000_000;
+
+/// The value in a row of a column.
+pub(super) fn cell(array: &ArrayRef, row: usize) -> Cell<'_> {
+    if array.is_null(row) {
+        return Cell::Null;
+    }
+    match array.data_type() {
+        DataType::Boolean => Cell::Bool(array.as_boolean().value(row)),
+        DataType::Int8 => Cell::Int(array.as_primitive::<Int8Type>().value(row).into()),
+        DataType::Int16 => Cell::Int(array.as_primitive::<Int16Type>().value(row).into()),
+        DataType::Int32 => Cell::Int(array.as_primitive::<Int32Type>().value(row).into()),
+        DataType::Int64 => Cell::Int(array.as_primitive::<Int64Type>().value(row).into()),
+        DataType::UInt8 => Cell::Int(array.as_primitive::<UInt8Type>().value(row).into()),
+        DataType::UInt16 => Cell::Int(array.as_primitive::<UInt16Type>().value(row).into()),
+        DataType::UInt32 => Cell::Int(array.as_primitive::<UInt32Type>().value(row).into()),
+        DataType::UInt64 => Cell::Int(array.as_primitive::<UInt64Type>().value(row).into()),
+        DataType::Float32 => text(array.as_primitive::<Float32Type>().value(row).to_string()),
+        DataType::Float64 => Cell::Float(array.as_primitive::<Float64Type>().value(row)),
+        DataType::Decimal32(..) => text(array.as_primitive::<Decimal32Type>().value_as_string(row)),
+        DataType::Decimal64(..) => text(array.as_primitive::<Decimal64Type>().value_as_string(row)),
+        DataType::Decimal128(..) => {
+            text(array.as_primitive::<Decimal128Type>().value_as_string(row))
+        }
+        DataType::Decimal256(..) => {
+            text(array.as_primitive::<Decimal256Type>().value_as_string(row))
+        }
+        DataType::Utf8 => Cell::Text(Cow::Borrowed(array.as_string::<i32>().value(row))),
+        DataType::LargeUtf8 => Cell::Text(Cow::Borrowed(array.as_string::<i64>().value(row))),
+        DataType::Utf8View => Cell::Text(Cow::Borrowed(array.as_string_view().value(row))),
+        DataType::Binary => {
+            Cell::Text(String::from_utf8_lossy(array.as_binary::<i32>().value(row)))
+        }
+        DataType::FixedSizeBinary(_) => text(hex::encode(array.as_fixed_size_binary().value(row))),
+        DataType::Date32 => {
+            let days = array.as_primitive::<Date32Type>().value(row);
+            instant(days.into(), DAY_NS)
+        }
+        DataType::Timestamp(unit, _) => timestamp(array, row, *unit),
+        other => text(format!("({other})")),
+    }
+}
+
+fn timestamp(array: &ArrayRef, row: usize, unit: TimeUnit) -> Cell<'static> {
+    match unit {
+        TimeUnit::Second => {
+            instant(array.as_primitive::<TimestampSecondType>().value(row), 1_000_000_000)
+        }
+        TimeUnit::Millisecond => {
+            instant(array.as_primitive::<TimestampMillisecondType>().value(row), 1_000_000)
+        }
+        TimeUnit::Microsecond => {
+            instant(array.as_primitive::<TimestampMicrosecondType>().value(row), 1_000)
+        }
+        TimeUnit::Nanosecond => {
+            instant(array.as_primitive::<TimestampNanosecondType>().value(row), 1)
+        }
+    }
+}
+
+fn text(text: String) -> Cell<'static> {
+    Cell::Text(Cow::Owned(text))
+}
+
+/// A time that no ns can count is none that is believed either.
+fn instant(value: i64, unit: i64) -> Cell<'static> {
+    Cell::Instant(value.saturating_mul(unit))
+}

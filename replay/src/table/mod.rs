@@ -1,0 +1,188 @@
+//! Trades in Parquet files of any writer: pandas, polars, DuckDB, Spark and others.
+//!
+//! Columns are taken by name, as in text files with a header, and their values by what they are:
+//! whole numbers, floating-point numbers, decimals, text, truths and timestamps in any unit. A
+//! timestamp without a zone is UTC. A 32-bit float is the shortest decimal that means it.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use barflow_operators::batch::Feed;
+use barflow_operators::input_batch::InputBatch;
+use barflow_operators::position::{FilePosition, Position};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
+    RowSelector,
+};
+
+use crate::columns::cell::Cell;
+use crate::columns::resolve::Seen;
+use crate::columns::{Columns, Side};
+use crate::error::ReplayError;
+use crate::progress::Progress;
+use crate::rows::careful::settle;
+use crate::rows::{Output, RowRules, mapped};
+use crate::spool;
+use crate::stream::ReadOptions;
+
+mod cells;
+
+/// Rows that are looked at before a file is read.
+const SAMPLE: usize = 1000;
+
+fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>, ReplayError> {
+    let file = spool::open(path).map_err(|e| ReplayError::io("open", path, e))?;
+    // What a writer's own types were does not matter, and dictionaries are as good as their values.
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).map_err(|e| {
+        ReplayError::corrupt(path, "Parquet footer", "a complete Parquet file", e.to_string())
+    })
+}
+
+fn damaged(path: &Path, error: &impl ToString) -> ReplayError {
+    ReplayError::corrupt(path, "Parquet data", "pages that can be decoded", error.to_string())
+}
+
+/// Looks at names and first rows.
+///
+/// # Errors
+/// When it cannot be read, or is empty.
+pub fn look(path: &Path) -> Result<Seen, ReplayError> {
+    let builder = open(path)?;
+    let names: Vec<String> =
+        builder.schema().fields().iter().map(|field| field.name().clone()).collect();
+    let mut reader =
+        builder.with_batch_size(SAMPLE).build().map_err(|error| damaged(path, &error))?;
+    let Some(batch) = reader.next() else {
+        return Err(ReplayError::NothingToRead(format!("{} has no rows", path.display())));
+    };
+    let batch = batch.map_err(|error| damaged(path, &error))?;
+    let row = |row| batch.columns().iter().map(|array| owned(cells::cell(array, row))).collect();
+    let rows = (0..batch.num_rows()).map(row).collect();
+    Ok(Seen { names: Some(names), delimiter: b',', rows })
+}
+
+fn owned(cell: Cell<'_>) -> Cell<'static> {
+    match cell {
+        Cell::Null => Cell::Null,
+        Cell::Int(value) => Cell::Int(value),
+        Cell::Float(value) => Cell::Float(value),
+        Cell::Bool(value) => Cell::Bool(value),
+        Cell::Instant(ns) => Cell::Instant(ns),
+        Cell::Text(text) => Cell::Text(Cow::Owned(text.into_owned())),
+    }
+}
+
+/// Trades of one file.
+pub struct TableTrades {
+    reader: ParquetRecordBatchReader,
+    rules: RowRules,
+    columns: Arc<Columns>,
+    /// The place of each of the file's columns among those that are read.
+    places: Vec<Option<usize>>,
+    at: FilePosition,
+    bytes_per_row: u64,
+    progress: Progress,
+}
+
+impl TableTrades {
+    /// Starts to read at the row of a position.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn open(
+        path: &Path,
+        rules: RowRules,
+        columns: Arc<Columns>,
+        at: FilePosition,
+        options: &ReadOptions,
+    ) -> Result<Self, ReplayError> {
+        let builder = open(path)?;
+        let rows = builder.metadata().file_metadata().num_rows().max(0) as u64;
+        let needed = needed(&columns);
+        let mut places = vec![None; columns.names.len()];
+        for (place, column) in needed.iter().enumerate() {
+            places[*column] = Some(place);
+        }
+        let mask = ProjectionMask::roots(builder.parquet_schema(), needed);
+        let skip = at.byte.min(rows) as usize;
+        let mut builder = builder.with_projection(mask).with_batch_size(options.batch_rows.max(1));
+        if skip > 0 {
+            let rest = RowSelector::select(rows as usize - skip);
+            let selection = RowSelection::from(vec![RowSelector::skip(skip), rest]);
+            builder = builder.with_row_selection(selection);
+        }
+        let reader = builder.build().map_err(|error| damaged(path, &error))?;
+        let bytes = spool::length(path).map_err(|e| ReplayError::io("open", path, e))?;
+        let (bytes_per_row, progress) = (bytes / rows.max(1), options.progress.clone());
+        Ok(Self { reader, rules, columns, places, at, bytes_per_row, progress })
+    }
+
+    /// The next input batch; none at the file's end.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn next_batch(
+        &mut self,
+        feed: &Arc<Feed>,
+        options: &ReadOptions,
+        ordinal: &mut u64,
+    ) -> Result<Option<InputBatch>, ReplayError> {
+        let Some(batch) = self.reader.next() else { return Ok(None) };
+        let batch = batch.map_err(|error| damaged(Path::new(&*self.at.source), &error))?;
+        let start = Position::File(self.at.clone());
+        let mut trades = options.pool.take(feed);
+        let (mut rejects, mut left_out) = (Vec::new(), Vec::new());
+        let mut out = Output {
+            batch: &mut trades,
+            rejects: &mut rejects,
+            left_out: &mut left_out,
+            source: &self.at.source,
+            line: self.at.line,
+            ordinal,
+            rows: usize::MAX,
+        };
+        for row in 0..batch.num_rows() {
+            let cell = |column: usize| self.cell(&batch, column, row);
+            let read = mapped::cells(&self.rules, &self.columns, cell);
+            let raw = || mapped::raw(self.columns.names.len(), cell);
+            settle(&self.rules, read, raw, &mut out);
+            out.line += 1;
+        }
+        let rows = batch.num_rows() as u64;
+        self.progress.add_bytes(rows * self.bytes_per_row);
+        self.at.byte += rows;
+        self.at.line += rows;
+        if let Some(last) = trades.trade_id.last() {
+            self.at.trade_id = Some(*last);
+        }
+        let end = Position::File(self.at.clone());
+        Ok(Some(InputBatch { left_out, ..InputBatch::new(trades, rejects, start, end) }))
+    }
+
+    fn cell<'a>(&self, batch: &'a RecordBatch, column: usize, row: usize) -> Cell<'a> {
+        let place = self.places.get(column).copied().flatten();
+        let array = place.and_then(|place| batch.columns().get(place));
+        // Columns that nobody needs are not read.
+        array.map_or(Cell::Text(Cow::Borrowed("")), |array| cells::cell(array, row))
+    }
+}
+
+/// The columns that are read, in the file's order.
+fn needed(columns: &Columns) -> Vec<usize> {
+    let side = match &columns.side {
+        Some(Side::Word { column, .. } | Side::BuyerIsMaker { column }) => Some(*column),
+        Some(Side::SignOfQty) | None => None,
+    };
+    let (first, last) = columns.span.unzip();
+    let always = [columns.time, columns.price, columns.qty];
+    let maybe = [columns.quote, columns.id, side, first, last, columns.exchange, columns.symbol];
+    let mut needed: Vec<usize> = always.into_iter().chain(maybe.into_iter().flatten()).collect();
+    needed.sort_unstable();
+    needed.dedup();
+    needed
+}
