@@ -22,11 +22,11 @@ fn both_ways(columns: usize, agg: bool, text: &str) -> ((Vec<Trade>, usize), (Ve
     let layout = if agg { Layout::AggTrades { columns } } else { Layout::Trades { columns } };
     let rules = RowRules {
         format: RowFormat {
+            exclude: Exclude { zero_qty: layout.is_of_futures(), suspicious: true },
             layout,
             unit: 1_000_000,
             market: None,
             quote: Quote::Product,
-            exclude: Exclude { zero_qty: layout.is_of_futures(), suspicious: true },
             header: None,
         },
         from: i64::MIN,

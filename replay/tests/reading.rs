@@ -141,6 +141,7 @@ fn a_tardis_file_is_one_instrument_that_is_known_or_said() {
     let rows = ["bitmex,XBTUSD", "bitmex,ETHUSD", "deribit,XBTUSD", "bitmex,XBTUSD"];
     let rows: String = rows.iter().zip(1..).map(|(market, id)| row(market, id, "buy")).collect();
     let text = format!("{TARDIS}{rows}{}", row("bitmex,XBTUSD", 5, "unknown"));
+    let text = text + &row("bitmex,XBTUSD", 6, "bid");
     write(&path, text.as_bytes());
     let error = planned(&[&path], &PlanOptions::default()).unwrap_err().to_string();
     assert!(error.contains("bitmex,XBTUSD") && error.contains("--instrument"), "{error}");
@@ -150,10 +151,10 @@ fn a_tardis_file_is_one_instrument_that_is_known_or_said() {
     let input_batches = input_batches(&history, ReadOptions::new(10)).unwrap();
     let ids: Vec<_> =
         input_batches.iter().flat_map(|i| i.trades.iter()).map(|t| t.trade_id).collect();
-    assert_eq!(ids, [1, 4]);
+    assert_eq!(ids, [1, 4, 5]);
     let rejects: Vec<_> =
         input_batches.iter().flat_map(|i| &i.rejects).map(|r| (r.line, r.field.as_str())).collect();
-    assert_eq!(rejects, [(3, "symbol"), (4, "exchange"), (6, "side")]);
+    assert_eq!(rejects, [(3, "symbol"), (4, "exchange"), (7, "side")]);
 
     let headless = row("binance,BTCUSDT", 1, "buy") + &row("binance,BTCUSDT", 2, "buy");
     write(&path, headless.as_bytes());

@@ -254,7 +254,7 @@ fn named_columns_read_files_with_and_without_a_header_and_check_shows_them() {
     fs::write(folder.join("own.csv.gz"), packed.finish().unwrap()).unwrap();
     let (_, rows) = text.split_once('\n').unwrap();
     fs::write(folder.join("bare.csv"), rows).unwrap();
-    let named = "time=stamp,price=for,qty=how_much,side=what,id=number,time_unit=ms,side_buy=B";
+    let named = "time=stamp,price=for,qty=how_much,side=what,side_buy=B,id=number,time_unit=ms";
     let placed = "time=1,price=4,qty=3,side=2,id=5";
     for (file, columns) in [("own.csv.gz", named), ("bare.csv", placed)] {
         let ran = replay(folder, file, &[&ID[..], &["--columns", columns]].concat());

@@ -64,6 +64,13 @@ fn rows_of_quantity_zero_are_left_out_of_archives_and_recordings_alike() {
         table.contains("no_id_gaps        warn            1             54          0"),
         "{table}"
     );
+    // A store remembers their ids.
+    let (_, log, code) = run(folder.path(), &["convert", "--store", "store", archive]);
+    assert_eq!(code, Some(0), "{log}");
+    let stored = run(folder.path(), &[&["replay", "--store", "store"][..], &bar].concat());
+    assert_eq!(stored.0, one.0, "{}", stored.1);
+    assert!(stored.1.contains("gaps 0 (0 ids missing)"), "{}", stored.1);
+    assert!(stored.1.contains("left out 6 (quantity 0)"), "{}", stored.1);
     // A price of 0 with a quantity is a bad row, and so is a quantity of 0 on spot.
     for (name, row) in [
         ("ETHUSDT-trades-2024-03-01.csv", "1,0,2,0,1709251200000,true"),

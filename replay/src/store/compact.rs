@@ -119,6 +119,7 @@ pub fn merge(store: &Path, series: &Series, merge: &Merge) -> Result<PathBuf, Re
                 found,
             ));
         }
+        writer.leave_out(&footer.left_out(&file.path)?);
         let groups = 0..footer.group_rows().len();
         let feed = Arc::clone(&feed);
         let mut trades = ParquetTrades::open_groups(&file.path, footer, feed, groups, 0, &read)?;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use barflow_operators::batch::{Feed, IdKind, TradeBatch};
-use barflow_operators::input_batch::Reject;
+use barflow_operators::input_batch::{LeftOut, Reject};
 use barflow_operators::pool::BatchPool;
 use barflow_operators::sequence::{Findings, Sequencer};
 use jiff::civil::Date;
@@ -22,6 +22,7 @@ use crate::progress::Progress;
 use crate::spool;
 use crate::stream::{InstrumentStream, ReadOptions, stores_quote};
 use crate::trades_parquet::facts::{Facts, Origin};
+use crate::trades_parquet::left_out::LeftOutIds;
 use crate::trades_parquet::write::{TradeWriter, Unit, Unpublished, WriteOptions};
 
 /// Rows per batch.
@@ -79,6 +80,7 @@ pub fn convert(
         origin: origin.clone(),
         days,
         current: None,
+        left_out: LeftOutIds::default(),
         closed: Vec::new(),
     };
     let read = read(archive, history, options, split)?;
@@ -263,6 +265,7 @@ fn read(
             return Err(ReplayError::corrupt(archive, "order of its ids", "increasing ids", found));
         }
         split.take(&batch, &pool)?;
+        split.leave_out(&input_batch.left_out);
         pool.give_back(batch);
     }
     let mut rest = TradeBatch::with_capacity(Arc::clone(&feed), 0);
@@ -293,6 +296,8 @@ struct Split {
     /// `barflow quality` sees it.
     days: Option<(Date, Date)>,
     current: Option<Day>,
+    /// Rows that are not trades before the first day has begun.
+    left_out: LeftOutIds,
     closed: Vec<(Date, TradeWriter)>,
 }
 
@@ -304,6 +309,14 @@ struct Day {
 }
 
 impl Split {
+    /// Rows that are not trades go to the day that is being written: only their ids matter.
+    fn leave_out(&mut self, rows: &[LeftOut]) {
+        rows.iter().for_each(|row| self.left_out.add(row));
+        if let Some(current) = &mut self.current {
+            current.writer.leave_out(&std::mem::take(&mut self.left_out));
+        }
+    }
+
     fn take(&mut self, batch: &TradeBatch, pool: &BatchPool) -> Result<(), ReplayError> {
         let Some(first) = batch.event_time.first() else { return Ok(()) };
         if self.current.is_none() {

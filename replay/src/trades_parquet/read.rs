@@ -26,6 +26,7 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::file::metadata::FileMetaData;
 
+use super::left_out::{self, Interleave, LeftOutIds};
 use super::write::Unit;
 use super::{FEED_KEY, VERSION, VERSION_KEY, seal};
 use crate::error::ReplayError;
@@ -83,7 +84,10 @@ pub fn head(path: &Path) -> Result<Head, ReplayError> {
 /// # Errors
 /// When its footer cannot be read.
 pub fn is_own(path: &Path) -> Result<bool, ReplayError> {
-    Ok(note(open(path)?.metadata().file_metadata(), VERSION_KEY).is_some())
+    let builder = open(path)?;
+    let pairs = builder.metadata().file_metadata().key_value_metadata();
+    // Any of them: with a damaged version it is still not another writer's.
+    Ok(pairs.is_some_and(|pairs| pairs.iter().any(|pair| pair.key.starts_with("barflow."))))
 }
 
 fn note(metadata: &FileMetaData, key: &str) -> Option<String> {
@@ -110,6 +114,14 @@ pub(super) fn feed_of(path: &Path, metadata: &FileMetaData) -> Result<Feed, Repl
         let found = note(metadata, FEED_KEY).unwrap_or_else(|| "none".to_owned());
         ReplayError::corrupt(path, FEED_KEY, "the feed as JSON", found)
     })
+}
+
+/// Rows that were not trades, by what a file says.
+fn left_out(path: &Path, metadata: &FileMetaData) -> Result<LeftOutIds, ReplayError> {
+    let key = format!("barflow.{}", left_out::KEY);
+    let Some(text) = note(metadata, &key) else { return Ok(LeftOutIds::default()) };
+    serde_json::from_str(&text)
+        .map_err(|_| ReplayError::corrupt(path, key, "ranges of ids as JSON", "other text"))
 }
 
 type Builder = ParquetRecordBatchReaderBuilder<File>;
@@ -139,6 +151,14 @@ impl Footer {
     /// What the file says of itself.
     pub fn file_metadata(&self) -> &FileMetaData {
         self.0.metadata().file_metadata()
+    }
+
+    /// Rows that were not trades when the file was written.
+    ///
+    /// # Errors
+    /// When the footer has something else in their place.
+    pub fn left_out(&self, path: &Path) -> Result<LeftOutIds, ReplayError> {
+        left_out(path, self.file_metadata())
     }
 
     /// Unit of its times.
@@ -177,6 +197,9 @@ pub struct ParquetTrades {
     at: FilePosition,
     /// The row after the last, by the footer.
     end: u64,
+    left_out: Interleave,
+    /// Whether the last row is that of the file.
+    ends_file: bool,
 }
 
 impl ParquetTrades {
@@ -192,6 +215,8 @@ impl ParquetTrades {
     ) -> Result<Self, ReplayError> {
         let builder = open(path)?;
         let rows = builder.metadata().file_metadata().num_rows().max(0) as u64;
+        let left_out = left_out(path, builder.metadata().file_metadata())?;
+        let left_out = (Interleave::new(left_out, from_row > 0), true);
         let skip = from_row.min(rows) as usize;
         let selection = RowSelection::from(vec![
             RowSelector::skip(skip),
@@ -230,7 +255,7 @@ impl ParquetTrades {
             })
             .map_err(|e| ReplayError::io("start a thread to decode", path, e))?;
         let batches = Batches::Ahead(batches, decoding);
-        Ok(Self::new(path, batches, feed, from_row..rows, options))
+        Ok(Self::new(path, batches, feed, from_row..rows, left_out, options))
     }
 
     /// The trades of these row groups, the first of which begins at row `from_row`, decoded by
@@ -252,9 +277,11 @@ impl ParquetTrades {
         let reader = builder.with_row_groups(groups.clone().collect()).build();
         let reader = reader.map_err(|e| damaged(path, &e.to_string()))?;
         let all = footer.group_rows();
+        let ends_file = groups.end >= all.len();
         let rows: u64 = groups.filter_map(|group| all.get(group)).sum();
         let rows = from_row..from_row + rows;
-        Ok(Self::new(path, Batches::Here(Box::new(reader)), feed, rows, options))
+        let left_out = (Interleave::new(footer.left_out(path)?, from_row > 0), ends_file);
+        Ok(Self::new(path, Batches::Here(Box::new(reader)), feed, rows, left_out, options))
     }
 
     fn new(
@@ -262,6 +289,7 @@ impl ParquetTrades {
         batches: Batches,
         feed: Arc<Feed>,
         rows: Range<u64>,
+        (left_out, ends_file): (Interleave, bool),
         options: &ReadOptions,
     ) -> Self {
         let from_row = rows.start;
@@ -274,6 +302,8 @@ impl ParquetTrades {
             from: options.from.unwrap_or(i64::MIN),
             to: options.to.unwrap_or(i64::MAX),
             end: rows.end.max(rows.start),
+            left_out,
+            ends_file,
             at: FilePosition { byte: from_row, line: from_row + 1, ..FilePosition::start(source) },
         }
     }
@@ -300,7 +330,7 @@ impl ParquetTrades {
             Decoded::Failed(error) => return Err(damaged(&self.path, &error)),
             Decoded::End if self.at.byte == self.end => {
                 self.batches = Batches::Done;
-                return Ok(None);
+                return Ok(self.after_last());
             }
             Decoded::End => {
                 let (expected, found) = (self.end.to_string(), self.at.byte.to_string());
@@ -319,15 +349,35 @@ impl ParquetTrades {
         if let Some(last) = trades.trade_id.last() {
             self.at.trade_id = Some(*last);
         }
+        let mut left_out = self.left_out.among(&trades, self.at.line - trades.len() as u64);
         let inside = |time: &i64| (self.from..self.to).contains(time);
         if !trades.event_time.iter().all(inside) {
             let mut kept = self.pool.take(&self.feed);
             for trade in trades.iter().filter(|trade| inside(&trade.event_time)) {
                 kept.push(&trade);
             }
+            // They have no time: those between wanted trades are wanted.
+            let (first, last) = (kept.trade_id.first(), kept.trade_id.last());
+            left_out.retain(|row| row.id.as_ref() > first && row.id.as_ref() < last);
+            for row in &mut left_out {
+                let id = row.id.unwrap_or_default();
+                row.row = kept.trade_id.partition_point(|trade| *trade < id) as u32;
+            }
             self.pool.give_back(Arc::new(std::mem::replace(&mut trades, kept)));
         }
-        Ok(Some(InputBatch::new(trades, Vec::new(), start, self.at.clone().into())))
+        let batch = InputBatch::new(trades, Vec::new(), start, self.at.clone().into());
+        Ok(Some(InputBatch { left_out, ..batch }))
+    }
+
+    /// Rows that were not trades after the last trade of the file.
+    fn after_last(&mut self) -> Option<InputBatch> {
+        let is_whole = self.ends_file && self.from == i64::MIN && self.to == i64::MAX;
+        let left_out = self.left_out.rest(self.at.line);
+        if !is_whole || left_out.is_empty() {
+            return None;
+        }
+        let (at, trades) = (Position::File(self.at.clone()), self.pool.take(&self.feed));
+        Some(InputBatch { left_out, ..InputBatch::new(trades, Vec::new(), at.clone(), at) })
     }
 
     /// The writer writes only valid trades; anything else means that the file was changed.

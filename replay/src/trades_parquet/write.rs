@@ -18,6 +18,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 
 use super::digest::ColumnDigest;
+use super::left_out::{self, LeftOutIds};
 use super::seal::{self, Sealing};
 use super::{FEED_KEY, VERSION, VERSION_KEY};
 use crate::atomic_file::AtomicFile;
@@ -89,6 +90,7 @@ pub struct TradeWriter {
     options: WriteOptions,
     digest: ColumnDigest,
     notes: Vec<(String, String)>,
+    left_out: LeftOutIds,
     rows: u64,
     first: Option<(u64, i64)>,
     last: Option<(u64, i64)>,
@@ -113,6 +115,7 @@ impl TradeWriter {
             options,
             digest: ColumnDigest::default(),
             notes: Vec::new(),
+            left_out: LeftOutIds::default(),
             rows: 0,
             first: None,
             last: None,
@@ -127,6 +130,11 @@ impl TradeWriter {
     /// Adds `barflow.KEY` to the file's metadata.
     pub fn note(&mut self, key: &str, value: String) {
         self.notes.push((key.to_owned(), value));
+    }
+
+    /// Notes rows that are not trades: their ids leave no gap when the file is read.
+    pub fn leave_out(&mut self, ids: &LeftOutIds) {
+        self.left_out.extend(ids);
     }
 
     /// Appends a batch.
@@ -192,6 +200,10 @@ impl TradeWriter {
             note("last_trade_id", last.to_string());
             note("first_event_time", first_time.to_string());
             note("last_event_time", last_time.to_string());
+        }
+        if !self.left_out.is_empty() {
+            // Plain data always has a JSON form.
+            note(left_out::KEY, serde_json::to_string(&self.left_out).unwrap_or_default());
         }
         for (key, value) in self.notes.drain(..) {
             note(&key, value);
