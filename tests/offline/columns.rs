@@ -136,7 +136,7 @@ fn columns_are_taken_by_the_names_of_the_header_whatever_their_order() {
             ",",
             &[
                 ("exchange", |_| "x".into()),
-                ("symbol", |_| "Y".into()),
+                ("symbol", |_| "X".into()),
                 ("timestamp", |r| (r.ms * 1000).to_string()),
                 ("local_timestamp", |_| "1".into()),
                 ("id", id),
@@ -149,7 +149,7 @@ fn columns_are_taken_by_the_names_of_the_header_whatever_their_order() {
             ",",
             &[
                 ("timestamp", seconds),
-                ("symbol", |_| "Y".into()),
+                ("symbol", |_| "X".into()),
                 ("side", |r| side(r).to_uppercase()),
                 ("size", qty),
                 ("price", price),

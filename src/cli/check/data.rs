@@ -47,7 +47,7 @@ pub(super) fn describe(path: &Path, args: &CheckArgs) -> Result<String, Failure>
         ..PlanOptions::default()
     };
     let (recognised, named) = understood(path, options)?;
-    let Recognised { trades, notes } = recognised;
+    let Recognised { trades, notes, .. } = recognised;
     let Some((feed, file)) = trades else {
         return Ok(format!("{}: no trades\n", path.display()));
     };
@@ -85,8 +85,10 @@ fn understood(
         Err(error) if options.instrument.is_some() => Err(error),
         Err(error) => {
             let instrument = "own:data:UNKNOWN".parse().ok();
-            let recognised = recognise(path, &PlanOptions { instrument, ..options });
-            recognised.map(|recognised| (recognised, Err(error.to_string())))
+            match recognise(path, &PlanOptions { instrument, ..options }) {
+                Ok(recognised) => Ok((recognised, Err(error.to_string()))),
+                Err(_) => Err(error),
+            }
         }
     }
 }
