@@ -111,7 +111,7 @@ pub fn overlaps(instrument: &InstrumentPlan) -> bool {
 fn numbers_again(file: &PlannedFile, next: &PlannedFile) -> bool {
     let facts = |file: &PlannedFile| Facts::read(&file.path).ok();
     match (&file.kind, &next.kind) {
-        (FileKind::Rows { .. }, FileKind::Rows { .. }) => false,
+        (FileKind::Rows(_) | FileKind::Table(_), FileKind::Rows(_) | FileKind::Table(_)) => false,
         (FileKind::Parquet, FileKind::Parquet) => {
             let last = facts(file).and_then(|facts| facts.last);
             let first = facts(next).and_then(|facts| facts.first);

@@ -271,6 +271,8 @@ fn read(
     let mut rest = TradeBatch::with_capacity(Arc::clone(&feed), 0);
     order.flush(&mut rest, &mut Findings::default());
     split.take(&rest, &pool)?;
+    // All of them may have waited until now for a day to begin.
+    split.leave_out(&[]);
     let files = split.finish(source_rows)?;
     let rows = files.iter().map(|(_, file)| file.rows).sum();
     Ok(ReadArchive { feed, files, source_rows, rows })
