@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::gap::Gap;
 use crate::revision::missing::subtract;
 
-/// Gaps remembered per instrument. A trade older than the oldest of them counts as a duplicate.
+/// Gaps remembered per instrument. Of an id among older ones it is not known whether it came.
 pub const GAPS_REMEMBERED: usize = 4096;
 
 /// Where an item belongs.
@@ -19,10 +19,85 @@ pub enum Place {
     Next,
     /// Ids before it are missing.
     Ahead,
-    /// Its id is settled.
+    /// Its id lies among those that came.
     Repeated,
     /// Its id was given up as missing.
     GivenUp,
+    /// Its id is below the first one that came: it never came.
+    Before,
+    /// Its id lies among gaps so old that they are forgotten: it may have come or not.
+    Forgotten,
+}
+
+/// Which ids are settled: they came, or were given up as missing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settled {
+    /// The first id; none where the beginning is not known.
+    pub first: Option<u64>,
+    /// The last id; none before the first item.
+    pub last: Option<u64>,
+    /// The latest gaps, oldest first, to tell a late item from a repeated one.
+    given_up: VecDeque<Gap>,
+    /// From the first to the last id of the gaps that are no longer known one by one.
+    forgotten: Option<Gap>,
+}
+
+impl Settled {
+    /// Ids up to `last`, with these gaps; nothing is known of where they begin.
+    pub fn up_to(last: Option<u64>, gaps: impl IntoIterator<Item = Gap>) -> Self {
+        let mut settled = Self { last, ..Self::default() };
+        gaps.into_iter().for_each(|gap| settled.remember(gap));
+        settled
+    }
+
+    /// The gaps that are known one by one, oldest first, without what came late.
+    pub fn gaps(&self) -> impl Iterator<Item = Gap> + '_ {
+        self.given_up.iter().copied()
+    }
+
+    /// The place of an item that covers these ids.
+    #[inline]
+    pub fn place(&self, first: u64, last: u64) -> Place {
+        match self.last {
+            None => Place::First,
+            Some(settled) if last <= settled => self.place_settled(last),
+            Some(settled) if first > settled.saturating_add(1) => Place::Ahead,
+            Some(_) => Place::Next,
+        }
+    }
+
+    fn place_settled(&self, last: u64) -> Place {
+        let contains = |gap: &Gap| gap.first_missing <= last && last <= gap.last_missing;
+        if self.first.is_some_and(|first| last < first) {
+            return Place::Before;
+        }
+        if self.given_up.iter().any(contains) {
+            return Place::GivenUp;
+        }
+        match self.forgotten.as_ref().is_some_and(contains) {
+            true => Place::Forgotten,
+            false => Place::Repeated,
+        }
+    }
+
+    /// Remembers a gap that was given up.
+    pub fn remember(&mut self, gap: Gap) {
+        if self.given_up.len() >= GAPS_REMEMBERED
+            && let Some(oldest) = self.given_up.pop_front()
+        {
+            let all = self.forgotten.get_or_insert(oldest);
+            all.first_missing = all.first_missing.min(oldest.first_missing);
+            all.last_missing = all.last_missing.max(oldest.last_missing);
+        }
+        self.given_up.push_back(gap);
+    }
+
+    /// Ids that were given up have come after all: from now on they are repeated.
+    pub fn came_late(&mut self, ids: Gap) {
+        let mut given_up: Vec<Gap> = self.given_up.drain(..).collect();
+        subtract(&mut given_up, ids);
+        self.given_up = given_up.into();
+    }
 }
 
 /// Items of one instrument by their ids: which are settled, and which wait for missing ones.
@@ -34,12 +109,9 @@ pub enum Place {
 /// Ids settle in ascending order, each once: by an item, or by being given up as missing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct IdOrder<T> {
-    /// The last id that is settled.
-    last: Option<u64>,
-    /// By id; all beyond `last + 1`.
+    settled: Settled,
+    /// By id; all beyond the last settled one's successor.
     waiting: VecDeque<Waiting<T>>,
-    /// The latest gaps, to tell a late item from a repeated one.
-    given_up: VecDeque<Gap>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,24 +123,29 @@ struct Waiting<T> {
 
 impl<T> Default for IdOrder<T> {
     fn default() -> Self {
-        Self { last: None, waiting: VecDeque::new(), given_up: VecDeque::new() }
+        Self { settled: Settled::default(), waiting: VecDeque::new() }
     }
 }
 
 impl<T> IdOrder<T> {
     /// Continues after ids that were settled before.
-    pub fn resume(&mut self, last: Option<u64>, given_up: VecDeque<Gap>) {
-        (self.last, self.given_up) = (last, given_up);
+    pub fn resume(&mut self, settled: Settled) {
+        self.settled = settled;
+    }
+
+    /// Which ids are settled.
+    pub fn settled(&self) -> &Settled {
+        &self.settled
     }
 
     /// The last id that is settled.
     pub fn last(&self) -> Option<u64> {
-        self.last
+        self.settled.last
     }
 
     /// The gaps that were given up, oldest first, without what came late.
     pub fn given_up(&self) -> impl Iterator<Item = Gap> + '_ {
-        self.given_up.iter().copied()
+        self.settled.gaps()
     }
 
     /// The items that wait, by id.
@@ -89,24 +166,21 @@ impl<T> IdOrder<T> {
     /// The place of an item that covers these ids.
     #[inline]
     pub fn place(&self, first: u64, last: u64) -> Place {
-        match self.last {
-            None => Place::First,
-            Some(settled) if last <= settled => {
-                let contains = |gap: &Gap| gap.first_missing <= last && last <= gap.last_missing;
-                match self.given_up.iter().any(contains) {
-                    true => Place::GivenUp,
-                    false => Place::Repeated,
-                }
-            }
-            Some(settled) if first > settled.saturating_add(1) => Place::Ahead,
-            Some(_) => Place::Next,
-        }
+        self.settled.place(first, last)
     }
 
-    /// Everything up to this id is settled.
+    /// An item of these ids has come, and everything up to it is settled.
     #[inline]
-    pub fn settle(&mut self, last: u64) {
-        self.last = Some(last);
+    pub fn settle(&mut self, first: u64, last: u64) {
+        if self.settled.last.is_none() {
+            self.settled.first = Some(first);
+        }
+        self.settled.last = Some(last);
+    }
+
+    /// Everything up to this id is settled, whether it came or not.
+    pub fn settle_through(&mut self, last: u64) {
+        self.settled.last = Some(last);
     }
 
     /// Makes an item wait; false if one of its id does already.
@@ -127,7 +201,19 @@ impl<T> IdOrder<T> {
 
     /// Whether an item of this id waits.
     pub fn has(&self, id: u64) -> bool {
-        self.waiting.binary_search_by_key(&id, |waiting| waiting.last).is_ok()
+        self.waiting_at(id).is_some()
+    }
+
+    /// The item of this id, if it waits.
+    pub fn waiting_at(&self, id: u64) -> Option<&T> {
+        let found = self.waiting.binary_search_by_key(&id, |waiting| waiting.last);
+        found.ok().map(|place| &self.waiting[place].item)
+    }
+
+    /// The item of this id, if it waits.
+    pub fn waiting_at_mut(&mut self, id: u64) -> Option<&mut T> {
+        let found = self.waiting.binary_search_by_key(&id, |waiting| waiting.last);
+        found.ok().map(|place| &mut self.waiting[place].item)
     }
 
     /// Drops the waiting item of the highest id, if that is beyond `id`.
@@ -139,14 +225,14 @@ impl<T> IdOrder<T> {
     /// Settles the first waiting item if nothing is missing before it.
     pub fn next_ready(&mut self) -> Option<T> {
         while let Some(next) = self.waiting.front() {
-            let settled = self.last;
+            let settled = self.settled.last;
             if settled.is_some_and(|settled| next.first > settled.saturating_add(1)) {
                 break;
             }
             let next = self.waiting.pop_front()?;
             // Of overlapping items the later one may bring nothing new.
             if settled.is_none_or(|settled| next.last > settled) {
-                self.last = Some(next.last);
+                self.settle(next.first, next.last);
                 return Some(next.item);
             }
         }
@@ -155,7 +241,7 @@ impl<T> IdOrder<T> {
 
     /// What the first waiting item waits for; none before the first item is settled.
     pub fn missing(&self) -> Option<Gap> {
-        let first_missing = self.last?.saturating_add(1);
+        let first_missing = self.settled.last?.saturating_add(1);
         let last_missing = self.waiting.front()?.first.saturating_sub(1);
         Some(Gap { first_missing, last_missing })
     }
@@ -163,23 +249,99 @@ impl<T> IdOrder<T> {
     /// Gives up what the first waiting item waits for.
     pub fn give_up(&mut self) -> Option<Gap> {
         let gap = self.missing()?;
-        self.remember(gap);
-        self.last = Some(gap.last_missing);
+        self.settled.remember(gap);
+        self.settled.last = Some(gap.last_missing);
         Some(gap)
     }
 
     /// Remembers a gap that was given up.
     pub fn remember(&mut self, gap: Gap) {
-        if self.given_up.len() == GAPS_REMEMBERED {
-            self.given_up.pop_front();
-        }
-        self.given_up.push_back(gap);
+        self.settled.remember(gap);
     }
 
     /// Ids that were given up have come after all: from now on they are repeated.
     pub fn came_late(&mut self, ids: Gap) {
-        let mut given_up: Vec<Gap> = self.given_up.drain(..).collect();
-        subtract(&mut given_up, ids);
-        self.given_up = given_up.into();
+        self.settled.came_late(ids);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Settles every tenth id, so that all others are missing.
+    fn every_tenth(items: u64) -> IdOrder<u64> {
+        let mut order = IdOrder::default();
+        for id in (1..=items).map(|n| 10 * n) {
+            match order.place(id, id) {
+                Place::First => order.settle(id, id),
+                _ => {
+                    assert!(order.wait(id, id, id));
+                    order.give_up().unwrap();
+                    assert_eq!(order.next_ready(), Some(id));
+                }
+            }
+        }
+        order
+    }
+
+    #[test]
+    fn an_id_below_the_first_never_came() {
+        let order = every_tenth(3);
+        let places = [9, 10, 11, 20, 30, 31, 32].map(|id| order.place(id, id));
+        let [before, first, missing, came, last, next, ahead] = places;
+        assert_eq!((before, first, missing), (Place::Before, Place::Repeated, Place::GivenUp));
+        assert_eq!((came, last), (Place::Repeated, Place::Repeated));
+        assert_eq!((next, ahead), (Place::Next, Place::Ahead));
+    }
+
+    #[test]
+    fn where_the_beginning_is_not_known_nothing_is_before_it() {
+        let mut order: IdOrder<u64> = IdOrder::default();
+        order.resume(Settled::up_to(Some(100), []));
+        assert_eq!(order.place(1, 1), Place::Repeated);
+        assert_eq!(order.place(101, 101), Place::Next);
+    }
+
+    #[test]
+    fn among_forgotten_gaps_no_id_is_called_repeated() {
+        let items = GAPS_REMEMBERED as u64 + 10;
+        let order = every_tenth(items);
+        // Nine gaps are forgotten: those after the trades 10 to 90.
+        let places = [10, 11, 50, 55, 99].map(|id| order.place(id, id));
+        let forgotten = Place::Forgotten;
+        assert_eq!(places, [Place::Repeated, forgotten, forgotten, forgotten, forgotten]);
+        assert_eq!(order.place(100, 100), Place::Repeated);
+        assert_eq!(order.place(101, 101), Place::GivenUp);
+        assert_eq!(order.place(10 * items, 10 * items), Place::Repeated);
+    }
+
+    proptest! {
+        /// However ids jump: one that never came is never called repeated.
+        #[test]
+        fn what_is_called_repeated_came(
+            jumps in prop::collection::vec(1u64..4, 1..60),
+            start in 5u64..50,
+        ) {
+            let (mut order, mut came, mut id) = (IdOrder::default(), Vec::new(), start);
+            for jump in jumps {
+                if came.is_empty() {
+                    order.settle(id, id);
+                } else {
+                    order.wait(id, id, id);
+                    order.give_up();
+                    while order.next_ready().is_some() {}
+                }
+                came.push(id);
+                id += jump;
+            }
+            for id in 0..id {
+                let repeated = order.place(id, id) == Place::Repeated;
+                prop_assert_eq!(repeated, came.contains(&id), "{}", id);
+            }
+        }
     }
 }

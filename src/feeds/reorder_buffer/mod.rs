@@ -11,12 +11,10 @@
 //! A reorder buffer has no clock and sends no requests: the session decides how long to wait and
 //! where to ask.
 
-use std::collections::VecDeque;
-
 use barflow_operators::batch::TradeBatch;
 use barflow_operators::gap::Gap;
 use barflow_operators::input_batch::LeftOut;
-use barflow_operators::order::ids::{IdOrder, Place};
+use barflow_operators::order::ids::{IdOrder, Place, Settled};
 use barflow_operators::position::LatestNames;
 use barflow_operators::sequence::FeedOrder;
 
@@ -110,7 +108,7 @@ impl ReorderBuffer {
 
     /// Continues after a trade that was applied before.
     pub fn resume_after(&mut self, last: &LastTrade) {
-        self.order.resume(Some(last.id), VecDeque::new());
+        self.order.resume(Settled::up_to(Some(last.id), []));
         self.last_time = last.time;
         self.names.resume_after(last);
     }
@@ -142,13 +140,13 @@ impl ReorderBuffer {
                 if place == Place::First {
                     out.order.begins = Some(first);
                 }
-                self.order.settle(last);
+                self.order.settle(first, last);
                 self.release(print, out);
                 self.release_waiting(out);
                 Disposition::Released
             }
             Place::Ahead => self.wait(print),
-            Place::Repeated => Disposition::Repeated,
+            Place::Repeated | Place::Before | Place::Forgotten => Disposition::Repeated,
             Place::GivenUp => {
                 self.take_late(print, out);
                 Disposition::Late
@@ -372,7 +370,7 @@ impl ReorderBuffer {
             let mut trade = print.trade;
             trade.trade_id = self.names.number();
             out.trades.push(&trade);
-            self.order.settle(trade.trade_id);
+            self.order.settle(trade.trade_id, trade.trade_id);
             out.order.through = Some(trade.trade_id);
         }
         if let Standing::Excluded(why) = print.standing {
