@@ -170,6 +170,22 @@ impl TradeBatch {
         self.count.push(count);
     }
 
+    /// Takes a trade out.
+    ///
+    /// # Panics
+    /// If `row` is not below [`len`](Self::len).
+    pub fn remove(&mut self, row: usize) {
+        self.trade_id.remove(row);
+        self.event_time.remove(row);
+        self.price.remove(row);
+        self.qty.remove(row);
+        self.quote.remove(row);
+        self.aggressor.remove(row);
+        if !self.count.is_empty() {
+            self.count.remove(row);
+        }
+    }
+
     /// The first `rows` trades.
     pub fn head(mut self, rows: usize) -> Self {
         self.trade_id.truncate(rows);

@@ -1,6 +1,5 @@
 //! What an input gives to the graph: parsed trades, and rows that could not be parsed.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -10,8 +9,10 @@ use crate::batch::TradeBatch;
 use crate::end::Unfinished;
 use crate::position::Position;
 use crate::revision::Correction;
-use crate::sequence::{FeedOrder, Findings};
+use crate::sequence::{FeedOrder, Findings, Lines, Standing};
 use crate::spec::BarSpec;
+
+pub use crate::left_out::LeftOut;
 
 /// A row (or message) that is not a valid trade, with everything needed to find it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -43,20 +44,6 @@ pub struct RowPlace {
     pub line: u64,
     /// Whether each further trade stands one line before instead: the file is read from its end.
     pub falls: bool,
-}
-
-/// A row that is valid and by a documented rule not a trade between market participants, such as one
-/// of quantity 0 in Binance's futures. It makes no bar, and its id leaves no gap.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LeftOut {
-    /// How many trades of the same batch preceded it.
-    pub row: u32,
-    /// Line, from 1.
-    pub line: u64,
-    /// Its id; none where the source has none.
-    pub id: Option<u64>,
-    /// Which rule.
-    pub reason: Cow<'static, str>,
 }
 
 /// One piece of one instrument's ordered input.
@@ -128,6 +115,24 @@ impl InputBatch {
         let made = self.made.as_ref().map_or(0, |made| made.findings.released);
         self.trades.len() + usize::try_from(made).unwrap_or(usize::MAX)
     }
+}
+
+/// The lines of the trades of a batch that begins at `start`.
+pub fn lines(
+    start: &Position,
+    rejects: &[Reject],
+    left_out: &[LeftOut],
+    places: &[RowPlace],
+) -> Lines {
+    let begin = Standing { source: start.place(), line: start.line() };
+    let rejects = rejects.iter().map(|reject| (reject.row, reject.line));
+    let others = left_out.iter().map(|other| (other.row, other.line));
+    let mut between: Vec<(u32, u64)> = rejects.chain(others).collect();
+    between.sort_unstable();
+    let standing =
+        |place: &RowPlace| Standing { source: Arc::clone(&place.source), line: place.line };
+    let places = places.iter().map(|place| (place.row, standing(place))).collect();
+    Lines::new(begin, between, places)
 }
 
 /// The file and line of a trade of a batch that begins at `start`.

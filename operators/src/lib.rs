@@ -20,6 +20,7 @@ pub mod end;
 pub mod gap;
 pub mod input_batch;
 pub mod instrument;
+pub mod left_out;
 pub mod measure;
 pub mod order;
 pub mod parallel;

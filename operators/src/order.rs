@@ -20,11 +20,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::batch::{Feed, IdKind, TradeBatch};
-use crate::input_batch::{InputBatch, Reject, place_of};
+use crate::input_batch::{InputBatch, LeftOut, Reject, lines};
 use crate::pool::BatchPool;
 use crate::position::Position;
 use crate::revision::Correction;
-use crate::sequence::{Findings, Mark, Resume, Sequencer};
+use crate::sequence::{Findings, Lines, Mark, Memory, Refused, Resume, Sequencer, Standing};
 use crate::trade::Trade;
 
 /// What to do with a row that is not a valid trade.
@@ -144,13 +144,18 @@ impl InstrumentOrder {
             }
         }
         let (pool, mut findings) = (&self.options.pool, Findings::default());
+        let lines = lines(&input.start, &rejects, &input.left_out, &input.places);
+        let before = (stops && input.order.is_none()).then(|| self.sequencer.here());
         let mut trades = match input.order {
             // A feed has put them in order, and asked for what was missing.
             Some(known) => {
                 findings.note_left_out(&input.left_out);
                 self.sequencer.on_ordered(input.trades, known, pool, &mut findings)
             }
-            None => self.sequencer.on_rows(input.trades, &input.left_out, pool, &mut findings),
+            None => {
+                let (trades, lines) = (input.trades, lines.clone());
+                self.sequencer.on_rows(trades, &input.left_out, lines, pool, &mut findings)
+            }
         };
         let mut corrections = input.corrections;
         let late = findings.late.drain(..);
@@ -158,12 +163,16 @@ impl InstrumentOrder {
             corrections.extend(late.map(|(_, late)| Correction::late(late)));
         } else {
             let window = self.options.reorder_window;
-            rejects.extend(late.map(|(row, late)| {
-                late_reject(row, &late, place_of(&input.places, &input.start, row), window)
-            }));
+            rejects.extend(late.map(|(row, late)| late_reject(row, &late, &lines, window)));
         }
-        if stops && !rejects.is_empty() && !self.stopped {
-            // A late trade: those released after it was due are out already, so only stop here.
+        if let Some(before) = before.filter(|_| !findings.refused.is_empty()) {
+            trades = self.only_before_refused(before, &input.left_out, &mut findings, &lines);
+        }
+        rejects.extend(self.refused(&mut findings, &lines));
+        // As they stand in the input.
+        rejects.sort_by_key(|reject| reject.row);
+        if stops && !rejects.is_empty() {
+            // Trades that were released after a late one was due are out already, so only stop here.
             self.stopped = true;
             rejects.truncate(1);
         }
@@ -179,9 +188,59 @@ impl InstrumentOrder {
 
     /// Continues after a batch that another order, equal from its beginning on, has let through as
     /// it was: see [`Sequencer::pass_over`].
-    pub fn pass_over(&mut self, end: Position, after: Mark) -> Position {
-        self.sequencer.pass_over(after);
+    pub fn pass_over(&mut self, end: Position, after: Mark, rows: u64) -> Position {
+        self.sequencer.pass_over(after, rows);
         self.with_last_id(end)
+    }
+
+    /// The rows that are remembered, see [`Sequencer::memory`].
+    pub fn memory(&self) -> &Memory {
+        self.sequencer.memory()
+    }
+
+    /// Takes over what another order remembers, see [`Sequencer::adopt`].
+    pub fn adopt(&mut self, memory: &Memory, from: u64) {
+        self.sequencer.adopt(memory, from);
+    }
+
+    /// A refused row stops everything: what would have come of the rows before it, had the batch ended
+    /// there, so that a later run meets it and all others again.
+    fn only_before_refused(
+        &mut self,
+        before: Sequencer,
+        left_out: &[LeftOut],
+        findings: &mut Findings,
+        lines: &Lines,
+    ) -> Arc<TradeBatch> {
+        let rows = self.sequencer.rows_before_refused(findings);
+        let refused = std::mem::take(&mut findings.refused);
+        let conflicts = findings.conflicts.min(1);
+        self.sequencer.go_back(before);
+        *findings = Findings { refused, conflicts, ..Findings::default() };
+        // One that waited came with an earlier batch: what waits with it has to be met again as well.
+        let Some(rows) = rows else {
+            self.continued = true;
+            return Arc::new(TradeBatch::with_capacity(Arc::clone(&self.feed), 0));
+        };
+        let mut found = Findings::default();
+        let end = left_out.partition_point(|other| (other.row as usize) < rows.len());
+        let (left_out, pool) = (&left_out[..end], &self.options.pool);
+        let trades = self.sequencer.on_rows(rows, left_out, lines.clone(), pool, &mut found);
+        found.refused = std::mem::take(&mut findings.refused);
+        found.conflicts = findings.conflicts;
+        *findings = found;
+        trades
+    }
+
+    /// Trades that cannot be put into the order, as rows set aside.
+    fn refused(&self, findings: &mut Findings, lines: &Lines) -> Vec<Reject> {
+        let refused = findings.refused.drain(..);
+        refused
+            .map(|refused| {
+                let row = self.sequencer.row_of_batch(refused.row).unwrap_or(0);
+                refused_reject(row, &refused, lines)
+            })
+            .collect()
     }
 
     /// The input has ended: releases what still waits.
@@ -191,11 +250,26 @@ impl InstrumentOrder {
         let mut findings = Findings::default();
         let mut rest = TradeBatch::with_capacity(Arc::clone(&self.feed), 0);
         self.sequencer.flush(&mut rest, &mut findings);
+        let mut position = self.with_last_id(position);
+        let stops = self.options.policy == RejectPolicy::Stop;
+        if let Some(refused) = findings.refused.first().filter(|_| stops) {
+            // A later run has to meet it again, and what follows it.
+            let keep = rest.trade_id.partition_point(|id| *id < refused.trade.trade_id);
+            rest = rest.head(keep);
+            findings.released = keep as u64;
+            if let Some(last) = rest.trade_id.last() {
+                position.set_trade_id(*last);
+            }
+            findings.refused.truncate(1);
+            self.stopped = true;
+        }
+        let lines = lines(&position, &[], &[], &[]);
+        let rejects = self.refused(&mut findings, &lines);
         Some(Ordered {
             trades: Arc::new(rest),
-            position: self.with_last_id(position),
+            position,
             findings,
-            rejects: Vec::new(),
+            rejects,
             corrections: Vec::new(),
         })
     }
@@ -229,12 +303,8 @@ impl InstrumentOrder {
 }
 
 /// A trade that came too late, as a row set aside.
-fn late_reject(
-    row: usize,
-    trade: &Trade,
-    (source, line): (Arc<str>, u64),
-    window: usize,
-) -> Reject {
+fn late_reject(row: usize, trade: &Trade, lines: &Lines, window: usize) -> Reject {
+    let Standing { source, line } = lines.of(row);
     Reject {
         row: row as u32,
         source,
@@ -242,15 +312,28 @@ fn late_reject(
         field: "trade_id".to_owned(),
         value: trade.trade_id.to_string(),
         reason: format!("arrives more than {window} trades after its position in the order of ids"),
-        raw: format!(
-            "{},{},{},{},{}",
-            trade.trade_id,
-            trade.price,
-            trade.qty,
-            trade.event_time,
-            trade.aggressor.sign()
-        ),
+        raw: text(trade),
     }
+}
+
+/// A trade that cannot be put into the order, as a row set aside.
+fn refused_reject(row: u32, refused: &Refused, lines: &Lines) -> Reject {
+    let Refused { trade, place, why, .. } = refused;
+    let Standing { source, line } = place.clone().unwrap_or_else(|| lines.of(row as usize));
+    Reject {
+        row,
+        source,
+        line,
+        field: why.field().to_owned(),
+        value: why.value(trade),
+        reason: refused.reason(),
+        raw: text(trade),
+    }
+}
+
+fn text(trade: &Trade) -> String {
+    let Trade { trade_id, price, qty, event_time, aggressor, .. } = trade;
+    format!("{trade_id},{price},{qty},{event_time},{}", aggressor.sign())
 }
 
 #[cfg(test)]

@@ -1,26 +1,48 @@
 //! The venue's order of trades: duplicates dropped, gaps reported, out-of-order trades re-sequenced
-//! within a window.
+//! within a window, rows that contradict others refused.
+
+mod gate;
+mod memory;
+mod of_feed;
+mod refused;
+mod rows;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{IdKind, TradeBatch};
 use crate::gap::Gap;
-use crate::input_batch::LeftOut;
-use crate::order::ids::{IdOrder, Place, Settled};
+use crate::left_out::LeftOut;
+use crate::order::ids::{IdOrder, Settled};
 use crate::pool::BatchPool;
 use crate::trade::Trade;
+use gate::TimeGate;
+
+pub use gate::FAR_AHEAD;
+pub use memory::{Lines, Memory, ROWS_REMEMBERED, Standing};
+pub use refused::{Objection, Refused};
+
+/// A time this much after that of the latest trade, in ns, is that of a later trade: 10 s. Times of
+/// trades close together need not be in order.
+const GOES_ON: i64 = 10_000_000_000;
+
+/// Rows whose places are remembered where rows have no ids to compare.
+const PLACES_REMEMBERED: u64 = 64;
 
 /// What was noticed about the sequence while taking one batch.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Findings {
     /// Trades let through.
     pub released: u64,
-    /// Trades dropped because their id was already seen.
+    /// Trades dropped because they were seen before.
     pub duplicates: u64,
+    /// How many of them were seen so long before that only their ids could be compared.
+    pub not_compared: u64,
+    /// Rows under the id of another row with other content.
+    pub conflicts: u64,
     /// Trades let through whose event time is before that of the trade before them.
     pub time_reversals: u64,
     /// Trades that came after one with a higher id and were put back in their place.
@@ -30,6 +52,8 @@ pub struct Findings {
     /// Trades that came so late that their id had already been given up as missing, with the row
     /// they stood in. Letting them through would break the order, so the caller sets them aside.
     pub late: Vec<(usize, Trade)>,
+    /// Other trades that cannot be put into the order; the caller sets them aside.
+    pub refused: Vec<Refused>,
     /// Rows that are not trades by rule, by reason.
     pub left_out: BTreeMap<Cow<'static, str>, u64>,
 }
@@ -46,37 +70,60 @@ impl Findings {
 /// Puts the trades of one instrument into the order of their ids.
 ///
 /// When an id is missing, later trades wait for it until `window` of them wait; then the gap is
-/// noted and the order continues. Decisions depend on the sequence of rows alone, never on how it
-/// was cut into batches.
+/// noted and the order continues. A row whose id came before is a duplicate if it says the same as
+/// the row before, of the last [`ROWS_REMEMBERED`]; otherwise it is refused. An id that never came
+/// and can no longer be put in its place is refused or late, never a duplicate. Of two rows of one
+/// id that contradict each other, neither is let through unless the first has left already, with an
+/// earlier batch. Times are judged by those behind them, see [`FAR_AHEAD`].
+///
+/// Decisions depend on the sequence of rows alone, never on how it was cut into batches, with one
+/// exception: whether the first of two contradicting rows had left.
 ///
 /// # Contract
 /// Ids of released trades strictly increase, and every trade taken is released, counted as a
-/// duplicate, returned as late, or still waiting. Sources without ids pass through as they are.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// duplicate, returned as late or refused, or still waiting. Rows without ids keep their order.
+#[derive(Clone, Debug)]
 pub struct Sequencer {
     window: usize,
     ids: IdOrder<Waiting>,
+    /// What trades in order pass on their way out.
+    gate: TimeGate,
+    /// What rows said.
+    memory: Memory,
     last_time: i64,
-    /// Whether a row covers as many ids as it counts trades.
-    spans: bool,
     /// Batches taken.
     batches: u64,
+    /// The number of the first row of the latest batch.
+    latest_row: u64,
 }
 
 /// A row that waits for a missing id.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 struct Waiting {
     item: Item,
+    /// Which row of the input it was.
+    row: u64,
     /// Which batch it came with, counted from 1.
     came_with: u64,
+    /// Whether another row of its id contradicts it: its id counts as come, and it is not used.
+    refused: bool,
 }
 
 /// What has an id.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Item {
     Trade(Trade),
     /// A row that is not a trade by rule: its id is settled, and nothing is let through.
     LeftOut,
+}
+
+impl Item {
+    fn trade(self) -> Option<Trade> {
+        match self {
+            Self::Trade(trade) => Some(trade),
+            Self::LeftOut => None,
+        }
+    }
 }
 
 /// What a feed knows of a batch that it has put in order: it has asked for what was missing, so
@@ -109,56 +156,87 @@ pub struct Mark {
 /// What is known of an instrument's order from an earlier run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resume {
-    /// Last trade applied, if any.
-    pub last_id: Option<u64>,
-    /// Its event time, ns.
+    /// Ids up to that of the last trade applied.
+    pub settled: Settled,
+    /// Its event time, ns; `i64::MIN` if there was none.
     pub last_time: i64,
-    /// Ids that were given up as missing, newest last.
-    pub gaps: VecDeque<Gap>,
 }
 
 impl Sequencer {
     /// Trades wait for missing ids until `window` of them do; 0 never waits.
     pub fn new(window: usize) -> Self {
-        Self { window, ids: IdOrder::default(), last_time: i64::MIN, spans: false, batches: 0 }
+        Self {
+            window,
+            ids: IdOrder::default(),
+            gate: TimeGate::default(),
+            memory: Memory::default(),
+            last_time: i64::MIN,
+            batches: 0,
+            latest_row: 0,
+        }
     }
 
     /// Continues after what an earlier run applied.
     pub fn resume(&mut self, from: Resume) {
-        self.ids.resume(Settled::up_to(from.last_id, from.gaps));
-        self.last_time = from.last_time;
+        self.ids.resume(from.settled);
+        self.set_last_time(from.last_time);
+    }
+
+    fn set_last_time(&mut self, time: i64) {
+        self.last_time = time;
+        self.gate.resume((time != i64::MIN).then_some(time));
     }
 
     /// The last id that is settled: of a trade released, or one that will not come.
     pub fn last_id(&self) -> Option<u64> {
-        self.ids.last()
+        match self.gate.held().front() {
+            Some(held) => held.before,
+            None => self.ids.last(),
+        }
     }
 
-    /// Whether trades wait for a missing id.
+    /// Which ids are settled.
+    pub fn settled(&self) -> &Settled {
+        self.ids.settled()
+    }
+
+    /// Whether trades wait: for a missing id, or for those behind them.
     pub fn is_waiting(&self) -> bool {
-        self.ids.is_waiting()
+        self.ids.is_waiting() || !self.gate.held().is_empty()
     }
 
     /// How many batches were taken since the first that has trades waiting, that one included; 0 if
     /// none waits.
     pub fn batches_waiting(&self) -> usize {
-        let oldest = self.ids.waiting().map(|waiting| waiting.came_with).min();
+        let for_ids = self.ids.waiting().map(|waiting| waiting.came_with);
+        let for_times = self.gate.held().iter().map(|held| held.came_with);
+        let oldest = for_ids.chain(for_times).min();
         oldest.map_or(0, |oldest| (self.batches - oldest + 1) as usize)
     }
 
     /// The last id that is settled and the event time of the last trade; none while trades wait. Two
     /// sequencers with equal marks let the same trades through from there on, whatever either has seen
-    /// before: of rows after the mark both let none through, and differ at most in whether they
-    /// call them repeated or late.
+    /// before: of rows after the mark both let none through, and differ at most in what they call
+    /// them.
     pub fn mark(&self) -> Option<Mark> {
         let mark = Mark { last_id: self.ids.last(), last_time: self.last_time };
         (!self.is_waiting()).then_some(mark)
     }
 
+    /// The rows that are remembered.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Takes over what another sequencer remembers of the same input, from row `from` on up to now.
+    pub fn adopt(&mut self, memory: &Memory, from: u64) {
+        self.memory.adopt(memory, from);
+    }
+
     /// Whether all trades of this batch would be let through as they are, with nothing to note but
     /// times that run backwards.
     pub fn passes(&self, batch: &TradeBatch) -> bool {
-        match batch.feed.ids {
+        let ids_follow = match batch.feed.ids {
             IdKind::Ordinal if self.is_waiting() => false,
             IdKind::Ordinal => match (self.ids.last(), batch.trade_id.first()) {
                 (Some(last), Some(first)) => *first > last,
@@ -166,151 +244,76 @@ impl Sequencer {
             },
             IdKind::Venue => self.continues(&batch.trade_id),
             IdKind::Spans => false,
-        }
+        };
+        ids_follow && self.gate.lets_through(&batch.event_time)
     }
 
     /// Takes a batch that [passes](Self::passes).
-    pub fn let_through(&mut self, batch: &TradeBatch, findings: &mut Findings) {
+    pub fn let_through(
+        &mut self,
+        batch: &Arc<TradeBatch>,
+        lines: Lines,
+        pool: &BatchPool,
+        findings: &mut Findings,
+    ) {
+        self.remember(batch, lines, true, pool);
+        self.release(batch, findings);
+    }
+
+    fn release(&mut self, batch: &TradeBatch, findings: &mut Findings) {
         if let (Some(first), Some(last)) = (batch.trade_id.first(), batch.trade_id.last()) {
             self.ids.settle(*first, *last);
         }
         self.note_release(batch, findings);
     }
 
+    fn remember(
+        &mut self,
+        batch: &Arc<TradeBatch>,
+        lines: Lines,
+        in_order: bool,
+        pool: &BatchPool,
+    ) {
+        let room = match batch.feed.ids {
+            IdKind::Ordinal => PLACES_REMEMBERED,
+            IdKind::Venue | IdKind::Spans => ROWS_REMEMBERED,
+        };
+        self.memory.add(batch, lines, in_order, room, pool);
+    }
+
     /// Continues after trades that another sequencer with this one's mark has let through, when all
-    /// of them [passed](Self::passes).
-    pub fn pass_over(&mut self, behind: Mark) {
+    /// of them [passed](Self::passes). It has to be told what they [said](Self::adopt).
+    pub fn pass_over(&mut self, behind: Mark, rows: u64) {
         if let Some(last) = behind.last_id {
             self.ids.settle_through(last);
         }
-        self.last_time = behind.last_time;
+        self.set_last_time(behind.last_time);
+        self.memory.pass_over(rows);
     }
 
-    /// Takes a batch; returns the trades that are now in order, the same allocation where all of
-    /// them are.
-    pub fn on_batch(
-        &mut self,
-        batch: TradeBatch,
-        pool: &BatchPool,
-        findings: &mut Findings,
-    ) -> Arc<TradeBatch> {
-        self.on_rows(batch, &[], pool, findings)
+    /// What it takes to [go back](Self::go_back) to now after the next batch.
+    pub fn here(&self) -> Self {
+        Self { ids: self.ids.clone(), gate: self.gate.clone(), memory: Memory::default(), ..*self }
     }
 
-    /// Takes a batch and the rows between its trades that are not trades by rule: their ids are
-    /// settled in their turn.
-    pub fn on_rows(
-        &mut self,
-        batch: TradeBatch,
-        left_out: &[LeftOut],
-        pool: &BatchPool,
-        findings: &mut Findings,
-    ) -> Arc<TradeBatch> {
-        findings.note_left_out(left_out);
-        if batch.feed.ids == IdKind::Ordinal {
-            return self.on_ordered(batch, FeedOrder::default(), pool, findings);
-        }
-        self.batches += 1;
-        self.spans = batch.feed.ids == IdKind::Spans;
-        if !self.spans && left_out.is_empty() && self.continues(&batch.trade_id) {
-            self.let_through(&batch, findings);
-            return Arc::new(batch);
-        }
-        let mut ordered = pool.take(&batch.feed);
-        let mut left_out = left_out.iter().peekable();
-        for row in 0..batch.len() {
-            while let Some(out) = left_out.next_if(|out| out.row as usize <= row) {
-                self.on_left_out(out, &mut ordered, findings);
-            }
-            self.on_trade(row, batch.trade(row), &mut ordered, findings);
-        }
-        for out in left_out {
-            self.on_left_out(out, &mut ordered, findings);
-        }
-        self.note_release(&ordered, findings);
-        pool.give_back(Arc::new(batch));
-        Arc::new(ordered)
+    /// Goes back to where it was before the latest batch.
+    pub fn go_back(&mut self, before: Self) {
+        let mut memory = std::mem::take(&mut self.memory);
+        memory.take_back();
+        *self = Self { memory, ..before };
     }
 
-    /// Takes a batch that is in order already, after what waits: none of its trades is what that waits
-    /// for. Rows that were applied before are duplicates, and their gaps are known.
-    pub fn on_ordered(
-        &mut self,
-        batch: TradeBatch,
-        known: FeedOrder,
-        pool: &BatchPool,
-        findings: &mut Findings,
-    ) -> Arc<TradeBatch> {
-        self.batches += 1;
-        let mut ordered = self.is_waiting().then(|| pool.take(&batch.feed));
-        if let Some(ordered) = &mut ordered {
-            while self.is_waiting() {
-                self.give_up_gap(ordered, findings);
-            }
-        }
-        let applied = self.ids.last();
-        let is_new = |gap: &Gap| applied.is_none_or(|last| gap.last_missing > last);
-        let unseen = applied.zip(known.begins).and_then(|(last, first)| {
-            let (first_missing, last_missing) = (last.saturating_add(1), first.saturating_sub(1));
-            (first_missing <= last_missing).then_some(Gap { first_missing, last_missing })
-        });
-        for gap in unseen.into_iter().chain(known.gaps).filter(is_new) {
-            self.ids.remember(gap);
-            findings.gaps.push(gap);
-        }
-        let batch = self.without_late(batch, &known.late, findings);
-        let batch = self.skip_applied(batch, findings);
-        let ordered = match ordered {
-            None => batch,
-            Some(mut ordered) => {
-                batch.iter().for_each(|trade| ordered.push(&trade));
-                pool.give_back(Arc::new(batch));
-                ordered
-            }
-        };
-        self.let_through(&ordered, findings);
-        if let Some(through) = known.through.max(self.ids.last()) {
-            self.ids.settle_through(through);
-        }
-        Arc::new(ordered)
+    /// The rows of the latest batch before the first that was refused; none if that came with an
+    /// earlier batch.
+    pub fn rows_before_refused(&self, findings: &Findings) -> Option<TradeBatch> {
+        let refused = findings.refused.iter().map(|refused| refused.row).min()?;
+        let rows = refused.checked_sub(self.latest_row)? as usize;
+        Some(TradeBatch::clone(self.memory.latest()?).head(rows))
     }
 
-    /// Moves the late ones of a batch's trades to the findings. A late one that an earlier run has
-    /// applied is a duplicate.
-    fn without_late(&self, batch: TradeBatch, late: &[u32], findings: &mut Findings) -> TradeBatch {
-        if late.is_empty() {
-            return batch;
-        }
-        let mut in_order = TradeBatch::with_capacity(Arc::clone(&batch.feed), batch.len());
-        for (row, trade) in batch.iter().enumerate() {
-            if !late.contains(&(row as u32)) {
-                in_order.push(&trade);
-            } else if self.ids.place(trade.trade_id, trade.trade_id) == Place::Repeated {
-                findings.duplicates += 1;
-            } else {
-                findings.late.push((row, trade));
-            }
-        }
-        in_order
-    }
-
-    /// Rows that an earlier run had applied come again where it stopped amid a piece.
-    fn skip_applied(&self, batch: TradeBatch, findings: &mut Findings) -> TradeBatch {
-        let Some(last) = self.ids.last() else { return batch };
-        if batch.trade_id.first().is_none_or(|first| *first > last) {
-            return batch;
-        }
-        let news: Vec<Trade> = batch.iter().filter(|trade| trade.trade_id > last).collect();
-        findings.duplicates += (batch.len() - news.len()) as u64;
-        TradeBatch::from_trades(Arc::clone(&batch.feed), &news)
-    }
-
-    /// Stops waiting: no more trades will come. Appends those that waited, noting their gaps.
-    pub fn flush(&mut self, ordered: &mut TradeBatch, findings: &mut Findings) {
-        while self.is_waiting() {
-            self.give_up_gap(ordered, findings);
-        }
-        self.note_release(ordered, findings);
+    /// The row of the latest batch that a row of the input is; none if it came with an earlier one.
+    pub fn row_of_batch(&self, row: u64) -> Option<u32> {
+        row.checked_sub(self.latest_row).and_then(|row| u32::try_from(row).ok())
     }
 
     /// Whether these ids are exactly the next ones. At the very start any run of consecutive ids
@@ -329,72 +332,6 @@ impl Sequencer {
                 .fold(true, |so_far, pair| so_far & (pair[0].wrapping_add(1) == pair[1]))
     }
 
-    /// First id that a row covers.
-    fn first_id(&self, trade: &Trade) -> u64 {
-        match self.spans {
-            true => trade.trade_id.saturating_sub(u64::from(trade.count).saturating_sub(1)),
-            false => trade.trade_id,
-        }
-    }
-
-    fn on_trade(&mut self, row: usize, trade: Trade, out: &mut TradeBatch, found: &mut Findings) {
-        let (first, last) = (self.first_id(&trade), trade.trade_id);
-        match self.ids.place(first, last) {
-            Place::GivenUp => found.late.push((row, trade)),
-            Place::Repeated | Place::Before | Place::Forgotten => found.duplicates += 1,
-            Place::Next => {
-                found.reordered += u64::from(self.is_waiting());
-                self.ids.settle(first, last);
-                out.push(&trade);
-                self.release_waiting(out);
-            }
-            Place::First | Place::Ahead => {
-                let is_behind = self.ids.last_waiting().is_some_and(|highest| highest > last);
-                let waiting = Waiting { item: Item::Trade(trade), came_with: self.batches };
-                match self.ids.wait(first, last, waiting) {
-                    true => found.reordered += u64::from(is_behind),
-                    false => found.duplicates += 1,
-                }
-                if self.ids.waiting().len() > self.window {
-                    self.give_up_gap(out, found);
-                }
-            }
-        }
-    }
-
-    /// Settles the id of a row that is not a trade by rule. One that comes again, or after its id was
-    /// given up, changes nothing.
-    fn on_left_out(&mut self, row: &LeftOut, out: &mut TradeBatch, found: &mut Findings) {
-        let Some(id) = row.id else { return };
-        match self.ids.place(id, id) {
-            Place::GivenUp | Place::Repeated | Place::Before | Place::Forgotten => {}
-            Place::Next => {
-                self.ids.settle(id, id);
-                self.release_waiting(out);
-            }
-            Place::First | Place::Ahead => {
-                self.ids.wait(id, id, Waiting { item: Item::LeftOut, came_with: self.batches });
-                if self.ids.waiting().len() > self.window {
-                    self.give_up_gap(out, found);
-                }
-            }
-        }
-    }
-
-    /// Gives up the ids before the first waiting trade and releases what follows them.
-    fn give_up_gap(&mut self, out: &mut TradeBatch, found: &mut Findings) {
-        found.gaps.extend(self.ids.give_up());
-        self.release_waiting(out);
-    }
-
-    fn release_waiting(&mut self, out: &mut TradeBatch) {
-        while let Some(next) = self.ids.next_ready() {
-            if let Item::Trade(trade) = &next.item {
-                out.push(trade);
-            }
-        }
-    }
-
     fn note_release(&mut self, batch: &TradeBatch, findings: &mut Findings) {
         let times = &batch.event_time;
         let (Some(first), Some(last)) = (times.first(), times.last()) else { return };
@@ -402,6 +339,7 @@ impl Sequencer {
         findings.time_reversals += u64::from(*first < self.last_time);
         findings.time_reversals += times.windows(2).map(|p| u64::from(p[1] < p[0])).sum::<u64>();
         self.last_time = *last;
+        self.gate.passed(times);
     }
 }
 

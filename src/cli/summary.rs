@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use barflow_operators::end::Unfinished;
 use barflow_operators::gap::Gap;
 use barflow_operators::instrument::InstrumentId;
+use barflow_operators::sequence::ROWS_REMEMBERED;
 
 use super::notes::notes;
 use crate::graph::quality::QualityDays;
@@ -82,7 +83,8 @@ fn describe_input(text: &mut String, instrument: &InstrumentId, c: &InputCounts)
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{instrument}: left out {} ({reason})", grouped(*rows));
     }
-    if c.duplicates + c.reordered + c.time_reversals + c.rejected == 0 && c.gaps.is_empty() {
+    let repeated = c.duplicates + c.conflicts;
+    if repeated + c.reordered + c.time_reversals + c.rejected == 0 && c.gaps.is_empty() {
         return;
     }
     let _ = writeln!(
@@ -93,6 +95,19 @@ fn describe_input(text: &mut String, instrument: &InstrumentId, c: &InputCounts)
         grouped(c.time_reversals),
         grouped(c.rejected)
     );
+    if c.conflicts > 0 {
+        let n = grouped(c.conflicts);
+        let _ = writeln!(text, "{instrument}: same id with other content {n}, see the bad rows");
+    }
+    if c.not_compared > 0 {
+        let _ = writeln!(
+            text,
+            "{instrument}: duplicates by id alone {}: they came more than {} rows before, or before \
+             this run, so what they say could not be compared",
+            grouped(c.not_compared),
+            grouped(ROWS_REMEMBERED)
+        );
+    }
     for gap in c.gaps.iter().take(GAPS_LISTED) {
         let _ = writeln!(
             text,

@@ -2,6 +2,7 @@
 //! bars of one that saw everything.
 
 use barflow_operators::convergence::measure::{Arrival, Findings, Measurement, tolerance_rank};
+use barflow_operators::input_batch::{InputBatch, lines};
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::pool::BatchPool;
 use barflow_operators::sequence::{Findings as Sequence, Sequencer};
@@ -60,12 +61,9 @@ pub fn measure(
     for input_batch in InstrumentStream::open(plan, read)? {
         // Rows that are not trades, duplicates and late rows do not matter here.
         let input_batch = input_batch?;
-        let batch = order.on_rows(
-            input_batch.trades,
-            &input_batch.left_out,
-            &pool,
-            &mut Sequence::default(),
-        );
+        let InputBatch { trades: rows, rejects, left_out, start, places, .. } = input_batch;
+        let lines = lines(&start, &rejects, &left_out, &places);
+        let batch = order.on_rows(rows, &left_out, lines, &pool, &mut Sequence::default());
         trades += batch.len() as u64;
         if let (Some(first), Some(last)) = (batch.event_time.first(), batch.event_time.last()) {
             paces.push(last.saturating_sub(*first) as f64 / batch.len() as f64);

@@ -89,6 +89,10 @@ pub struct InputCounts {
     pub trades: u64,
     /// Trades that had come before.
     pub duplicates: u64,
+    /// How many of them came so long before that only their ids could be compared.
+    pub not_compared: u64,
+    /// Rows under the id of another row with other content.
+    pub conflicts: u64,
     /// Trades that came out of order and were put in order.
     pub reordered: u64,
     /// Trades whose time lies before that of their predecessor.
@@ -284,6 +288,8 @@ fn counts(tally: &Tally) -> BTreeMap<InstrumentId, InputCounts> {
         match fact.kind {
             FactKind::Trades => c.trades += n,
             FactKind::Duplicates => c.duplicates += n,
+            FactKind::NotCompared => c.not_compared += n,
+            FactKind::Conflicts => c.conflicts += n,
             FactKind::Reordered => c.reordered += n,
             FactKind::TimeReversals => c.time_reversals += n,
             FactKind::Rejected => c.rejected += n,

@@ -1,7 +1,6 @@
 //! One instrument's builders with the book that is kept about them.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::envelope::seal;
@@ -13,13 +12,12 @@ use crate::convergence::monitor::Joined;
 use crate::dataflow::validate::OrderedBatch;
 use crate::end::{InputEnd, Unfinished};
 use crate::gap::Gap;
-use crate::order::ids::GAPS_REMEMBERED;
+use crate::order::ids::Settled;
 use crate::position::Position;
-use crate::revision::{
-    Change, CorrectionOutcome, Refusal, Retained, Revision, Window, ids_of, subtract,
-};
+use crate::revision::{Change, CorrectionOutcome, Refusal, Retained, Revision, Window, ids_of};
 use crate::sequence::Resume;
 use crate::spec::BarSpec;
+use crate::trade::Trade;
 
 /// Records that lead on from a whole state before there is another: a restart applies at most so
 /// many, and they are never larger together than the state itself.
@@ -39,7 +37,8 @@ pub struct InstrumentState {
     position: Option<Position>,
     last_id: Option<u64>,
     last_time: Option<i64>,
-    gaps: VecDeque<Gap>,
+    /// Ids up to the last trade, but for that last one.
+    settled: Settled,
     /// Gaps after the last trade: the next one will follow them.
     behind: Vec<Gap>,
     /// How often bars were corrected.
@@ -84,7 +83,7 @@ impl InstrumentState {
             position: None,
             last_id: None,
             last_time: None,
-            gaps: VecDeque::new(),
+            settled: Settled::default(),
             behind: Vec::new(),
             revisions: 0,
             retained: None,
@@ -118,14 +117,14 @@ impl InstrumentState {
             let Record { feed, position, last_id, last_time, body, .. } = record;
             match (&mut state, body) {
                 (None, Body::Whole(whole)) => {
-                    let Whole { builder_set, gaps, behind, revisions } = *whole;
+                    let Whole { builder_set, settled, behind, revisions } = *whole;
                     state = Some(Self {
                         feed: Arc::new(feed),
                         builder_set,
                         position: Some(position),
                         last_id,
                         last_time,
-                        gaps,
+                        settled,
                         behind,
                         revisions,
                         retained: None,
@@ -158,6 +157,7 @@ impl InstrumentState {
             self.builder_set.set_specs(specs);
         }
         self.remember(&step.gaps);
+        self.begin(step.trades.first());
         let trades = TradeBatch::from_trades(Arc::clone(&self.feed), &step.trades);
         self.builder_set.on_batch(&trades, &step.gaps, step.live, |_, _| ());
     }
@@ -245,7 +245,6 @@ impl InstrumentState {
     /// A record has to say what corrections have changed.
     fn note_revision(&mut self, revision: &Revision) {
         self.revisions = self.retained.as_ref().map_or(self.revisions, Retained::revisions);
-        let mut gaps: Vec<Gap> = self.gaps.drain(..).collect();
         for (correction, outcome) in &revision.outcomes {
             let ids = match (outcome, correction.change) {
                 (CorrectionOutcome::Applied, Change::Add(trade)) => ids_of(&trade, self.feed.ids),
@@ -256,10 +255,9 @@ impl InstrumentState {
             };
             if let Some(ids) = ids {
                 // A second copy of it is a duplicate from now on.
-                subtract(&mut gaps, ids);
+                self.settled.came_late(ids);
             }
         }
-        self.gaps = gaps.into();
         self.dirty = true;
         self.log = None;
     }
@@ -275,6 +273,7 @@ impl InstrumentState {
     fn note(&mut self, batch: &OrderedBatch, gaps: &[Gap], live: bool) {
         self.dirty = true;
         self.position = Some(batch.position.clone());
+        self.begin(batch.trades.iter().next().as_ref());
         if let (Some(id), Some(time)) =
             (batch.trades.trade_id.last(), batch.trades.event_time.last())
         {
@@ -308,9 +307,15 @@ impl InstrumentState {
     }
 
     fn remember(&mut self, gaps: &[Gap]) {
-        self.gaps.extend(gaps);
-        let old = self.gaps.len().saturating_sub(GAPS_REMEMBERED);
-        self.gaps.drain(..old);
+        gaps.iter().for_each(|gap| self.settled.remember(*gap));
+    }
+
+    /// The first trade of all says where ids begin.
+    fn begin(&mut self, first: Option<&Trade>) {
+        if self.settled.first.is_none() && self.last_id.is_none() {
+            let ids = first.and_then(|trade| ids_of(trade, self.feed.ids));
+            self.settled.first = ids.map(|ids| ids.first_missing);
+        }
     }
 
     /// The next record, sealed; none if nothing was applied since the last.
@@ -326,9 +331,9 @@ impl InstrumentState {
             None => {
                 self.generation += 1;
                 self.step = 0;
-                let (builder_set, gaps) = (self.builder_set.clone(), self.gaps.clone());
+                let (builder_set, settled) = (self.builder_set.clone(), self.settled.clone());
                 let (behind, revisions) = (self.behind.clone(), self.revisions);
-                Body::Whole(Box::new(Whole { builder_set, gaps, behind, revisions }))
+                Body::Whole(Box::new(Whole { builder_set, settled, behind, revisions }))
             }
         };
         let record = Record {
@@ -368,11 +373,9 @@ impl InstrumentState {
 
     /// What the order of its trades has to know.
     pub fn resume(&self) -> Resume {
-        Resume {
-            last_id: self.last_id,
-            last_time: self.last_time.unwrap_or(i64::MIN),
-            gaps: self.gaps.clone(),
-        }
+        let mut settled = self.settled.clone();
+        settled.last = self.last_id;
+        Resume { settled, last_time: self.last_time.unwrap_or(i64::MIN) }
     }
 
     /// The specifications of its bars.

@@ -1,6 +1,5 @@
 //! One instrument's part of a checkpoint, as it is kept.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -8,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::batch::Feed;
 use crate::builder_set::BuilderSet;
 use crate::gap::Gap;
+use crate::order::ids::Settled;
 use crate::position::Position;
 use crate::spec::BarSpec;
 use crate::trade::Trade;
@@ -50,8 +50,9 @@ pub enum Body {
 pub struct Whole {
     /// The builders and what is known beside them.
     pub builder_set: BuilderSet,
-    /// Ids given up as missing, newest last: they distinguish a late trade from a duplicate.
-    pub gaps: VecDeque<Gap>,
+    /// Which ids came, and which were given up as missing: that distinguishes a late trade from a
+    /// duplicate. Its last id is the record's.
+    pub settled: Settled,
     /// Those after the last trade.
     pub behind: Vec<Gap>,
     /// How often bars were corrected.

@@ -25,8 +25,12 @@ use crate::sequence::Findings;
 pub enum FactKind {
     /// Trades let through to the bars.
     Trades,
-    /// Trades dropped because their id was seen before.
+    /// Trades dropped because they were seen before.
     Duplicates,
+    /// Those of them that were seen so long before that only their ids could be compared.
+    NotCompared,
+    /// Rows under the id of another row with other content.
+    Conflicts,
     /// Trades put back into the order of their ids.
     Reordered,
     /// Trades whose event time lies before that of the trade before them.
@@ -70,6 +74,8 @@ impl Fact {
         let counts = [
             (FactKind::Trades, findings.released),
             (FactKind::Duplicates, findings.duplicates),
+            (FactKind::NotCompared, findings.not_compared),
+            (FactKind::Conflicts, findings.conflicts),
             (FactKind::Reordered, findings.reordered),
             (FactKind::TimeReversals, findings.time_reversals),
         ];

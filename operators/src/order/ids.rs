@@ -210,6 +210,12 @@ impl<T> IdOrder<T> {
         found.ok().map(|place| &self.waiting[place].item)
     }
 
+    /// The item of this id, if it waits.
+    pub fn waiting_at_mut(&mut self, id: u64) -> Option<&mut T> {
+        let found = self.waiting.binary_search_by_key(&id, |waiting| waiting.last);
+        found.ok().map(|place| &mut self.waiting[place].item)
+    }
+
     /// Drops the waiting item of the highest id, if that is beyond `id`.
     pub fn drop_beyond(&mut self, id: u64) -> bool {
         let drops = self.waiting.back().is_some_and(|newest| newest.last > id);

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::ids::Settled;
 use super::*;
 use crate::batch::InputKind;
 use crate::gap::Gap;
@@ -18,6 +19,8 @@ use crate::trade::Aggressor;
 #[derive(Clone, Copy, Debug)]
 enum Row {
     Trade(u64),
+    /// A trade of that id, at another price.
+    Other(u64),
     Bad,
 }
 
@@ -31,6 +34,7 @@ struct Outcome {
     /// Trades that came late, as rejects or corrections.
     late: BTreeSet<u64>,
     duplicates: u64,
+    conflicts: u64,
     reordered: u64,
     released: u64,
     time_reversals: u64,
@@ -53,6 +57,7 @@ impl Outcome {
             _ => panic!("{correction:?}"),
         }));
         self.duplicates += found.duplicates;
+        self.conflicts += found.conflicts;
         self.reordered += found.reordered;
         self.released += found.released;
         self.time_reversals += found.time_reversals;
@@ -85,11 +90,11 @@ fn batch(rows: &[Row], from: usize, to: usize) -> InputBatch {
     let (mut trades, mut rejects) = (Vec::new(), Vec::new());
     for (line, row) in (from as u64 + 1..).zip(&rows[from..to]) {
         match row {
-            Row::Trade(trade_id) => trades.push(Trade {
+            Row::Trade(trade_id) | Row::Other(trade_id) => trades.push(Trade {
                 trade_id: *trade_id,
                 // Not quite in the order of ids.
                 event_time: (trade_id ^ 1) as i64,
-                price: 1.0,
+                price: if matches!(row, Row::Other(_)) { 2.0 } else { 1.0 },
                 qty: 1.0,
                 quote: 1.0,
                 aggressor: Aggressor::Buyer,
@@ -140,12 +145,10 @@ fn run(rows: &[Row], cuts: &[usize], options: OrderOptions) -> Outcome {
 /// The rule, trade by trade, over sorted sets.
 fn slow(rows: &[Row], window: usize) -> Outcome {
     let mut outcome = Outcome::default();
-    let mut given_up: BTreeSet<u64> = BTreeSet::new();
     let mut waiting: BTreeSet<u64> = BTreeSet::new();
     let mut last: Option<u64> = None;
     let go_on = |waiting: &mut BTreeSet<u64>,
                  last: &mut Option<u64>,
-                 given_up: &mut BTreeSet<u64>,
                  most: usize,
                  outcome: &mut Outcome| {
         while let Some(first) = waiting.first().copied() {
@@ -154,7 +157,6 @@ fn slow(rows: &[Row], window: usize) -> Outcome {
                 break;
             }
             if let Some(last) = last.filter(|_| !is_next) {
-                given_up.extend(last + 1..first);
                 outcome.gaps.push(Gap { first_missing: last + 1, last_missing: first - 1 });
             }
             waiting.pop_first();
@@ -165,17 +167,18 @@ fn slow(rows: &[Row], window: usize) -> Outcome {
     for (line, row) in (1..).zip(rows) {
         match row {
             Row::Bad => _ = outcome.rejects.insert(line),
-            Row::Trade(id) if last.is_some_and(|last| *id <= last) => match given_up.contains(id) {
-                true => _ = outcome.late.insert(*id),
-                false => outcome.duplicates += 1,
-            },
+            Row::Other(_) => unreachable!("the slow order knows ids only"),
+            Row::Trade(id) if last.is_some_and(|last| *id <= last) => {
+                let came = outcome.trades.contains(id) || !outcome.late.insert(*id);
+                outcome.duplicates += u64::from(came);
+            }
             Row::Trade(id) => {
                 outcome.duplicates += u64::from(!waiting.insert(*id));
-                go_on(&mut waiting, &mut last, &mut given_up, window, &mut outcome);
+                go_on(&mut waiting, &mut last, window, &mut outcome);
             }
         }
     }
-    go_on(&mut waiting, &mut last, &mut given_up, 0, &mut outcome);
+    go_on(&mut waiting, &mut last, 0, &mut outcome);
     outcome
 }
 
@@ -281,33 +284,15 @@ proptest! {
             position = ordered.position;
         }
         let mut order = InstrumentOrder::new(feed(), options.clone());
-        let (last_time, gaps) = (0, outcome.gaps.iter().copied().collect());
-        order.resume(Resume { last_id: last, last_time, gaps });
+        let mut settled = Settled::up_to(last, outcome.gaps.iter().copied());
+        settled.first = outcome.trades.first().copied();
+        order.resume(Resume { settled, last_time: 0 });
         for batch in batches(&rows, position.file().unwrap().byte as usize, &cuts_after) {
             outcome.add(&order.on_batch(batch).unwrap());
         }
         order.finish().iter().for_each(|ordered| outcome.add(ordered));
         let whole = run(&rows, &[1], options);
         prop_assert_eq!(outcome.lasting(), whole.lasting());
-    }
-
-    #[test]
-    fn a_sequencer_written_down_and_read_back_never_stopped(
-        rows in rows(0),
-        window in 0usize..12,
-        cuts in cuts(),
-    ) {
-        let pool = BatchPool::new(8, 4);
-        let (mut undisturbed, mut restored) = (Sequencer::new(window), Sequencer::new(window));
-        for input_batch in batches(&rows, 0, &cuts) {
-            let (mut one, mut other) = (Findings::default(), Findings::default());
-            let expected = undisturbed.on_batch(input_batch.trades.clone(), &pool, &mut one);
-            let bytes = postcard::to_stdvec(&restored).unwrap();
-            restored = postcard::from_bytes(&bytes).unwrap();
-            let found = restored.on_batch(input_batch.trades, &pool, &mut other);
-            prop_assert_eq!((found, other), (expected, one));
-            prop_assert_eq!(&restored, &undisturbed);
-        }
     }
 
     /// What one order has let through passes a second one as a feed's: nothing changes.
@@ -346,10 +331,95 @@ fn what_lies_beyond_a_row_that_stops_a_feed_is_left_to_the_next_run() {
     assert_eq!(stopped.position.trade_id(), Some(2));
 
     let mut next = InstrumentOrder::new(feed(), stop);
-    next.resume(Resume { last_id: Some(2), last_time: 0, gaps: VecDeque::new() });
+    next.resume(Resume { settled: Settled::up_to(Some(2), []), last_time: 0 });
     let repaired = [Row::Trade(1), Row::Trade(2), Row::Trade(5), Row::Trade(6)];
     let mut input = batch(&repaired, 0, 4);
     input.order = Some(known(vec![gap]));
     let ordered = next.on_batch(input).unwrap();
     assert_eq!((&ordered.trades.trade_id, ordered.findings.gaps), (&vec![5, 6], vec![gap]));
+}
+
+/// Ids from 10 on, and one of them once more, `later` rows behind it.
+fn with_a_second_row(ids: u64, of: u64, later: usize, first: Row, second: Row) -> Vec<Row> {
+    let mut rows: Vec<Row> = (10..10 + ids).map(Row::Trade).collect();
+    let place = of as usize;
+    rows[place] = first;
+    rows.insert((place + 1 + later).min(rows.len()), second);
+    rows
+}
+
+proptest! {
+    /// Whether the second row lies beside the first one or far behind it.
+    #[test]
+    fn an_equal_second_row_is_dropped_and_another_one_is_always_reported(
+        (ids, of) in (2u64..150).prop_flat_map(|ids| (Just(ids), 0..ids)),
+        later in 0usize..150,
+        window in 0usize..12,
+        cuts in cuts(),
+    ) {
+        let options = options(window, RejectPolicy::SetAside, false);
+        let (id, all) = (10 + of, (10..10 + ids).collect::<Vec<_>>());
+        let equal = with_a_second_row(ids, of, later, Row::Trade(id), Row::Trade(id));
+        let outcome = run(&equal, &cuts, options.clone());
+        prop_assert_eq!((&outcome.trades, outcome.duplicates), (&all, 1));
+        prop_assert!(outcome.late.is_empty() && outcome.conflicts == 0);
+
+        let without: Vec<u64> = all.iter().copied().filter(|other| *other != id).collect();
+        let one = with_a_second_row(ids, of, later, Row::Trade(id), Row::Other(id));
+        let other = with_a_second_row(ids, of, later, Row::Other(id), Row::Trade(id));
+        for rows in [&one, &other] {
+            let outcome = run(rows, &cuts, options.clone());
+            prop_assert!(outcome.trades == all || outcome.trades == without);
+            prop_assert_eq!((outcome.conflicts, outcome.duplicates), (1, 0));
+            prop_assert_eq!(outcome.late, BTreeSet::from([id]));
+        }
+        // In one batch neither is used, in whichever order they come.
+        let in_one = |rows: &[Row]| run(rows, &[rows.len()], options.clone());
+        prop_assert_eq!(&in_one(&one).trades, &without);
+        prop_assert_eq!(in_one(&one), in_one(&other));
+    }
+
+    /// Where the first bad row stops everything, nothing behind it counts as applied: with the row
+    /// repaired, the next run has all of it.
+    #[test]
+    fn after_a_contradiction_that_stops_the_next_run_loses_nothing(
+        (ids, of) in (2u64..150).prop_flat_map(|ids| (Just(ids), 0..ids)),
+        later in 0usize..150,
+        window in 0usize..12,
+        cuts in cuts(),
+    ) {
+        let stop = options(window, RejectPolicy::Stop, false);
+        let rows = with_a_second_row(ids, of, later, Row::Trade(10 + of), Row::Other(10 + of));
+        let mut order = InstrumentOrder::new(feed(), stop.clone());
+        let (mut outcome, mut position) = (Outcome::default(), at(0));
+        for batch in batches(&rows, 0, &cuts) {
+            let Some(ordered) = order.on_batch(batch) else { break };
+            outcome.add(&ordered);
+            position = ordered.position;
+        }
+        prop_assert!(order.is_stopped() && outcome.late.len() == 1);
+        let mut next = InstrumentOrder::new(feed(), stop);
+        let settled = Settled::up_to(outcome.trades.last().copied(), []);
+        next.resume(Resume { settled, last_time: 0 });
+        let repaired = with_a_second_row(ids, of, later, Row::Trade(10 + of), Row::Trade(10 + of));
+        for batch in batches(&repaired, position.file().unwrap().byte as usize, &cuts) {
+            outcome.trades.extend(&next.on_batch(batch).unwrap().trades.trade_id);
+        }
+        next.finish().iter().for_each(|rest| outcome.trades.extend(&rest.trades.trade_id));
+        prop_assert_eq!(outcome.trades, (10..10 + ids).collect::<Vec<_>>());
+    }
+
+    /// Ids below the first one, or after a restart: whatever never came is used or reported.
+    #[test]
+    fn what_never_came_is_never_called_a_duplicate(
+        ids in prop::collection::hash_set(1u64..400, 1..150),
+        window in 0usize..12,
+        cuts in cuts(),
+    ) {
+        // A hash set's order, that is none, and every id once.
+        let rows: Vec<Row> = ids.iter().copied().map(Row::Trade).collect();
+        let outcome = run(&rows, &cuts, options(window, RejectPolicy::SetAside, false));
+        prop_assert_eq!(outcome.duplicates, 0);
+        prop_assert_eq!(outcome.trades.len() + outcome.late.len(), ids.len());
+    }
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use crate::bar::Bar;
 use crate::bars::machine::BarMachine;
 use crate::batch::TradeBatch;
-use crate::input_batch::{InputBatch, LeftOut, Reject};
+use crate::input_batch::{InputBatch, LeftOut, Reject, RowPlace};
 use crate::position::Position;
-use crate::sequence::Mark;
+use crate::sequence::{Mark, Memory};
 
 /// One input batch of a chunk: what was read, or at least what came of it.
 #[derive(Clone, Debug)]
@@ -20,6 +20,8 @@ pub struct ChunkBatch {
     pub rejects: Vec<Reject>,
     /// Rows that are not trades by rule.
     pub left_out: Vec<LeftOut>,
+    /// Where stretches of the trades come from, where files are merged.
+    pub places: Vec<RowPlace>,
     /// The rows that are trades, as they were read; none if they were let go.
     pub raw: Option<Arc<TradeBatch>>,
     /// What the chunk's own order and builders made of them; none where they had given up.
@@ -37,6 +39,9 @@ pub(super) struct Outline {
     pub time_reversals: u64,
     /// By specification; none for one that is not built ahead.
     pub slots: Vec<Option<BuilderOutline>>,
+    /// What the chunk's own order remembers of the rows before, where it is needed: some row did not
+    /// just pass.
+    pub memory: Option<Memory>,
 }
 
 /// What one builder made of an input batch.
@@ -52,20 +57,23 @@ pub(super) struct BuilderOutline {
 pub struct ChunkEnd {
     /// By specification; none for those that were not built ahead.
     pub(super) slots: Vec<Option<BarMachine>>,
+    /// What the chunk's own order remembers of its rows; none if it has not seen all of them.
+    pub(super) memory: Option<Memory>,
 }
 
 impl ChunkBatch {
     /// An input batch of which nothing is known but what was read.
     pub fn read(input_batch: InputBatch) -> Self {
-        let InputBatch { trades, rejects, left_out, start, end, .. } = input_batch;
-        Self { start, end, rejects, left_out, raw: Some(Arc::new(trades)), outline: None }
+        let InputBatch { trades, rejects, left_out, start, end, places, .. } = input_batch;
+        let raw = Some(Arc::new(trades));
+        Self { start, end, rejects, left_out, places, raw, outline: None }
     }
 
     /// What was read, if all of it was kept.
     pub fn into_batch(self) -> Option<InputBatch> {
-        let Self { start, end, rejects, left_out, raw, .. } = self;
+        let Self { start, end, rejects, left_out, places, raw, .. } = self;
         let batch = InputBatch::new(Arc::unwrap_or_clone(raw?), rejects, start, end);
-        Some(InputBatch { left_out, ..batch })
+        Some(InputBatch { left_out, places, ..batch })
     }
 
     /// Adds to the ids of its trades and positions, as where rows without ids are numbered within

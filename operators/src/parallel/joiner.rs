@@ -42,6 +42,8 @@ pub struct ChunkJoiner {
     /// The true position at the start of the chunk.
     before: Truth,
     chunk_builders: Vec<ChunkBuilder>,
+    /// The number of the chunk's first row in the whole history.
+    first_row: u64,
     /// What the chunk's ids lack to those of the whole history.
     ids: u64,
     /// Whether the chunk's own order lets the same trades through as the true one, from here on.
@@ -135,6 +137,7 @@ impl ChunkJoiner {
             before: truth.clone(),
             truth,
             chunk_builders: specs.into_iter().map(chunk_builder).collect(),
+            first_row: 0,
             ids: 0,
             in_step: false,
             batches: 0,
@@ -149,6 +152,7 @@ impl ChunkJoiner {
     /// ids are numbered within each chunk.
     pub fn begin_chunk(&mut self, ids: u64) {
         self.before = self.truth.clone();
+        self.first_row = self.truth.order.memory().next();
         self.ids = ids;
         self.recomputed.chunks += 1;
         self.restart();
@@ -209,10 +213,13 @@ impl ChunkJoiner {
         raw: Arc<TradeBatch>,
     ) -> Result<JoinedBatch, ReadAgain> {
         let outline = batch.outline.take();
+        if let Some(memory) = outline.as_ref().and_then(|outline| outline.memory.as_ref()) {
+            self.truth.order.adopt(memory, self.first_row);
+        }
         let rows = raw.len() as u64;
-        let ChunkBatch { start, end, rejects, left_out, .. } = batch;
+        let ChunkBatch { start, end, rejects, left_out, places, .. } = batch;
         let input = InputBatch::new(Arc::unwrap_or_clone(raw), rejects, start, end);
-        let input = InputBatch { left_out, ..input };
+        let input = InputBatch { left_out, places, ..input };
         let Some(ordered) = self.truth.order.on_batch(input) else {
             return Ok(JoinedBatch { stopped: true, ..JoinedBatch::default() });
         };
@@ -220,7 +227,11 @@ impl ChunkJoiner {
         let stopped = self.truth.order.is_stopped();
         let any_joined =
             self.chunk_builders.iter().any(|chunk_builder| chunk_builder.joined.is_some());
-        if any_joined && (stopped || outline.is_none()) {
+        let is_same = |outline: &Outline| {
+            let after = outline.after.map(|mark| self.shifted(mark));
+            outline.released == findings.released && after == self.truth.order.mark()
+        };
+        if any_joined && (stopped || !outline.as_ref().is_some_and(is_same)) {
             return Err(ReadAgain);
         }
         let mut bars = Vec::new();
@@ -265,14 +276,14 @@ impl ChunkJoiner {
         let Some(outline) = batch.outline.take().filter(|_| self.in_step && all_joined) else {
             return Err(ReadAgain);
         };
-        let Outline { before, after, released, time_reversals, slots } = outline;
+        let Outline { before, after, released, time_reversals, slots, .. } = outline;
         let before = before.map(|mark| self.shifted(mark));
         let after = after.map(|mark| self.shifted(mark));
         // Times that run backwards are counted against the time of the trade before.
         let (true, Some(after)) = (before == self.truth.order.mark(), after) else {
             return Err(ReadAgain);
         };
-        let position = self.truth.order.pass_over(batch.end.clone(), after);
+        let position = self.truth.order.pass_over(batch.end.clone(), after, released);
         let mut bars = Vec::new();
         for ((chunk_builder, slot), ahead) in
             self.chunk_builders.iter().zip(&mut self.truth.slots).zip(slots)
@@ -299,7 +310,13 @@ impl ChunkJoiner {
     /// The chunk has ended; what is left of its builders is the truth where they had agreed. None
     /// for a chunk that was read again, or worked on by nobody.
     pub fn end_chunk(&mut self, chunk_end: Option<ChunkEnd>) {
-        let builders = chunk_end.map(|chunk_end| chunk_end.slots).unwrap_or_default();
+        let (builders, memory) = match chunk_end {
+            Some(chunk_end) => (chunk_end.slots, chunk_end.memory),
+            None => (Vec::new(), None),
+        };
+        if let Some(memory) = memory {
+            self.truth.order.adopt(&memory, self.first_row);
+        }
         let mut apart = false;
         for (place, builder) in builders.into_iter().enumerate() {
             let Some(mut machine) = builder else { continue };

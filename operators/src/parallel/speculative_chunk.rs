@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::chunk_batch::{BuilderOutline, ChunkBatch, ChunkEnd, Outline};
 use crate::batch::{IdKind, TradeBatch};
 use crate::builder_set::BuilderState;
-use crate::input_batch::InputBatch;
+use crate::input_batch::{InputBatch, lines};
 use crate::order::RejectPolicy;
+use crate::order::ids::Settled;
 use crate::pool::BatchPool;
 use crate::sequence::{Findings, Resume, Sequencer};
 use crate::spec::BarSpec;
@@ -56,21 +57,25 @@ impl SpeculativeChunk {
             self.given_up = true;
             return ChunkBatch::read(input_batch);
         }
-        let InputBatch { trades, rejects, left_out, start, end, .. } = input_batch;
+        let InputBatch { trades, rejects, left_out, start, end, places, .. } = input_batch;
+        let lines = lines(&start, &rejects, &left_out, &places);
         self.begin(&trades);
         let before = self.order.mark();
         let passes = left_out.is_empty() && self.order.passes(&trades);
         let keeps = !passes || before.is_none() || self.kept < self.options.keep.max(1);
         self.kept += trades.len();
         let mut findings = Findings::default();
-        let mut raw = None;
+        let (mut raw, mut memory) = (None, None);
+        let pool = &self.options.pool;
         let released = if passes {
-            self.order.let_through(&trades, &mut findings);
-            Arc::new(trades)
+            let trades = Arc::new(trades);
+            self.order.let_through(&trades, lines, pool, &mut findings);
+            trades
         } else {
             // What does not pass as it is has to be judged again, as it was.
+            memory = Some(self.order.memory().clone());
             raw = Some(Arc::new(trades.clone()));
-            self.order.on_rows(trades, &left_out, &self.options.pool, &mut findings)
+            self.order.on_rows(trades, &left_out, lines, pool, &mut findings)
         };
         let slots = self.build(&released, &findings);
         if passes && keeps {
@@ -84,8 +89,9 @@ impl SpeculativeChunk {
             released: findings.released,
             time_reversals: findings.time_reversals,
             slots,
+            memory,
         };
-        ChunkBatch { start, end, rejects, left_out, raw, outline: Some(outline) }
+        ChunkBatch { start, end, rejects, left_out, places, raw, outline: Some(outline) }
     }
 
     /// Supposes that the ids run on from the chunk before. Where they do not, the supposition is
@@ -99,9 +105,8 @@ impl SpeculativeChunk {
             IdKind::Spans => trades.count.first().copied().unwrap_or(1).max(1),
         };
         self.order.resume(Resume {
-            last_id: first.checked_sub(u64::from(ids)),
+            settled: Settled::up_to(first.checked_sub(u64::from(ids)), []),
             last_time: i64::MIN,
-            gaps: Default::default(),
         });
     }
 
@@ -120,6 +125,7 @@ impl SpeculativeChunk {
     /// The chunk has ended.
     pub fn finish(self) -> ChunkEnd {
         let slots = self.slots.into_iter();
-        ChunkEnd { slots: slots.map(|slot| Some(slot?.machine)).collect() }
+        let memory = (!self.given_up).then(|| self.order.memory().clone());
+        ChunkEnd { slots: slots.map(|slot| Some(slot?.machine)).collect(), memory }
     }
 }

@@ -17,5 +17,5 @@ pub mod retained;
 mod walk;
 
 pub use self::correction::{Change, Correction, CorrectionOutcome, Refusal};
-pub(crate) use self::missing::{ids_of, subtract};
+pub(crate) use self::missing::ids_of;
 pub use self::retained::{Retained, Revision, Update, Window};

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use barflow_operators::batch::{Feed, IdKind, TradeBatch};
-use barflow_operators::input_batch::{LeftOut, Reject};
+use barflow_operators::input_batch::{InputBatch, LeftOut, Reject, lines};
 use barflow_operators::pool::BatchPool;
-use barflow_operators::sequence::{Findings, Sequencer};
+use barflow_operators::sequence::{Findings, Refused, Sequencer};
 use jiff::civil::Date;
 
 use super::audit::audit;
@@ -258,24 +258,40 @@ fn read(
             return Err(bad_row(archive, reject));
         }
         source_rows += input_batch.trades.len() as u64;
+        let InputBatch { trades, rejects, left_out, start, places, .. } = input_batch;
+        let lines = lines(&start, &rejects, &left_out, &places);
         let mut findings = Findings::default();
-        let batch = order.on_rows(input_batch.trades, &input_batch.left_out, &pool, &mut findings);
-        if let Some((_, late)) = findings.late.first() {
-            let found = format!("trade {} far out of order", late.trade_id);
+        let batch = order.on_rows(trades, &left_out, lines.clone(), &pool, &mut findings);
+        if let Some((row, late)) = findings.late.first() {
+            let line = lines.of(*row).line;
+            let found = format!("trade {} far out of order at line {line}", late.trade_id);
             return Err(ReplayError::corrupt(archive, "order of its ids", "increasing ids", found));
         }
+        no_refused(archive, &findings)?;
         split.take(&batch, &pool)?;
-        split.leave_out(&input_batch.left_out);
+        split.leave_out(&left_out);
         pool.give_back(batch);
     }
     let mut rest = TradeBatch::with_capacity(Arc::clone(&feed), 0);
-    order.flush(&mut rest, &mut Findings::default());
+    let mut findings = Findings::default();
+    order.flush(&mut rest, &mut findings);
+    no_refused(archive, &findings)?;
     split.take(&rest, &pool)?;
     // All of them may have waited until now for a day to begin.
     split.leave_out(&[]);
     let files = split.finish(source_rows)?;
     let rows = files.iter().map(|(_, file)| file.rows).sum();
     Ok(ReadArchive { feed, files, source_rows, rows })
+}
+
+/// A store holds what the rows say only if none of them contradicts another.
+fn no_refused(archive: &Path, findings: &Findings) -> Result<(), ReplayError> {
+    let Some(refused) = findings.refused.first() else { return Ok(()) };
+    let Refused { trade, place, why, .. } = refused;
+    let line = place.as_ref().map_or_else(String::new, |at| format!("line {}, ", at.line));
+    let what = format!("{line}field \"{}\"", why.field());
+    let found = format!("\"{}\" ({})", why.value(trade), refused.reason());
+    Err(ReplayError::corrupt(archive, what, "a valid trade", found))
 }
 
 fn bad_row(archive: &Path, reject: &Reject) -> ReplayError {

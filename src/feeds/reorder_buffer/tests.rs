@@ -4,7 +4,10 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use barflow_operators::batch::{Feed, IdKind, InputKind};
+use barflow_operators::input_batch::lines;
+use barflow_operators::order::ids::Settled;
 use barflow_operators::pool::BatchPool;
+use barflow_operators::position::FilePosition;
 use barflow_operators::sequence::{Findings, Resume, Sequencer};
 use barflow_operators::trade::{Aggressor, Trade};
 use proptest::prelude::*;
@@ -175,12 +178,12 @@ proptest! {
         }
         while buffer.give_up(&mut out).is_some() {}
         let mut sequencer = Sequencer::new(window);
-        let gaps = VecDeque::new();
-        sequencer.resume(Resume { last_id: Some(3), last_time: 0, gaps });
+        sequencer.resume(Resume { settled: Settled::up_to(Some(3), []), last_time: 0 });
         let trades: Vec<Trade> = prints.iter().map(|print| print.trade).collect();
         let batch = TradeBatch::from_trades(Arc::clone(&out.trades.feed), &trades);
         let mut findings = Findings::default();
-        let in_order = sequencer.on_batch(batch, &BatchPool::new(8, 2), &mut findings);
+        let lines = lines(&FilePosition::start("stream".into()).into(), &[], &[], &[]);
+        let in_order = sequencer.on_batch(batch, lines, &BatchPool::new(8, 2), &mut findings);
         let mut in_order = TradeBatch::clone(&in_order);
         sequencer.flush(&mut in_order, &mut findings);
         let is_late = |row: usize| out.order.late.contains(&(row as u32));
