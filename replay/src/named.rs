@@ -106,6 +106,10 @@ pub fn members_agree(
     members: &[(usize, String)],
 ) -> Result<Naming, ReplayError> {
     let mut told = archive;
+    let names = |(_, name): &(usize, String)| naming::read(Path::new(name)).symbol.is_some();
+    if told.symbol_of_folder && members.iter().any(names) {
+        (told.symbol, told.symbol_of_folder) = (None, false);
+    }
     let mut by = "the archive".to_owned();
     for (_, name) in members {
         let of = naming::read(Path::new(name));

@@ -17,6 +17,9 @@ pub struct Naming {
     pub input: Option<InputKind>,
     /// First and last day that the file is about.
     pub days: Option<(Date, Date)>,
+    /// Whether the symbol is the name of the folder: LEAN's files have it nowhere else, and a file may have
+    /// been moved.
+    pub symbol_of_folder: bool,
     /// `spot`, `um` or `cm`, from folders.
     pub market: Option<&'static str>,
 }
@@ -38,6 +41,7 @@ pub fn read(path: &Path) -> Naming {
         naming.days = compact_date(date).map(|day| (day, day));
         let folder = path.parent().and_then(Path::file_name).and_then(|name| name.to_str());
         naming.symbol = folder.map(str::to_uppercase);
+        naming.symbol_of_folder = true;
     }
     // A member of it: `20131010_spy_Trade_Tick.csv`.
     if let [date, symbol, trade, ..] = stem.split('_').collect::<Vec<_>>()[..]
@@ -46,6 +50,7 @@ pub fn read(path: &Path) -> Naming {
     {
         naming.days = Some((day, day));
         naming.symbol = Some(symbol.to_uppercase());
+        naming.symbol_of_folder = false;
     }
     naming
 }

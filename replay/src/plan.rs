@@ -248,7 +248,8 @@ pub fn recognise(path: &Path, options: &PlanOptions) -> Result<Recognised, Repla
         members = members::open(path, file)?.1;
         naming = named::members_agree(path, naming, &members.read)?;
     }
-    let given = given(path, naming.symbol.as_deref(), options)?;
+    let named = naming.symbol.as_deref().filter(|_| !naming.symbol_of_folder);
+    let given = given(path, named, options)?;
     let choice = options.columns.as_ref();
     let looked = match container {
         Container::Parquet => sniff::table(path, choice),
@@ -273,6 +274,28 @@ pub fn recognise(path: &Path, options: &PlanOptions) -> Result<Recognised, Repla
         }
         None => name_instrument(path, &naming, &sniffed)?,
     };
+    let first_time = sniffed.first_time;
+    let (feed, format, note) = format_of(instrument, sniffed, options);
+    let kind = match container {
+        Container::Parquet => FileKind::Table(format),
+        _ => FileKind::Rows(format),
+    };
+    let file = PlannedFile::whole(path, container, kind, first_time, bytes);
+    let mut recognised = trades_of(feed, file);
+    recognised.notes.extend(note);
+    if !members.passed_over.is_empty() {
+        let (archive, members) = (path.to_owned(), members.passed_over);
+        recognised.notes.push(PlanNote::MembersPassedOver { archive, members });
+    }
+    Ok(recognised)
+}
+
+/// How the rows of an instrument's file are read.
+fn format_of(
+    instrument: InstrumentId,
+    sniffed: Sniffed,
+    options: &PlanOptions,
+) -> (Feed, RowFormat, Option<PlanNote>) {
     let ordinal = is_ordinal(&sniffed.layout);
     let quote = if instrument.venue() == "binance" && instrument.market() == "cm" {
         let rule = || binance::contract_size(instrument.symbol());
@@ -303,18 +326,7 @@ pub fn recognise(path: &Path, options: &PlanOptions) -> Result<Recognised, Repla
         exclude,
         header: sniffed.header,
     };
-    let kind = match container {
-        Container::Parquet => FileKind::Table(format),
-        _ => FileKind::Rows(format),
-    };
-    let file = PlannedFile::whole(path, container, kind, sniffed.first_time, bytes);
-    let mut recognised = trades_of(feed, file);
-    recognised.notes.extend(note);
-    if !members.passed_over.is_empty() {
-        let (archive, members) = (path.to_owned(), members.passed_over);
-        recognised.notes.push(PlanNote::MembersPassedOver { archive, members });
-    }
-    Ok(recognised)
+    (feed, format, note)
 }
 
 /// Whether files of this layout are named for their pair alone.

@@ -22,7 +22,7 @@ use crate::archive::place::{Market, Period, Series};
 use crate::archive::plan::{Absent, FetchRange, Granularity, Plan, Published, Why, plan};
 use crate::archive::run::{self, Download, DownloadOutcome};
 use crate::archive::survey::{self, Source};
-use crate::config::bar_kinds::duration_ns;
+use crate::config::durations::duration_ns;
 use crate::config::instant::day;
 use crate::proxy::Proxies;
 use crate::stop::Stop;

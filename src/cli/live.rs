@@ -196,7 +196,7 @@ pub(super) fn execute(
 }
 
 fn limit(text: &str) -> Result<Duration, Failure> {
-    let ns = crate::config::bar_kinds::duration_ns(text)
+    let ns = crate::config::durations::duration_ns(text)
         .map_err(|e| Failure::usage(anyhow::anyhow!("--for {text}: {e}")))?;
     Ok(Duration::from_nanos(ns.max(0).unsigned_abs()))
 }

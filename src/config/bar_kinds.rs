@@ -8,6 +8,7 @@ use barflow_operators::spec::{
     NautilusAggregation, NautilusSpec, RuleSpec, ThresholdSpec,
 };
 
+use super::durations::duration_ns;
 use super::problem::Problems;
 use super::section::Section;
 
@@ -272,21 +273,4 @@ impl Keys<'_> {
 
 fn number_name<T>() -> &'static str {
     if std::any::type_name::<T>().starts_with('f') { "a number" } else { "a whole number" }
-}
-
-/// `90s`, `5m`, `1h 30m`, `1d`, or 0. Other numbers need a unit: a second and a millisecond are easily
-/// meant and not easily told apart.
-pub fn duration_ns(text: &str) -> Result<i64, String> {
-    let wanted = || "not a duration such as 30s, 5m or 1h".to_owned();
-    match text.parse::<f64>() {
-        Ok(0.0) => return Ok(0),
-        Ok(_) => return Err(format!("has no unit; write {text}s, {text}m or {text}h")),
-        Err(_) => {}
-    }
-    let hours = match text.strip_suffix('d').and_then(|days| days.trim().parse::<u32>().ok()) {
-        Some(days) => format!("{}h", u64::from(days) * 24),
-        None => text.to_owned(),
-    };
-    let duration: jiff::SignedDuration = hours.parse().map_err(|_| wanted())?;
-    i64::try_from(duration.as_nanos()).map_err(|_| wanted())
 }

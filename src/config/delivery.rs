@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::live::duration;
+use super::durations::duration;
 use super::problem::Problems;
 use super::replay::SinkKind;
 use super::section::Section;

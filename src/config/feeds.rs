@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::live::duration;
+use super::durations::duration;
 use super::problem::{Problems, suggestion};
 use super::section::Section;
 use crate::feeds::plan::{FeedPlan, Symbol};

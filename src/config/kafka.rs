@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use super::durations::duration;
 use super::file::ConfigFile;
-use super::live::duration;
 use super::problem::Problems;
 use super::section::{Section, Value, over};
 use crate::sinks::encode::Encoding;

@@ -11,6 +11,7 @@ use barflow_replay::named::GivenInstrument;
 use super::bars::BarBook;
 use super::cluster::ClusterSettings;
 use super::delivery::DeliveryOptions;
+use super::durations::duration;
 use super::feeds;
 use super::file::ConfigFile;
 use super::instruments::of_files;
@@ -193,16 +194,4 @@ impl LiveSettings {
         let symbols = self.feeds.iter().flat_map(|feed| &feed.symbols);
         symbols.map(|symbol| symbol.instrument.clone()).collect()
     }
-}
-
-/// A length of time; `default` if it is not there, none if it is 0.
-pub(super) fn duration(
-    section: &mut Section,
-    key: &'static str,
-    problems: &mut Problems,
-    default: Duration,
-) -> Option<Duration> {
-    let ns = section.parse_with(key, super::bar_kinds::duration_ns, problems);
-    let duration = ns.map_or(default, |ns| Duration::from_nanos(ns.max(0).unsigned_abs()));
-    Some(duration).filter(|duration| !duration.is_zero())
 }

@@ -8,6 +8,7 @@ pub mod bar_kinds;
 pub mod bars;
 pub mod cluster;
 pub mod delivery;
+pub mod durations;
 pub mod feeds;
 pub mod file;
 pub mod instant;

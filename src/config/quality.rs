@@ -4,7 +4,7 @@ use std::path::Path;
 
 use barflow_operators::quality::suite::{Check, Expectation, Kind, Severity, Suite};
 
-use super::bar_kinds::duration_ns;
+use super::durations::duration_ns;
 use super::file::ConfigFile;
 use super::problem::{Problems, suggestion};
 use super::section::Section;

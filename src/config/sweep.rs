@@ -6,8 +6,8 @@ use std::time::Duration;
 use barflow_operators::spec::BarSpec;
 
 use super::bars::BarBook;
+use super::durations::duration;
 use super::file::ConfigFile;
-use super::live::duration;
 use super::problem::Problems;
 use super::replay::{ReplaySettings, Typed};
 use super::section::{Section, Value, over};

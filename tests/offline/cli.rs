@@ -50,11 +50,11 @@ fn the_demo_makes_bars_from_nothing() {
     let out = folder.path().join("demo");
     let output = run(&["demo", "--trades", "60000", "--out", text(&out)]);
     assert!(output.status.success(), "{}", stderr(&output));
-    let first: serde_json::Value =
-        serde_json::from_str(stdout(&output).lines().next().unwrap()).unwrap();
-    assert_eq!(first["symbol"], "BTCUSDT");
+    assert!(stdout(&output).contains("closed (UTC)"), "{}", stdout(&output));
     assert!(stderr(&output).contains("Next:"));
-    assert!(out.join("bars.jsonl").exists());
+    let bars = fs::read_to_string(out.join("bars.jsonl")).unwrap();
+    let first: serde_json::Value = serde_json::from_str(bars.lines().next().unwrap()).unwrap();
+    assert_eq!(first["symbol"], "BTCUSDT");
 }
 
 #[test]
@@ -389,7 +389,9 @@ fn a_signal_ends_a_replay_in_order_and_says_where() {
             .and_then(|rest| rest.split(')').next())
             .and_then(|id| id.parse().ok())
             .unwrap();
-        assert_eq!(bars as u64, applied / 2, "{report}");
+        let first: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+        let trades = applied + 1 - first["first_trade_id"].as_u64().unwrap();
+        assert_eq!(bars as u64, trades / 2, "{report}");
     }
 }
 

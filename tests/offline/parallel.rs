@@ -104,6 +104,14 @@ fn made_up(folder: &Path, days: &str, trades: &str) -> Vec<PathBuf> {
     synth(folder, &format!("--days {days} --trades {trades}"))
 }
 
+/// The id of the first trade of a made-up day.
+fn first_id(day: &Path) -> u64 {
+    let mut zip = zip::ZipArchive::new(fs::File::open(day).unwrap()).unwrap();
+    let text = std::io::read_to_string(zip.by_index(0).unwrap()).unwrap();
+    let row = text.lines().find(|line| line.starts_with(|c: char| c.is_ascii_digit())).unwrap();
+    row.split(',').next().unwrap().parse().unwrap()
+}
+
 fn real_days() -> Option<Vec<PathBuf>> {
     let folder = days::real_days()?;
     Some((1..=3).map(|day| folder.join(format!("XBTUSD-trades-2018-01-0{day}.zip"))).collect())
@@ -250,7 +258,9 @@ fn nothing_else_changes_for_being_made_in_parallel() {
     let folder = tempfile::tempdir().unwrap();
     let days = made_up(folder.path(), "3", "40000");
     let mut struck = "action,trade_id,time,price,qty,side\n".to_owned();
-    (1000..100_000).step_by(7001).for_each(|id| struck += &format!("remove,{id},,,,\n"));
+    let first = first_id(&days[0]);
+    let ids = (1000..100_000).step_by(7001).map(|id| first + id);
+    ids.for_each(|id| struck += &format!("remove,{id},,,,\n"));
     let corrections = folder.path().join("struck.csv");
     fs::write(&corrections, struck).unwrap();
     let out = |kind: &str, parallel: bool| {

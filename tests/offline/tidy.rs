@@ -40,7 +40,7 @@ const LAYERS: [&[&str]; 11] = [
 const UPWARD: [(&str, &str, &str); 0] = [];
 
 /// Files of which each leads to every other, and why they still do.
-const CIRCLES: [(&str, &[&str], &str); 8] = [
+const CIRCLES: [(&str, &[&str], &str); 7] = [
     (
         "operators/src/revision",
         &["retained.rs", "walk.rs"],
@@ -65,11 +65,6 @@ const CIRCLES: [(&str, &[&str], &str); 8] = [
         "simulator/src/exchange",
         &["player.rs", "server.rs"],
         "the player sends over connections that the server keeps",
-    ),
-    (
-        "src/config",
-        &["cluster.rs", "delivery.rs", "feeds.rs", "live.rs", "replay.rs"],
-        "the reading of durations is in live.rs",
     ),
     (
         "src/graph",

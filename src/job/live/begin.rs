@@ -101,12 +101,17 @@ pub fn from_history(
             applied.insert(instrument, LastTrade { id, time, recent, ..LastTrade::default() });
         }
     }
+    continue_after(settings, applied);
+    Ok(())
+}
+
+/// Has feeds continue after these trades.
+fn continue_after(settings: &mut LiveSettings, mut applied: BTreeMap<InstrumentId, LastTrade>) {
     for symbol in settings.feeds.iter_mut().flat_map(|feed| &mut feed.symbols) {
         if let Some(last) = applied.remove(&symbol.instrument) {
             symbol.resume_after = Some(last);
         }
     }
-    Ok(())
 }
 
 /// Id and time of the newest trade. Files may be out of order by a little; live continues after it.

@@ -36,6 +36,7 @@ mod reports;
 pub(crate) mod secrets;
 mod settings;
 mod shard_sinks;
+mod shutdown;
 mod topic_policy;
 pub(crate) mod topic_reader;
 mod topics;

@@ -25,7 +25,7 @@ use super::checkpoint_topic::{CheckpointTopic, LARGEST_RECORD};
 use super::hanging::{self, NOTHING};
 use super::producer::{Fault, Outgoing, Producer};
 use super::transaction::{Message, Transaction};
-use super::{KafkaSettings, KafkaSink};
+use super::{KafkaSettings, KafkaSink, shutdown};
 use crate::checkpoints::job::{JobName, Shard, Writer};
 use crate::checkpoints::settings::SettingsChanges;
 use crate::fault_point;
@@ -213,8 +213,16 @@ impl TransactionalSink {
                 {
                     return Err(error);
                 }
-                Fault::Failed(error) | Fault::Unclear(error) if self.must_end(attempt) => {
-                    return Err(self.left_uncommitted(&error));
+                Fault::Failed(error) | Fault::Unclear(error)
+                    if shutdown::must_end(&self.settings, &self.job, attempt) =>
+                {
+                    let bars = self.open.bars();
+                    return Err(shutdown::left_uncommitted(
+                        &self.settings,
+                        &self.job,
+                        bars,
+                        &error,
+                    ));
                 }
                 Fault::Failed(error) => {
                     self.say(attempt, &error);
@@ -239,29 +247,6 @@ impl TransactionalSink {
                 Err(next) => fault = next,
             }
         }
-    }
-
-    /// Whether the run was asked to end, and another attempt might outlast the time it has for that.
-    fn must_end(&self, attempt: u32) -> bool {
-        let Some(waited) = self.settings.stop.raised_for() else { return false };
-        let (timeout, patience) = (self.settings.shutdown_timeout, self.settings.patience);
-        if waited + patience <= timeout {
-            let left = (timeout - waited).as_secs();
-            tracing::warn!(job = %self.job, shard = self.shard, attempt, "stopping: an interrupted commit is retried for another {left} s");
-        }
-        waited + patience > timeout
-    }
-
-    /// Why the run ends without its last bars.
-    fn left_uncommitted(&self, error: &SinkError) -> SinkError {
-        let bars = self.open.bars();
-        SinkError::Unavailable(format!(
-            "{error}\nthe run was asked to end, and {bars} {} not committed within {:?} \
-             (--shutdown-timeout)\nhint: nothing is lost: the next start of job \"{}\" makes them again",
-            if bars == 1 { "bar was" } else { "bars were" },
-            self.settings.shutdown_timeout,
-            self.job
-        ))
     }
 
     /// A new producer, which ends the old one's transaction; then a look at how it ended.
