@@ -6,7 +6,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use barflow_operators::batch::TradeBatch;
-use barflow_operators::input_batch::InputBatch;
+use barflow_operators::input_batch::{InputBatch, lines};
+use barflow_operators::order::ids::Settled;
 use barflow_operators::pool::BatchPool;
 use barflow_operators::sequence::{Findings, Resume, Sequencer};
 use barflow_operators::trade::Trade;
@@ -185,7 +186,9 @@ fn ordered(
         assert_eq!(input_batch.rejects, []);
         feed = Some(input_batch.trades.feed.clone());
         let mut findings = Findings::default();
-        trades.extend(sequencer.on_batch(input_batch.trades, &pool, &mut findings).iter());
+        let lines = lines(&input_batch.start, &[], &[], &input_batch.places);
+        trades.extend(sequencer.on_batch(input_batch.trades, lines, &pool, &mut findings).iter());
+        assert_eq!(findings.refused, []);
         assert_eq!((findings.late, findings.gaps), (Vec::new(), Vec::new()));
     }
     if let Some(feed) = feed {
@@ -238,9 +241,8 @@ fn resumes_anywhere(history: &InstrumentPlan, rows: usize, all: &[Trade]) {
         };
         let mut sequencer = Sequencer::new(WINDOW);
         sequencer.resume(Resume {
-            last_id: Some(applied.trade_id),
+            settled: Settled::up_to(Some(applied.trade_id), []),
             last_time: applied.event_time,
-            gaps: Default::default(),
         });
         let stream = InstrumentStream::open(history.clone(), options).unwrap();
         let rest = ordered(stream, &mut sequencer).unwrap();
