@@ -20,7 +20,7 @@ use super::problem::Problems;
 use super::quality::suite;
 use super::replay::{SINKS, SinkKind, Typed, bar_book};
 use super::revisions::window;
-use super::section::{Section, over};
+use super::section::over;
 use crate::feeds::plan::FeedPlan;
 use crate::feeds::venue::Ids;
 use crate::sinks::roll::Roll;

@@ -247,7 +247,7 @@ impl Records {
 
     /// Sets bad rows aside in this file; what is in it stays.
     pub(super) fn with_quarantine(mut self, path: Option<&Path>) -> Result<Self, SinkError> {
-        let open = path.map(|path| Quarantine::open(path)).transpose()?;
+        let open = path.map(Quarantine::open).transpose()?;
         self.quarantine = open.map(Arc::new);
         Ok(self)
     }

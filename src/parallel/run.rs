@@ -84,7 +84,10 @@ pub fn feeders(histories: Vec<Vec<History>>, options: &Options) -> Vec<Feeder> {
                 if stop.is_raised() {
                     break;
                 }
-                replay(history, &options, &inlet, stop)?;
+                // Told before the inlet goes: an input that fails has not come to its end.
+                if let Err(cause) = replay(history, &options, &inlet, stop) {
+                    stop.fail(cause);
+                }
             }
             Ok(())
         })
@@ -202,11 +205,12 @@ impl Joining<'_> {
             let last = self.joiner.finish();
             let _ = self.send(last);
         }
-        if matches!(ended, Ok(Ended::WithInput)) && !self.shared.stop.is_raised() {
-            if let Some(end) = (self.end_of)(&self.feed.instrument) {
-                let left = self.joiner.on_end(end);
-                let _ = self.send(left);
-            }
+        if matches!(ended, Ok(Ended::WithInput))
+            && !self.shared.stop.is_raised()
+            && let Some(end) = (self.end_of)(&self.feed.instrument)
+        {
+            let left = self.joiner.on_end(end);
+            let _ = self.send(left);
         }
         ended
     }

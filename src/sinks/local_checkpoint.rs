@@ -118,9 +118,9 @@ mod tests {
     #[test]
     fn records_of_an_older_version_are_refused_with_what_to_do() {
         let content = &VERSION_3[6..VERSION_3.len() - 8];
-        let local: LocalCheckpoint = postcard::from_bytes(content).unwrap();
+        let (entries, ..): (Entries, u64, u64) = postcard::from_bytes(content).unwrap();
         let job: JobName = "old".parse().unwrap();
-        for (key, value) in local.entries {
+        for (key, value) in entries {
             let one = Entries::from([(key.clone(), value)]);
             let error = Saved::understand(&job, &one).unwrap_err();
             let text = error.to_string();

@@ -16,6 +16,9 @@ use barflow_operators::pool::BatchPool;
 
 const FRAMES: u64 = 20_000;
 
+/// After all trades of the frames, ns.
+const RECEIVED: i64 = 1_790_000_000_000_000_000;
+
 /// A protocol, a symbol, the lists around a frame's trades, and the frame of its trade of this number.
 type Case = (&'static str, &'static str, u64, fn(u64) -> String);
 
@@ -86,7 +89,7 @@ fn a_trade_allocates_nothing_on_its_way_to_the_graph() {
         let frames: Vec<String> = (1..=warm + FRAMES).map(frame).collect();
         let (before, after) = frames.split_at(warm as usize);
         let mut hear = |frame: &String| {
-            let heard = state.on_frame(frame.as_bytes(), decoder.as_mut(), &[0], 1);
+            let heard = state.on_frame(frame.as_bytes(), decoder.as_mut(), &[0], RECEIVED);
             assert_eq!(heard, FrameKind::Trades, "{frame}");
         };
         before.iter().for_each(&mut hear);

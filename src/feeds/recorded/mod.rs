@@ -181,7 +181,7 @@ impl Recordings {
         let share = workers.share();
         let feeder: Feeder = Box::new(move |inlets, stop| {
             let mut ended = false;
-            self.read(&options, |slot, piece| {
+            let read = self.read(&options, |slot, piece| {
                 let instrument = &self.symbols[slot].instrument;
                 let feed = Arc::clone(&piece.released.trades.feed);
                 let Some(worker) = share.worker(instrument) else {
@@ -203,7 +203,11 @@ impl Recordings {
                 input_batch.left_out = std::mem::take(&mut piece.released.left_out);
                 ended = stop.is_raised() || inlet.send(input_batch).is_err();
                 !ended
-            })?;
+            });
+            // Told before the inlets go: an input that fails has not come to its end.
+            if let Err(error) = read {
+                stop.fail(error);
+            }
             Ok(())
         });
         vec![feeder]

@@ -96,11 +96,11 @@ impl<'a> Subscriber<'a> {
             FrameKind::Acknowledged(acknowledged) => {
                 self.subscriptions.on_acknowledged(acknowledged, now);
             }
-            FrameKind::Refused(refusal) => {
-                if self.subscriptions.on_refused(refusal) == Concerns::Nothing {
-                    let (feed, said) = (&self.session.plan.name, &refusal.said);
-                    tracing::warn!(%feed, said, "the venue reports an error; the connection is kept");
-                }
+            FrameKind::Refused(refusal)
+                if self.subscriptions.on_refused(refusal) == Concerns::Nothing =>
+            {
+                let (feed, said) = (&self.session.plan.name, &refusal.said);
+                tracing::warn!(%feed, said, "the venue reports an error; the connection is kept");
             }
             _ => {}
         }

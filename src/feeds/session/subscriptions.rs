@@ -109,7 +109,7 @@ impl Subscriptions {
 
     /// Whether a message waits to be sent.
     pub(super) fn has_next(&self) -> bool {
-        !self.waiting.is_empty() && !(self.careful && !self.open.is_empty())
+        !self.waiting.is_empty() && (!self.careful || self.open.is_empty())
     }
 
     /// These symbols were asked for by the requests of these numbers; where the venue does not answer, or

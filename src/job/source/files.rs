@@ -15,10 +15,12 @@ use barflow_replay::stream::{InstrumentStream, ReadOptions};
 use jiff::tz::TimeZone;
 
 use crate::config::bars::BarBook;
+use crate::graph::flow::Inlet;
 use crate::graph::run::{Feeder, Workers};
 use crate::job::report::Notice;
 use crate::job::start::Resumption;
 use crate::parallel::History;
+use crate::stop::Stop;
 
 /// The histories of each worker of this process. An instrument is read by the worker that its
 /// trades would be sent to anyway, so nothing crosses between workers. An instrument with a
@@ -65,24 +67,38 @@ pub fn feeders(histories: Vec<Vec<History>>, options: &ReadOptions) -> Vec<Feede
                 // Only its own: the others' sources end when their readers do.
                 let inlet = inlets.swap_remove(worker);
                 drop(inlets);
-                for History { plan, resume, resume_time, mut corrections } in mine {
-                    let options = ReadOptions { resume, resume_time, ..options.clone() };
-                    for input_batch in InstrumentStream::open(plan, options)? {
-                        let mut input_batch = match input_batch {
-                            Err(ReplayError::Stopped) => return Ok(()),
-                            input_batch => input_batch?,
-                        };
-                        // All at the beginning: they wait until their place has passed.
-                        input_batch.corrections = std::mem::take(&mut corrections);
-                        if stop.is_raised() || inlet.send(input_batch).is_err() {
-                            return Ok(());
-                        }
-                    }
+                // Told before the inlet goes: an input that fails has not come to its end.
+                if let Err(error) = feed(mine, &options, &inlet, stop) {
+                    stop.fail(error);
                 }
                 Ok(())
             })
         })
         .collect()
+}
+
+/// Feeds a worker with its histories, one after the other.
+fn feed(
+    mine: Vec<History>,
+    options: &ReadOptions,
+    inlet: &Inlet,
+    stop: &Stop,
+) -> Result<(), ReplayError> {
+    for History { plan, resume, resume_time, mut corrections } in mine {
+        let options = ReadOptions { resume, resume_time, ..options.clone() };
+        for input_batch in InstrumentStream::open(plan, options)? {
+            let mut input_batch = match input_batch {
+                Err(ReplayError::Stopped) => return Ok(()),
+                input_batch => input_batch?,
+            };
+            // All at the beginning: they wait until their place has passed.
+            input_batch.corrections = std::mem::take(&mut corrections);
+            if stop.is_raised() || inlet.send(input_batch).is_err() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Bars of one kind of trades cannot be continued with another.
