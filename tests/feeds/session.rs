@@ -64,7 +64,7 @@ fn a_successor_is_up_before_the_old_connection_goes() {
 /// are held up, but fewer than Bybit's REST lists; what live said.
 fn rotated(protocol: &str, instrument: &str, symbol: &str, settings: &str) -> Option<String> {
     let folder = tempfile::tempdir().unwrap();
-    let (history, day) = two_days(folder.path(), ROWS)?;
+    let (history, day) = two_days(folder.path(), 5_000)?;
     let expected = replayed(&[&history, &day], instrument, DIB);
     // Bybit's REST lists the last 1,000 trades: a slow machine may take two seconds to ask for them.
     let mut arguments = vec!["--protocol", protocol, "--instrument", instrument, "--rate", "400"];
