@@ -68,7 +68,10 @@ fn qty(row: &Row) -> String {
 }
 
 /// A CSV whose columns are these functions of a row.
-fn csv(columns: &[(&str, fn(&Row) -> String)], delimiter: &str) -> String {
+/// A column's name, and how its cells are written.
+type Column<'a> = (&'a str, fn(&Row) -> String);
+
+fn csv(columns: &[Column<'_>], delimiter: &str) -> String {
     let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
     let mut text = names.join(delimiter) + "\n";
     for row in tape() {
@@ -289,7 +292,8 @@ fn ids_that_are_not_numbers_or_leave_holes_make_a_source_without_ids_and_a_note(
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let expected = canonical(folder);
-    let ids: [(&str, fn(&Row) -> String, &str); 3] = [
+    type Id = (&'static str, fn(&Row) -> String, &'static str);
+    let ids: [Id; 3] = [
         ("uuid.csv", |r| format!("{:08x}-1111-2222-3333-444455556666", r.id * 97), "not numbers"),
         ("empty.csv", |_| String::new(), "empty"),
         ("holes.csv", |r| (r.id * 13 + r.id % 3).to_string(), "holes by design"),

@@ -25,7 +25,7 @@ fn rows_at(price: u64, day: u64, first: u64, n: u64) -> String {
     let midnight = 1_709_251_200_000 + (day - 1) * DAY_MS;
     let row = |at: u64| {
         let (id, price, time) = (first + at, price + at % 7, midnight + at * 10);
-        format!("{id},{price},0.5,{},{time},{},true\n", price as f64 * 0.5, at % 3 == 0)
+        format!("{id},{price},0.5,{},{time},{},true\n", price as f64 * 0.5, at.is_multiple_of(3))
     };
     (0..n).map(row).collect()
 }

@@ -158,8 +158,8 @@ impl Sequencer {
     /// A row whose id is above all that are settled, and not the next.
     fn on_ahead(&mut self, trade: Trade, row: u64, first: u64, out: &mut Out<'_>) {
         let last = trade.trade_id;
-        let is_behind = self.ids.last_waiting().is_some_and(|highest| highest > last);
-        // Below an id that waits, but of a later time.
+        let is_behind = self.ids.last_waiting().is_some_and(|highest| highest >= last);
+        // Not above an id that waits, but of a later time.
         let newest = self.ids.waiting().next_back().and_then(|newest| newest.item.trade());
         let again = newest
             .filter(|newest| {
