@@ -99,7 +99,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace(path, bytes, Access::Usual)
 }
 
-/// As [`write`], for a file that is written again and again in a folder that exists: whoever does calls
+/// As [`write()`], for a file that is written again and again in a folder that exists: whoever does calls
 /// [`remove_leftovers`] once.
 ///
 /// # Errors

@@ -73,7 +73,7 @@ impl ReadOptions {
 
 /// An iterator over one instrument's input batches. After an error it ends.
 ///
-/// Files whose ids overlap are merged by id (see [`Merger`]); all others are read one after the
+/// Files whose ids overlap are merged by id (`crate::merge`); all others are read one after the
 /// other.
 pub struct InstrumentStream {
     feed: Arc<Feed>,

@@ -70,7 +70,7 @@ pub struct JournalOptions {
     pub live: Option<Roll>,
     /// What Parquet files say of themselves.
     pub info: FileInfo,
-    /// Whether the job is going to be [reset](JournaledSink::reset): a checkpoint that cannot be
+    /// Whether the job is going to be [reset](super::JournaledSink::reset): a checkpoint that cannot be
     /// read passes for none.
     pub resets: bool,
 }
