@@ -40,7 +40,7 @@ const LAYERS: [&[&str]; 11] = [
 const UPWARD: [(&str, &str, &str); 0] = [];
 
 /// Files of which each leads to every other, and why they still do.
-const CIRCLES: [(&str, &[&str], &str); 7] = [
+const CIRCLES: [(&str, &[&str], &str); 10] = [
     (
         "operators/src/revision",
         &["retained.rs", "walk.rs"],
@@ -53,8 +53,27 @@ const CIRCLES: [(&str, &[&str], &str); 7] = [
     ),
     (
         "replay/src",
-        &["stream.rs", "trades_parquet/read.rs"],
-        "Parquet is one of the streams, and is read by their options",
+        &[
+            "backwards.rs",
+            "columns/read.rs",
+            "columns/resolve.rs",
+            "history/mod.rs",
+            "history/sample.rs",
+            "history/seam.rs",
+            "plan.rs",
+            "rows/careful.rs",
+            "rows/fast.rs",
+            "rows/mapped.rs",
+            "rows/mod.rs",
+            "rows_of_file.rs",
+            "sniff.rs",
+            "stream.rs",
+            "table/mod.rs",
+            "trades_parquet/facts.rs",
+            "trades_parquet/read.rs",
+        ],
+        "a plan reads the beginnings and seams of files as streams, which are made by plans; the rules \
+         of rows are in rows/mod.rs beside what applies them",
     ),
     (
         "simulator/src/exchange",
@@ -66,6 +85,9 @@ const CIRCLES: [(&str, &[&str], &str); 7] = [
         &["player.rs", "server.rs"],
         "the player sends over connections that the server keeps",
     ),
+    ("src/cli", &["check.rs", "check/data.rs"], "a file of trades is one of the things to check"),
+    ("src/config", &["delivery.rs", "replay.rs"], "the kinds of sinks are in replay.rs"),
+    ("src/feeds", &["print.rs", "venue.rs"], "a bad row knows how its venue numbers trades"),
     (
         "src/graph",
         &["assemble.rs", "control.rs", "exit.rs", "run.rs", "sink_handle.rs"],
@@ -79,12 +101,17 @@ const FILE: usize = 500;
 const FUNCTION: usize = 70;
 
 /// Functions that are longer.
-const LONG: [(&str, &str); 5] = [
+const LONG: [(&str, &str); 10] = [
     ("operators/src/dataflow/bars.rs", "bars"),
     ("operators/src/dataflow/validate.rs", "validate"),
     ("operators/src/quality/judge.rs", "judge"),
     ("replay/src/rows/careful.rs", "read_row"),
+    ("replay/src/rows_of_file.rs", "next_batch"),
+    ("src/config/feeds.rs", "feed"),
+    ("src/feeds/recorded/mod.rs", "read"),
     ("src/graph/run.rs", "run"),
+    ("src/job/live/begin.rs", "from_history"),
+    ("src/job/replay.rs", "execute"),
 ];
 
 /// Words that make a reader stop, and what to write instead: nowhere in comments, texts and documents.
