@@ -163,6 +163,11 @@ pub trait Venue: Send + Sync {
         None
     }
 
+    /// Whether a frame is a trade as this market, and no other that could be meant, writes it.
+    fn confirms(&self, _frame: &[u8]) -> bool {
+        false
+    }
+
     /// Path and query of the websocket for these symbols, beginning with `/`.
     fn websocket_path(&self, channel: Channel, listings: &[Listing]) -> String;
 

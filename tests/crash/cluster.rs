@@ -146,6 +146,11 @@ fn live_processes_share_the_instruments_of_a_venue() {
     let days = days(folder.path(), 3_000);
     let alone = Process::start(replay(&days, None, &[])).end();
     assert_eq!(alone.code, Some(0), "{}", alone.said);
+    // A file that is over closes the last hour of its day; a feed goes on.
+    let mut expected = by_series(&alone.bars);
+    let hours = expected.iter_mut().filter(|((_, spec), _)| spec == "hour");
+    hours.for_each(|(_, bars)| drop(bars.pop()));
+    let expected: Vec<String> = expected.into_values().flatten().collect();
     let of_day = |day: &str| -> Vec<PathBuf> {
         SYMBOLS.iter().map(|s| days.join(format!("{s}-trades-2024-03-{day}.zip"))).collect()
     };
@@ -173,13 +178,13 @@ fn live_processes_share_the_instruments_of_a_venue() {
     wait_until("all bars have come", || {
         let said: Vec<String> = running.iter().map(Process::said).collect();
         assert!(running.iter_mut().all(Process::runs), "{said:?}");
-        running.iter_mut().map(|p| p.bars().len()).sum::<usize>() >= alone.bars.len()
+        running.iter_mut().map(|p| p.bars().len()).sum::<usize>() >= expected.len()
     });
     running[0].signal("TERM");
     let ends: Vec<End> = running.into_iter().map(Process::end).collect();
     assert!(ends.iter().all(|end| end.code == Some(0) && !end.bars.is_empty()));
     let bars: Vec<String> = ends.into_iter().flat_map(|end| end.bars).collect();
-    assert_same_series(&bars, &alone.bars, "live");
+    assert_same_series(&bars, &expected, "live");
 }
 
 #[test]

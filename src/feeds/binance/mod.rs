@@ -33,6 +33,12 @@ use super::venue::{Channel, Decode, Ids, Keepalive, Limits, Missing, RefusedBy, 
 mod careful;
 mod fast;
 mod rest;
+/// Whether a frame looks like a trade or an aggregate.
+fn is_trade(frame: &[u8]) -> bool {
+    let has = |text: &str| memmem::find(frame, text.as_bytes()).is_some();
+    has("\"e\":\"trade\"") || has("\"e\":\"aggTrade\"")
+}
+
 #[cfg(test)]
 mod tests;
 
@@ -189,10 +195,14 @@ impl Venue for Binance {
         }
     }
 
+    fn confirms(&self, frame: &[u8]) -> bool {
+        is_trade(frame) && self.contradicts(frame).is_none()
+    }
+
     /// Trades of spot have a field `M`, those of futures do not.
     fn contradicts(&self, frame: &[u8]) -> Option<(&'static str, &'static str)> {
         let has = |text: &str| memmem::find(frame, text.as_bytes()).is_some();
-        if !has("\"e\":\"trade\"") && !has("\"e\":\"aggTrade\"") {
+        if !is_trade(frame) {
             return None;
         }
         match (self, has("\"M\":")) {

@@ -29,6 +29,8 @@ impl Recordings {
             [b"\"s\":\"", b"\"product_id\":\"", b"\"symbol\":\"", b"\"instId\":\""];
         let finders: Vec<_> = KEYS.iter().map(memchr::memmem::Finder::new).collect();
         let (mut survey, mut foreign) = (Survey::default(), HashSet::new());
+        // A damaged frame may look like one of another market: the majority counts.
+        let (mut confirmed, mut contradicted, mut first) = (0u64, 0u64, None);
         let mut frames = reader::open(path)?;
         while let Some(frame) = frames.next() {
             let frame = frame?;
@@ -48,16 +50,10 @@ impl Recordings {
             let is_foreign = foreign.contains(&frame.connection);
             if frame.direction == Direction::Received && !is_foreign {
                 survey.read = true;
-                if let Some((found, spoken)) = self.venue.contradicts(&frame.frame) {
-                    let (path, line) = (path.to_owned(), frames.line());
-                    let protocol = self.venue.protocol();
-                    return Err(RecordingsError::OtherMarket {
-                        path,
-                        line,
-                        found,
-                        protocol,
-                        spoken,
-                    });
+                confirmed += u64::from(self.venue.confirms(&frame.frame));
+                if let Some(what) = self.venue.contradicts(&frame.frame) {
+                    contradicted += 1;
+                    first.get_or_insert((frames.line(), what));
                 }
             }
             let symbols = &mut survey.symbols[usize::from(is_foreign)];
@@ -74,7 +70,13 @@ impl Recordings {
                 }
             }
         }
-        Ok(survey)
+        match first {
+            Some((line, (found, spoken))) if contradicted > confirmed => {
+                let (path, protocol) = (path.to_owned(), self.venue.protocol());
+                Err(RecordingsError::OtherMarket { path, line, found, protocol, spoken })
+            }
+            _ => Ok(survey),
+        }
     }
 
     /// A file from another exchange that this protocol could read must not pass for one of its own.
