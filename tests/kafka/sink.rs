@@ -222,7 +222,8 @@ fn a_message_too_large_for_the_topic_stops_the_run_and_stays_an_error() {
     let Some(kafka) = broker() else { return };
     let spec = unique("large");
     let topic = format!("bars.{spec}");
-    create_topic(&kafka.plain, &topic, 1, &[("max.message.bytes", "300")]);
+    let limits = [("max.message.bytes", "300"), ("retention.ms", "-1")];
+    create_topic(&kafka.plain, &topic, 1, &limits);
     let settings = KafkaSettings {
         properties: properties(&[("compression.type", "none")]),
         ..settings(&kafka.plain, &spec)
@@ -243,6 +244,8 @@ fn a_message_too_large_for_the_topic_stops_the_run_and_stays_an_error() {
 fn a_bar_from_the_future_is_refused_by_the_broker_and_the_message_says_why() {
     let Some(kafka) = broker() else { return };
     let spec = unique("future");
+    // With the broker's limit, which topics that we create have not.
+    create_topic(&kafka.plain, &format!("bars.{spec}"), 1, &[("retention.ms", "-1")]);
     let mut late = bar(0);
     late.close_time = 7_000_000_000_000_000_000;
     let error = deliver(settings(&kafka.plain, &spec), vec![published(&spec, &feed(BTC), late)])

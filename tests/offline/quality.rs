@@ -215,11 +215,12 @@ fn a_store_is_held_against_its_manifest() {
     assert_eq!((broken(&report), code), (vec![], Some(0)));
     let rows = &report["instruments"][0]["expectations"].as_array().unwrap()[14];
     assert_eq!((&rows["expectation"], &rows["rows"]), (&"rows_as_recorded".into(), &1.into()));
-    // A row is lost, and the footer knows of it.
+    // A row is lost, and the seal knows of it.
     let short = folder.path().join("short.parquet");
     rewrite(&parquet, &short, |batch| batch.slice(0, batch.num_rows() - 1));
-    let (report, _) = json(&[], &[short]);
-    assert_eq!(broken(&report), one("rows_as_recorded", 1));
+    let output = quality(&[], &[short]);
+    assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
+    assert!(stdout(&output).starts_with("DAMAGED: "), "{}", stdout(&output));
 }
 
 fn convert(store: &Path) {
