@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use crate::support::process::barflow;
-use crate::support::spoiled::{as_parquet, days, rewrite, write};
+use crate::support::spoiled::{as_parquet, days, rewrite_as_another_program, write};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, TimestampNanosecondType, UInt64Type};
 use arrow_array::{Array, Float64Array, RecordBatch, TimestampNanosecondArray, UInt64Array};
@@ -88,8 +88,9 @@ fn great_expectations_agrees_on_a_good_file_and_on_a_spoiled_one() {
     let (codes, broken) = both(&python, &good, folder.path());
     assert_eq!((codes, broken), ([Some(0); 2], [vec![], vec![]]));
 
-    let spoiled = folder.path().join("spoiled.parquet");
-    rewrite(&good, &spoiled, spoil);
+    fs::create_dir(folder.path().join("spoiled")).unwrap();
+    let spoiled = folder.path().join("spoiled/BTCUSDT-trades-2024-03-01.parquet");
+    rewrite_as_another_program(&good, &spoiled, spoil);
     let (codes, [ours, theirs]) = both(&python, &spoiled, folder.path());
     assert_eq!(codes, [Some(1); 2]);
     // The id that was overwritten is missing as well.

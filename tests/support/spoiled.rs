@@ -48,9 +48,22 @@ pub fn as_parquet(files: &[PathBuf], folder: &Path) -> PathBuf {
 
 /// Writes a Parquet again, with its metadata, batch after batch changed.
 pub fn rewrite(from: &Path, to: &Path, change: impl Fn(RecordBatch) -> RecordBatch) {
+    write_anew(from, to, true, change);
+}
+
+/// As another program would write it: nothing says of it that it is our own, which is sealed.
+pub fn rewrite_as_another_program(
+    from: &Path,
+    to: &Path,
+    change: impl Fn(RecordBatch) -> RecordBatch,
+) {
+    write_anew(from, to, false, change);
+}
+
+fn write_anew(from: &Path, to: &Path, own: bool, change: impl Fn(RecordBatch) -> RecordBatch) {
     let builder = ParquetRecordBatchReaderBuilder::try_new(fs::File::open(from).unwrap()).unwrap();
     let pairs = builder.metadata().file_metadata().key_value_metadata().cloned().unwrap();
-    let pairs = pairs.into_iter().filter(|pair| pair.key.starts_with("barflow.")).collect();
+    let pairs = pairs.into_iter().filter(|pair| own && pair.key.starts_with("barflow.")).collect();
     let properties = WriterProperties::builder().set_key_value_metadata(Some(pairs)).build();
     let schema = Arc::clone(builder.schema());
     let file = fs::File::create(to).unwrap();
