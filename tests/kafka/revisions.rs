@@ -165,7 +165,9 @@ fn a_row_that_comes_too_late_is_set_in_its_place_where_the_past_is_retained() {
     for at in [9000, 15_000, 15_001] {
         rows.insert(at, late.clone());
     }
-    let path = folder.path().join("BTCUSDT-trades-2018-01-02.csv");
+    // Of the same day by its name, which closes the same intervals.
+    fs::create_dir(folder.path().join("late")).unwrap();
+    let path = folder.path().join("late/BTCUSDT-trades-2018-01-01.csv");
     fs::write(&path, rows.join("\n") + "\n").unwrap();
     let refused = replay(&path, &[]);
     assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));

@@ -35,6 +35,8 @@ fn counts(told: &str) -> Vec<String> {
 
 fn replay(folder: &Path, files: &[PathBuf], more: &[&str]) -> Run {
     let rejects = folder.join("rejects.jsonl");
+    // A quarantine is added to.
+    let _ = fs::remove_file(&rejects);
     let quarantine: &[&str] = match more.contains(&"stops") {
         true => &[],
         false => &["--quarantine", rejects.to_str().unwrap()],

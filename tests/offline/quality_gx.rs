@@ -61,7 +61,7 @@ fn spoil(batch: RecordBatch) -> RecordBatch {
     let schema = batch.schema();
     let mut columns = batch.columns().to_vec();
     let mut ids = columns[0].as_primitive::<UInt64Type>().values().to_vec();
-    if ids[0] != 1 {
+    if ids.len() < 1000 {
         return batch;
     }
     ids[100] = ids[99];
