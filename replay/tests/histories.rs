@@ -68,7 +68,7 @@ impl Piece {
                 // Two members, the later one first.
                 let (one, two) = rows.split_at(rows.len() / 2);
                 let mut zip = zip::ZipWriter::new(file);
-                for (name, rows) in [("b.csv", two), ("a.csv", one)] {
+                for (name, rows) in [("XBTUSD_b.csv", two), ("XBTUSD_a.csv", one)] {
                     if !rows.is_empty() {
                         zip.start_file(name, SimpleFileOptions::default()).unwrap();
                         zip.write_all(format!("{}\n", rows.join("\n")).as_bytes()).unwrap();
