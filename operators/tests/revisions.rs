@@ -342,7 +342,11 @@ fn a_restart_goes_on_counting_and_keeps_what_was_corrected() {
     let refused = CorrectionOutcome::Refused(Refusal::BeyondWindow);
     let applied = CorrectionOutcome::Applied;
     assert_eq!(job.outcomes(), [applied, applied, refused, applied]);
-    assert_eq!(job.state.resume().settled.gaps().count(), 0, "what was struck is no trade to come");
+    assert_eq!(
+        job.state.resume().settled.gaps().count(),
+        0,
+        "a removed trade is not expected any more"
+    );
     let made =
         |revision| job.standing["plain"].iter().filter(|bar| bar.revision == revision).count();
     assert!(made(1) > 0 && made(2) > 0);

@@ -52,12 +52,12 @@ impl FilledTime {
         self.builder.number_from(seq);
     }
 
-    /// Always false: there is no warm-up.
+    /// Always false: this kind has no warm-up.
     pub fn is_warming(&self) -> bool {
         false
     }
 
-    /// Always 0: there is no warm-up.
+    /// Always 0: this kind has no warm-up.
     pub fn warmup_left(&self) -> u64 {
         0
     }
@@ -118,7 +118,7 @@ impl FilledTime {
         };
         let (seq, digest) = (self.builder.bars(), self.builder.idle_digest());
         let bar = nothing.finish(seq, &Levels::default(), CloseReason::Interval, digest);
-        // Without volume there is no average but the price.
+        // Without volume, the average is the price.
         bars.push(Bar { vwap: price, ..bar });
         self.builder.number_from(seq + 1);
     }

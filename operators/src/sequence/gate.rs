@@ -125,8 +125,8 @@ impl TimeGate {
         }
     }
 
-    /// Whether the time of the first trade held is right; none if there is no trade, or too few
-    /// behind it.
+    /// Whether the time of the first held trade is right; none if no trade is held, or too few
+    /// follow it.
     fn verdict(&self, ended: bool) -> Option<bool> {
         let first = self.held.front()?.trade.event_time;
         if self.last.is_some_and(|last| first.saturating_sub(last) <= FAR_AHEAD) {

@@ -80,7 +80,9 @@ impl fmt::Display for Objection {
                 f.write_str(" the same id and other content; ")?;
                 f.write_str(if *both { "neither is used" } else { "this one is not used" })?;
                 match is_later {
-                    true => f.write_str(" (its time is later than all before: ids may begin again)"),
+                    true => {
+                        f.write_str(" (its time is later than all before: ids may begin again)")
+                    }
                     false => Ok(()),
                 }
             }
@@ -94,7 +96,7 @@ impl fmt::Display for Objection {
                 "rows run backwards by id: the history began at trade {first}; sort them by id"
             ),
             Self::Forgotten => f.write_str(
-                "arrives so late that it is no longer known whether its id came; sort the rows by id",
+                "arrives too late to tell whether its id was read before; sort the rows by id",
             ),
             Self::FarAhead(ahead) => {
                 write!(f, "{} after its neighbours", Span(*ahead))?;
