@@ -13,9 +13,11 @@ use barflow::stop::Stop;
 use barflow_operators::bars::machine::BarMachine;
 use barflow_operators::batch::InputKind;
 use barflow_replay::decode::{Buffers, Container, decode};
-use barflow_replay::plan::{PlanOptions, plan};
+use barflow_replay::plan::PlanOptions;
+use barflow_replay::planner::plan;
 use barflow_replay::progress::Progress;
-use barflow_replay::stream::{InstrumentStream, ReadOptions};
+use barflow_replay::read_options::ReadOptions;
+use barflow_replay::stream::InstrumentStream;
 use barflow_replay::synth::{SynthOptions, write_days};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 

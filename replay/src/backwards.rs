@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::decode::{Block, Buffers, Container, MARGIN, decode as decode_forwards};
 use crate::error::ReplayError;
 use crate::progress::Progress;
-use crate::rows_of_file::before_rows;
+use crate::rows::header::before_rows;
 
 /// Blocks are compressed as fast as possible: they are read back at once.
 const LEVEL: i32 = 1;

@@ -21,7 +21,8 @@ use crate::file_part::FilePart;
 use crate::merge::overlaps;
 use crate::plan::{FileKind, InstrumentPlan, PlannedFile};
 use crate::progress::Progress;
-use crate::stream::{InstrumentStream, ReadOptions, drop_files_before};
+use crate::read_options::ReadOptions;
+use crate::stream::{InstrumentStream, drop_files_before};
 use crate::trades_parquet::read::{Footer, ParquetTrades};
 
 /// Cuts a history.

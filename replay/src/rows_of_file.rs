@@ -13,9 +13,11 @@ use crate::backwards;
 use crate::decode::{Block, Buffers, MARGIN, decode};
 use crate::error::ReplayError;
 use crate::plan::PlannedFile;
-use crate::rows::{Output, RowRules, read_rows};
-use crate::sniff::is_header;
-use crate::stream::ReadOptions;
+use crate::progress::Progress;
+use crate::read_options::ReadOptions;
+use crate::rows::header::before_rows;
+use crate::rows::read::read_rows;
+use crate::rows::{Output, RowRules};
 
 /// Blocks decoded ahead of the rows: enough to ride out hiccups, 2 MiB.
 const BLOCKS_AHEAD: usize = 4;
@@ -106,24 +108,8 @@ impl RowsOfFile {
         let (mut rejects, mut left_out) = (Vec::new(), Vec::new());
         let mut start = None;
         let mut known = (0, 0);
-        loop {
-            let Some((block, at)) = &mut self.block else {
-                // There may be many blocks without a trade.
-                if options.progress.is_stopped() {
-                    return Err(ReplayError::Stopped);
-                }
-                match self.blocks.recv() {
-                    Ok(Decoded::Block(block)) => self.enter(block),
-                    Ok(Decoded::Failed(error)) => return Err(error),
-                    Ok(Decoded::End) => {
-                        self.at_end = true;
-                        break;
-                    }
-                    Err(_) if self.at_end => break,
-                    Err(_) => return Err(ReplayError::decoder_gone(&self.path)),
-                }
-                continue;
-            };
+        while self.is_in_block(&options.progress)? {
+            let Some((block, at)) = &mut self.block else { break };
             start.get_or_insert_with(|| self.at.clone());
             let mut out = Output {
                 batch: &mut trades,
@@ -170,6 +156,27 @@ impl RowsOfFile {
         Ok(Some(batch))
     }
 
+    /// Whether there are rows to read: of the block that was begun, or else of the next one.
+    fn is_in_block(&mut self, progress: &Progress) -> Result<bool, ReplayError> {
+        while self.block.is_none() {
+            // There may be many blocks without a trade.
+            if progress.is_stopped() {
+                return Err(ReplayError::Stopped);
+            }
+            match self.blocks.recv() {
+                Ok(Decoded::Block(block)) => self.enter(block),
+                Ok(Decoded::Failed(error)) => return Err(error),
+                Ok(Decoded::End) => {
+                    self.at_end = true;
+                    return Ok(false);
+                }
+                Err(_) if self.at_end => return Ok(false),
+                Err(_) => return Err(ReplayError::decoder_gone(&self.path)),
+            }
+        }
+        Ok(true)
+    }
+
     /// Steps to a block; at a member's start passes over byte order mark and header.
     fn enter(&mut self, block: Block) {
         let mut at = MARGIN;
@@ -198,17 +205,6 @@ fn turn(lines: u64, rejects: &mut [Reject], left_out: &mut [LeftOut]) {
     let turned = |line: u64| (lines + 1).saturating_sub(line);
     rejects.iter_mut().for_each(|row| row.line = turned(row.line));
     left_out.iter_mut().for_each(|row| row.line = turned(row.line));
-}
-
-/// Bytes of byte order mark and header, and whether there is a header.
-pub(crate) fn before_rows(bytes: &[u8]) -> (usize, bool) {
-    let mark = if bytes.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
-    let rest = &bytes[mark..];
-    let line_end = memchr::memchr(b'\n', rest).map_or(rest.len(), |place| place + 1);
-    match is_header(&String::from_utf8_lossy(&rest[..line_end])) {
-        true => (mark + line_end, true),
-        false => (mark, false),
-    }
 }
 
 impl Drop for RowsOfFile {

@@ -12,14 +12,15 @@ use jiff::tz::TimeZone;
 use crate::binance::unit_ns;
 use crate::columns::cell::Cell;
 use crate::columns::choice::ColumnChoice;
-use crate::columns::resolve::{Resolved, Seen, canonical, resolve};
+use crate::columns::fields::{delimiter, split};
+use crate::columns::resolve::{Resolved, Seen, resolve};
 use crate::columns::{TimeForm, WithoutIds};
 use crate::decode::{Block, Buffers, Container, MARGIN, decode};
 use crate::error::ReplayError;
 use crate::naming::Naming;
 use crate::progress::{Progress, StopFlag};
 use crate::rows::Layout;
-use crate::rows::mapped::split;
+use crate::rows::header::{canonical, header_names, is_header};
 use crate::{spool, table};
 
 /// What a text file's beginning shows.
@@ -252,29 +253,6 @@ fn timed(layout: Layout, beginning: &Beginning) -> Sniffed {
 
 fn seconds(seconds: f64) -> i64 {
     (seconds * 1e9) as i64
-}
-
-/// A header names columns: it begins like a name, and none of its fields is a number.
-pub fn is_header(line: &str) -> bool {
-    let begins = line.starts_with(|c: char| c.is_ascii_alphabetic() || "_\",;\t|".contains(c));
-    let fields = || line.split([',', ';', '\t', '|']).map(|field| field.trim().trim_matches('"'));
-    let has_name = |field: &str| field.contains(|c: char| c.is_alphabetic());
-    begins
-        && fields().nth(1).is_some()
-        && fields().any(has_name)
-        && !fields().any(|field| field.parse::<f64>().is_ok())
-}
-
-/// The names in a header whose fields are separated by commas.
-pub fn header_names(line: &str) -> Vec<String> {
-    split(line, b',').into_iter().map(|name| name.trim().to_owned()).collect()
-}
-
-/// What separates the fields of a line: of those that are in use, the most frequent.
-fn delimiter(line: &str) -> u8 {
-    let count = |delimiter: &u8| line.bytes().filter(|byte| byte == delimiter).count();
-    // Of equals the last is taken: the comma.
-    b"|\t;,".iter().copied().max_by_key(count).unwrap_or(b',')
 }
 
 /// Tells a file without a header by its first row.

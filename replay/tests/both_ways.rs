@@ -6,9 +6,8 @@ use std::sync::Arc;
 use barflow_operators::batch::{Feed, IdKind, InputKind, TradeBatch};
 use barflow_operators::trade::Trade;
 use barflow_replay::decode::MARGIN;
-use barflow_replay::rows::{
-    Exclude, Layout, Output, Quote, RowFormat, RowRules, careful, read_rows,
-};
+use barflow_replay::rows::read::read_rows;
+use barflow_replay::rows::{Exclude, Layout, Output, Quote, RowFormat, RowRules, careful};
 use proptest::prelude::*;
 
 /// Rows through the fast path and, one by one, through the careful one.

@@ -8,8 +8,10 @@ use barflow_operators::batch::InputKind;
 use barflow_operators::trade::Trade;
 use barflow_replay::checksum::checksum_file;
 use barflow_replay::error::ReplayError;
-use barflow_replay::plan::{PlanOptions, plan};
-use barflow_replay::stream::{InstrumentStream, ReadOptions};
+use barflow_replay::plan::PlanOptions;
+use barflow_replay::planner::plan;
+use barflow_replay::read_options::ReadOptions;
+use barflow_replay::stream::InstrumentStream;
 use barflow_replay::synth::{SynthOptions, write_days};
 use barflow_replay::trades_parquet::write::{TradeWriter, WriteOptions};
 

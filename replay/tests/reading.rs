@@ -10,8 +10,10 @@ use barflow_operators::input_batch::InputBatch;
 use barflow_operators::position::FilePosition;
 use barflow_operators::trade::{Aggressor, Trade};
 use barflow_replay::error::ReplayError;
-use barflow_replay::plan::{InstrumentPlan, Plan, PlanOptions, plan};
-use barflow_replay::stream::{InstrumentStream, ReadOptions};
+use barflow_replay::plan::{InstrumentPlan, Plan, PlanOptions};
+use barflow_replay::planner::plan;
+use barflow_replay::read_options::ReadOptions;
+use barflow_replay::stream::InstrumentStream;
 use barflow_replay::trades_parquet::write::{TradeWriter, WriteOptions};
 
 fn data(path: &str) -> Option<PathBuf> {

@@ -10,8 +10,10 @@ use anyhow::Context;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::trade::Trade;
 use barflow_replay::named::Renames;
-use barflow_replay::plan::{self, PlanOptions};
-use barflow_replay::stream::{InstrumentStream, ReadOptions};
+use barflow_replay::plan::PlanOptions;
+use barflow_replay::planner::plan;
+use barflow_replay::read_options::ReadOptions;
+use barflow_replay::stream::InstrumentStream;
 use barflow_simulator::exchange::faults::{Faults, Kind};
 use barflow_simulator::exchange::protocol::{self, Exchange};
 use barflow_simulator::exchange::tape::{Contract, Series, Tape};
@@ -234,7 +236,7 @@ fn filed(args: &SimulatorArgs, venue: &dyn Venue) -> anyhow::Result<Vec<(Symbol,
         ..PlanOptions::default()
     };
     let mut histories = Vec::new();
-    let planned = plan::plan(&args.files, &options)?;
+    let planned = plan(&args.files, &options)?;
     notes::print(&planned.notes);
     for history in planned.instruments {
         let instrument = history.feed.instrument.clone();

@@ -9,7 +9,8 @@ use barflow_operators::sequence::{Findings as Sequence, Sequencer};
 use barflow_replay::error::ReplayError;
 use barflow_replay::plan::InstrumentPlan;
 use barflow_replay::progress::Progress;
-use barflow_replay::stream::{InstrumentStream, ReadOptions};
+use barflow_replay::read_options::ReadOptions;
+use barflow_replay::stream::InstrumentStream;
 
 use crate::config::replay::ReplaySettings;
 

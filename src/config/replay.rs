@@ -8,8 +8,9 @@ use barflow_operators::revision::Window;
 use barflow_replay::columns::choice::ColumnChoice;
 use barflow_replay::error::ReplayError;
 use barflow_replay::named::{self, GivenInstrument};
-use barflow_replay::plan::{Plan, PlanOptions, plan};
+use barflow_replay::plan::{Plan, PlanOptions};
 use barflow_replay::plan_note::PlanNote;
+use barflow_replay::planner::plan;
 use barflow_replay::progress::StopFlag;
 use barflow_replay::store::series;
 

@@ -13,7 +13,7 @@ use barflow_operators::revision::Window;
 use barflow_replay::corrections::Corrections;
 use barflow_replay::error::ReplayError;
 use barflow_replay::progress::Progress;
-use barflow_replay::stream::ReadOptions;
+use barflow_replay::read_options::ReadOptions;
 use crossbeam::channel::Sender;
 use xxhash_rust::xxh3::xxh3_64;
 

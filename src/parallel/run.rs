@@ -15,7 +15,7 @@ use barflow_replay::chunks::{Chunk, Chunks};
 use barflow_replay::error::ReplayError;
 use barflow_replay::plan::InstrumentPlan;
 use barflow_replay::progress::Progress;
-use barflow_replay::stream::ReadOptions;
+use barflow_replay::read_options::ReadOptions;
 use crossbeam::channel::{Receiver, bounded};
 
 use super::beliefs::{Beliefs, SpecReport};

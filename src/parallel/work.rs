@@ -7,7 +7,7 @@ use barflow_operators::parallel::{ChunkBatch, ChunkEnd, SpeculativeChunk, Specul
 use barflow_operators::spec::BarSpec;
 use barflow_replay::chunks::{Chunk, Chunks};
 use barflow_replay::error::ReplayError;
-use barflow_replay::stream::ReadOptions;
+use barflow_replay::read_options::ReadOptions;
 use crossbeam::channel::{Receiver, Sender, unbounded};
 
 use super::beliefs::Beliefs;

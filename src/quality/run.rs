@@ -15,8 +15,9 @@ use barflow_operators::quality::suite::{Check, Suite};
 use barflow_replay::error::ReplayError;
 use barflow_replay::plan::{FileKind, InstrumentPlan, PlannedFile};
 use barflow_replay::progress::Progress;
+use barflow_replay::read_options::ReadOptions;
 use barflow_replay::store::layout;
-use barflow_replay::stream::{FileRead, InstrumentStream, ReadOptions};
+use barflow_replay::stream::{FileRead, InstrumentStream};
 use barflow_replay::trades_parquet::verify::verify;
 
 use super::files;

@@ -40,7 +40,7 @@ const LAYERS: [&[&str]; 11] = [
 const UPWARD: [(&str, &str, &str); 0] = [];
 
 /// Files of which each leads to every other, and why they still do.
-const CIRCLES: [(&str, &[&str], &str); 10] = [
+const CIRCLES: [(&str, &[&str], &str); 9] = [
     (
         "operators/src/revision",
         &["retained.rs", "walk.rs"],
@@ -50,30 +50,6 @@ const CIRCLES: [(&str, &[&str], &str); 10] = [
         "operators/src/sweep",
         &["builder_batch.rs", "tile.rs"],
         "a tile yields the closes of a builder batch",
-    ),
-    (
-        "replay/src",
-        &[
-            "backwards.rs",
-            "columns/read.rs",
-            "columns/resolve.rs",
-            "history/mod.rs",
-            "history/sample.rs",
-            "history/seam.rs",
-            "plan.rs",
-            "rows/careful.rs",
-            "rows/fast.rs",
-            "rows/mapped.rs",
-            "rows/mod.rs",
-            "rows_of_file.rs",
-            "sniff.rs",
-            "stream.rs",
-            "table/mod.rs",
-            "trades_parquet/facts.rs",
-            "trades_parquet/read.rs",
-        ],
-        "a plan reads the beginnings and seams of files as streams, which are made by plans; the rules \
-         of rows are in rows/mod.rs beside what applies them",
     ),
     (
         "simulator/src/exchange",
@@ -101,12 +77,10 @@ const FILE: usize = 500;
 const FUNCTION: usize = 70;
 
 /// Functions that are longer.
-const LONG: [(&str, &str); 10] = [
+const LONG: [(&str, &str); 8] = [
     ("operators/src/dataflow/bars.rs", "bars"),
     ("operators/src/dataflow/validate.rs", "validate"),
     ("operators/src/quality/judge.rs", "judge"),
-    ("replay/src/rows/careful.rs", "read_row"),
-    ("replay/src/rows_of_file.rs", "next_batch"),
     ("src/config/feeds.rs", "feed"),
     ("src/feeds/recorded/mod.rs", "read"),
     ("src/graph/run.rs", "run"),

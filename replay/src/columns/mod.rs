@@ -16,6 +16,7 @@ use std::fmt;
 
 pub mod cell;
 pub mod choice;
+pub mod fields;
 pub mod names;
 pub mod read;
 pub mod resolve;

@@ -5,7 +5,6 @@ use super::choice::ColumnChoice;
 use super::names::{Known, Role, known, plain};
 use super::{Columns, Side, TimeForm, WithoutIds};
 use crate::binance::unit_ns;
-use crate::rows::Layout;
 
 /// What is seen of a file before it is read.
 #[derive(Clone, Debug, Default)]
@@ -29,38 +28,6 @@ pub struct Resolved {
     pub market: Option<String>,
     /// Time of the first row that has one, ns.
     pub first_time: i64,
-}
-
-/// The layout whose own parser reads a file with this header; none if its columns stand elsewhere.
-pub fn canonical(names: &[String]) -> Option<Layout> {
-    let roles: Vec<Option<Role>> = names.iter().map(|name| Some(known(name)?.role)).collect();
-    let is = |wanted: &[(usize, Role)]| wanted.iter().all(|(at, role)| roles[*at] == Some(*role));
-    // A role must not be claimed by a second column.
-    let once = |role: Role| roles.iter().filter(|found| **found == Some(role)).count() == 1;
-    let needed = [Role::Time, Role::Price, Role::BuyerIsMaker].into_iter().all(once);
-    let start = [(0, Role::Id), (1, Role::Price), (2, Role::Qty)];
-    match names.len() {
-        3 if is(&[(0, Role::Time), (1, Role::Price), (2, Role::Qty)]) => Some(Layout::Kraken),
-        columns @ (6 | 7)
-            if needed
-                && is(&start)
-                && is(&[(4, Role::Time), (5, Role::BuyerIsMaker)])
-                && matches!(roles[3], Some(Role::Quote | Role::Qty))
-                && (columns == 6 || roles[6] == Some(Role::BestMatch)) =>
-        {
-            Some(Layout::Trades { columns })
-        }
-        columns @ (7 | 8)
-            if needed
-                && is(&start)
-                && is(&[(3, Role::FirstId), (4, Role::LastId), (5, Role::Time)])
-                && roles[6] == Some(Role::BuyerIsMaker)
-                && (columns == 7 || roles[7] == Some(Role::BestMatch)) =>
-        {
-            Some(Layout::AggTrades { columns })
-        }
-        _ => None,
-    }
 }
 
 /// Understands a file.
@@ -322,32 +289,6 @@ mod tests {
         let cell = |text: String| Cell::Text(Cow::Owned(text));
         let rows = lines.map(|row: Vec<String>| row.into_iter().map(cell).collect()).collect();
         Seen { names: Some(names), delimiter: b',', rows }
-    }
-
-    fn names(header: &str) -> Vec<String> {
-        header.split(',').map(str::to_owned).collect()
-    }
-
-    #[test]
-    fn headers_of_known_layouts_have_their_own_parser_and_others_do_not() {
-        for (header, layout) in [
-            ("id,price,qty,quote_qty,time,is_buyer_maker", Some(Layout::Trades { columns: 6 })),
-            ("id,price,qty,base_qty,time,is_buyer_maker", Some(Layout::Trades { columns: 6 })),
-            (
-                "id,price,qty,quoteQty,time,isBuyerMaker,isBestMatch",
-                Some(Layout::Trades { columns: 7 }),
-            ),
-            (
-                "agg_trade_id,price,quantity,first_trade_id,last_trade_id,transact_time,is_buyer_maker",
-                Some(Layout::AggTrades { columns: 7 }),
-            ),
-            ("timestamp,price,volume", Some(Layout::Kraken)),
-            ("timestamp,volume,price", None),
-            ("id,qty,price,quote_qty,time,is_buyer_maker", None),
-            ("exchange,symbol,timestamp,local_timestamp,id,side,price,amount", None),
-        ] {
-            assert_eq!(canonical(&names(header)), layout, "{header}");
-        }
     }
 
     #[test]

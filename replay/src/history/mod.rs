@@ -26,8 +26,8 @@ use crate::naming;
 use crate::plan::{FileKind, InstrumentPlan, PlannedFile};
 use crate::plan_note::PlanNote;
 use crate::progress::{Progress, StopFlag};
+use crate::read_options::ReadOptions;
 use crate::spool;
-use crate::stream::ReadOptions;
 use crate::trades_parquet::facts::Facts;
 
 /// How files are looked at before they are read.

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::careful::{Row, judge};
+use super::judge::{Row, judge, wrong_width};
 use super::{RowRules, text};
 use crate::columns::cell::Cell;
+use crate::columns::fields::split;
 use crate::columns::read::{self, Wrong};
 use crate::columns::{Columns, Side};
 
@@ -17,7 +18,7 @@ pub fn line(rules: &RowRules, columns: &Columns, line: &[u8]) -> Result<Row, Wro
     let fields = split(&line, columns.delimiter);
     let expected = columns.names.len();
     if fields.len() != expected {
-        return Err(super::careful::wrong_width(fields.len(), expected));
+        return Err(wrong_width(fields.len(), expected));
     }
     cells(rules, columns, |at| Cell::Text(Cow::Borrowed(&fields[at])))
 }
@@ -77,59 +78,8 @@ fn same_market<'a>(
     Ok(())
 }
 
-/// The fields of a line. A field in quotation marks may contain the delimiter; two marks are one.
-pub fn split(line: &str, delimiter: u8) -> Vec<Cow<'_, str>> {
-    let delimiter = char::from(delimiter);
-    let mut fields = Vec::new();
-    let mut rest = line;
-    loop {
-        let (field, after) = match rest.trim_start_matches(' ').strip_prefix('"') {
-            Some(quoted) => in_quotes(quoted, delimiter),
-            None => match rest.split_once(delimiter) {
-                Some((field, after)) => (Cow::Borrowed(field), Some(after)),
-                None => (Cow::Borrowed(rest), None),
-            },
-        };
-        fields.push(field);
-        match after {
-            Some(after) => rest = after,
-            None => return fields,
-        }
-    }
-}
-
-/// A field whose opening mark was read, and what follows its delimiter.
-fn in_quotes(text: &str, delimiter: char) -> (Cow<'_, str>, Option<&str>) {
-    let mut from = 0;
-    while let Some(mark) = text[from..].find('"').map(|at| from + at) {
-        let after = &text[mark + 1..];
-        if after.starts_with('"') {
-            from = mark + 2;
-            continue;
-        }
-        let field = Cow::Owned(text[..mark].replace("\"\"", "\""));
-        return (field, after.split_once(delimiter).map(|(_, rest)| rest));
-    }
-    // The mark is never closed: the rest is the field.
-    (Cow::Owned(text.to_owned()), None)
-}
-
 /// The raw text of a row of cells.
 pub fn raw<'a>(columns: usize, cell: impl Fn(usize) -> Cell<'a>) -> String {
     let cells: Vec<String> = (0..columns).map(|at| cell(at).text().into_owned()).collect();
     text(cells.join(",").as_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fields_are_split_at_delimiters_outside_of_quotation_marks() {
-        assert_eq!(split("a,b,,c", b','), ["a", "b", "", "c"]);
-        assert_eq!(split("a;b,c;", b';'), ["a", "b,c", ""]);
-        assert_eq!(split("\"a,b\",\"c \"\"d\"\"\", \"e\"", b','), ["a,b", "c \"d\"", "e"]);
-        assert_eq!(split("\"a,b", b','), ["a,b"]);
-        assert_eq!(split("", b','), [""]);
-    }
 }

@@ -12,12 +12,13 @@ use barflow_operators::trade::{Aggressor, Trade};
 use barflow_operators::validation;
 
 use crate::columns::Columns;
-use crate::columns::resolve::canonical;
-use crate::sniff::{header_names, is_header};
 
 pub mod careful;
 pub mod fast;
+pub mod header;
+pub mod judge;
 pub mod mapped;
+pub mod read;
 pub mod scan;
 
 /// Which columns a file has.
@@ -82,6 +83,15 @@ impl Layout {
         }
     }
 
+    /// Whether its rows are numbered as they are read: they have no ids.
+    pub fn is_ordinal(&self) -> bool {
+        match self {
+            Self::Kraken | Self::Lean { .. } => true,
+            Self::Mapped(columns) => columns.id.is_none(),
+            Self::Trades { .. } | Self::AggTrades { .. } => false,
+        }
+    }
+
     /// How many fields a row has.
     pub fn columns(&self) -> usize {
         match self {
@@ -136,16 +146,6 @@ pub struct RowFormat {
     pub exclude: Exclude,
     /// The header, if there is one: wherever it is repeated, it is passed over.
     pub header: Option<Arc<str>>,
-}
-
-impl RowFormat {
-    /// Whether a line is the header of files of this format, wherever it stands.
-    pub fn is_own_header(&self, line: &str) -> bool {
-        if self.header.as_deref().map(str::trim) == Some(line.trim()) {
-            return true;
-        }
-        is_header(line) && canonical(&header_names(line)).as_ref() == Some(&self.layout)
-    }
 }
 
 /// What turns the rows of one file into trades.
@@ -255,30 +255,6 @@ pub struct Output<'a> {
 /// Rejects gathered in one input batch before it is cut: a file of nothing but bad rows stays
 /// bounded.
 pub const REJECTS_AT_ONCE: usize = 4096;
-
-/// Reads lines of `bytes` between `at` and `end` until the output is full; returns where to
-/// continue.
-pub fn read_rows(
-    rules: &RowRules,
-    bytes: &[u8],
-    at: usize,
-    end: usize,
-    out: &mut Output<'_>,
-) -> usize {
-    match &rules.format.layout {
-        Layout::Trades { .. } if rules.format.quote != Quote::Source => {
-            fast::read::<fast::Trades>(rules, bytes, at, end, out)
-        }
-        Layout::AggTrades { .. } => fast::read::<fast::AggTrades>(rules, bytes, at, end, out),
-        _ => {
-            let mut at = at;
-            while at < end && !out.is_full() {
-                at = careful::read_line(rules, bytes, at, end, out);
-            }
-            at
-        }
-    }
-}
 
 impl Output<'_> {
     /// Whether the input batch is to be cut here.

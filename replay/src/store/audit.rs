@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::ReplayError;
 use crate::progress::Progress;
-use crate::stream::ReadOptions;
+use crate::read_options::ReadOptions;
 use crate::trades_parquet::digest::ColumnDigest;
 use crate::trades_parquet::facts::Facts;
 use crate::trades_parquet::read::{Footer, ParquetTrades};

@@ -10,7 +10,7 @@ use super::days::each;
 use super::layout;
 use super::series::{Series, days, range};
 use crate::error::ReplayError;
-use crate::stream::ReadOptions;
+use crate::read_options::ReadOptions;
 use crate::trades_parquet::facts::Facts;
 use crate::trades_parquet::read::{Footer, ParquetTrades};
 use crate::trades_parquet::write::{TradeWriter, Unit, WriteOptions};

@@ -189,8 +189,10 @@ fn fill(
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::plan::{PlanOptions, plan};
-    use crate::stream::{InstrumentStream, ReadOptions};
+    use crate::plan::PlanOptions;
+    use crate::planner::plan;
+    use crate::read_options::ReadOptions;
+    use crate::stream::InstrumentStream;
 
     fn options(out: &Path, instrument: &str, input: InputKind) -> SynthOptions {
         SynthOptions {

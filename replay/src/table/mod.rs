@@ -24,10 +24,10 @@ use crate::columns::resolve::Seen;
 use crate::columns::{Columns, Side};
 use crate::error::ReplayError;
 use crate::progress::Progress;
-use crate::rows::careful::settle;
+use crate::read_options::ReadOptions;
+use crate::rows::judge::settle;
 use crate::rows::{Output, RowRules, mapped};
 use crate::spool;
-use crate::stream::ReadOptions;
 
 mod cells;
 

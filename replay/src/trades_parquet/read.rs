@@ -30,8 +30,8 @@ use super::left_out::{self, Interleave, LeftOutIds};
 use super::write::Unit;
 use super::{FEED_KEY, VERSION, VERSION_KEY, seal};
 use crate::error::ReplayError;
+use crate::read_options::ReadOptions;
 use crate::spool;
-use crate::stream::ReadOptions;
 
 /// What a file says of itself.
 #[derive(Clone, Debug, PartialEq)]

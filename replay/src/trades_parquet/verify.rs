@@ -9,7 +9,7 @@ use super::read::{Footer, ParquetTrades, is_own};
 use super::seal;
 use crate::error::ReplayError;
 use crate::progress::Progress;
-use crate::stream::ReadOptions;
+use crate::read_options::ReadOptions;
 
 /// Rows decoded at a time.
 const BATCH_ROWS: usize = 8192;

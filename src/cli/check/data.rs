@@ -10,12 +10,12 @@ use barflow_operators::instrument::InstrumentId;
 use barflow_operators::trade::{Aggressor, Trade};
 use barflow_replay::decode::Container;
 use barflow_replay::error::ReplayError;
-use barflow_replay::plan::{
-    FileKind, InstrumentPlan, PlanOptions, PlannedFile, Recognised, recognise,
-};
+use barflow_replay::plan::{FileKind, InstrumentPlan, PlanOptions, PlannedFile};
+use barflow_replay::read_options::ReadOptions;
+use barflow_replay::recognise::{Recognised, recognise};
 use barflow_replay::rows::{Layout, RowFormat};
 use barflow_replay::sniff;
-use barflow_replay::stream::{InstrumentStream, ReadOptions};
+use barflow_replay::stream::InstrumentStream;
 
 use super::CheckArgs;
 use crate::cli::failure::Failure;

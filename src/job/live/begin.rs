@@ -11,9 +11,11 @@ use barflow_operators::position::Position;
 use barflow_operators::sequence::FeedOrder;
 use barflow_replay::error::ReplayError;
 use barflow_replay::named;
-use barflow_replay::plan::{InstrumentPlan, PlanOptions, plan};
+use barflow_replay::plan::{InstrumentPlan, PlanOptions};
+use barflow_replay::planner::plan;
 use barflow_replay::progress::Progress;
-use barflow_replay::stream::{InstrumentStream, ReadOptions};
+use barflow_replay::read_options::ReadOptions;
+use barflow_replay::stream::InstrumentStream;
 
 use crate::config::live::LiveSettings;
 use crate::config::targets;

@@ -11,7 +11,8 @@ use barflow_replay::corrections::Corrections;
 use barflow_replay::error::ReplayError;
 use barflow_replay::naming;
 use barflow_replay::plan::{InstrumentPlan, Plan};
-use barflow_replay::stream::{InstrumentStream, ReadOptions};
+use barflow_replay::read_options::ReadOptions;
+use barflow_replay::stream::InstrumentStream;
 use jiff::tz::TimeZone;
 
 use crate::config::bars::BarBook;

@@ -10,7 +10,8 @@ use barflow_replay::corrections::Corrections;
 use barflow_replay::error::ReplayError;
 use barflow_replay::history::overlaps;
 use barflow_replay::plan::{InstrumentPlan, Plan};
-use barflow_replay::stream::{ReadOptions, stores_quote};
+use barflow_replay::read_options::ReadOptions;
+use barflow_replay::stream::stores_quote;
 
 use super::corrections::corrections;
 use super::error::JobError;
