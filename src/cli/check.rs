@@ -42,7 +42,7 @@ pub fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
     let mut problems = Problems::default();
     for path in &args.files {
         if data::is_data(path) {
-            print!("{}", data::describe(path, args)?);
+            print!("{}", data::describe(path, args.instrument.as_deref(), &args.layout)?);
             continue;
         }
         let origin = path.display().to_string();

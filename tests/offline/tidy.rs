@@ -40,7 +40,7 @@ const LAYERS: [&[&str]; 11] = [
 const UPWARD: [(&str, &str, &str); 0] = [];
 
 /// Files of which each leads to every other, and why they still do.
-const CIRCLES: [(&str, &[&str], &str); 9] = [
+const CIRCLES: [(&str, &[&str], &str); 8] = [
     (
         "operators/src/revision",
         &["retained.rs", "walk.rs"],
@@ -61,7 +61,6 @@ const CIRCLES: [(&str, &[&str], &str); 9] = [
         &["player.rs", "server.rs"],
         "the player sends over connections that the server keeps",
     ),
-    ("src/cli", &["check.rs", "check/data.rs"], "a file of trades is one of the things to check"),
     ("src/config", &["delivery.rs", "replay.rs"], "the kinds of sinks are in replay.rs"),
     ("src/feeds", &["print.rs", "venue.rs"], "a bad row knows how its venue numbers trades"),
     (

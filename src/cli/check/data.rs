@@ -17,9 +17,8 @@ use barflow_replay::rows::{Layout, RowFormat};
 use barflow_replay::sniff;
 use barflow_replay::stream::InstrumentStream;
 
-use super::CheckArgs;
 use crate::cli::failure::Failure;
-use crate::cli::options;
+use crate::cli::options::{self, LayoutArgs};
 
 /// Rows shown.
 const SHOWN: usize = 3;
@@ -38,12 +37,16 @@ pub(super) fn is_data(path: &Path) -> bool {
 ///
 /// # Errors
 /// What was not.
-pub(super) fn describe(path: &Path, args: &CheckArgs) -> Result<String, Failure> {
-    let instrument = args.instrument.as_deref().map(str::parse::<InstrumentId>).transpose();
+pub(super) fn describe(
+    path: &Path,
+    instrument: Option<&str>,
+    layout: &LayoutArgs,
+) -> Result<String, Failure> {
+    let instrument = instrument.map(str::parse::<InstrumentId>).transpose();
     let options = PlanOptions {
         instrument: instrument.map_err(|e| Failure::usage(anyhow::anyhow!("--instrument: {e}")))?,
-        columns: options::columns(&args.layout)?,
-        keep_suspicious: args.layout.keep_suspicious,
+        columns: options::columns(layout)?,
+        keep_suspicious: layout.keep_suspicious,
         ..PlanOptions::default()
     };
     let (recognised, named) = understood(path, options)?;
@@ -53,7 +56,7 @@ pub(super) fn describe(path: &Path, args: &CheckArgs) -> Result<String, Failure>
     };
     let mut text = format!("{}: ok ({} of trades)\n", path.display(), container(file.container));
     // Writing to a String cannot fail.
-    let _ = writeln!(text, "  layout      {}", layout(&file.kind));
+    let _ = writeln!(text, "  layout      {}", layout_name(&file.kind));
     if let Some(Layout::Mapped(columns)) = format_of(&file.kind).map(|format| &format.layout) {
         let _ = writeln!(text, "  columns     {}", columns.describe());
     }
@@ -110,7 +113,7 @@ fn format_of(kind: &FileKind) -> Option<&RowFormat> {
     }
 }
 
-fn layout(kind: &FileKind) -> String {
+fn layout_name(kind: &FileKind) -> String {
     match format_of(kind).map(|format| &format.layout) {
         None => "barflow's own trades".to_owned(),
         Some(Layout::Trades { columns }) => format!("Binance trades, {columns} columns"),
