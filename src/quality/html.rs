@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
+use super::judged::Judged;
 use super::plots::{self, PlotError};
 use super::report::{Report, Verdict, broken, date, lines, passes, said, shown};
-use super::run::Judged;
 use crate::thousands::grouped;
 
 const STYLE: &str = "\

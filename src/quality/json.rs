@@ -7,8 +7,8 @@ use barflow_operators::quality::suite::{Severity, Suite};
 use serde_json::{Map, Value, json};
 
 use super::inputs::Damaged;
+use super::judged::Judged;
 use super::report::{Line, Report, date, lines, passes};
-use super::run::Judged;
 
 /// The whole report.
 pub fn value(report: &Report) -> Value {

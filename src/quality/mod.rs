@@ -14,6 +14,7 @@ pub mod gx;
 pub mod html;
 pub mod inputs;
 pub mod json;
+pub mod judged;
 pub mod manifest;
 pub mod plots;
 pub mod report;

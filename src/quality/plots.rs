@@ -4,8 +4,8 @@ use barflow_operators::quality::suite::Suite;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
+use super::judged::Judged;
 use super::report::{date, lines};
-use super::run::Judged;
 use crate::thousands::grouped;
 
 const BLUE: RGBColor = RGBColor(31, 119, 180);

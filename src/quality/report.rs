@@ -5,7 +5,7 @@ use barflow_operators::quality::suite::{Check, Severity, Suite};
 use jiff::civil::Date;
 
 use super::inputs::Damaged;
-use super::run::Judged;
+use super::judged::Judged;
 
 /// Everything that was found.
 #[derive(Clone, Debug, PartialEq)]

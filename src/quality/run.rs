@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use barflow_operators::batch::{Feed, InputKind};
 use barflow_operators::input_batch::InputBatch;
 use barflow_operators::quality::day::DayReport;
 use barflow_operators::quality::day_of;
@@ -16,12 +15,12 @@ use barflow_replay::error::ReplayError;
 use barflow_replay::plan::{FileKind, InstrumentPlan, PlannedFile};
 use barflow_replay::progress::Progress;
 use barflow_replay::read_options::ReadOptions;
-use barflow_replay::store::layout;
 use barflow_replay::stream::{FileRead, InstrumentStream};
 use barflow_replay::trades_parquet::verify::verify;
 
 use super::files;
 use super::inputs::{Damaged, EmptyDays, Inputs};
+use super::judged::Judged;
 use super::manifest::Manifest;
 use super::report::Report;
 
@@ -42,30 +41,6 @@ pub struct Settings {
     pub keep_all: bool,
     /// How far reading has got.
     pub progress: Progress,
-}
-
-/// What one instrument came to.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Judged {
-    /// Which, and whether it is made of trades or aggregates.
-    pub feed: Arc<Feed>,
-    /// Files read.
-    pub files: usize,
-    /// One report per day, in order.
-    pub days: Vec<DayReport>,
-    /// Files that are damaged: the rows before the damage are judged.
-    pub damaged: Vec<Damaged>,
-}
-
-impl Judged {
-    /// `binance:spot:BTCUSDT`, with ` aggTrades` appended if it consists of these.
-    pub fn name(&self) -> String {
-        let instrument = &self.feed.instrument;
-        match self.feed.input {
-            InputKind::Trades => instrument.to_string(),
-            InputKind::AggTrades => format!("{instrument} {}", layout::kind(self.feed.input)),
-        }
-    }
 }
 
 /// Rows per batch.

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
+use super::judged::Judged;
 use super::report::{Report, broken, date, lines, passes, said, shown};
-use super::run::Judged;
 use crate::thousands::grouped;
 
 /// The whole report; the `days` worst days are listed.

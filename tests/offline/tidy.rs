@@ -40,7 +40,7 @@ const LAYERS: [&[&str]; 11] = [
 const UPWARD: [(&str, &str, &str); 0] = [];
 
 /// Files of which each leads to every other, and why they still do.
-const CIRCLES: [(&str, &[&str], &str); 8] = [
+const CIRCLES: [(&str, &[&str], &str); 7] = [
     (
         "operators/src/revision",
         &["retained.rs", "walk.rs"],
@@ -68,7 +68,6 @@ const CIRCLES: [(&str, &[&str], &str); 8] = [
         &["assemble.rs", "control.rs", "exit.rs", "run.rs", "sink_handle.rs"],
         "the options of all parts are in assemble.rs",
     ),
-    ("src/quality", &["report.rs", "run.rs"], "a run makes its report of what it has judged"),
 ];
 
 /// Most lines of a file and of a function.
