@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use barflow::config::bars::{BarBook, cut};
-use barflow::graph::assemble::GraphOptions;
 use barflow::graph::cluster::Cluster;
+use barflow::graph::options::GraphOptions;
 use barflow::graph::run::{Feeder, Pace, run};
 use barflow::graph::sink::BarSink;
 use barflow::sinks::none::NoSink;

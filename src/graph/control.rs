@@ -20,9 +20,9 @@ use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::generic::{Operator, OutputBuilder};
 
-use super::assemble::GraphOptions;
 use super::cluster::ClusterError;
 use super::flow::EpochClock;
+use super::options::GraphOptions;
 use super::workers::Workers;
 use crate::stop::Stop;
 

@@ -21,7 +21,7 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
 
-use super::assemble::GraphOptions;
+use super::options::GraphOptions;
 use super::sink::Commit;
 use super::sink_handle::SinkHandle;
 use super::tally::Tally;

@@ -30,6 +30,7 @@ mod control;
 pub mod daily;
 pub mod exit;
 pub mod flow;
+pub mod options;
 pub mod quality;
 pub mod revised;
 pub mod run;

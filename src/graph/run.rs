@@ -8,9 +8,10 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
 use timely::WorkerConfig;
 use timely::execute::execute_from;
 
-use super::assemble::{GraphOptions, assemble};
+use super::assemble::assemble;
 use super::cluster::{Cluster, Crew};
 use super::flow::{Inlet, InputQueue, inlet};
+use super::options::GraphOptions;
 use super::sink_handle::{DirectSink, SinkHandle, note};
 pub use super::workers::Workers;
 use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
@@ -116,7 +117,7 @@ pub fn run(
                     }
                 };
                 if let Err(error) = &result {
-                    tell(&sink_stop, error);
+                    error.end_run(&sink_stop);
                 }
                 result
             }));
@@ -199,15 +200,6 @@ pub fn run(
 enum Held {
     Thread(Box<dyn BarSink>, Receiver<Commit>),
     Direct(DirectSink, Receiver<Commit>),
-}
-
-/// Asks for the end because of what became of a sink.
-pub(super) fn tell(stop: &Stop, error: &SinkError) {
-    match error {
-        // Nobody reads any more: an end, but no error.
-        SinkError::ClosedPipe => stop.raise(),
-        _ => stop.fail_untold(),
-    }
 }
 
 /// The last word to a sink. A run that failed ends it too: what was handed over stays delivered,

@@ -13,6 +13,8 @@ use barflow_operators::instrument::InstrumentId;
 use barflow_operators::position::Position;
 use barflow_operators::published::PublishedBar;
 
+use crate::stop::Stop;
+
 /// A stretch of one worker's ordered output: bars, then how far the input is applied with them,
 /// then perhaps a cut.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +50,17 @@ pub enum SinkError {
     /// The reader of our standard output closed it, which is not a failure.
     #[error("the reader closed the pipe")]
     ClosedPipe,
+}
+
+impl SinkError {
+    /// Asks for the end of the run because of what became of a sink.
+    pub(super) fn end_run(&self, stop: &Stop) {
+        match self {
+            // Nobody reads any more: an end, but no error.
+            Self::ClosedPipe => stop.raise(),
+            _ => stop.fail_untold(),
+        }
+    }
 }
 
 /// What a sink says at the end.

@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam::channel::Sender;
 
-use crate::graph::run::tell;
 use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 use crate::stop::Stop;
 use crate::telemetry::latency::{Latency, Stage};
@@ -100,7 +99,7 @@ impl DirectSink {
     pub(super) fn tell(&self, stop: &Stop) {
         let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(error) = &shared.failed {
-            tell(stop, error);
+            error.end_run(stop);
         }
     }
 

@@ -18,7 +18,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::rejects::set_aside;
 use crate::config::replay::ReplaySettings;
 use crate::config::revisions::{DEFAULT, MOST};
-use crate::graph::assemble::OnRevision;
+use crate::graph::options::OnRevision;
 use crate::graph::revised::Revised;
 use crate::sinks::rejects::Quarantine;
 use crate::stop::Stop;

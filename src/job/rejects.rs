@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use barflow_operators::input_batch::Reject;
 
-use crate::graph::assemble::OnReject;
+use crate::graph::options::OnReject;
 use crate::sinks::rejects::Quarantine;
 use crate::stop::Stop;
 

@@ -20,8 +20,8 @@ use crossbeam::channel::{Receiver, bounded};
 
 use super::beliefs::{Beliefs, SpecReport};
 use super::work::{Message, Shared, Underway};
-use crate::graph::assemble::{EndOf, SpecsOf};
 use crate::graph::flow::Inlet;
+use crate::graph::options::{EndOf, SpecsOf};
 use crate::graph::run::Feeder;
 use crate::stop::{Breakdown, Cause, Stop};
 

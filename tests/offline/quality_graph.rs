@@ -6,7 +6,7 @@ use std::fs;
 use crate::support::graph_runs::{Kept, Setup, feed, input_batches, options, run_with, tape};
 use crate::support::process::barflow;
 use crate::support::spoiled::{days, write};
-use barflow::graph::assemble::GraphOptions;
+use barflow::graph::options::GraphOptions;
 use barflow::graph::quality::Quality;
 use barflow::quality::report::shown;
 use barflow_operators::order::RejectPolicy;

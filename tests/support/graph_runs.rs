@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use barflow::graph::assemble::GraphOptions;
 use barflow::graph::cluster::Cluster;
+use barflow::graph::options::GraphOptions;
 use barflow::graph::run::{Feeder, Pace, run};
 use barflow::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 use barflow::graph::tally::Tally;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use barflow::graph::assemble::GraphOptions;
 use barflow::graph::checkpoints::Checkpoints;
+use barflow::graph::options::GraphOptions;
 use barflow::graph::sink::Commit;
 use barflow_operators::bar::Bar;
 use barflow_operators::batch::{Feed, IdKind, TradeBatch};
