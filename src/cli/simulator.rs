@@ -14,8 +14,9 @@ use barflow_replay::plan::PlanOptions;
 use barflow_replay::planner::plan;
 use barflow_replay::read_options::ReadOptions;
 use barflow_replay::stream::InstrumentStream;
+use barflow_simulator::exchange::exchange;
 use barflow_simulator::exchange::faults::{Faults, Kind};
-use barflow_simulator::exchange::protocol::{self, Exchange};
+use barflow_simulator::exchange::protocol::Exchange;
 use barflow_simulator::exchange::tape::{Contract, Series, Tape};
 use barflow_simulator::exchange::{SimulatorOptions, Speed};
 use clap::{Args, ValueHint};
@@ -114,7 +115,7 @@ pub struct SimulatorArgs {
 pub fn run(args: &SimulatorArgs) -> Result<Outcome, Failure> {
     let unknown =
         || anyhow::anyhow!("protocol \"{}\" is not one of those in --help", args.protocol);
-    let exchange = protocol::exchange(&args.protocol).ok_or_else(|| Failure::usage(unknown()))?;
+    let exchange = exchange(&args.protocol).ok_or_else(|| Failure::usage(unknown()))?;
     let venue = crate::feeds::venue(&args.protocol).ok_or_else(|| Failure::usage(unknown()))?;
     let speed = speed(args).map_err(Failure::usage)?;
     let (tape, lost) = tape(args, exchange.as_ref(), venue.as_ref()).map_err(Failure::usage)?;

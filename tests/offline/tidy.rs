@@ -40,7 +40,7 @@ const LAYERS: [&[&str]; 11] = [
 const UPWARD: [(&str, &str, &str); 0] = [];
 
 /// Files of which each leads to every other, and why they still do.
-const CIRCLES: [(&str, &[&str], &str); 6] = [
+const CIRCLES: [(&str, &[&str], &str); 4] = [
     (
         "operators/src/revision",
         &["retained.rs", "walk.rs"],
@@ -50,16 +50,6 @@ const CIRCLES: [(&str, &[&str], &str); 6] = [
         "operators/src/sweep",
         &["builder_batch.rs", "tile.rs"],
         "a tile yields the closes of a builder batch",
-    ),
-    (
-        "simulator/src/exchange",
-        &["binance.rs", "bybit.rs", "coinbase.rs", "kraken.rs", "okx.rs", "protocol.rs"],
-        "the trait stands beside the list of those that have it",
-    ),
-    (
-        "simulator/src/exchange",
-        &["player.rs", "server.rs"],
-        "the player sends over connections that the server keeps",
     ),
     ("src/config", &["delivery.rs", "replay.rs"], "the kinds of sinks are in replay.rs"),
     ("src/feeds", &["print.rs", "venue.rs"], "a bad row knows how its venue numbers trades"),

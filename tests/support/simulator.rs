@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::protocols::Protocol;
 use super::rows::rows;
 use barflow_operators::trade::Trade;
-use barflow_simulator::exchange::protocol::exchange;
+use barflow_simulator::exchange::exchange;
 use barflow_simulator::exchange::tape::{Series, Tape};
 use barflow_simulator::exchange::{Running, SimulatorOptions, Speed};
 use serde_json::Value;

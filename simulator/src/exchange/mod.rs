@@ -26,6 +26,7 @@ mod okx;
 mod player;
 pub mod protocol;
 mod server;
+mod state;
 pub mod tape;
 
 /// How fast the tape goes.
@@ -99,6 +100,23 @@ impl Tally {
         }
         text
     }
+}
+
+/// The protocol of that name.
+pub fn exchange(protocol: &str) -> Option<Arc<dyn Exchange>> {
+    Some(match protocol {
+        "binance-spot" => Arc::new(binance::Binance::Spot),
+        "binance-um" => Arc::new(binance::Binance::Um),
+        "binance-cm" => Arc::new(binance::Binance::Cm),
+        "coinbase" => Arc::new(coinbase::Advanced),
+        "coinbase-exchange" => Arc::new(coinbase::Exchange),
+        "kraken" => Arc::new(kraken::Kraken),
+        "bybit-spot" => Arc::new(bybit::Bybit::Spot),
+        "bybit-linear" => Arc::new(bybit::Bybit::Linear),
+        "bybit-inverse" => Arc::new(bybit::Bybit::Inverse),
+        "okx" => Arc::new(okx::Okx),
+        _ => return None,
+    })
 }
 
 /// A simulator that is running.

@@ -155,24 +155,6 @@ pub trait Exchange: Send + Sync {
     fn rest(&self, request: &Request<'_>, tape: &Tape) -> Answer;
 }
 
-/// The protocol of that name.
-pub fn exchange(protocol: &str) -> Option<std::sync::Arc<dyn Exchange>> {
-    use super::{binance, bybit, coinbase, kraken, okx};
-    Some(match protocol {
-        "binance-spot" => std::sync::Arc::new(binance::Binance::Spot),
-        "binance-um" => std::sync::Arc::new(binance::Binance::Um),
-        "binance-cm" => std::sync::Arc::new(binance::Binance::Cm),
-        "coinbase" => std::sync::Arc::new(coinbase::Advanced),
-        "coinbase-exchange" => std::sync::Arc::new(coinbase::Exchange),
-        "kraken" => std::sync::Arc::new(kraken::Kraken),
-        "bybit-spot" => std::sync::Arc::new(bybit::Bybit::Spot),
-        "bybit-linear" => std::sync::Arc::new(bybit::Bybit::Linear),
-        "bybit-inverse" => std::sync::Arc::new(bybit::Bybit::Inverse),
-        "okx" => std::sync::Arc::new(okx::Okx),
-        _ => return None,
-    })
-}
-
 /// `buy` or `sell` of the taker, or of the maker where `maker`.
 pub(super) fn side(trade: &Trade, maker: bool) -> bool {
     // A tape without sides says buy: the protocols have no word for not knowing.

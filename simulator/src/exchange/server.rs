@@ -2,8 +2,8 @@
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::body::Body;
@@ -17,6 +17,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::faults::{FaultInjector, Kind};
 use super::protocol::{Client, Exchange, Query, Request};
+use super::state::{Connection, Out, ServerState, lock};
 use super::tape::Tape;
 use super::{SimulatorOptions, Tally, player};
 use crate::serving::stopped;
@@ -27,60 +28,10 @@ const QUEUE: usize = 1024;
 /// Messages written in one go.
 const AT_ONCE: usize = 256;
 
-/// What a connection's task is to do next.
-#[derive(Debug)]
-pub(super) enum Out {
-    Text(String),
-    Binary(Vec<u8>),
-    Stall(Duration),
-    /// Gone without a word.
-    Cut,
-    /// Closed in good order.
-    Close,
-}
-
-/// One connection, as the player sees it.
-pub(super) struct Connection {
-    pub(super) client: Mutex<Client>,
-    pub(super) injector: Mutex<FaultInjector>,
-    pub(super) queue: mpsc::Sender<Out>,
-    gone: AtomicBool,
-}
-
-/// What everything here shares.
-pub(super) struct ServerState {
-    pub(super) exchange: Arc<dyn Exchange>,
-    pub(super) tape: Tape,
-    pub(super) options: SimulatorOptions,
-    pub(super) tally: Arc<Tally>,
-    pub(super) stop: Arc<AtomicBool>,
-    pub(super) began: Instant,
-    /// Notified when a client subscribes or goes.
-    pub(super) changed: Notify,
-    connections: Mutex<Vec<Arc<Connection>>>,
-    rng: Mutex<fastrand::Rng>,
-    numbers: AtomicU64,
-}
-
 /// Now, in ns since the Unix epoch.
 fn now_ns() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
-}
-
-/// A lock that no panic can poison for good: nothing here is left half done.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl ServerState {
-    pub(super) fn connections(&self) -> Vec<Arc<Connection>> {
-        lock(&self.connections).clone()
-    }
-
-    fn chance(&self, chance: f64) -> bool {
-        chance > 0.0 && lock(&self.rng).f64() < chance
-    }
 }
 
 /// Serves until `stop` is raised, or, with `once`, until the tape has been played.
