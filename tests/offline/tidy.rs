@@ -40,17 +40,7 @@ const LAYERS: [&[&str]; 11] = [
 const UPWARD: [(&str, &str, &str); 0] = [];
 
 /// Files of which each leads to every other, and why they still do.
-const CIRCLES: [(&str, &[&str], &str); 4] = [
-    (
-        "operators/src/revision",
-        &["retained.rs", "walk.rs"],
-        "a walk yields the updates of a revision",
-    ),
-    (
-        "operators/src/sweep",
-        &["builder_batch.rs", "tile.rs"],
-        "a tile yields the closes of a builder batch",
-    ),
+const CIRCLES: [(&str, &[&str], &str); 2] = [
     ("src/config", &["delivery.rs", "replay.rs"], "the kinds of sinks are in replay.rs"),
     ("src/feeds", &["print.rs", "venue.rs"], "a bad row knows how its venue numbers trades"),
 ];

@@ -14,8 +14,10 @@ mod block;
 pub mod correction;
 pub mod missing;
 pub mod retained;
+pub mod update;
 mod walk;
 
 pub use self::correction::{Change, Correction, CorrectionOutcome, Refusal};
 pub(crate) use self::missing::ids_of;
-pub use self::retained::{Retained, Revision, Update, Window};
+pub use self::retained::{Retained, Window};
+pub use self::update::{Revision, Update};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::block::{Block, append};
 use super::correction::{Change, Correction, CorrectionOutcome, Refusal};
+use super::update::Revision;
 use super::walk::{Walk, locate};
 use crate::bar::Bar;
 use crate::batch::TradeBatch;
@@ -28,33 +29,6 @@ pub struct Window {
 impl Window {
     /// A good number of trades between two states.
     pub const EVERY: usize = 1024;
-}
-
-/// A published bar (+1) or a retraction (−1).
-#[derive(Clone, Debug, PartialEq)]
-pub struct Update {
-    /// Name of the specification.
-    pub spec: Arc<str>,
-    /// The bar.
-    pub bar: Bar,
-    /// +1 or −1.
-    pub diff: isize,
-}
-
-/// What corrections came to.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Revision {
-    /// Bars, per specification in order of their last trade; of two with the same last trade, the
-    /// a retraction comes first.
-    pub updates: Vec<Update>,
-    /// What became of each correction.
-    pub outcomes: Vec<(Correction, CorrectionOutcome)>,
-    /// Gaps that are (+1) or no longer are (−1).
-    pub gaps: Vec<(Gap, isize)>,
-    /// Trades fed again.
-    pub recomputed: u64,
-    /// Whether a builder goes another way from now on: its state is not the one it was.
-    pub reaches_present: bool,
 }
 
 /// The recent past of one instrument.

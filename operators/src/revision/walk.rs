@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::block::{Block, Past};
 use super::correction::Correction;
 use super::missing::joined;
-use super::retained::{Revision, Update};
+use super::update::{Revision, Update};
 use crate::bar::Bar;
 use crate::batch::TradeBatch;
 use crate::builder_set::{BuilderSet, BuilderState};

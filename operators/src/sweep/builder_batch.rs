@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::close::Close;
 use super::flows::Flow;
 use super::kernel::Features;
 use super::tile::{Tile, TileEntry};
@@ -9,39 +10,6 @@ use crate::bar::Bar;
 use crate::bars::machine::BarMachine;
 use crate::batch::TradeBatch;
 use crate::spec::BarSpec;
-
-/// A bar that closed, as far as summaries need it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Close {
-    /// Which configuration.
-    pub config: u32,
-    /// Rows in the bar.
-    pub ticks: u64,
-    /// Event time of its first row, ns.
-    pub open_time: i64,
-    /// Event time of its last row, ns.
-    pub close_time: i64,
-    /// Price of its last row.
-    pub close: f64,
-    /// Id of its last row.
-    pub last_trade_id: u64,
-    /// See [`Bar::state_digest`].
-    pub state_digest: u64,
-}
-
-impl Close {
-    fn of(config: u32, bar: &Bar) -> Self {
-        Self {
-            config,
-            ticks: bar.ticks,
-            open_time: bar.open_time,
-            close_time: bar.close_time,
-            close: bar.close,
-            last_trade_id: bar.last_trade_id,
-            state_digest: bar.state_digest,
-        }
-    }
-}
 
 /// A builder by itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -11,9 +11,11 @@
 //! [`BarMachine`](crate::bars::machine::BarMachine) at every trade; tests compare bars one by one.
 
 pub mod builder_batch;
+pub mod close;
 mod flows;
 mod kernel;
 mod tile;
 
-pub use self::builder_batch::{BuilderBatch, Close};
+pub use self::builder_batch::BuilderBatch;
+pub use self::close::Close;
 pub use self::kernel::Features;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::builder_batch::Close;
+use super::close::Close;
 use super::flows::Flow;
 use super::kernel::{Features, LANES, Lanes, Walds, run};
 use crate::bars::boundary::Boundary;
