@@ -11,7 +11,8 @@ use super::options::{FeedArgs, LoggingArgs};
 use crate::config::bars::BarBook;
 use crate::config::live::LiveSettings;
 use crate::config::problem::Problems;
-use crate::config::replay::{SinkKind, Typed};
+use crate::config::replay::Typed;
+use crate::config::sink_kind::SinkKind;
 
 const EXAMPLES: &str = "\
 Examples:

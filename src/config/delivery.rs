@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::durations::duration;
 use super::problem::Problems;
-use super::replay::SinkKind;
 use super::section::Section;
+use super::sink_kind::SinkKind;
 use crate::checkpoints::job::JobName;
 
 /// How often a bar arrives when things go wrong.
@@ -16,6 +16,27 @@ pub enum Delivery {
     ExactlyOnce,
     /// At least once: a restart begins again.
     AtLeastOnce,
+}
+
+impl Delivery {
+    /// How bars of a replay are delivered unless somebody says how: its files can be made again.
+    pub(super) fn usual(kind: SinkKind) -> Self {
+        match kind {
+            SinkKind::Kafka => Self::ExactlyOnce,
+            SinkKind::JsonLines | SinkKind::Csv | SinkKind::Parquet | SinkKind::None => {
+                Self::AtLeastOnce
+            }
+        }
+    }
+
+    /// The same of a live job: what it heard comes only once.
+    pub(super) fn usual_of_live(kind: SinkKind, to_file: bool, alone: bool) -> Self {
+        match kind {
+            SinkKind::JsonLines | SinkKind::Csv if to_file && alone => Self::ExactlyOnce,
+            SinkKind::Parquet => Self::ExactlyOnce,
+            _ => Self::usual(kind),
+        }
+    }
 }
 
 /// What a copy of a job does when another copy has taken over.

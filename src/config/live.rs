@@ -10,7 +10,7 @@ use barflow_replay::named::GivenInstrument;
 
 use super::bars::BarBook;
 use super::cluster::ClusterSettings;
-use super::delivery::DeliveryOptions;
+use super::delivery::{Delivery, DeliveryOptions};
 use super::durations::duration;
 use super::feeds;
 use super::file::ConfigFile;
@@ -18,9 +18,10 @@ use super::instruments::of_files;
 use super::kafka::KafkaOptions;
 use super::problem::Problems;
 use super::quality::suite;
-use super::replay::{SINKS, SinkKind, Typed, bar_book};
+use super::replay::{Typed, bar_book};
 use super::revisions::window;
 use super::section::over;
+use super::sink_kind::{SINKS, SinkKind};
 use crate::feeds::plan::FeedPlan;
 use crate::feeds::venue::Ids;
 use crate::sinks::roll::Roll;
@@ -100,7 +101,7 @@ impl LiveSettings {
         let cluster = ClusterSettings::understand(&mut live, p);
         let empty_bars = live.parse("empty_bars", "true or false", p).unwrap_or(false);
         let to_file = out.as_deref().is_some_and(|out| out != Path::new("-"));
-        let usual = kind.usual_of_live(to_file, cluster.hosts.len() < 2);
+        let usual = Delivery::usual_of_live(kind, to_file, cluster.hosts.len() < 2);
         let mut settings = Self {
             delivery: DeliveryOptions::understand(&mut sink, usual, p),
             roll: sink.parse_with("roll", str::parse, p).unwrap_or(Roll::Hour),

@@ -20,5 +20,6 @@ pub mod quality;
 pub mod replay;
 pub mod revisions;
 pub mod section;
+pub mod sink_kind;
 pub mod sweep;
 pub mod targets;

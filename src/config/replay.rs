@@ -26,62 +26,8 @@ use super::problem::Problems;
 use super::quality::suite;
 use super::revisions::window;
 use super::section::{Section, over};
+use super::sink_kind::{SINKS, SinkKind};
 use crate::feeds::venue::Channel;
-
-/// Where bars go.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SinkKind {
-    /// JSON lines.
-    #[default]
-    JsonLines,
-    /// CSV.
-    Csv,
-    /// Parquet files.
-    Parquet,
-    /// Kafka topics.
-    Kafka,
-    /// Nowhere.
-    None,
-}
-
-/// The words for sinks.
-pub(super) const SINKS: [(&str, SinkKind); 5] = [
-    (SinkKind::JsonLines.as_str(), SinkKind::JsonLines),
-    (SinkKind::Csv.as_str(), SinkKind::Csv),
-    (SinkKind::Parquet.as_str(), SinkKind::Parquet),
-    (SinkKind::Kafka.as_str(), SinkKind::Kafka),
-    (SinkKind::None.as_str(), SinkKind::None),
-];
-
-impl SinkKind {
-    /// `jsonl`, `csv`, `parquet`, `kafka` or `none`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::JsonLines => "jsonl",
-            Self::Csv => "csv",
-            Self::Parquet => "parquet",
-            Self::Kafka => "kafka",
-            Self::None => "none",
-        }
-    }
-
-    /// How bars of a replay are delivered unless somebody says how: its files can be made again.
-    fn usual(self) -> Delivery {
-        match self {
-            Self::Kafka => Delivery::ExactlyOnce,
-            Self::JsonLines | Self::Csv | Self::Parquet | Self::None => Delivery::AtLeastOnce,
-        }
-    }
-
-    /// The same of a live job: what it heard comes only once.
-    pub(super) fn usual_of_live(self, to_file: bool, alone: bool) -> Delivery {
-        match self {
-            Self::JsonLines | Self::Csv if to_file && alone => Delivery::ExactlyOnce,
-            Self::Parquet => Delivery::ExactlyOnce,
-            _ => self.usual(),
-        }
-    }
-}
 
 /// Which number is the quote value of a trade.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -219,7 +165,7 @@ impl ReplaySettings {
         let kind = sink.choice("kind", &SINKS, problems_ref).unwrap_or_default();
         let empty_bars = replay.parse("empty_bars", "true or false", problems_ref).unwrap_or(false);
         let settings = Self {
-            delivery: DeliveryOptions::understand(&mut sink, kind.usual(), problems_ref),
+            delivery: DeliveryOptions::understand(&mut sink, Delivery::usual(kind), problems_ref),
             files: replay.list("files").map(|(files, _)| files).unwrap_or_default(),
             store: replay.text("store", problems_ref).map(|(path, _)| path.into()),
             input: replay.choice("input", &INPUTS, problems_ref),

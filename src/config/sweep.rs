@@ -147,7 +147,7 @@ impl SweepSettings {
         let mut replay = ReplaySettings::understand(file, typed)?;
         // Bars are the grid's; nothing is written but by the sweep itself.
         replay.bars = BarBook::default();
-        replay.sink = super::replay::SinkKind::None;
+        replay.sink = super::sink_kind::SinkKind::None;
         replay.delivery = super::delivery::DeliveryOptions::none();
         // The sweep has threads of its own, which divide the grid and not the history.
         replay.parallel = 1;

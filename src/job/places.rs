@@ -7,7 +7,8 @@ use super::error::JobError;
 use super::outputs::{BARS, DAILY, GAPS, Inputs, Names, Outputs, REJECTS};
 use super::source::Source;
 use crate::config::live::LiveSettings;
-use crate::config::replay::{ReplaySettings, SinkKind};
+use crate::config::replay::ReplaySettings;
+use crate::config::sink_kind::SinkKind;
 use crate::sinks::{parquet, trades};
 
 /// Folder of Parquet files that nobody named.

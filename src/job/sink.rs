@@ -12,7 +12,7 @@ use crate::checkpoints::settings::JobSettings;
 use crate::config::bars::BarBook;
 use crate::config::delivery::DeliveryOptions;
 use crate::config::kafka::KafkaOptions;
-use crate::config::replay::SinkKind;
+use crate::config::sink_kind::SinkKind;
 use crate::graph::run::Workers;
 use crate::graph::sink::{BarSink, SinkError};
 use crate::sinks::journal::{JournalOptions, JournaledSink, Output};
