@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use barflow::feeds::print::{BadFrame, FrameKind, Listing, Prints, Standing};
-use barflow::feeds::venue::{Channel, Ids, Venue};
+use barflow::feeds::print::{BadFrame, FrameKind, Listing, Prints, Standing, Ids};
+use barflow::feeds::venue::{Channel, Venue};
 use barflow_operators::validation;
 
 /// Two instruments of a venue. Where contracts differ both kinds are listed: what a quantity means

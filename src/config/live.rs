@@ -23,7 +23,7 @@ use super::revisions::window;
 use super::section::over;
 use super::sink_kind::{SINKS, SinkKind};
 use crate::feeds::plan::FeedPlan;
-use crate::feeds::venue::Ids;
+use crate::feeds::print::Ids;
 use crate::sinks::roll::Roll;
 
 /// Where the bars of a live run begin.

@@ -7,8 +7,8 @@ use barflow_operators::batch::{Feed, IdKind};
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::trade::Trade;
 
-use super::print::Listing;
-use super::venue::{Channel, Ids, Venue};
+use super::print::{Ids, Listing};
+use super::venue::{Channel, Venue};
 
 /// Frames beyond this are cut off with their connection: far above anything a trade stream sends.
 const FRAME_BYTES_MAX: usize = 4 << 20;

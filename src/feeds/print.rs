@@ -3,8 +3,6 @@
 use barflow_operators::trade::{Aggressor, Trade};
 use barflow_operators::validation;
 
-use super::venue::Ids;
-
 /// How many contracts, coins and quote currency belong together (docs/adr/0001).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Contract {
@@ -52,6 +50,18 @@ pub struct Listing {
     pub symbol: String,
     /// What a printed quantity means.
     pub contract: Contract,
+}
+
+/// How prints of an instrument are identified and ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ids {
+    /// Each print has the id after the one before it: every gap and duplicate is detected.
+    Consecutive,
+    /// A print is named by the last of `count` consecutive ids that it covers.
+    Spans,
+    /// Prints have unique names and no order: duplicates are detected within a window, gaps only
+    /// where a connection broke.
+    Names,
 }
 
 /// What a print is to the order of its instrument.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use barflow_operators::batch::InputKind;
 use barflow_operators::instrument::InstrumentId;
 
-use super::print::{BadFrame, Contract, FrameKind, Listing, Prints};
+use super::print::{BadFrame, Contract, FrameKind, Ids, Listing, Prints};
 
 /// Which stream of trades a feed asks for. Not every venue has every one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,18 +15,6 @@ pub enum Channel {
     Trades,
     /// One row per aggregate (Binance `aggTrade`, OKX `trades`).
     Aggregates,
-}
-
-/// How prints of an instrument are identified and ordered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ids {
-    /// Each print has the id after the one before it: every gap and duplicate is detected.
-    Consecutive,
-    /// A print is named by the last of `count` consecutive ids that it covers.
-    Spans,
-    /// Prints have unique names and no order: duplicates are detected within a window, gaps only
-    /// where a connection broke.
-    Names,
 }
 
 /// What a venue allows. Documented limits, each with its source in the venue's folder.

@@ -6,9 +6,11 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use barflow::feeds::print::{Acknowledged, Contract, FrameKind, Listing, Print, Prints, Standing};
+use barflow::feeds::print::{
+    Acknowledged, Contract, FrameKind, Ids, Listing, Print, Prints, Standing,
+};
 use barflow::feeds::venue;
-use barflow::feeds::venue::{Channel, Ids};
+use barflow::feeds::venue::Channel;
 use barflow::recording::{Direction, reader};
 use barflow_operators::trade::Aggressor;
 use serde_json::Value;

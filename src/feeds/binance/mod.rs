@@ -26,9 +26,9 @@ use barflow_operators::batch::InputKind;
 use barflow_operators::instrument::InstrumentId;
 use memchr::memmem;
 
-use super::print::{BadFrame, Contract, FrameKind, Listing, Prints};
+use super::print::{BadFrame, Contract, FrameKind, Ids, Listing, Prints};
 use super::symbol_table::SymbolTable;
-use super::venue::{Channel, Decode, Ids, Keepalive, Limits, Missing, RefusedBy, Request, Venue};
+use super::venue::{Channel, Decode, Keepalive, Limits, Missing, RefusedBy, Request, Venue};
 
 mod careful;
 mod fast;

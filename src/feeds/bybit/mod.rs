@@ -27,9 +27,11 @@ use barflow_operators::instrument::InstrumentId;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::field::{self, Field, object};
-use super::print::{Acknowledged, BadFrame, BadRow, Contract, FrameKind, Listing, Prints, Refusal};
+use super::print::{
+    Acknowledged, BadFrame, BadRow, Contract, FrameKind, Ids, Listing, Prints, Refusal,
+};
 use super::symbol_table::SymbolTable;
-use super::venue::{Channel, Decode, Ids, Keepalive, Limits, Missing, RefusedBy, Request, Venue};
+use super::venue::{Channel, Decode, Keepalive, Limits, Missing, RefusedBy, Request, Venue};
 
 #[cfg(test)]
 mod tests;

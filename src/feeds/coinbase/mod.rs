@@ -23,9 +23,9 @@ use barflow_operators::instrument::InstrumentId;
 use barflow_operators::trade::Aggressor;
 
 use super::field::{self, Field};
-use super::print::{BadFrame, BadRow, Contract, Listing, Prints};
+use super::print::{BadFrame, BadRow, Contract, Ids, Listing, Prints};
 use super::symbol_table::SymbolTable;
-use super::venue::{Channel, Decode, Ids, Keepalive, Limits, Missing, RefusedBy, Request, Venue};
+use super::venue::{Channel, Decode, Keepalive, Limits, Missing, RefusedBy, Request, Venue};
 
 mod advanced;
 mod exchange;

@@ -24,9 +24,9 @@ use barflow_operators::position::LatestNames;
 use self::numbered::Numbered;
 use self::unnumbered::Unnumbered;
 use super::plan::{FeedPlan, LastTrade};
-use super::print::{BadRow, Print};
+use super::print::{BadRow, Ids, Print};
 use super::reorder_buffer::{Disposition, GivenUp, Released, ReorderBuffer};
-use super::venue::{Ids, Missing, Request};
+use super::venue::{Missing, Request};
 
 mod numbered;
 mod pursuit;

@@ -20,9 +20,11 @@ use barflow_operators::batch::InputKind;
 use barflow_operators::instrument::InstrumentId;
 
 use super::field::{self, object};
-use super::print::{Acknowledged, BadFrame, BadRow, Contract, FrameKind, Listing, Prints, Refusal};
+use super::print::{
+    Acknowledged, BadFrame, BadRow, Contract, FrameKind, Ids, Listing, Prints, Refusal,
+};
 use super::symbol_table::SymbolTable;
-use super::venue::{Channel, Decode, Ids, Keepalive, Limits, Missing, RefusedBy, Request, Venue};
+use super::venue::{Channel, Decode, Keepalive, Limits, Missing, RefusedBy, Request, Venue};
 
 mod rest;
 #[cfg(test)]

@@ -21,9 +21,9 @@ use barflow_operators::sequence::FeedOrder;
 use barflow_operators::trade::Trade;
 
 use super::plan::LastTrade;
-use super::print::{BadRow, Print, Standing};
+use super::print::{BadRow, Ids, Print, Standing};
 use super::seen_ids::{SeenIds, SnapshotPosition};
-use super::venue::{Ids, Missing, MissingFrom};
+use super::venue::{Missing, MissingFrom};
 
 /// What became of a print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

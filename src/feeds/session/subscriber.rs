@@ -10,8 +10,7 @@ use tokio::sync::oneshot;
 use super::Session;
 use super::end::End;
 use super::subscriptions::{Concerns, Outcome, Subscriptions};
-use crate::feeds::print::{FrameKind, Listing};
-use crate::feeds::venue::Ids;
+use crate::feeds::print::{FrameKind, Ids, Listing};
 
 /// How long confirmed symbols wait for the answers about the others before the connection counts as up.
 const UP_ANYWAY: Duration = Duration::from_secs(2);

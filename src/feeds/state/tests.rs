@@ -4,8 +4,8 @@ use barflow_operators::trade::Aggressor;
 
 use super::*;
 use crate::feeds::gap_tracker::Question;
-use crate::feeds::print::{Contract, Listing};
-use crate::feeds::venue::{Channel, Ids};
+use crate::feeds::print::{Contract, Ids, Listing};
+use crate::feeds::venue::Channel;
 use crate::graph::flow::{InputQueue, inlet};
 use crate::graph::workers::Workers;
 use crate::telemetry::latency::Latency;
