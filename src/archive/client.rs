@@ -1,76 +1,89 @@
 //! Asks the archive, again where that may help.
 
 use std::io::Read;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
+
+use ureq::http::Method;
 
 use super::error::FetchError;
+use super::limits::{FLOOR, Pace, SizeLimit, Tries};
 use super::listing::escape;
-use crate::backoff::{Backoff, retry_after};
-use crate::proxy::{Proxies, Proxy, ProxyError};
+use super::response::{Part, Response, Setback, judge};
+use crate::backoff::Backoff;
+use crate::net::proxy::{Proxies, Proxy, ProxyError};
+use crate::net::trust::{Trust, TrustError};
+use crate::net::url::Url;
 
 /// How to ask.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
     /// Address of the archive; keys are appended to it.
-    pub base: String,
+    pub base: Url,
     /// Address of its listing.
-    pub listing: String,
-    /// Consecutive attempts without progress before giving up.
+    pub listing: Url,
+    /// Certificates that are trusted besides the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Failed attempts for one file before giving up.
     pub tries: u32,
     /// How long a response may take to begin, or stall.
     pub timeout: Duration,
+    /// Bytes of a file of which the archive lists no size.
+    pub ceiling: u64,
 }
 
 /// Asks; shared by all transfers.
 pub struct Client {
-    agent: ureq::Agent,
-    listing_agent: ureq::Agent,
     options: ClientOptions,
+    proxies: Proxies,
+    /// One for each way to a server.
+    agents: Mutex<Vec<(Way, ureq::Agent)>>,
     stop: Arc<AtomicBool>,
     /// No request is sent before this moment, as the archive asked.
     quiet_until: Mutex<Option<Instant>>,
 }
 
-/// Why one attempt did not succeed.
-#[derive(Debug)]
-pub enum Setback {
-    /// The next one may.
-    Passing {
-        /// What happened.
-        what: String,
-        /// How long the archive asked to wait.
-        pause: Option<Duration>,
-        /// Whether something had come nevertheless.
-        progress: bool,
-    },
-    /// No other will.
-    Final(FetchError),
+/// What a client of ureq is made for.
+#[derive(PartialEq, Eq)]
+struct Way {
+    proxy: Option<Proxy>,
+    is_encrypted: bool,
 }
 
-impl Setback {
-    /// A passing one.
-    pub fn passing(what: impl ToString) -> Self {
-        Self::Passing { what: what.to_string(), pause: None, progress: false }
-    }
-}
-
-impl From<FetchError> for Setback {
-    fn from(error: FetchError) -> Self {
-        Self::Final(error)
-    }
+/// Why the archive cannot be reached at all.
+#[derive(Debug, thiserror::Error)]
+pub enum NoWay {
+    /// The environment's proxy cannot be used.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    /// There are no certificates to trust.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
 }
 
 /// An answer whose body is still to be read.
 pub struct Answer {
-    /// Bytes from which on the body is; 0 if it is all.
-    pub from: u64,
-    /// Total bytes, if known.
-    pub total: Option<u64>,
+    /// What part of the file it is.
+    pub part: Part,
     /// The body.
-    pub body: Box<dyn Read>,
+    body: Box<dyn Read>,
+    pace: Pace,
+    begun: Instant,
+}
+
+/// Whether a file is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It is not.
+    Absent,
+    /// It is.
+    Present {
+        /// Its size, if the archive says.
+        bytes: Option<u64>,
+    },
 }
 
 /// First and longest wait between attempts, unless the archive asks for another one.
@@ -79,46 +92,83 @@ const WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// Longest text read: a page of 1,000 keys is some 500 KB.
 const TEXT_BYTES: u64 = 8 << 20;
+/// Redirects of one request.
+const REDIRECTS: usize = 10;
+
+impl Answer {
+    /// Reads some of the body; 0 at its end.
+    ///
+    /// # Errors
+    /// When the connection breaks, or the body stands still.
+    pub fn read(&mut self, block: &mut [u8]) -> Result<usize, Setback> {
+        let read = self.body.read(block).map_err(Setback::passing)?;
+        if read > 0 {
+            self.pace.came(read as u64, self.begun.elapsed()).map_err(Setback::passing)?;
+        }
+        Ok(read)
+    }
+}
 
 impl Client {
     /// A client that gives up when `stop` is raised, and goes through the environment's `proxies`.
     ///
     /// # Errors
-    /// When the proxy on the way cannot be used.
+    /// When the proxy on the way cannot be used, or nobody is trusted.
     pub fn new(
         options: ClientOptions,
         stop: Arc<AtomicBool>,
-        proxies: &Proxies,
-    ) -> Result<Self, ProxyError> {
-        let agent = |url: &str| {
-            let proxy = proxies.for_url(url)?;
-            let agent: ureq::Agent = ureq::Agent::config_builder()
-                .timeout_connect(Some(options.timeout))
-                .timeout_recv_response(Some(options.timeout))
-                .timeout_per_read(Some(options.timeout))
-                .http_status_as_error(false)
-                .proxy(proxy.as_ref().map(Proxy::for_rest).transpose()?)
-                .user_agent(concat!("barflow/", env!("CARGO_PKG_VERSION")))
-                .build()
-                .into();
-            Ok(agent)
-        };
-        let (agent, listing_agent) = (agent(&options.base)?, agent(&options.listing)?);
-        Ok(Self { agent, listing_agent, options, stop, quiet_until: Mutex::new(None) })
+        proxies: Proxies,
+    ) -> Result<Self, NoWay> {
+        let (agents, quiet_until) = (Mutex::default(), Mutex::new(None));
+        let client = Self { options, proxies, agents, stop, quiet_until };
+        client.agent(&client.options.base)?;
+        client.agent(&client.options.listing)?;
+        Ok(client)
     }
 
-    fn agent(&self, url: &str) -> &ureq::Agent {
-        if url.starts_with(&self.options.base) { &self.agent } else { &self.listing_agent }
+    /// The client of ureq for a URL.
+    fn agent(&self, url: &Url) -> Result<ureq::Agent, NoWay> {
+        let proxy = self.proxies.for_url(url.exposed())?;
+        let way = Way { proxy, is_encrypted: url.is_encrypted() };
+        let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, agent)) = agents.iter().find(|(other, _)| *other == way) {
+            return Ok(agent.clone());
+        }
+        let mut config = ureq::Agent::config_builder()
+            .timeout_connect(Some(self.options.timeout))
+            .timeout_recv_response(Some(self.options.timeout))
+            .timeout_per_read(Some(self.options.timeout))
+            .http_status_as_error(false)
+            // Followed by us: none leads away from encryption, and a login stays with its origin.
+            .max_redirects(0)
+            .proxy(way.proxy.as_ref().map(Proxy::for_rest).transpose()?)
+            .user_agent(concat!("barflow/", env!("CARGO_PKG_VERSION")));
+        if way.is_encrypted {
+            config = config.tls_config(Trust::of(self.options.ca_file.as_deref())?.for_rest());
+        }
+        let agent = ureq::Agent::from(config.build());
+        agents.push((way, agent.clone()));
+        Ok(agent)
     }
 
     /// The address of a key.
-    pub fn url(&self, key: &str) -> String {
-        format!("{}/{}", self.options.base.trim_end_matches('/'), escape(key))
+    pub fn url(&self, key: &str) -> Url {
+        self.options.base.below(&format!("/{}", escape(key)))
     }
 
     /// The address of the listing.
-    pub fn listing(&self) -> &str {
+    pub fn listing(&self) -> &Url {
         &self.options.listing
+    }
+
+    /// How long a file may be of which so many bytes are listed.
+    pub fn limit(&self, listed: Option<u64>) -> SizeLimit {
+        SizeLimit::of(listed, self.options.ceiling)
+    }
+
+    /// Attempts for a file.
+    pub fn tries(&self) -> Tries {
+        Tries::new(self.options.tries)
     }
 
     /// Whether a stop was requested.
@@ -126,13 +176,14 @@ impl Client {
         self.stop.load(Ordering::Acquire)
     }
 
-    /// Attempts something until it succeeds, cannot, or has brought nothing too often in a row.
+    /// Attempts something until it succeeds, cannot, or no try is left.
     ///
     /// # Errors
     /// The final setback, or the last of too many.
     pub fn persist<T>(
         &self,
-        url: &str,
+        url: &Url,
+        tries: &mut Tries,
         mut attempt: impl FnMut() -> Result<T, Setback>,
     ) -> Result<T, FetchError> {
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
@@ -141,19 +192,20 @@ impl Client {
             let (what, pause) = match attempt() {
                 Ok(value) => return Ok(value),
                 Err(Setback::Final(error)) => return Err(error),
-                Err(Setback::Passing { what, pause, progress }) => {
-                    if progress {
+                Err(Setback::NoSuchPart) => ("HTTP 416: no such part".to_owned(), None),
+                Err(Setback::Passing { what, pause, reached }) => {
+                    if tries.reached(reached) {
                         backoff.success();
                     }
                     (what, pause)
                 }
             };
             let wait = backoff.after_failure(fastrand::f64());
-            if backoff.failures() >= self.options.tries {
-                let (url, tries) = (url.to_owned(), backoff.failures());
+            if !tries.failed() {
+                let (url, tries) = (url.to_string(), tries.failures());
                 return Err(FetchError::GaveUp { url, tries, what });
             }
-            tracing::debug!(url, what, "asking again");
+            tracing::debug!(%url, what, "asking again");
             match pause {
                 // A rate limit holds for all transfers of this process.
                 Some(pause) => self.be_quiet(pause.min(LONGEST_PAUSE).max(wait)),
@@ -186,123 +238,102 @@ impl Client {
         }
     }
 
-    /// Asks once for a file, from an offset on.
+    /// Sends a request and follows redirects; the whole body may take `body`.
+    fn send(
+        &self,
+        method: &Method,
+        url: &Url,
+        headers: &[(&str, &str)],
+        body: Duration,
+    ) -> Result<Response, Setback> {
+        let mut to = url.clone();
+        for _ in 0..=REDIRECTS {
+            let agent = self.agent(&to).map_err(|no| match no {
+                NoWay::Proxy(error) => Setback::meaningless(url, error),
+                NoWay::Trust(error) => Setback::Final(error.into()),
+            })?;
+            let mut request = ureq::http::Request::builder().method(method).uri(to.exposed());
+            if let Some(login) = to.login() {
+                request = request.header("authorization", login.header());
+            }
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            let request = request.body(()).map_err(|error| Setback::of(url, &error.into()))?;
+            let request = agent.configure_request(request).timeout_recv_body(Some(body)).build();
+            let response = agent.run(request).map_err(|error| Setback::of(url, &error))?;
+            let location = response.headers().get("location");
+            let (301..=303 | 307 | 308, Some(location)) = (response.status().as_u16(), location)
+            else {
+                return judge(url, response);
+            };
+            let location = String::from_utf8_lossy(location.as_bytes()).into_owned();
+            to = to.redirected(&location).map_err(|what| Setback::meaningless(url, what))?;
+        }
+        Err(Setback::meaningless(url, "too many redirects"))
+    }
+
+    /// How long one stands still before the floor is looked at: that is 100 bytes a second.
+    fn window(&self) -> Duration {
+        self.options.timeout.saturating_mul(2)
+    }
+
+    /// Asks once for a file that may be so long, from an offset on.
     ///
     /// # Errors
-    /// When there is no body that begins there.
-    pub fn open(&self, url: &str, from: u64) -> Result<Answer, Setback> {
+    /// When there is no body that begins there, or it is too long.
+    pub fn open(&self, url: &Url, from: u64, limit: SizeLimit) -> Result<Answer, Setback> {
         // Ranges are of the file as it is.
-        let mut request = self.agent(url).get(url).header("accept-encoding", "identity");
+        let mut headers = vec![("accept-encoding", "identity")];
+        let range = format!("bytes={from}-");
         if from > 0 {
-            request = request.header("range", format!("bytes={from}-"));
+            headers.push(("range", &range));
         }
-        let answer = request.call().map_err(|error| setback(url, &error))?;
-        let answer = judge(url, answer)?;
-        let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
-        let length: Option<u64> = header("content-length").and_then(|text| text.parse().ok());
-        let (begins, total) = if answer.status() == 206 {
-            let range = header("content-range").and_then(content_range);
-            range.ok_or_else(|| Setback::passing("a part without a readable content-range"))?
-        } else {
-            (0, length)
-        };
-        // A server without ranges sends everything again.
-        if begins != from && begins != 0 {
-            return Err(Setback::passing(format!(
-                "requested from byte {from}, received from {begins}"
-            )));
+        // What does not even come to be read, such as the lengths of chunks, is slow as well.
+        let slowest = Duration::from_secs(limit.bytes().div_ceil(FLOOR)) + self.window();
+        let response = self.send(&Method::GET, url, &headers, slowest)?;
+        let part = Part::of(&response, from).map_err(Setback::passing)?;
+        if part.end.max(part.total).is_some_and(|bytes| bytes > limit.bytes()) {
+            return Err(FetchError::TooLong { url: url.to_string(), limit }.into());
         }
-        Ok(Answer { from: begins, total, body: Box::new(answer.into_body().into_reader()) })
+        let body = Box::new(response.into_body().into_reader());
+        Ok(Answer { part, body, pace: Pace::over(self.window()), begun: Instant::now() })
     }
 
     /// Reads a short text.
     ///
     /// # Errors
     /// When it does not come.
-    pub fn text(&self, url: &str) -> Result<String, FetchError> {
-        self.persist(url, || {
-            let mut text = Vec::new();
-            let mut body = self.open(url, 0)?.body.take(TEXT_BYTES + 1);
-            body.read_to_end(&mut text).map_err(Setback::passing)?;
-            if text.len() as u64 > TEXT_BYTES {
-                let (url, what) = (url.to_owned(), "the text is too long".to_owned());
-                return Err(FetchError::Meaningless { url, what }.into());
+    pub fn text(&self, url: &Url) -> Result<String, FetchError> {
+        self.persist(url, &mut self.tries(), || {
+            let body = self.options.timeout.saturating_mul(4);
+            let mut response = self.send(&Method::GET, url, &[], body)?;
+            let read = response.body_mut().with_config().limit(TEXT_BYTES).read_to_vec();
+            match read {
+                Ok(text) => Ok(String::from_utf8_lossy(&text).into_owned()),
+                Err(ureq::Error::BodyExceedsLimit(_)) => {
+                    Err(Setback::meaningless(url, format!("longer than {TEXT_BYTES} bytes")))
+                }
+                Err(error) => Err(Setback::of(url, &error)),
             }
-            Ok(String::from_utf8_lossy(&text).into_owned())
         })
     }
 
-    /// Asks for the size of a file; none if it is not there.
+    /// Asks whether a file is there.
     ///
     /// # Errors
     /// When there is no response.
-    pub fn size(&self, url: &str) -> Result<Option<u64>, FetchError> {
-        let asked = self.persist(url, || {
-            let answer = self.agent(url).head(url).call().map_err(|error| setback(url, &error))?;
-            let answer = judge(url, answer)?;
-            let length = answer.headers().get("content-length");
-            Ok(length.and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0))
+    pub fn presence(&self, url: &Url) -> Result<Presence, FetchError> {
+        let asked = self.persist(url, &mut self.tries(), || {
+            let identity = [("accept-encoding", "identity")];
+            let response = self.send(&Method::HEAD, url, &identity, self.options.timeout)?;
+            let length = response.headers().get("content-length");
+            Ok(length.and_then(|value| value.to_str().ok()?.parse().ok()))
         });
         match asked {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(FetchError::NotFound { .. }) => Ok(None),
+            Ok(bytes) => Ok(Presence::Present { bytes }),
+            Err(FetchError::NotFound { .. }) => Ok(Presence::Absent),
             Err(error) => Err(error),
-        }
-    }
-}
-
-/// Parses `bytes 5-9/10`: the first byte and the total length.
-fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
-    let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
-    Some((range.split_once('-')?.0.parse().ok()?, total.parse().ok()))
-}
-
-type Response = ureq::http::Response<ureq::Body>;
-
-fn judge(url: &str, mut answer: Response) -> Result<Response, Setback> {
-    let status = answer.status().as_u16();
-    let url = url.to_owned();
-    match status {
-        200 | 206 => Ok(answer),
-        404 | 410 => Err(FetchError::NotFound { url }.into()),
-        // The requested range is after the end; the caller starts from the beginning.
-        416 => Err(Setback::passing("HTTP 416: no such part")),
-        418 | 429 | 500..=599 => {
-            let pause = retry_after(answer.headers(), SystemTime::now());
-            // Without a word on how long, the usual wait holds for all.
-            let pause = pause.or((status == 418 || status == 429).then_some(Duration::ZERO));
-            Err(Setback::Passing { what: format!("HTTP {status}"), pause, progress: false })
-        }
-        _ => {
-            let text = answer.body_mut().with_config().limit(4096).read_to_string();
-            let said = text.unwrap_or_default().trim().chars().take(200).collect();
-            Err(FetchError::Refused { url, status, said }.into())
-        }
-    }
-}
-
-fn setback(url: &str, error: &ureq::Error) -> Setback {
-    let meaningless =
-        |what: String| Setback::Final(FetchError::Meaningless { url: url.to_owned(), what });
-    match error {
-        ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::RequireHttpsOnly(_) => {
-            meaningless(format!("not a valid address: {error}"))
-        }
-        ureq::Error::TooManyRedirects => meaningless("too many redirects".to_owned()),
-        _ => Setback::passing(error),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parts_say_where_they_begin() {
-        assert_eq!(content_range("bytes 5-9/10"), Some((5, Some(10))));
-        assert_eq!(content_range("bytes 0-0/*"), Some((0, None)));
-        for text in ["", "bytes */10", "5-9/10", "bytes x-9/10"] {
-            assert_eq!(content_range(text), None, "{text}");
         }
     }
 }

@@ -3,11 +3,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::limits::SizeLimit;
+use crate::net::trust::TrustError;
+
 /// Why a file, or a listing, did not come. Every text names what it is about.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// Asked again and again, in vain.
-    #[error("{url}: gave up after {tries} attempts without progress: {what}")]
+    #[error("{url}: gave up after {tries} attempts: {what}")]
     GaveUp {
         /// What was asked for.
         url: String,
@@ -40,6 +43,27 @@ pub enum FetchError {
         /// What is wrong with the answer.
         what: String,
     },
+    /// More comes than there can be.
+    #[error("{url}: sends more than {limit}")]
+    TooLong {
+        /// What was asked for.
+        url: String,
+        /// How long it may be.
+        limit: SizeLimit,
+    },
+    /// The disk is too full for it.
+    #[error("\"{}\": {needed} more bytes are needed, and the disk has {free}", path.display())]
+    NoRoom {
+        /// Which file.
+        path: PathBuf,
+        /// Bytes that are still to come.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
+    /// There are no certificates to trust.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// What came is not what was published.
     #[error(
         "{url}: its SHA-256 differs from the published one: expected {expected}, found {found}"
@@ -75,6 +99,12 @@ impl FetchError {
 
     /// Whether other files may fare better.
     pub fn is_of_the_file(&self) -> bool {
-        matches!(self, Self::NotFound { .. } | Self::Meaningless { .. } | Self::Checksum { .. })
+        matches!(
+            self,
+            Self::NotFound { .. }
+                | Self::Meaningless { .. }
+                | Self::Checksum { .. }
+                | Self::TooLong { .. }
+        )
     }
 }

@@ -8,6 +8,8 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
+use crate::net::url::Url;
+
 /// Characters that need no escaping in a path or a query.
 const ESCAPED: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
@@ -48,19 +50,29 @@ impl Page {
         quick_xml::de::from_str(text).map_err(|error| error.to_string())
     }
 
-    /// Where the next page begins; none at the end.
-    pub fn next(&self) -> Option<&str> {
-        self.contents.last().filter(|_| self.is_truncated).map(|content| content.key.as_str())
+    /// Where the next page begins; none at the end. `marker` is where this one does.
+    ///
+    /// # Errors
+    /// When it does not come nearer to an end.
+    pub fn next(&self, marker: Option<&str>) -> Result<Option<&str>, &'static str> {
+        if !self.is_truncated {
+            return Ok(None);
+        }
+        match self.contents.last() {
+            None => Err("a page without keys says that more follow"),
+            Some(last) if Some(last.key.as_str()) <= marker => Err("its pages repeat"),
+            Some(last) => Ok(Some(&last.key)),
+        }
     }
 }
 
 /// The address of a page.
-pub fn url(base: &str, prefix: &str, marker: Option<&str>) -> String {
-    let mut url = format!("{}/?prefix={}", base.trim_end_matches('/'), escape(prefix));
+pub fn url(base: &Url, prefix: &str, marker: Option<&str>) -> Url {
+    let mut query = format!("/?prefix={}", escape(prefix));
     if let Some(marker) = marker {
-        url += &format!("&marker={}", escape(marker));
+        query += &format!("&marker={}", escape(marker));
     }
-    url
+    base.below(&query)
 }
 
 /// A key as part of an address.
@@ -84,9 +96,17 @@ mod tests {
         let page = Page::read(text).unwrap();
         assert_eq!(page.contents[0].key, "data/x/A&B.zip");
         assert_eq!(page.contents[0].etag.as_deref(), Some("\"9b2c\""));
-        assert_eq!((page.contents[0].size, page.next()), (17, Some("data/x/C.zip")));
+        assert_eq!(page.contents[0].size, 17);
+        for marker in [None, Some("data/x/A"), Some("data/x/B")] {
+            assert_eq!(page.next(marker), Ok(Some("data/x/C.zip")));
+        }
+        for marker in ["data/x/C.zip", "data/y"] {
+            assert_eq!(page.next(Some(marker)), Err("its pages repeat"));
+        }
         let empty = "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>";
-        assert_eq!(Page::read(empty).unwrap().next(), None);
+        assert_eq!(Page::read(empty).unwrap().next(None), Ok(None));
+        let endless = empty.replace("false", "true");
+        assert!(Page::read(&endless).unwrap().next(None).is_err());
     }
 
     #[test]
@@ -98,7 +118,10 @@ mod tests {
 
     #[test]
     fn addresses_are_escaped() {
-        assert_eq!(url("http://a/b/", "data/ä b/", None), "http://a/b/?prefix=data/%C3%A4%20b/");
-        assert_eq!(url("http://a", "p/", Some("p/x&y")), "http://a/?prefix=p/&marker=p/x%26y");
+        let page = |base: &str, prefix, marker| {
+            url(&Url::parse(base).unwrap(), prefix, marker).exposed().to_owned()
+        };
+        assert_eq!(page("http://a/b/", "data/ä b/", None), "http://a/b/?prefix=data/%C3%A4%20b/");
+        assert_eq!(page("http://a", "p/", Some("p/x&y")), "http://a/?prefix=p/&marker=p/x%26y");
     }
 }

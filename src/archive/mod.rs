@@ -13,10 +13,12 @@
 
 pub mod client;
 pub mod error;
+pub mod limits;
 pub mod listing;
 pub mod manifest;
 pub mod place;
 pub mod plan;
+pub mod response;
 pub mod run;
 pub mod survey;
 pub mod transfer;

@@ -11,8 +11,8 @@ use super::place::Period;
 /// What the archive says of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listed {
-    /// Its size.
-    pub bytes: u64,
+    /// Its size, if it says.
+    pub bytes: Option<u64>,
     /// The archive's tag of its content.
     pub etag: Option<String>,
 }

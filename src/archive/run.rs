@@ -45,7 +45,7 @@ impl Download {
         known.state == State::Verified
             && there.is_some()
             && there == known.bytes
-            && (self.listed.bytes == 0 || known.bytes == Some(self.listed.bytes))
+            && (self.listed.bytes.is_none() || known.bytes == self.listed.bytes)
             && same(&known.etag, &self.listed.etag)
     }
 }
@@ -64,7 +64,7 @@ pub enum DownloadOutcome {
 /// Told of what happens, from several threads.
 pub trait Watch: Sync {
     /// A transfer begins.
-    fn begins(&self, job: usize, name: &str, bytes: u64);
+    fn begins(&self, job: usize, name: &str, bytes: Option<u64>);
     /// So many bytes of it are on the disk.
     fn moved(&self, job: usize, bytes: u64, total: Option<u64>);
     /// It ended.
@@ -98,7 +98,7 @@ pub fn run(
         watch.begins(*number, name, job.listed.bytes);
         let moved = |bytes, total| watch.moved(*number, bytes, total);
         let path = store.join(job.place());
-        let result = transfer(client, &client.url(&job.key), &path, &moved);
+        let result = transfer(client, &client.url(&job.key), job.listed.bytes, &path, &moved);
         let entry = entry(job, client, &result);
         let outcome = match result {
             Ok(received) if received.wire == 0 => DownloadOutcome::Found,
@@ -133,7 +133,7 @@ fn entry(
     let refused = Entry {
         path: job.place(),
         state: State::Refused,
-        url: client.url(&job.key),
+        url: client.url(&job.key).to_string(),
         bytes: None,
         sha256: None,
         etag: job.listed.etag.clone(),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::ToSpan;
 
-use super::client::Client;
+use super::client::{Client, Presence};
 use super::error::FetchError;
 use super::listing::{Page, url};
 use super::place::{Period, Series};
@@ -28,7 +28,7 @@ pub fn source(client: &Client, series: &Series) -> Result<Source, FetchError> {
     match client.text(&address).map(|text| Page::read(&text)) {
         Ok(Ok(_)) => Ok(Source::Listing),
         Ok(Err(what)) => {
-            tracing::debug!(address, what, "no listing");
+            tracing::debug!(%address, what, "no listing");
             Ok(Source::Files)
         }
         // Web servers without listings say one of these.
@@ -55,44 +55,56 @@ pub fn published(
     }
 }
 
+/// Pages of one folder: a series has a few; a thousand full ones are a million keys.
+const PAGES: usize = 1000;
+
 /// Both folders whole: the first and last day tell why others are not there.
 fn listed(client: &Client, series: &Series) -> Result<Published, FetchError> {
     let mut published = Published::new();
     for monthly in [false, true] {
-        let prefix = series.folder(monthly);
-        let mut marker: Option<String> = None;
-        loop {
-            let address = url(client.listing(), &prefix, marker.as_deref());
-            let text = client.text(&address)?;
-            let page = Page::read(&text)
-                .map_err(|what| FetchError::Meaningless { url: address.clone(), what })?;
-            let next = page.next().map(str::to_owned);
-            if next.is_some() && next <= marker {
-                let what = "its pages repeat".to_owned();
-                return Err(FetchError::Meaningless { url: address, what });
-            }
-            for content in page.contents {
-                if let Some(period) = series.period(&content.key) {
-                    published.insert(period, Listed { bytes: content.size, etag: content.etag });
-                }
-            }
-            marker = next;
-            if marker.is_none() {
-                break;
-            }
-        }
+        list_folder(client, series, &series.folder(monthly), &mut published)?;
     }
     Ok(published)
+}
+
+/// Adds what one folder holds of a series.
+fn list_folder(
+    client: &Client,
+    series: &Series,
+    prefix: &str,
+    published: &mut Published,
+) -> Result<(), FetchError> {
+    let mut marker: Option<String> = None;
+    for _ in 0..PAGES {
+        let address = url(client.listing(), prefix, marker.as_deref());
+        let text = client.text(&address)?;
+        let meaningless = |what: String| FetchError::Meaningless { url: address.to_string(), what };
+        let page = Page::read(&text).map_err(meaningless)?;
+        let next = page.next(marker.as_deref()).map_err(|what| meaningless(what.to_owned()))?;
+        marker = next.map(str::to_owned);
+        for content in page.contents {
+            if let Some(period) = series.period(&content.key) {
+                published.insert(period, Listed { bytes: Some(content.size), etag: content.etag });
+            }
+        }
+        if marker.is_none() {
+            return Ok(());
+        }
+    }
+    let url = url(client.listing(), prefix, None).to_string();
+    Err(FetchError::Meaningless { url, what: format!("the listing has more than {PAGES} pages") })
 }
 
 fn asked(client: &Client, series: &Series, wanted: FetchRange) -> Result<Published, FetchError> {
     let mut published = Published::new();
     let mut ask = |period| -> Result<bool, FetchError> {
-        let size = client.size(&client.url(&series.key(period)))?;
-        if let Some(bytes) = size {
-            published.insert(period, Listed { bytes, etag: None });
+        match client.presence(&client.url(&series.key(period)))? {
+            Presence::Absent => Ok(false),
+            Presence::Present { bytes } => {
+                published.insert(period, Listed { bytes, etag: None });
+                Ok(true)
+            }
         }
-        Ok(size.is_some())
     };
     let days: Vec<_> = wanted.from.series(1.day()).take_while(|day| *day <= wanted.to).collect();
     let months: BTreeSet<Period> = days.iter().map(|day| Period::month_of(*day)).collect();

@@ -14,8 +14,11 @@ use barflow_replay::atomic_file;
 use barflow_replay::checksum::{checksum_file, sha256, sum_in};
 use sha2::{Digest, Sha256};
 
-use super::client::{Client, Setback};
+use super::client::Client;
 use super::error::FetchError;
+use super::limits::{SizeLimit, Tries};
+use super::response::{Part, Setback};
+use crate::net::url::Url;
 
 /// What came of a transfer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,16 +39,19 @@ const WHOLE_TRIES: u32 = 2;
 /// Read and written in one go.
 const BLOCK: usize = 1 << 17;
 
-/// Brings a file to `path`, unless it is there already.
+/// Brings a file to `path`, unless it is there already; `listed` is its size, if the archive says.
 ///
 /// # Errors
 /// When it does not come whole, or the disk refuses. What has come so far stays for the next time.
 pub fn transfer(
     client: &Client,
-    url: &str,
+    url: &Url,
+    listed: Option<u64>,
     path: &Path,
     moved: Moved<'_>,
 ) -> Result<Received, FetchError> {
+    let mut transfer =
+        Transfer { client, url, limit: client.limit(listed), tries: client.tries(), moved };
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     fs::create_dir_all(folder).map_err(|e| FetchError::disk("make the folder", folder, e))?;
     let mut wire = 0;
@@ -53,7 +59,7 @@ pub fn transfer(
     let mut expected = String::new();
     for _ in 0..WHOLE_TRIES {
         // Asked anew each time: the archive may be about to replace both.
-        let (text, sum) = published(client, url)?;
+        let (text, sum) = transfer.published()?;
         expected = sum;
         if path.exists() {
             let here = sha256(path).map_err(|e| FetchError::disk("read", path, e))?;
@@ -64,7 +70,7 @@ pub fn transfer(
             }
         }
         let partial = Partial::open(path, &expected)?;
-        let (whole, came) = receive(client, url, partial, moved)?;
+        let (whole, came) = transfer.receive(partial)?;
         wire += came;
         found = hex::encode(whole.hasher.finalize());
         if found == expected {
@@ -75,21 +81,7 @@ pub fn transfer(
         }
         fs::remove_file(&whole.path).map_err(|e| FetchError::disk("remove", &whole.path, e))?;
     }
-    Err(FetchError::Checksum { url: url.to_owned(), expected, found })
-}
-
-/// The checksum file, and the hash in it.
-fn published(client: &Client, url: &str) -> Result<(String, String), FetchError> {
-    let beside = format!("{url}.CHECKSUM");
-    let text = client.text(&beside)?;
-    match sum_in(&text) {
-        Some(sum) => Ok((text, sum)),
-        None => {
-            let line: String = text.lines().next().unwrap_or("nothing").chars().take(80).collect();
-            let what = format!("not a checksum file: \"{line}\"");
-            Err(FetchError::Meaningless { url: beside, what })
-        }
-    }
+    Err(FetchError::Checksum { url: url.to_string(), expected, found })
 }
 
 /// A file that is growing.
@@ -156,70 +148,130 @@ fn leftovers(path: &Path, name: &str) -> Result<Vec<PathBuf>, FetchError> {
         .collect())
 }
 
-/// Receives what is missing; returns the whole, and how many bytes came.
-fn receive(
-    client: &Client,
-    url: &str,
-    mut partial: Partial,
-    moved: Moved<'_>,
-) -> Result<(Partial, u64), FetchError> {
-    let mut came = 0;
-    let mut block = vec![0; BLOCK];
-    client.persist(url, || {
-        moved(partial.bytes, None);
-        let before = came;
-        let attempt = receive_once(client, url, &mut partial, &mut came, &mut block, moved);
-        attempt.map_err(|setback| match setback {
-            Setback::Passing { what, pause, .. } => {
-                Setback::Passing { what, pause, progress: came > before }
-            }
-            last => last,
-        })
-    })?;
-    Ok((partial, came))
+/// One file on its way.
+struct Transfer<'a> {
+    client: &'a Client,
+    url: &'a Url,
+    limit: SizeLimit,
+    /// For the whole file, however often it begins anew.
+    tries: Tries,
+    moved: Moved<'a>,
 }
 
-fn receive_once(
-    client: &Client,
-    url: &str,
-    partial: &mut Partial,
-    came: &mut u64,
-    block: &mut [u8],
-    moved: Moved<'_>,
-) -> Result<(), Setback> {
-    let from = partial.bytes;
-    let mut answer = match client.open(url, from) {
-        Ok(answer) => answer,
-        // Nothing follows what we have: it is whole, and the hash will tell; or it is none of this.
-        Err(Setback::Passing { what, .. }) if from > 0 && what.starts_with("HTTP 416") => {
-            return Ok(());
-        }
-        Err(setback) => return Err(setback),
-    };
-    if answer.from != from {
-        partial.begin_anew()?;
-    }
-    loop {
-        if client.is_stopped() {
-            return Err(FetchError::Stopped.into());
-        }
-        let read = answer.body.read(block).map_err(Setback::passing)?;
-        if read == 0 {
-            break;
-        }
-        partial.write(&block[..read])?;
-        *came += read as u64;
-        moved(partial.bytes, answer.total);
-        if answer.total.is_some_and(|total| partial.bytes > total) {
-            break;
+impl Transfer<'_> {
+    /// The checksum file, and the hash in it.
+    fn published(&self) -> Result<(String, String), FetchError> {
+        let beside = self.url.beside(".CHECKSUM");
+        let text = self.client.text(&beside)?;
+        match sum_in(&text) {
+            Some(sum) => Ok((text, sum)),
+            None => {
+                let first = text.lines().next().unwrap_or("nothing");
+                let line: String = first.chars().take(80).collect();
+                let what = format!("not a checksum file: \"{line}\"");
+                Err(FetchError::Meaningless { url: beside.to_string(), what })
+            }
         }
     }
-    match answer.total {
-        Some(total) if partial.bytes < total => {
-            let what = format!("the connection ended after {} of {total} bytes", partial.bytes);
-            Err(Setback::passing(what))
+
+    /// Receives what is missing; returns the whole, and how many bytes came.
+    fn receive(&mut self, mut partial: Partial) -> Result<(Partial, u64), FetchError> {
+        let mut came = 0;
+        let mut block = vec![0; BLOCK];
+        let (client, url) = (self.client, self.url);
+        let mut tries = self.tries;
+        tries.reached(partial.bytes);
+        let received = client.persist(url, &mut tries, || {
+            (self.moved)(partial.bytes, None);
+            let attempt = self.receive_once(&mut partial, &mut came, &mut block);
+            attempt.map_err(|setback| match setback {
+                Setback::Passing { what, pause, .. } => {
+                    Setback::Passing { what, pause, reached: partial.bytes }
+                }
+                last => last,
+            })
+        });
+        self.tries = tries;
+        match received {
+            Ok(()) => Ok((partial, came)),
+            Err(error) => {
+                if let FetchError::TooLong { .. } = error {
+                    // What came is a part of something else.
+                    let removed = fs::remove_file(&partial.path);
+                    removed.map_err(|e| FetchError::disk("remove", &partial.path, e))?;
+                }
+                Err(error)
+            }
         }
-        _ => Ok(()),
+    }
+
+    /// Whether the disk can take what is still to come, where its length is known.
+    fn check_room(&self, partial: &Partial, part: Part) -> Result<(), FetchError> {
+        let listed = match self.limit {
+            SizeLimit::Listed(bytes) => Some(bytes),
+            SizeLimit::Ceiling(_) => None,
+        };
+        let Some(total) = part.total.or(part.end).or(listed) else { return Ok(()) };
+        let needed = total.saturating_sub(partial.bytes);
+        let folder = partial.path.parent().unwrap_or_else(|| Path::new("."));
+        // A system that does not say refuses the writing itself.
+        let Ok(disk) = rustix::fs::statvfs(folder) else { return Ok(()) };
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        match needed > free {
+            true => Err(FetchError::NoRoom { path: partial.path.clone(), needed, free }),
+            false => Ok(()),
+        }
+    }
+
+    fn receive_once(
+        &self,
+        partial: &mut Partial,
+        came: &mut u64,
+        block: &mut [u8],
+    ) -> Result<(), Setback> {
+        if partial.bytes > self.limit.bytes() {
+            partial.begin_anew()?;
+        }
+        let from = partial.bytes;
+        let mut answer = match self.client.open(self.url, from, self.limit) {
+            Ok(answer) => answer,
+            // Nothing follows what we have: it is whole, and the hash will tell; or it is none of this.
+            Err(Setback::NoSuchPart) if from > 0 => return Ok(()),
+            Err(setback) => return Err(setback),
+        };
+        if answer.part.from != from {
+            partial.begin_anew()?;
+        }
+        self.check_room(partial, answer.part)?;
+        let end = answer.part.end.unwrap_or(u64::MAX);
+        loop {
+            if self.client.is_stopped() {
+                return Err(FetchError::Stopped.into());
+            }
+            let read = answer.read(block)?;
+            if read == 0 {
+                break;
+            }
+            let then = partial.bytes + read as u64;
+            if then > self.limit.bytes() {
+                let (url, limit) = (self.url.to_string(), self.limit);
+                return Err(FetchError::TooLong { url, limit }.into());
+            }
+            if then > end {
+                return Err(Setback::passing(format!("sends more than the part up to byte {end}")));
+            }
+            partial.write(&block[..read])?;
+            *came += read as u64;
+            (self.moved)(partial.bytes, answer.part.total);
+        }
+        let whole = answer.part.total.or(answer.part.end);
+        match whole {
+            Some(total) if partial.bytes < total => {
+                let what = format!("the connection ended after {} of {total} bytes", partial.bytes);
+                Err(Setback::passing(what))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

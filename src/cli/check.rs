@@ -12,8 +12,9 @@ use crate::config::live::LiveSettings;
 use crate::config::problem::Problems;
 use crate::config::quality;
 use crate::config::replay::{ReplaySettings, Typed};
+use crate::config::sink_kind::SinkKind;
 use crate::config::sweep::{SweepSettings, TypedSweep};
-use crate::config::targets::{Doubt, doubts};
+use crate::config::targets::doubts;
 use crate::thousands::counted;
 
 mod data;
@@ -47,10 +48,10 @@ pub fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
         }
         let origin = path.display().to_string();
         match ConfigFile::read(path).and_then(|file| understand(file, &origin)) {
-            Ok((what, doubts)) => {
+            Ok((what, warnings)) => {
                 println!("{}: ok ({what})", path.display());
-                for doubt in doubts {
-                    println!("{}: warning: {doubt}", path.display());
+                for warning in warnings {
+                    println!("{}: warning: {warning}", path.display());
                 }
             }
             Err(found) => problems.0.extend(found.0),
@@ -60,7 +61,7 @@ pub fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
 }
 
 /// What a file would do; a file with feeds is for live runs, any other for replays.
-fn understand(file: ConfigFile, origin: &str) -> Result<(String, Vec<Doubt>), Problems> {
+fn understand(file: ConfigFile, origin: &str) -> Result<(String, Vec<String>), Problems> {
     if !file.expect.is_empty() {
         let suite = quality::understand(file, origin)?;
         return Ok((counted(suite.expectations().len() as u64, "expectation"), Vec::new()));
@@ -72,8 +73,12 @@ fn understand(file: ConfigFile, origin: &str) -> Result<(String, Vec<Doubt>), Pr
     }
     let is_live = !file.feeds.is_empty() || file.sections.contains_key("live");
     if !is_live {
-        let book = ReplaySettings::understand(file, Typed::default())?.bars;
-        return Ok((bars(&book), doubtful(&book)));
+        let settings = ReplaySettings::understand(file, Typed::default())?;
+        let mut warnings = doubtful(&settings.bars);
+        if settings.sink == SinkKind::Kafka {
+            warnings.extend(settings.kafka.settings().weaknesses());
+        }
+        return Ok((bars(&settings.bars), warnings));
     }
     let settings = LiveSettings::understand(file, Typed::default())?;
     let feeds: Vec<String> = settings
@@ -86,11 +91,20 @@ fn understand(file: ConfigFile, origin: &str) -> Result<(String, Vec<Doubt>), Pr
         .collect();
     let count = counted(feeds.len() as u64, "feed");
     let what = format!("{count}: {}; {}", feeds.join(", "), bars(&settings.bars));
-    Ok((what, doubtful(&settings.bars)))
+    let mut warnings = doubtful(&settings.bars);
+    for feed in &settings.feeds {
+        let weaknesses = feed.weaknesses().into_iter();
+        warnings.extend(weaknesses.map(|weakness| format!("[feeds.{}] {weakness}", feed.name)));
+    }
+    if settings.sink == SinkKind::Kafka {
+        warnings.extend(settings.kafka.settings().weaknesses());
+    }
+    Ok((what, warnings))
 }
 
-fn doubtful(book: &BarBook) -> Vec<Doubt> {
-    book.specs().flat_map(|(spec, _)| doubts(spec)).collect()
+fn doubtful(book: &BarBook) -> Vec<String> {
+    let doubts = book.specs().flat_map(|(spec, _)| doubts(spec));
+    doubts.map(|doubt| doubt.to_string()).collect()
 }
 
 fn bars(book: &BarBook) -> String {

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::failure::{Failure, Outcome};
 use super::options::{self, BrokerArgs, ConfigArgs};
+use super::weak;
 use crate::checkpoints::job::JobName;
 use crate::checkpoints::saved::{Entries, Overview, Saved};
 use crate::config::kafka::KafkaOptions;
@@ -145,7 +146,9 @@ impl Place {
         let options = KafkaOptions::of_file(self.config.read()?, typed, &mut problems);
         options.check(&mut problems);
         let options = problems.or(options)?;
-        Ok(options.settings())
+        let settings = options.settings();
+        weak::warn(&settings);
+        Ok(settings)
     }
 }
 

@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::failure::{Failure, Outcome};
 use super::options::ConfigArgs;
+use super::weak;
 use crate::compare::difference::{Rules, compare};
 use crate::compare::source::{SourceError, read};
 use crate::config::kafka::KafkaOptions;
@@ -51,6 +52,9 @@ pub fn run(args: &DiffArgs) -> Result<Outcome, Failure> {
     let mut problems = Problems::default();
     let kafka = KafkaOptions::of_file(args.config.read()?, Section::default(), &mut problems);
     let kafka = problems.or(kafka)?.settings();
+    if [&args.a, &args.b].iter().any(|source| source.starts_with("kafka://")) {
+        weak::warn(&kafka);
+    }
     let read = |source: &str| {
         read(source, &kafka).map_err(|error| match error {
             SourceError::NotABar { .. } | SourceError::Settings(_) => Failure::usage(error),

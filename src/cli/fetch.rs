@@ -24,7 +24,10 @@ use crate::archive::run::{self, Download, DownloadOutcome};
 use crate::archive::survey::{self, Source};
 use crate::config::durations::duration_ns;
 use crate::config::instant::day;
-use crate::proxy::Proxies;
+use crate::net::address::{Address, Speaks, weakness};
+use crate::net::proxy::Proxies;
+use crate::net::url::Url;
+use crate::sinks::roll::Roll;
 use crate::stop::Stop;
 
 const EXAMPLES: &str = "\
@@ -91,25 +94,35 @@ pub struct FetchArgs {
     #[arg(long, value_name = "DIR", env = "BARFLOW_STORE", value_hint = ValueHint::DirPath)]
     store: PathBuf,
 
-    /// Address of an archive with the same layout [default: the venue's]
-    #[arg(long, value_name = "URL", env = "BARFLOW_ARCHIVE_URL")]
+    /// Address of an archive with the same layout, or ${NAME} or ${file:/path} for one with a login
+    /// [default: the venue's]
+    #[arg(long, value_name = "URL", env = "BARFLOW_ARCHIVE_URL", hide_env_values = true)]
     base_url: Option<String>,
 
     /// Address of that archive's key listing, as of S3 [default: the venue's, or --base-url]
-    #[arg(long, value_name = "URL", env = "BARFLOW_ARCHIVE_LISTING_URL")]
+    #[arg(long, value_name = "URL", env = "BARFLOW_ARCHIVE_LISTING_URL", hide_env_values = true)]
     listing_url: Option<String>,
+
+    /// Also trust the certificates of this file (PEM)
+    #[arg(long, value_name = "FILE", env = "BARFLOW_CA_FILE", value_hint = ValueHint::FilePath)]
+    ca_file: Option<PathBuf>,
 
     /// Parallel downloads
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: u16,
 
-    /// Consecutive attempts without progress before giving up
+    /// Failed attempts for a file before giving up; each MB that came earns one back
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     tries: u32,
 
-    /// How long a response may take to begin, or stall
+    /// How long a response may take to begin, or stall; in twice this time it has to bring 100 bytes a
+    /// second
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = timeout)]
     timeout: Duration,
+
+    /// Largest file to take; one that the archive lists is taken up to the listed size
+    #[arg(long, value_name = "SIZE", default_value = "20GB", value_parser = size)]
+    max_file: u64,
 
     /// List what would be downloaded, with sizes, and stop
     #[arg(long)]
@@ -158,6 +171,21 @@ fn timeout(text: &str) -> Result<Duration, String> {
     }
 }
 
+fn size(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(Roll::Bytes(bytes)) => Ok(bytes),
+        _ => Err("is not a size such as 20GB".to_owned()),
+    }
+}
+
+/// The URL that an option gives, or leads to.
+fn address(option: &str, text: &str) -> Result<Url, Failure> {
+    let usage = |what: String| Failure::usage(anyhow::anyhow!(what));
+    let environment = |name: &str| std::env::var(name).ok();
+    let address = Address::read(option, text, Speaks::Http).map_err(usage)?;
+    address.resolve(option, Speaks::Http, &environment).map_err(usage)
+}
+
 impl FetchArgs {
     fn series(&self) -> Vec<Series> {
         let symbols: BTreeSet<&String> = self.symbol.iter().collect();
@@ -170,11 +198,26 @@ impl FetchArgs {
     }
 
     fn client(&self, stop: &Stop) -> Result<Client, Failure> {
-        let base = self.base_url.clone().unwrap_or_else(|| BASE.to_owned());
-        let own = if self.base_url.is_some() { base.clone() } else { LISTING.to_owned() };
-        let listing = self.listing_url.clone().unwrap_or(own);
-        let options = ClientOptions { base, listing, tries: self.tries, timeout: self.timeout };
-        Client::new(options, stop.flag(), &Proxies::of_environment()).map_err(Failure::usage)
+        let base = address("--base-url", self.base_url.as_deref().unwrap_or(BASE))?;
+        let listing = match (&self.listing_url, &self.base_url) {
+            (Some(listing), _) => address("--listing-url", listing)?,
+            (None, Some(_)) => base.clone(),
+            (None, None) => address("--listing-url", LISTING)?,
+        };
+        let mut weak: Vec<String> = weakness("--base-url", &base).into_iter().collect();
+        weak.extend(weakness("--listing-url", &listing).filter(|_| listing != base));
+        for weakness in weak {
+            eprintln!("warning: {weakness}");
+        }
+        let options = ClientOptions {
+            base,
+            listing,
+            ca_file: self.ca_file.clone(),
+            tries: self.tries,
+            timeout: self.timeout,
+            ceiling: self.max_file,
+        };
+        Client::new(options, stop.flag(), Proxies::of_environment()).map_err(Failure::usage)
     }
 
     fn wanted(&self, today: Date) -> Result<FetchRange, Failure> {
@@ -301,10 +344,11 @@ fn list(here: &[Download], missing: &[Download]) {
     lines.sort_by(|a, b| a.0.key.cmp(&b.0.key));
     let mut text = String::new();
     for (job, what) in lines {
-        text += &format!("{}\t{what}\t{}\n", job.listed.bytes, job.key);
+        let bytes = job.listed.bytes.map_or("-".to_owned(), |bytes| bytes.to_string());
+        text += &format!("{bytes}\t{what}\t{}\n", job.key);
     }
     print(&text);
-    let size = |jobs: &[Download]| bytes(jobs.iter().map(|job| job.listed.bytes).sum());
+    let size = |jobs: &[Download]| bytes(jobs.iter().filter_map(|job| job.listed.bytes).sum());
     eprintln!(
         "{} files ({}) to fetch, {} ({}) already present",
         missing.len(),
@@ -324,7 +368,7 @@ fn bring(
     stop: &Stop,
     begun: Instant,
 ) -> Result<Option<Outcome>, Failure> {
-    let total: u64 = missing.iter().map(|job| job.listed.bytes).sum();
+    let total: u64 = missing.iter().filter_map(|job| job.listed.bytes).sum();
     let shown = Transfers::start(missing.len(), total);
     let watch = Arc::clone(&shown);
     let outcomes =
@@ -377,7 +421,9 @@ fn failure(error: FetchError) -> Failure {
         FetchError::GaveUp { .. } => {
             "run the same command to resume; raise --tries or --timeout to wait longer"
         }
+        FetchError::NoRoom { .. } => "make room; the same command resumes",
         FetchError::Disk { .. } => "downloaded data are kept; run the same command to resume",
+        FetchError::Trust(_) => return Failure::usage(error),
         FetchError::Meaningless { .. } => {
             "is --base-url, or --listing-url, the address of an archive?"
         }

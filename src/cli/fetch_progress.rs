@@ -96,10 +96,10 @@ impl Transfers {
 }
 
 impl Watch for Transfers {
-    fn begins(&self, job: usize, name: &str, bytes: u64) {
+    fn begins(&self, job: usize, name: &str, bytes: Option<u64>) {
         let bar = self.terminal.as_ref().map(|(all, sum)| {
             let template = "  {msg} {wide_bar} {bytes}/{total_bytes} {binary_bytes_per_sec}";
-            let bar = ProgressBar::new(bytes).with_style(style(template));
+            let bar = ProgressBar::new(bytes.unwrap_or_default()).with_style(style(template));
             all.insert_before(sum, bar).with_message(name.to_owned())
         });
         self.lock().running.insert(job, (bar, 0));

@@ -4,6 +4,7 @@
 //! with rows set aside or stopped by bad data; 2 wrong usage, configuration or input files;
 //! 3 outside world unavailable; 4 another copy of the job has taken over.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -40,9 +41,11 @@ pub mod sync_report;
 pub mod synth;
 mod taken;
 pub mod verify;
+mod weak;
 
 use self::command::{Cli, Command};
 use self::failure::{Failure, Outcome};
+use crate::net::url::redacted;
 
 /// Parses, runs, prints the chain of errors once, and maps the result to an exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -55,14 +58,17 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(usage) => {
             // Help and version are answers on standard output, mistakes go to standard error;
             // clap knows which, and a closed pipe is not an error.
-            let _ = usage.print();
+            match redacted(&usage.to_string()) {
+                Cow::Owned(shown) => eprint!("{shown}"),
+                Cow::Borrowed(_) => drop(usage.print()),
+            }
             return ExitCode::from(if usage.use_stderr() { 2 } else { 0 });
         }
     };
     match run(&cli, matches.subcommand().map_or(&matches, |(_, matches)| matches)) {
         Ok(outcome) => ExitCode::from(outcome.code()),
         Err(failure) => {
-            eprintln!("error: {:#}", failure.error);
+            eprintln!("error: {}", redacted(&format!("{:#}", failure.error)));
             if let Some(hint) = &failure.hint {
                 eprintln!("hint: {hint}");
             }

@@ -15,7 +15,7 @@ use super::options::{
 };
 use super::progress::Watcher;
 use super::signals::Signals;
-use super::summary;
+use super::{summary, weak};
 use crate::compare::audit::{Audit, Mark, Standing, judge, ranges};
 use crate::compare::cell::{Cell, Row};
 use crate::compare::source::{self, SourceError};
@@ -167,6 +167,7 @@ fn compare(expected: &Series, found: &Series, as_lines: bool) -> bool {
 /// Reads every topic that a recomputed bar would go to.
 fn topics(settings: &ReplaySettings, expected: &Series) -> Result<Series, Failure> {
     let kafka = settings.kafka.settings();
+    weak::warn(&kafka);
     let mut topics: Vec<String> = Vec::new();
     for (instrument, spec) in expected.keys() {
         let instrument: InstrumentId = instrument

@@ -8,8 +8,9 @@ use super::section::Section;
 use crate::feeds::plan::{FeedPlan, Symbol};
 use crate::feeds::venue::{Channel, Venue};
 use crate::feeds::{venue, venues};
-use crate::proxy::leads_to_loopback;
-use crate::sinks::kafka::secrets;
+use crate::net::address::{Address, Speaks};
+use crate::net::url::Url;
+use crate::secrets;
 
 /// Understands all feeds.
 pub fn understand(sections: Vec<(String, Section)>, problems: &mut Problems) -> Vec<FeedPlan> {
@@ -28,16 +29,9 @@ fn feed(name: String, mut section: Section, problems: &mut Problems) -> Option<F
     let api_key = api_key(&mut section, problems);
     let direct = section.choice("proxy", &PROXIES, problems).unwrap_or(false);
     let whole = "a whole number";
-    let base = |section: &mut Section, key, schemes: [&str; 2], problems: &mut Problems| {
-        let (text, at) = section.text(key, problems)?;
-        if !schemes.iter().any(|scheme| text.starts_with(scheme)) {
-            let schemes = schemes.join(" or ");
-            problems.add(at, format!("{key} = \"{text}\" must be a URL with {schemes}"));
-        }
-        Some(text)
-    };
-    let websocket = base(&mut section, "websocket", ["ws://", "wss://"], problems);
-    let rest = base(&mut section, "rest", ["http://", "https://"], problems);
+    let websocket = address(&mut section, "websocket", Speaks::Websocket, problems);
+    let rest = address(&mut section, "rest", Speaks::Http, problems);
+    let ca_file = section.text("ca_file", problems).map(|(path, _)| path.into());
     let connections = section.parse("connections", whole, problems).unwrap_or(1usize);
     if !(1..=8).contains(&connections) {
         problems.add(&origin, format!("{title}: connections = {connections}: 1 to 8"));
@@ -65,6 +59,7 @@ fn feed(name: String, mut section: Section, problems: &mut Problems) -> Option<F
     let plan = FeedPlan {
         websocket,
         rest,
+        ca_file,
         api_key,
         direct,
         connections,
@@ -79,23 +74,36 @@ fn feed(name: String, mut section: Section, problems: &mut Problems) -> Option<F
         waiting_room: waiting_room.unwrap_or(usual.waiting_room),
         ..usual
     };
-    match sends_key_in_the_clear(&plan) {
-        true => {
+    match key_in_the_clear(&plan) {
+        Some(base) => {
             let message = format!(
-                "{title}: api_key would be sent unencrypted to {}: use https://, or omit api_key",
-                plan.rest_base()
+                "{title}: api_key would be sent unencrypted to {base}: use https://, or omit api_key"
             );
             problems.add(&origin, message);
             None
         }
-        false => Some(plan),
+        None => Some(plan),
     }
 }
 
-/// Whether anybody on the way could read the key.
-fn sends_key_in_the_clear(plan: &FeedPlan) -> bool {
-    let base = plan.rest_base();
-    plan.api_key.is_some() && base.starts_with("http://") && !leads_to_loopback(base)
+/// Where others on the way could read the key.
+fn key_in_the_clear(plan: &FeedPlan) -> Option<Url> {
+    plan.api_key.as_ref()?;
+    let bases = plan.known_bases().into_iter();
+    bases
+        .filter(|(setting, url)| *setting == "rest" && url.is_exposed_on_the_way())
+        .map(|(_, url)| url)
+        .next()
+}
+
+fn address(
+    section: &mut Section,
+    key: &'static str,
+    speaks: Speaks,
+    problems: &mut Problems,
+) -> Option<Address> {
+    let (text, at) = section.text(key, problems)?;
+    Address::read(key, &text, speaks).map_err(|what| problems.add(at, what)).ok()
 }
 
 fn protocol(section: &mut Section, problems: &mut Problems) -> Option<std::sync::Arc<dyn Venue>> {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::net::url::redacted;
+
 /// One thing that is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -16,9 +18,10 @@ pub struct Problem {
 pub struct Problems(pub Vec<Problem>);
 
 impl Problems {
-    /// Notes one.
+    /// Notes one, without the logins of URLs.
     pub fn add(&mut self, origin: impl Into<String>, message: impl Into<String>) {
-        self.0.push(Problem { origin: origin.into(), message: message.into() });
+        let message = redacted(&message.into()).into_owned();
+        self.0.push(Problem { origin: origin.into(), message });
     }
 
     /// `value` if nothing is wrong.

@@ -1,5 +1,6 @@
 //! One feed as it was asked for, validated.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,8 @@ use barflow_operators::trade::Trade;
 
 use super::print::{Ids, Listing};
 use super::venue::{Channel, Venue};
+use crate::net::address::{Address, weakness};
+use crate::net::url::Url;
 
 /// Frames beyond this are cut off with their connection: far above anything a trade stream sends.
 const FRAME_BYTES_MAX: usize = 4 << 20;
@@ -99,9 +102,11 @@ pub struct FeedPlan {
     /// Which instruments, in order.
     pub symbols: Vec<Symbol>,
     /// Websocket base instead of the venue's, such as `ws://127.0.0.1:9000`.
-    pub websocket: Option<String>,
+    pub websocket: Option<Address>,
     /// REST base instead of the venue's.
-    pub rest: Option<String>,
+    pub rest: Option<Address>,
+    /// Certificates that are trusted besides the system's.
+    pub ca_file: Option<PathBuf>,
     /// Whether proxies of the environment are ignored.
     pub direct: bool,
     /// Reference to the key of REST requests, such as `${NAME}`, where the venue wants one.
@@ -146,6 +151,7 @@ impl FeedPlan {
             symbols,
             websocket: None,
             rest: None,
+            ca_file: None,
             direct: false,
             api_key: None,
             connections: 1,
@@ -169,13 +175,22 @@ impl FeedPlan {
         Some(received.saturating_add(ahead))
     }
 
-    /// Base of the websocket.
-    pub fn websocket_base(&self) -> &str {
-        self.websocket.as_deref().unwrap_or_else(|| self.venue.websocket_base())
+    /// Bases without their secrets, with the settings that they come from, as far as they are known.
+    pub fn known_bases(&self) -> Vec<(&'static str, Url)> {
+        let bases = [
+            ("websocket", &self.websocket, self.venue.websocket_base()),
+            ("rest", &self.rest, self.venue.rest_base()),
+        ];
+        let known = bases.into_iter().filter_map(|(setting, chosen, usual)| match chosen {
+            Some(address) => address.plain().map(|url| (setting, url.clone())),
+            None => Url::parse(usual).ok().map(|url| (setting, url)),
+        });
+        known.collect()
     }
 
-    /// Base of the REST interface.
-    pub fn rest_base(&self) -> &str {
-        self.rest.as_deref().unwrap_or_else(|| self.venue.rest_base())
+    /// What is weak about the way to the venue, and what to do about it, as far as it is known.
+    pub fn weaknesses(&self) -> Vec<String> {
+        let bases = self.known_bases().into_iter();
+        bases.filter_map(|(setting, url)| weakness(setting, &url)).collect()
     }
 }

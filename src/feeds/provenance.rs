@@ -10,7 +10,7 @@ use ureq::http::Uri;
 
 use super::venue::Venue;
 use super::venues;
-use crate::proxy::is_loopback;
+use crate::net::url::is_loopback;
 use crate::recording::{Direction, reader};
 
 /// Frames in which a protocol is looked for.

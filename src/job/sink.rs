@@ -107,6 +107,9 @@ impl SinkRequest<'_> {
                 kafka.specs = orders.map(|order| order.spec.name().to_string()).collect();
                 kafka.instruments = self.instruments.clone();
                 kafka.stop = self.stop.clone();
+                for weakness in kafka.weaknesses() {
+                    tracing::warn!("{weakness}");
+                }
                 if self.delivery.is_exactly_once() {
                     return self.fenced(&kafka);
                 }

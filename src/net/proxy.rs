@@ -5,12 +5,11 @@
 //! exceptions. Loopback addresses are never reached through a proxy.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use percent_encoding::percent_decode_str;
 use ureq::http::Uri;
+
+use super::url::{Login, address, is_loopback};
 
 /// A proxy that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,12 +50,6 @@ pub struct Proxy {
     host: String,
     port: u16,
     login: Option<Login>,
-}
-
-#[derive(Clone, PartialEq, Eq)]
-struct Login {
-    user: String,
-    password: String,
 }
 
 impl Proxies {
@@ -103,25 +96,28 @@ impl Setting {
         let wrong =
             |what: &str| ProxyError { variable: variable.to_owned(), what: what.to_owned() };
         let (scheme, rest) = self.value.split_once("://").unwrap_or(("http", &self.value));
+        let form = "not a proxy of the form http://[USER:PASSWORD@]HOST[:PORT]";
+        if !scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            // A part of a password, perhaps.
+            return Err(wrong(form));
+        }
         if !scheme.eq_ignore_ascii_case("http") {
             let what = format!(
                 "a proxy with the scheme {scheme}:// cannot be used; only http://HOST:PORT (CONNECT)"
             );
             return Err(wrong(&what));
         }
-        let form = "not a proxy of the form http://[USER:PASSWORD@]HOST[:PORT]";
-        let authority = rest.split(['/', '?']).next().unwrap_or_default();
+        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        if path.contains('@') {
+            return Err(wrong(form));
+        }
         let (login, place) = match authority.rsplit_once('@') {
             Some((login, place)) => (Some(login), place),
             None => (None, authority),
         };
         let uri: Uri = format!("http://{place}/").parse().map_err(|_| wrong(form))?;
         let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(|| wrong(form))?;
-        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-        let login = login.map(|login| {
-            let (user, password) = login.split_once(':').unwrap_or((login, ""));
-            Login { user: decoded(user), password: decoded(password) }
-        });
+        let login = login.map(Login::of);
         let port = uri.port_u16().unwrap_or(80);
         Ok(Proxy { variable, host: host.to_owned(), port, login })
     }
@@ -136,9 +132,8 @@ impl Proxy {
     /// The request for a connection to `host:port`.
     pub fn connect_request(&self, target: &str) -> String {
         let mut request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n");
-        if let Some(Login { user, password }) = &self.login {
-            let login = STANDARD.encode(format!("{user}:{password}"));
-            request += &format!("Proxy-Authorization: Basic {login}\r\n");
+        if let Some(login) = &self.login {
+            request += &format!("Proxy-Authorization: {}\r\n", login.header());
         }
         request + "\r\n"
     }
@@ -150,8 +145,8 @@ impl Proxy {
     pub fn for_rest(&self) -> Result<ureq::Proxy, ProxyError> {
         let mut proxy =
             ureq::Proxy::builder(ureq::ProxyProtocol::Http).host(&self.host).port(self.port);
-        if let Some(Login { user, password }) = &self.login {
-            proxy = proxy.username(user).password(password);
+        if let Some(login) = &self.login {
+            proxy = proxy.username(login.user()).password(login.password());
         }
         proxy.build().map_err(|error| {
             let (variable, what) = (self.variable.to_owned(), error.to_string());
@@ -170,33 +165,6 @@ impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
-}
-
-/// Whether a host, as in a URL, is this machine.
-pub fn is_loopback(host: &str) -> bool {
-    let name = host.trim_end_matches('.').to_ascii_lowercase();
-    if name == "localhost" || name.ends_with(".localhost") {
-        return true;
-    }
-    match address(host) {
-        Some(IpAddr::V4(address)) => address.is_loopback() || address.is_unspecified(),
-        Some(IpAddr::V6(address)) => {
-            let mapped = address.to_ipv4_mapped();
-            address.is_loopback()
-                || address == Ipv6Addr::UNSPECIFIED
-                || mapped.is_some_and(|mapped| mapped.is_loopback())
-        }
-        None => false,
-    }
-}
-
-/// The host of a URL is this machine; false where there is no host.
-pub fn leads_to_loopback(url: &str) -> bool {
-    url.parse::<Uri>().ok().and_then(|uri| uri.host().map(is_loopback)).unwrap_or(false)
-}
-
-fn address(host: &str) -> Option<IpAddr> {
-    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
 /// Whether an entry of `NO_PROXY` covers a host: `*`, a name with all below it, an address, a network
@@ -250,6 +218,9 @@ fn within(network: IpAddr, bits: u32, address: IpAddr) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
 
     fn proxies(variables: &[(&str, &str)]) -> Proxies {
@@ -326,6 +297,8 @@ mod tests {
             "https://u:secret@h:1",
             "http://u:secret@",
             "http://u:secret@a b",
+            "http://u:1/secret@h:1",
+            "u:secret://x@h:1",
         ] {
             let error = proxies(&[("ALL_PROXY", value)]).for_url("wss://v.example").unwrap_err();
             let said = error.to_string();

@@ -159,7 +159,7 @@ fn whatever_the_archive_does_the_store_ends_equal() {
         let store = folder.path().join(format!("store-{seed}"));
         let page = if seed % 2 == 0 { Some(2) } else { None };
         let server = serve_pages(&published, faults, seed, page);
-        let patience = ["--tries", "12", "--timeout", "1s", "--jobs", "3"];
+        let patience = ["--tries", "60", "--timeout", "1s", "--jobs", "3"];
         let (_, said) = expect(0, &mut fetch(&server, &store, &patience));
         assert!(page.is_some() || said.contains("has no listing"), "{said}");
         assert_eq!(files(&store.join("archive")), as_published(&archives, "daily"), "seed {seed}");

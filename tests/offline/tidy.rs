@@ -22,8 +22,9 @@ const CRATES: [(&str, &str, &[&str]); 4] = [
 ];
 
 /// The modules of `src/`, the lowest first: each may use those of the rows above it.
-const LAYERS: [&[&str]; 11] = [
-    &["backoff", "fault_points", "memory", "plot_font", "proxy", "stop", "thousands"],
+const LAYERS: [&[&str]; 12] = [
+    &["backoff", "fault_points", "memory", "plot_font", "secrets", "stop", "thousands"],
+    &["net"],
     &["telemetry"],
     &["graph"],
     &["checkpoints"],
@@ -47,11 +48,10 @@ const FILE: usize = 500;
 const FUNCTION: usize = 70;
 
 /// Functions that are longer.
-const LONG: [(&str, &str); 8] = [
+const LONG: [(&str, &str); 7] = [
     ("operators/src/dataflow/bars.rs", "bars"),
     ("operators/src/dataflow/validate.rs", "validate"),
     ("operators/src/quality/judge.rs", "judge"),
-    ("src/config/feeds.rs", "feed"),
     ("src/feeds/recorded/mod.rs", "read"),
     ("src/graph/run.rs", "run"),
     ("src/job/live/begin.rs", "from_history"),

@@ -85,6 +85,10 @@ pub struct FeedArgs {
     /// Connect to a `barflow simulator` at this address in place of the exchanges
     #[arg(long, value_name = "HOST:PORT")]
     pub at: Option<String>,
+
+    /// Also trust the certificates of this file (PEM), for websockets and REST
+    #[arg(long, value_name = "FILE", env = "BARFLOW_CA_FILE", value_hint = ValueHint::FilePath)]
+    pub ca_file: Option<String>,
 }
 
 impl FeedArgs {
@@ -103,7 +107,18 @@ impl FeedArgs {
             }
             file.feeds.push((venue.clone(), feed));
         }
+        if let Some(path) = &self.ca_file {
+            for (_, feed) in &mut file.feeds {
+                feed.put("ca_file", Value::Text(path.clone()), "--ca-file");
+            }
+        }
         if let Some(address) = &self.at {
+            if address.contains(['@', '/', '?']) {
+                // Not shown: what is before an @ may be a password.
+                let mut problems = Problems::default();
+                problems.add("--at", "must be HOST:PORT, without a login, a scheme or a path");
+                return Err(problems);
+            }
             for (_, feed) in &mut file.feeds {
                 feed.put("websocket", Value::Text(format!("ws://{address}")), "--at");
                 feed.put("rest", Value::Text(format!("http://{address}")), "--at");

@@ -39,7 +39,7 @@ pub struct QuarantineArgs {
 #[command(next_help_heading = "Kafka")]
 pub struct BrokerArgs {
     /// Kafka brokers
-    #[arg(long, value_name = "HOST:PORT", env = "BARFLOW_BROKERS")]
+    #[arg(long, value_name = "HOST:PORT", env = "BARFLOW_BROKERS", hide_env_values = true)]
     pub brokers: Option<String>,
 }
 

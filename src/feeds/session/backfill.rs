@@ -15,11 +15,12 @@ use super::rate_limiter::RateLimiter;
 use crate::backoff::{Backoff, retry_after};
 use crate::feeds::plan::FeedPlan;
 use crate::feeds::state::{Answer, NoAnswer, Query};
+use crate::net::url::{Url, redacted};
 
-/// Largest answer read: 1,000 trades are some 200 KB.
+/// Largest answer read, decompressed: 1,000 trades are some 200 KB.
 const ANSWER_BYTES: u64 = 16 << 20;
 
-/// How long one request may take.
+/// How long one request may take, to the end of its answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Longest pause that a venue may ask for.
@@ -117,7 +118,7 @@ enum Fetched {
 /// The requests of one feed.
 struct Sender<'a> {
     plan: &'a FeedPlan,
-    api_key: Option<&'a str>,
+    access: &'a Access,
     agent: ureq::Agent,
     rate_limiter: RateLimiter,
     backoff: Backoff,
@@ -135,8 +136,8 @@ fn work(
 ) {
     let mut sender = Sender {
         plan,
-        api_key: access.api_key.as_deref(),
-        agent: access.rest(TIMEOUT),
+        access,
+        agent: access.agent(TIMEOUT),
         rate_limiter: RateLimiter::new(plan.venue.limits().requests),
         backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
         quiet_until: Instant::now(),
@@ -181,8 +182,8 @@ impl Sender<'_> {
         let Some(Query { slot, ask }) = self.queue.pop() else { return true };
         let began = Instant::now();
         self.rate_limiter.spend(ask.request.weight, began);
-        let url = format!("{}{}", self.plan.rest_base().trim_end_matches('/'), ask.request.path);
-        let fetched = fetch(&self.agent, self.plan, self.api_key, &url);
+        let url = self.access.rest().below(&ask.request.path);
+        let fetched = fetch(&self.agent, self.plan, self.access.api_key(), &url);
         let took = began.elapsed();
         let pause = match &fetched {
             Fetched::Body(_) => {
@@ -213,16 +214,20 @@ impl Sender<'_> {
     }
 }
 
-fn fetch(agent: &ureq::Agent, plan: &FeedPlan, api_key: Option<&str>, url: &str) -> Fetched {
-    let mut request = agent.get(url);
+fn fetch(agent: &ureq::Agent, plan: &FeedPlan, api_key: Option<&str>, url: &Url) -> Fetched {
+    let mut request = agent.get(url.exposed());
+    if let Some(login) = url.login() {
+        request = request.header("authorization", login.header());
+    }
     if let (Some(header), Some(key)) = (plan.venue.api_key_header(), api_key) {
         request = request.header(header, key);
     }
     if let Some((header, value)) = plan.venue.rest_header() {
         request = request.header(header, value);
     }
-    // The query says what is asked, and carries no secret.
-    let unreachable = |error| Fetched::Unreachable(format!("GET {url}: {error}"));
+    let unreachable = |error: ureq::Error| {
+        Fetched::Unreachable(format!("GET {url}: {}", redacted(&error.to_string())))
+    };
     let mut answer = match request.call() {
         Ok(answer) => answer,
         Err(error) => return unreachable(error),
@@ -230,12 +235,16 @@ fn fetch(agent: &ureq::Agent, plan: &FeedPlan, api_key: Option<&str>, url: &str)
     let status = answer.status().as_u16();
     let pause = retry_after(answer.headers(), SystemTime::now());
     if let (300..=399, Some(to)) = (status, answer.headers().get("location")) {
-        let to = String::from_utf8_lossy(to.as_bytes()).into_owned();
+        let to = String::from_utf8_lossy(to.as_bytes());
+        let to = redacted(&to);
         let said = format!("GET {url}: HTTP {status}: redirects are not followed (to {to})");
         return Fetched::Failed(said);
     }
     let body = match answer.body_mut().with_config().limit(ANSWER_BYTES).read_to_vec() {
         Ok(body) => body,
+        Err(ureq::Error::BodyExceedsLimit(limit)) => {
+            return Fetched::Failed(format!("GET {url}: the answer is longer than {limit} bytes"));
+        }
         Err(error) => return unreachable(error),
     };
     if status == 200 {
@@ -263,19 +272,33 @@ mod tests {
     use crate::feeds::gap_tracker::{Ask, Question};
     use crate::feeds::state::tests::plan;
     use crate::feeds::venue::Request;
+    use crate::net::address::{Address, Speaks};
+    use crate::net::proxy::Proxies;
+
+    /// A plan with this REST base, and the way there.
+    fn at(rest: &str) -> (Arc<FeedPlan>, Access) {
+        let mut plan = plan("binance-spot", &["A"]);
+        plan.websocket =
+            Some(Address::read("websocket", "ws://[::1]:9", Speaks::Websocket).unwrap());
+        plan.rest = Some(Address::read("rest", rest, Speaks::Http).unwrap());
+        let access = Access::of(&plan, &Proxies::default(), &|_| None).unwrap();
+        (Arc::new(plan), access)
+    }
 
     fn query(path: &str, question: Question, attempts: u32) -> Query {
         let request = Request { path: path.to_owned(), weight: 1 };
         Query { slot: 0, ask: Ask { question, request, attempts } }
     }
 
+    type Answers = mpsc::UnboundedReceiver<Answer>;
+
     const GAP: Question = Question::Gap { first: 1 };
 
     /// A venue that gives these answers, one per connection; returns the paths that were asked for.
-    fn venue(answers: &'static [&str]) -> (FeedPlan, thread::JoinHandle<Vec<String>>) {
+    fn venue(answers: &'static [&str]) -> (Backfill, Answers, thread::JoinHandle<Vec<String>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut plan = plan("binance-spot", &["A"]);
-        plan.rest = Some(format!("http://{}", listener.local_addr().unwrap()));
+        let (plan, access) = at(&format!("http://{}", listener.local_addr().unwrap()));
+        let (backfill, from) = Backfill::start(&plan, &access).unwrap();
         let serve = move |answer: &&str| {
             let (mut socket, _) = listener.accept().unwrap();
             let mut request = [0; 4096];
@@ -285,14 +308,13 @@ mod tests {
             let request = String::from_utf8_lossy(&request[..read]).into_owned();
             request.split(' ').nth(1).unwrap().to_owned()
         };
-        (plan, thread::spawn(move || answers.iter().map(serve).collect()))
+        (backfill, from, thread::spawn(move || answers.iter().map(serve).collect()))
     }
 
     #[test]
     fn during_a_pause_queries_wait_and_those_asked_least_often_go_first() {
-        let (plan, venue) =
+        let (backfill, mut answers, venue) =
             venue(&["418 I'm a teapot\r\nretry-after: 2", "200 OK", "200 OK", "200 OK"]);
-        let (backfill, mut answers) = Backfill::start(&Arc::new(plan), &Access::default()).unwrap();
         let began = Instant::now();
         backfill.ask(query("/banned", GAP, 0));
         let refused = answers.blocking_recv().unwrap();
@@ -308,8 +330,8 @@ mod tests {
 
     #[test]
     fn limits_and_server_errors_are_refusals_and_other_statuses_failures() {
-        let (plan, venue) = venue(&["503 Away", "403 Forbidden", "403 Slow\r\nretry-after: 0"]);
-        let (backfill, mut answers) = Backfill::start(&Arc::new(plan), &Access::default()).unwrap();
+        let (backfill, mut answers, venue) =
+            venue(&["503 Away", "403 Forbidden", "403 Slow\r\nretry-after: 0"]);
         let mut refused = || {
             backfill.ask(query("/", GAP, 0));
             matches!(answers.blocking_recv().unwrap().body, Err(NoAnswer::Refused(_)))
@@ -318,13 +340,58 @@ mod tests {
         venue.join().unwrap();
     }
 
+    /// A server with one answer, and what becomes of a request to it that has this time.
+    fn fetched(answer: Vec<u8>, drip: Option<Duration>, timeout: Duration) -> Fetched {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (plan, access) = at(&format!("http://{}", listener.local_addr().unwrap()));
+        thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            let _ = socket.read(&mut [0; 4096]);
+            let _ = socket.write_all(&answer);
+            while let Some(pause) = drip
+                && socket.write_all(b" ").is_ok()
+            {
+                thread::sleep(pause);
+            }
+        });
+        fetch(&access.agent(timeout), &plan, None, &access.rest().below("/x"))
+    }
+
+    #[test]
+    fn an_answer_is_limited_once_it_is_decompressed() {
+        let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        for _ in 0..64 {
+            bomb.write_all(&[b' '; 1 << 20]).unwrap();
+        }
+        let bomb = bomb.finish().unwrap();
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n",
+            bomb.len()
+        );
+        let answer = [head.as_bytes(), &bomb].concat();
+        assert!(answer.len() < 100_000);
+        match fetched(answer, None, TIMEOUT) {
+            Fetched::Failed(said) => assert!(said.contains("longer than 16777216 bytes"), "{said}"),
+            _ => panic!("it was taken"),
+        }
+    }
+
+    #[test]
+    fn an_answer_that_drips_ends_with_the_time_of_its_request() {
+        let head = b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n".to_vec();
+        let drip = Some(Duration::from_millis(20));
+        match fetched(head, drip, Duration::from_millis(300)) {
+            Fetched::Unreachable(said) => assert!(said.contains("timeout"), "{said}"),
+            _ => panic!("it was taken"),
+        }
+    }
+
     #[test]
     fn where_nobody_answers_every_query_learns_of_it() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut plan = plan("binance-spot", &["A"]);
-        plan.rest = Some(format!("http://{}", listener.local_addr().unwrap()));
+        let (plan, access) = at(&format!("http://{}", listener.local_addr().unwrap()));
         drop(listener);
-        let (backfill, mut answers) = Backfill::start(&Arc::new(plan), &Access::default()).unwrap();
+        let (backfill, mut answers) = Backfill::start(&plan, &access).unwrap();
         (0..5).for_each(|_| backfill.ask(query("/", GAP, 0)));
         let unanswered = (0..5).map(|_| answers.blocking_recv().unwrap().body.unwrap_err());
         for why in unanswered {

@@ -156,17 +156,22 @@ impl<'a> Connection<'a> {
         tokio::time::sleep(wait).await;
         let plan = &session.plan;
         let path = plan.venue.websocket_path(plan.channel, &listings);
-        let base = plan.websocket_base().trim_end_matches('/');
-        let url = format!("{base}{path}");
-        let unreachable = |reason: String| End::Unreachable { url: base.to_owned(), reason };
+        let base = session.access.websocket();
+        let url = base.below(&path);
+        let unreachable = |reason: String| End::Unreachable { url: base.to_string(), reason };
         let mut request =
-            url.as_str().into_client_request().map_err(|e| unreachable(e.to_string()))?;
+            url.exposed().into_client_request().map_err(|e| unreachable(e.to_string()))?;
+        if let Some(login) = url.login() {
+            let value = login.header().parse();
+            request.headers_mut().insert("Authorization", value.map_err(|_| End::Closed)?);
+        }
         let agent = concat!("barflow/", env!("CARGO_PKG_VERSION"));
         request.headers_mut().insert("User-Agent", agent.parse().map_err(|_| End::Closed)?);
         let config = WebSocketConfig::default()
             .max_message_size(Some(plan.frame_bytes_max))
             .max_frame_size(Some(plan.frame_bytes_max));
-        let dialling = dial(request, config, session.access.websocket());
+        let access = &session.access;
+        let dialling = dial(request, config, access.websocket_proxy(), access.connector());
         let socket = match tokio::time::timeout(DIALLING, dialling).await {
             Err(_) => return Err(unreachable(format!("no response within {DIALLING:?}"))),
             Ok(Err(error)) => return Err(not_connected(base, error)),
@@ -176,7 +181,7 @@ impl<'a> Connection<'a> {
         let per_second = (plan.venue.limits().messages_per_second * 4 / 5).max(1);
         let sends = RateLimiter::new((per_second, Duration::from_secs(1)));
         let connection = Self { session, socket, slots, listings, number, sends, heard };
-        connection.record(Direction::Connect, url.as_bytes());
+        connection.record(Direction::Connect, url.to_string().as_bytes());
         Ok(connection)
     }
 

@@ -6,10 +6,11 @@ use tokio_tungstenite::tungstenite::error::Error as WsError;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, client_async_tls_with_config, connect_async_with_config,
+    Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config,
+    connect_async_tls_with_config,
 };
 
-use crate::proxy::Proxy;
+use crate::net::proxy::Proxy;
 
 /// A websocket, encrypted or not.
 pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -22,12 +23,13 @@ pub(super) async fn dial(
     request: Request,
     config: WebSocketConfig,
     proxy: Option<&Proxy>,
+    connector: Option<Connector>,
 ) -> Result<Socket, WsError> {
     let (socket, _response) = match proxy {
-        None => connect_async_with_config(request, Some(config), true).await?,
+        None => connect_async_tls_with_config(request, Some(config), true, connector).await?,
         Some(proxy) => {
             let stream = tunnel(&request, proxy).await?;
-            client_async_tls_with_config(request, stream, Some(config), None).await?
+            client_async_tls_with_config(request, stream, Some(config), connector).await?
         }
     };
     Ok(socket)

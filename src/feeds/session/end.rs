@@ -6,6 +6,7 @@ use tokio_tungstenite::tungstenite::error::Error as WsError;
 
 use super::subscriptions::ANSWERING;
 use crate::backoff::retry_after;
+use crate::net::url::{Url, redacted};
 
 /// Why a connection ended, or did not come about.
 #[derive(Debug, thiserror::Error)]
@@ -37,12 +38,19 @@ pub(super) enum End {
 }
 
 /// Why a websocket did not come about.
-pub(super) fn not_connected(base: &str, error: WsError) -> End {
-    let url = base.to_owned();
+pub(super) fn not_connected(base: &Url, error: WsError) -> End {
+    let url = base.to_string();
     match error {
         WsError::Http(response) => {
             let body = response.body().as_deref().unwrap_or_default();
-            let body = String::from_utf8_lossy(&body[..body.len().min(300)]).trim().to_owned();
+            let body = String::from_utf8_lossy(&body[..body.len().min(300)]);
+            let body = match response.headers().get("location") {
+                Some(to) => {
+                    let to = String::from_utf8_lossy(to.as_bytes());
+                    format!("redirects are not followed (to {})", redacted(&to))
+                }
+                None => body.trim().to_owned(),
+            };
             let retry_after = retry_after(response.headers(), SystemTime::now());
             End::Http { url, status: response.status().as_u16(), body, retry_after }
         }

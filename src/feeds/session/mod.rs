@@ -44,7 +44,7 @@ mod subscriber;
 mod subscriptions;
 mod supervisor;
 
-pub use self::access::Access;
+pub use self::access::{Access, AccessError};
 pub use self::report::FeedReport;
 pub use self::supervisor::Fault as SessionFault;
 

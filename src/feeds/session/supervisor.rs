@@ -240,6 +240,9 @@ impl ConnectionSupervisor {
                 false,
             ),
             End::Refused(_) => fault("check the instruments and the channel of this feed", true),
+            End::Http { status: 300..=399, .. } => {
+                fault("set `websocket` to the address that it leads to, if you trust it", true)
+            }
             End::Http { status: 400 | 401 | 403 | 404, .. } => fault(
                 "the venue refused the connection: check `websocket`, the instruments, and \
                  whether this network is blocked",
@@ -247,7 +250,7 @@ impl ConnectionSupervisor {
             ),
             End::Tls { .. } => fault(
                 "the certificate is not trusted: check `websocket`, the clock, and the system's \
-                 certificates (SSL_CERT_FILE)",
+                 certificates; a private authority is named by `ca_file`",
                 false,
             ),
             End::Unreachable { .. } | End::Unconfirmed { .. } | End::Http { .. }

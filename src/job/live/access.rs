@@ -1,33 +1,36 @@
-//! How a feed reaches its venue: proxies of the environment, and the key of its REST interface,
-//! resolved from its reference in the configuration.
+//! How a feed reaches its venue: what its settings and the environment name, resolved.
 
 use crate::feeds::plan::FeedPlan;
-use crate::feeds::session::{Access, SessionFault};
-use crate::proxy::Proxies;
-use crate::sinks::kafka::secrets::Value;
+use crate::feeds::session::{Access, AccessError, SessionFault};
+use crate::net::proxy::Proxies;
 
-/// Resolves what a feed needs to reach its venue.
+/// Resolves what a feed needs to reach its venue, and says what is weak about the way.
 ///
 /// # Errors
-/// When the variable or file that the key's reference names cannot be read, or the environment names a
-/// proxy that cannot be used.
+/// When something that the plan or the environment names cannot be used.
 pub(super) fn resolve(plan: &FeedPlan) -> Result<Access, SessionFault> {
-    let fault =
-        |what: String, hint| SessionFault { feed: plan.name.clone(), what, hint, configured: true };
-    let key = api_key(plan).map_err(|what| {
-        let hint = "set it, or omit api_key: then only trades that REST serves without a key are \
-                    backfilled";
-        fault(format!("api_key: {what}"), hint)
+    let environment = |name: &str| std::env::var(name).ok();
+    let access = Access::of(plan, &Proxies::of_environment(), &environment).map_err(|error| {
+        let hint = hint(&error);
+        SessionFault { feed: plan.name.clone(), what: error.to_string(), hint, configured: true }
     })?;
-    Access::of(plan, key, &Proxies::of_environment()).map_err(|error| {
-        let hint = "name an HTTP proxy, except the venue's hosts in NO_PROXY, or set proxy = \"none\" \
-                    for this feed";
-        fault(error.to_string(), hint)
-    })
+    for weakness in access.weaknesses() {
+        tracing::warn!(feed = %plan.name, "{weakness}");
+    }
+    Ok(access)
 }
 
-fn api_key(plan: &FeedPlan) -> Result<Option<String>, String> {
-    let Some(reference) = &plan.api_key else { return Ok(None) };
-    let value = Value::parse(reference).map_err(str::to_owned)?;
-    value.resolve(&|name| std::env::var(name).ok()).map(Some)
+fn hint(error: &AccessError) -> &'static str {
+    match error {
+        AccessError::Key(_) => {
+            "set it, or omit api_key: then only trades that REST serves without a key are backfilled"
+        }
+        AccessError::Address(_) => "set the variable or the file to a URL, or name the URL itself",
+        AccessError::KeyInTheClear(_) => "use https://, or omit api_key",
+        AccessError::Proxy(_) => {
+            "name an HTTP proxy, except the venue's hosts in NO_PROXY, or set proxy = \"none\" for this \
+             feed"
+        }
+        AccessError::Trust(_) => "certificates are needed for wss:// and https://",
+    }
 }

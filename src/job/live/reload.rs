@@ -65,6 +65,7 @@ pub fn needs_restart(fresh: &FeedPlan, running: &FeedPlan) -> bool {
         && fresh.channel == running.channel
         && fresh.websocket == running.websocket
         && fresh.rest == running.rest
+        && fresh.ca_file == running.ca_file
         && fresh.direct == running.direct
         && fresh.api_key == running.api_key
         && fresh.connections == running.connections

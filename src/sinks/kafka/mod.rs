@@ -42,6 +42,7 @@ pub(crate) mod topic_reader;
 mod topics;
 mod transaction;
 mod transactions;
+mod weak;
 
 pub use self::checkpoint_topic::CheckpointTopic;
 pub use self::settings::KafkaSettings;

@@ -1,5 +1,6 @@
 //! What a user may choose about Kafka, and what barflow insists on.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use rdkafka::types::RDKafkaConfRes;
 use super::secrets::{Secrets, Value, is_secret};
 use super::topics::Template;
 use crate::graph::sink::SinkError;
+use crate::net::url::{redacted, redacted_address};
 use crate::sinks::encode::Encoding;
 use crate::stop::Stop;
 
@@ -123,16 +125,16 @@ impl Default for KafkaSettings {
 impl fmt::Debug for KafkaSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Not derived: a literal password is here until it is refused.
-        let shown: BTreeMap<&str, &str> = self
+        let shown: BTreeMap<&str, Cow<'_, str>> = self
             .properties
             .iter()
             .map(|(key, value)| {
                 let open = !is_secret(key) || !matches!(Value::parse(value), Ok(Value::Literal(_)));
-                (key.as_str(), if open { value.as_str() } else { "***" })
+                (key.as_str(), if open { redacted_address(value) } else { "***".into() })
             })
             .collect();
         f.debug_struct("KafkaSettings")
-            .field("brokers", &self.brokers)
+            .field("brokers", &redacted_address(&self.brokers))
             .field("topic_template", &self.topic_template)
             .field("current", &self.current)
             .field("encoding", &self.encoding)
@@ -156,7 +158,7 @@ impl KafkaSettings {
         if self.brokers.split(',').any(|broker| broker.trim().is_empty()) {
             problems.push(format!(
                 "brokers is \"{}\"; it must be host:port, several separated by commas",
-                self.brokers
+                redacted_address(&self.brokers)
             ));
         }
         for broker in self.brokers.split(',').map(str::trim) {
@@ -169,8 +171,9 @@ impl KafkaSettings {
                 );
             } else if let Some((scheme, rest)) = broker.split_once("://") {
                 problems.push(format!(
-                    "brokers is \"{broker}\"; it must be host:port without {scheme}://, such as \
-                     {rest}"
+                    "brokers is \"{}\"; it must be host:port without {scheme}://, such as {}",
+                    redacted(broker),
+                    rest.split(['/', '?']).next().unwrap_or_default()
                 ));
             }
         }
@@ -206,10 +209,18 @@ impl KafkaSettings {
                         variable, or ${file:/path}"
                 .to_owned());
         }
+        if matches!(value, Value::Literal(_)) && matches!(redacted(text), Cow::Owned(_)) {
+            return Err(
+                "holds a secret and must be given by reference: ${NAME} for an environment \
+                        variable, or ${file:/path}"
+                    .to_owned(),
+            );
+        }
         if matches!(key, "bootstrap.servers" | "metadata.broker.list") {
             return Err(format!(
-                "is \"{text}\"; the brokers are set by their own key, and are \"{}\"",
-                self.brokers
+                "is \"{}\"; the brokers are set by their own key, and are \"{}\"",
+                redacted_address(text),
+                redacted_address(&self.brokers)
             ));
         }
         if key == "transactional.id" {
@@ -236,6 +247,11 @@ impl KafkaSettings {
             }
             _ => Ok(()),
         }
+    }
+
+    /// What is weak about the way to the brokers, and what to do about it.
+    pub fn weaknesses(&self) -> Vec<String> {
+        super::weak::weaknesses(&self.properties)
     }
 
     /// The topics of all bars that are known to come; none for those that depend on instruments
@@ -372,6 +388,27 @@ mod tests {
         assert!(!problems.contains("tiger"), "{problems}");
         let shown = format!("{settings:?}");
         assert!(shown.contains("scott") && !shown.contains("tiger"), "{shown}");
+    }
+
+    #[test]
+    fn a_login_in_the_brokers_or_in_a_url_is_refused_and_never_shown() {
+        for brokers in [
+            "u:s3cret@h:9092",
+            "u:s3cret@h:9092,",
+            "kafka://u:s3cret@h",
+            "kafka://h?password=s3cret",
+        ] {
+            let settings = KafkaSettings { brokers: brokers.into(), ..with(&[]) };
+            let said = format!("{:?} {settings:?}", settings.problems());
+            assert!(!settings.problems().is_empty() && !said.contains("s3cret"), "{said}");
+        }
+        let endpoint = ("sasl.oauthbearer.token.endpoint.url", "https://u:s3cret@h/");
+        let own = ("bootstrap.servers", "u:s3cret@h:1");
+        for property in [endpoint, own] {
+            let settings = with(&[property]);
+            let said = format!("{:?} {settings:?}", settings.problems());
+            assert!(settings.problems().len() == 1 && !said.contains("s3cret"), "{said}");
+        }
     }
 
     #[test]

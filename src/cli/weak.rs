@@ -1,0 +1,10 @@
+//! Says what is weak about the way to brokers, for commands without a log.
+
+use crate::sinks::kafka::KafkaSettings;
+
+/// Says it, a line each.
+pub(super) fn warn(settings: &KafkaSettings) {
+    for weakness in settings.weaknesses() {
+        eprintln!("warning: {weakness}");
+    }
+}

@@ -1,0 +1,87 @@
+//! Secrets by reference: a setting names the environment variable or the file that holds its value.
+
+/// A value of a setting: given as it is, or where to find it.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// The value itself.
+    Literal(&'a str),
+    /// `${NAME}`: in this environment variable.
+    Environment(&'a str),
+    /// `${file:/path}`: in this file, without the line end.
+    File(&'a str),
+}
+
+impl<'a> Value<'a> {
+    /// Tells references from literals.
+    ///
+    /// # Errors
+    /// When the text has a `${` that is not a reference as a whole: such a text would be
+    /// used unexpanded.
+    pub fn parse(text: &'a str) -> Result<Self, &'static str> {
+        let Some(inside) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) else {
+            return if text.contains("${") {
+                Err("a reference ${NAME} or ${file:/path} must be the whole value")
+            } else {
+                Ok(Self::Literal(text))
+            };
+        };
+        let named = |name: &str| {
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        };
+        match inside.strip_prefix("file:") {
+            Some(path) if !path.is_empty() => Ok(Self::File(path)),
+            None if named(inside) => Ok(Self::Environment(inside)),
+            _ => Err("a reference is ${NAME}, naming an environment variable, or ${file:/path}"),
+        }
+    }
+
+    /// The value itself.
+    ///
+    /// # Errors
+    /// When the variable or the file is missing, unreadable or empty.
+    pub fn resolve(&self, environment: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+        let found = match self {
+            Self::Literal(text) => return Ok((*text).to_owned()),
+            Self::Environment(name) => environment(name)
+                .ok_or_else(|| format!("environment variable \"{name}\" is not set"))?,
+            Self::File(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|error| format!("file \"{path}\" could not be read: {error}"))?;
+                text.trim_end_matches(['\r', '\n']).to_owned()
+            }
+        };
+        if found.is_empty() {
+            let (Self::Environment(place) | Self::File(place) | Self::Literal(place)) = self;
+            return Err(format!("\"{place}\" is empty"));
+        }
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_told_from_literals_and_halves_are_refused() {
+        assert_eq!(Value::parse("zstd"), Ok(Value::Literal("zstd")));
+        assert_eq!(Value::parse("${KAFKA_PASSWORD}"), Ok(Value::Environment("KAFKA_PASSWORD")));
+        assert_eq!(Value::parse("${file:/run/secrets/k}"), Ok(Value::File("/run/secrets/k")));
+        for wrong in ["a${B}", "${B}c", "${}", "${file:}", "${A-B}", "${"] {
+            assert!(Value::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_missing_or_empty_reference_names_the_place_and_not_the_value() {
+        let none = |_: &str| None;
+        let empty = |_: &str| Some(String::new());
+        let value = Value::parse("${KAFKA_PASSWORD}").unwrap();
+        let message = value.resolve(&none).unwrap_err();
+        assert_eq!(message, "environment variable \"KAFKA_PASSWORD\" is not set");
+        assert_eq!(value.resolve(&empty).unwrap_err(), "\"KAFKA_PASSWORD\" is empty");
+        let file = Value::parse("${file:/does/not/exist}").unwrap();
+        assert!(file.resolve(&none).unwrap_err().contains("/does/not/exist"));
+    }
+}
