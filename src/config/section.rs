@@ -4,18 +4,29 @@
 //! of code wherever it was written.
 
 use std::collections::BTreeSet;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::str::FromStr;
 
 use super::problem::{Problems, suggestion};
+use crate::net::url::redacted_address;
 
 /// A value as it was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Value {
     /// A number, a boolean or a text.
     Text(String),
     /// A list of them.
     List(Vec<String>),
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What was written may be a secret that is still to be refused.
+        match self {
+            Self::Text(text) => write!(f, "Text({:?})", redacted_address(text)),
+            Self::List(list) => write!(f, "List of {}", list.len()),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -59,6 +59,6 @@ pub(super) fn not_connected(base: &Url, error: WsError) -> End {
         WsError::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
             End::Tls { url, reason: error.to_string() }
         }
-        other => End::Unreachable { url, reason: other.to_string() },
+        other => End::Unreachable { url, reason: redacted(&other.to_string()).into_owned() },
     }
 }
