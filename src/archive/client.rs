@@ -261,7 +261,8 @@ impl Client {
             }
             let request = request.body(()).map_err(|error| Setback::of(url, &error.into()))?;
             let request = agent.configure_request(request).timeout_recv_body(Some(body)).build();
-            let response = agent.run(request).map_err(|error| Setback::of(url, &error))?;
+            let response =
+                agent.run(request).map_err(|error| self.no_response(url, &to, &error))?;
             let location = response.headers().get("location");
             let (301..=303 | 307 | 308, Some(location)) = (response.status().as_u16(), location)
             else {
@@ -271,6 +272,16 @@ impl Client {
             to = to.redirected(&location).map_err(|what| Setback::meaningless(url, what))?;
         }
         Err(Setback::meaningless(url, "too many redirects"))
+    }
+
+    /// What it means that a URL, asked for on behalf of another, does not respond.
+    fn no_response(&self, url: &Url, to: &Url, error: &ureq::Error) -> Setback {
+        match (Setback::of(url, error), self.proxies.for_url(to.exposed())) {
+            (Setback::Passing { what, pause, reached }, Ok(Some(proxy))) => {
+                Setback::Passing { what: format!("{proxy}: {what}"), pause, reached }
+            }
+            (setback, _) => setback,
+        }
     }
 
     /// How long one stands still before the floor is looked at: that is 100 bytes a second.

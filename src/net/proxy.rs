@@ -96,7 +96,7 @@ impl Setting {
         let wrong =
             |what: &str| ProxyError { variable: variable.to_owned(), what: what.to_owned() };
         let (scheme, rest) = self.value.split_once("://").unwrap_or(("http", &self.value));
-        let form = "not a proxy of the form http://[USER:PASSWORD@]HOST[:PORT]";
+        let form = "not a proxy of the form http://HOST:PORT (with USER:PASSWORD@ before HOST, if it asks for a login)";
         if !scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             // A part of a password, perhaps.
             return Err(wrong(form));

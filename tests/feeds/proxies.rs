@@ -119,6 +119,34 @@ fn loopback_is_reached_directly_and_a_proxy_of_another_kind_refused() {
     assert!(said.contains("proxy http://127.0.0.1:9 (HTTPS_PROXY)"), "{said}");
 }
 
+#[test]
+fn a_proxy_of_downloads_is_named_without_its_login() {
+    let store = tempfile::tempdir().unwrap();
+    let fetch = |url: &str| {
+        let mut command = barflow();
+        VARIABLES.iter().for_each(|name| {
+            command.env_remove(name);
+        });
+        command.env("HTTP_PROXY", url).args(["fetch", "--symbol", "A", "--from", "2024-03-01"]);
+        command.args(["--tries", "1", "--base-url", "http://archive.invalid", "--store"]);
+        Process::start({
+            command.arg(store.path());
+            command
+        })
+        .finish()
+    };
+    let (code, said) = fetch("http://me:secret@127.0.0.1:9");
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("proxy http://127.0.0.1:9 (HTTP_PROXY): "), "{said}");
+    assert!(!said.contains("secret"), "{said}");
+    for wrong in ["http://me:sec/secret@127.0.0.1:9", "me:secret://@127.0.0.1:9"] {
+        let (code, said) = fetch(wrong);
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains("HTTP_PROXY: not a proxy of the form http://HOST:PORT"), "{said}");
+        assert!(!said.contains("secret"), "{said}");
+    }
+}
+
 /// A REST server that sends everybody elsewhere; requests come out.
 fn redirecting(to: &str) -> (String, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
