@@ -65,68 +65,22 @@ pub fn run(
 ) -> Result<SinkReport, Cause> {
     let stop = options.stop.clone();
     let workers = cluster.workers().clone();
+    // Only when everybody has ended is it known how: nothing is ever sent here.
     let (alive, ended) = bounded::<()>(0);
-    let queue = match options.checkpoints {
-        _ if pace.direct => pace.queue,
-        Some(_) => COMMIT_QUEUE_BESIDE_CUTS,
-        None => COMMIT_QUEUE,
-    };
-    let (sink_handles, sinks): (Vec<SinkHandle>, Vec<Held>) = sinks
-        .into_iter()
-        .map(|sink| {
-            let (sender, commits) = bounded(queue);
-            match pace.direct {
-                true => {
-                    let sink = DirectSink::new(sink, options.latency.clone());
-                    (SinkHandle::direct(sink.clone(), sender), Held::Direct(sink, commits))
-                }
-                false => (SinkHandle::Queue(sender), Held::Thread(sink, commits)),
-            }
-        })
-        .unzip();
-    let (inlets, ends): (Vec<Inlet>, Vec<InputQueue>) =
+    let (sink_handles, sinks) = connect(sinks, pace, &options);
+    let (inlets, queues): (Vec<Inlet>, Vec<InputQueue>) =
         (0..workers.here()).map(|_| inlet(pace.queue)).unzip();
-    let ends = Mutex::new(ends.into_iter().map(Some).collect::<Vec<_>>());
-    let first = workers.first();
 
     let report = thread::scope(|threads| -> Result<SinkReport, Cause> {
         let mut sinking = Vec::new();
         for sink in sinks {
-            let sink_stop = stop.clone();
-            let latency = options.latency.clone();
-            let ended = ended.clone();
-            sinking.push(threads.spawn(move || {
-                // Only when everybody has ended is it known how.
-                let all_ended = || {
-                    // Nothing is ever sent: it ends when the last holder of the other end does.
-                    let _ = ended.recv();
-                };
-                let result = match sink {
-                    Held::Thread(mut sink, commits) => drain(&commits, sink.as_mut(), &latency)
-                        .and_then(|()| {
-                            all_ended();
-                            end(&sink_stop, || sink.finish())
-                        }),
-                    Held::Direct(sink, commits) => {
-                        look_after(&sink, &commits);
-                        // Workers that still send something learn that there is no receiver.
-                        drop(commits);
-                        sink.tell(&sink_stop);
-                        all_ended();
-                        end(&sink_stop, || sink.finish())
-                    }
-                };
-                if let Err(error) = &result {
-                    error.end_run(&sink_stop);
-                }
-                result
-            }));
+            let (stop, latency, ended) = (stop.clone(), options.latency.clone(), ended.clone());
+            sinking.push(threads.spawn(move || serve(sink, &stop, &latency, &ended)));
         }
         let feeding: Vec<_> = feeders
             .into_iter()
             .map(|feeder| {
-                let stop = stop.clone();
-                let inlets = inlets.clone();
+                let (stop, inlets) = (stop.clone(), inlets.clone());
                 threads.spawn(move || {
                     if let Err(cause) = feeder(inlets, &stop) {
                         stop.fail(cause);
@@ -136,64 +90,138 @@ pub fn run(
             .collect();
         // The feeders have their own; the sources end when the last of them is done.
         drop(inlets);
-
-        let config = WorkerConfig::default().idle_spin(pace.idle_spin);
-        let guards = cluster.start(&stop).and_then(|Crew { builders, others, peers }| {
-            execute_from(builders, others, config, move |worker| {
-                let mine = worker.index() - first;
-                let input_batches = ends
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner)
-                    .get_mut(mine)
-                    .and_then(Option::take);
-                if let Some(input_batches) = input_batches {
-                    let commits = sink_handles[mine % sink_handles.len()].clone();
-                    worker.dataflow(|scope| {
-                        assemble(scope, input_batches, &options, &workers, commits)
-                    });
-                }
-                // The closure holds the senders of the commit channels; each worker's dataflow has
-                // its own copy, which goes when it completes.
-                peers.work(worker);
-            })
-        });
-        match guards {
-            Ok(guards) => {
-                for result in guards.join() {
-                    if let Err(panic) = result {
-                        let part = "a worker".to_owned();
-                        stop.fail(Breakdown::Panicked { part, why: panic });
-                    }
-                }
-            }
-            Err(why) => {
-                stop.fail(Breakdown::NotStarted { part: "the dataflow".to_owned(), why });
-            }
-        }
+        work(cluster, pace, options, queues, sink_handles);
         for feeder in feeding {
             if feeder.join().is_err() {
                 stop.fail(Breakdown::panicked("a feeding thread"));
             }
         }
         drop(alive);
-        let mut report = SinkReport::default();
-        let mut failed = None;
-        for thread in sinking {
-            match thread.join() {
-                Ok(Ok(part)) => report.join(part),
-                Ok(Err(error)) => failed = failed.or(Some(Cause::from(error))),
-                Err(_) => {
-                    let panic = Breakdown::panicked("a sink's thread");
-                    failed = failed.or(Some(panic.into()));
-                }
-            }
-        }
-        failed.map_or(Ok(report), Err)
+        gather(sinking)
     });
     match (stop.take_cause(), report) {
         (Some(cause), _) => Err(cause),
         (None, report) => report,
     }
+}
+
+/// The two ends of what carries commits to each sink.
+fn connect(
+    sinks: Vec<Box<dyn BarSink>>,
+    pace: Pace,
+    options: &GraphOptions,
+) -> (Vec<SinkHandle>, Vec<Held>) {
+    let queue = match options.checkpoints {
+        _ if pace.direct => pace.queue,
+        Some(_) => COMMIT_QUEUE_BESIDE_CUTS,
+        None => COMMIT_QUEUE,
+    };
+    let connected = sinks.into_iter().map(|sink| {
+        let (sender, commits) = bounded(queue);
+        match pace.direct {
+            true => {
+                let sink = DirectSink::new(sink, options.latency.clone());
+                (SinkHandle::direct(sink.clone(), sender), Held::Direct(sink, commits))
+            }
+            false => (SinkHandle::Queue(sender), Held::Thread(sink, commits)),
+        }
+    });
+    connected.unzip()
+}
+
+/// A sink's thread: until all commits have come, then, when all of the run has `ended`, to its end.
+fn serve(
+    sink: Held,
+    stop: &Stop,
+    latency: &Latency,
+    ended: &Receiver<()>,
+) -> Result<SinkReport, SinkError> {
+    let all_ended = || {
+        // It ends when the last holder of the other end does.
+        let _ = ended.recv();
+    };
+    let result = match sink {
+        Held::Thread(mut sink, commits) => drain(&commits, sink.as_mut(), latency).and_then(|()| {
+            all_ended();
+            end(stop, || sink.finish())
+        }),
+        Held::Direct(sink, commits) => {
+            look_after(&sink, &commits);
+            // Workers that still send something learn that there is no receiver.
+            drop(commits);
+            sink.tell(stop);
+            all_ended();
+            end(stop, || sink.finish())
+        }
+    };
+    if let Err(error) = &result {
+        error.end_run(stop);
+    }
+    result
+}
+
+/// Runs the workers of this process to their end.
+fn work(
+    cluster: Cluster,
+    pace: Pace,
+    options: GraphOptions,
+    queues: Vec<InputQueue>,
+    sink_handles: Vec<SinkHandle>,
+) {
+    let stop = options.stop.clone();
+    let workers = cluster.workers().clone();
+    let first = workers.first();
+    let queues = Mutex::new(queues.into_iter().map(Some).collect::<Vec<_>>());
+    let config = WorkerConfig::default().idle_spin(pace.idle_spin);
+    let guards = cluster.start(&stop).and_then(|Crew { builders, others, peers }| {
+        execute_from(builders, others, config, move |worker| {
+            let mine = worker.index() - first;
+            let input_batches = queues
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .get_mut(mine)
+                .and_then(Option::take);
+            if let Some(input_batches) = input_batches {
+                let commits = sink_handles[mine % sink_handles.len()].clone();
+                worker
+                    .dataflow(|scope| assemble(scope, input_batches, &options, &workers, commits));
+            }
+            // The closure holds the senders of the commit channels; each worker's dataflow has
+            // its own copy, which goes when it completes.
+            peers.work(worker);
+        })
+    });
+    match guards {
+        Ok(guards) => {
+            for result in guards.join() {
+                if let Err(why) = result {
+                    stop.fail(Breakdown::Panicked { part: "a worker".to_owned(), why });
+                }
+            }
+        }
+        Err(why) => {
+            stop.fail(Breakdown::NotStarted { part: "the dataflow".to_owned(), why });
+        }
+    }
+}
+
+/// What all sinks have come to; else the first error.
+fn gather(
+    sinking: Vec<thread::ScopedJoinHandle<'_, Result<SinkReport, SinkError>>>,
+) -> Result<SinkReport, Cause> {
+    let mut report = SinkReport::default();
+    let mut failed = None;
+    for thread in sinking {
+        match thread.join() {
+            Ok(Ok(part)) => report.join(part),
+            Ok(Err(error)) => failed = failed.or(Some(Cause::from(error))),
+            Err(_) => {
+                let panic = Breakdown::panicked("a sink's thread");
+                failed = failed.or(Some(panic.into()));
+            }
+        }
+    }
+    failed.map_or(Ok(report), Err)
 }
 
 /// The sink, and how its thread learns of commits or of the end.

@@ -200,21 +200,8 @@ impl Ready<'_> {
             progress: progress.clone(),
             ..ReadOptions::new(settings.batch_rows)
         };
-        let (trades, store) = match &settings.trades {
-            Some(folder) => {
-                let quotes = self.source.with_quote();
-                let started = TradeFiles::start(
-                    folder,
-                    quotes,
-                    pool.clone(),
-                    self.earlier_trades.clone(),
-                    stop.clone(),
-                );
-                let (send, store) = started.map_err(|error| {
-                    JobError::io("the thread that keeps trades could not start", error)
-                })?;
-                (Some(send), Some(store))
-            }
+        let (trades, store) = match self.keep_trades(&pool)? {
+            Some((send, store)) => (Some(send), Some(store)),
             None => (trades, None),
         };
         let daily = settings.daily.as_ref().map(|_| Daily::default());
@@ -255,6 +242,19 @@ impl Ready<'_> {
         let parallel = chunks.map(|options| report(options.result()));
         let kept = store.map_or(Ok(Vec::new()), TradeFiles::finish);
         Ok(Ran { result, parallel, daily, kept })
+    }
+
+    /// Where validated trades go, and what writes them, if the settings name a folder for them.
+    fn keep_trades(
+        &self,
+        pool: &BatchPool,
+    ) -> Result<Option<(Sender<OrderedBatch>, TradeFiles)>, JobError> {
+        let Some(folder) = &self.settings.trades else { return Ok(None) };
+        let quotes = self.source.with_quote();
+        let earlier = self.earlier_trades.clone();
+        let started = TradeFiles::start(folder, quotes, pool.clone(), earlier, self.stop.clone());
+        let no_thread = |error| JobError::io("the thread that keeps trades could not start", error);
+        started.map(Some).map_err(no_thread)
     }
 
     /// How inputs end: days that files name are complete, unless the run is stopped before.

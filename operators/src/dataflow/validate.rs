@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::{Capability, InputCapability};
 
 use super::Epoch;
 use super::ledger::{Fact, FactKind, FactUpdate};
@@ -69,6 +69,31 @@ pub struct Validated<'scope> {
 
 type Caps = (Capability<Epoch>, Capability<Epoch>, Capability<Epoch>);
 
+/// The right to send to all outputs at the time of a message.
+fn retained(cap: &InputCapability<Epoch>) -> Option<Caps> {
+    Some((cap.retain_least(0)?, cap.retain_least(1)?, cap.retain_least(2)?))
+}
+
+/// The right to release at the end what waits. It moves on with the input: trades may wait for as long
+/// as their instrument is quiet, and held at the epoch that they came with, it would hold back the
+/// frontier, and with it all sources, which look at how far everything is.
+struct LastWord(Option<Caps>);
+
+impl LastWord {
+    /// Moves on to the input's frontier; is given up where nothing waits.
+    fn follow(&mut self, frontier: Epoch, is_needed: bool) {
+        match &mut self.0 {
+            held if !is_needed => *held = None,
+            Some((a, b, c)) if *a.time() < frontier => {
+                a.downgrade(&frontier);
+                b.downgrade(&frontier);
+                c.downgrade(&frontier);
+            }
+            _ => {}
+        }
+    }
+}
+
 /// Checks the sequence of each instrument's input batches and splits off what is wrong.
 ///
 /// # Contract
@@ -98,10 +123,7 @@ pub fn validate<'scope>(
     builder.build(move |_initial| {
         let continued = cut_short.is_some();
         let mut orders = Orders { options, continued, by_instrument: BTreeMap::new() };
-        // The right to release at the end what waits. It moves on with the input: trades may wait for
-        // as long as their instrument is quiet, and held at the epoch that they came with, it would
-        // hold back the frontier, and with it all sources, which look at how far everything is.
-        let mut last_word: Option<Caps> = None;
+        let mut last_word = LastWord(None);
         move |frontiers| {
             let mut trades_out = trades_out.activate();
             let mut rejects_out = rejects_out.activate();
@@ -118,39 +140,24 @@ pub fn validate<'scope>(
             // `for_each` keeps arrival order, which is the order of the source.
             input.for_each(|cap, input_batches| {
                 for input_batch in input_batches.drain(..) {
-                    let (Some(a), Some(b), Some(c)) =
-                        (cap.retain_least(0), cap.retain_least(1), cap.retain_least(2))
-                    else {
-                        // Only a message without any time has none; our sources send none such.
-                        continue;
-                    };
-                    let caps = (a, b, c);
+                    // Only a message without any time has none; our sources send none such.
+                    let Some(caps) = retained(&cap) else { continue };
                     if let Some(result) = orders.on_batch(input_batch) {
                         send(&caps, result);
                     }
-                    last_word = Some(caps);
+                    last_word.0 = Some(caps);
                 }
             });
             let is_cut_short =
                 || cut_short.as_ref().is_some_and(|flag| flag.load(Ordering::Acquire));
-            let frontier = frontiers[0].frontier().first().copied();
-            match (frontier, &mut last_word) {
-                (Some(_), held) if !orders.any_waits() => {
-                    *held = None;
+            match frontiers[0].frontier().first() {
+                Some(frontier) => last_word.follow(*frontier, orders.any_waits()),
+                // The end: without that right the frontier can advance.
+                None => {
+                    if let Some(caps) = last_word.0.take().filter(|_| !is_cut_short()) {
+                        orders.finish().for_each(|result| send(&caps, result));
+                    }
                 }
-                (Some(frontier), Some((a, b, c))) if *a.time() < frontier => {
-                    a.downgrade(&frontier);
-                    b.downgrade(&frontier);
-                    c.downgrade(&frontier);
-                }
-                (None, Some(caps)) if !is_cut_short() => {
-                    orders.finish().for_each(|result| send(caps, result));
-                }
-                _ => {}
-            }
-            if frontier.is_none() {
-                // The end: the frontier can advance.
-                last_word = None;
             }
         }
     });

@@ -363,26 +363,11 @@ impl Judge {
                 Some(Kind::NoSilence { longer_than }) => longer_than,
                 _ => i64::MAX,
             };
-            let start = start_of(day);
-            let (mut latest, mut id) = self.latest.unwrap_or((rows.times[0], rows.ids[0]));
-            for (row, time) in rows.times.iter().enumerate() {
-                today.hours[((time - start) / HOUR_NS) as usize % 24] += 1;
-                if *time > latest {
-                    let quiet = *time - latest;
-                    if quiet > limit {
-                        let value = silence(quiet, "before it");
-                        counts.of(Check::NoSilence).offend(|| rows.example(row, value));
-                    }
-                    (latest, id) = (*time, rows.ids[row]);
-                }
-            }
-            self.latest = Some((latest, id));
+            today.note_times(rows, limit, &mut self.latest);
         } else {
-            counts.of(Check::TimeInsideDay).offend(|| {
-                let of = day_of(rows.times[0]) - day;
-                rows.example(0, format!("{} ns: {of:+} days", rows.times[0]))
-            });
+            today.note_stray(rows);
         }
+        let counts = &mut today.report.counts;
         self.ids.judge(rows, today.id_kind, day, inside, counts);
         for expectation in self.suite.expectations() {
             let check = expectation.kind.check();
@@ -425,6 +410,37 @@ impl Judge {
                 _ => {}
             }
         }
+    }
+}
+
+impl Today {
+    /// Counts rows by their hours, and looks for silence of more than `limit` ns between them and
+    /// after the `latest` row before.
+    fn note_times(&mut self, rows: &Rows<'_>, limit: i64, latest: &mut Option<(i64, u64)>) {
+        let start = start_of(self.report.day);
+        let (mut time_before, mut id) = latest.unwrap_or((rows.times[0], rows.ids[0]));
+        for (row, time) in rows.times.iter().enumerate() {
+            self.hours[((time - start) / HOUR_NS) as usize % 24] += 1;
+            if *time > time_before {
+                let quiet = *time - time_before;
+                if quiet > limit {
+                    let value = silence(quiet, "before it");
+                    let count = self.report.counts.of(Check::NoSilence);
+                    count.offend(|| rows.example(row, value));
+                }
+                (time_before, id) = (*time, rows.ids[row]);
+            }
+        }
+        *latest = Some((time_before, id));
+    }
+
+    /// Notes a row that is of another day than those around it.
+    fn note_stray(&mut self, row: &Rows<'_>) {
+        let day = self.report.day;
+        self.report.counts.of(Check::TimeInsideDay).offend(|| {
+            let of = day_of(row.times[0]) - day;
+            row.example(0, format!("{} ns: {of:+} days", row.times[0]))
+        });
     }
 }
 

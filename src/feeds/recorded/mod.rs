@@ -248,29 +248,8 @@ impl Recordings {
                         }
                         counts[counted].rows += prints.rows.len() as u64;
                         counts[counted].foreign += u64::from(prints.foreign);
-                        for bad in prints.bad.drain(..) {
-                            if let Some(piece) = pieces.get_mut(bad.slot.unwrap_or(0) as usize) {
-                                piece.reject(&bad, &source, line, &frame.frame);
-                            }
-                        }
-                        let mut touched = None;
-                        for print in &prints.rows {
-                            let slot = print.slot as usize;
-                            let time = print.trade.event_time;
-                            let within = options.from.is_none_or(|from| time >= from)
-                                && options.to.is_none_or(|to| time < to);
-                            let piece = &mut pieces[slot];
-                            // An id without a time counts where ids around it do.
-                            if within || time == 0 && piece.buffer.last().is_some() {
-                                piece.at(&source, line);
-                                let taken = piece.buffer.take(print, &mut piece.released);
-                                if let Some(bad) = piece.buffer.contradiction(print, taken) {
-                                    piece.reject(&bad, &source, line, &frame.frame);
-                                }
-                                piece.lose_patience();
-                                touched = Some(slot);
-                            }
-                        }
+                        let place = FramePlace { source: &source, line, frame: &frame.frame };
+                        let touched = give_out(&mut prints, &mut pieces, options, &place);
                         if let Some(slot) = touched
                             && pieces[slot].is_full()
                             && !take(slot, &mut pieces[slot])
@@ -351,7 +330,8 @@ impl RecordedBatch {
     }
 
     /// Sets a row aside.
-    fn reject(&mut self, bad: &BadRow, source: &Arc<str>, line: u64, frame: &[u8]) {
+    fn reject(&mut self, bad: &BadRow, place: &FramePlace<'_>) {
+        let FramePlace { source, line, frame } = *place;
         self.rejects.push(Reject {
             row: self.released.trades.len() as u32,
             source: Arc::clone(source),
@@ -375,6 +355,47 @@ impl RecordedBatch {
             || self.released.left_out.len() >= FULL
             || !self.rejects.is_empty()
     }
+}
+
+/// Where a frame is.
+struct FramePlace<'a> {
+    source: &'a Arc<str>,
+    line: u64,
+    frame: &'a [u8],
+}
+
+/// Gives the rows of a frame to the instruments that they are of; returns which of them has taken the
+/// last one.
+fn give_out(
+    prints: &mut Prints,
+    pieces: &mut [RecordedBatch],
+    options: &RecordingOptions,
+    place: &FramePlace<'_>,
+) -> Option<usize> {
+    for bad in prints.bad.drain(..) {
+        if let Some(piece) = pieces.get_mut(bad.slot.unwrap_or(0) as usize) {
+            piece.reject(&bad, place);
+        }
+    }
+    let mut touched = None;
+    for print in &prints.rows {
+        let slot = print.slot as usize;
+        let time = print.trade.event_time;
+        let within =
+            options.from.is_none_or(|from| time >= from) && options.to.is_none_or(|to| time < to);
+        let piece = &mut pieces[slot];
+        // An id without a time counts where ids around it do.
+        if within || time == 0 && piece.buffer.last().is_some() {
+            piece.at(place.source, place.line);
+            let taken = piece.buffer.take(print, &mut piece.released);
+            if let Some(bad) = piece.buffer.contradiction(print, taken) {
+                piece.reject(&bad, place);
+            }
+            piece.lose_patience();
+            touched = Some(slot);
+        }
+    }
+    touched
 }
 
 /// Reads a frame; what is wrong with it as a whole is a bad row of the first instrument.

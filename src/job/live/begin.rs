@@ -7,7 +7,7 @@ use barflow_operators::batch::{Feed, TradeBatch};
 use barflow_operators::input_batch::InputBatch;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::order::recent::RecentTrades;
-use barflow_operators::position::Position;
+use barflow_operators::position::{FilePosition, Position};
 use barflow_operators::sequence::FeedOrder;
 use barflow_replay::error::ReplayError;
 use barflow_replay::named;
@@ -21,6 +21,7 @@ use crate::config::live::LiveSettings;
 use crate::config::targets;
 use crate::feeds::plan::LastTrade;
 use crate::feeds::state::Outlets;
+use crate::graph::flow::Inlet;
 use crate::job::error::HistoryError;
 use crate::job::source::files::place;
 use crate::job::start::Resumption;
@@ -67,44 +68,62 @@ pub fn from_history(
             tracing::info!(%instrument, "history skipped: the job's position is after it");
             continue;
         }
-        let (is_new, feed_of) = (resume.is_none(), Arc::clone(&history.feed));
-        let options = ReadOptions {
-            resume: resume.flatten(),
-            progress: Progress::until(outlets.stop.flag().into()),
-            ..ReadOptions::new(8192)
-        };
-        let (mut rows, mut last, mut end) = (0, None, None);
-        let mut recent = RecentTrades::new(RECENT);
-        for input_batch in InstrumentStream::open(history, options)? {
-            let input_batch = match input_batch {
-                Err(ReplayError::Stopped) => return Ok(()),
-                input_batch => input_batch?,
-            };
-            rows += input_batch.trades.len() as u64;
-            end = Some((Arc::clone(&input_batch.trades.feed), input_batch.end.clone()));
-            last = last.max(newest(&input_batch.trades));
-            let trades = &input_batch.trades;
-            for row in trades.len().saturating_sub(RECENT)..trades.len() {
-                recent.note(&trades.trade(row));
-            }
-            if outlets.stop.is_raised() || inlet.send(input_batch).is_err() {
-                return Ok(());
-            }
-        }
-        if let Some((feed, end)) = end
-            && inlet.send(no_more(outlets.pool.take(&feed), end)).is_err()
-        {
+        let (is_new, feed) = (resume.is_none(), Arc::clone(&history.feed));
+        let Some(replayed) = replay(history, resume.flatten(), outlets, inlet)? else {
             return Ok(());
-        }
-        warn_of_warm_ups(settings, &feed_of, is_new.then_some(rows));
-        if let Some((id, time)) = last {
+        };
+        warn_of_warm_ups(settings, &feed, is_new.then_some(replayed.rows));
+        if let Some((id, time)) = replayed.last {
             tracing::info!(%instrument, last_trade_id = id, "history applied");
-            let recent = recent.iter().copied().collect();
+            let recent = replayed.recent.iter().copied().collect();
             applied.insert(instrument, LastTrade { id, time, recent, ..LastTrade::default() });
         }
     }
     continue_after(settings, applied);
     Ok(())
+}
+
+/// What was replayed of a history.
+struct Replayed {
+    rows: u64,
+    /// Id and event time of the newest trade.
+    last: Option<(u64, i64)>,
+    recent: RecentTrades,
+}
+
+/// Replays a history into the graph; none if the job ends meanwhile.
+fn replay(
+    history: InstrumentPlan,
+    resume: Option<FilePosition>,
+    outlets: &Outlets,
+    inlet: &Inlet,
+) -> Result<Option<Replayed>, ReplayError> {
+    let progress = Progress::until(outlets.stop.flag().into());
+    let options = ReadOptions { resume, progress, ..ReadOptions::new(8192) };
+    let mut replayed = Replayed { rows: 0, last: None, recent: RecentTrades::new(RECENT) };
+    let mut end = None;
+    for input_batch in InstrumentStream::open(history, options)? {
+        let input_batch = match input_batch {
+            Err(ReplayError::Stopped) => return Ok(None),
+            input_batch => input_batch?,
+        };
+        let trades = &input_batch.trades;
+        replayed.rows += trades.len() as u64;
+        replayed.last = replayed.last.max(newest(trades));
+        for row in trades.len().saturating_sub(RECENT)..trades.len() {
+            replayed.recent.note(&trades.trade(row));
+        }
+        end = Some((Arc::clone(&trades.feed), input_batch.end.clone()));
+        if outlets.stop.is_raised() || inlet.send(input_batch).is_err() {
+            return Ok(None);
+        }
+    }
+    if let Some((feed, end)) = end
+        && inlet.send(no_more(outlets.pool.take(&feed), end)).is_err()
+    {
+        return Ok(None);
+    }
+    Ok(Some(replayed))
 }
 
 /// Has feeds continue after these trades.
