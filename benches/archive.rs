@@ -12,7 +12,7 @@ use barflow::job::{ReplayJob, Silent};
 use barflow::stop::Stop;
 use barflow_operators::bars::machine::BarMachine;
 use barflow_operators::batch::InputKind;
-use barflow_replay::decode::{Buffers, Container, decode};
+use barflow_replay::decode::{Buffers, Container, Decoding, decode};
 use barflow_replay::plan::PlanOptions;
 use barflow_replay::planner::plan;
 use barflow_replay::progress::Progress;
@@ -37,9 +37,10 @@ fn replay(settings: &ReplaySettings) {
 }
 
 fn inflate(zip: &Path) -> usize {
-    let buffers = Buffers::default();
+    let (progress, buffers) = (&Progress::default(), &Buffers::default());
+    let what = Decoding { path: zip, container: Container::Zip, from: None, progress, buffers };
     let mut bytes = 0;
-    decode(zip, Container::Zip, None, &Progress::default(), &buffers, &mut |block| {
+    decode(what, &mut |block| {
         bytes += block.end;
         buffers.give_back(block.bytes);
         true

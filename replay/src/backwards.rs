@@ -5,12 +5,10 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::Path;
 use std::sync::Arc;
 
-use crate::decode::{Block, Buffers, Container, MARGIN, decode as decode_forwards};
+use crate::decode::{Block, Decoding, MARGIN, decode as decode_forwards};
 use crate::error::ReplayError;
-use crate::progress::Progress;
 use crate::rows::header::before_rows;
 
 /// Blocks are compressed as fast as possible: they are read back at once.
@@ -29,14 +27,8 @@ struct Kept {
 ///
 /// # Errors
 /// When the file cannot be read or is damaged, and when the temporary file cannot be written.
-pub fn decode(
-    path: &Path,
-    container: Container,
-    from: Option<(Option<&str>, u64)>,
-    progress: &Progress,
-    buffers: &Buffers,
-    take: &mut dyn FnMut(Block) -> bool,
-) -> Result<(), ReplayError> {
+pub fn decode(what: Decoding<'_>, take: &mut dyn FnMut(Block) -> bool) -> Result<(), ReplayError> {
+    let Decoding { path, from, buffers, .. } = what;
     let refused = |error| ReplayError::io("write a temporary copy of", path, error);
     let (member, skip) = from.unwrap_or((None, 0));
     let mut file = tempfile::tempfile().map_err(refused)?;
@@ -59,7 +51,7 @@ pub fn decode(
         failed.is_none()
     };
     let from = member.map(|member| (Some(member), 0));
-    decode_forwards(path, container, from, progress, buffers, &mut keep)?;
+    decode_forwards(Decoding { from, ..what }, &mut keep)?;
     match failed {
         Some(error) => Err(refused(error)),
         None => give(file, kept, lines, skip, take).map_err(refused),
@@ -124,6 +116,8 @@ fn reverse(text: &[u8], to: &mut Vec<u8>) {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::decode::{Buffers, Container};
+    use crate::progress::Progress;
 
     fn read(text: &str, skip: u64) -> (String, Vec<u64>) {
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -134,9 +128,14 @@ mod tests {
             offsets.push(block.offset);
             true
         };
-        let (progress, buffers) = (Progress::default(), Buffers::default());
-        let from = Some((None, skip));
-        decode(file.path(), Container::Plain, from, &progress, &buffers, take).unwrap();
+        let what = Decoding {
+            path: file.path(),
+            container: Container::Plain,
+            from: Some((None, skip)),
+            progress: &Progress::default(),
+            buffers: &Buffers::default(),
+        };
+        decode(what, take).unwrap();
         (String::from_utf8(read).unwrap(), offsets)
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::decode::{Buffers, Container, decode};
+use crate::decode::{Buffers, Container, Decoding, decode};
 use crate::error::ReplayError;
 use crate::progress::Progress;
 use crate::{spool, trades_parquet};
@@ -34,8 +34,9 @@ pub fn verify(path: &Path, container: Container, progress: &Progress) -> Result<
         Container::Plain => Ok(()),
         Container::Parquet => trades_parquet::verify::verify(path, progress),
         _ => {
-            let buffers = Buffers::default();
-            decode(path, container, None, &progress.uncounted(), &buffers, &mut |block| {
+            let (progress, buffers) = (&progress.uncounted(), &Buffers::default());
+            let what = Decoding { path, container, from: None, progress, buffers };
+            decode(what, &mut |block| {
                 buffers.give_back(block.bytes);
                 true
             })

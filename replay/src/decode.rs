@@ -81,39 +81,46 @@ impl Buffers {
     }
 }
 
+/// What is decoded.
+#[derive(Clone, Copy, Debug)]
+pub struct Decoding<'a> {
+    /// The file.
+    pub path: &'a Path,
+    /// How it is packed.
+    pub container: Container,
+    /// Where to start, if not at the beginning: an offset, in a member if the file is an archive.
+    pub from: Option<(Option<&'a str>, u64)>,
+    /// How far reading has got, and whether it is to end.
+    pub progress: &'a Progress,
+    /// Where buffers come from.
+    pub buffers: &'a Buffers,
+}
+
 /// Decodes a file, giving each block to `take`, which may say that it has enough by returning
-/// false. Starts at `from` (an offset, in a member if the file is an archive) if given.
+/// false.
 ///
 /// # Errors
 /// When the file cannot be read or is damaged, naming what was expected and found.
-pub fn decode(
-    path: &Path,
-    container: Container,
-    from: Option<(Option<&str>, u64)>,
-    progress: &Progress,
-    buffers: &Buffers,
-    take: &mut dyn FnMut(Block) -> bool,
-) -> Result<(), ReplayError> {
+pub fn decode(what: Decoding<'_>, take: &mut dyn FnMut(Block) -> bool) -> Result<(), ReplayError> {
+    let Decoding { path, progress, .. } = what;
     let file = spool::open(path).map_err(|e| ReplayError::io("open", path, e))?;
     let file = Counted { inner: file, progress: progress.clone() };
     // A block is decoded in a moment, so this is often enough.
     let take = &mut |block: Block| !progress.is_stopped() && take(block);
-    let decoded = decode_file(path, file, container, from, buffers, take);
+    let decoded = decode_file(what, file, take);
     // Whatever came of it: the end of the reading is not the end of the file.
     if progress.is_stopped() { Err(ReplayError::Stopped) } else { decoded }
 }
 
 fn decode_file(
-    path: &Path,
+    what: Decoding<'_>,
     file: Counted<File>,
-    container: Container,
-    from: Option<(Option<&str>, u64)>,
-    buffers: &Buffers,
     take: &mut dyn FnMut(Block) -> bool,
 ) -> Result<(), ReplayError> {
+    let Decoding { path, container, from, buffers, .. } = what;
     let skip = from.map_or(0, |(_, offset)| offset);
-    let damaged = |what: &str, expected: &str, error: io::Error| {
-        ReplayError::corrupt(path, what, expected, error.to_string())
+    let damaged = |part: &str, expected: &str, error: io::Error| {
+        ReplayError::corrupt(path, part, expected, error.to_string())
     };
     match container {
         Container::Plain => blocks(file, None, skip, buffers, take)
@@ -132,7 +139,7 @@ fn decode_file(
             .and_then(|decoder| blocks(decoder, None, skip, buffers, take))
             .map(drop)
             .map_err(|e| damaged("zstd data", "a complete zstd stream", e)),
-        Container::Zip => read_members(path, file, from, buffers, take),
+        Container::Zip => read_members(what, file, take),
         Container::Parquet => Err(ReplayError::layout(path, "Parquet has no lines")),
     }
 }
@@ -145,12 +152,11 @@ fn zstd_decoder<R: Read>(from: R) -> io::Result<impl Read> {
 }
 
 fn read_members(
-    path: &Path,
+    what: Decoding<'_>,
     file: Counted<File>,
-    from: Option<(Option<&str>, u64)>,
-    buffers: &Buffers,
     take: &mut dyn FnMut(Block) -> bool,
 ) -> Result<(), ReplayError> {
+    let Decoding { path, from, buffers, .. } = what;
     let (mut archive, members) = members::open(path, file)?;
     let mut waiting_for = from.and_then(|(member, offset)| Some((member?, offset)));
     for (index, name) in members.read {

@@ -10,7 +10,7 @@ use barflow_operators::position::{FilePosition, Position};
 use crossbeam::channel::{Receiver, bounded};
 
 use crate::backwards;
-use crate::decode::{Block, Buffers, MARGIN, decode};
+use crate::decode::{Block, Buffers, Decoding, MARGIN, decode};
 use crate::error::ReplayError;
 use crate::plan::PlannedFile;
 use crate::progress::Progress;
@@ -71,7 +71,9 @@ impl RowsOfFile {
                     part.has(&block) && send.send(Decoded::Block(block)).is_ok()
                 };
                 let decode = if part.backwards { backwards::decode } else { decode };
-                let last = match decode(&path, container, from, &progress, &spare, take) {
+                let (path, progress, buffers) = (&path, &progress, &spare);
+                let what = Decoding { path, container, from, progress, buffers };
+                let last = match decode(what, take) {
                     Ok(()) => Decoded::End,
                     Err(error) => Decoded::Failed(error),
                 };

@@ -15,7 +15,7 @@ use crate::columns::choice::ColumnChoice;
 use crate::columns::fields::{delimiter, split};
 use crate::columns::resolve::{Resolved, Seen, resolve};
 use crate::columns::{TimeForm, WithoutIds};
-use crate::decode::{Block, Buffers, Container, MARGIN, decode};
+use crate::decode::{Block, Buffers, Container, Decoding, MARGIN, decode};
 use crate::error::ReplayError;
 use crate::naming::Naming;
 use crate::progress::{Progress, StopFlag};
@@ -168,8 +168,9 @@ pub fn rows(
         lines.all(|line| beginning.take(&String::from_utf8_lossy(line)))
             && beginning.lines.is_empty()
     };
-    let progress = Progress::until(stop.clone());
-    decode(path, container, None, &progress, &Buffers::default(), look)?;
+    let progress = &Progress::until(stop.clone());
+    let buffers = &Buffers::default();
+    decode(Decoding { path, container, from: None, progress, buffers }, look)?;
     if let Some(error) = packed {
         return Err(error);
     }
