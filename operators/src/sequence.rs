@@ -90,7 +90,7 @@ pub struct Sequencer {
     gate: TimeGate,
     /// What rows said.
     memory: Memory,
-    last_time: i64,
+    last_time: Option<i64>,
     /// Batches taken.
     batches: u64,
     /// The number of the first row of the latest batch.
@@ -149,8 +149,8 @@ pub struct FeedOrder {
 pub struct Mark {
     /// Id of the last trade let through, if any.
     pub last_id: Option<u64>,
-    /// Its event time, ns; `i64::MIN` if there was none.
-    pub last_time: i64,
+    /// Its event time, ns, where there was one.
+    pub last_time: Option<i64>,
 }
 
 /// What is known of an instrument's order from an earlier run.
@@ -158,8 +158,8 @@ pub struct Mark {
 pub struct Resume {
     /// Ids up to that of the last trade applied.
     pub settled: Settled,
-    /// Its event time, ns; `i64::MIN` if there was none.
-    pub last_time: i64,
+    /// Its event time, ns, where there was one.
+    pub last_time: Option<i64>,
 }
 
 impl Sequencer {
@@ -170,7 +170,7 @@ impl Sequencer {
             ids: IdOrder::default(),
             gate: TimeGate::default(),
             memory: Memory::default(),
-            last_time: i64::MIN,
+            last_time: None,
             batches: 0,
             latest_row: 0,
         }
@@ -182,9 +182,9 @@ impl Sequencer {
         self.set_last_time(from.last_time);
     }
 
-    fn set_last_time(&mut self, time: i64) {
+    fn set_last_time(&mut self, time: Option<i64>) {
         self.last_time = time;
-        self.gate.resume((time != i64::MIN).then_some(time));
+        self.gate.resume(time);
     }
 
     /// The last id that is settled: of a trade released, or one that will not come.
@@ -336,9 +336,9 @@ impl Sequencer {
         let times = &batch.event_time;
         let (Some(first), Some(last)) = (times.first(), times.last()) else { return };
         findings.released += times.len() as u64;
-        findings.time_reversals += u64::from(*first < self.last_time);
+        findings.time_reversals += u64::from(self.last_time.is_some_and(|before| *first < before));
         findings.time_reversals += times.windows(2).map(|p| u64::from(p[1] < p[0])).sum::<u64>();
-        self.last_time = *last;
+        self.last_time = Some(*last);
         self.gate.passed(times);
     }
 }

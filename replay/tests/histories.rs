@@ -244,7 +244,7 @@ fn resumes_anywhere(history: &InstrumentPlan, rows: usize, all: &[Trade]) {
         let mut sequencer = Sequencer::new(WINDOW);
         sequencer.resume(Resume {
             settled: Settled::up_to(Some(applied.trade_id), []),
-            last_time: applied.event_time,
+            last_time: Some(applied.event_time),
         });
         let stream = InstrumentStream::open(history.clone(), options).unwrap();
         let rest = ordered(stream, &mut sequencer).unwrap();

@@ -375,7 +375,7 @@ impl InstrumentState {
     pub fn resume(&self) -> Resume {
         let mut settled = self.settled.clone();
         settled.last = self.last_id;
-        Resume { settled, last_time: self.last_time.unwrap_or(i64::MIN) }
+        Resume { settled, last_time: self.last_time }
     }
 
     /// The specifications of its bars.

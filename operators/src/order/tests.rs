@@ -286,7 +286,7 @@ proptest! {
         let mut order = InstrumentOrder::new(feed(), options.clone());
         let mut settled = Settled::up_to(last, outcome.gaps.iter().copied());
         settled.first = outcome.trades.first().copied();
-        order.resume(Resume { settled, last_time: 0 });
+        order.resume(Resume { settled, last_time: Some(0) });
         for batch in batches(&rows, position.file().unwrap().byte as usize, &cuts_after) {
             outcome.add(&order.on_batch(batch).unwrap());
         }
@@ -331,7 +331,7 @@ fn what_lies_beyond_a_row_that_stops_a_feed_is_left_to_the_next_run() {
     assert_eq!(stopped.position.trade_id(), Some(2));
 
     let mut next = InstrumentOrder::new(feed(), stop);
-    next.resume(Resume { settled: Settled::up_to(Some(2), []), last_time: 0 });
+    next.resume(Resume { settled: Settled::up_to(Some(2), []), last_time: Some(0) });
     let repaired = [Row::Trade(1), Row::Trade(2), Row::Trade(5), Row::Trade(6)];
     let mut input = batch(&repaired, 0, 4);
     input.order = Some(known(vec![gap]));
@@ -400,7 +400,7 @@ proptest! {
         prop_assert!(order.is_stopped() && outcome.late.len() == 1);
         let mut next = InstrumentOrder::new(feed(), stop);
         let settled = Settled::up_to(outcome.trades.last().copied(), []);
-        next.resume(Resume { settled, last_time: 0 });
+        next.resume(Resume { settled, last_time: Some(0) });
         let repaired = with_a_second_row(ids, of, later, Row::Trade(10 + of), Row::Trade(10 + of));
         for batch in batches(&repaired, position.file().unwrap().byte as usize, &cuts) {
             outcome.trades.extend(&next.on_batch(batch).unwrap().trades.trade_id);

@@ -106,7 +106,7 @@ impl SpeculativeChunk {
         };
         self.order.resume(Resume {
             settled: Settled::up_to(first.checked_sub(u64::from(ids)), []),
-            last_time: i64::MIN,
+            last_time: None,
         });
     }
 

@@ -226,7 +226,7 @@ fn a_feed_that_begins_anew_leaves_a_gap_after_what_was_applied() {
 fn a_late_trade_that_an_earlier_run_applied_is_a_duplicate() {
     let pool = BatchPool::new(8, 2);
     let mut sequencer = Sequencer::new(0);
-    sequencer.resume(Resume { settled: Settled::up_to(Some(8), []), last_time: 0 });
+    sequencer.resume(Resume { settled: Settled::up_to(Some(8), []), last_time: Some(0) });
     let batch = TradeBatch::from_trades(feed(), &[8, 6, 9].map(trade));
     let known = FeedOrder { through: Some(9), late: vec![1], ..FeedOrder::default() };
     let mut findings = Findings::default();

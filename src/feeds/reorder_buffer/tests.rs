@@ -178,7 +178,7 @@ proptest! {
         }
         while buffer.give_up(&mut out).is_some() {}
         let mut sequencer = Sequencer::new(window);
-        sequencer.resume(Resume { settled: Settled::up_to(Some(3), []), last_time: 0 });
+        sequencer.resume(Resume { settled: Settled::up_to(Some(3), []), last_time: Some(0) });
         let trades: Vec<Trade> = prints.iter().map(|print| print.trade).collect();
         let batch = TradeBatch::from_trades(Arc::clone(&out.trades.feed), &trades);
         let mut findings = Findings::default();
