@@ -108,9 +108,9 @@ impl ReplayError {
     }
 
     /// A thread that decodes a file has panicked.
-    pub fn decoder_gone(path: &Path) -> Self {
-        let expected = "a decoder that reads to the end of the file";
-        Self::corrupt(path, "decoding", expected, "a decoder that stopped before it (a panic)")
+    pub fn decoder_crashed(path: &Path) -> Self {
+        let found = "data that made the decoder crash";
+        Self::corrupt(path, "contents", "data that can be decoded to the end", found)
     }
 
     /// Something that is packed in a way that is not read.

@@ -173,7 +173,7 @@ impl RowsOfFile {
                     return Ok(false);
                 }
                 Err(_) if self.at_end => return Ok(false),
-                Err(_) => return Err(ReplayError::decoder_gone(&self.path)),
+                Err(_) => return Err(ReplayError::decoder_crashed(&self.path)),
             }
         }
         Ok(true)

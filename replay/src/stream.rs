@@ -131,9 +131,7 @@ impl InstrumentStream {
         let verifying = self.verifying.take().or_else(|| self.begin_to_verify(file));
         if let Some(verifying) = verifying {
             let verdict = verifying.join();
-            verdict.unwrap_or_else(|_| {
-                Err(ReplayError::corrupt(&file.path, "verification", "an answer", "a panic"))
-            })?;
+            verdict.unwrap_or_else(|_| Err(ReplayError::decoder_crashed(&file.path)))?;
         }
         self.verified = Some(file.path.clone());
         if let Some(next) = self.files.front() {

@@ -316,7 +316,7 @@ impl ParquetTrades {
         let decoded = match &mut self.batches {
             Batches::Ahead(batches, _) => match batches.recv() {
                 Ok(decoded) => decoded,
-                Err(_) => return Err(ReplayError::decoder_gone(&self.path)),
+                Err(_) => return Err(ReplayError::decoder_crashed(&self.path)),
             },
             Batches::Here(reader) => match reader.next() {
                 Some(Ok(batch)) => Decoded::Batch(batch),
