@@ -13,7 +13,7 @@ use barflow::graph::run::{Feeder, Pace, run};
 use barflow::graph::sink::BarSink;
 use barflow::sinks::none::NoSink;
 use barflow_operators::bars::machine::BarMachine;
-use barflow_operators::batch::{Feed, IdKind, InputKind, TradeBatch};
+use barflow_operators::batch::{Feed, TradeBatch};
 use barflow_operators::dataflow::validate::ValidateOptions;
 use barflow_operators::input_batch::InputBatch;
 use barflow_operators::order::{OrderOptions, RejectPolicy};
@@ -33,12 +33,7 @@ fn book(specs: &[&str]) -> BarBook {
 }
 
 fn input_batches(rows: usize) -> Vec<InputBatch> {
-    let feed = Arc::new(Feed {
-        instrument: "binance:spot:BTCUSDT".parse().expect("a valid id"),
-        input: InputKind::Trades,
-        ids: IdKind::Venue,
-        has_aggressor: true,
-    });
+    let feed = Arc::new(Feed::numbered("binance:spot:BTCUSDT".parse().expect("a valid id")));
     let position = Position::File(FilePosition::start("bench".into()));
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
     let mut next = move || {

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use barflow_operators::batch::{Feed, IdKind, InputKind, TradeBatch};
+use barflow_operators::batch::{Feed, TradeBatch};
 use barflow_operators::position::{FilePosition, Position};
 use barflow_operators::quality::judge::{Judge, Known};
 use barflow_operators::quality::suite::Suite;
@@ -14,12 +14,7 @@ const TRADES: usize = 1 << 20;
 const BATCH: usize = 8192;
 
 fn batches() -> Vec<TradeBatch> {
-    let feed = Arc::new(Feed {
-        instrument: "binance:spot:BTCUSDT".parse().expect("a valid id"),
-        input: InputKind::Trades,
-        ids: IdKind::Venue,
-        has_aggressor: true,
-    });
+    let feed = Arc::new(Feed::numbered("binance:spot:BTCUSDT".parse().expect("a valid id")));
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
     let mut next = move || {
         state ^= state << 13;

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use barflow_operators::bars::machine::BarMachine;
-use barflow_operators::batch::{Feed, IdKind, InputKind, TradeBatch};
+use barflow_operators::batch::{Feed, TradeBatch};
 use barflow_operators::spec::BarSpec;
 use barflow_operators::sweep::{BuilderBatch, Features};
 use barflow_operators::trade::{Aggressor, Trade};
@@ -17,12 +17,7 @@ const BATCHES: usize = 4;
 
 /// Sides that stay for a while and sizes over two orders of magnitude.
 fn tape() -> Vec<TradeBatch> {
-    let feed = Arc::new(Feed {
-        instrument: "bench:spot:XY".parse().unwrap(),
-        input: InputKind::Trades,
-        ids: IdKind::Venue,
-        has_aggressor: true,
-    });
+    let feed = Arc::new(Feed::numbered("bench:spot:XY".parse().unwrap()));
     let mut random = fastrand::Rng::with_seed(1);
     let (mut price, mut aggressor, mut id) = (50_000.0f64, Aggressor::Buyer, 0);
     (0..BATCHES + 1)

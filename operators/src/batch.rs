@@ -65,6 +65,13 @@ pub struct Feed {
     pub has_aggressor: bool,
 }
 
+impl Feed {
+    /// Single trades that the venue numbers and whose sides are known, as most sources have them.
+    pub fn numbered(instrument: InstrumentId) -> Self {
+        Self { instrument, input: InputKind::Trades, ids: IdKind::Venue, has_aggressor: true }
+    }
+}
+
 /// Trades of one feed, in venue order, as a struct of arrays.
 ///
 /// # Contract

@@ -238,7 +238,7 @@ impl BuilderState {
 mod tests {
     use super::*;
     use crate::bars::product::ExpectationsAt;
-    use crate::batch::{Feed, IdKind, InputKind};
+    use crate::batch::Feed;
     use crate::measure::Measure;
     use crate::sign::SignRule;
     use crate::spec::{AdaptiveSpec, ExpectedTicksSpec, LimitSpec, RuleSpec, ThresholdSpec};
@@ -250,12 +250,7 @@ mod tests {
     }
 
     fn batch(ids: impl Iterator<Item = u64>) -> TradeBatch {
-        let feed = Arc::new(Feed {
-            instrument: "a:b:C".parse().unwrap(),
-            input: InputKind::Trades,
-            ids: IdKind::Venue,
-            has_aggressor: true,
-        });
+        let feed = Arc::new(Feed::numbered("a:b:C".parse().unwrap()));
         let trades: Vec<Trade> = ids
             .map(|trade_id| Trade {
                 trade_id,

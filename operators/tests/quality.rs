@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use barflow_operators::batch::{Feed, IdKind, InputKind, TradeBatch};
+use barflow_operators::batch::{Feed, TradeBatch};
 use barflow_operators::input_batch::Reject;
 use barflow_operators::position::{FilePosition, Position};
 use barflow_operators::quality::DAY_NS;
@@ -17,12 +17,7 @@ const START: i64 = 19_783 * DAY_NS; // 2024-03-01
 const MINUTE: i64 = 60_000_000_000;
 
 fn feed() -> Arc<Feed> {
-    Arc::new(Feed {
-        instrument: "binance:spot:BTCUSDT".parse().unwrap(),
-        input: InputKind::Trades,
-        ids: IdKind::Venue,
-        has_aggressor: true,
-    })
+    Arc::new(Feed::numbered("binance:spot:BTCUSDT".parse().unwrap()))
 }
 
 fn position(line: u64) -> Position {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use barflow_operators::batch::{Feed, IdKind, InputKind, TradeBatch};
+use barflow_operators::batch::{Feed, TradeBatch};
 use barflow_operators::trade::Trade;
 use barflow_replay::decode::MARGIN;
 use barflow_replay::rows::read::read_rows;
@@ -12,12 +12,7 @@ use proptest::prelude::*;
 
 /// Rows through the fast path and, one by one, through the careful one.
 fn both_ways(columns: usize, agg: bool, text: &str) -> ((Vec<Trade>, usize), (Vec<Trade>, usize)) {
-    let feed = Arc::new(Feed {
-        instrument: "a:b:C".parse().unwrap(),
-        input: InputKind::Trades,
-        ids: IdKind::Venue,
-        has_aggressor: true,
-    });
+    let feed = Arc::new(Feed::numbered("a:b:C".parse().unwrap()));
     let layout = if agg { Layout::AggTrades { columns } } else { Layout::Trades { columns } };
     let rules = RowRules {
         format: RowFormat {

@@ -127,7 +127,7 @@ impl Open {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use barflow_operators::bar::{CloseReason, Levels, OpenBar};
-    use barflow_operators::batch::{Feed, IdKind, InputKind};
+    use barflow_operators::batch::Feed;
     use barflow_operators::position::FilePosition;
     use crossbeam::channel::{Receiver, unbounded};
 
@@ -139,12 +139,7 @@ mod tests {
     }
 
     fn bar(seq: u64) -> Out {
-        let feed = Arc::new(Feed {
-            instrument: "a:b:C".parse().unwrap(),
-            input: InputKind::Trades,
-            ids: IdKind::Venue,
-            has_aggressor: true,
-        });
+        let feed = Arc::new(Feed::numbered("a:b:C".parse().unwrap()));
         let bar = OpenBar::default().finish(seq, &Levels::default(), CloseReason::Threshold, 0);
         Out::Bar((PublishedBar { spec: "x".into(), feed, bar, received: None }, 3, 1))
     }

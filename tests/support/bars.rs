@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use barflow_operators::bar::{Bar, CloseReason};
-use barflow_operators::batch::{Feed, IdKind, InputKind};
+use barflow_operators::batch::Feed;
 use barflow_operators::published::PublishedBar;
 
 /// 2024-03-01T00:00:00Z in ns.
@@ -11,12 +11,7 @@ pub const DAY: i64 = 1_709_251_200_000_000_000;
 
 /// A feed of raw trades.
 pub fn feed(instrument: &str) -> Arc<Feed> {
-    Arc::new(Feed {
-        instrument: instrument.parse().unwrap(),
-        input: InputKind::Trades,
-        ids: IdKind::Venue,
-        has_aggressor: true,
-    })
+    Arc::new(Feed::numbered(instrument.parse().unwrap()))
 }
 
 /// A bar whose every field can be told from every other, and from the next bar's.

@@ -11,7 +11,7 @@ use barflow::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 use barflow::graph::tally::Tally;
 use barflow::stop::{Cause, Stop};
 use barflow_operators::bars::machine::BarMachine;
-use barflow_operators::batch::{Feed, IdKind, InputKind, TradeBatch};
+use barflow_operators::batch::{Feed, TradeBatch};
 use barflow_operators::dataflow::validate::ValidateOptions;
 use barflow_operators::input_batch::{InputBatch, Reject};
 use barflow_operators::instrument::InstrumentId;
@@ -23,12 +23,7 @@ use barflow_operators::spec::BarSpec;
 use barflow_operators::trade::{Aggressor, Trade};
 
 pub fn feed(symbol: &str) -> Arc<Feed> {
-    Arc::new(Feed {
-        instrument: format!("test:spot:{symbol}").parse().unwrap(),
-        input: InputKind::Trades,
-        ids: IdKind::Venue,
-        has_aggressor: true,
-    })
+    Arc::new(Feed::numbered(format!("test:spot:{symbol}").parse().unwrap()))
 }
 
 /// A tape with runs of sides and sizes over two orders of magnitude; the seed decides it all.

@@ -8,7 +8,6 @@ use proptest::prelude::*;
 
 use super::ids::Settled;
 use super::*;
-use crate::batch::InputKind;
 use crate::gap::Gap;
 use crate::position::FilePosition;
 use crate::revision::Change;
@@ -71,12 +70,7 @@ impl Outcome {
 }
 
 fn feed() -> Arc<Feed> {
-    Arc::new(Feed {
-        instrument: "a:b:C".parse().unwrap(),
-        input: InputKind::Trades,
-        ids: IdKind::Venue,
-        has_aggressor: true,
-    })
+    Arc::new(Feed::numbered("a:b:C".parse().unwrap()))
 }
 
 /// Where a row is: `byte` is its number, from 0.

@@ -4,16 +4,11 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::batch::{Feed, InputKind};
+use crate::batch::Feed;
 use crate::trade::Aggressor;
 
 fn feed() -> Arc<Feed> {
-    Arc::new(Feed {
-        instrument: "a:b:C".parse().unwrap(),
-        input: InputKind::Trades,
-        ids: IdKind::Venue,
-        has_aggressor: true,
-    })
+    Arc::new(Feed::numbered("a:b:C".parse().unwrap()))
 }
 
 fn lines() -> Lines {

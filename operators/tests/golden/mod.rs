@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use barflow_operators::bar::Bar;
 use barflow_operators::bars::machine::BarMachine;
-use barflow_operators::batch::{Feed, IdKind, InputKind, TradeBatch};
+use barflow_operators::batch::{Feed, TradeBatch};
 use barflow_operators::sign::SignRule;
 use barflow_operators::spec::{BarSpec, LimitSpec, RuleSpec};
 use barflow_operators::trade::{Aggressor, Trade};
@@ -149,10 +149,5 @@ pub fn bars_of(rule: RuleSpec, sign: SignRule, trades: &[Trade]) -> Vec<Bar> {
 
 /// A feed with the aggressor.
 pub fn feed() -> Arc<Feed> {
-    Arc::new(Feed {
-        instrument: "golden:test:TAPE".parse().unwrap(),
-        input: InputKind::Trades,
-        ids: IdKind::Venue,
-        has_aggressor: true,
-    })
+    Arc::new(Feed::numbered("golden:test:TAPE".parse().unwrap()))
 }

@@ -1,7 +1,7 @@
 //! Batches in, batches out.
 #![allow(clippy::unwrap_used)]
 
-use barflow_operators::batch::{Feed, IdKind, InputKind};
+use barflow_operators::batch::Feed;
 use barflow_operators::position::FilePosition;
 use barflow_operators::trade::{Aggressor, Trade};
 use proptest::prelude::*;
@@ -9,12 +9,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn feed() -> Arc<Feed> {
-    Arc::new(Feed {
-        instrument: "a:b:C".parse().unwrap(),
-        input: InputKind::Trades,
-        ids: IdKind::Venue,
-        has_aggressor: true,
-    })
+    Arc::new(Feed::numbered("a:b:C".parse().unwrap()))
 }
 
 /// A trade a second.

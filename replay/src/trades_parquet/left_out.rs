@@ -106,19 +106,14 @@ impl Interleave {
 mod tests {
     use std::sync::Arc;
 
-    use barflow_operators::batch::{Feed, IdKind, InputKind};
+    use barflow_operators::batch::Feed;
     use barflow_operators::trade::{Aggressor, Trade};
     use proptest::prelude::*;
 
     use super::*;
 
     fn batch(ids: &[u64]) -> TradeBatch {
-        let feed = Feed {
-            instrument: "a:b:C".parse().unwrap(),
-            input: InputKind::Trades,
-            ids: IdKind::Venue,
-            has_aggressor: true,
-        };
+        let feed = Feed::numbered("a:b:C".parse().unwrap());
         let (aggressor, event_time) = (Aggressor::Buyer, 1);
         let trade = |trade_id: &u64| Trade {
             trade_id: *trade_id,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use barflow_operators::batch::{Feed, IdKind, InputKind, TradeBatch};
+use barflow_operators::batch::{Feed, TradeBatch};
 use barflow_operators::trade::{Aggressor, Trade};
 
 use super::*;
@@ -18,12 +18,7 @@ pub(super) const POLICY: GapPolicy = GapPolicy {
 };
 
 pub(super) fn released() -> Released {
-    let feed = Arc::new(Feed {
-        instrument: "a:b:C".parse().unwrap(),
-        input: InputKind::Trades,
-        ids: IdKind::Venue,
-        has_aggressor: true,
-    });
+    let feed = Arc::new(Feed::numbered("a:b:C".parse().unwrap()));
     Released::new(TradeBatch::with_capacity(feed, 16))
 }
 

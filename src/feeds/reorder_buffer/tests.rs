@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use barflow_operators::batch::{Feed, IdKind, InputKind};
+use barflow_operators::batch::Feed;
 use barflow_operators::input_batch::lines;
 use barflow_operators::order::ids::Settled;
 use barflow_operators::pool::BatchPool;
@@ -15,12 +15,7 @@ use proptest::prelude::*;
 use super::*;
 
 pub(super) fn released() -> Released {
-    let feed = Arc::new(Feed {
-        instrument: "a:b:C".parse().unwrap(),
-        input: InputKind::Trades,
-        ids: IdKind::Venue,
-        has_aggressor: true,
-    });
+    let feed = Arc::new(Feed::numbered("a:b:C".parse().unwrap()));
     Released::new(TradeBatch::with_capacity(feed, 16))
 }
 

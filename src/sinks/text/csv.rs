@@ -165,18 +165,13 @@ mod tests {
     use std::sync::Arc;
 
     use barflow_operators::bar::{CloseReason, Levels, OpenBar};
-    use barflow_operators::batch::{Feed, IdKind, InputKind};
+    use barflow_operators::batch::Feed;
     use barflow_operators::published::PublishedBar;
 
     use super::*;
 
     fn bar(spec: &str, volume: f64) -> PublishedBar {
-        let feed = Feed {
-            instrument: "a:b:C".parse().unwrap(),
-            input: InputKind::Trades,
-            ids: IdKind::Venue,
-            has_aggressor: true,
-        };
+        let feed = Feed::numbered("a:b:C".parse().unwrap());
         let open = OpenBar { volume, quote_volume: 1e21, open_time: -5, ..OpenBar::default() };
         let bar = open.finish(7, &Levels::default(), CloseReason::Threshold, 0xab);
         PublishedBar { spec: spec.into(), feed: Arc::new(feed), bar, received: None }
