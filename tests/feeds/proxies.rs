@@ -1,13 +1,15 @@
 //! Proxies of the environment, and keys that go nowhere else.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::io::Write;
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, channel};
 
 use crate::support::days::synth;
 use crate::support::live::{Simulator, words};
 use crate::support::process::{PATIENCE, Process, barflow};
+use crate::support::servers::{head, noting, serve};
 
 const VARIABLES: [&str; 8] = [
     "HTTP_PROXY",
@@ -30,42 +32,33 @@ fn live(proxies: &[(&str, &str)], arguments: &[&str]) -> Process {
     Process::start(command)
 }
 
-fn head(stream: &mut TcpStream) -> String {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read > 0) {
-        head.push(byte[0]);
-    }
-    String::from_utf8_lossy(&head).into_owned()
-}
-
 /// A proxy that connects everybody to one place, whatever they ask for; requests come out.
 fn proxy(place: String) -> (String, Receiver<String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
     let (send, requests) = channel();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let (mut client, place, send) = (stream.unwrap(), place.clone(), send.clone());
-            std::thread::spawn(move || {
-                let _ = send.send(head(&mut client));
-                let mut venue = TcpStream::connect(place).unwrap();
-                let _ = client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n");
-                let (mut from, mut to) = (client.try_clone().unwrap(), venue.try_clone().unwrap());
-                std::thread::spawn(move || std::io::copy(&mut from, &mut to));
-                let _ = std::io::copy(&mut venue, &mut client);
-            });
-        }
+    let address = serve(move |mut client| {
+        let (place, send) = (place.clone(), send.clone());
+        std::thread::spawn(move || {
+            let _ = send.send(head(&mut client));
+            let mut venue = TcpStream::connect(place).unwrap();
+            let _ = client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n");
+            let (mut from, mut to) = (client.try_clone().unwrap(), venue.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+            let _ = std::io::copy(&mut venue, &mut client);
+        });
     });
     (address, requests)
+}
+
+/// Binance with a day in this folder, which drops connections now and then.
+fn binance(folder: &Path) -> Simulator {
+    let day = synth(folder, "--trades 20000").remove(0);
+    Simulator::start(&words("--protocol binance-spot --rate 500 --faults drop=0.02"), &[&day])
 }
 
 #[test]
 fn websockets_and_rest_take_the_way_that_the_environment_says() {
     let folder = tempfile::tempdir().unwrap();
-    let day = synth(folder.path(), "--trades 20000").remove(0);
-    let played = words("--protocol binance-spot --rate 500 --faults drop=0.02");
-    let simulator = Simulator::start(&played, &[&day]);
+    let simulator = binance(folder.path());
     let (address, requests) = proxy(simulator.address.clone());
     let config = folder.path().join("live.toml");
     // Nobody but the proxy knows these hosts.
@@ -95,9 +88,7 @@ fn websockets_and_rest_take_the_way_that_the_environment_says() {
 #[test]
 fn loopback_is_reached_directly_and_a_proxy_of_another_kind_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let day = synth(folder.path(), "--trades 20000").remove(0);
-    let played = words("--protocol binance-spot --rate 500 --faults drop=0.02");
-    let simulator = Simulator::start(&played, &[&day]);
+    let simulator = binance(folder.path());
     let venue = ["--venue", "binance-spot", "--instrument", "BTCUSDT", "--bar", "t=tick,size=20"];
     let here = [&venue[..], &["--at", &simulator.address]].concat();
     // Nobody is there: whatever goes through it fails.
@@ -149,26 +140,13 @@ fn a_proxy_of_downloads_is_named_without_its_login() {
 
 /// A REST server that sends everybody elsewhere; requests come out.
 fn redirecting(to: &str) -> (String, Receiver<String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let (send, requests): (Sender<String>, _) = channel();
-    let answer = format!("HTTP/1.1 307 There\r\nlocation: {to}/x\r\ncontent-length: 0\r\n\r\n");
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let _ = send.send(head(&mut stream));
-            let _ = stream.write_all(answer.as_bytes());
-        }
-    });
-    (address, requests)
+    noting(format!("HTTP/1.1 307 There\r\nlocation: {to}/x\r\ncontent-length: 0\r\n\r\n"))
 }
 
 #[test]
 fn a_key_follows_no_redirect_and_is_not_sent_in_the_clear() {
     let folder = tempfile::tempdir().unwrap();
-    let day = synth(folder.path(), "--trades 20000").remove(0);
-    let played = words("--protocol binance-spot --rate 500 --faults drop=0.02");
-    let simulator = Simulator::start(&played, &[&day]);
+    let simulator = binance(folder.path());
     let (elsewhere, stolen) = redirecting("http://127.0.0.1:9");
     let (rest, requests) = redirecting(&format!("http://{elsewhere}"));
     let key = folder.path().join("key");

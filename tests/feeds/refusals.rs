@@ -2,14 +2,13 @@
 //! not come up.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::support::live::{Simulator, listen, words};
 use crate::support::members::free_addresses;
 use crate::support::process::{Process, barflow, until};
+use crate::support::servers::answering;
 use crate::support::simulator::get;
 
 /// Every protocol that answers subscriptions, and two instruments of it.
@@ -44,6 +43,14 @@ fn configuration(path: &Path, feeds: &[(&str, &str, &[&str], &str)]) {
         );
     }
     fs::write(path, text).unwrap();
+}
+
+/// Kraken with one instrument, and the settings of a feed that listens to it.
+fn kraken(folder: &Path) -> (Simulator, String) {
+    let arguments = words("--protocol kraken --instrument kraken:spot:BTC-USD --rate 200");
+    let simulator = Simulator::start(&arguments, &[&day(folder, 30_000)]);
+    let here = format!("websocket = \"ws://{0}\"\nrest = \"http://{0}\"", simulator.address);
+    (simulator, here)
 }
 
 #[test]
@@ -141,22 +148,15 @@ fn a_job_begins_with_the_symbols_that_are_listed() {
 #[test]
 fn what_is_added_and_does_not_come_up_is_named_and_what_ran_continues() {
     let folder = tempfile::tempdir().unwrap();
-    let day = day(folder.path(), 30_000);
     let config = folder.path().join("live.toml");
-    let simulator = Simulator::start(
-        &words("--protocol kraken --instrument kraken:spot:BTC-USD --rate 200"),
-        &[&day],
-    );
-    let here = format!(
-        "websocket = \"ws://{0}\"\nrest = \"http://{0}\"\nconnect_patience = \"300ms\"",
-        simulator.address
-    );
+    let (_simulator, kraken) = kraken(folder.path());
+    let here = format!("{kraken}\nconnect_patience = \"300ms\"");
     configuration(&config, &[("k", "kraken", &["BTC-USD"], &here)]);
     let mut live = listen(&["--config", config.to_str().unwrap()]);
     live.wait_for(5);
     // A symbol that is not listed, a feed whose host is away, one whose host refuses us, one whose key is
     // not there.
-    let forbidding = forbidding();
+    let forbidding = answering(b"HTTP/1.1 451 No\r\ncontent-length: 0\r\n\r\n");
     let away = "websocket = \"ws://127.0.0.1:9\"\nconnect_patience = \"300ms\"";
     let forbidden = format!("websocket = \"ws://{forbidding}\"\nconnect_patience = \"300ms\"");
     let keyless = format!("{here}\napi_key = \"${{NO_SUCH_KEY_AT_ALL}}\"");
@@ -188,30 +188,11 @@ fn what_is_added_and_does_not_come_up_is_named_and_what_ran_continues() {
     assert_eq!(made(&bars, "BTC-USD"), bars.len());
 }
 
-/// A server that serves nobody from here.
-fn forbidding() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let _ = stream.read(&mut [0; 4096]);
-            let _ = stream.write_all(b"HTTP/1.1 451 No\r\ncontent-length: 0\r\n\r\n");
-        }
-    });
-    address
-}
-
 #[test]
 fn a_start_fails_only_if_no_feed_comes_up() {
     let folder = tempfile::tempdir().unwrap();
-    let day = day(folder.path(), 30_000);
     let config = folder.path().join("live.toml");
-    let simulator = Simulator::start(
-        &words("--protocol kraken --instrument kraken:spot:BTC-USD --rate 200"),
-        &[&day],
-    );
-    let here = format!("websocket = \"ws://{0}\"\nrest = \"http://{0}\"", simulator.address);
+    let (_simulator, here) = kraken(folder.path());
     let away = "websocket = \"ws://127.0.0.1:9\"\nconnect_patience = \"100ms\"";
     let good: (&str, &str, &[&str], &str) = ("good", "kraken", &["BTC-USD"], &here);
     let refused: (&str, &str, &[&str], &str) =

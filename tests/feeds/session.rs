@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,6 +13,7 @@ use crate::support::live::{
 };
 use crate::support::members::free_addresses;
 use crate::support::process::{Process, barflow, until, wait_until};
+use crate::support::servers::{answering, noting, serve};
 use crate::support::simulator::get;
 
 const ROWS: usize = 12_000;
@@ -165,20 +165,6 @@ fn a_sink_that_is_stuck_makes_the_venue_wait_and_loses_nothing() {
     assert!(mebibytes < 200, "{said}");
 }
 
-/// A server that gives every connection this answer.
-fn answering(answer: &'static [u8]) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let _ = stream.read(&mut [0; 4096]);
-            let _ = stream.write_all(answer);
-        }
-    });
-    address
-}
-
 /// Starts live against this websocket; its exit code and what it said.
 fn refused(websocket: &str, more: &str) -> (Option<i32>, String) {
     let folder = tempfile::tempdir().unwrap();
@@ -214,16 +200,12 @@ fn a_certificate_that_nobody_vouches_for_is_named() {
         .with_single_cert(vec![certified.cert.der().clone()], key.unwrap())
         .unwrap();
     let server = Arc::new(server);
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let connection = rustls::ServerConnection::new(Arc::clone(&server)).unwrap();
-            let mut stream = rustls::StreamOwned::new(connection, stream.unwrap());
-            let _ = stream.read(&mut [0; 1024]);
-        }
+    let address = serve(move |stream| {
+        let connection = rustls::ServerConnection::new(Arc::clone(&server)).unwrap();
+        let _ = rustls::StreamOwned::new(connection, stream).read(&mut [0; 1024]);
     });
-    let (code, said) = refused(&format!("wss://localhost:{port}"), "");
+    let address = address.replace("127.0.0.1", "localhost");
+    let (code, said) = refused(&format!("wss://{address}"), "");
     assert_eq!(code, Some(3), "{said}");
     assert!(said.contains("TLS") && said.contains("certificate"), "{said}");
     // A port where nobody speaks TLS at all.
@@ -259,18 +241,8 @@ fn an_api_key_comes_by_reference_and_goes_to_rest_alone() {
     assert!(said.contains("NO_SUCH_KEY") && said.contains("is not set"), "{said}");
     let folder = tempfile::tempdir().unwrap();
     let Some((_, day)) = two_days(folder.path(), 2_000) else { return };
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let rest = listener.local_addr().unwrap();
-    let (send, requests) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut request = vec![0; 4096];
-            let read = stream.read(&mut request).unwrap_or(0);
-            let _ = send.send(String::from_utf8_lossy(&request[..read]).into_owned());
-            let _ = stream.write_all(b"HTTP/1.1 503 no\r\ncontent-length: 0\r\n\r\n");
-        }
-    });
+    let unavailable = "HTTP/1.1 503 no\r\ncontent-length: 0\r\n\r\n";
+    let (rest, requests) = noting(unavailable.to_owned());
     let key = folder.path().join("key");
     fs::write(&key, "sesame\n").unwrap();
     let faults = ["--protocol", "binance-spot", "--speed", "max", "--faults", "drop=0.05"];

@@ -67,10 +67,10 @@ fn qty(row: &Row) -> String {
     format!("{}.{:03}", row.qty / 1000, row.qty % 1000)
 }
 
-/// A CSV whose columns are these functions of a row.
 /// A column's name, and how its cells are written.
 type Column<'a> = (&'a str, fn(&Row) -> String);
 
+/// A CSV of these columns.
 fn csv(columns: &[Column<'_>], delimiter: &str) -> String {
     let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
     let mut text = names.join(delimiter) + "\n";
@@ -81,10 +81,12 @@ fn csv(columns: &[Column<'_>], delimiter: &str) -> String {
     text
 }
 
-/// Bars without what names the source.
-fn numbers(bars: &str) -> Vec<String> {
+/// The bars of a run that succeeded, without what names the source.
+fn numbers(ran: &Ran) -> Vec<String> {
+    assert_eq!(ran.code, Some(0), "{}", ran.log);
     let keep = ["open", "high", "low", "close", "volume", "buy_volume", "ticks", "open_time"];
-    bars.lines()
+    ran.bars
+        .lines()
         .map(|line| {
             let bar: serde_json::Value = serde_json::from_str(line).unwrap();
             keep.iter().map(|key| format!("{key}={} ", bar[*key])).collect()
@@ -114,8 +116,7 @@ fn canonical(folder: &Path) -> Vec<String> {
     );
     fs::write(folder.join("canonical.csv"), text).unwrap();
     let ran = replay(folder, "canonical.csv", &ID);
-    assert_eq!(ran.code, Some(0), "{}", ran.log);
-    let bars = numbers(&ran.bars);
+    let bars = numbers(&ran);
     assert_eq!(bars.len(), 4);
     bars
 }
@@ -191,8 +192,7 @@ fn columns_are_taken_by_the_names_of_the_header_whatever_their_order() {
         let name = format!("shape{n}.csv");
         fs::write(folder.join(&name), csv(columns, delimiter)).unwrap();
         let ran = replay(folder, &name, &ID);
-        assert_eq!(ran.code, Some(0), "{name}: {}", ran.log);
-        assert_eq!(numbers(&ran.bars), expected, "{name}");
+        assert_eq!(numbers(&ran), expected, "{name}");
         assert!(!ran.log.contains("without ids"), "{name}: {}", ran.log);
     }
 }
@@ -228,8 +228,7 @@ fn a_header_amid_the_rows_is_passed_over_if_it_is_the_files_own_and_else_a_bad_r
     let joined = format!("{header}\n{}{header}\n{}", &rows[..half], &rows[half..]);
     fs::write(folder.join("joined.csv"), joined).unwrap();
     let ran = replay(folder, "joined.csv", &ID);
-    assert_eq!(ran.code, Some(0), "{}", ran.log);
-    assert_eq!(numbers(&ran.bars), expected);
+    assert_eq!(numbers(&ran), expected);
     let other = format!("{text}id,qty,price,quote_qty,time,is_buyer_maker\n");
     fs::write(folder.join("other.csv"), other).unwrap();
     let ran = replay(folder, "other.csv", &ID);
@@ -261,8 +260,7 @@ fn named_columns_read_files_with_and_without_a_header_and_check_shows_them() {
     let placed = "time=1,price=4,qty=3,side=2,id=5";
     for (file, columns) in [("own.csv.gz", named), ("bare.csv", placed)] {
         let ran = replay(folder, file, &[&ID[..], &["--columns", columns]].concat());
-        assert_eq!(ran.code, Some(0), "{file}: {}", ran.log);
-        assert_eq!(numbers(&ran.bars), expected, "{file}");
+        assert_eq!(numbers(&ran), expected, "{file}");
     }
     // The same in a configuration.
     let toml = format!(
@@ -270,7 +268,7 @@ fn named_columns_read_files_with_and_without_a_header_and_check_shows_them() {
     );
     fs::write(folder.join("job.toml"), toml).unwrap();
     let ran = run(folder, &[&["replay", "--config", "job.toml"][..], &BAR].concat());
-    assert_eq!(numbers(&ran.bars), expected, "{}", ran.log);
+    assert_eq!(numbers(&ran), expected, "{}", ran.log);
     let shown = run(folder, &["check", "job.toml", "own.csv.gz", "--columns", named]);
     assert_eq!(shown.code, Some(0), "{}", shown.log);
     for wanted in
@@ -311,9 +309,8 @@ fn ids_that_are_not_numbers_or_leave_holes_make_a_source_without_ids_and_a_note(
         );
         fs::write(folder.join(name), text).unwrap();
         let ran = replay(folder, name, &ID);
-        assert_eq!(ran.code, Some(0), "{name}: {}", ran.log);
         assert!(ran.log.contains("gaps 0") && ran.log.contains(why), "{name}: {}", ran.log);
-        assert_eq!(numbers(&ran.bars), expected, "{name}");
+        assert_eq!(numbers(&ran), expected, "{name}");
     }
 }
 
@@ -410,10 +407,9 @@ fn parquet_of_any_writer_is_read_by_its_names_whatever_its_types() {
         let name = format!("of{n}.parquet");
         parquet(&folder.join(&name), columns);
         let ran = replay(folder, &name, &ID);
-        assert_eq!(ran.code, Some(0), "{name}: {}", ran.log);
-        assert_eq!(numbers(&ran.bars), expected, "{name}");
+        assert_eq!(numbers(&ran), expected, "{name}");
         let threads = replay(folder, &name, &[&ID[..], &["--parallel", "2"]].concat());
-        assert_eq!(numbers(&threads.bars), expected, "{name}");
+        assert_eq!(numbers(&threads), expected, "{name}");
     }
 }
 

@@ -23,6 +23,7 @@ pub mod rights;
 pub mod rows;
 pub mod scripted;
 pub mod scripted_http;
+pub mod servers;
 pub mod shapes;
 pub mod simulator;
 pub mod spoiled;

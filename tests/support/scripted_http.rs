@@ -1,10 +1,10 @@
 //! HTTP servers that answer as a test wants, one request per connection, and remember what they were asked.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 
-use super::tls;
+use super::{servers, tls};
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -31,20 +31,15 @@ pub struct Http {
 
 impl Http {
     pub fn serve(answer: impl Fn(&Request, &mut TcpStream) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
         let (asked, answer) = (Arc::new(Mutex::new(Vec::new())), Arc::new(answer));
         let log = Arc::clone(&asked);
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (mut stream, log, answer) =
-                    (stream.unwrap(), Arc::clone(&log), Arc::clone(&answer));
-                std::thread::spawn(move || {
-                    let Some(request) = request(&mut stream) else { return };
-                    log.lock().unwrap().push(request.clone());
-                    answer(&request, &mut stream);
-                });
-            }
+        let address = servers::serve(move |mut stream| {
+            let (log, answer) = (Arc::clone(&log), Arc::clone(&answer));
+            std::thread::spawn(move || {
+                let Some(request) = request(&mut stream) else { return };
+                log.lock().unwrap().push(request.clone());
+                answer(&request, &mut stream);
+            });
         });
         Self { address, asked }
     }
