@@ -27,7 +27,7 @@ type Standing = BTreeMap<String, Vec<Bar>>;
 /// The bar under each key: specification and last trade.
 type Current = BTreeMap<(String, u64), Bar>;
 
-const EVERYTHING: Window = Window { trades: u64::MAX, time: i64::MAX, every: 1024 };
+const EVERYTHING: Window = Window { trades: u64::MAX, time: None, every: 1024 };
 
 fn piece(before: Option<u64>, trades: &[Trade], corrections: Vec<Correction>) -> OrderedBatch {
     let mut last = before;
@@ -274,7 +274,7 @@ fn trade(id: u64) -> Trade {
 #[test]
 fn corrections_that_change_nothing_or_cannot_be_applied_say_so() {
     let specs = [generate::wald(barflow_operators::measure::Measure::Dollar, 0.01, 10.0)];
-    let window = Window { trades: 20, time: i64::MAX, every: 10 };
+    let window = Window { trades: 20, time: None, every: 10 };
     let mut job = Job::new(&specs, Some(window));
     for start in (1..101).step_by(5) {
         let trades: Vec<Trade> = (start..start + 5).filter(|id| *id != 95).map(trade).collect();

@@ -13,13 +13,13 @@ use crate::builder_set::BuilderSet;
 use crate::gap::Gap;
 use crate::spec::BarSpec;
 
-/// How much of the past can be corrected: the less of both.
+/// How much of the past can be corrected: the less of both limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// Trades. Each takes 41 bytes, and the bars made of them 300 bytes each.
     pub trades: u64,
-    /// Event time, ns.
-    pub time: i64,
+    /// Event time, ns; none for no such limit.
+    pub time: Option<i64>,
     /// Trades between two states that can be come back to, where the input comes in small pieces.
     /// A correction feeds half as many more than it has to, on average; a state takes half a
     /// kilobyte per specification of adaptive bars.
@@ -142,9 +142,8 @@ impl Retained {
             let rows = first.trades.len() as u64;
             let enough = self.trades - rows >= self.window.trades;
             let time = first.trades.event_time.last().copied();
-            let old = now
-                .zip(time)
-                .is_some_and(|(now, time)| now.saturating_sub(time) > self.window.time);
+            let age = now.zip(time).map(|(now, time)| now.saturating_sub(time));
+            let old = age.zip(self.window.time).is_some_and(|(age, limit)| age > limit);
             if !enough && !old {
                 break;
             }
