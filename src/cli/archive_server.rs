@@ -13,6 +13,7 @@ use clap::{Args, ValueHint};
 use super::failure::{Failure, Outcome};
 use super::signals::Signals;
 use crate::stop::Stop;
+use crate::telemetry;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -70,6 +71,8 @@ pub fn run(args: &ArchiveServerArgs) -> Result<Outcome, Failure> {
     }
     let stop = Stop::default();
     Signals::raise(&stop)?;
+    telemetry::start(tracing::Level::WARN, None)
+        .map_err(|error| Failure::outside(anyhow::anyhow!(error)))?;
     eprintln!("{} archives", tree.keys.len() / 2);
     let options = ServerOptions {
         listen: args.listen,

@@ -30,6 +30,7 @@ use crate::feeds::print::{self, Listing};
 use crate::feeds::recorded::{RecordingOptions, Recordings, are_recordings};
 use crate::feeds::venue::{Channel, Venue};
 use crate::stop::Stop;
+use crate::telemetry;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -129,6 +130,8 @@ pub fn run(args: &SimulatorArgs) -> Result<Outcome, Failure> {
     };
     let stop = Stop::default();
     Signals::raise(&stop)?;
+    telemetry::start(tracing::Level::WARN, None)
+        .map_err(|error| Failure::outside(anyhow::anyhow!(error)))?;
     eprintln!(
         "{} trades of {} instruments as {}",
         tape.order.len(),

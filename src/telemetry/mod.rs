@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 pub mod clock;
 pub mod latency;
 pub mod names;
+mod port;
 
 /// Starts logging to standard error, and serving metrics if an address is given.
 ///
@@ -24,9 +25,7 @@ pub fn start(level: tracing::Level, metrics: Option<SocketAddr>) -> Result<(), S
     // One provider of cryptography for all connections; a second choice changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
     if let Some(address) = metrics {
-        metrics_exporter_prometheus::PrometheusBuilder::new()
-            .with_http_listener(address)
-            .install()
+        port::start(address)
             .map_err(|error| format!("metrics cannot be served at {address}: {error}"))?;
     }
     Ok(())

@@ -12,6 +12,7 @@ mod live;
 mod live_files;
 mod live_restart;
 mod losses;
+mod ports;
 mod provenance;
 mod proxies;
 mod recordings;

@@ -14,11 +14,12 @@ use rust::{Source, circles, files, imports};
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Where each crate is, where its code is, and which crates of this workspace it may use.
-const CRATES: [(&str, &str, &[&str]); 4] = [
+const CRATES: [(&str, &str, &[&str]); 5] = [
     ("operators", "operators/src", &[]),
     ("replay", "replay/src", &["barflow-operators"]),
-    ("simulator", "simulator/src", &["barflow-operators", "barflow-replay"]),
-    (".", "src", &["barflow-operators", "barflow-replay", "barflow-simulator"]),
+    ("server", "server/src", &[]),
+    ("simulator", "simulator/src", &["barflow-operators", "barflow-replay", "barflow-server"]),
+    (".", "src", &["barflow-operators", "barflow-replay", "barflow-server", "barflow-simulator"]),
 ];
 
 /// The modules of `src/`, the lowest first: each may use those of the rows above it.

@@ -11,7 +11,9 @@ use axum::body::Body;
 use axum::extract::{Query, Request, State};
 use axum::http::{HeaderValue, Method, Response, StatusCode, header};
 use axum::response::IntoResponse;
+use barflow_server::Limits;
 use fastrand::Rng;
+use hyper_util::service::TowerToHyperService;
 use percent_encoding::percent_decode_str;
 use tower_http::services::ServeFile;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -27,7 +29,7 @@ struct ServerState {
     tree: Tree,
     options: ServerOptions,
     tally: Arc<Tally>,
-    /// Requests so far, by key.
+    /// Requests so far, by published key: clients can make up any number of others.
     asked: Mutex<HashMap<String, u64>>,
 }
 
@@ -39,11 +41,12 @@ pub(super) async fn serve(
     tally: Arc<Tally>,
     stop: Arc<AtomicBool>,
 ) -> io::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
     let state = Arc::new(ServerState { tree, options, tally, asked: Mutex::default() });
     let app = Router::new().fallback(answer).with_state(state);
+    let service = TowerToHyperService::new(app);
+    let serving = barflow_server::serve("the archive server", listener, Limits::default(), service);
     tokio::select! {
-        served = axum::serve(listener, app).into_future() => served,
+        served = serving => served,
         () = stopped(&stop) => Ok(()),
     }
 }
@@ -89,12 +92,19 @@ fn not_found() -> Response<Body> {
 }
 
 impl ServerState {
-    /// Chances of this request: of the seed, the key, and how often it was asked for.
+    /// Chances of this request: of the seed, the key, and how often it was asked for. A key that is not published
+    /// has the same chances every time.
     fn dice(&self, key: &str) -> Rng {
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let times = asked.entry(key.to_owned()).or_default();
-        *times += 1;
-        let seed = xxh3_64_with_seed(key.as_bytes(), self.options.seed ^ (*times << 32));
+        let times = match key.is_empty() || self.tree.keys.contains_key(key) {
+            true => {
+                let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+                let times = asked.entry(key.to_owned()).or_default();
+                *times += 1;
+                *times
+            }
+            false => 1,
+        };
+        let seed = xxh3_64_with_seed(key.as_bytes(), self.options.seed ^ (times << 32));
         Rng::with_seed(seed)
     }
 
@@ -183,5 +193,33 @@ impl ServerState {
             flip: at(faults.corrupt, Kind::Corrupt),
             rate: faults.rate,
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_counted_by_published_key_only() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("BTCUSDT-trades-2024-03-01.zip"), "a zip").unwrap();
+        let tree = Tree::of(&[folder.path().display().to_string()], None).unwrap();
+        let keys: Vec<String> = tree.keys.keys().cloned().collect();
+        let options = ServerOptions {
+            listen: ([127, 0, 0, 1], 0).into(),
+            faults: Faults::default(),
+            seed: 1,
+            page: None,
+        };
+        let state = ServerState { tree, options, tally: Arc::default(), asked: Mutex::default() };
+        let first = state.dice(&keys[0]).f64();
+        assert_ne!(state.dice(&keys[0]).f64(), first);
+        let made_up: Vec<f64> =
+            (0..1000).map(|n| state.dice(&format!("data/made-up-{n}.zip")).f64()).collect();
+        assert_eq!(state.dice("data/made-up-0.zip").f64(), made_up[0]);
+        state.dice("");
+        assert_eq!(state.asked.lock().unwrap().len(), 2);
     }
 }

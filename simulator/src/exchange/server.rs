@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::body::Body;
@@ -12,7 +12,9 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::http::{HeaderMap, Response, StatusCode, Uri, header};
 use axum::response::IntoResponse;
+use barflow_server::Limits;
 use futures_util::SinkExt;
+use hyper_util::service::TowerToHyperService;
 use tokio::sync::{Notify, mpsc};
 
 use super::faults::{FaultInjector, Kind};
@@ -27,6 +29,13 @@ const QUEUE: usize = 1024;
 
 /// Messages written in one go.
 const AT_ONCE: usize = 256;
+
+/// How long a client may take nothing of what is sent to it; a reader that waits for its own sink needs more than
+/// one that downloads.
+const STALL: Duration = Duration::from_secs(60);
+
+/// How long a websocket may be open before it subscribes to trades.
+const SUBSCRIBE: Duration = Duration::from_secs(30);
 
 /// Now, in ns since the Unix epoch.
 fn now_ns() -> i64 {
@@ -43,7 +52,6 @@ pub(super) async fn serve(
     tally: Arc<Tally>,
     stop: Arc<AtomicBool>,
 ) -> std::io::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
     let state = Arc::new(ServerState {
         exchange,
         tape,
@@ -58,13 +66,10 @@ pub(super) async fn serve(
     });
     let playing = tokio::spawn(player::play(Arc::clone(&state)));
     let app = Router::new().fallback(answer).with_state(Arc::clone(&state));
-    let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
-        // A tick that waits for company is late.
-        let _ = stream.set_nodelay(true);
-    });
-    let serving = axum::serve(listener, app);
+    let limits = Limits { stall: STALL, ..Limits::default() };
+    let service = TowerToHyperService::new(app);
     tokio::select! {
-        served = serving.into_future() => served,
+        served = barflow_server::serve("the simulator", listener, limits, service) => served,
         () = stopped(&state.stop) => {
             playing.abort();
             Ok(())
@@ -167,9 +172,17 @@ async fn converse(
     let mut beats = tokio::time::interval(state.exchange.heartbeat_every());
     beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut buffer = Vec::with_capacity(AT_ONCE);
+    let mut subscribe = std::pin::pin!(tokio::time::sleep(SUBSCRIBE));
+    let mut looked = false;
     loop {
         tokio::select! {
             biased;
+            () = &mut subscribe, if !looked => {
+                looked = true;
+                if !lock(&connection.client).is_subscribed() {
+                    return socket.send(Message::Close(None)).await;
+                }
+            }
             said = socket.recv() => match said {
                 Some(Ok(Message::Text(text))) => {
                     let answers = {
