@@ -108,6 +108,7 @@ impl From<JobError> for Failure {
             | JobError::Checkpoint(_)
             | JobError::CheckpointFile(_)
             | JobError::Name(_)
+            | JobError::ClusterSecret { .. }
             | JobError::Output(_)
             | JobError::SharedFiles
             | JobError::SharedReset { .. }

@@ -1,22 +1,26 @@
 //! One process of several: who they are, and which of them this is.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use super::durations::duration;
 use super::problem::Problems;
 use super::section::Section;
+use crate::secrets::Value;
 
 /// How long is waited for the other processes at the start.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Keys `hosts`, `process` and `mesh_patience`, validated.
+/// Keys `hosts`, `process`, `mesh_secret` and `mesh_patience`, validated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClusterSettings {
     /// `host:port` of every process; empty for a process that is alone.
     pub hosts: Vec<String>,
     /// Which of them this is.
     pub process: usize,
+    /// Where the secret is that they share; without one, all of them are on this computer.
+    pub secret: Option<String>,
     /// How long to wait for the others.
     pub patience: Duration,
 }
@@ -24,6 +28,7 @@ pub struct ClusterSettings {
 impl ClusterSettings {
     pub(super) fn understand(section: &mut Section, problems: &mut Problems) -> Self {
         let patience = duration(section, "mesh_patience", problems, PATIENCE).unwrap_or_default();
+        let secret = secret(section, problems);
         let hosts = section.text("hosts", problems);
         let origin = section.origin_of("process");
         let process = section.text("process", problems);
@@ -38,7 +43,13 @@ impl ClusterSettings {
                 problems.add(origin, "process needs hosts: a file with one host:port per line");
                 return Self::default();
             }
-            (Some((path, origin)), Some((process, _))) => (read(&path, &origin, problems), process),
+            (Some((path, origin)), Some((process, _))) => {
+                let hosts = read(&path, &origin, problems);
+                if secret.is_none() {
+                    demand_secret(&hosts, &origin, problems);
+                }
+                (hosts, process)
+            }
         };
         let Ok(process) = process.trim().parse() else {
             problems.add(origin, format!("process = \"{process}\" is not a whole number"));
@@ -50,7 +61,44 @@ impl ClusterSettings {
             let message = format!("process = {process}: {} host{s}, so 0 to {last}", hosts.len());
             problems.add(origin, message);
         }
-        Self { hosts, process, patience }
+        Self { hosts, process, secret, patience }
+    }
+}
+
+/// Where the secret is: never the secret itself, which others could read in a file or a list of processes.
+fn secret(section: &mut Section, problems: &mut Problems) -> Option<String> {
+    let (text, origin) = section.text("mesh_secret", problems)?;
+    match Value::parse(&text) {
+        Ok(Value::Environment(_) | Value::File(_)) => Some(text),
+        _ => {
+            problems.add(origin, "mesh_secret must be a reference ${NAME} or ${file:/path}");
+            None
+        }
+    }
+}
+
+/// Processes that connect over a network have to know each other.
+fn demand_secret(hosts: &[String], origin: &str, problems: &mut Problems) {
+    if hosts.len() < 2 {
+        return;
+    }
+    if let Some(host) = hosts.iter().find(|host| !is_loopback(host)) {
+        let message = format!(
+            "hosts: {host} is not a loopback address, so the processes need a secret: mesh_secret = \
+             \"${{file:/path}}\" or \"${{NAME}}\", the same for all (`openssl rand -hex 32` makes \
+             one)"
+        );
+        problems.add(origin, message);
+    }
+}
+
+/// Whether only this computer reaches an address; names are looked up when it is used.
+fn is_loopback(address: &str) -> bool {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    match host.parse::<IpAddr>() {
+        Ok(ip) => ip.to_canonical().is_loopback(),
+        Err(_) => host.eq_ignore_ascii_case("localhost"),
     }
 }
 
@@ -112,6 +160,22 @@ mod tests {
         let hosts = understand("hosts.txt", text, &mut problems);
         assert_eq!(hosts, ["alpha:7000", "[::1]:7001", "10.0.0.3:7000"]);
         assert_eq!(problems, Problems::default());
+    }
+
+    #[test]
+    fn only_addresses_of_this_computer_need_no_secret() {
+        let problems = |hosts: &[&str]| {
+            let mut problems = Problems::default();
+            let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+            demand_secret(&hosts, "live.toml:3", &mut problems);
+            problems.0.into_iter().map(|problem| problem.message).collect::<Vec<_>>()
+        };
+        assert!(problems(&["127.0.0.1:1", "[::1]:2", "localhost:3", "127.9.9.9:4"]).is_empty());
+        assert!(problems(&["alpha:1"]).is_empty());
+        for host in ["alpha:7000", "10.0.0.1:7000", "[2001:db8::1]:7000", "localhost.evil:7000"] {
+            let said = problems(&["127.0.0.1:1", host]);
+            assert!(said[0].contains(&format!("{host} is not a loopback address")), "{said:?}");
+        }
     }
 
     #[test]

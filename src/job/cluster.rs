@@ -1,10 +1,12 @@
 //! The processes of a job: which workers they have, and what they must agree on.
 
+use super::error::JobError;
 use crate::config::cluster::ClusterSettings;
 use crate::config::live::LiveSettings;
 use crate::config::replay::ReplaySettings;
-use crate::graph::cluster::ClusterJob;
+use crate::graph::cluster::{ClusterJob, ClusterSecret};
 use crate::graph::workers::{Share, Workers};
+use crate::secrets::Value;
 
 /// The workers of all processes, if each has this many.
 pub(super) fn workers(settings: &ClusterSettings, threads: usize) -> Workers {
@@ -13,6 +15,19 @@ pub(super) fn workers(settings: &ClusterSettings, threads: usize) -> Workers {
         true => Workers::Threads(threads),
         false => Workers::Cluster { threads, process, hosts },
     }
+}
+
+/// The secret that all processes share.
+pub(super) fn secret(settings: &ClusterSettings) -> Result<ClusterSecret, JobError> {
+    let reference = match &settings.secret {
+        Some(reference) if settings.hosts.len() > 1 => reference,
+        _ => return Ok(ClusterSecret::of_this_computer()),
+    };
+    let found = Value::parse(reference)
+        .map_err(str::to_owned)
+        .and_then(|value| value.resolve(&|name| std::env::var(name).ok()))
+        .and_then(|text| ClusterSecret::new(&text).map_err(|error| error.to_string()));
+    found.map_err(|what| JobError::ClusterSecret { reference: reference.clone(), what })
 }
 
 /// What all processes of a replay must agree on, besides what they read.

@@ -74,6 +74,14 @@ pub enum JobError {
     /// The processes of the job did not connect, or one of them has failed.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    /// The secret that the processes share cannot be used.
+    #[error("mesh_secret = \"{reference}\": {what}")]
+    ClusterSecret {
+        /// Where it should be.
+        reference: String,
+        /// What is wrong with it.
+        what: String,
+    },
     /// The validated trades could not be kept.
     #[error(transparent)]
     KeptTrades(ReplayError),

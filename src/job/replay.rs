@@ -127,7 +127,7 @@ impl ReplayJob {
         let decisive = decisive(settings)?;
         let start =
             Start { sink: &sink, decisive: &decisive, lenient: false, cluster_job: &cluster_job };
-        let started = start.run(self.sink, settings.cluster.patience)?;
+        let started = start.run(self.sink, &settings.cluster)?;
         if settings.trades.is_some() && !started.resume.is_empty() {
             return Err(JobError::PartOfTheTrades);
         }

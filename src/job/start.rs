@@ -11,7 +11,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use barflow_operators::batch::Feed;
 use barflow_operators::checkpoint::instrument_state::InstrumentState;
@@ -20,11 +19,13 @@ use barflow_operators::position::Position;
 use barflow_operators::sequence::Resume;
 use barflow_operators::spec::BarSpec;
 
+use super::cluster;
 use super::error::JobError;
 use super::sink::{OpenSink, SinkRequest};
 use crate::checkpoints::job::JobName;
 use crate::checkpoints::saved::Saved;
 use crate::checkpoints::settings::{JobSettings, SettingsChanges};
+use crate::config::cluster::ClusterSettings;
 use crate::graph::checkpoints::{BARS_PER_CUT, Checkpoints};
 use crate::graph::cluster::{Cluster, ClusterJob};
 use crate::graph::sink::BarSink;
@@ -81,14 +82,16 @@ impl Start<'_> {
     pub fn run(
         &self,
         instead: Option<Box<dyn BarSink>>,
-        patience: Duration,
+        others: &ClusterSettings,
     ) -> Result<Started, JobError> {
+        let secret = cluster::secret(others)?;
         let sink = match instead {
             Some(sink) => OpenSink::Plain(sink),
             None => self.sink.open()?,
         };
         let workers = self.sink.workers.clone();
-        let cluster = Cluster::connect(workers, self.cluster_job, patience, self.sink.stop)?;
+        let (same, patience, stop) = (self.cluster_job, others.patience, self.sink.stop);
+        let cluster = Cluster::connect(workers, same, &secret, patience, stop)?;
         let (job, settings) = (self.sink.job()?, self.sink.settings(self.decisive));
         let (sinks, saved, settings_changes) = match sink {
             OpenSink::Plain(sink) => (vec![sink], None, SettingsChanges::default()),

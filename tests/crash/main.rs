@@ -6,6 +6,7 @@ mod support;
 
 mod cluster;
 mod cluster_kafka;
+mod cluster_strangers;
 mod files_faults;
 /// Kills processes at named places, which only builds with this feature have.
 #[cfg(feature = "fault-points")]

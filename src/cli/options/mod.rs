@@ -68,6 +68,7 @@ const KEYS: &[(&str, Table, &str, Form)] = &[
     ("parallel", Table::Run, "parallel", Form::Text),
     ("hosts", Table::Run, "hosts", Form::Text),
     ("process", Table::Run, "process", Form::Text),
+    ("mesh_secret", Table::Run, "mesh_secret", Form::Text),
     ("mesh_patience", Table::Run, "mesh_patience", Form::Text),
     ("corrections", Table::Run, "corrections", Form::Text),
     ("revision_window", Table::Run, "revision_window", Form::Text),

@@ -1,61 +1,74 @@
 //! How processes find each other: each calls those before it and is called by those after it.
+//!
+//! Nobody is waited for: calls, callers and their greetings advance side by side, and a greeting has one deadline for
+//! all of it. So a slow or silent stranger takes one of [`CALLERS`] places for a few seconds and holds nobody up.
 
+use std::collections::VecDeque;
+use std::fmt::Display;
 use std::io::{self, ErrorKind};
-use std::net::{TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use socket2::{SockRef, TcpKeepalive};
-
 use super::ClusterError;
+use super::conversation::Conversation;
+use super::dialer::Dialer;
+use super::greeting::{Greeting, GreetingError};
 use super::handshake::{ClusterJob, Handshake};
+use super::link::Link;
+use super::secret::ClusterSecret;
+use super::strangers::Strangers;
 use crate::graph::workers::Workers;
 use crate::stop::Stop;
 
-/// Between two rounds of calls.
-const ROUND: Duration = Duration::from_millis(50);
+/// Between two rounds.
+const ROUND: Duration = Duration::from_millis(10);
+
+/// Between two calls to a process that was not reached.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// Between two lines of log about who is missing.
 const LINE: Duration = Duration::from_secs(5);
 
-/// How long a call may take to be taken, and a caller to say who it is.
-const CALL: Duration = Duration::from_secs(1);
+/// Callers that are heard at the same time. If there are more, the one that came first has to go.
+const CALLERS: usize = 64;
 
-/// Between two looks at the end while an answer is awaited.
-const LOOK: Duration = Duration::from_millis(100);
-
-/// Silence of the other side's computer after which it is taken for dead. A process that dies is
-/// noticed at once; this is for those whose computer or network dies with them.
-const SILENCE: Duration = Duration::from_secs(30);
+/// Connections accepted per round.
+const ACCEPTS: usize = 16;
 
 /// Connects to all other processes; none at the place of this one.
 pub(super) fn connect(
     workers: &Workers,
     job: &ClusterJob,
+    secret: &ClusterSecret,
     patience: Duration,
     stop: &Stop,
-) -> Result<Vec<Option<TcpStream>>, ClusterError> {
-    let mut connecting = Connecting::new(workers, job, stop, Instant::now() + patience)?;
-    let mut next_line = Instant::now() + LINE;
+) -> Result<Vec<Option<Link>>, ClusterError> {
+    let began = Instant::now();
+    let mut connecting = Connecting::new(workers, job, secret, began)?;
+    let mut next_line = began + LINE;
     loop {
-        connecting.call()?;
-        connecting.answer()?;
+        let now = Instant::now();
+        connecting.accept(now);
+        connecting.hear(now)?;
+        connecting.call(now)?;
+        connecting.forget_the_dead();
         if connecting.is_complete() {
             tracing::info!(
                 process = workers.process(),
                 "all {} processes are connected",
                 workers.processes()
             );
-            return connecting.sockets();
+            return Ok(connecting.links);
         }
         if stop.is_raised() {
             return Err(ClusterError::Stopped { missing: connecting.missing() });
         }
-        if Instant::now() >= connecting.deadline {
+        if now >= began + patience {
             return Err(ClusterError::Absent { patience, missing: connecting.missing() });
         }
-        if Instant::now() >= next_line {
-            next_line = Instant::now() + LINE;
+        if now >= next_line {
+            next_line = now + LINE;
             tracing::info!("waiting for the other processes: {}", connecting.missing());
         }
         thread::sleep(ROUND);
@@ -65,35 +78,88 @@ pub(super) fn connect(
 struct Connecting<'a> {
     workers: &'a Workers,
     job: &'a ClusterJob,
-    stop: &'a Stop,
-    deadline: Instant,
+    secret: &'a ClusterSecret,
     listener: Option<TcpListener>,
-    sockets: Vec<Option<TcpStream>>,
+    /// The first came first.
+    callers: VecDeque<Caller>,
+    calls: Vec<Call>,
+    links: Vec<Option<Link>>,
     /// Why a process could not be reached, as last seen.
     trouble: Vec<String>,
+    strangers: Strangers,
+}
+
+/// A connection of somebody else.
+struct Caller {
+    from: SocketAddr,
+    conversation: Conversation,
+    /// What to do once it was answered.
+    verdict: Option<Verdict>,
+}
+
+impl Caller {
+    fn who(&self) -> String {
+        who(self.from)
+    }
+}
+
+fn who(from: SocketAddr) -> String {
+    format!("a connection from {from}")
+}
+
+/// What becomes of a caller who has proven itself.
+enum Verdict {
+    Join(usize),
+    SendAway,
+    End(ClusterError),
+}
+
+/// A process before this one.
+struct Call {
+    peer: usize,
+    dialer: Dialer,
+    state: CallState,
+}
+
+enum CallState {
+    Rests(Instant),
+    Dials,
+    Talks(Conversation),
 }
 
 impl<'a> Connecting<'a> {
     fn new(
         workers: &'a Workers,
         job: &'a ClusterJob,
-        stop: &'a Stop,
-        deadline: Instant,
+        secret: &'a ClusterSecret,
+        now: Instant,
     ) -> Result<Self, ClusterError> {
         let (process, processes) = (workers.process(), workers.processes());
         let address = &workers.hosts()[process];
         // Nobody calls the last one.
         let listener = match process + 1 < processes {
-            true => Some(listen(address).map_err(|source| ClusterError::Listen {
+            true => Some(listen(address, secret).map_err(|source| ClusterError::Listen {
                 process,
                 address: address.clone(),
                 source,
             })?),
             false => None,
         };
-        let sockets = (0..processes).map(|_| None).collect();
-        let trouble = vec!["did not connect".to_owned(); processes];
-        Ok(Self { workers, job, stop, deadline, listener, sockets, trouble })
+        let calls = workers.hosts()[..process].iter().enumerate().map(|(peer, address)| {
+            let dialer = Dialer::start(address.clone(), secret.clone())?;
+            Ok(Call { peer, dialer, state: CallState::Rests(now) })
+        });
+        Ok(Self {
+            calls: calls.collect::<io::Result<_>>()?,
+            workers,
+            job,
+            secret,
+            listener,
+            callers: VecDeque::new(),
+            links: (0..processes).map(|_| None).collect(),
+            trouble: vec!["did not connect".to_owned(); processes],
+            strangers: Strangers::default(),
+        })
     }
 
     fn is_complete(&self) -> bool {
@@ -102,96 +168,187 @@ impl<'a> Connecting<'a> {
 
     fn absent(&self) -> impl Iterator<Item = usize> + '_ {
         let me = self.workers.process();
-        (0..self.sockets.len()).filter(move |peer| *peer != me && self.sockets[*peer].is_none())
+        (0..self.links.len()).filter(move |peer| *peer != me && self.links[*peer].is_none())
     }
 
     fn missing(&self) -> String {
         let said = |peer| {
             format!("process {peer} at {} {}", self.workers.hosts()[peer], self.trouble[peer])
         };
-        self.absent().map(said).collect::<Vec<_>>().join("; ")
+        let strangers = self.strangers.summary();
+        self.absent().map(said).chain(strangers).collect::<Vec<_>>().join("; ")
+    }
+
+    /// Connections that have ended again; the process may come back.
+    fn forget_the_dead(&mut self) {
+        for (link, trouble) in self.links.iter_mut().zip(&mut self.trouble) {
+            if link.as_ref().is_some_and(|link| !link.is_alive()) {
+                *link = None;
+                *trouble = "connected and went away".to_owned();
+            }
+        }
+    }
+
+    fn accept(&mut self, now: Instant) {
+        for _ in 0..ACCEPTS {
+            let Some(listener) = &self.listener else { return };
+            let (socket, from) = match listener.accept() {
+                Ok(accepted) => accepted,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    // A caller that hung up, or no file handles left; the next round tries again.
+                    self.report("a connection that could not be accepted", error, now);
+                    return;
+                }
+            };
+            if self.callers.len() >= CALLERS
+                && let Some(first) = self.callers.pop_front()
+            {
+                self.report(first.who(), GreetingError::Crowded, now);
+                first.conversation.hang_up();
+            }
+            let conversation = Greeting::listen(self.secret)
+                .and_then(|greeting| Conversation::begin(socket, greeting, now));
+            match conversation {
+                Ok(conversation) => {
+                    self.callers.push_back(Caller { from, conversation, verdict: None });
+                }
+                Err(error) => self.report(who(from), error, now),
+            }
+        }
+    }
+
+    fn report(&mut self, who: impl Display, why: impl ToString, now: Instant) {
+        if let Some(line) = self.strangers.count(who, why, now) {
+            tracing::warn!("{line}");
+        }
+    }
+
+    /// Hears the processes after this one.
+    fn hear(&mut self, now: Instant) -> Result<(), ClusterError> {
+        for _ in 0..self.callers.len() {
+            let Some(mut caller) = self.callers.pop_front() else { break };
+            match self.converse(&mut caller, now) {
+                Ok(false) => self.callers.push_back(caller),
+                Ok(true) => self.decide(caller)?,
+                Err(error) => {
+                    self.report(caller.who(), error, now);
+                    caller.conversation.hang_up();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a caller was heard and answered.
+    fn converse(&self, caller: &mut Caller, now: Instant) -> Result<bool, GreetingError> {
+        if caller.verdict.is_none() {
+            let Some(theirs) = caller.conversation.advance(now)? else { return Ok(false) };
+            let (reply, verdict) = self.judge(&theirs);
+            caller.conversation.answer(&reply)?;
+            caller.verdict = Some(verdict);
+        }
+        caller.conversation.is_said(now)
+    }
+
+    /// What to say to a caller who knows the secret; it learns as much as this process.
+    fn judge(&self, theirs: &Handshake) -> (Handshake, Verdict) {
+        let peer = theirs.process;
+        let mut reply = Handshake::new(self.workers, self.job, peer);
+        let known = peer < self.links.len() && peer > self.workers.process();
+        if known && self.links[peer].as_ref().is_some_and(Link::is_alive) {
+            reply.refused = Some(format!("process {peer} is already connected"));
+            tracing::warn!(process = peer, "rejected a second connection of a process");
+            return (reply, Verdict::SendAway);
+        }
+        let verdict = match self.compare(peer, theirs) {
+            Err(error) => Verdict::End(error),
+            Ok(()) if known => Verdict::Join(peer),
+            Ok(()) => {
+                let what = format!("it says that it is process {peer}");
+                Verdict::End(self.other_job(peer, what))
+            }
+        };
+        (reply, verdict)
+    }
+
+    fn decide(&mut self, caller: Caller) -> Result<(), ClusterError> {
+        match caller.verdict {
+            Some(Verdict::Join(peer)) => self.join(peer, caller.conversation),
+            Some(Verdict::End(error)) => Err(error),
+            Some(Verdict::SendAway) | None => Ok(()),
+        }
+    }
+
+    fn join(&mut self, peer: usize, conversation: Conversation) -> Result<(), ClusterError> {
+        match conversation.finish() {
+            Ok((socket, sealer, opener)) => {
+                self.links[peer] = Some(Link::new(peer, self.workers, socket, sealer, opener)?);
+            }
+            Err(error) => self.trouble[peer] = format!("did not connect ({error})"),
+        }
+        Ok(())
     }
 
     /// Calls every missing process before this one.
-    fn call(&mut self) -> Result<(), ClusterError> {
-        let me = self.workers.process();
-        let missing: Vec<usize> = self.absent().filter(|peer| *peer < me).collect();
-        for peer in missing {
-            let address = self.workers.hosts()[peer].clone();
-            let talked = dial(&address).and_then(|socket| self.introduce(socket, peer));
-            match talked {
-                Ok((socket, handshake)) => {
-                    self.compare(peer, &handshake)?;
-                    self.sockets[peer] = Some(socket);
+    fn call(&mut self, now: Instant) -> Result<(), ClusterError> {
+        for Call { peer, dialer, state } in std::mem::take(&mut self.calls) {
+            let state = match state {
+                state if self.links[peer].is_some() => state,
+                CallState::Rests(until) if now < until => CallState::Rests(until),
+                CallState::Rests(_) => {
+                    dialer.call();
+                    CallState::Dials
                 }
-                Err(error) if error.kind() == ErrorKind::InvalidData => {
-                    return Err(ClusterError::Stranger { process: peer, address });
-                }
-                Err(error) => self.trouble[peer] = format!("did not answer ({error})"),
-            }
+                CallState::Dials => self.dialled(peer, &dialer, now),
+                CallState::Talks(conversation) => self.talk(peer, conversation, now)?,
+            };
+            self.calls.push(Call { peer, dialer, state });
         }
         Ok(())
     }
 
-    /// Says who we are and hears who they are.
-    fn introduce(&self, mut socket: TcpStream, peer: usize) -> io::Result<(TcpStream, Handshake)> {
-        Handshake::new(self.workers, self.job, peer).write(&mut socket)?;
-        socket.set_read_timeout(Some(LOOK))?;
-        // The other side answers when it comes to it: it may be calling others itself.
-        let mut byte = [0];
-        while let Err(error) = socket.peek(&mut byte) {
-            let waits = matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
-            if !waits || self.stop.is_raised() || Instant::now() >= self.deadline {
-                return Err(if waits { io::Error::other("no response") } else { error });
-            }
-        }
-        socket.set_read_timeout(Some(CALL))?;
-        let handshake = Handshake::read(&mut socket)?;
-        Ok((socket, handshake))
-    }
-
-    /// Takes the calls of processes after this one.
-    fn answer(&mut self) -> Result<(), ClusterError> {
-        while let Some(listener) = &self.listener {
-            let mut socket = match listener.accept() {
-                Ok((socket, _)) => socket,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                // A caller that hung up before we answered.
-                Err(_) => continue,
-            };
-            socket.set_nonblocking(false)?;
-            socket.set_read_timeout(Some(CALL))?;
-            let handshake = match Handshake::read(&mut socket) {
-                Ok(handshake) => handshake,
+    fn dialled(&mut self, peer: usize, dialer: &Dialer, now: Instant) -> CallState {
+        let begin = |socket: TcpStream| {
+            let says = Handshake::new(self.workers, self.job, peer);
+            Conversation::begin(socket, Greeting::call(self.secret, says)?, now)
+        };
+        match dialer.result() {
+            None => CallState::Dials,
+            Some(result) => match result.map_err(GreetingError::from).and_then(begin) {
+                Ok(conversation) => CallState::Talks(conversation),
                 Err(error) => {
-                    tracing::warn!(%error, "rejected a connection that is not from a barflow \
-                                            process");
-                    continue;
+                    self.trouble[peer] = format!("did not answer ({error})");
+                    CallState::Rests(now + AGAIN)
                 }
-            };
-            let me = self.workers.process();
-            let peer = handshake.process;
-            let mut reply = Handshake::new(self.workers, self.job, peer);
-            let known = peer < self.sockets.len() && peer > me;
-            if known && self.sockets[peer].as_ref().is_some_and(is_alive) {
-                reply.refused = Some(format!("process {peer} is already connected"));
-            }
-            // The caller learns as much as this process; if it is lost, it may call again.
-            let replied = reply.write(&mut socket);
-            if reply.refused.is_some() {
-                tracing::warn!(process = peer, "rejected a second connection of a process");
-                continue;
-            }
-            self.compare(peer, &handshake)?;
-            if !known {
-                let what = format!("it says that it is process {peer}");
-                return Err(self.other_job(peer, what));
-            }
-            if replied.is_ok() {
-                self.sockets[peer] = Some(socket);
-            }
+            },
         }
-        Ok(())
+    }
+
+    fn talk(
+        &mut self,
+        peer: usize,
+        mut conversation: Conversation,
+        now: Instant,
+    ) -> Result<CallState, ClusterError> {
+        match conversation.advance(now) {
+            Ok(None) => return Ok(CallState::Talks(conversation)),
+            Ok(Some(theirs)) => {
+                self.compare(peer, &theirs)?;
+                self.join(peer, conversation)?;
+            }
+            Err(GreetingError::Stranger | GreetingError::OtherVersion) => {
+                let address = self.workers.hosts()[peer].clone();
+                return Err(ClusterError::Stranger { process: peer, address });
+            }
+            Err(GreetingError::Closed) => {
+                self.trouble[peer] = "closed the connection without an answer (it has another \
+                                      mesh_secret, or is another version of barflow)"
+                    .to_owned();
+            }
+            Err(error) => self.trouble[peer] = format!("did not answer ({error})"),
+        }
+        Ok(CallState::Rests(now + AGAIN))
     }
 
     fn compare(&self, peer: usize, theirs: &Handshake) -> Result<(), ClusterError> {
@@ -207,52 +364,15 @@ impl<'a> Connecting<'a> {
         let address = self.workers.hosts().get(process).cloned().unwrap_or_else(unknown);
         ClusterError::OtherJob { process, address, what }
     }
-
-    fn sockets(self) -> Result<Vec<Option<TcpStream>>, ClusterError> {
-        let keepalive = TcpKeepalive::new().with_time(SILENCE / 3).with_interval(SILENCE / 6);
-        for socket in self.sockets.iter().flatten() {
-            socket.set_read_timeout(None)?;
-            // Progress travels in small messages that others wait for.
-            socket.set_nodelay(true)?;
-            let options = SockRef::from(socket);
-            options.set_tcp_keepalive(&keepalive)?;
-            #[cfg(target_os = "linux")]
-            options.set_tcp_user_timeout(Some(SILENCE))?;
-        }
-        Ok(self.sockets)
-    }
 }
 
-fn listen(address: &str) -> io::Result<TcpListener> {
+fn listen(address: &str, secret: &ClusterSecret) -> io::Result<TcpListener> {
     let listener = TcpListener::bind(address)?;
+    let ip = listener.local_addr()?.ip();
+    if !secret.admits(ip) {
+        let text = format!("{ip} can be reached from other computers; that needs mesh_secret");
+        return Err(io::Error::new(ErrorKind::PermissionDenied, text));
+    }
     listener.set_nonblocking(true)?;
     Ok(listener)
-}
-
-fn dial(address: &str) -> io::Result<TcpStream> {
-    let mut trouble = io::Error::new(ErrorKind::NotFound, "the name is unknown");
-    for address in address.to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, CALL) {
-            // A port of this computer without a listener may, by chance, call itself.
-            Ok(socket) if socket.local_addr()? == socket.peer_addr()? => {
-                trouble = ErrorKind::ConnectionRefused.into();
-            }
-            Ok(socket) => return Ok(socket),
-            Err(error) => trouble = error,
-        }
-    }
-    Err(trouble)
-}
-
-/// Whether the other side has not hung up.
-fn is_alive(socket: &TcpStream) -> bool {
-    let mut byte = [0];
-    if socket.set_nonblocking(true).is_err() {
-        return false;
-    }
-    let alive = match socket.peek(&mut byte) {
-        Ok(read) => read > 0,
-        Err(error) => error.kind() == ErrorKind::WouldBlock,
-    };
-    socket.set_nonblocking(false).is_ok() && alive
 }

@@ -2,16 +2,24 @@
 //!
 //! timely can connect processes too, but it prints to standard output, retries without limit,
 //! cannot tell whether the other side runs the same job, and panics when it goes away. So the
-//! sockets are made here (`connect`), after a greeting that compares jobs (`handshake`), and
+//! sockets are made here (`connect`), after a greeting (`greeting`) in which each side proves that it knows the secret
+//! of the job, and compares jobs (`handshake`). What follows is encrypted (`frames`, `link`), checked (`messages`), and
 //! wrapped (`stream`) so that a process that goes away is noticed before timely sees it (`peers`).
 
 mod connect;
+mod conversation;
+mod dialer;
+mod frames;
+pub mod greeting;
 mod handshake;
+mod link;
+pub mod messages;
 mod peers;
+mod secret;
+mod strangers;
 mod stream;
 
 use std::any::Any;
-use std::net::TcpStream;
 use std::time::Duration;
 
 use timely::communication::allocator::zero_copy::initialize::{
@@ -21,7 +29,9 @@ use timely::communication::allocator::{AllocatorBuilder, ProcessBuilder};
 use timely::communication::{Config, Hooks};
 
 pub use self::handshake::ClusterJob;
+use self::link::Link;
 pub use self::peers::Peers;
+pub use self::secret::{ClusterSecret, ShortSecret};
 use self::stream::PeerStream;
 use super::workers::Workers;
 use crate::stop::Stop;
@@ -64,7 +74,10 @@ pub enum ClusterError {
         what: String,
     },
     /// Something else listens at another process's address.
-    #[error("the server at {address}, the address of process {process}, is not a barflow process")]
+    #[error(
+        "the server at {address}, the address of process {process}, is not a barflow process of \
+         this version"
+    )]
     Stranger {
         /// Who should be there.
         process: usize,
@@ -107,17 +120,17 @@ fn shown(time: Duration) -> String {
 pub struct Cluster {
     workers: Workers,
     /// By process; none for this one.
-    sockets: Vec<Option<TcpStream>>,
+    links: Vec<Option<Link>>,
 }
 
 impl Cluster {
     /// One process with this many workers.
     pub fn of_threads(threads: usize) -> Self {
-        Self { workers: Workers::Threads(threads), sockets: vec![None] }
+        Self { workers: Workers::Threads(threads), links: vec![None] }
     }
 
     /// Finds the other processes. When this returns, every one of them got as far as asking for
-    /// the others too, and does the same `job`.
+    /// the others too, knows the `secret`, and does the same `job`.
     ///
     /// # Errors
     /// When one of them does not come within `patience` or does something else, and when `stop` is
@@ -125,14 +138,15 @@ impl Cluster {
     pub fn connect(
         workers: Workers,
         job: &ClusterJob,
+        secret: &ClusterSecret,
         patience: Duration,
         stop: &Stop,
     ) -> Result<Self, ClusterError> {
-        let sockets = match workers.processes() {
+        let links = match workers.processes() {
             1 => vec![None],
-            _ => connect::connect(&workers, job, patience, stop)?,
+            _ => connect::connect(&workers, job, secret, patience, stop)?,
         };
-        Ok(Self { workers, sockets })
+        Ok(Self { workers, links })
     }
 
     /// Which workers there are.
@@ -149,7 +163,7 @@ impl Cluster {
             let (builders, others) = config.try_build()?;
             return Ok(Crew { builders, others, peers });
         }
-        let streams = peers.carry(self.sockets).map_err(|error| error.to_string())?;
+        let streams = peers.carry(self.links).map_err(|error| error.to_string())?;
         let hooks = Hooks::default();
         let here = ProcessBuilder::new_typed_vector(threads, hooks.refill.clone(), None);
         let (builders, comms) =
@@ -190,12 +204,15 @@ impl Drop for Carriers {
 }
 
 impl Peers {
-    /// Puts the sockets under watch.
-    fn carry(&self, sockets: Vec<Option<TcpStream>>) -> std::io::Result<Vec<Option<PeerStream>>> {
-        self.watch(&sockets)?;
-        let streams = sockets.into_iter().enumerate();
-        Ok(streams
-            .map(|(peer, socket)| Some(PeerStream::new(socket?, peer, self.clone())))
-            .collect())
+    /// Puts the connections under watch.
+    fn carry(&self, links: Vec<Option<Link>>) -> std::io::Result<Vec<Option<PeerStream>>> {
+        let sockets = links.iter().flatten().map(|link| link.socket.try_clone());
+        self.watch(sockets.collect::<std::io::Result<_>>()?);
+        let links = links.into_iter().enumerate();
+        links
+            .map(|(peer, link)| {
+                link.map(|link| PeerStream::new(link, peer, self.clone())).transpose()
+            })
+            .collect()
     }
 }

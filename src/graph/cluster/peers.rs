@@ -53,13 +53,10 @@ impl Peers {
     }
 
     /// Keeps a hand on the sockets, to close them when something goes wrong.
-    pub(super) fn watch(&self, sockets: &[Option<TcpStream>]) -> std::io::Result<()> {
-        let sockets = sockets.iter().flatten().map(TcpStream::try_clone);
-        let sockets = sockets.collect::<std::io::Result<Vec<_>>>()?;
+    pub(super) fn watch(&self, sockets: Vec<TcpStream>) {
         let mut state = self.state();
         state.open = sockets.len();
         state.sockets = sockets;
-        Ok(())
     }
 
     /// Works until the dataflow is complete, or cannot be any more: then it is dropped, with

@@ -109,7 +109,7 @@ impl LiveJob {
             live: Some(settings.roll),
         };
         let start = Start { sink: &sink, decisive: &[], lenient: true, cluster_job: &cluster_job };
-        let started = start.run(None, settings.cluster.patience)?;
+        let started = start.run(None, &settings.cluster)?;
         started.order_bars(|feed| settings.bars.for_feed(feed));
         begin::from_checkpoint(&mut settings, &started.resume)?;
         let records = records.with_quarantine(settings.quarantine.as_deref())?;
