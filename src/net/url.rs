@@ -254,7 +254,8 @@ pub(super) fn address(host: &str) -> Option<IpAddr> {
     host.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
-/// A text without the logins and secret parameters of the URLs in it.
+/// A text without the logins and secret parameters of the URLs in it, and without what looks like
+/// `USER:PASSWORD@` elsewhere.
 pub fn redacted(text: &str) -> Cow<'_, str> {
     let mut shown = String::new();
     let mut rest = text;
@@ -262,19 +263,32 @@ pub fn redacted(text: &str) -> Cow<'_, str> {
         let (before, url) = rest.split_at(at + 3);
         let end = url.find(|c: char| c.is_whitespace() || matches!(c, '"' | '<' | '>' | '`'));
         let (url, after) = url.split_at(end.unwrap_or(url.len()));
-        shown += before;
+        hide_logins(before, &mut shown);
         redact(url, &mut shown);
         rest = after;
     }
-    shown += rest;
+    hide_logins(rest, &mut shown);
     if shown == text { Cow::Borrowed(text) } else { Cow::Owned(shown) }
 }
 
-/// An address as somebody typed it, also one without a scheme, without a login.
+/// An address as somebody typed it, also one without a scheme, without its secrets.
 pub fn redacted_address(text: &str) -> Cow<'_, str> {
-    match text.rsplit_once('@') {
-        Some((_, place)) if !text.contains("://") => format!("{HIDDEN}@{place}").into(),
-        _ => redacted(text),
+    if text.contains("://") {
+        return redacted(text);
+    }
+    let mut shown = String::new();
+    redact(text, &mut shown);
+    if shown == text { Cow::Borrowed(text) } else { Cow::Owned(shown) }
+}
+
+/// Appends a text without URLs, as far as it may be shown.
+fn hide_logins(text: &str, shown: &mut String) {
+    let between = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>' | ',');
+    for word in text.split_inclusive(between) {
+        match word.rsplit_once('@') {
+            Some((login, place)) if login.contains(':') => shown.extend([HIDDEN, "@", place]),
+            _ => shown.push_str(word),
+        }
     }
 }
 
@@ -339,6 +353,8 @@ mod tests {
             ("https://h/a?api%5Fkey=s3cret", "https://h/a?api%5Fkey=***"),
             ("a://u:s3cret@b and c://v:s3cret@d", "a://***@b and c://***@d"),
             ("\"kafka://u:s3cret@h/t\" is wrong", "\"kafka://***@h/t\" is wrong"),
+            ("hosts:1: \"u:s3cret@h:1\" is not", "hosts:1: \"***@h:1\" is not"),
+            ("'u:s3c/ret@h,v:s3cret@i'", "'***@h,***@i'"),
         ] {
             assert_eq!(redacted(text), shown);
         }
@@ -354,6 +370,8 @@ mod tests {
         }
         assert_eq!(redacted_address("user:s3cret@h:1"), "***@h:1");
         assert_eq!(redacted_address("ws://user:s3cret@h:1"), "ws://***@h:1");
+        assert_eq!(redacted_address("h/?token=s3cret"), "h/?token=***");
+        assert_eq!(redacted_address("u:s3/cret@h"), "***@h");
         assert_eq!(redacted_address("h:1"), "h:1");
     }
 

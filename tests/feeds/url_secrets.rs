@@ -58,6 +58,7 @@ fn a_secret_in_a_setting_or_a_flag_is_refused_with_the_way_to_give_it() {
         "websocket = \"wss://user:s3cretpw@venue.example\"",
         "websocket = \"wss://venue.example/?token=s3cretpw\"",
         "websocket = \"user:s3cretpw@venue.example\"",
+        "websocket = \"venue.example/?token=s3cretpw\"",
         "rest = \"https://user:s3cretpw@venue.example\"",
         "rest = \"https://user:s3/cretpw@venue.example\"",
     ] {
@@ -90,6 +91,12 @@ fn a_secret_in_a_setting_or_a_flag_is_refused_with_the_way_to_give_it() {
         assert_eq!(code, Some(2), "{said}");
         assert!(!said.contains(SECRET), "{said}");
     }
+    let hosts = folder.path().join("hosts.txt");
+    fs::write(&hosts, "user:s3cretpw@127.0.0.1:7000\n127.0.0.1:7001\n").unwrap();
+    let job = words("live --venue okx --instrument BTC-USDT --sink none --process 0 --hosts");
+    let (code, said) = run(barflow().args(job).arg(&hosts));
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("hosts.txt:1: ") && !said.contains(SECRET), "{said}");
     // Where no URL is meant either.
     let url = "https://user:s3cretpw@h/x.csv";
     for arguments in [
