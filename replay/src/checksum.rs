@@ -13,9 +13,14 @@ use crate::{spool, trades_parquet};
 
 /// `FILE.CHECKSUM`, as Binance publishes it beside each archive.
 pub fn checksum_file(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".CHECKSUM");
-    name.into()
+    let beside = |ending: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        PathBuf::from(name)
+    };
+    // Tools that copy files to disks without case write them so.
+    let lower = beside(".checksum");
+    if lower.exists() { lower } else { beside(".CHECKSUM") }
 }
 
 /// Verifies a file: by the checksum beside it; without one, by decoding all of it once, which

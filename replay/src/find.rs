@@ -30,18 +30,38 @@ pub struct Found {
 /// # Errors
 /// The first input that names nothing.
 pub fn find(inputs: &[String], stop: &StopFlag) -> Result<Found, ReplayError> {
+    find_by(&by_ending, inputs, stop)
+}
+
+/// Why a file of a folder or pattern is not taken; none if it is.
+pub type Choose<'a> = &'a dyn Fn(&Path) -> Option<Reason>;
+
+fn by_ending(path: &Path) -> Option<Reason> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    (!has_ending(&name)).then(|| reason_of(&name))
+}
+
+/// As [`find`]; `choose` says what of folders and patterns is taken.
+///
+/// # Errors
+/// The first input that names nothing.
+pub fn find_by(
+    choose: Choose<'_>,
+    inputs: &[String],
+    stop: &StopFlag,
+) -> Result<Found, ReplayError> {
     if inputs.is_empty() {
         return Err(ReplayError::NothingToRead("no files were named".to_owned()));
     }
-    let mut search = Search::default();
+    let mut search = Search::of(choose);
     for input in inputs {
         search.input(input, stop)?;
     }
     Ok(search.finish())
 }
 
-#[derive(Default)]
-struct Search {
+struct Search<'a> {
+    choose: Choose<'a>,
     files: Vec<(PathBuf, Option<Identity>)>,
     not_taken: Vec<NotTaken>,
     folders: BTreeSet<Identity>,
@@ -54,7 +74,12 @@ fn identity(metadata: &Metadata) -> Identity {
     (metadata.dev(), metadata.ino())
 }
 
-impl Search {
+impl<'a> Search<'a> {
+    fn of(choose: Choose<'a>) -> Self {
+        let (files, not_taken, folders) = (Vec::new(), Vec::new(), BTreeSet::new());
+        Self { choose, files, not_taken, folders }
+    }
+
     fn input(&mut self, input: &str, stop: &StopFlag) -> Result<(), ReplayError> {
         let path = Path::new(input);
         if input == spool::STANDARD_INPUT {
@@ -142,17 +167,17 @@ impl Search {
             Reason::FolderReadAlready
         } else if let Some(kind) = special(metadata.file_type()) {
             Reason::NotAFile(kind)
-        } else if has_ending(&name) {
-            self.files.push((path, Some(identity(metadata))));
-            return Ok(true);
         } else if let Some(archive) = strip_ending(&path, ".checksum") {
             // It is read with its archive.
             if archive.exists() {
                 return Ok(false);
             }
             Reason::ChecksumAlone
+        } else if let Some(reason) = (self.choose)(&path) {
+            reason
         } else {
-            reason_of(&name)
+            self.files.push((path, Some(identity(metadata))));
+            return Ok(true);
         };
         self.not_taken.push(NotTaken { path, reason });
         Ok(false)

@@ -1,7 +1,7 @@
 //! Which members of a zip archive hold trades.
 
 use std::collections::BTreeSet;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::Path;
 
@@ -33,16 +33,16 @@ pub fn open<R: Read + Seek>(
         let expected = "a complete zip archive";
         ReplayError::corrupt(path, "not a usable zip", expected, error.to_string())
     };
-    let entries = {
+    let directory = {
         let found = ZipArchive::new(&mut file).map_err(bad)?;
         let start = found.central_directory_start();
         drop(found);
-        count_entries(&mut file, start)
+        directory(&mut file, start)
     };
     let mut archive = ZipArchive::new(file).map_err(bad)?;
-    if entries > archive.len() {
+    if directory.entries > archive.len() {
         let expected = "a different name for each member";
-        let found = format!("{entries} members with {} names", archive.len());
+        let found = format!("{} members with {} names", directory.entries, archive.len());
         return Err(ReplayError::corrupt(path, "directory", expected, found));
     }
     let mut places: Vec<(Range<u64>, String)> = Vec::new();
@@ -58,13 +58,64 @@ pub fn open<R: Read + Seek>(
             names.push((index, name, packing));
         }
     }
+    let mut taken: Vec<_> = places.iter().map(|(place, _)| place.clone()).collect();
     refuse_overlaps(path, places)?;
     let chosen = choose(path, &names)?;
-    Ok((archive, chosen))
+    taken.push(directory.place);
+    let mut file = archive.into_inner();
+    if let Some(at) = unlisted_member(&mut file, taken).map_err(|e| bad(e.into()))? {
+        let expected = "every member in its directory";
+        let found = format!(
+            "one at byte {at} that is not: archives that were joined, or one that was cut off; \
+             unpack and repack it"
+        );
+        return Err(ReplayError::corrupt(path, "directory", expected, found));
+    }
+    Ok((ZipArchive::new(file).map_err(bad)?, chosen))
 }
 
-/// Entries in the directory that begins there; members with equal names count each.
-fn count_entries<R: Read + Seek>(file: &mut R, start: u64) -> usize {
+/// What precedes each member.
+const MEMBER: &[u8] = b"PK\x03\x04";
+
+/// Where a member begins in what neither the directory's members nor the directory cover.
+fn unlisted_member<R: Read + Seek>(
+    file: &mut R,
+    mut taken: Vec<Range<u64>>,
+) -> io::Result<Option<u64>> {
+    let end = file.seek(SeekFrom::End(0))?;
+    taken.sort_by_key(|place| place.start);
+    taken.push(end..end);
+    let mut from = 0;
+    let mut buffer = vec![0; GAP];
+    for place in taken {
+        while from < place.start {
+            let length = (place.start - from).min(GAP as u64) as usize;
+            let gap = &mut buffer[..length];
+            file.seek(SeekFrom::Start(from))?;
+            file.read_exact(gap)?;
+            if let Some(found) = memchr::memmem::find(gap, MEMBER) {
+                return Ok(Some(from + found as u64));
+            }
+            // A mark may stand across the border of two pieces.
+            let step = if length == GAP { length - (MEMBER.len() - 1) } else { length };
+            from += step as u64;
+        }
+        from = from.max(place.end);
+    }
+    Ok(None)
+}
+
+/// Bytes looked at at a time; between honest members there are none, or a few.
+const GAP: usize = 1 << 16;
+
+/// The directory of an archive, as it stands in the file.
+struct Directory {
+    /// Members; those with equal names count each.
+    entries: usize,
+    place: Range<u64>,
+}
+
+fn directory<R: Read + Seek>(file: &mut R, start: u64) -> Directory {
     let mut entries = 0;
     let mut at = start;
     let mut head = [0; 46];
@@ -76,7 +127,7 @@ fn count_entries<R: Read + Seek>(file: &mut R, start: u64) -> usize {
         at += 46 + length(28) + length(30) + length(32);
         entries += 1;
     }
-    entries
+    Directory { entries, place: start..at }
 }
 
 fn refuse_overlaps(path: &Path, mut places: Vec<(Range<u64>, String)>) -> Result<(), ReplayError> {

@@ -95,6 +95,29 @@ pub fn agrees(
     )))
 }
 
+/// Holds the market of a file's folders (`futures/um`) against the instrument that was given for it.
+///
+/// # Errors
+/// When they differ, and the file is not to be renamed.
+pub fn market_agrees(
+    path: &Path,
+    naming: &Naming,
+    given: Option<&InstrumentId>,
+    renames: &Renames,
+) -> Result<(), ReplayError> {
+    let (Some(given), Some(market), Some(symbol)) = (given, naming.market, &naming.symbol) else {
+        return Ok(());
+    };
+    if given.venue() != "binance" || given.market() == market || *renames != Renames::Nothing {
+        return Ok(());
+    }
+    Err(ReplayError::Mixed(format!(
+        "{} lies in a folder of {market}, and is to be {given}; leave it out, or give the instrument \
+         as {symbol}={given} to take it as that",
+        path.display()
+    )))
+}
+
 /// Holds the names of an archive's members against the archive's own, or against each other. Returns
 /// what the archive's name says, completed by that of its members.
 ///
@@ -179,6 +202,20 @@ mod tests {
         assert!(error.contains("ETHUSDT=okx:spot:BTC-USDT"), "{error}");
         agrees(path, "ETHUSDT", &id, &Renames::Symbol("ETHUSDT".to_owned())).unwrap();
         agrees(path, "SOLUSDT", &id, &Renames::Symbol("ETHUSDT".to_owned())).unwrap_err();
+    }
+
+    #[test]
+    fn the_market_of_folders_is_that_of_the_instrument() {
+        let path = Path::new("futures/um/BTCUSDT-trades-2024-03-01.zip");
+        let check = |given: &str, renames: &Renames| {
+            let given = given.parse().unwrap();
+            market_agrees(path, &naming::read(path), Some(&given), renames)
+        };
+        check("binance:um:BTCUSDT", &Renames::Nothing).unwrap();
+        check("own:spot:BTCUSDT", &Renames::Nothing).unwrap();
+        check("binance:spot:BTCUSDT", &Renames::Anything).unwrap();
+        let error = check("binance:spot:BTCUSDT", &Renames::Nothing).unwrap_err().to_string();
+        assert!(error.contains("folder of um"), "{error}");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::merge::Beginning;
 use crate::named::Renames;
 use crate::plan_note::PlanNote;
 use crate::progress::StopFlag;
-use crate::rows::RowFormat;
+use crate::rows::{Layout, RowFormat};
 
 /// What the user says about the files.
 #[derive(Clone, Debug, Default)]
@@ -80,6 +80,13 @@ impl PlannedFile {
     ) -> Self {
         let part = FilePart::default();
         Self { path: path.to_owned(), container, kind, first_time, first_id: None, part, bytes }
+    }
+
+    /// Whether its columns are those of Binance's futures, where they are Binance's.
+    pub(crate) fn of_futures(&self) -> Option<bool> {
+        let FileKind::Rows(RowFormat { layout, .. }) = &self.kind else { return None };
+        let is_known = matches!(layout, Layout::Trades { .. } | Layout::AggTrades { .. });
+        is_known.then(|| layout.is_of_futures())
     }
 
     /// Where its ids and times begin.

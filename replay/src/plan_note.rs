@@ -20,6 +20,8 @@ pub enum PlanNote {
     SameFile(Vec<SameFile>),
     /// Files with a header and no rows: days on which nothing was traded.
     NoTrades(Vec<PathBuf>),
+    /// Files that may have been cut in their last row.
+    NoLineEnd(Vec<PathBuf>),
     /// Ids that the rows have are not used: gaps and repeats are not noticed.
     WithoutIds {
         /// Of which instrument.
@@ -81,6 +83,10 @@ pub enum Reason {
     FolderReadAlready,
     /// A checksum without its file.
     ChecksumAlone,
+    /// Its first line is not that of a recording.
+    NotARecording,
+    /// It holds trades that were converted already.
+    OwnTrades,
 }
 
 impl fmt::Display for Reason {
@@ -96,6 +102,8 @@ impl fmt::Display for Reason {
             Self::NotAFile(kind) => write!(to, "{kind}, read only if it is named itself"),
             Self::FolderReadAlready => to.write_str("a link to a folder that is read already"),
             Self::ChecksumAlone => to.write_str("a checksum whose file is not there"),
+            Self::NotARecording => to.write_str("not a recording"),
+            Self::OwnTrades => to.write_str("barflow's own trades, converted already"),
         }
     }
 }
@@ -130,6 +138,14 @@ impl fmt::Display for PlanNote {
                     n => write!(to, "{n} files have a header and no trades: ")?,
                 }
                 list(files, to, |file, to| to.write_str(&shown(file)))
+            }
+            Self::NoLineEnd(files) => {
+                match files.len() {
+                    1 => to.write_str("1 file does not end with the end of a line: ")?,
+                    n => write!(to, "{n} files do not end with the end of a line: ")?,
+                }
+                list(files, to, |file, to| to.write_str(&shown(file)))?;
+                to.write_str("; if it was cut there, the last number is another one")
             }
             Self::WithoutIds { instrument, why } => write!(
                 to,

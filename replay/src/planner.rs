@@ -9,9 +9,11 @@ use barflow_operators::instrument::InstrumentId;
 use crate::error::ReplayError;
 use crate::find::{Found, find};
 use crate::history;
+use crate::named::Renames;
 use crate::plan::{InstrumentPlan, Plan, PlanOptions};
 use crate::plan_note::PlanNote;
 use crate::recognise::recognise;
+use crate::unchanged;
 
 /// Finds, recognises and orders files.
 ///
@@ -33,6 +35,12 @@ pub fn plan(inputs: &[String], options: &PlanOptions) -> Result<Plan, ReplayErro
         let history = histories
             .entry(feed.instrument.clone())
             .or_insert_with(|| InstrumentPlan { feed: Arc::new(feed.clone()), files: Vec::new() });
+        let before = history.files.iter().find_map(|file| Some((&*file.path, file.of_futures()?)));
+        if let (Some(before), Some(here)) = (before, file.of_futures())
+            && options.renames == Renames::Nothing
+        {
+            unchanged::market(&feed.instrument, before, (&path, here))?;
+        }
         if *history.feed != feed {
             let other = history.files.first().map(|file| file.path.display().to_string());
             return Err(ReplayError::Mixed(format!(
@@ -64,13 +72,17 @@ pub fn plan(inputs: &[String], options: &PlanOptions) -> Result<Plan, ReplayErro
 
 /// Notes of one kind about several files are one line.
 pub fn gathered(notes: Vec<PlanNote>) -> Vec<PlanNote> {
-    let mut empty = Vec::new();
+    let (mut empty, mut open) = (Vec::new(), Vec::new());
     let mut gathered = Vec::new();
     for note in notes {
         match note {
             PlanNote::NoTrades(files) => empty.extend(files),
+            PlanNote::NoLineEnd(files) => open.extend(files),
             note => gathered.push(note),
         }
+    }
+    if !open.is_empty() {
+        gathered.push(PlanNote::NoLineEnd(open));
     }
     if !empty.is_empty() {
         gathered.push(PlanNote::NoTrades(empty));

@@ -7,6 +7,7 @@ use barflow_operators::instrument::InstrumentId;
 
 use crate::decode::Container;
 use crate::error::ReplayError;
+use crate::line_end;
 use crate::members::{self, Members};
 use crate::named;
 use crate::naming::{self, Naming};
@@ -55,6 +56,7 @@ pub fn recognise(path: &Path, options: &PlanOptions) -> Result<Recognised, Repla
         naming = named::members_agree(path, naming, &members.read)?;
     }
     let named = naming.symbol.as_deref().filter(|_| !naming.symbol_of_folder);
+    named::market_agrees(path, &naming, options.instrument.as_ref(), &options.renames)?;
     let given = given(path, named, options)?;
     let choice = options.columns.as_ref();
     let looked = match container {
@@ -73,7 +75,8 @@ pub fn recognise(path: &Path, options: &PlanOptions) -> Result<Recognised, Repla
     }
     let instrument = match given {
         Some(instrument) => {
-            if let Some((_, symbol)) = sniffed.market.as_deref().and_then(|of| of.split_once(',')) {
+            if let Some(market) = sniffed.market.as_deref() {
+                let symbol = market.split_once(',').map_or(market, |(_, symbol)| symbol);
                 named::agrees(path, symbol, &instrument, &options.renames)?;
             }
             instrument
@@ -82,13 +85,14 @@ pub fn recognise(path: &Path, options: &PlanOptions) -> Result<Recognised, Repla
     };
     let first_time = sniffed.first_time;
     let (feed, format, note) = format_of(instrument, sniffed, options);
+    let cut = line_end::note(path, container, format.layout.ends_with_a_number());
     let kind = match container {
         Container::Parquet => FileKind::Table(format),
         _ => FileKind::Rows(format),
     };
     let file = PlannedFile::whole(path, container, kind, first_time, bytes);
     let mut recognised = trades_of(feed, file);
-    recognised.notes.extend(note);
+    recognised.notes.extend(note.into_iter().chain(cut));
     if !members.passed_over.is_empty() {
         let (archive, members) = (path.to_owned(), members.passed_over);
         recognised.notes.push(PlanNote::MembersPassedOver { archive, members });

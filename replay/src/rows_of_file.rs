@@ -1,6 +1,6 @@
 //! The rows of one text file, decoded on a thread of its own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -18,6 +18,9 @@ use crate::read_options::ReadOptions;
 use crate::rows::header::before_rows;
 use crate::rows::read::read_rows;
 use crate::rows::{Output, RowRules};
+
+/// Bytes of a header in messages.
+const HEADER_SHOWN: usize = 200;
 
 /// Blocks decoded ahead of the rows: enough to ride out hiccups, 2 MiB.
 const BLOCKS_AHEAD: usize = 4;
@@ -121,8 +124,14 @@ impl RowsOfFile {
                 line: self.line,
                 ordinal,
                 rows: options.batch_rows,
+                other_header: false,
             };
             *at = read_rows(&self.rules, &block.bytes, *at, block.end, &mut out);
+            if out.other_header {
+                let line =
+                    block.lines.map_or(out.line, |lines| (lines + 1).saturating_sub(out.line));
+                return Err(other_header(&self.at, line, &block.bytes[*at..block.end]));
+            }
             let full = out.is_full();
             self.line = out.line;
             if let Some(lines) = block.lines {
@@ -190,7 +199,7 @@ impl RowsOfFile {
             let (bytes, is_header) = before_rows(rows);
             let line = String::from_utf8_lossy(&rows[..bytes]);
             let line = line.trim_start_matches('\u{feff}').trim();
-            // One of other columns is left to be a bad row.
+            // One of other columns is left to end the reading.
             if !is_header || self.rules.format.is_own_header(line) {
                 at += bytes;
                 self.line += u64::from(is_header);
@@ -202,8 +211,23 @@ impl RowsOfFile {
     }
 }
 
+/// The rows after such a header have other columns. Taken for rows of the first, they could be read as
+/// trades that never were.
+fn other_header(at: &FilePosition, line: u64, rest: &[u8]) -> ReplayError {
+    let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len()).min(HEADER_SHOWN);
+    let header = String::from_utf8_lossy(&rest[..end]);
+    let member = at.member.as_ref().map(|member| format!("member \"{member}\", "));
+    let reason = format!(
+        "{}line {line}: a header amid the rows that is not the file's first: \"{}\"; the rows after \
+         it have other columns, so cut the file there and give both parts",
+        member.unwrap_or_default(),
+        header.trim()
+    );
+    ReplayError::layout(Path::new(&*at.source), reason)
+}
+
 /// Read from its end: lines are counted as they stand in a file of so many.
-fn turn(lines: u64, rejects: &mut [Reject], left_out: &mut [LeftOut]) {
+pub(crate) fn turn(lines: u64, rejects: &mut [Reject], left_out: &mut [LeftOut]) {
     let turned = |line: u64| (lines + 1).saturating_sub(line);
     rejects.iter_mut().for_each(|row| row.line = turned(row.line));
     left_out.iter_mut().for_each(|row| row.line = turned(row.line));

@@ -128,6 +128,19 @@ struct Beginning {
 }
 
 impl Beginning {
+    /// Whether the times of three columns are Kraken's: seconds, perhaps with a fraction.
+    fn is_in_seconds(&self) -> bool {
+        let times = || self.lines.iter().filter_map(|line| line.split(',').next());
+        let unit = |time: &str| unit_ns(time.split('.').next()?.trim().parse().ok()?);
+        let is_text = times().next().is_some_and(|time| time.contains(['-', ':']));
+        !is_text && times().find_map(unit).is_none_or(|unit| unit == 1_000_000_000)
+    }
+
+    /// Whether fields are in quotation marks, which the parsers of known layouts do not expect.
+    fn is_quoted(&self) -> bool {
+        self.lines.first().is_some_and(|line| line.contains('"'))
+    }
+
     /// Takes a line; false if enough was seen.
     fn take(&mut self, line: &str) -> bool {
         // Not more than that: a column without a name may be the first or the last.
@@ -175,23 +188,21 @@ pub fn rows(
         return Err(error);
     }
     let header = beginning.header.as_deref();
-    let Some(first) = beginning.lines.first() else {
-        return Err(match header {
-            Some(header) => {
-                let header = header.to_owned();
-                ReplayError::HeaderOnly { path: path.to_owned(), header }
-            }
-            None => ReplayError::NothingToRead(format!("{} has no trades", path.display())),
-        });
-    };
-    if header.is_none() && choice.is_none() {
+    let first = beginning.lines.first();
+    if let (None, None, Some(first)) = (header, choice, first) {
         return tell(path, first.trim(), naming);
     }
     let by_header = header.filter(|_| choice.is_none()).map(header_names);
-    if let Some(layout) = by_header.and_then(|names| canonical(&names)) {
+    if let Some(layout) = by_header.and_then(|names| canonical(&names)).filter(|_| first.is_some())
+        && (layout != Layout::Kraken || beginning.is_in_seconds())
+        && !beginning.is_quoted()
+    {
         return Ok(timed(layout, &beginning));
     }
-    let delimiter = delimiter(header.unwrap_or(first));
+    let Some(names_in) = header.or(first.map(String::as_str)) else {
+        return Err(ReplayError::NothingToRead(format!("{} has no trades", path.display())));
+    };
+    let delimiter = delimiter(names_in);
     let names = header.map(|header| {
         split(header, delimiter).into_iter().map(|name| name.trim().to_owned()).collect()
     });
@@ -218,6 +229,11 @@ fn by_name(
     header: Option<Arc<str>>,
 ) -> Result<Sniffed, ReplayError> {
     let resolved = resolve(seen, choice).map_err(|reason| ReplayError::layout(path, reason))?;
+    if seen.rows.is_empty() {
+        let names = || seen.names.clone().unwrap_or_default().join(",");
+        let header = header.map_or_else(names, |header| header.to_string());
+        return Err(ReplayError::HeaderOnly { path: path.to_owned(), header });
+    }
     let Resolved { columns, without_ids, market, first_time } = resolved;
     // Whether times are written in whole units shows in Tardis's own export only.
     let unit = match (&market, columns.form) {

@@ -26,6 +26,7 @@ use crate::rows_of_file::RowsOfFile;
 use crate::table::TableTrades;
 use crate::time_order::TimeOrder;
 use crate::trades_parquet::read::ParquetTrades;
+use crate::unchanged;
 
 /// An iterator over one instrument's input batches. After an error it ends.
 ///
@@ -157,7 +158,9 @@ impl InstrumentStream {
                 match (&file.kind, &format.layout) {
                     (FileKind::Table(_), Layout::Mapped(columns)) => {
                         let (path, columns) = (&file.path, Arc::clone(columns));
-                        let trades = TableTrades::open(path, rules, columns, start, &self.options)?;
+                        let (backwards, options) = (file.part.backwards, &self.options);
+                        let trades =
+                            TableTrades::open(path, rules, columns, start, backwards, options)?;
                         Reading::Table(Box::new(trades))
                     }
                     _ => Reading::Rows(Box::new(RowsOfFile::open(
@@ -213,7 +216,15 @@ impl InstrumentStream {
             }
             Ok(None) => {
                 let OpenFile { file, rows, .. } = self.open.remove(place);
-                self.done.push(FileRead { file, rows: Ok(rows) });
+                // Of a member the size is another one, and the archive's directory tells it.
+                let unchanged = match file.part.member {
+                    None => unchanged::length(&file.path, file.bytes),
+                    Some(_) => Ok(()),
+                };
+                match unchanged {
+                    Ok(()) => self.done.push(FileRead { file, rows: Ok(rows) }),
+                    Err(error) => self.give_up(file, error)?,
+                }
                 Ok(None)
             }
             Err(error) => {

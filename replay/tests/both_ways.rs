@@ -35,6 +35,7 @@ fn both_ways(columns: usize, agg: bool, text: &str) -> ((Vec<Trade>, usize), (Ve
         let (mut rejects, mut left_out, mut ordinal) = (Vec::new(), Vec::new(), 1);
         let source: Arc<str> = "t".into();
         let mut out = Output {
+            other_header: false,
             batch: &mut batch,
             rejects: &mut rejects,
             left_out: &mut left_out,

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use barflow_replay::plan_note::PlanNote;
 use memchr::memmem;
 use ureq::http::Uri;
 
@@ -56,6 +57,8 @@ pub fn origin(url: &str, venue: &dyn Venue) -> Origin {
 /// Something worth knowing about recordings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordingNote {
+    /// What was passed over while they were looked for.
+    Search(PlanNote),
     /// A file brought no trade.
     NoTrades {
         /// Which one.
@@ -86,6 +89,7 @@ pub enum RecordingNote {
 impl fmt::Display for RecordingNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Search(note) => note.fmt(f),
             Self::NoTrades { path, hosts, protocol } => {
                 write!(f, "{}: no trades of {protocol}", path.display())?;
                 match hosts.is_empty() {

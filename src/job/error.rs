@@ -49,7 +49,7 @@ pub enum JobError {
     Input(#[from] ReplayError),
     /// Recordings cannot be read.
     #[error(transparent)]
-    Recordings(#[from] RecordingsError),
+    Recordings(RecordingsError),
     /// The history of a live job does not fit its feeds.
     #[error(transparent)]
     History(#[from] HistoryError),
@@ -185,6 +185,15 @@ fn recording_hint(path: &Path) -> Option<String> {
     Some(format!("it looks like a recording: `barflow replay --protocol {name}`"))
 }
 
+impl From<RecordingsError> for JobError {
+    fn from(error: RecordingsError) -> Self {
+        match error {
+            RecordingsError::Search(error) => Self::Input(error),
+            error => Self::Recordings(error),
+        }
+    }
+}
+
 impl From<SinkError> for JobError {
     fn from(error: SinkError) -> Self {
         Self::Sink(error)
@@ -235,7 +244,7 @@ mod tests {
         assert!(matches!(sink, JobError::Sink(SinkError::ClosedPipe)), "{sink:?}");
         let input = typed(Box::new(ReplayError::Resume("x".to_owned())));
         assert!(matches!(input, JobError::Input(_)), "{input:?}");
-        let recordings = typed(Box::new(RecordingsError::Missing("x".to_owned())));
+        let recordings = typed(Box::new(RecordingsError::Protocol("x".to_owned(), "y".to_owned())));
         assert!(matches!(recordings, JobError::Recordings(_)), "{recordings:?}");
         let panic = typed(Box::new(Breakdown::panicked("a worker")));
         assert!(matches!(panic, JobError::Breakdown(_)), "{panic:?}");

@@ -15,7 +15,6 @@ use barflow_replay::planner::gathered;
 use barflow_replay::progress::StopFlag;
 use barflow_replay::recognise::recognise;
 use barflow_replay::store::{layout, series};
-use barflow_replay::trades_parquet::facts::Facts;
 use jiff::ToSpan;
 use jiff::civil::Date;
 
@@ -71,7 +70,7 @@ impl Inputs {
         let mut inputs = Self::default();
         let mut facts = Vec::new();
         for path in inside(&trades)? {
-            match Facts::read(&path) {
+            match series::at_its_place(store, &path) {
                 Ok(file) => facts.push(file),
                 Err(error) => inputs.damaged.push(damaged(path, error)?),
             }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use barflow_replay::spool;
 use flate2::bufread::MultiGzDecoder;
 
 use super::error::excerpt;
@@ -174,7 +175,7 @@ struct Lines {
 
 impl Lines {
     fn open(path: &Path) -> Result<Self, RecordingError> {
-        let file = File::open(path).map_err(|e| RecordingError::io("open", path, e))?;
+        let file = spool::open(path).map_err(|e| RecordingError::io("open", path, e))?;
         Ok(Self {
             path: path.to_owned(),
             source: decoded(file).map_err(|e| RecordingError::io("read", path, e))?,

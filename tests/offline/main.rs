@@ -16,6 +16,7 @@ mod graph;
 mod graph_checkpoints;
 mod histories;
 mod left_out;
+mod misread;
 mod order_rule;
 mod outputs;
 mod parallel;

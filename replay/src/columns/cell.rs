@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use barflow_operators::trade::Aggressor;
 use jiff::Timestamp;
-use jiff::civil::{Date, DateTime};
+use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use super::TimeForm;
@@ -18,6 +18,8 @@ pub enum Cell<'a> {
     Int(i128),
     /// A floating-point number.
     Float(f64),
+    /// A 32-bit floating-point number; it means the shortest decimal that is written so.
+    Single(f32),
     /// A truth.
     Bool(bool),
     /// A time, in ns since 1970.
@@ -33,6 +35,7 @@ impl Cell<'_> {
             Self::Null => Cow::Borrowed("null"),
             Self::Int(value) => value.to_string().into(),
             Self::Float(value) => value.to_string().into(),
+            Self::Single(value) => value.to_string().into(),
             Self::Bool(value) => value.to_string().into(),
             Self::Instant(ns) => Timestamp::from_nanosecond((*ns).into())
                 .map_or_else(|_| ns.to_string(), |time| time.to_string())
@@ -55,6 +58,7 @@ impl Cell<'_> {
         match self {
             Self::Int(value) => Some(*value as f64),
             Self::Float(value) => Some(*value).filter(|value| value.is_finite()),
+            Self::Single(value) => decimal(&value.to_string()),
             Self::Text(text) => decimal(text.trim()),
             Self::Null | Self::Bool(_) | Self::Instant(_) => None,
         }
@@ -65,9 +69,19 @@ impl Cell<'_> {
         match self {
             Self::Int(value) => u64::try_from(*value).ok(),
             Self::Float(value) => whole(*value),
+            // Beyond 2^24 neighbours are lost.
+            Self::Single(value) => whole((*value).into()).filter(|id| *id < 1 << 24),
             Self::Text(text) => {
                 let text = text.trim();
-                let text = text.strip_suffix(".0").unwrap_or(text);
+                // What was a decimal or floating-point number is whole all the same.
+                let text = match text.split_once('.') {
+                    Some((whole, zeros))
+                        if !zeros.is_empty() && zeros.bytes().all(|b| b == b'0') =>
+                    {
+                        whole
+                    }
+                    _ => text,
+                };
                 let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
                 is_plain.then(|| text.parse().ok()).flatten()
             }
@@ -98,6 +112,7 @@ impl Cell<'_> {
                 value.checked_mul(unit.into()).and_then(|ns| i64::try_from(ns).ok())
             }
             // The shortest text that means the number has the digits that were meant.
+            // A 32-bit float cannot: a time of today is 2 minutes away from the next one.
             (Self::Float(value), TimeForm::Number { unit }) => scaled(&value.to_string(), unit),
             (Self::Text(text), TimeForm::Number { unit }) => scaled(text.trim(), unit),
             (Self::Text(text), TimeForm::Text) => iso(text.trim()),
@@ -111,6 +126,7 @@ impl Cell<'_> {
             Self::Null => Some(Aggressor::Unknown),
             Self::Int(value) => sign(*value as f64, zero_is_unknown),
             Self::Float(value) => sign(*value, zero_is_unknown),
+            Self::Single(value) => sign((*value).into(), zero_is_unknown),
             Self::Text(text) => {
                 let word = text.trim();
                 if is_nothing(word) {
@@ -190,8 +206,10 @@ fn iso(text: &str) -> Option<i64> {
     }
     let text = text.strip_suffix(" UTC").unwrap_or(text);
     let time = text.parse::<Timestamp>().ok().or_else(|| {
-        let local = text.parse::<DateTime>().ok();
-        let local = local.or_else(|| Some(text.parse::<Date>().ok()?.at(0, 0, 0, 0)))?;
+        // A zone in brackets says no offset, and would be passed over; a date alone is not the time
+        // of a trade, and would be taken for midnight.
+        let is_whole = !text.contains('[') && text.contains(':');
+        let local = text.parse::<DateTime>().ok().filter(|_| is_whole)?;
         Some(local.to_zoned(TimeZone::UTC).ok()?.timestamp())
     })?;
     i64::try_from(time.as_nanosecond()).ok()
@@ -231,6 +249,8 @@ mod tests {
         }
         for (cell, form) in [
             (text("12:00:00"), TimeForm::Text),
+            (text("2024-03-01"), TimeForm::Text),
+            (text("2024-03-01T01:00:00.123[Europe/Berlin]"), TimeForm::Text),
             (text(""), ms),
             (text("-5"), ms),
             (text("x"), TimeForm::Text),

@@ -8,8 +8,8 @@ pub fn split(line: &str, delimiter: u8) -> Vec<Cow<'_, str>> {
     let mut fields = Vec::new();
     let mut rest = line;
     loop {
-        let (field, after) = match rest.trim_start_matches(' ').strip_prefix('"') {
-            Some(quoted) => in_quotes(quoted, delimiter),
+        let (field, after) = match in_quotes(rest.trim_start_matches(' '), delimiter) {
+            Some(quoted) => quoted,
             None => match rest.split_once(delimiter) {
                 Some((field, after)) => (Cow::Borrowed(field), Some(after)),
                 None => (Cow::Borrowed(rest), None),
@@ -23,8 +23,10 @@ pub fn split(line: &str, delimiter: u8) -> Vec<Cow<'_, str>> {
     }
 }
 
-/// A field whose opening mark was read, and what follows its delimiter.
-fn in_quotes(text: &str, delimiter: char) -> (Cow<'_, str>, Option<&str>) {
+/// A field in quotation marks, and what follows its delimiter; none if it is not in marks, or not
+/// all of it: then the marks are a part of it, which no number and no time has.
+fn in_quotes(text: &str, delimiter: char) -> Option<(Cow<'_, str>, Option<&str>)> {
+    let text = text.strip_prefix('"')?;
     let mut from = 0;
     while let Some(mark) = text[from..].find('"').map(|at| from + at) {
         let after = &text[mark + 1..];
@@ -33,10 +35,14 @@ fn in_quotes(text: &str, delimiter: char) -> (Cow<'_, str>, Option<&str>) {
             continue;
         }
         let field = Cow::Owned(text[..mark].replace("\"\"", "\""));
-        return (field, after.split_once(delimiter).map(|(_, rest)| rest));
+        let (beyond, rest) = match after.split_once(delimiter) {
+            Some((beyond, rest)) => (beyond, Some(rest)),
+            None => (after, None),
+        };
+        return beyond.trim().is_empty().then_some((field, rest));
     }
     // The mark is never closed: the rest is the field.
-    (Cow::Owned(text.to_owned()), None)
+    Some((Cow::Owned(text.to_owned()), None))
 }
 
 /// What separates the fields of a line: of those that are in use, the most frequent.
@@ -56,6 +62,9 @@ mod tests {
         assert_eq!(split("a;b,c;", b';'), ["a", "b,c", ""]);
         assert_eq!(split("\"a,b\",\"c \"\"d\"\"\", \"e\"", b','), ["a,b", "c \"d\"", "e"]);
         assert_eq!(split("\"a,b", b','), ["a,b"]);
+        assert_eq!(split("\"6\"0000,b", b','), ["\"6\"0000", "b"]);
+        assert_eq!(split("\"6\" ,b", b','), ["6", "b"]);
+        assert_eq!(split("\"a\",\"b\"x", b','), ["a", "\"b\"x"]);
         assert_eq!(split("", b','), [""]);
     }
 }

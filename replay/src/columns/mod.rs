@@ -149,6 +149,12 @@ impl Columns {
             && (self.span.is_some() || matches!(self.names.len(), 6))
     }
 
+    /// Whether a number that counts stands last in a row.
+    pub fn ends_with_a_number(&self) -> bool {
+        let last = self.names.len().saturating_sub(1);
+        [self.time, self.price, self.qty].contains(&last) || self.id == Some(last)
+    }
+
     /// Whether it is no more than time, price and quantity, as Kraken exports them.
     pub fn is_bare(&self) -> bool {
         self.names.len() == 3 && self.side.is_none() && self.id.is_none()

@@ -45,6 +45,7 @@ pub fn resolve(seen: &Seen, choice: Option<&ColumnChoice>) -> Result<Resolved, S
     };
     found.columns.delimiter = seen.delimiter;
     found.columns.form = form(&seen.rows, found.columns.time, found.unit)?;
+    refuse_codes(&found.columns, &seen.rows)?;
     let market = market(&found.columns, &seen.rows);
     let without_ids = found.columns.id.and_then(|at| {
         let consecutive =
@@ -248,6 +249,33 @@ fn form(rows: &[Vec<Cell<'static>>], at: usize, unit: Option<i64>) -> Result<Tim
     }
 }
 
+/// Where 0 means that the side is not known, 1 and −1 are the others; 0 and 1 alone are two sides
+/// written as codes, and nothing says which is which.
+///
+/// # Errors
+/// When the first rows have such codes.
+fn refuse_codes(columns: &Columns, rows: &[Vec<Cell<'static>>]) -> Result<(), String> {
+    let Some(Side::Word { column, buy: None, sell: None, zero_is_unknown: true }) = &columns.side
+    else {
+        return Ok(());
+    };
+    let signs = rows.iter().filter_map(|row| row.get(*column)?.number());
+    let [mut zero, mut plus, mut minus] = [false; 3];
+    for sign in signs {
+        zero |= sign == 0.0;
+        plus |= sign > 0.0;
+        minus |= sign < 0.0;
+    }
+    match zero && plus && !minus {
+        false => Ok(()),
+        true => Err(format!(
+            "its column \"{}\" has 0 and 1 and no −1, so 0 may be a side or mean that it is not \
+             known; say with --columns …,side_buy=1,side_sell=0 which is which",
+            columns.names[*column]
+        )),
+    }
+}
+
 fn market(columns: &Columns, rows: &[Vec<Cell<'static>>]) -> Option<String> {
     let first = rows.first()?;
     let symbol = first.get(columns.symbol?)?.text().trim().to_owned();
@@ -347,6 +375,21 @@ mod tests {
         let choice = "time=when,price=price,qty=qty".parse().unwrap();
         let error = resolve(&seen("time,price,qty\n1,2,3"), Some(&choice)).unwrap_err();
         assert!(error.contains("\"when\", and its columns are time, price, qty"), "{error}");
+    }
+
+    #[test]
+    fn codes_of_two_sides_are_not_taken_for_a_sign() {
+        let file = |codes: [&str; 3]| {
+            let rows = codes.map(|code| format!("1709251200000,1,1,{code}"));
+            format!("time,price,qty,aggressor\n{}", rows.join("\n"))
+        };
+        for signs in [["1", "0", "-1"], ["0", "0", "0"], ["1", "1", "1"], ["-1", "0", "-1"]] {
+            resolve(&seen(&file(signs)), None).unwrap();
+        }
+        let error = resolve(&seen(&file(["1", "0", "1"])), None).unwrap_err();
+        assert!(error.contains("side_buy=1,side_sell=0"), "{error}");
+        let words = "time=time,price=price,qty=qty,side=aggressor,side_buy=1,side_sell=0";
+        resolve(&seen(&file(["1", "0", "1"])), Some(&words.parse().unwrap())).unwrap();
     }
 
     #[test]

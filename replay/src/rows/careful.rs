@@ -2,7 +2,7 @@
 
 use barflow_operators::trade::Aggressor;
 
-use super::header::is_header;
+use super::header::names_columns;
 use super::judge::{Row, judge, settle, wrong_width};
 use super::{Layout, Output, Quote, RawRow, RowRules, mapped, text};
 use crate::columns::read::Wrong;
@@ -10,7 +10,8 @@ use crate::columns::read::Wrong;
 /// Longest text kept of a bad row.
 const RAW_KEPT: usize = 4096;
 
-/// Reads the line at `at`; returns where the next one starts. Blank lines are passed over.
+/// Reads the line at `at`; returns where the next one starts. Blank lines are passed over. A header of
+/// other columns ends the reading there.
 pub fn read_line(
     rules: &RowRules,
     bytes: &[u8],
@@ -21,6 +22,8 @@ pub fn read_line(
     let newline = memchr::memchr(b'\n', &bytes[at..end]).map_or(end, |place| at + place);
     let line = &bytes[at..newline];
     let line = line.strip_suffix(b"\r").unwrap_or(line);
+    // Files that were joined end to end may each begin with a byte order mark.
+    let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
     if !line.iter().all(u8::is_ascii_whitespace) {
         let read = read_row(rules, line);
         let raw = || text(&line[..line.len().min(RAW_KEPT)]);
@@ -30,8 +33,11 @@ pub fn read_line(
                 let header = text(line);
                 let header = header.trim();
                 if !rules.format.is_own_header(header) {
-                    let other = is_header(header).then(|| other_header(header));
-                    settle(rules, Err(other.unwrap_or(wrong)), raw, out);
+                    if names_columns(header) {
+                        out.other_header = true;
+                        return at;
+                    }
+                    settle(rules, Err(wrong), raw, out);
                 }
             }
             Ok(row) => settle(rules, Ok(row), raw, out),
@@ -39,13 +45,6 @@ pub fn read_line(
     }
     out.line += 1;
     newline + 1
-}
-
-/// A header amid the rows that is not the file's own.
-fn other_header(header: &str) -> Wrong {
-    let reason = "a header amid the rows that is not the file's first; the rows after it may have \
-                  other columns";
-    Wrong { field: "row", value: header.to_owned(), reason: reason.to_owned() }
 }
 
 fn read_row(rules: &RowRules, line: &[u8]) -> Result<Row, Wrong> {

@@ -15,6 +15,12 @@ pub fn is_header(line: &str) -> bool {
         && !fields().any(|field| field.parse::<f64>().is_ok())
 }
 
+/// Whether a line names columns of trades: what follows it is not to be read as what precedes it.
+pub fn names_columns(line: &str) -> bool {
+    let names = || line.split([',', ';', '\t', '|']).filter(|name| known(name).is_some());
+    is_header(line) && names().nth(1).is_some()
+}
+
 /// The names in a header whose fields are separated by commas.
 pub fn header_names(line: &str) -> Vec<String> {
     split(line, b',').into_iter().map(|name| name.trim().to_owned()).collect()

@@ -92,6 +92,15 @@ impl Layout {
         }
     }
 
+    /// Whether a number that counts stands last in a row.
+    pub fn ends_with_a_number(&self) -> bool {
+        match self {
+            Self::Kraken => true,
+            Self::Mapped(columns) => columns.ends_with_a_number(),
+            _ => false,
+        }
+    }
+
     /// How many fields a row has.
     pub fn columns(&self) -> usize {
         match self {
@@ -250,6 +259,9 @@ pub struct Output<'a> {
     pub ordinal: &'a mut u64,
     /// Rows after which to stop.
     pub rows: usize,
+    /// Whether the next line is a header of other columns than the file's own: rows after it cannot
+    /// be read.
+    pub other_header: bool,
 }
 
 /// Rejects gathered in one input batch before it is cut: a file of nothing but bad rows stays
@@ -261,6 +273,7 @@ impl Output<'_> {
     #[inline(always)]
     pub fn is_full(&self) -> bool {
         self.batch.len() >= self.rows
+            || self.other_header
             || self.rejects.len() >= REJECTS_AT_ONCE
             || self.left_out.len() >= REJECTS_AT_ONCE
     }

@@ -76,7 +76,10 @@ pub fn read(store: &Path) -> Result<Vec<Series>, ReplayError> {
 
 /// Reads a footer, which may say anything, and holds it against where the file lies: which files belong
 /// together, which is used and which is removed follows from it.
-fn at_its_place(store: &Path, path: &Path) -> Result<Facts, ReplayError> {
+///
+/// # Errors
+/// When it cannot be read, or says another place.
+pub fn at_its_place(store: &Path, path: &Path) -> Result<Facts, ReplayError> {
     let facts = Facts::read(path)?;
     let place = match facts.days {
         Some((first, last)) => layout::file(store, &facts.feed, first, last),

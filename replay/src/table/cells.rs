@@ -4,17 +4,14 @@ use std::borrow::Cow;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    Date32Type, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, Float32Type,
-    Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
-    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type,
-    UInt32Type, UInt64Type,
+    Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, Float32Type, Float64Type,
+    Int8Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType,
+    TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::{DataType, TimeUnit};
 
 use crate::columns::cell::Cell;
-
-const DAY_NS: i64 = 86_400_000_000_000;
 
 /// The value in a row of a column.
 pub(super) fn cell(array: &ArrayRef, row: usize) -> Cell<'_> {
@@ -31,7 +28,7 @@ pub(super) fn cell(array: &ArrayRef, row: usize) -> Cell<'_> {
         DataType::UInt16 => Cell::Int(array.as_primitive::<UInt16Type>().value(row).into()),
         DataType::UInt32 => Cell::Int(array.as_primitive::<UInt32Type>().value(row).into()),
         DataType::UInt64 => Cell::Int(array.as_primitive::<UInt64Type>().value(row).into()),
-        DataType::Float32 => text(array.as_primitive::<Float32Type>().value(row).to_string()),
+        DataType::Float32 => Cell::Single(array.as_primitive::<Float32Type>().value(row)),
         DataType::Float64 => Cell::Float(array.as_primitive::<Float64Type>().value(row)),
         DataType::Decimal32(..) => text(array.as_primitive::<Decimal32Type>().value_as_string(row)),
         DataType::Decimal64(..) => text(array.as_primitive::<Decimal64Type>().value_as_string(row)),
@@ -48,10 +45,6 @@ pub(super) fn cell(array: &ArrayRef, row: usize) -> Cell<'_> {
             Cell::Text(String::from_utf8_lossy(array.as_binary::<i32>().value(row)))
         }
         DataType::FixedSizeBinary(_) => text(hex::encode(array.as_fixed_size_binary().value(row))),
-        DataType::Date32 => {
-            let days = array.as_primitive::<Date32Type>().value(row);
-            instant(days.into(), DAY_NS)
-        }
         DataType::Timestamp(unit, _) => timestamp(array, row, *unit),
         other => text(format!("({other})")),
     }

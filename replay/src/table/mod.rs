@@ -5,20 +5,16 @@
 //! timestamp without a zone is UTC. A 32-bit float is the shortest decimal that means it.
 
 use std::borrow::Cow;
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use barflow_operators::batch::Feed;
-use barflow_operators::input_batch::InputBatch;
+use barflow_operators::input_batch::{InputBatch, RowPlace};
 use barflow_operators::position::{FilePosition, Position};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
-    RowSelector,
-};
 
+use self::batches::{Batches, Wanted, damaged, open};
 use crate::columns::cell::Cell;
 use crate::columns::resolve::Seen;
 use crate::columns::{Columns, Side};
@@ -27,42 +23,31 @@ use crate::progress::Progress;
 use crate::read_options::ReadOptions;
 use crate::rows::judge::settle;
 use crate::rows::{Output, RowRules, mapped};
+use crate::rows_of_file::turn;
 use crate::spool;
 
+mod batches;
 mod cells;
 
 /// Rows that are looked at before a file is read.
 const SAMPLE: usize = 1000;
 
-fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>, ReplayError> {
-    let file = spool::open(path).map_err(|e| ReplayError::io("open", path, e))?;
-    // What a writer's own types were does not matter, and dictionaries are as good as their values.
-    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).map_err(|e| {
-        ReplayError::corrupt(path, "Parquet footer", "a complete Parquet file", e.to_string())
-    })
-}
-
-fn damaged(path: &Path, error: &impl ToString) -> ReplayError {
-    ReplayError::corrupt(path, "Parquet data", "pages that can be decoded", error.to_string())
-}
-
-/// Looks at names and first rows.
+/// Looks at names and first rows; there are none in a file without rows.
 ///
 /// # Errors
-/// When it cannot be read, or is empty.
+/// When it cannot be read.
 pub fn look(path: &Path) -> Result<Seen, ReplayError> {
     let builder = open(path)?;
     let names: Vec<String> =
         builder.schema().fields().iter().map(|field| field.name().clone()).collect();
     let mut reader =
         builder.with_batch_size(SAMPLE).build().map_err(|error| damaged(path, &error))?;
-    let Some(batch) = reader.next() else {
-        return Err(ReplayError::NothingToRead(format!("{} has no rows", path.display())));
-    };
-    let batch = batch.map_err(|error| damaged(path, &error))?;
-    let row = |row| batch.columns().iter().map(|array| owned(cells::cell(array, row))).collect();
-    let rows = (0..batch.num_rows()).map(row).collect();
+    let batch = reader.next().transpose().map_err(|error| damaged(path, &error))?;
+    let rows = batch.map_or_else(Vec::new, |batch| {
+        let cells =
+            |row| batch.columns().iter().map(|array| owned(cells::cell(array, row))).collect();
+        (0..batch.num_rows()).map(cells).collect()
+    });
     Ok(Seen { names: Some(names), delimiter: b',', rows })
 }
 
@@ -71,6 +56,7 @@ fn owned(cell: Cell<'_>) -> Cell<'static> {
         Cell::Null => Cell::Null,
         Cell::Int(value) => Cell::Int(value),
         Cell::Float(value) => Cell::Float(value),
+        Cell::Single(value) => Cell::Single(value),
         Cell::Bool(value) => Cell::Bool(value),
         Cell::Instant(ns) => Cell::Instant(ns),
         Cell::Text(text) => Cell::Text(Cow::Owned(text.into_owned())),
@@ -79,7 +65,11 @@ fn owned(cell: Cell<'_>) -> Cell<'static> {
 
 /// Trades of one file.
 pub struct TableTrades {
-    reader: ParquetRecordBatchReader,
+    batches: Batches,
+    /// Rows of the file.
+    rows: u64,
+    /// The newest trade stands first: rows are read from the last to the first.
+    backwards: bool,
     rules: RowRules,
     columns: Arc<Columns>,
     /// The place of each of the file's columns among those that are read.
@@ -90,7 +80,7 @@ pub struct TableTrades {
 }
 
 impl TableTrades {
-    /// Starts to read at the row of a position.
+    /// Starts to read at the row of a position; rows count from the end where it is read from there.
     ///
     /// # Errors
     /// When the file cannot be opened.
@@ -99,6 +89,7 @@ impl TableTrades {
         rules: RowRules,
         columns: Arc<Columns>,
         at: FilePosition,
+        backwards: bool,
         options: &ReadOptions,
     ) -> Result<Self, ReplayError> {
         let builder = open(path)?;
@@ -108,18 +99,13 @@ impl TableTrades {
         for (place, column) in needed.iter().enumerate() {
             places[*column] = Some(place);
         }
-        let mask = ProjectionMask::roots(builder.parquet_schema(), needed);
+        let columns_read = ProjectionMask::roots(builder.parquet_schema(), needed);
+        let wanted = Wanted { columns: columns_read, rows: options.batch_rows.max(1) };
         let skip = at.byte.min(rows) as usize;
-        let mut builder = builder.with_projection(mask).with_batch_size(options.batch_rows.max(1));
-        if skip > 0 {
-            let rest = RowSelector::select(rows as usize - skip);
-            let selection = RowSelection::from(vec![RowSelector::skip(skip), rest]);
-            builder = builder.with_row_selection(selection);
-        }
-        let reader = builder.build().map_err(|error| damaged(path, &error))?;
+        let batches = Batches::open(path, builder, wanted, skip, backwards)?;
         let bytes = spool::length(path).map_err(|e| ReplayError::io("open", path, e))?;
         let (bytes_per_row, progress) = (bytes / rows.max(1), options.progress.clone());
-        Ok(Self { reader, rules, columns, places, at, bytes_per_row, progress })
+        Ok(Self { batches, rows, backwards, rules, columns, places, at, bytes_per_row, progress })
     }
 
     /// The next input batch; none at the file's end.
@@ -132,8 +118,7 @@ impl TableTrades {
         options: &ReadOptions,
         ordinal: &mut u64,
     ) -> Result<Option<InputBatch>, ReplayError> {
-        let Some(batch) = self.reader.next() else { return Ok(None) };
-        let batch = batch.map_err(|error| damaged(Path::new(&*self.at.source), &error))?;
+        let Some(batch) = self.batches.next()? else { return Ok(None) };
         let start = Position::File(self.at.clone());
         let mut trades = options.pool.take(feed);
         let (mut rejects, mut left_out) = (Vec::new(), Vec::new());
@@ -145,8 +130,11 @@ impl TableTrades {
             line: self.at.line,
             ordinal,
             rows: usize::MAX,
+            other_header: false,
         };
+        let last = batch.num_rows().saturating_sub(1);
         for row in 0..batch.num_rows() {
+            let row = if self.backwards { last - row } else { row };
             let cell = |column: usize| self.cell(&batch, column, row);
             let read = mapped::cells(&self.rules, &self.columns, cell);
             let raw = || mapped::raw(self.columns.names.len(), cell);
@@ -161,7 +149,15 @@ impl TableTrades {
             self.at.trade_id = Some(*last);
         }
         let end = Position::File(self.at.clone());
-        Ok(Some(InputBatch { left_out, ..InputBatch::new(trades, rejects, start, end) }))
+        let falls = self.backwards.then(|| {
+            turn(self.rows, &mut rejects, &mut left_out);
+            let line = (self.rows + 1).saturating_sub(start.line());
+            RowPlace { row: 0, source: start.place(), line, falls: true }
+        });
+        let mut read = InputBatch::new(trades, rejects, start, end);
+        read.left_out = left_out;
+        read.places.extend(falls);
+        Ok(Some(read))
     }
 
     fn cell<'a>(&self, batch: &'a RecordBatch, column: usize, row: usize) -> Cell<'a> {

@@ -1,5 +1,6 @@
 //! `barflow convert`: archives into a trade store.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -8,12 +9,14 @@ use barflow_replay::error::ReplayError;
 use barflow_replay::find::{self, Found};
 use barflow_replay::named::{self, GivenInstrument};
 use barflow_replay::plan::PlanOptions;
+use barflow_replay::plan_note::{NotTaken, PlanNote, Reason};
 use barflow_replay::progress::{Progress, StopFlag};
 use barflow_replay::store::claim::Disagreement;
 use barflow_replay::store::convert::{self as conversion, ConvertOptions, ConvertOutcome};
 use barflow_replay::store::journal::Journal;
 use barflow_replay::store::layout::ARCHIVE;
 use barflow_replay::store::work::{Writing, on_threads};
+use barflow_replay::trades_parquet::read::is_own;
 use clap::{Args, ValueHint};
 
 use super::super::failure::{Failure, Outcome};
@@ -125,10 +128,17 @@ fn find(args: &ConvertArgs, stop: &StopFlag) -> Result<Found, Failure> {
         true => vec![of_store.display().to_string()],
         false => args.files.clone(),
     };
-    let mut found = find::find(&inputs, stop)?;
-    let is_ours = |path: &Path| find::ends_with(path, ".parquet");
-    found.paths.retain(|path| !is_ours(path));
-    Ok(found)
+    let Found { paths, mut notes } = find::find(&inputs, stop)?;
+    // What cannot be opened is refused when it is converted.
+    let is_ours =
+        |path: &Path| find::ends_with(path, ".parquet") && is_own(path).unwrap_or_default();
+    let (ours, paths): (BTreeSet<_>, BTreeSet<_>) =
+        paths.into_iter().partition(|path| is_ours(path));
+    if !ours.is_empty() {
+        let not_taken = |path| NotTaken { path, reason: Reason::OwnTrades };
+        notes.push(PlanNote::NotTaken(ours.into_iter().map(not_taken).collect()));
+    }
+    Ok(Found { paths, notes })
 }
 
 fn conclude(

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use barflow_replay::error::ReplayError;
+
 use crate::feeds::provenance::RecordingNote;
 use crate::feeds::venue::Channel;
 use crate::recording::RecordingError;
@@ -15,9 +17,9 @@ pub enum RecordingsError {
     /// The venue has no such channel.
     #[error("{0} has no channel {1:?}")]
     Channel(&'static str, Channel),
-    /// A pattern that matches nothing, a file that is not there.
-    #[error("there is no recording \"{0}\"")]
-    Missing(String),
+    /// They cannot be found, or are not what was published; or the search was stopped.
+    #[error(transparent)]
+    Search(#[from] ReplayError),
     /// A file that is not a recording, or a damaged one.
     #[error(transparent)]
     File(#[from] RecordingError),

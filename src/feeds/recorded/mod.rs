@@ -12,6 +12,11 @@ use barflow_operators::pool::BatchPool;
 use barflow_operators::position::{FilePosition, Position};
 use barflow_operators::sequence::FeedOrder;
 use barflow_operators::trade::Trade;
+use barflow_replay::checksum::verify_published;
+use barflow_replay::error::ReplayError;
+use barflow_replay::find::{Found, find_by};
+use barflow_replay::plan_note::Reason;
+use barflow_replay::progress::StopFlag;
 
 use crate::feeds::plan::{AHEAD_MAX, Symbol};
 use crate::feeds::print::{BadRow, Listing, Prints};
@@ -20,7 +25,7 @@ use crate::feeds::reorder_buffer::{Released, ReorderBuffer};
 use crate::feeds::venue::{Channel, Decode, Venue};
 use crate::feeds::{venue, venues};
 use crate::graph::run::{Feeder, Workers};
-use crate::recording::{Direction, reader};
+use crate::recording::{Direction, RecordingError, reader};
 
 mod error;
 mod survey;
@@ -61,6 +66,8 @@ pub struct RecordingOptions {
     pub from: Option<i64>,
     /// First event time no longer wanted, ns.
     pub to: Option<i64>,
+    /// Ends a look at recordings that takes long.
+    pub stop: StopFlag,
 }
 
 impl Recordings {
@@ -82,12 +89,17 @@ impl Recordings {
         if !venue.channels().contains(&channel) {
             return Err(RecordingsError::Channel(venue.protocol(), channel));
         }
-        let files = files(inputs)?;
+        let Found { paths, notes } = files(inputs, &options.stop)?;
+        let files: Vec<PathBuf> = paths.into_iter().collect();
+        files.iter().try_for_each(|path| verify_published(path))?;
         let any_host = options.any_host;
-        let notes = Vec::new();
+        let notes = notes.into_iter().map(RecordingNote::Search).collect();
         let mut all = Self { venue, channel, symbols: Vec::new(), files, any_host, notes };
-        let surveys: Vec<Survey> =
-            all.files.iter().map(|path| all.survey(path)).collect::<Result<_, _>>()?;
+        let surveys: Vec<Survey> = all
+            .files
+            .iter()
+            .map(|path| all.survey(path, &options.stop))
+            .collect::<Result<_, _>>()?;
         for (path, survey) in all.files.iter().zip(&surveys) {
             all.refuse_elsewhere(path, survey)?;
         }
@@ -181,6 +193,7 @@ impl Recordings {
         let share = workers.share();
         let feeder: Feeder = Box::new(move |inlets, stop| {
             let mut ended = false;
+            let options = RecordingOptions { stop: stop.flag().into(), ..options };
             let read = self.read(&options, |slot, piece| {
                 let instrument = &self.symbols[slot].instrument;
                 let feed = Arc::clone(&piece.released.trades.feed);
@@ -205,8 +218,9 @@ impl Recordings {
                 !ended
             });
             // Told before the inlets go: an input that fails has not come to its end.
-            if let Err(error) = read {
-                stop.fail(error);
+            match read {
+                Ok(_) | Err(RecordingsError::Search(ReplayError::Stopped)) => {}
+                Err(error) => stop.fail(error),
             }
             Ok(())
         });
@@ -233,6 +247,9 @@ impl Recordings {
             let mut passed_over = HashSet::new();
             let mut frames = reader::open(path)?;
             while let Some(frame) = frames.next() {
+                if options.stop.is_raised() {
+                    return Err(ReplayError::Stopped.into());
+                }
                 let frame = frame?;
                 match frame.direction {
                     Direction::Connect if self.is_elsewhere(&frame.frame) => {
@@ -408,27 +425,19 @@ fn hear(decoder: &mut dyn Decode, frame: &[u8], prints: &mut Prints) {
 
 /// Whether the first of these inputs is a recording rather than a file of trades.
 pub fn are_recordings(inputs: &[String]) -> bool {
-    let first = files(inputs).ok().and_then(|files| files.into_iter().next());
+    let found = files(inputs, &StopFlag::default());
+    let first = found.ok().and_then(|found| found.paths.into_iter().next());
     first.is_some_and(|path| reader::open(&path).is_ok())
 }
 
 /// Files that the inputs name, in the order of their names: recordings carry their times in them.
-fn files(inputs: &[String]) -> Result<Vec<PathBuf>, RecordingsError> {
-    let mut found = BTreeSet::new();
-    for input in inputs {
-        let before = found.len();
-        let path = Path::new(input);
-        if path.is_dir() {
-            let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
-            found.extend(entries.map(|entry| entry.path()).filter(|path| path.is_file()));
-        } else if path.exists() {
-            found.insert(path.to_owned());
-        } else {
-            found.extend(glob::glob(input).into_iter().flatten().flatten());
-        }
-        if found.len() == before {
-            return Err(RecordingsError::Missing(input.clone()));
-        }
-    }
-    Ok(found.into_iter().collect())
+/// They are found as files of trades are; of folders and patterns those are taken that begin as
+/// recordings do, whatever their names.
+fn files(inputs: &[String], stop: &StopFlag) -> Result<Found, ReplayError> {
+    // What is damaged further on is told when it is read.
+    let choose = |path: &Path| {
+        let is_other = matches!(reader::open(path), Err(RecordingError::NoRecording { .. }));
+        is_other.then_some(Reason::NotARecording)
+    };
+    find_by(&choose, inputs, stop)
 }

@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use barflow_replay::error::ReplayError;
+use barflow_replay::progress::StopFlag;
+
 use super::{FileCounts, RecordingOptions, Recordings, RecordingsError};
 use crate::feeds::print::{Listing, Prints};
 use crate::feeds::provenance::{Origin, RecordingNote, host, left_out, origin};
@@ -24,7 +27,7 @@ pub(super) struct Survey {
 
 impl Recordings {
     /// Reads what a file says of itself.
-    pub(super) fn survey(&self, path: &Path) -> Result<Survey, RecordingsError> {
+    pub(super) fn survey(&self, path: &Path, stop: &StopFlag) -> Result<Survey, RecordingsError> {
         const KEYS: [&[u8]; 4] =
             [b"\"s\":\"", b"\"product_id\":\"", b"\"symbol\":\"", b"\"instId\":\""];
         let finders: Vec<_> = KEYS.iter().map(memchr::memmem::Finder::new).collect();
@@ -33,6 +36,9 @@ impl Recordings {
         let (mut confirmed, mut contradicted, mut first) = (0u64, 0u64, None);
         let mut frames = reader::open(path)?;
         while let Some(frame) = frames.next() {
+            if stop.is_raised() {
+                return Err(ReplayError::Stopped.into());
+            }
             let frame = frame?;
             if frame.direction == Direction::Connect {
                 let url = String::from_utf8_lossy(&frame.frame).into_owned();

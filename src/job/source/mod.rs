@@ -49,7 +49,8 @@ impl Source {
     /// The source that the settings select. `stop` ends a search that takes long.
     pub(in crate::job) fn find(settings: &ReplaySettings, stop: &Stop) -> Result<Self, JobError> {
         if let Some(protocol) = &settings.protocol {
-            let options = recording_options(settings);
+            let mut options = recording_options(settings);
+            options.stop = stop.flag().into();
             let found = Recordings::find(&settings.files, protocol, settings.channel, &options)?;
             return Ok(Self::Recordings(found));
         }

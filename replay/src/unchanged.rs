@@ -1,0 +1,51 @@
+//! What has to stay the same: a file while it is read, and the market from file to file.
+
+use std::path::Path;
+
+use barflow_operators::instrument::InstrumentId;
+
+use crate::error::ReplayError;
+use crate::spool;
+
+/// A file that grows, or is replaced, while it is read ends anywhere.
+///
+/// # Errors
+/// When it has not as many bytes as before.
+pub fn length(path: &Path, before: u64) -> Result<(), ReplayError> {
+    let now = spool::length(path).map_err(|e| ReplayError::io("open", path, e))?;
+    if now == before {
+        return Ok(());
+    }
+    let expected = format!("{before} bytes, as when it was looked at");
+    Err(ReplayError::corrupt(
+        path,
+        "it changed while it was read",
+        expected,
+        format!("{now} bytes"),
+    ))
+}
+
+/// Files that are given one instrument, but have the columns of Binance's spot and futures, are of two.
+/// Each is a path, and whether it has those of futures.
+///
+/// # Errors
+/// When they differ.
+pub fn market(
+    instrument: &InstrumentId,
+    (before, futures): (&Path, bool),
+    (path, here): (&Path, bool),
+) -> Result<(), ReplayError> {
+    if futures == here {
+        return Ok(());
+    }
+    let word = |futures: bool| if futures { "futures" } else { "spot" };
+    Err(ReplayError::Mixed(format!(
+        "{} has the columns of {} and {} those of {}, and both are to be {instrument}: leave one of \
+         them out, or give the instrument as {}={instrument} to take both",
+        path.display(),
+        word(here),
+        before.display(),
+        word(futures),
+        instrument.symbol()
+    )))
+}
