@@ -15,6 +15,7 @@ mod losses;
 mod ports;
 mod provenance;
 mod proxies;
+mod recorded_files;
 mod recordings;
 mod refusals;
 mod session;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::support::process::barflow;
 
 /// Frames of a recording by cryptofeed, behind the URL of its connection, if it has one.
-fn cryptofeed(folder: &Path, name: &str, url: &str, frames: &[String]) -> PathBuf {
+pub(super) fn cryptofeed(folder: &Path, name: &str, url: &str, frames: &[String]) -> PathBuf {
     let mut text = String::new();
     if !url.is_empty() {
         text += &format!("{url} <-> 1709251199.5\n");
@@ -27,15 +27,19 @@ fn trade(symbol: &str, id: u64, more: &str) -> String {
     )
 }
 
-fn trades(symbol: &str, more: &str) -> Vec<String> {
+pub(super) fn trades(symbol: &str, more: &str) -> Vec<String> {
     (1..5).map(|id| trade(symbol, id, more)).collect()
 }
 
-const SPOT: &str = r#","M":true"#;
+pub(super) const SPOT: &str = r#","M":true"#;
 const FUTURES: &str = r#","X":"MARKET""#;
 
 /// Replays these; the exit code, the bars, and what was said.
-fn replay(protocol: &str, files: &[&Path], more: &[&str]) -> (Option<i32>, String, String) {
+pub(super) fn replay(
+    protocol: &str,
+    files: &[&Path],
+    more: &[&str],
+) -> (Option<i32>, String, String) {
     let mut command = barflow();
     command.arg("replay");
     if !protocol.is_empty() {
