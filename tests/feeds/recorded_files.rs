@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -45,6 +46,26 @@ fn folders_are_searched_to_the_bottom_and_what_is_not_read_is_named() {
     assert!(said.contains("there is no file"), "{said}");
     let (code, _, said) = replay("binance-spot", &[&folder.join("README.md")], &[]);
     assert_eq!(code, Some(2), "what is named is taken: {said}");
+}
+
+#[test]
+fn recordings_are_read_in_the_order_in_which_they_were_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let frames = trades("ETHUSDT", SPOT);
+    for (name, frames) in [("x_9", &frames[..2]), ("x_10", &frames[2..])] {
+        let from = if name == "x_9" { 0 } else { 2 };
+        let mut text = format!("{OWN} <-> {}.5\n", 1_709_251_199 + from);
+        for (at, frame) in frames.iter().enumerate() {
+            text += &format!("{}.25: {frame}\n", 1_709_251_200 + from + at);
+        }
+        fs::write(folder.join(name), text).unwrap();
+    }
+    for files in [&[folder.to_owned()][..], &[folder.join("x_10"), folder.join("x_9")]] {
+        let files: Vec<&Path> = files.iter().map(AsRef::as_ref).collect();
+        let (code, bars, said) = replay("binance-spot", &files, &[]);
+        assert_eq!((code, bars.lines().count()), (Some(0), 4), "{said}");
+    }
 }
 
 #[test]

@@ -95,11 +95,7 @@ impl Recordings {
         let any_host = options.any_host;
         let notes = notes.into_iter().map(RecordingNote::Search).collect();
         let mut all = Self { venue, channel, symbols: Vec::new(), files, any_host, notes };
-        let surveys: Vec<Survey> = all
-            .files
-            .iter()
-            .map(|path| all.survey(path, &options.stop))
-            .collect::<Result<_, _>>()?;
+        let surveys = all.survey_in_order(&options.stop)?;
         for (path, survey) in all.files.iter().zip(&surveys) {
             all.refuse_elsewhere(path, survey)?;
         }

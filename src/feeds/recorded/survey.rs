@@ -19,6 +19,8 @@ pub(super) struct Survey {
     own: Vec<String>,
     /// Hosts of others, and the protocols that are spoken there.
     others: BTreeMap<String, Vec<&'static str>>,
+    /// When its first frame was received, ns, if it says so.
+    begins: Option<i64>,
     /// Whether any frame came over a connection that is read.
     read: bool,
     /// What a venue would write as a symbol, where it is read and where it is not.
@@ -26,8 +28,24 @@ pub(super) struct Survey {
 }
 
 impl Recordings {
+    /// Reads what the files say of themselves, and puts them in the order in which they were made:
+    /// names sort in others (`x_10` before `x_9`), and trades that come after later ones are not used.
+    pub(super) fn survey_in_order(
+        &mut self,
+        stop: &StopFlag,
+    ) -> Result<Vec<Survey>, RecordingsError> {
+        let mut surveyed = Vec::new();
+        for path in std::mem::take(&mut self.files) {
+            surveyed.push((self.survey(&path, stop)?, path));
+        }
+        surveyed.sort_by(|(a, a_path), (b, b_path)| (a.begins, a_path).cmp(&(b.begins, b_path)));
+        let (surveys, files) = surveyed.into_iter().unzip();
+        self.files = files;
+        Ok(surveys)
+    }
+
     /// Reads what a file says of itself.
-    pub(super) fn survey(&self, path: &Path, stop: &StopFlag) -> Result<Survey, RecordingsError> {
+    fn survey(&self, path: &Path, stop: &StopFlag) -> Result<Survey, RecordingsError> {
         const KEYS: [&[u8]; 4] =
             [b"\"s\":\"", b"\"product_id\":\"", b"\"symbol\":\"", b"\"instId\":\""];
         let finders: Vec<_> = KEYS.iter().map(memchr::memmem::Finder::new).collect();
@@ -40,6 +58,7 @@ impl Recordings {
                 return Err(ReplayError::Stopped.into());
             }
             let frame = frame?;
+            survey.begins = survey.begins.or(Some(frame.recv_time).filter(|time| *time > 0));
             if frame.direction == Direction::Connect {
                 let url = String::from_utf8_lossy(&frame.frame).into_owned();
                 match origin(&url, self.venue.as_ref()) {
