@@ -39,7 +39,7 @@ pub fn plan(inputs: &[String], options: &PlanOptions) -> Result<Plan, ReplayErro
         if let (Some(before), Some(here)) = (before, file.of_futures())
             && options.renames == Renames::Nothing
         {
-            unchanged::market(&feed.instrument, before, (&path, here))?;
+            unchanged::market(&feed.instrument, before, (&*path, here))?;
         }
         if *history.feed != feed {
             let other = history.files.first().map(|file| file.path.display().to_string());

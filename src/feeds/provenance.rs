@@ -89,7 +89,7 @@ pub enum RecordingNote {
 impl fmt::Display for RecordingNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Search(note) => note.fmt(f),
+            Self::Search(note) => write!(f, "{note}"),
             Self::NoTrades { path, hosts, protocol } => {
                 write!(f, "{}: no trades of {protocol}", path.display())?;
                 match hosts.is_empty() {
