@@ -396,3 +396,40 @@ fn quality_sees_files_of_a_store_that_lie_at_another_ones_place() {
     let ran = run(folder, &["quality", "--store", "st"]);
     assert_eq!(ran.status.code(), Some(1), "{}", said(&ran));
 }
+
+#[test]
+fn a_damaged_day_is_neither_merged_nor_is_its_archive_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let archives = folder.join("st/archive/data/spot/daily/trades/BTCUSDT");
+    fs::create_dir_all(&archives).unwrap();
+    for day in 1..=29 {
+        let row = |n: i64| {
+            let time = MARCH_MS - (30 - day) * 86_400_000 + n * 1000;
+            format!("{},60000,0.5,30000,{time},true,true", day * 20 + n)
+        };
+        let name = format!("BTCUSDT-trades-2024-02-{day:02}.csv");
+        fs::write(archives.join(name), csv(HEADER.trim_end(), row)).unwrap();
+    }
+    let store = |more: &[&str]| run(folder, &[more, &["--store", "st"]].concat());
+    let ran = store(&["convert"]);
+    assert_eq!(ran.status.code(), Some(0), "{}", said(&ran));
+    let place = folder.join("st/trades/binance/spot/trades/BTCUSDT");
+    let day = place.join("BTCUSDT-trades-2024-02-15.parquet");
+    let whole = fs::read(&day).unwrap();
+    let mut flipped = whole.clone();
+    flipped[40] ^= 4;
+    fs::write(&day, &flipped).unwrap();
+    let ran = store(&["compact"]);
+    assert_eq!(ran.status.code(), Some(1), "{}", said(&ran));
+    assert!(said(&ran).contains("2024-02-15.parquet"), "{}", said(&ran));
+    assert_eq!(fs::read_dir(&place).unwrap().count(), 29, "nothing is removed");
+    let ran = store(&["store", "prune", "--archives", "--yes"]);
+    assert_eq!(ran.status.code(), Some(1), "{}", said(&ran));
+    assert!(said(&ran).contains("kept: st/archive"), "{}", said(&ran));
+    assert_eq!(fs::read_dir(&archives).unwrap().count(), 1, "that of the damaged day");
+    fs::write(&day, &whole).unwrap();
+    assert_eq!(store(&["compact"]).status.code(), Some(0));
+    assert_eq!(store(&["store", "prune", "--archives", "--yes"]).status.code(), Some(0));
+    assert_eq!(fs::read_dir(&archives).unwrap().count(), 0);
+}

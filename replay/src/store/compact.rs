@@ -10,9 +10,11 @@ use super::days::each;
 use super::layout;
 use super::series::{Series, days, range};
 use crate::error::ReplayError;
+use crate::progress::Progress;
 use crate::read_options::ReadOptions;
 use crate::trades_parquet::facts::Facts;
 use crate::trades_parquet::read::{Footer, ParquetTrades};
+use crate::trades_parquet::verify::verify;
 use crate::trades_parquet::write::{TradeWriter, Unit, WriteOptions};
 
 /// Rows per batch.
@@ -96,6 +98,8 @@ pub fn merge(store: &Path, series: &Series, merge: &Merge) -> Result<PathBuf, Re
     layout::check_folders(store, &path)?;
     let mut footers = Vec::new();
     for file in &merge.files {
+        // What is damaged would get a digest of its own, and the file that shows it would be removed.
+        verify(&file.path, &Progress::default())?;
         footers.push(Footer::read(&file.path)?);
     }
     let unit = match footers.iter().all(|footer| footer.unit() == Unit::Microseconds) {

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use barflow_replay::checksum::verify;
+use barflow_replay::decode::Container;
 use barflow_replay::progress::Progress;
 use barflow_replay::store::compact::{merge, plan};
 use barflow_replay::store::layout;
@@ -113,6 +115,12 @@ pub fn run(args: &CompactArgs) -> Result<Outcome, Failure> {
 /// Removes what an interrupted merge had left beside its file.
 fn leftovers(store: &Path, all: &[Series]) -> Result<String, Failure> {
     let covered: Vec<_> = all.iter().flat_map(|series| &series.covered).collect();
+    // They are the last to have the trades if what covers them is damaged.
+    for series in all.iter().filter(|series| !series.covered.is_empty()) {
+        for file in &series.files {
+            verify(&file.path, Container::Parquet, &Progress::default())?;
+        }
+    }
     for file in &covered {
         layout::remove(store, &file.path)?;
     }

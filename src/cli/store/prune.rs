@@ -1,15 +1,18 @@
 //! `barflow store prune`: what is not needed any more.
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
-use barflow_replay::checksum::{checksum_file, sha256};
+use barflow_replay::checksum::{checksum_file, sha256, verify};
+use barflow_replay::decode::Container;
+use barflow_replay::error::ReplayError;
 use barflow_replay::find::find;
-use barflow_replay::progress::StopFlag;
+use barflow_replay::progress::{Progress, StopFlag};
 use barflow_replay::store::journal::Journal;
 use barflow_replay::store::layout::{self, ARCHIVE};
 use barflow_replay::store::series::days;
 use barflow_replay::store::work::Writing;
+use barflow_replay::trades_parquet::facts::Facts;
 use clap::Args;
 use jiff::civil::Date;
 
@@ -55,8 +58,11 @@ pub fn run(args: &PruneArgs) -> Result<Outcome, Failure> {
     let writing = args.yes.then(|| Writing::begin(&args.place.store)).transpose();
     let _writing = writing?;
     let mut goes: Vec<PathBuf> = Vec::new();
+    let mut kept = 0;
     if args.archives {
-        goes.extend(converted_archives(args)?);
+        let (archives, needed) = converted_archives(args)?;
+        goes.extend(archives);
+        kept = needed;
     }
     if let Some(before) = args.before {
         for series in args.place.series()? {
@@ -83,34 +89,63 @@ pub fn run(args: &PruneArgs) -> Result<Outcome, Failure> {
         true => eprintln!("{count} files ({size}) removed"),
         false => eprintln!("{count} files ({size}) would be removed; add --yes to remove them"),
     }
-    Ok(Outcome::Done)
+    Ok(if kept > 0 { Outcome::WithRejects } else { Outcome::Done })
 }
 
-/// Archives of the store whose checksum is that of some file's source.
-fn converted_archives(args: &PruneArgs) -> Result<Vec<PathBuf>, Failure> {
+/// Archives of the store all of whose trades are in sound files of it, and how many others were
+/// converted and are kept, which are named.
+fn converted_archives(args: &PruneArgs) -> Result<(Vec<PathBuf>, usize), Failure> {
     let folder = args.place.store.join(ARCHIVE);
+    let (mut goes, mut kept) = (Vec::new(), 0);
     if !folder.exists() {
-        return Ok(Vec::new());
+        return Ok((goes, kept));
     }
     let journal = Journal::read(&args.place.store)?;
     let series = args.place.series()?;
-    let files = series.iter().flat_map(|series| &series.files);
-    let held: BTreeSet<&str> =
-        files.flat_map(|file| &file.sources).map(|source| source.sha256.as_str()).collect();
-    let mut goes = Vec::new();
     let found = match find(&[folder.display().to_string()], &StopFlag::default()) {
         Ok(found) => found.paths,
-        Err(barflow_replay::error::ReplayError::NothingToRead(_)) => return Ok(goes),
+        Err(ReplayError::NothingToRead(_)) => return Ok((goes, kept)),
         Err(error) => return Err(error.into()),
     };
+    let mut sound = BTreeMap::new();
     for archive in found {
         let sum = sha256(&archive).map_err(|error| {
             let context = format!("could not read {}", archive.display());
             Failure::outside(anyhow::Error::new(error).context(context))
         })?;
-        if held.contains(sum.as_str()) && journal.find(&sum).is_some() {
-            goes.push(archive);
+        let Some(conversion) = journal.find(&sum) else { continue };
+        let files = series.iter().flat_map(|series| &series.files);
+        let of = |file: &&Facts| file.sources.iter().any(|source| source.sha256 == sum);
+        let files: Vec<&Facts> = files.filter(of).collect();
+        if files.is_empty() {
+            continue;
+        }
+        match why_kept(&files, conversion.rows, &mut sound) {
+            None => goes.push(archive),
+            Some(why) => {
+                kept += 1;
+                eprintln!("kept: {}: {why}", archive.display());
+            }
         }
     }
-    Ok(goes)
+    Ok((goes, kept))
+}
+
+/// Why the archive of these files is still needed; `sound` says of files whether they were verified.
+fn why_kept<'a>(
+    files: &[&'a Facts],
+    rows: u64,
+    sound: &mut BTreeMap<&'a Path, Option<String>>,
+) -> Option<String> {
+    let held: u64 = files.iter().map(|file| file.rows).sum();
+    if held < rows {
+        return Some(format!("the store holds {held} of its {rows} trades"));
+    }
+    files.iter().find_map(|file| {
+        let verified = || {
+            let verdict = verify(&file.path, Container::Parquet, &Progress::default());
+            verdict.err().map(|error| error.to_string())
+        };
+        sound.entry(&file.path).or_insert_with(verified).clone()
+    })
 }
