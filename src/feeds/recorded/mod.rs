@@ -31,7 +31,6 @@ mod error;
 mod survey;
 
 pub use self::error::RecordingsError;
-use self::survey::Survey;
 
 /// Prints that wait for a missing id before it is given up: a recording has no backfill.
 const PATIENCE: usize = 1024;
