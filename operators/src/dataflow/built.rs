@@ -1,14 +1,13 @@
 //! What was made of input batches before they came: passes it on as if it had been made here.
 
-use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use super::Epoch;
 use super::bars::Out;
 use super::ledger::{Fact, FactKind, FactUpdate};
+use super::outputs::{output, rights};
 use crate::input_batch::{InputBatch, Reject};
 use crate::published::PublishedBar;
 
@@ -29,14 +28,9 @@ pub struct Built<'scope> {
 pub fn built<'scope>(input_batches: StreamVec<'scope, Epoch, InputBatch>) -> Built<'scope> {
     let mut builder = OperatorBuilder::new("Built".to_owned(), input_batches.scope());
     let mut input = builder.new_input(input_batches, Pipeline);
-    let (out, out_stream) = builder.new_output();
-    let (rejects_out, rejects) = builder.new_output();
-    let (facts_out, facts) = builder.new_output();
-    let mut out = OutputBuilder::<_, CapacityContainerBuilder<Vec<Out>>>::from(out);
-    let mut rejects_out =
-        OutputBuilder::<_, CapacityContainerBuilder<Vec<Reject>>>::from(rejects_out);
-    let mut facts_out =
-        OutputBuilder::<_, CapacityContainerBuilder<Vec<FactUpdate>>>::from(facts_out);
+    let (mut out, out_stream) = output(&mut builder);
+    let (mut rejects_out, rejects) = output(&mut builder);
+    let (mut facts_out, facts) = output(&mut builder);
 
     builder.build(move |_initial| {
         move |_frontiers| {
@@ -44,12 +38,7 @@ pub fn built<'scope>(input_batches: StreamVec<'scope, Epoch, InputBatch>) -> Bui
             let mut rejects_out = rejects_out.activate();
             let mut facts_out = facts_out.activate();
             input.for_each(|cap, input_batches| {
-                let (Some(a), Some(b), Some(c)) =
-                    (cap.retain_least(0), cap.retain_least(1), cap.retain_least(2))
-                else {
-                    // Only a message without any time has none; our sources send none such.
-                    return;
-                };
+                let Some((a, b, c)) = rights(&cap) else { return };
                 let epoch = *a.time();
                 let mut out = out.session(&a);
                 for InputBatch { trades, rejects, end, made, .. } in input_batches.drain(..) {

@@ -20,6 +20,7 @@ pub mod bars;
 pub mod built;
 pub mod daily;
 pub mod ledger;
+mod outputs;
 pub mod quality;
 pub mod validate;
 

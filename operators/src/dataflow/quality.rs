@@ -7,14 +7,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use super::Epoch;
 use super::ledger::count;
+use super::outputs::output;
 use crate::batch::Feed;
 use crate::input_batch::InputBatch;
 use crate::instrument::InstrumentId;
@@ -97,12 +96,8 @@ pub fn quality<'scope>(
 ) -> Judged<'scope> {
     let mut builder = OperatorBuilder::new("Quality".to_owned(), input_batches.scope());
     let mut input = builder.new_input(input_batches, Pipeline);
-    let (batches_out, input_batches) = builder.new_output();
-    let (updates_out, updates) = builder.new_output();
-    let mut batches_out =
-        OutputBuilder::<_, CapacityContainerBuilder<Vec<InputBatch>>>::from(batches_out);
-    let mut updates_out =
-        OutputBuilder::<_, CapacityContainerBuilder<Vec<DayUpdate>>>::from(updates_out);
+    let (mut batches_out, input_batches) = output(&mut builder);
+    let (mut updates_out, updates) = output(&mut builder);
 
     builder.build(move |mut initial| {
         let mut judge_states: BTreeMap<InstrumentId, JudgeState> = BTreeMap::new();

@@ -5,15 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
-use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
-use timely::dataflow::operators::{Capability, InputCapability};
 
 use super::Epoch;
 use super::ledger::{Fact, FactKind, FactUpdate};
+use super::outputs::{Rights, output, rights};
 use crate::batch::TradeBatch;
 use crate::gap::Gap;
 use crate::input_batch::{InputBatch, Reject};
@@ -67,17 +65,10 @@ pub struct Validated<'scope> {
     pub facts: StreamVec<'scope, Epoch, FactUpdate>,
 }
 
-type Caps = (Capability<Epoch>, Capability<Epoch>, Capability<Epoch>);
-
-/// The right to send to all outputs at the time of a message.
-fn retained(cap: &InputCapability<Epoch>) -> Option<Caps> {
-    Some((cap.retain_least(0)?, cap.retain_least(1)?, cap.retain_least(2)?))
-}
-
 /// The right to release at the end what waits. It moves on with the input: trades may wait for as long
 /// as their instrument is quiet, and held at the epoch that they came with, it would hold back the
 /// frontier, and with it all sources, which look at how far everything is.
-struct LastWord(Option<Caps>);
+struct LastWord(Option<Rights>);
 
 impl LastWord {
     /// Moves on to the input's frontier; is given up where nothing waits.
@@ -110,15 +101,9 @@ pub fn validate<'scope>(
 ) -> Validated<'scope> {
     let mut builder = OperatorBuilder::new("Validate".to_owned(), input_batches.scope());
     let mut input = builder.new_input(input_batches, Pipeline);
-    let (trades_out, trades) = builder.new_output();
-    let (rejects_out, rejects) = builder.new_output();
-    let (facts_out, facts) = builder.new_output();
-    let mut trades_out =
-        OutputBuilder::<_, CapacityContainerBuilder<Vec<OrderedBatch>>>::from(trades_out);
-    let mut rejects_out =
-        OutputBuilder::<_, CapacityContainerBuilder<Vec<Reject>>>::from(rejects_out);
-    let mut facts_out =
-        OutputBuilder::<_, CapacityContainerBuilder<Vec<FactUpdate>>>::from(facts_out);
+    let (mut trades_out, trades) = output(&mut builder);
+    let (mut rejects_out, rejects) = output(&mut builder);
+    let (mut facts_out, facts) = output(&mut builder);
 
     builder.build(move |_initial| {
         let continued = cut_short.is_some();
@@ -128,7 +113,7 @@ pub fn validate<'scope>(
             let mut trades_out = trades_out.activate();
             let mut rejects_out = rejects_out.activate();
             let mut facts_out = facts_out.activate();
-            let mut send = |caps: &Caps, result: Validation| {
+            let mut send = |caps: &Rights, result: Validation| {
                 let epoch = *caps.0.time();
                 trades_out.session(&caps.0).give(result.sequenced);
                 if !result.rejects.is_empty() {
@@ -140,8 +125,7 @@ pub fn validate<'scope>(
             // `for_each` keeps arrival order, which is the order of the source.
             input.for_each(|cap, input_batches| {
                 for input_batch in input_batches.drain(..) {
-                    // Only a message without any time has none; our sources send none such.
-                    let Some(caps) = retained(&cap) else { continue };
+                    let Some(caps) = rights(&cap) else { continue };
                     if let Some(result) = orders.on_batch(input_batch) {
                         send(&caps, result);
                     }
