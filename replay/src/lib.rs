@@ -5,9 +5,10 @@
 //!                                        (next file)  (own thread)  (columns)
 //! ```
 //!
-//! A [`plan::Plan`] says which files make up each instrument's history, in which order; an
-//! [`stream::InstrumentStream`] reads them. Every valid row becomes a trade in a column batch,
-//! every other row a reject with its line; nothing is lost and nothing panics.
+//! A [`plan::Plan`] says which files make up each instrument's history, in which order; the
+//! [`planner`] makes it, and an [`stream::InstrumentStream`] reads them. Every valid row becomes a
+//! trade in a column batch, every other row a reject with its line; nothing is lost and nothing
+//! panics.
 //!
 //! **Invariant:** no dataflow, no Kafka, no thresholds. Repeats and gaps of ids are judged later,
 //! where live feeds are judged too.

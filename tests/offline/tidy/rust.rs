@@ -90,6 +90,10 @@ impl Source {
         for at in 0..words.len().saturating_sub(1) {
             let ("fn", begin) = words[at] else { continue };
             let name = words[at + 1].0;
+            if name == "(" {
+                // The type of a function has no body.
+                continue;
+            }
             let mut depth = 0;
             let body = words[at..].iter().find(|(word, _)| {
                 depth +=
