@@ -8,6 +8,7 @@
 
 pub mod archive;
 pub mod backoff;
+pub mod bounded;
 pub mod checkpoints;
 pub mod cli;
 pub mod compare;
@@ -20,6 +21,7 @@ pub mod memory;
 pub mod net;
 pub mod parallel;
 pub mod plot_font;
+pub mod printable;
 pub mod quality;
 pub mod recording;
 pub mod secrets;

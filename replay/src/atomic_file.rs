@@ -31,6 +31,15 @@ impl Access {
         options
     }
 
+    /// As [`open_options`](Self::open_options), for a file of ours whose name can be guessed in a folder
+    /// that others may write to: a symbolic link in its place is refused, not followed.
+    pub fn without_links(self) -> OpenOptions {
+        let mut options = self.open_options();
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NOFOLLOW);
+        options
+    }
+
     #[cfg(unix)]
     fn mode(self) -> u32 {
         match self {
@@ -291,6 +300,12 @@ mod tests {
         replace(&path, b"state", Access::Group).unwrap();
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o027, 0, "{mode:o}");
+        let link = folder.path().join("lock");
+        symlink(&precious, &link).unwrap();
+        let open = |path| Access::Group.without_links().create(true).append(true).open(path);
+        assert!(open(&link).is_err());
+        assert!(open(&path).is_ok());
+        assert_eq!(fs::read(&precious).unwrap(), b"precious");
     }
 
     #[test]

@@ -2,10 +2,11 @@
 //! line of a file counts; a line that a crash cut short was never said (ADR 0008).
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use barflow_replay::atomic_file::Access;
 use serde::{Deserialize, Serialize};
 
 use super::error::FetchError;
@@ -45,6 +46,9 @@ pub struct Entry {
     pub at: String,
 }
 
+/// The file in a store.
+const NAME: &str = "manifest.jsonl";
+
 /// The manifest of a store.
 #[derive(Debug)]
 pub struct Manifest {
@@ -67,10 +71,10 @@ impl Manifest {
     /// # Errors
     /// When it cannot be read or written, or a line of it is damaged.
     pub fn open(store: &Path) -> Result<Self, FetchError> {
-        let (mut manifest, whole) = Self::load(store)?;
-        let path = manifest.path.clone();
-        let file = OpenOptions::new().create(true).append(true).open(&path);
+        let path = store.join(NAME);
+        let file = Access::Group.without_links().create(true).append(true).open(&path);
         let file = file.map_err(|e| FetchError::disk("open", &path, e))?;
+        let (mut manifest, whole) = Self::load(store)?;
         file.set_len(whole).map_err(|e| FetchError::disk("write", &path, e))?;
         manifest.file = Some(file);
         Ok(manifest)
@@ -78,7 +82,7 @@ impl Manifest {
 
     /// The entries, and how many bytes are whole lines.
     fn load(store: &Path) -> Result<(Self, u64), FetchError> {
-        let path = store.join("manifest.jsonl");
+        let path = store.join(NAME);
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),

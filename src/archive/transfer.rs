@@ -6,11 +6,11 @@
 //! hash is the published one, after its checksum file has its own: a file with a name can always be
 //! checked.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use barflow_replay::atomic_file;
+use barflow_replay::atomic_file::{self, Access};
 use barflow_replay::checksum::{checksum_file, sha256, sum_in};
 use sha2::{Digest, Sha256};
 
@@ -102,7 +102,8 @@ impl Partial {
                 fs::remove_file(&other).map_err(|e| FetchError::disk("remove", &other, e))?;
             }
         }
-        let open = OpenOptions::new().create(true).read(true).append(true).open(&ours);
+        let mut options = Access::Usual.without_links();
+        let open = options.create(true).read(true).append(true).open(&ours);
         let file = open.map_err(|e| FetchError::disk("open", &ours, e))?;
         let mut partial = Self { path: ours, file, hasher: Sha256::new(), bytes: 0 };
         let mut block = vec![0; BLOCK];

@@ -37,6 +37,8 @@ pub enum Key<'a> {
     Shard(usize),
     /// What decides which bars come out.
     Settings,
+    /// Instruments whose state was deleted on purpose.
+    Deleted,
 }
 
 impl JobName {
@@ -60,11 +62,19 @@ impl JobName {
         format!("{self}/@settings")
     }
 
+    /// The key of the instruments whose state was deleted on purpose.
+    pub fn deleted_key(&self) -> String {
+        format!("{self}/@deleted")
+    }
+
     /// What a key means, if it is one of this job's.
     pub fn parse<'a>(&self, key: &'a str) -> Option<Key<'a>> {
         let rest = key.strip_prefix(self.0.as_str())?.strip_prefix('/')?;
         if rest == "@settings" {
             return Some(Key::Settings);
+        }
+        if rest == "@deleted" {
+            return Some(Key::Deleted);
         }
         if let Some(shard) = rest.strip_prefix("@shard/") {
             return Some(Key::Shard(shard.parse().ok()?));
@@ -140,6 +150,7 @@ mod tests {
         assert_eq!(job.parse(&key), Some(Key::Instrument("kraken:spot:BTC/USD")));
         assert_eq!(job.parse(&job.shard_key(3)), Some(Key::Shard(3)));
         assert_eq!(job.parse(&job.settings_key()), Some(Key::Settings));
+        assert_eq!(job.parse(&job.deleted_key()), Some(Key::Deleted));
         assert_eq!(job.parse("live2/@settings"), None);
         assert_eq!(JobName::of_key(&key), Some(job));
         assert!("a/b".parse::<JobName>().is_err() && "".parse::<JobName>().is_err());

@@ -22,6 +22,8 @@ pub struct Saved {
     pub settings: Option<JobSettings>,
     /// Who wrote each shard last.
     pub shards: BTreeMap<usize, Shard>,
+    /// Instruments whose state was deleted on purpose, though there are bars of them.
+    pub deleted: BTreeSet<String>,
 }
 
 /// What a job's checkpoint is about. Builders are not restored, which for many instruments with long
@@ -34,6 +36,8 @@ pub struct Overview {
     pub settings: Option<JobSettings>,
     /// Who wrote each shard last.
     pub shards: BTreeMap<usize, Shard>,
+    /// Instruments whose state was deleted on purpose, though there are bars of them.
+    pub deleted: BTreeSet<String>,
 }
 
 /// A checkpoint that a job cannot resume from.
@@ -57,6 +61,26 @@ pub enum CheckpointError {
         /// What is missing.
         reason: Broken,
     },
+    /// The job has written bars of which its checkpoint knows nothing.
+    #[error(
+        "the checkpoint of job \"{job}\" knows nothing of {instrument}, though the job wrote bars of it: \
+         topic \"{topic}\", partition {partition}, offset {offset}{}",
+        more_like_it(*more)
+    )]
+    Lost {
+        /// Whose.
+        job: JobName,
+        /// Which instrument.
+        instrument: String,
+        /// Where its last bar is.
+        topic: String,
+        /// In which partition.
+        partition: i32,
+        /// And at which place there.
+        offset: i64,
+        /// Other series of which the same is true.
+        more: usize,
+    },
     /// It was made for other bars.
     #[error(
         "the checkpoint of job \"{job}\" was made with different settings: {}",
@@ -70,6 +94,10 @@ pub enum CheckpointError {
     },
 }
 
+fn more_like_it(more: usize) -> String {
+    if more == 0 { String::new() } else { format!("; and {more} more like it") }
+}
+
 impl CheckpointError {
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
@@ -77,6 +105,11 @@ impl CheckpointError {
             Self::OtherSettings { .. } => {
                 "use another --job NAME to make the new bars separately, or --reset-state to \
                  start this job from the beginning (published bars stay)"
+            }
+            Self::Lost { .. } => {
+                "its records were deleted by somebody else, or the checkpoint topic was; restore it, \
+                 or start this job from the beginning with --reset-state (published bars stay, so \
+                 readers get them twice)"
             }
             Self::Unreadable { reason: Unreadable::Version { .. }, .. } => {
                 "use the barflow version that wrote it, or --reset-state to start from the \
@@ -108,6 +141,9 @@ impl Overview {
                 Some(Key::Settings) => {
                     overview.settings = Some(open(value).map_err(|r| unreadable(key, r))?);
                 }
+                Some(Key::Deleted) => {
+                    overview.deleted = open(value).map_err(|r| unreadable(key, r))?;
+                }
                 Some(Key::Shard(shard)) => {
                     overview.shards.insert(shard, open(value).map_err(|r| unreadable(key, r))?);
                 }
@@ -131,8 +167,8 @@ impl Saved {
             key: key.to_owned(),
             reason,
         };
-        let Overview { settings, shards, .. } = Overview::of(job, entries)?;
-        let mut saved = Self { settings, shards, ..Self::default() };
+        let Overview { settings, shards, deleted, .. } = Overview::of(job, entries)?;
+        let mut saved = Self { settings, shards, deleted, ..Self::default() };
         let mut records: BTreeMap<InstrumentId, Vec<Record>> = BTreeMap::new();
         for (key, value) in entries {
             if let Some(Key::Instrument(_)) = job.parse(key) {
@@ -169,5 +205,51 @@ impl Saved {
             return Ok(());
         }
         Err(CheckpointError::OtherSettings { job: job.clone(), changes })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use barflow_operators::checkpoint::envelope::VERSION;
+    use proptest::prelude::*;
+    use xxhash_rust::xxh3::xxh3_64;
+
+    use super::*;
+
+    /// The state of an instrument as a run wrote it, after a byte that is the fuzz target's.
+    const RECORD: &[u8] = include_bytes!("../../fuzz/seeds/checkpoint/record_1");
+
+    /// Whatever content, under a seal that is right.
+    fn understood(content: &[u8]) -> Result<Saved, CheckpointError> {
+        let mut sealed = b"BFCK".to_vec();
+        sealed.extend_from_slice(&VERSION.to_le_bytes());
+        sealed.extend_from_slice(content);
+        sealed.extend_from_slice(&xxh3_64(&sealed).to_le_bytes());
+        let job: JobName = "j".parse().unwrap();
+        Saved::understand(&job, &Entries::from([(job.record_key("a:b:C/0"), sealed)]))
+    }
+
+    #[test]
+    fn a_record_is_restored() {
+        assert_eq!(understood(&RECORD[1..]).unwrap().instruments.len(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn a_forged_record_is_restored_or_refused(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..5),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let mut content = RECORD[1..].to_vec();
+            for (at, byte) in changes {
+                let at = at.index(content.len());
+                content[at] = byte;
+            }
+            content.truncate(cut.index(2 * content.len()));
+            if let Ok(saved) = understood(&content) {
+                prop_assert!(saved.instruments.values().all(|state| state.bars().count() < 100));
+            }
+        }
     }
 }

@@ -11,6 +11,7 @@ use barflow_simulator::archive::{ServerOptions, start};
 use clap::{Args, ValueHint};
 
 use super::failure::{Failure, Outcome};
+use super::say::say;
 use super::signals::Signals;
 use crate::stop::Stop;
 use crate::telemetry;
@@ -67,13 +68,13 @@ pub struct ArchiveServerArgs {
 pub fn run(args: &ArchiveServerArgs) -> Result<Outcome, Failure> {
     let tree = Tree::of(&args.files, args.market)?;
     for path in &tree.ignored {
-        eprintln!("skipped because of its name: {}", path.display());
+        say!("skipped because of its name: {}", path.display());
     }
     let stop = Stop::default();
     Signals::raise(&stop)?;
     telemetry::start(tracing::Level::WARN, None)
         .map_err(|error| Failure::outside(anyhow::anyhow!(error)))?;
-    eprintln!("{} archives", tree.keys.len() / 2);
+    say!("{} archives", tree.keys.len() / 2);
     let options = ServerOptions {
         listen: args.listen,
         faults: args.faults.clone(),
@@ -92,6 +93,6 @@ pub fn run(args: &ArchiveServerArgs) -> Result<Outcome, Failure> {
     }
     let tally = std::sync::Arc::clone(&running.tally);
     running.stop().map_err(Failure::outside)?;
-    eprintln!("{}", tally.summary());
+    say!("{}", tally.summary());
     Ok(Outcome::Done)
 }

@@ -6,6 +6,7 @@ use clap::{Args, ValueHint};
 
 use super::failure::{Failure, Outcome};
 use super::options::LayoutArgs;
+use super::say::{show, table};
 use crate::config::bars::BarBook;
 use crate::config::file::ConfigFile;
 use crate::config::live::LiveSettings;
@@ -43,15 +44,15 @@ pub fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
     let mut problems = Problems::default();
     for path in &args.files {
         if data::is_data(path) {
-            print!("{}", data::describe(path, args.instrument.as_deref(), &args.layout)?);
+            table(&data::describe(path, args.instrument.as_deref(), &args.layout)?);
             continue;
         }
         let origin = path.display().to_string();
         match ConfigFile::read(path).and_then(|file| understand(file, &origin)) {
             Ok((what, warnings)) => {
-                println!("{}: ok ({what})", path.display());
+                show!("{}: ok ({what})", path.display());
                 for warning in warnings {
-                    println!("{}: warning: {warning}", path.display());
+                    show!("{}: warning: {warning}", path.display());
                 }
             }
             Err(found) => problems.0.extend(found.0),

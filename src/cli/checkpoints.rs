@@ -10,6 +10,8 @@ use serde_json::json;
 
 use super::failure::{Failure, Outcome};
 use super::options::{self, BrokerArgs, ConfigArgs};
+use super::say::{say, table};
+use super::stdout::print;
 use super::weak;
 use crate::checkpoints::job::JobName;
 use crate::checkpoints::saved::{Entries, Overview, Saved};
@@ -103,7 +105,10 @@ pub fn run(args: &CheckpointsArgs, matches: &ArgMatches) -> Result<Outcome, Fail
     match &args.what {
         What::List { place } => {
             let entries = place.read(matches)?;
-            print!("{}", if place.json { list_json(&entries) } else { list(&entries) });
+            match place.json {
+                true => print(&list_json(&entries)),
+                false => table(&list(&entries)),
+            }
         }
         What::Show { job, place } => {
             let entries = place.read(matches)?;
@@ -117,7 +122,10 @@ pub fn run(args: &CheckpointsArgs, matches: &ArgMatches) -> Result<Outcome, Fail
                 _ => return Err(no_such_job(job.as_ref(), &jobs)),
             };
             let saved = Saved::understand(&job, &entries).map_err(JobError::from)?;
-            print!("{}", if place.json { show_json(&job, &saved) } else { show(&job, &saved) });
+            match place.json {
+                true => print(&show_json(&job, &saved)),
+                false => table(&show(&job, &saved)),
+            }
         }
         What::Delete { job, place } => delete(job, place, matches)?,
     }
@@ -294,7 +302,7 @@ fn delete(job: &JobName, place: &Place, matches: &ArgMatches) -> Result<(), Fail
         }
         let live = checkpoint.live;
         LocalCheckpoint { live, ..LocalCheckpoint::default() }.write(&path)?;
-        eprintln!("job \"{job}\" starts from the beginning; {} is empty", path.display());
+        say!("job \"{job}\" starts from the beginning; {} is empty", path.display());
         return Ok(());
     }
     let settings = place.kafka(matches)?;
@@ -307,6 +315,6 @@ fn delete(job: &JobName, place: &Place, matches: &ArgMatches) -> Result<(), Fail
     taken
         .and_then(|mut shard_sinks| shard_sinks.reset())
         .map_err(|error: SinkError| Failure::from(error))?;
-    eprintln!("job \"{job}\" starts from the beginning");
+    say!("job \"{job}\" starts from the beginning");
     Ok(())
 }

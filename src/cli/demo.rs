@@ -8,6 +8,7 @@ use barflow_replay::synth::{SynthOptions, write_days};
 use clap::{Args, ValueHint};
 
 use super::failure::{Failure, Outcome};
+use super::say::{self, say};
 use super::{demo_table, stdout};
 use crate::config::file::ConfigFile;
 use crate::config::replay::{ReplaySettings, Typed};
@@ -40,7 +41,7 @@ pub fn run(args: &DemoArgs) -> Result<Outcome, Failure> {
     // A constant, and a valid id.
     let instrument =
         "binance:spot:BTCUSDT".parse().map_err(|e| Failure::usage(anyhow::Error::new(e)))?;
-    eprintln!("generating a day of {} trades in {} …", grouped(args.trades), args.out.display());
+    say!("generating a day of {} trades in {} …", grouped(args.trades), args.out.display());
     let options = SynthOptions {
         out: args.out.clone(),
         instrument,
@@ -57,7 +58,7 @@ pub fn run(args: &DemoArgs) -> Result<Outcome, Failure> {
     typed.replay.put("files", Value::List(files), "demo");
     typed.sink.put("out", Value::Text(out.display().to_string()), "demo");
     let settings = ReplaySettings::understand(ConfigFile::default(), typed)?;
-    eprintln!("replaying it to {} …", out.display());
+    say!("replaying it to {} …", out.display());
     let outcome = super::replay::replay(settings)?;
 
     let file = std::fs::File::open(&out).map_err(|e| Failure::outside(anyhow::Error::new(e)))?;
@@ -66,13 +67,13 @@ pub fn run(args: &DemoArgs) -> Result<Outcome, Failure> {
         lines.filter_map(|line| serde_json::from_str(&line).ok()).collect();
     stdout::print(&shown(&bars));
     let day = paths.first().map(|path| path.display().to_string()).unwrap_or_default();
-    eprintln!(
+    say::report(&format!(
         "\nNext:\n  \
          barflow replay {day} --bar 'tib=imbalance,measure=tick,target=500'\n  \
          barflow replay {day} --sink parquet --out {}/parquet\n  \
-         barflow replay --help",
+         barflow replay --help\n",
         args.out.display()
-    );
+    ));
     Ok(outcome)
 }
 

@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::failure::{Failure, Outcome};
 use super::options::ConfigArgs;
+use super::say::{say, show};
 use super::weak;
 use crate::compare::difference::{Rules, compare};
 use crate::compare::source::{SourceError, read};
@@ -67,13 +68,13 @@ pub fn run(args: &DiffArgs) -> Result<Outcome, Failure> {
         Rules { synchronise: args.synchronise, revised: false },
     );
     for remark in &verdict.remarks {
-        eprintln!("{remark}");
+        say!("{remark}");
     }
     for difference in &verdict.differences {
-        println!("{difference}");
+        show!("{difference}");
     }
     if verdict.differences.is_empty() {
-        eprintln!("the same: {}", counted(verdict.equal, "bar"));
+        say!("the same: {}", counted(verdict.equal, "bar"));
         Ok(Outcome::Done)
     } else {
         Ok(Outcome::Differs)

@@ -121,6 +121,11 @@ impl From<JobError> for Failure {
             JobError::Feed(fault) if fault.configured => 2,
             JobError::Feed(_) => 3,
         };
+        if let JobError::Sink(sink) = &error
+            && let (what, Some(hint)) = sink.parts()
+        {
+            return Self { error: anyhow::Error::msg(what), hint: Some(hint), code };
+        }
         Self { error: error.into(), hint, code }
     }
 }

@@ -12,6 +12,7 @@ use jiff::civil::Date;
 
 use super::failure::{Failure, Outcome};
 use super::fetch_progress::Transfers;
+use super::say::{say, show};
 use super::signals::Signals;
 use super::stdout::print;
 use super::store::selection::{bytes, kind};
@@ -27,6 +28,7 @@ use crate::config::instant::day;
 use crate::net::address::{Address, Speaks, weakness};
 use crate::net::proxy::Proxies;
 use crate::net::url::Url;
+use crate::printable::line;
 use crate::sinks::roll::Roll;
 use crate::stop::Stop;
 
@@ -207,7 +209,7 @@ impl FetchArgs {
         let mut weak: Vec<String> = weakness("--base-url", &base).into_iter().collect();
         weak.extend(weakness("--listing-url", &listing).filter(|_| listing != base));
         for weakness in weak {
-            eprintln!("warning: {weakness}");
+            say!("warning: {weakness}");
         }
         let options = ClientOptions {
             base,
@@ -304,7 +306,7 @@ fn plans(
         None => Source::Listing,
     };
     if source == Source::Files {
-        eprintln!("{} has no listing: requesting each file", client.listing());
+        say!("{} has no listing: requesting each file", client.listing());
     }
     let (mut plans, mut unknown) = (Vec::new(), Vec::new());
     for series in all {
@@ -333,7 +335,7 @@ fn here(series: &Series, manifest: &Manifest, published: &Published) -> BTreeSet
 
 fn tell(series: &Series, absent: &[Absent]) {
     for absent in absent {
-        eprintln!("{series}: {absent}");
+        say!("{series}: {absent}");
     }
 }
 
@@ -345,11 +347,11 @@ fn list(here: &[Download], missing: &[Download]) {
     let mut text = String::new();
     for (job, what) in lines {
         let bytes = job.listed.bytes.map_or("-".to_owned(), |bytes| bytes.to_string());
-        text += &format!("{bytes}\t{what}\t{}\n", job.key);
+        text += &format!("{bytes}\t{what}\t{}\n", line(&job.key));
     }
     print(&text);
     let size = |jobs: &[Download]| bytes(jobs.iter().filter_map(|job| job.listed.bytes).sum());
-    eprintln!(
+    say!(
         "{} files ({}) to fetch, {} ({}) already present",
         missing.len(),
         size(missing),
@@ -381,7 +383,7 @@ fn bring(
             Some(DownloadOutcome::Fetched(bytes, path)) => {
                 fetched += 1;
                 wire += bytes;
-                print(&format!("{}\n", path.display()));
+                show!("{}", path.display());
             }
             Some(DownloadOutcome::Found) => found += 1,
             Some(DownloadOutcome::Failed(FetchError::Stopped)) | None => left += 1,
@@ -393,13 +395,13 @@ fn bring(
         }
     }
     let seconds = begun.elapsed().as_secs_f64();
-    eprintln!(
+    say!(
         "{fetched} files ({}) fetched in {seconds:.1} s; {} already present, {refused} refused",
         bytes(wire),
         here.len() + found,
     );
     if let Some(error) = trouble {
-        eprintln!("{left} files left; run the same command to resume");
+        say!("{left} files left; run the same command to resume");
         return Err(failure(error));
     }
     if left > 0 {
@@ -409,7 +411,7 @@ fn bring(
 }
 
 fn stopped() -> Outcome {
-    eprintln!("stopped; run the same command to resume");
+    say!("stopped; run the same command to resume");
     Outcome::WithRejects
 }
 

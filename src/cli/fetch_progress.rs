@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use super::say::say;
 use super::store::selection::bytes;
 use crate::archive::run::{DownloadOutcome, Watch};
+use crate::printable::{line, lines};
 
 /// What there is to see.
 pub struct Transfers {
@@ -76,7 +78,7 @@ impl Transfers {
             sum.set_message(format!("{}/{} files", state.done_files, self.files));
         } else if state.last_line.elapsed() >= LINE {
             state.last_line = Instant::now();
-            eprintln!(
+            say!(
                 "{} of {} files, {} of {}",
                 state.done_files,
                 self.files,
@@ -89,8 +91,8 @@ impl Transfers {
     fn say(&self, text: &str) {
         match &self.terminal {
             // It stays above the bars.
-            Some((all, _)) => drop(all.println(text)),
-            None => eprintln!("{text}"),
+            Some((all, _)) => drop(all.println(lines(text))),
+            None => say!("{text}"),
         }
     }
 }
@@ -100,7 +102,7 @@ impl Watch for Transfers {
         let bar = self.terminal.as_ref().map(|(all, sum)| {
             let template = "  {msg} {wide_bar} {bytes}/{total_bytes} {binary_bytes_per_sec}";
             let bar = ProgressBar::new(bytes.unwrap_or_default()).with_style(style(template));
-            all.insert_before(sum, bar).with_message(name.to_owned())
+            all.insert_before(sum, bar).with_message(line(name).into_owned())
         });
         self.lock().running.insert(job, (bar, 0));
     }

@@ -29,6 +29,7 @@ pub mod progress;
 pub mod quality;
 pub mod record;
 pub mod replay;
+mod say;
 pub mod signals;
 pub mod simulator;
 mod stdout;
@@ -45,6 +46,7 @@ mod weak;
 
 use self::command::{Cli, Command};
 use self::failure::{Failure, Outcome};
+use self::say::say;
 use crate::net::url::redacted;
 
 /// Parses, runs, prints the chain of errors once, and maps the result to an exit code.
@@ -59,7 +61,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             // Help and version are answers on standard output, mistakes go to standard error;
             // clap knows which, and a closed pipe is not an error.
             match redacted(&usage.to_string()) {
-                Cow::Owned(shown) => eprint!("{shown}"),
+                Cow::Owned(shown) => say::report(&shown),
                 Cow::Borrowed(_) => drop(usage.print()),
             }
             return ExitCode::from(if usage.use_stderr() { 2 } else { 0 });
@@ -68,9 +70,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match run(&cli, matches.subcommand().map_or(&matches, |(_, matches)| matches)) {
         Ok(outcome) => ExitCode::from(outcome.code()),
         Err(failure) => {
-            eprintln!("error: {}", redacted(&format!("{:#}", failure.error)));
+            say!("error: {}", redacted(&format!("{:#}", failure.error)));
             if let Some(hint) = &failure.hint {
-                eprintln!("hint: {hint}");
+                say!("hint: {hint}");
             }
             ExitCode::from(failure.code)
         }

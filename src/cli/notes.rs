@@ -5,14 +5,16 @@ use std::fmt::Write as _;
 use barflow_replay::plan_note::PlanNote;
 
 use super::parallel;
+use super::say::say;
 use crate::feeds::session::FeedReport;
+use crate::job::report::QuarantineReport;
 use crate::job::{JobReport, Notice};
 use crate::thousands::grouped;
 
 /// Prints what is worth knowing about a plan, for commands without a summary of a run.
 pub(super) fn print(notes: &[PlanNote]) {
     for note in notes {
-        eprintln!("note: {note}");
+        say!("note: {note}");
     }
 }
 
@@ -31,8 +33,8 @@ pub(super) fn notes(report: &JobReport) -> Vec<String> {
     notes.extend(report.latency.table().lines().map(str::to_owned));
     notes.extend(report.daily.iter().map(|path| format!("daily totals are in {}", path.display())));
     notes.extend(report.trades.iter().map(|path| format!("trades are in {}", path.display())));
-    if let (Some(path), true) = (&report.quarantine, report.rejected() > 0) {
-        notes.push(format!("bad rows are in {}", path.display()));
+    if let (Some(quarantine), true) = (&report.quarantine, report.rejected() > 0) {
+        notes.push(bad_rows(quarantine));
     }
     match &report.recorded {
         Some(Ok(files)) => {
@@ -42,6 +44,19 @@ pub(super) fn notes(report: &JobReport) -> Vec<String> {
         None => {}
     }
     notes
+}
+
+fn bad_rows(quarantine: &QuarantineReport) -> String {
+    let mut text = format!("bad rows are in {}", quarantine.path.display());
+    if quarantine.left_out > 0 {
+        let left_out = grouped(quarantine.left_out);
+        // Writing to a String cannot fail.
+        let _ = write!(
+            text,
+            "; {left_out} more had no room there (--quarantine-max-rows, --quarantine-max-size)"
+        );
+    }
+    text
 }
 
 fn notice(notice: &Notice) -> String {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use barflow_replay::progress::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::say::say;
 use crate::job::observer::InputSize;
 use crate::job::{JobReport, Observer};
 use crate::thousands::grouped;
@@ -146,7 +147,7 @@ fn log(progress: &Progress, goal: Goal, done: &AtomicBool) {
             last = Instant::now();
             let share = goal.done(progress).min(goal.total).saturating_mul(100) / goal.total.max(1);
             let word = goal.words().1;
-            eprintln!("{share} % {word}, {} trades", grouped(progress.rows()));
+            say!("{share} % {word}, {} trades", grouped(progress.rows()));
         }
     }
 }

@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use barflow_operators::quality::day::MOST_EXAMPLES;
 use barflow_operators::quality::suite::Suite;
 use barflow_replay::named::{self, GivenInstrument};
 use barflow_replay::plan::{Plan, PlanOptions};
@@ -16,6 +17,8 @@ use super::failure::{Failure, Outcome};
 use super::notes;
 use super::options::{LayoutArgs, PartArgs, columns};
 use super::progress::Shown;
+use super::say::{self, say};
+use super::stdout::print;
 use crate::config;
 use crate::config::instant::instant_ns;
 use crate::config::instruments;
@@ -27,6 +30,7 @@ use crate::quality::report::Report;
 use crate::quality::run::{Settings, judge};
 use crate::quality::{gx, html, json, table};
 use crate::sinks::atomic_file::AtomicFile;
+use crate::thousands::grouped;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -140,7 +144,7 @@ pub fn run(args: &QualityArgs) -> Result<Outcome, Failure> {
     let judged = report.instruments.iter().flat_map(|judged| &judged.days);
     let has_range = settings.from.is_some() || settings.to.is_some();
     if has_range && judged.map(|day| day.trades).sum::<u64>() == 0 {
-        eprintln!("note: no trade lies between --from and --to");
+        say!("note: no trade lies between --from and --to");
     }
     Ok(if report.passes() { Outcome::Done } else { Outcome::Differs })
 }
@@ -206,24 +210,30 @@ fn deliver(args: &QualityArgs, report: &Report) -> Result<(), Failure> {
         let page =
             html::page(report, &origin(args)).map_err(|e| Failure::outside(anyhow::anyhow!(e)))?;
         write(path, |file| file.write_all(page.as_bytes()))?;
-        eprintln!("the report is in {}", path.display());
+        say!("the report is in {}", path.display());
     }
     if let Some(path) = &args.quarantine {
-        let mut written = 0;
+        let (mut written, mut left_out) = (0, 0);
         write(path, |file| {
-            written = json::quarantine(report, std::io::BufWriter::new(file))?;
+            (written, left_out) = json::quarantine(report, std::io::BufWriter::new(file))?;
             Ok(())
         })?;
-        eprintln!("{written} offending rows are in {}", path.display());
+        let more = match left_out {
+            0 => String::new(),
+            more => format!(
+                "; {} more are only counted ({} a day and expectation are kept)",
+                grouped(more),
+                grouped(MOST_EXAMPLES as u64)
+            ),
+        };
+        say!("{written} offending rows are in {}{more}", path.display());
     }
-    let text = match to_stdout {
-        true => format!("{:#}\n", json::value(report)),
-        false => table::text(report, args.days),
-    };
-    // A closed pipe is not an error.
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    match to_stdout {
+        true => print(&format!("{:#}\n", json::value(report))),
+        false => say::table(&table::text(report, args.days)),
+    }
     for damaged in report.damaged() {
-        eprintln!("damaged: {}", damaged.error);
+        say!("damaged: {}", damaged.error);
     }
     Ok(())
 }
@@ -264,7 +274,7 @@ fn export(path: &Path, suite: &Suite, files: &[String]) -> Result<Outcome, Failu
     let suite = gx::export(suite, file.as_deref())?;
     write(path, |file| writeln!(file, "{:#}", suite.value))?;
     for (check, why) in suite.left_out {
-        eprintln!("left out: {check}: {why}");
+        say!("left out: {check}: {why}");
     }
     Ok(Outcome::Done)
 }

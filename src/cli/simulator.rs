@@ -23,6 +23,7 @@ use clap::{Args, ValueHint};
 
 use super::failure::{Failure, Outcome};
 use super::notes;
+use super::say::say;
 use super::signals::Signals;
 use crate::config::feeds::CHANNELS;
 use crate::feeds::plan::Symbol;
@@ -132,12 +133,7 @@ pub fn run(args: &SimulatorArgs) -> Result<Outcome, Failure> {
     Signals::raise(&stop)?;
     telemetry::start(tracing::Level::WARN, None)
         .map_err(|error| Failure::outside(anyhow::anyhow!(error)))?;
-    eprintln!(
-        "{} trades of {} instruments as {}",
-        tape.order.len(),
-        tape.series.len(),
-        args.protocol
-    );
+    say!("{} trades of {} instruments as {}", tape.order.len(), tape.series.len(), args.protocol);
     let running = barflow_simulator::exchange::start(exchange, tape, options)
         .with_context(|| format!("cannot listen at {}", args.listen))
         .map_err(Failure::outside)?;
@@ -150,12 +146,12 @@ pub fn run(args: &SimulatorArgs) -> Result<Outcome, Failure> {
         std::thread::sleep(Duration::from_millis(20));
         if !announced && running.tally.ended.load(Ordering::Acquire) {
             announced = true;
-            eprintln!("end of the tape; REST requests are still served (Ctrl-C stops)");
+            say!("end of the tape; REST requests are still served (Ctrl-C stops)");
         }
     }
     let tally = Arc::clone(&running.tally);
     running.stop().map_err(Failure::outside)?;
-    eprintln!("{}", tally.summary());
+    say!("{}", tally.summary());
     Ok(Outcome::Done)
 }
 

@@ -9,10 +9,12 @@ use barflow_operators::instrument::InstrumentId;
 use barflow_operators::sequence::ROWS_REMEMBERED;
 
 use super::notes::notes;
+use super::say::{self, say};
 use crate::graph::quality::QualityDays;
 use crate::graph::revised::Totals;
 use crate::job::JobReport;
 use crate::job::report::InputCounts;
+use crate::printable::{line, lines};
 use crate::quality::report::{date, shown};
 use crate::thousands::{counted, grouped};
 
@@ -41,10 +43,10 @@ fn text(report: &JobReport) -> String {
         describe_quality(&mut text, quality);
     }
     for note in notes(report) {
-        let _ = writeln!(text, "note: {note}");
+        let _ = writeln!(text, "note: {}", lines(&note));
     }
     for place in report.sink.iter().flat_map(|sink| &sink.places) {
-        let _ = writeln!(text, "bars are in {place}");
+        let _ = writeln!(text, "bars are in {}", line(place));
     }
     text
 }
@@ -81,7 +83,7 @@ fn describe_totals(text: &mut String, report: &JobReport) {
 fn describe_input(text: &mut String, instrument: &InstrumentId, c: &InputCounts) {
     for (reason, rows) in &c.left_out {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{instrument}: left out {} ({reason})", grouped(*rows));
+        let _ = writeln!(text, "{instrument}: left out {} ({})", grouped(*rows), line(reason));
     }
     let repeated = c.duplicates + c.conflicts;
     if repeated + c.reordered + c.time_reversals + c.rejected == 0 && c.gaps.is_empty() {
@@ -167,14 +169,14 @@ fn still_open(left: &Unfinished) -> String {
 
 /// Prints the summary of a replay on standard error.
 pub fn print_replay(report: &JobReport) {
-    eprint!("{}{}", text(report), stopped_replay(report));
+    say::report(&format!("{}{}", text(report), stopped_replay(report)));
 }
 
 /// Prints the summary of a live run on standard error.
 pub fn print_live(report: &JobReport) {
-    eprint!("{}", text(report));
+    say::report(&text(report));
     if let Some(who) = &report.stopped_by {
-        eprintln!("stopped by {who}");
+        say!("stopped by {who}");
     }
 }
 
@@ -184,7 +186,7 @@ fn stopped_replay(report: &JobReport) -> String {
     let mut text = format!("stopped by {who}; everything read before is in the output\n");
     for (instrument, at) in &report.positions {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{instrument}: applied up to {at}");
+        let _ = writeln!(text, "{instrument}: applied up to {}", line(&at.to_string()));
     }
     text
 }

@@ -17,6 +17,7 @@ use super::failure::{Failure, Outcome};
 use super::notes;
 use super::options::{self, ConfigArgs, FileArgs};
 use super::progress::Watcher;
+use super::say::{self, say};
 use super::signals::Signals;
 use crate::config::bars::{BarBook, BarOrder};
 use crate::config::section::Value;
@@ -134,7 +135,7 @@ pub fn run(args: &SweepArgs, matches: &ArgMatches) -> Result<Outcome, Failure> {
     report(&settings, &summaries)?;
     let seconds = started.elapsed().as_secs_f64();
     let steps = swept.fresh as f64 * settings.grid.points.len() as f64;
-    eprintln!(
+    say!(
         "{} configurations, {} trades in {seconds:.2} s ({:.2} ns per trade and configuration, all \
          threads together)",
         grouped(settings.grid.points.len() as u64),
@@ -162,13 +163,13 @@ fn check_folder(settings: &SweepSettings) -> Result<(), Failure> {
         FolderError::OtherGrid { .. } | FolderError::Unknown { .. } => Failure::usage(error),
     })?;
     if replaces {
-        eprintln!("note: the results in {} are replaced", settings.out.display());
+        say!("note: the results in {} are replaced", settings.out.display());
     }
     Ok(())
 }
 
 fn stopped(trades: u64) -> Outcome {
-    eprintln!("stopped after {} trades; run the same command to resume", grouped(trades));
+    say!("stopped after {} trades; run the same command to resume", grouped(trades));
     Outcome::WithRejects
 }
 
@@ -207,7 +208,7 @@ fn sweep(settings: &SweepSettings, stop: &Stop) -> Result<Swept, Failure> {
     let path = settings.out.join(STATE);
     let (mut stands, parts) = match State::read(&path, of, workers) {
         Some((state, parts)) => {
-            eprintln!("resuming after {} trades", grouped(state.trades));
+            say!("resuming after {} trades", grouped(state.trades));
             ((state.last_trade_id, state.trades), parts)
         }
         None => ((0, 0), hands.iter().map(|specs| Part::new(specs, late)).collect()),
@@ -370,11 +371,11 @@ fn report(settings: &SweepSettings, summaries: &[&Summary]) -> Result<(), Failur
         let (svg, png) = (settings.out.join("map.svg"), settings.out.join("map.png"));
         atomic_file::write(&svg, map.svg().map_err(undrawn)?.as_bytes())?;
         atomic_file::write(&png, &map.png().map_err(undrawn)?)?;
-        eprintln!("{title} over {x} and {y} is in {} and {}", svg.display(), png.display());
+        say!("{title} over {x} and {y} is in {} and {}", svg.display(), png.display());
     }
     let best = output::ranking(by, grid, summaries);
-    print!("{}", output::table(grid, summaries, &best, settings.top));
-    eprintln!("all configurations are in {}", path.display());
+    say::table(&output::table(grid, summaries, &best, settings.top));
+    say!("all configurations are in {}", path.display());
     Ok(())
 }
 
@@ -408,7 +409,7 @@ fn write_bars(
     std::fs::create_dir_all(&made)
         .and_then(|()| std::fs::rename(&made, &folder))
         .map_err(|error| disk("write", error))?;
-    eprintln!("bars of the best {bars} are in {}", folder.display());
+    say!("bars of the best {bars} are in {}", folder.display());
     Ok(())
 }
 

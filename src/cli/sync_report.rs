@@ -11,6 +11,8 @@ use super::failure::{Failure, Outcome};
 use super::notes;
 use super::options::{self, BarArgs, ConfigArgs, FileArgs, HistoryArgs, ReadingArgs};
 use super::progress::Shown;
+use super::say::{say, table};
+use super::stdout::print;
 use super::sync_measure::{CONFIDENCE, COVERAGE, Measured, measure};
 use super::sync_plot;
 use crate::config::replay::ReplaySettings;
@@ -96,14 +98,14 @@ pub fn run(args: &SyncReportArgs, matches: &ArgMatches) -> Result<Outcome, Failu
     drop(shown);
     for measured in &measured {
         match args.json {
-            true => println!("{}", as_json(measured)),
-            false => print!("{}", as_text(measured)),
+            true => print(&format!("{}\n", as_json(measured))),
+            false => table(&as_text(measured)),
         }
     }
     if let Some(path) = &args.plot {
         sync_plot::draw(path, &measured)
             .map_err(|error| Failure::outside(anyhow::anyhow!("{}: {error}", path.display())))?;
-        eprintln!("the plot is in {}", path.display());
+        say!("the plot is in {}", path.display());
     }
     Ok(Outcome::Done)
 }

@@ -9,6 +9,7 @@ use clap::{Args, ValueHint};
 
 use super::failure::{Failure, Outcome};
 use super::progress::Shown;
+use super::say::show;
 use crate::config::instant::day;
 use crate::config::instruments::instrument;
 use crate::config::problem::Problems;
@@ -58,7 +59,7 @@ pub fn run(args: &SynthArgs) -> Result<Outcome, Failure> {
     let paths = write_days_with(&options, &progress);
     drop(shown);
     for path in paths? {
-        println!("{}", path.display());
+        show!("{}", path.display());
     }
     Ok(Outcome::Done)
 }

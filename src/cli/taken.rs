@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::say::say;
 use crate::config::delivery::IfTaken;
 use crate::graph::sink::SinkError;
 use crate::job::JobError;
@@ -18,7 +19,7 @@ pub(super) fn wait<T>(ran: &Result<T, JobError>, if_taken: IfTaken, stop: &Stop)
         return;
     }
     let reason = reason.lines().next().unwrap_or_default();
-    eprintln!("{reason}; doing nothing until stopped (--if-taken wait)");
+    say!("{reason}; doing nothing until stopped (--if-taken wait)");
     while !stop.was_asked_for() {
         std::thread::sleep(LOOK);
     }

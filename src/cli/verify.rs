@@ -14,7 +14,9 @@ use super::options::{
     RecordingArgs, ThreadArgs, TopicArgs,
 };
 use super::progress::Watcher;
+use super::say::{say, show};
 use super::signals::Signals;
+use super::stdout::print;
 use super::{summary, weak};
 use crate::compare::audit::{Audit, Mark, Standing, judge, ranges};
 use crate::compare::cell::{Cell, Row};
@@ -107,7 +109,7 @@ pub fn run(args: &VerifyArgs, matches: &ArgMatches) -> Result<Outcome, Failure> 
     let job = ReplayJob::new(settings.clone()).into_sink(Box::new(Keeper(Arc::clone(&made))));
     let report = job.run(&stop, &Watcher::with_summary(summary::print_replay))?;
     if stop.is_raised() {
-        eprintln!("stopped; nothing was compared");
+        say!("stopped; nothing was compared");
         return Ok(Outcome::WithRejects);
     }
     let expected = std::mem::take(&mut *made.lock().unwrap_or_else(PoisonError::into_inner));
@@ -153,13 +155,13 @@ fn compare(expected: &Series, found: &Series, as_lines: bool) -> bool {
         let audit = judge(bars.bars(), found.get(series).map_or(&[][..], Standing::bars));
         let (instrument, spec) = series;
         match as_lines {
-            true => println!("{}", as_json(instrument, spec, &audit)),
-            false => println!("{instrument} {spec}: {}", as_text(&audit)),
+            true => print(&format!("{}\n", as_json(instrument, spec, &audit))),
+            false => show!("{instrument} {spec}: {}", as_text(&audit)),
         }
         is_clean &= audit.is_clean();
     }
     if expected.is_empty() {
-        eprintln!("the trades make no bars; nothing was compared");
+        say!("the trades make no bars; nothing was compared");
     }
     is_clean
 }

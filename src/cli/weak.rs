@@ -1,10 +1,11 @@
 //! Says what is weak about the way to brokers, for commands without a log.
 
+use super::say::say;
 use crate::sinks::kafka::KafkaSettings;
 
 /// Says it, a line each.
 pub(super) fn warn(settings: &KafkaSettings) {
     for weakness in settings.weaknesses() {
-        eprintln!("warning: {weakness}");
+        say!("warning: {weakness}");
     }
 }

@@ -16,6 +16,7 @@ use super::feeds;
 use super::file::ConfigFile;
 use super::instruments::of_files;
 use super::kafka::KafkaOptions;
+use super::limits::limits;
 use super::problem::Problems;
 use super::quality::suite;
 use super::replay::{Typed, bar_book};
@@ -24,6 +25,7 @@ use super::section::over;
 use super::sink_kind::{SINKS, SinkKind};
 use crate::feeds::plan::FeedPlan;
 use crate::feeds::print::Ids;
+use crate::sinks::limits::Limits;
 use crate::sinks::roll::Roll;
 
 /// Where the bars of a live run begin.
@@ -68,6 +70,8 @@ pub struct LiveSettings {
     pub history_instrument: Option<GivenInstrument>,
     /// Where bad rows and frames go; without it they are logged and counted.
     pub quarantine: Option<PathBuf>,
+    /// How much is written there.
+    pub quarantine_limits: Limits,
     /// Where gaps are written down.
     pub gaps: Option<PathBuf>,
     /// Folder for recordings of all frames.
@@ -113,6 +117,7 @@ impl LiveSettings {
             history: live.list("history").map(|(files, _)| files).unwrap_or_default(),
             history_instrument: live.parse_with("history_instrument", of_files, p),
             quarantine: live.text("quarantine", p).map(|(path, _)| path.into()),
+            quarantine_limits: limits(&mut live, p),
             gaps: live.text("gaps", p).map(|(path, _)| path.into()),
             record: live.text("record", p).map(|(path, _)| path.into()),
             report_every: duration(&mut live, "report_every", p, Duration::from_secs(60)),

@@ -14,6 +14,7 @@ pub mod file;
 pub mod instant;
 pub mod instruments;
 pub mod kafka;
+mod limits;
 pub mod live;
 pub mod problem;
 pub mod quality;

@@ -22,12 +22,14 @@ use super::file::ConfigFile;
 use super::instant::instant_ns;
 use super::instruments::of_files;
 use super::kafka::KafkaOptions;
+use super::limits::limits;
 use super::problem::Problems;
 use super::quality::suite;
 use super::revisions::window;
 use super::section::{Section, over};
 use super::sink_kind::{SINKS, SinkKind};
 use crate::feeds::venue::Channel;
+use crate::sinks::limits::Limits;
 
 /// Which number is the quote value of a trade.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,6 +94,8 @@ pub struct ReplaySettings {
     pub verify: bool,
     /// Where bad rows go; without it the first one stops the run.
     pub quarantine: Option<PathBuf>,
+    /// How much is written there.
+    pub quarantine_limits: Limits,
     /// File for sums of the bars by day.
     pub daily: Option<PathBuf>,
     /// Which quote value.
@@ -181,6 +185,7 @@ impl ReplaySettings {
             flush: replay.parse("flush", "true or false", problems_ref).unwrap_or(false),
             verify: replay.parse("verify", "true or false", problems_ref).unwrap_or(true),
             quarantine: replay.text("quarantine", problems_ref).map(|(path, _)| path.into()),
+            quarantine_limits: limits(&mut replay, problems_ref),
             daily: replay.text("daily", problems_ref).map(|(path, _)| path.into()),
             quote: replay.choice("quote", &quotes, problems_ref).unwrap_or_default(),
             contract_size: replay.parse("contract_size", "a number", problems_ref),

@@ -36,7 +36,7 @@ pub struct Commit {
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
     /// The settings are wrong: all problems, each a line. Nothing was attempted.
-    #[error("{}", .0.join("\n"))]
+    #[error("{}", .0.join("\n  "))]
     Settings(Vec<String>),
     /// The outside world is not there: broker unreachable, topic unknown, not authorised.
     #[error("{0}")]
@@ -59,6 +59,15 @@ impl SinkError {
             // Nobody reads any more: an end, but no error.
             Self::ClosedPipe => stop.raise(),
             _ => stop.fail_untold(),
+        }
+    }
+
+    /// What happened, and what to do about it where the text says so on a line of its own.
+    pub fn parts(&self) -> (String, Option<String>) {
+        let text = self.to_string();
+        match text.rsplit_once("\nhint: ") {
+            Some((what, hint)) => (what.to_owned(), Some(hint.to_owned())),
+            None => (text, None),
         }
     }
 }

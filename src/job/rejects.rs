@@ -6,15 +6,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use barflow_operators::input_batch::Reject;
 
 use crate::graph::options::OnReject;
+use crate::printable::excerpt;
 use crate::sinks::rejects::Quarantine;
 use crate::stop::Stop;
 
 /// Bad rows of a live run logged one by one; the others are only counted.
 const LOGGED: usize = 20;
 
+/// Bytes of a value that a message shows.
+const SHOWN: usize = 200;
+
 /// A row that is not a trade, with no quarantine to put it in.
 #[derive(Debug, thiserror::Error)]
-#[error("{}:{}: field \"{}\": {}: \"{}\"", .0.source, .0.line, .0.field, .0.reason, .0.value)]
+#[error(
+    "{}:{}: field \"{}\": {}: \"{}\"",
+    .0.source, .0.line, .0.field, excerpt(&.0.reason, SHOWN), excerpt(&.0.value, SHOWN)
+)]
 pub struct BadRow(pub Box<Reject>);
 
 /// Sets bad rows of files aside; without a quarantine the first one ends the run.
@@ -34,9 +41,9 @@ pub(super) fn of_feeds(quarantine: Option<Arc<Quarantine>>, stop: Stop) -> OnRej
             tracing::warn!(
                 source = %reject.source,
                 field = reject.field,
-                value = reject.value,
+                value = &*excerpt(&reject.value, SHOWN),
                 "{}",
-                reject.reason
+                excerpt(&reject.reason, SHOWN)
             );
         }
         if let Some(quarantine) = &quarantine {

@@ -137,7 +137,8 @@ impl ReplayJob {
         }
         let quality = settings.quality.clone().map(|suite| source.expectations(suite, settings));
         let quarantine = settings.quarantine.as_deref();
-        let records = Records::new(quality, began).with_quarantine(quarantine)?;
+        let records = Records::new(quality, began);
+        let records = records.with_quarantine(quarantine, settings.quarantine_limits)?;
         let ready =
             Ready { settings, stop, workers, source, corrections, window, records, earlier_trades };
         ready.run(started, self.trades, notices, observer)

@@ -22,6 +22,7 @@ use crate::graph::sink::{SinkError, SinkReport};
 use crate::graph::tally::{BarLengths, Joins, Left, Lengths, Tally};
 use crate::graph::workers::Workers;
 use crate::parallel;
+use crate::sinks::limits::Limits;
 use crate::sinks::rejects::Quarantine;
 use crate::stop::Stop;
 use crate::telemetry::latency::Latency;
@@ -59,8 +60,8 @@ pub struct JobReport {
     pub daily: Option<PathBuf>,
     /// Files of validated trades.
     pub trades: Vec<PathBuf>,
-    /// The file of bad rows, if rows could be set aside.
-    pub quarantine: Option<PathBuf>,
+    /// Where bad rows are, if they could be set aside.
+    pub quarantine: Option<QuarantineReport>,
     /// Feeds by name; empty for a replay.
     pub feeds: BTreeMap<String, FeedReport>,
     /// How long trades of feeds took to each stage.
@@ -80,6 +81,15 @@ pub struct ParallelReport {
     pub bars_in_graph: Option<&'static str>,
     /// Their result.
     pub chunks: parallel::Report,
+}
+
+/// A file of bad rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuarantineReport {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Bad rows that had no room in it.
+    pub left_out: u64,
 }
 
 /// What was counted of one instrument's input.
@@ -246,8 +256,12 @@ impl Records {
     }
 
     /// Sets bad rows aside in this file; what is in it stays.
-    pub(super) fn with_quarantine(mut self, path: Option<&Path>) -> Result<Self, SinkError> {
-        let open = path.map(Quarantine::open).transpose()?;
+    pub(super) fn with_quarantine(
+        mut self,
+        path: Option<&Path>,
+        limits: Limits,
+    ) -> Result<Self, SinkError> {
+        let open = path.map(|path| Quarantine::open(path, limits)).transpose()?;
         self.quarantine = open.map(Arc::new);
         Ok(self)
     }
@@ -270,7 +284,10 @@ impl Records {
             notices: Vec::new(),
             daily: None,
             trades: Vec::new(),
-            quarantine: self.quarantine.as_ref().map(|open| open.path().to_owned()),
+            quarantine: self.quarantine.as_ref().map(|open| QuarantineReport {
+                path: open.path().to_owned(),
+                left_out: open.left_out(),
+            }),
             feeds: BTreeMap::new(),
             latency: self.latency.clone(),
             recorded: None,

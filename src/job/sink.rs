@@ -106,6 +106,7 @@ impl SinkRequest<'_> {
                 let orders = self.bars.orders().iter();
                 kafka.specs = orders.map(|order| order.spec.name().to_string()).collect();
                 kafka.instruments = self.instruments.clone();
+                kafka.job = Some(self.job()?.to_string());
                 kafka.stop = self.stop.clone();
                 for weakness in kafka.weaknesses() {
                     tracing::warn!("{weakness}");

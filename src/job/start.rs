@@ -123,6 +123,9 @@ impl Start<'_> {
         let saved = Saved::understand(job, &shard_sinks.read()?)?;
         saved.check(job, settings, self.lenient)?;
         shard_sinks.prepare_topics(&saved)?;
+        if let Some(lost) = shard_sinks.look_for_lost(&saved, self.sink.delivery.reset_state)? {
+            return Err(lost.into());
+        }
         if saved.settings.as_ref() != Some(settings) {
             shard_sinks.write_settings(settings.clone())?;
         }

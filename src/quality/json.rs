@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use barflow_operators::quality::day::{DayReport, Example};
+use barflow_operators::quality::day::{DayReport, Example, MOST_EXAMPLES};
 use barflow_operators::quality::suite::{Severity, Suite};
 use serde_json::{Map, Value, json};
 
@@ -80,17 +80,21 @@ fn a_day(day: &DayReport, suite: &Suite) -> Value {
     })
 }
 
-/// Writes the offenders of all quarantine expectations, one line each; returns how many.
+/// Writes the offenders of all quarantine expectations, one line each; returns how many, and how many
+/// there are beside those that were kept.
 ///
 /// # Errors
 /// When they cannot be written.
-pub fn quarantine(report: &Report, mut out: impl Write) -> io::Result<u64> {
-    let mut written = 0;
+pub fn quarantine(report: &Report, mut out: impl Write) -> io::Result<(u64, u64)> {
+    let (mut written, mut left_out) = (0, 0);
     for judged in &report.instruments {
         for day in &judged.days {
             for (check, severity, count) in day.findings(&report.suite) {
                 if severity != Severity::Quarantine {
                     continue;
+                }
+                if count.examples.len() == MOST_EXAMPLES {
+                    left_out += count.offenders.saturating_sub(count.examples.len() as u64);
                 }
                 for example in &count.examples {
                     let mut line = json!({
@@ -108,5 +112,5 @@ pub fn quarantine(report: &Report, mut out: impl Write) -> io::Result<u64> {
             }
         }
     }
-    Ok(written)
+    Ok((written, left_out))
 }

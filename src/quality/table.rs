@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::judged::Judged;
 use super::report::{Report, broken, date, lines, passes, said, shown};
+use crate::printable;
 use crate::thousands::grouped;
 
 /// The whole report; the `days` worst days are listed.
@@ -11,7 +12,7 @@ pub fn text(report: &Report, days: usize) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
     for damaged in &report.unopened {
-        let _ = writeln!(text, "DAMAGED: {}", damaged.error);
+        let _ = writeln!(text, "DAMAGED: {}", printable::line(&damaged.error));
     }
     for judged in &report.instruments {
         instrument(&mut text, judged, report);
@@ -56,7 +57,7 @@ fn instrument(text: &mut String, judged: &Judged, report: &Report) {
         s(judged.files)
     );
     for damaged in &judged.damaged {
-        let _ = writeln!(text, "  DAMAGED: {}", damaged.error);
+        let _ = writeln!(text, "  DAMAGED: {}", printable::line(&damaged.error));
     }
     let _ = writeln!(
         text,
@@ -76,7 +77,7 @@ fn instrument(text: &mut String, judged: &Judged, report: &Report) {
             line.verdict().as_str(),
             example.unwrap_or_default()
         );
-        let _ = writeln!(text, "{}", row.trim_end());
+        let _ = writeln!(text, "{}", printable::line(row.trim_end()));
     }
     text.push('\n');
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::json_lines::LineFile;
+use super::limits::Limits;
 
 /// A gap of one instrument.
 #[derive(Debug, Serialize)]
@@ -37,7 +38,7 @@ impl GapLedger {
     /// # Errors
     /// When it cannot be opened.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self(Some(Arc::new(LineFile::open(path)?))))
+        Ok(Self(Some(Arc::new(LineFile::open(path, Limits::default())?))))
     }
 
     /// Writes a gap down.

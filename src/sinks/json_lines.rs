@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use barflow_replay::atomic_file::Access;
 use serde::Serialize;
+
+use super::limits::{Admission, Limits, Meter};
+use crate::thousands::grouped;
 
 /// Writes an object and the end of its line.
 ///
@@ -17,33 +19,56 @@ pub fn write_line(out: &mut impl Write, object: &impl Serialize) -> io::Result<(
     out.write_all(b"\n")
 }
 
-/// A file of lines that any thread adds to. Each line is one write: lines never mix, and a crash loses
-/// none that was added.
+/// A file of lines that any thread adds to, up to a limit. Each line is one write: lines never mix, and
+/// a crash loses none that was added.
 #[derive(Debug)]
 pub struct LineFile {
     path: PathBuf,
-    file: Mutex<File>,
+    file: File,
+    meter: Meter,
 }
 
 impl LineFile {
-    /// Opens or makes the file; lines are appended.
+    /// Opens or makes the file; lines are appended, not more than `limits` allows.
     ///
     /// # Errors
     /// When it cannot be opened.
-    pub fn open(path: &Path) -> io::Result<Self> {
+    pub fn open(path: &Path, limits: Limits) -> io::Result<Self> {
         let mut options = Access::Group.open_options();
         options.create(true).append(true);
-        Ok(Self { path: path.to_owned(), file: Mutex::new(options.open(path)?) })
+        let (path, file) = (path.to_owned(), options.open(path)?);
+        Ok(Self { path, file, meter: Meter::new(limits) })
     }
 
-    /// Adds a line.
+    /// Adds a line if there is room for it, and says in the log when there is none any more.
     ///
     /// # Errors
     /// When the disk refuses.
     pub fn add(&self, object: &impl Serialize) -> io::Result<()> {
-        let mut line = Vec::new();
-        write_line(&mut line, object)?;
-        self.file.lock().unwrap_or_else(PoisonError::into_inner).write_all(&line)
+        let (admission, line) = self.meter.admit(|| {
+            let mut line = Vec::new();
+            write_line(&mut line, object).map(|()| line)
+        })?;
+        match admission {
+            Admission::Written => (&self.file).write_all(&line),
+            Admission::Full => {
+                let Limits { rows, bytes } = self.meter.limits();
+                tracing::warn!(
+                    "\"{}\" has as much as one run may write to it ({} lines or {} bytes); what \
+                     follows is only counted",
+                    self.path.display(),
+                    grouped(rows),
+                    grouped(bytes)
+                );
+                Ok(())
+            }
+            Admission::Counted => Ok(()),
+        }
+    }
+
+    /// Lines that were counted and not written.
+    pub fn left_out(&self) -> u64 {
+        self.meter.left_out()
     }
 
     /// Where it is.

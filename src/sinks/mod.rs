@@ -6,6 +6,7 @@ pub mod gaps;
 pub mod journal;
 pub mod json_lines;
 pub mod kafka;
+pub mod limits;
 pub mod local_checkpoint;
 pub mod none;
 pub mod parquet;

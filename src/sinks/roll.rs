@@ -4,6 +4,8 @@ use std::str::FromStr;
 
 use barflow_operators::bar::Bar;
 
+use super::limits::bytes;
+
 /// Where one part ends and the next begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Roll {
@@ -56,17 +58,10 @@ impl FromStr for Roll {
             "day" => return Ok(Self::Day),
             _ => {}
         }
-        let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
-        let (number, unit) = text.split_at(digits);
-        let unit = match unit.trim().to_ascii_uppercase().as_str() {
-            "KB" | "KIB" | "K" => 1 << 10,
-            "MB" | "MIB" | "M" => 1 << 20,
-            "GB" | "GIB" | "G" => 1 << 30,
-            _ => return Err(wrong()),
-        };
-        let number: u64 = number.parse().map_err(|_| wrong())?;
-        let bytes = number.checked_mul(unit).filter(|bytes| *bytes > 0).ok_or_else(wrong)?;
-        Ok(Self::Bytes(bytes))
+        // A number alone is easily meant for something else.
+        let has_unit = text.ends_with(|c: char| c.is_ascii_alphabetic());
+        let size = bytes(text).filter(|size| has_unit && *size > 0);
+        size.map(Self::Bytes).ok_or_else(wrong)
     }
 }
 

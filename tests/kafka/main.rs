@@ -16,5 +16,6 @@ mod readme;
 mod replay;
 mod revisions;
 mod sink;
+mod strangers;
 mod topics;
 mod verify;

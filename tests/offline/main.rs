@@ -27,6 +27,7 @@ mod quality_graph;
 mod quality_gx;
 mod store;
 mod store_edges;
+mod strangers;
 mod sweep;
 mod sync_report;
 mod tidy;

@@ -24,7 +24,17 @@ const CRATES: [(&str, &str, &[&str]); 5] = [
 
 /// The modules of `src/`, the lowest first: each may use those of the rows above it.
 const LAYERS: [&[&str]; 12] = [
-    &["backoff", "fault_points", "memory", "plot_font", "secrets", "stop", "thousands"],
+    &[
+        "backoff",
+        "bounded",
+        "fault_points",
+        "memory",
+        "plot_font",
+        "printable",
+        "secrets",
+        "stop",
+        "thousands",
+    ],
     &["net"],
     &["telemetry"],
     &["graph"],
@@ -141,6 +151,17 @@ fn files_and_functions_can_be_read_at_once() {
     }
     let listed = LONG.iter().map(|(file, name)| ((*file).to_owned(), (*name).to_owned()));
     assert_listed(&format!("functions of more than {FUNCTION} lines"), long, listed.collect());
+}
+
+#[test]
+fn what_is_printed_goes_through_the_functions_that_escape_it() {
+    let folders = CRATES.iter().flat_map(|(_, folder, _)| sources(folder));
+    let prints = |source: &Source| {
+        let words = ["println!", "eprintln!", "print!", "eprint!", "dbg!"];
+        words.iter().any(|word| docs::has_word(&source.code, word))
+    };
+    let found: Vec<String> = folders.filter(prints).map(|source| source.path).collect();
+    assert_eq!(found, [""; 0], "use say! or show! (src/cli/say.rs)");
 }
 
 #[test]

@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::score::score;
 use super::suite::{CHECKS, Check, Severity, Suite};
 
+/// Offenders kept where all are wanted, per day and expectation: what follows is only counted, so that
+/// files full of them do not fill memory and disk.
+pub const MOST_EXAMPLES: usize = 100_000;
+
 /// Offenders kept as examples, per day and expectation: the first ones, unless all are wanted.
 pub const EXAMPLES: usize = 5;
 

@@ -26,7 +26,12 @@ pub fn read_line(
     let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
     if !line.iter().all(u8::is_ascii_whitespace) {
         let read = read_row(rules, line);
-        let raw = || text(&line[..line.len().min(RAW_KEPT)]);
+        let raw = || match line.get(..RAW_KEPT) {
+            Some(kept) if line.len() > RAW_KEPT => {
+                format!("{}… ({} bytes)", text(kept), line.len())
+            }
+            _ => text(line),
+        };
         match read {
             Err(wrong) => {
                 // Files that were joined end to end repeat their header.

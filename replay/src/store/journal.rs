@@ -2,7 +2,7 @@
 //! when all of its files have their names. A line that a crash cut short was never said.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::claim::Disagreement;
+use crate::atomic_file::Access;
 use crate::error::ReplayError;
 use crate::trades_parquet::facts::Facts;
 
@@ -94,9 +95,9 @@ impl Journal {
     pub fn open(store: &Path) -> Result<Self, ReplayError> {
         let path = store.join("conversions.jsonl");
         fs::create_dir_all(store).map_err(|e| ReplayError::io("make", store, e))?;
-        let (known, whole) = read(&path)?;
-        let open = OpenOptions::new().create(true).append(true).open(&path);
+        let open = Access::Group.without_links().create(true).append(true).open(&path);
         let file = open.map_err(|e| ReplayError::io("open", &path, e))?;
+        let (known, whole) = read(&path)?;
         // What a crash cut short is written again whole.
         file.set_len(whole).map_err(|e| ReplayError::io("write", &path, e))?;
         Ok(Self { path, file, known })

@@ -64,7 +64,7 @@ pub fn read(store: &Path) -> Result<Vec<Series>, ReplayError> {
     let folder = store.join(layout::TRADES);
     let mut files = Vec::new();
     if folder.exists() {
-        walk(&folder, &mut files)?;
+        walk(&folder, DEEPEST, &mut files)?;
     } else if !store.join(layout::ARCHIVE).exists() {
         let text = format!("{} is not a trade store: it has no folder \"trades\"", store.display());
         return Err(ReplayError::NothingToRead(text));
@@ -124,12 +124,20 @@ fn arrange(feed: Feed, mut files: Vec<Facts>) -> Series {
     Series { feed, files: used, covered }
 }
 
-fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), ReplayError> {
+/// Folders between that of all trades and a file: there are three, and a link may lead back to one.
+const DEEPEST: u32 = 8;
+
+fn walk(folder: &Path, deeper: u32, found: &mut Vec<PathBuf>) -> Result<(), ReplayError> {
     let entries = fs::read_dir(folder).map_err(|e| ReplayError::io("list", folder, e))?;
     for entry in entries {
         let path = entry.map_err(|e| ReplayError::io("list", folder, e))?.path();
         if path.is_dir() {
-            walk(&path, found)?;
+            let Some(deeper) = deeper.checked_sub(1) else {
+                let reason =
+                    "it lies too deep for a folder of a store; does a symbolic link lead back?";
+                return Err(ReplayError::layout(&path, reason));
+            };
+            walk(&path, deeper, found)?;
         } else if path.extension().is_some_and(|extension| extension == "parquet") {
             found.push(path);
         }

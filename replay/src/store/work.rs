@@ -1,12 +1,12 @@
 //! One writer per store, several threads within it.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use super::layout;
-use crate::atomic_file;
+use crate::atomic_file::{self, Access};
 use crate::error::ReplayError;
 
 /// The exclusive right to write trades into a store.
@@ -39,7 +39,8 @@ impl Writing {
 pub fn lock(store: &Path, name: &str, who: &str) -> Result<Alone, ReplayError> {
     fs::create_dir_all(store).map_err(|e| ReplayError::io("make", store, e))?;
     let path = store.join(name);
-    let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+    let mut options = Access::Usual.without_links();
+    let lock = options.create(true).truncate(false).write(true).open(&path);
     let lock = lock.map_err(|e| ReplayError::io("open", &path, e))?;
     match lock.try_lock() {
         Ok(()) => Ok(Alone { _lock: lock }),

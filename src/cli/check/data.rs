@@ -19,9 +19,13 @@ use barflow_replay::stream::InstrumentStream;
 
 use crate::cli::failure::Failure;
 use crate::cli::options::{self, LayoutArgs};
+use crate::printable::{excerpt, line};
 
 /// Rows shown.
 const SHOWN: usize = 3;
+
+/// Bytes of a value that are shown.
+const LONGEST: usize = 200;
 
 /// Whether a file holds trades rather than a configuration.
 pub(super) fn is_data(path: &Path) -> bool {
@@ -52,13 +56,17 @@ pub(super) fn describe(
     let (recognised, named) = understood(path, options)?;
     let Recognised { trades, notes, .. } = recognised;
     let Some((feed, file)) = trades else {
-        return Ok(format!("{}: no trades\n", path.display()));
+        return Ok(format!("{}: no trades\n", line(&path.display().to_string())));
     };
-    let mut text = format!("{}: ok ({} of trades)\n", path.display(), container(file.container));
+    let mut text = format!(
+        "{}: ok ({} of trades)\n",
+        line(&path.display().to_string()),
+        container(file.container)
+    );
     // Writing to a String cannot fail.
     let _ = writeln!(text, "  layout      {}", layout_name(&file.kind));
     if let Some(Layout::Mapped(columns)) = format_of(&file.kind).map(|format| &format.layout) {
-        let _ = writeln!(text, "  columns     {}", columns.describe());
+        let _ = writeln!(text, "  columns     {}", line(&columns.describe()));
     }
     if let Some(unit) = unit(&file.kind) {
         let _ = writeln!(text, "  times       {unit}");
@@ -68,11 +76,11 @@ pub(super) fn describe(
     let _ = writeln!(text, "  sides       {side}");
     match named {
         Ok(()) => writeln!(text, "  instrument  {}", feed.instrument),
-        Err(reason) => writeln!(text, "  instrument  not known: {reason}"),
+        Err(reason) => writeln!(text, "  instrument  not known: {}", line(&reason)),
     }
     .unwrap_or_default();
     for note in &notes {
-        let _ = writeln!(text, "  note        {note}");
+        let _ = writeln!(text, "  note        {}", line(&note.to_string()));
     }
     text += &rows(feed, file)?;
     Ok(text)
@@ -160,8 +168,9 @@ fn rows(feed: Feed, file: PlannedFile) -> Result<String, ReplayError> {
         let _ = writeln!(text, "  {head:<11} {}", row(&trade));
     }
     for bad in rejects.iter().take(SHOWN) {
-        let (line, field, value, reason) = (bad.line, &bad.field, &bad.value, &bad.reason);
-        let _ = writeln!(text, "  bad row     line {line}: {field} = \"{value}\": {reason}");
+        let (field, value, reason) = (&bad.field, excerpt(&bad.value, LONGEST), &bad.reason);
+        let bad = format!("line {}: {field} = \"{value}\": {reason}", bad.line);
+        let _ = writeln!(text, "  bad row     {}", line(&bad));
     }
     Ok(text)
 }

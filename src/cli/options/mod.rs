@@ -74,6 +74,8 @@ const KEYS: &[(&str, Table, &str, Form)] = &[
     ("revision_window", Table::Run, "revision_window", Form::Text),
     ("quality", Table::Run, "quality", Form::Text),
     ("quarantine", Table::Run, "quarantine", Form::Text),
+    ("quarantine_max_rows", Table::Run, "quarantine_max_rows", Form::Text),
+    ("quarantine_max_size", Table::Run, "quarantine_max_size", Form::Text),
     ("daily", Table::Run, "daily", Form::Text),
     ("sink_trades", Table::Run, "trades", Form::Text),
     ("no_clobber", Table::Run, "replace", Form::Flag("false")),

@@ -32,6 +32,15 @@ pub struct QuarantineArgs {
     /// row, a feed logs it]
     #[arg(long, value_name = "FILE", env = "BARFLOW_QUARANTINE", value_hint = ValueHint::FilePath)]
     pub quarantine: Option<String>,
+
+    /// Most bad rows that a run writes to the quarantine; the others are only counted
+    /// [default: 100000]
+    #[arg(long, value_name = "ROWS", env = "BARFLOW_QUARANTINE_MAX_ROWS")]
+    pub quarantine_max_rows: Option<String>,
+
+    /// Most bytes that a run writes to the quarantine, such as 20MB or 1GB [default: 100MB]
+    #[arg(long, value_name = "SIZE", env = "BARFLOW_QUARANTINE_MAX_SIZE")]
+    pub quarantine_max_size: Option<String>,
 }
 
 /// Which Kafka cluster.

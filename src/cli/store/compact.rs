@@ -13,6 +13,7 @@ use clap::Args;
 
 use super::super::failure::{Failure, Outcome};
 use super::super::progress::Shown;
+use super::super::say::{say, show};
 use super::selection::{Place, bytes, stop_flag, threads};
 
 const EXAMPLES: &str = "\
@@ -71,12 +72,12 @@ pub fn run(args: &CompactArgs) -> Result<Outcome, Failure> {
     let mut merges = Vec::new();
     for series in &all {
         let planned = plan(series, args.target_size);
-        planned.remarks.iter().for_each(|remark| eprintln!("{remark}"));
+        planned.remarks.iter().for_each(|remark| say!("{remark}"));
         merges.extend(planned.merges.into_iter().map(|merge| (series, merge)));
     }
     if args.dry_run {
         for (series, merge) in &merges {
-            println!(
+            show!(
                 "{} {}: {} files, {}",
                 series.feed.instrument,
                 barflow_replay::store::series::range(&(merge.first, merge.last)),
@@ -100,14 +101,14 @@ pub fn run(args: &CompactArgs) -> Result<Outcome, Failure> {
         match path {
             Ok(path) => {
                 made += 1;
-                println!("{}", path.display());
+                show!("{}", path.display());
             }
-            Err(error) => eprintln!("refused: {error}"),
+            Err(error) => say!("refused: {error}"),
         }
     }
     let removed = leftovers(store, &all)?;
     let files: usize = merges.iter().map(|(_, merge)| merge.files.len()).sum();
-    eprintln!("merged {files} files into {made} ({}){removed}", bytes(total));
+    say!("merged {files} files into {made} ({}){removed}", bytes(total));
     let failed = done.iter().any(|result| !matches!(result, Some(Ok(_))));
     Ok(if failed { Outcome::WithRejects } else { Outcome::Done })
 }

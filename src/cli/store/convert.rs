@@ -23,6 +23,7 @@ use super::super::failure::{Failure, Outcome};
 use super::super::notes;
 use super::super::options::{LayoutArgs, columns};
 use super::super::progress::Shown;
+use super::super::say::say;
 use super::selection::{bytes, stop_flag, threads};
 use crate::config::instruments;
 use crate::thousands::grouped;
@@ -158,7 +159,7 @@ fn conclude(
                 let repeated = conversion.source_rows - conversion.rows;
                 if repeated > 0 {
                     let count = grouped(repeated);
-                    eprintln!("{}: {count} duplicate trades dropped", conversion.archive);
+                    say!("{}: {count} duplicate trades dropped", conversion.archive);
                 }
             }
             Some(Ok(ConvertOutcome::Already(conversion))) => {
@@ -170,14 +171,14 @@ fn conclude(
             Some(Err(ReplayError::Stopped)) => left += 1,
             Some(Err(error)) => {
                 refused += 1;
-                eprintln!("refused: {error}");
+                say!("refused: {error}");
             }
             None => left += 1,
         }
     }
-    disagreements.iter().for_each(|disagreement| eprintln!("{disagreement}"));
+    disagreements.iter().for_each(|disagreement| say!("{disagreement}"));
     let seconds = begun.elapsed().as_secs_f64();
-    eprintln!(
+    say!(
         "{converted} of {} archives ({}) converted: {} trades in {seconds:.2} s ({} trades/s); \
          {already} already converted, {refused} refused",
         archives.len(),
@@ -186,7 +187,7 @@ fn conclude(
         grouped((trades as f64 / seconds.max(1e-9)) as u64),
     );
     if left > 0 {
-        eprintln!("stopped: {left} archives left; run the same command to resume");
+        say!("stopped: {left} archives left; run the same command to resume");
     }
     let is_whole = refused + left == 0 && disagreements.is_empty();
     Ok(if !is_whole { Outcome::WithRejects } else { Outcome::Done })

@@ -6,6 +6,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::super::failure::{Failure, Outcome};
+use super::super::say::show;
+use super::super::stdout::print;
 use super::selection::{Place, bytes};
 use crate::thousands::grouped;
 
@@ -34,9 +36,17 @@ pub struct InfoArgs {
 pub fn ls(args: &ListArgs) -> Result<Outcome, Failure> {
     let all = args.place.series()?;
     if !args.json {
-        println!(
+        show!(
             "{:32} {:9} {:10} {:10} {:>5} {:>7} {:>5} {:>15} {:>11}",
-            "instrument", "kind", "first", "last", "days", "missing", "files", "trades", "size"
+            "instrument",
+            "kind",
+            "first",
+            "last",
+            "days",
+            "missing",
+            "files",
+            "trades",
+            "size"
         );
     }
     for series in &all {
@@ -45,10 +55,10 @@ pub fn ls(args: &ListArgs) -> Result<Outcome, Failure> {
         let trades: u64 = series.files.iter().map(|file| file.rows).sum();
         let size: u64 = series.files.iter().map(|file| file.bytes).sum();
         if args.json {
-            println!("{}", as_json(series, (first, last), trades, size));
+            print(&format!("{}\n", as_json(series, (first, last), trades, size)));
             continue;
         }
-        println!(
+        show!(
             "{:32} {:9} {first} {last} {:>5} {:>7} {:>5} {:>15} {:>11}",
             series.feed.instrument.as_str(),
             layout::kind(series.feed.input),
@@ -59,7 +69,7 @@ pub fn ls(args: &ListArgs) -> Result<Outcome, Failure> {
             bytes(size)
         );
         for days in missing {
-            println!("  missing {}", range(&days));
+            show!("  missing {}", range(&days));
         }
     }
     Ok(Outcome::Done)
@@ -96,7 +106,7 @@ pub fn info(args: &InfoArgs) -> Result<Outcome, Failure> {
         for file in series.files.iter().chain(&series.covered) {
             let text =
                 serde_json::to_string(file).map_err(|e| Failure::outside(anyhow::anyhow!(e)))?;
-            println!("{text}");
+            print(&format!("{text}\n"));
         }
     }
     Ok(Outcome::Done)

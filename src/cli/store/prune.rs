@@ -17,6 +17,7 @@ use clap::Args;
 use jiff::civil::Date;
 
 use super::super::failure::{Failure, Outcome};
+use super::super::say::{say, show};
 use super::selection::{Place, bytes};
 use crate::config::instant::day;
 
@@ -74,7 +75,7 @@ pub fn run(args: &PruneArgs) -> Result<Outcome, Failure> {
     let size = |path: &PathBuf| std::fs::metadata(path).map_or(0, |found| found.len());
     let total: u64 = goes.iter().map(size).sum();
     for path in &goes {
-        println!("{}", path.display());
+        show!("{}", path.display());
         if args.yes {
             layout::remove(&args.place.store, path)?;
             // The checksum of an archive goes with it; other files have none.
@@ -86,8 +87,8 @@ pub fn run(args: &PruneArgs) -> Result<Outcome, Failure> {
     }
     let (count, size) = (goes.len(), bytes(total));
     match args.yes {
-        true => eprintln!("{count} files ({size}) removed"),
-        false => eprintln!("{count} files ({size}) would be removed; add --yes to remove them"),
+        true => say!("{count} files ({size}) removed"),
+        false => say!("{count} files ({size}) would be removed; add --yes to remove them"),
     }
     Ok(if kept > 0 { Outcome::WithRejects } else { Outcome::Done })
 }

@@ -15,6 +15,7 @@ use clap::Args;
 
 use super::super::failure::{Failure, Outcome};
 use super::super::progress::Shown;
+use super::super::say::{say, show};
 use super::selection::{Place, stop_flag, threads};
 use crate::thousands::grouped;
 
@@ -61,21 +62,21 @@ pub fn run(args: &VerifyArgs) -> Result<Outcome, Failure> {
     for result in read.iter().chain(&summed) {
         if let Some(Err(error)) = result {
             damaged += 1;
-            println!("damaged: {error}");
+            show!("damaged: {error}");
         }
     }
     all.iter().for_each(remark);
-    journal.disagreements().for_each(|disagreement| eprintln!("{disagreement}"));
+    journal.disagreements().for_each(|disagreement| say!("{disagreement}"));
     let trades: u64 = files.iter().map(|file| file.rows).sum();
     let left = read.iter().chain(&summed).filter(|result| result.is_none()).count();
-    eprintln!(
+    say!(
         "{} files ({} trades) and {} archives read, {damaged} damaged",
         files.len(),
         grouped(trades),
         archives.len()
     );
     if left > 0 {
-        eprintln!("stopped: {left} were not read");
+        say!("stopped: {left} were not read");
     }
     Ok(if damaged + left > 0 { Outcome::WithRejects } else { Outcome::Done })
 }
@@ -99,11 +100,11 @@ fn archives(args: &VerifyArgs) -> Result<Vec<PathBuf>, Failure> {
 fn remark(series: &Series) {
     let instrument = &series.feed.instrument;
     for days in series.missing() {
-        eprintln!("{instrument}: the store has no {}", range(&days));
+        say!("{instrument}: the store has no {}", range(&days));
     }
     for file in &series.covered {
         let path = file.path.display();
-        eprintln!(
+        say!(
             "{instrument}: {path} is not used because a longer file covers its days (`barflow \
              compact` removes it)"
         );

@@ -25,6 +25,7 @@ use crate::feeds::reorder_buffer::{Released, ReorderBuffer};
 use crate::feeds::venue::{Channel, Decode, Venue};
 use crate::feeds::{venue, venues};
 use crate::graph::run::{Feeder, Workers};
+use crate::printable::excerpt_of_bytes;
 use crate::recording::{Direction, RecordingError, reader};
 
 mod error;
@@ -351,7 +352,7 @@ impl RecordedBatch {
             field: bad.field.to_owned(),
             value: bad.value.clone(),
             reason: bad.reason.clone(),
-            raw: String::from_utf8_lossy(&frame[..frame.len().min(REPORTED)]).into_owned(),
+            raw: excerpt_of_bytes(frame, REPORTED),
         });
     }
 

@@ -7,6 +7,7 @@ use barflow_operators::input_batch::Reject;
 use super::FeedState;
 use crate::feeds::print::{BadRow, Print};
 use crate::feeds::reorder_buffer::Disposition;
+use crate::printable::excerpt_of_bytes;
 
 /// How much of a bad frame is kept in its report.
 const REPORTED_BYTES: usize = 4096;
@@ -105,5 +106,5 @@ impl FeedState {
 }
 
 fn shown(frame: &[u8]) -> String {
-    String::from_utf8_lossy(&frame[..frame.len().min(REPORTED_BYTES)]).into_owned()
+    excerpt_of_bytes(frame, REPORTED_BYTES)
 }

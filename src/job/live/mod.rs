@@ -112,7 +112,8 @@ impl LiveJob {
         let started = start.run(None, &settings.cluster)?;
         started.order_bars(|feed| settings.bars.for_feed(feed));
         begin::from_checkpoint(&mut settings, &started.resume)?;
-        let records = records.with_quarantine(settings.quarantine.as_deref())?;
+        let limits = settings.quarantine_limits;
+        let records = records.with_quarantine(settings.quarantine.as_deref(), limits)?;
         let shared = Shared {
             pool: BatchPool::new(BATCH_ROWS, BATCHES),
             book: Book::new(settings.bars.clone()),

@@ -42,6 +42,7 @@ pub(in crate::job) fn recording_options(settings: &ReplaySettings) -> RecordingO
         any_host: settings.any_host,
         from: settings.from,
         to: settings.to,
+        ..RecordingOptions::default()
     }
 }
 

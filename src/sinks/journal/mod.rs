@@ -14,8 +14,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom, Write};
-use std::path::PathBuf;
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 
 use barflow_operators::checkpoint::envelope::seal;
 use barflow_operators::checkpoint::instrument_state::SealedRecord;
@@ -33,8 +33,10 @@ use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 use crate::sinks::local_checkpoint::{LiveOutput, LocalCheckpoint, LocalError};
 use crate::stop::Stop;
 
+pub mod entries;
 mod options;
 
+use self::entries::{Damage, Entries, Update};
 pub use self::options::{JournalOptions, Output, Shape, checkpoint_beside};
 use self::options::{free_name, journal_of, open_alone};
 
@@ -79,7 +81,7 @@ impl JournaledSink {
         if options.live.is_some() {
             checkpoint.live.get_or_insert_default();
         }
-        let JournalOptions { output, job, info, .. } = options;
+        let JournalOptions { output, job, info, resets, .. } = options;
         let mut sink = Self {
             output,
             shape,
@@ -93,7 +95,11 @@ impl JournaledSink {
             changes: SettingsChanges::default(),
         };
         sink.forget_uncommitted().map_err(LocalError::Disk)?;
-        sink.period = sink.first_period().map_err(LocalError::Disk)?;
+        sink.period = match sink.first_period() {
+            // What cannot be read is about to be put aside.
+            Err(_) if resets => None,
+            period => period.map_err(LocalError::Disk)?,
+        };
         Ok(sink)
     }
 
@@ -112,16 +118,19 @@ impl JournaledSink {
         let mut live = self.checkpoint.live;
         match self.shape {
             Shape::AtEnd => {}
-            Shape::Rolls(roll) => {
-                self.finish_part(roll)?;
-                live = self.checkpoint.live;
-            }
+            Shape::Rolls(roll) => match self.check_entries() {
+                Ok(()) => {
+                    self.finish_part(roll)?;
+                    live = self.checkpoint.live;
+                }
+                Err(error) => {
+                    tracing::warn!("{}; its bars are in no part", error.parts().0);
+                    self.put_aside(&path)?;
+                }
+            },
             Shape::Grows(_) => {
                 if self.journal.metadata().is_ok_and(|found| found.len() > 0) {
-                    let aside = free_name(&path);
-                    std::fs::rename(&path, &aside).map_err(|e| refused("rename", &path, &e))?;
-                    tracing::warn!("the bars so far are now in \"{}\"", aside.display());
-                    self.journal = open_alone(&path, &self.job)?;
+                    self.put_aside(&path)?;
                 }
                 live = live.map(|_| LiveOutput::default());
             }
@@ -130,6 +139,20 @@ impl JournaledSink {
         self.period = None;
         self.checkpoint.write(&self.output.checkpoint())?;
         self.forget_uncommitted()
+    }
+
+    /// Makes room for a new journal.
+    fn put_aside(&mut self, path: &Path) -> Result<(), SinkError> {
+        let aside = free_name(path);
+        std::fs::rename(path, &aside).map_err(|e| refused("rename", path, &e))?;
+        tracing::warn!("the bars so far are now in \"{}\"", aside.display());
+        self.journal = open_alone(path, &self.job)?;
+        Ok(())
+    }
+
+    /// Reads the journal without doing anything with it.
+    fn check_entries(&mut self) -> Result<(), SinkError> {
+        self.read_back(&mut |_| Ok(()))
     }
 
     /// Writes down what decides which bars come out.
@@ -154,10 +177,7 @@ impl JournaledSink {
                 "\"{}\" has {length} bytes, its checkpoint expects {}\nhint: {}",
                 path.display(),
                 self.checkpoint.journal,
-                match self.shape {
-                    Shape::AtEnd => "--reset-state makes the bars again",
-                    _ => "put it back as it was, or begin anew with --reset-state",
-                }
+                self.remedy()
             )));
         }
         self.journal
@@ -165,6 +185,14 @@ impl JournaledSink {
             .and_then(|()| self.journal.seek(SeekFrom::End(0)))
             .map(drop)
             .map_err(|e| refused("write", &path, &e))
+    }
+
+    /// What to do about a journal that is not as it was.
+    fn remedy(&self) -> &'static str {
+        match self.shape {
+            Shape::AtEnd => "--reset-state makes the bars again",
+            _ => "put it back as it was, or begin anew with --reset-state",
+        }
     }
 
     fn journal_path(&self) -> PathBuf {
@@ -226,9 +254,7 @@ impl JournaledSink {
                 continue;
             }
             // A bar is made of numbers and names, which the format can write.
-            let entry = postcard::to_stdvec(update).map_err(|e| unwritable(&e))?;
-            bytes.extend_from_slice(&(entry.len() as u32).to_le_bytes());
-            bytes.extend_from_slice(&entry);
+            entries::write(update, &mut bytes).map_err(|e| unwritable(&e))?;
         }
         Ok(bytes)
     }
@@ -293,22 +319,20 @@ impl JournaledSink {
     /// Hands out the bars of the journal.
     fn read_back(
         &mut self,
-        each: &mut dyn FnMut((PublishedBar, isize)) -> Result<(), SinkError>,
+        each: &mut dyn FnMut(Update) -> Result<(), SinkError>,
     ) -> Result<(), SinkError> {
-        let path = self.journal_path();
-        let disk = |e: std::io::Error| refused("read", &path, &e);
+        let (path, remedy) = (self.journal_path(), self.remedy());
         let mut journal = &self.journal;
-        journal.seek(SeekFrom::Start(0)).map_err(disk)?;
-        let mut entries = BufReader::new(journal.take(self.checkpoint.journal));
-        let mut bytes = Vec::new();
-        for _ in 0..self.checkpoint.bars {
-            let mut length = [0; 4];
-            entries.read_exact(&mut length).map_err(disk)?;
-            bytes.resize(u32::from_le_bytes(length) as usize, 0);
-            entries.read_exact(&mut bytes).map_err(disk)?;
-            each(postcard::from_bytes(&bytes).map_err(|e| {
-                SinkError::Refused(format!("\"{}\" is damaged: {e}", path.display()))
-            })?)?;
+        journal.seek(SeekFrom::Start(0)).map_err(|e| refused("read", &path, &e))?;
+        for entry in Entries::new(journal, self.checkpoint.journal, self.checkpoint.bars) {
+            let update = entry.map_err(|damage| match damage {
+                Damage::Disk(error) => refused("read", &path, &error),
+                damage => SinkError::Refused(format!(
+                    "the journal \"{}\" is {damage}\nhint: {remedy}",
+                    path.display()
+                )),
+            })?;
+            each(update)?;
         }
         Ok(())
     }

@@ -158,6 +158,8 @@ pub(super) fn journal_of(output: &Output, shape: Shape) -> PathBuf {
 /// Opens a journal for this process alone.
 pub(super) fn open_alone(path: &Path, job: &JobName) -> Result<File, SinkError> {
     crate::sinks::create_folder_of(path)?;
+    // The bars themselves are for whoever may read them, at the place that was named; a journal is a
+    // job's own, under a name that others can guess.
     let is_output = path.extension().is_none_or(|end| end != "journal");
     if path.is_symlink() && !is_output {
         return Err(SinkError::Refused(format!(
@@ -165,9 +167,10 @@ pub(super) fn open_alone(path: &Path, job: &JobName) -> Result<File, SinkError> 
             path.display()
         )));
     }
-    // The bars themselves are for whoever may read them; a journal is a job's own.
-    let access = if is_output { Access::Usual } else { Access::Group };
-    let mut options = access.open_options();
+    let mut options = match is_output {
+        true => Access::Usual.open_options(),
+        false => Access::Group.without_links(),
+    };
     options.read(true).write(true).create(true).truncate(false);
     let journal = options.open(path).map_err(|e| refused("write", path, &e))?;
     match journal.try_lock() {

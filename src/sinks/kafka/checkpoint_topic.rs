@@ -15,6 +15,7 @@ use super::settings::KafkaSettings;
 use super::topic_reader::{self, ReadError, read_to_end};
 use crate::checkpoints::saved::Entries;
 use crate::graph::sink::SinkError;
+use crate::printable::line;
 
 /// Bytes of the largest record: all builders of one instrument.
 pub(super) const LARGEST_RECORD: &str = "8388608";
@@ -85,7 +86,7 @@ impl CheckpointTopic {
             }
             _ => "",
         };
-        self.wrong(what, &format!("{error}{hint}"))
+        self.wrong(what, &format!("{}{hint}", line(&error.to_string())))
     }
 
     fn ensure(&self) -> Result<(), SinkError> {

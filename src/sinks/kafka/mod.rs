@@ -21,14 +21,17 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::types::RDKafkaErrorCode;
 
 use self::producer::{Outgoing, Producer};
+use self::tails::Tails;
 use self::topic_policy::{Judgement, TopicPolicy};
 use self::topics::Template;
 use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
+use crate::printable::line;
 use crate::sinks::encode::Encoder;
 use crate::sinks::record::{BarRecord, SCHEMA_VERSION, hex_digest};
 use crate::telemetry::latency::{Latency, Stage};
 
 mod checkpoint_topic;
+mod forbidden;
 mod hanging;
 mod outcome;
 mod producer;
@@ -37,6 +40,7 @@ pub(crate) mod secrets;
 mod settings;
 mod shard_sinks;
 mod shutdown;
+mod tails;
 mod topic_policy;
 pub(crate) mod topic_reader;
 mod topics;
@@ -84,6 +88,7 @@ impl KafkaSink {
     pub fn open(settings: KafkaSettings) -> Result<Self, SinkError> {
         let mut sink = Self::connect(settings, &[])?;
         sink.prepare_known()?;
+        sink.tails()?;
         if let Some(settings) = sink.with_batches_that_fit() {
             let policies = std::mem::take(&mut sink.policies);
             sink = Self { policies, topics: sink.topics, ..Self::connect(settings, &[])? };
@@ -170,6 +175,43 @@ impl KafkaSink {
             self.producer.metadata(None)?;
         }
         self.prepare(&known)
+    }
+
+    /// Reads who wrote the last bars of the topics, and warns of other jobs that write the same bars. None
+    /// if the topics may not be read, or this sink is not a job's.
+    fn tails(&self) -> Result<Option<Tails>, SinkError> {
+        let Some(job) = self.settings.job.as_deref() else { return Ok(None) };
+        let brokers = &self.settings.brokers;
+        let topics = self.topics.union(&self.needed);
+        let topics = topics.filter(|topic| !topic.ends_with(CURRENT)).cloned();
+        let read = Tails::read(&self.settings.reader()?, topics, self.settings.patience);
+        let tails = read.map_err(|error| {
+            self.producer.unavailable(&format!(
+                "kafka at \"{brokers}\" did not give the last bars of topics: {}",
+                line(&error.to_string())
+            ))
+        })?;
+        let Some(tails) = tails else {
+            tracing::info!(
+                "cannot see whether other jobs write the same bars: that needs Read on the bar topics \
+                 and on the group \"barflow-checkpoints\""
+            );
+            return Ok(None);
+        };
+        for (series, last) in tails.shared(job, &self.settings.specs, &self.settings.instruments) {
+            tracing::warn!(
+                "topic \"{}\" at \"{brokers}\": job \"{}\" wrote bars \"{}\" of {} (partition {}, offset \
+                 {}), which job \"{job}\" is about to write as well: readers get them twice; give each \
+                 job a --topic of its own",
+                series.topic,
+                last.job,
+                series.spec,
+                series.instrument,
+                last.partition,
+                last.offset
+            );
+        }
+        Ok(Some(tails))
     }
 
     fn known(&self) -> Result<Vec<String>, SinkError> {
@@ -290,16 +332,17 @@ impl KafkaSink {
         }
         let record = BarRecord::of(bar, diff);
         let digest = hex_digest(record.state_digest);
-        let headers = [
+        let mut headers = vec![
             ("spec", record.spec),
             ("schema_version", self.schema_version.as_str()),
             ("state_digest", digest.as_str()),
             ("close_reason", record.close_reason),
             ("content_type", self.encoder.encoding().content_type()),
         ];
+        headers.extend(self.settings.job.as_deref().map(|job| (tails::JOB, job)));
         let headers = headers
-            .into_iter()
-            .fold(OwnedHeaders::new_with_capacity(headers.len()), |headers, (key, value)| {
+            .iter()
+            .fold(OwnedHeaders::new_with_capacity(headers.len()), |headers, &(key, value)| {
                 headers.insert(Header { key, value: Some(value) })
             });
         let value = self.encoder.encode(&record).map_err(|error| {

@@ -11,6 +11,7 @@ use rdkafka::producer::ProducerContext;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::outcome::Place;
+use crate::printable::line;
 use crate::telemetry::latency::{Stage, VenueLatency};
 
 /// Whom to tell when a message is confirmed, and when its trade was received.
@@ -71,7 +72,7 @@ impl ClientContext for Reports {
         // "All brokers are down" follows the reason and would hide it.
         let mut troubles = self.seen.troubles();
         if code != RDKafkaErrorCode::AllBrokersDown || troubles.connection.is_none() {
-            troubles.connection = Some((code, reason.to_owned()));
+            troubles.connection = Some((code, line(reason).into_owned()));
         }
     }
 }
@@ -109,8 +110,9 @@ impl ProducerContext for Reports {
 
 /// librdkafka's words, without those of the wrapper around them.
 pub(super) fn cause(error: &KafkaError) -> String {
-    match error {
+    let text = match error {
         KafkaError::ClientConfig(_, text, _, _) | KafkaError::ClientCreation(text) => text.clone(),
         _ => error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string()),
-    }
+    };
+    line(&text).into_owned()
 }

@@ -10,6 +10,7 @@ use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
 
+use super::forbidden;
 use super::secrets::{Secrets, Value, is_secret};
 use super::topics::Template;
 use crate::graph::sink::SinkError;
@@ -88,6 +89,8 @@ pub struct KafkaSettings {
     pub specs: Vec<String>,
     /// Instruments, as far as known, for templates that name them.
     pub instruments: Vec<InstrumentId>,
+    /// The job that writes, which each of its bars names.
+    pub job: Option<String>,
     /// How long Kafka may be silent while we wait for it.
     pub patience: Duration,
     /// The compacted topic of checkpoints.
@@ -112,6 +115,7 @@ impl Default for KafkaSettings {
             properties: BTreeMap::new(),
             specs: Vec::new(),
             instruments: Vec::new(),
+            job: None,
             patience: Duration::from_secs(10),
             checkpoint_topic: "barflow.checkpoints".to_owned(),
             recovery: Duration::from_secs(300),
@@ -143,6 +147,7 @@ impl fmt::Debug for KafkaSettings {
             .field("properties", &shown)
             .field("specs", &self.specs)
             .field("instruments", &self.instruments)
+            .field("job", &self.job)
             .field("patience", &self.patience)
             .field("checkpoint_topic", &self.checkpoint_topic)
             .field("recovery", &self.recovery)
@@ -203,6 +208,10 @@ impl KafkaSettings {
     }
 
     fn property(&self, key: &str, text: &str) -> Result<(), String> {
+        // Before anything else: librdkafka loads plugins as soon as it is told of them.
+        if let Some(effect) = forbidden::effect(key) {
+            return Err(format!("is not allowed: it {effect}"));
+        }
         let value = Value::parse(text)?;
         if is_secret(key) && matches!(value, Value::Literal(_)) {
             return Err("is a secret and must be given by reference: ${NAME} for an environment \
@@ -420,6 +429,16 @@ mod tests {
         assert!(problems[0].contains("\"linger.ms\" was refused"), "{problems:?}");
         assert!(problems[1].contains("\"lingr.ms\" was refused"), "{problems:?}");
         assert_eq!(with(&[("sasl.password", "${X}"), ("linger.ms", "${Y}")]).problems().len(), 0);
+    }
+
+    #[test]
+    fn what_loads_code_is_refused_whatever_its_value() {
+        for value in ["./pl.so", "${PLUGIN}", "${file:/run/secrets/plugin}", "a${b"] {
+            let problems = with(&[("plugin.library.paths", value)]).problems();
+            let expected =
+                "kafka property \"plugin.library.paths\" is not allowed: it loads native code";
+            assert_eq!(problems, [expected]);
+        }
     }
 
     #[test]

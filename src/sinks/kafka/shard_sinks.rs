@@ -1,12 +1,16 @@
 //! All shards of a job in one hand: taken at the start, so that no earlier copy commits any more.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use barflow_operators::checkpoint::envelope::{open, seal};
+use barflow_operators::instrument::InstrumentId;
 
 use super::checkpoint_topic::CheckpointTopic;
 use super::transactions::TransactionalSink;
 use super::{KafkaSettings, KafkaSink};
-use crate::checkpoints::job::{JobName, Writer};
-use crate::checkpoints::saved::{Entries, Saved};
+use crate::checkpoints::job::{JobName, Key, Writer};
+use crate::checkpoints::saved::{CheckpointError, Entries, Saved};
 use crate::checkpoints::settings::{JobSettings, SettingsChanges};
 use crate::graph::sink::{BarSink, SinkError};
 use crate::telemetry::latency::Latency;
@@ -81,15 +85,68 @@ impl ShardSinks {
     /// # Errors
     /// When Kafka does not take it.
     pub fn reset(&mut self) -> Result<(), SinkError> {
-        let keys: Vec<String> = self
-            .read()?
-            .into_keys()
-            .filter(|key| {
-                !matches!(self.job.parse(key), Some(crate::checkpoints::job::Key::Shard(_)))
-            })
-            .collect();
+        let entries = self.read()?;
+        let mut keys = Vec::new();
+        // What cannot be read is deleted all the same.
+        let before = entries.get(&self.job.deleted_key());
+        let mut deleted: BTreeSet<String> =
+            before.and_then(|before| open(before).ok()).unwrap_or_default();
+        for key in entries.keys() {
+            match self.job.parse(key) {
+                Some(Key::Shard(_) | Key::Deleted) => {}
+                Some(Key::Instrument(instrument)) => {
+                    deleted.insert(instrument.to_owned());
+                    keys.push(key.clone());
+                }
+                Some(Key::Settings) | None => keys.push(key.clone()),
+            }
+        }
         let Some(sink) = self.sinks.first_mut() else { return Ok(()) };
-        sink.forget(&keys)
+        sink.rewrite(&keys, &[(self.job.deleted_key(), seal(&deleted))])
+    }
+
+    /// Looks whether the job wrote bars of instruments of which its checkpoint knows nothing, unless that
+    /// was deleted on purpose, or `resets` says that it is now.
+    ///
+    /// # Errors
+    /// When Kafka does not answer.
+    pub fn look_for_lost(
+        &mut self,
+        saved: &Saved,
+        resets: bool,
+    ) -> Result<Option<CheckpointError>, SinkError> {
+        // All shards have the same topics, and one process is enough.
+        let Some(first) = self.sinks.first_mut().filter(|sink| sink.shard == 0) else {
+            return Ok(None);
+        };
+        let Some(tails) = first.sink.tails()? else { return Ok(None) };
+        let job = self.job.to_string();
+        let has_state: BTreeSet<&str> =
+            saved.instruments.keys().map(InstrumentId::as_str).collect();
+        let mut deleted = saved.deleted.clone();
+        if resets {
+            deleted.extend(tails.instruments_of(&job));
+        }
+        let known =
+            |instrument: &str| has_state.contains(instrument) || deleted.contains(instrument);
+        let mut lost = tails.lost(&job, known);
+        if let Some((series, last)) = lost.next() {
+            return Ok(Some(CheckpointError::Lost {
+                job: self.job.clone(),
+                instrument: series.instrument.clone(),
+                topic: series.topic.clone(),
+                partition: last.partition,
+                offset: last.offset,
+                more: lost.count(),
+            }));
+        }
+        drop(lost);
+        // An instrument that has a state again is not missed on purpose any more.
+        deleted.retain(|instrument| !has_state.contains(instrument.as_str()));
+        if deleted != saved.deleted {
+            first.rewrite(&[], &[(self.job.deleted_key(), seal(&deleted))])?;
+        }
+        Ok(None)
     }
 
     /// Writes down what decides which bars come out.

@@ -55,6 +55,37 @@ pub(crate) fn read_to_end<E: From<ReadError>>(
     reader: &BaseConsumer,
     topic: &str,
     patience: Duration,
+    range: impl FnMut(i32) -> Result<(i64, i64), E>,
+    each: impl FnMut(&BorrowedMessage<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    read_from(reader, topic, patience, i64::MAX, range, each)
+}
+
+/// Gives `each` the last messages of each partition, at most so many.
+///
+/// # Errors
+/// When Kafka does not answer for `patience`.
+pub(crate) fn read_last(
+    reader: &BaseConsumer,
+    topic: &str,
+    patience: Duration,
+    most: i64,
+    mut each: impl FnMut(&BorrowedMessage<'_>),
+) -> Result<(), ReadError> {
+    let range =
+        |partition| reader.fetch_watermarks(topic, partition, patience).map_err(ReadError::from);
+    read_from(reader, topic, patience, most, range, |message| {
+        each(message);
+        Ok(())
+    })
+}
+
+/// Reads the last `most` records of each partition's range.
+fn read_from<E: From<ReadError>>(
+    reader: &BaseConsumer,
+    topic: &str,
+    patience: Duration,
+    most: i64,
     mut range: impl FnMut(i32) -> Result<(i64, i64), E>,
     mut each: impl FnMut(&BorrowedMessage<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
@@ -72,7 +103,11 @@ pub(crate) fn read_to_end<E: From<ReadError>>(
     for partition in found.partitions().iter().map(|partition| partition.id()) {
         let (low, end) = range(partition)?;
         if ends.add(partition, low, end) {
-            let added = list.add_partition_offset(topic, partition, Offset::Beginning);
+            let start = match end.saturating_sub(most) {
+                start if start > low => Offset::Offset(start),
+                _ => Offset::Beginning,
+            };
+            let added = list.add_partition_offset(topic, partition, start);
             added.map_err(ReadError::from)?;
         }
     }

@@ -388,12 +388,19 @@ impl TransactionalSink {
         }
     }
 
-    /// Deletes these keys in a transaction of its own.
-    pub(super) fn forget(&mut self, keys: &[String]) -> Result<(), SinkError> {
+    /// Deletes these keys in a transaction of its own, and writes these others.
+    pub(super) fn rewrite(
+        &mut self,
+        deleted: &[String],
+        written: &[(String, Vec<u8>)],
+    ) -> Result<(), SinkError> {
         let mut forget = || -> Result<(), Fault> {
             self.sink.producer.begin_transaction()?;
-            for key in keys {
+            for key in deleted {
                 send(&mut self.sink.producer, &self.settings, key, None)?;
+            }
+            for (key, value) in written {
+                send(&mut self.sink.producer, &self.settings, key, Some(value))?;
             }
             self.sink.producer.drain()?;
             self.sink.producer.commit_transaction()
