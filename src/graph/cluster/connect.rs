@@ -124,7 +124,7 @@ struct Call {
 enum CallState {
     Rests(Instant),
     Dials,
-    Talks(Conversation),
+    Talks(Box<Conversation>),
 }
 
 impl<'a> Connecting<'a> {
@@ -316,7 +316,7 @@ impl<'a> Connecting<'a> {
         match dialer.result() {
             None => CallState::Dials,
             Some(result) => match result.map_err(GreetingError::from).and_then(begin) {
-                Ok(conversation) => CallState::Talks(conversation),
+                Ok(conversation) => CallState::Talks(Box::new(conversation)),
                 Err(error) => {
                     self.trouble[peer] = format!("did not answer ({error})");
                     CallState::Rests(now + AGAIN)
@@ -328,14 +328,14 @@ impl<'a> Connecting<'a> {
     fn talk(
         &mut self,
         peer: usize,
-        mut conversation: Conversation,
+        mut conversation: Box<Conversation>,
         now: Instant,
     ) -> Result<CallState, ClusterError> {
         match conversation.advance(now) {
             Ok(None) => return Ok(CallState::Talks(conversation)),
             Ok(Some(theirs)) => {
                 self.compare(peer, &theirs)?;
-                self.join(peer, conversation)?;
+                self.join(peer, *conversation)?;
             }
             Err(GreetingError::Stranger | GreetingError::OtherVersion) => {
                 let address = self.workers.hosts()[peer].clone();

@@ -3,7 +3,7 @@
 //!
 //! The caller sends the name of the protocol and its first Noise message (`-> psk, e`), the other side the same with
 //! the second (`<- e, ee`). Both have a fixed length. From there on everything is encrypted with keys that only the
-//! two know, and only for this connection; the first frames are the [`Handshake`]s, the caller's first. So a side that
+//! two know, and only for this connection; the first frames are the handshakes, the caller's first. So a side that
 //! does not know the secret learns nothing but the name of the protocol, and what was recorded is of no use later.
 
 use snow::params::NoiseParams;
