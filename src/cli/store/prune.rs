@@ -125,7 +125,7 @@ fn converted_archives(args: &PruneArgs) -> Result<(Vec<PathBuf>, usize), Failure
             None => goes.push(archive),
             Some(why) => {
                 kept += 1;
-                eprintln!("kept: {}: {why}", archive.display());
+                say!("kept: {}: {why}", archive.display());
             }
         }
     }
