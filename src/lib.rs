@@ -20,7 +20,7 @@ pub mod job;
 pub mod memory;
 pub mod net;
 pub mod parallel;
-pub mod plot_font;
+pub mod plot;
 pub mod printable;
 pub mod quality;
 pub mod recording;

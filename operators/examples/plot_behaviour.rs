@@ -19,20 +19,51 @@ use barflow_operators::sign::SignRule;
 use barflow_operators::spec::{
     AdaptiveSpec, BarSpec, ExpectedTicksSpec, LimitSpec, RuleSpec, ThresholdSpec,
 };
+use plotters::coord::Shift;
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use market::Tape;
 
 type Threshold = fn(AdaptiveSpec) -> ThresholdSpec;
 
+/// M. Okabe, K. Ito, *Color universal design* (2008).
 const COLOURS: [RGBColor; 6] = [
-    RGBColor(31, 119, 180),
-    RGBColor(255, 127, 14),
-    RGBColor(44, 160, 44),
-    RGBColor(148, 103, 189),
-    RGBColor(127, 127, 127),
-    RGBColor(188, 189, 34),
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(86, 180, 233),
+    RGBColor(230, 159, 0),
 ];
+const GRID: RGBColor = RGBColor(225, 228, 232);
+const INK: RGBColor = RGBColor(60, 66, 73);
+
+/// Height of the legend below the curves.
+const LEGEND: u32 = 64;
+
+/// Names below the curves, each beside a piece of its line, three in a row.
+fn legend(area: &DrawingArea<SVGBackend<'_>, Shift>, entries: &[(String, RGBColor)]) {
+    for (at, (name, colour)) in entries.iter().enumerate() {
+        let (x, y) = (30 + 240 * (at as i32 % 3), 10 + 20 * (at as i32 / 3));
+        let line = vec![(x, y), (x + 20, y)];
+        area.draw(&PathElement::new(line, colour.stroke_width(3))).unwrap();
+        let style = ("sans-serif", 15).into_font().color(&INK);
+        let style = style.pos(Pos::new(HPos::Left, VPos::Center));
+        area.draw(&Text::new(name.clone(), (x + 26, y), style)).unwrap();
+    }
+}
+
+/// 1234567 as 1,234,567.
+fn grouped(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let places = digits.len();
+    let with_commas = digits.chars().enumerate().map(|(at, digit)| match (places - at) % 3 {
+        0 if at > 0 => format!(",{digit}"),
+        _ => digit.to_string(),
+    });
+    with_commas.collect()
+}
 
 fn spec(measure: Measure, threshold: Threshold, alpha: f64, target: f64) -> BarSpec {
     let threshold = threshold(AdaptiveSpec {
@@ -64,35 +95,44 @@ fn image(name: &str) -> PathBuf {
 
 fn ticks_per_bar(tapes: &[Tape]) {
     let path = image("ticks-per-bar.svg");
-    let root = SVGBackend::new(&path, (760, 520)).into_drawing_area();
+    let root = SVGBackend::new(&path, (760, 520 + LEGEND)).into_drawing_area();
     root.fill(&WHITE).unwrap();
-    let mut chart = ChartBuilder::on(&root)
+    let (area, below) = root.split_vertically(520);
+    let targets = [100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0];
+    let mut chart = ChartBuilder::on(&area)
         .margin(12)
+        .margin_right(36)
         .caption("Median ticks per bar against the target (α = 0.001)", ("sans-serif", 22))
         .x_label_area_size(48)
         .y_label_area_size(64)
-        .build_cartesian_2d((100f64..5000f64).log_scale(), (1f64..10_000f64).log_scale())
+        .build_cartesian_2d(
+            (100f64..5000f64).log_scale().with_key_points(targets.to_vec()),
+            (1f64..10_000f64)
+                .log_scale()
+                .with_key_points((0..=4).map(|power| 10f64.powi(power)).collect()),
+        )
         .unwrap();
     chart
         .configure_mesh()
-        .label_style(("sans-serif", 16))
+        .label_style(("sans-serif", 16).into_font().color(&INK))
+        .bold_line_style(GRID)
+        .axis_style(INK)
+        .x_label_formatter(&|target| grouped(*target))
+        .y_label_formatter(&|ticks| grouped(*ticks))
         .x_desc("target")
         .y_desc("median ticks per bar")
         .draw()
         .unwrap();
-    let ends = [100.0, 5000.0];
-    chart
-        .draw_series(LineSeries::new(ends.map(|target| (target, target)), BLACK.mix(0.4)))
-        .unwrap()
-        .label("what the knob says")
-        .legend(|(x, y)| PathElement::new([(x, y), (x + 20, y)], BLACK.mix(0.4)));
+    let grey = RGBColor(150, 150, 150);
+    let mut entries = vec![("equal to the target".to_owned(), grey)];
+    let ends = [100.0, 5000.0].map(|target| (target, target));
+    chart.draw_series(LineSeries::new(ends, grey.stroke_width(2))).unwrap();
     let rules: [(&str, Threshold); 2] =
         [("wald", ThresholdSpec::Wald), ("product", ThresholdSpec::Product)];
     let mut colours = COLOURS.iter().cycle();
     for (rule, threshold) in rules {
         for tape in tapes {
             for measure in [Measure::Tick, Measure::Dollar] {
-                let targets: &[f64] = &[100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0];
                 let points: Vec<(f64, f64)> = targets
                     .iter()
                     .map(|target| {
@@ -103,23 +143,16 @@ fn ticks_per_bar(tapes: &[Tape]) {
                 let colour = *colours.next().unwrap();
                 chart
                     .draw_series(LineSeries::new(points, colour.stroke_width(2)).point_size(3))
-                    .unwrap()
-                    .label(format!("{rule}, {}, {measure:?}", tape.name))
-                    .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], colour));
+                    .unwrap();
+                let measure = format!("{measure:?}").to_lowercase();
+                entries.push((format!("{rule}, {}, {measure}", tape.name), colour));
             }
             if rule == "product" {
                 break;
             }
         }
     }
-    chart
-        .configure_series_labels()
-        .label_font(("sans-serif", 15))
-        .position(SeriesLabelPosition::UpperLeft)
-        .background_style(WHITE.mix(0.8))
-        .border_style(BLACK.mix(0.3))
-        .draw()
-        .unwrap();
+    legend(&below, &entries);
     root.present().unwrap();
 }
 
@@ -153,43 +186,45 @@ fn distances(tape: &Tape, alpha: f64, last: usize, step: usize) -> Vec<(f64, f64
 
 fn synchronisation(tapes: &[Tape]) {
     let path = image("synchronisation.svg");
-    let root = SVGBackend::new(&path, (760, 460)).into_drawing_area();
+    let root = SVGBackend::new(&path, (760, 460 + LEGEND)).into_drawing_area();
     root.fill(&WHITE).unwrap();
-    let mut chart = ChartBuilder::on(&root)
+    let (area, below) = root.split_vertically(460);
+    let mut chart = ChartBuilder::on(&area)
         .margin(12)
+        .margin_right(36)
         .caption("A builder that joins late, dollar imbalance, target 1000", ("sans-serif", 22))
         .x_label_area_size(48)
         .y_label_area_size(64)
-        .build_cartesian_2d(0f64..100_000f64, (1e-18..1f64).log_scale())
+        .build_cartesian_2d(
+            0f64..80_000f64,
+            (1e-18..1f64)
+                .log_scale()
+                .with_key_points([-16, -12, -8, -4, 0].map(|power| 10f64.powi(power)).to_vec()),
+        )
         .unwrap();
     chart
         .configure_mesh()
-        .label_style(("sans-serif", 16))
+        .label_style(("sans-serif", 16).into_font().color(&INK))
+        .bold_line_style(GRID)
+        .axis_style(INK)
+        .x_labels(5)
+        .x_label_formatter(&|trades| grouped(*trades))
         .x_desc("trades since joining")
         .y_desc("relative difference of E[x²] (bottom: none)")
         .y_label_formatter(&|difference| format!("{difference:.0e}"))
         .draw()
         .unwrap();
     let mut colours = COLOURS.iter();
+    let mut entries = Vec::new();
     for alpha in [1e-2, 1e-3, 3e-4] {
         for tape in tapes {
             let colour = *colours.next().unwrap();
             let points = distances(tape, alpha, 80_000, 250);
-            chart
-                .draw_series(LineSeries::new(points, colour.stroke_width(2)))
-                .unwrap()
-                .label(format!("α = {alpha}, {}", tape.name))
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], colour));
+            chart.draw_series(LineSeries::new(points, colour.stroke_width(2))).unwrap();
+            entries.push((format!("α = {alpha}, {}", tape.name), colour));
         }
     }
-    chart
-        .configure_series_labels()
-        .label_font(("sans-serif", 15))
-        .position(SeriesLabelPosition::UpperRight)
-        .background_style(WHITE.mix(0.8))
-        .border_style(BLACK.mix(0.3))
-        .draw()
-        .unwrap();
+    legend(&below, &entries);
     root.present().unwrap();
 }
 

@@ -104,6 +104,13 @@ fn each_expectation_is_broken_by_what_it_is_about_and_by_nothing_else() {
         }),
         [(0, Check::NoDuplicateIds, 1)]
     );
+    assert_eq!(
+        spoiled(1, |trades| {
+            let again = Trade { price: 100.5, quote: 100.5, ..trades[700] };
+            trades.insert(900, again);
+        }),
+        [(0, Check::NoConflictingIds, 1)]
+    );
     assert_eq!(spoiled(1, |trades| trades.swap(700, 701)), [(0, Check::IdsInOrder, 1)]);
     assert_eq!(
         spoiled(1, change(700, |trade| trade.event_time -= 2 * MINUTE)),

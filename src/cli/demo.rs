@@ -82,17 +82,20 @@ fn shown(bars: &[serde_json::Value]) -> String {
     const ENDS: usize = 5;
     let imbalance: Vec<_> = bars.iter().filter(|bar| bar["spec"] == "dib").cloned().collect();
     let closes: Vec<f64> = imbalance.iter().filter_map(|bar| bar["close"].as_f64()).collect();
-    let mut text = String::from("\nThe imbalance bars (dib) of the day:\n\n");
+    let mut text = String::from("\nThe imbalance bars (dib) of 2024-03-01, times in UTC:\n\n");
     if imbalance.len() <= 2 * ENDS {
         text += &demo_table::table(&imbalance);
     } else {
         let last = demo_table::table(&imbalance[imbalance.len() - ENDS..]);
         text += &demo_table::table(&imbalance[..ENDS]);
-        text += &format!(
-            "{:<19}\n",
-            format!("… {} more", grouped((imbalance.len() - 2 * ENDS) as u64))
-        );
+        text += &format!("… {} more\n", grouped((imbalance.len() - 2 * ENDS) as u64));
         text.extend(last.lines().skip(1).flat_map(|line| [line, "\n"]));
     }
-    text + &format!("\nclosing prices  {}\n", demo_table::sparkline(&closes))
+    let low = closes.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = closes.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if high.is_finite() {
+        let line = demo_table::sparkline(&closes);
+        text += &format!("\nclosing prices, {low:.2} to {high:.2}:\n  {line}\n");
+    }
+    text
 }

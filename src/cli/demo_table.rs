@@ -8,13 +8,14 @@ use serde_json::Value;
 const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// The most blocks of a line.
-const WIDTH: usize = 64;
+const WIDTH: usize = 76;
 
-/// One line for each bar: when it closed, prices, trades, and what closed it.
+/// One line for each bar of a day: when it closed, prices, trades, and what closed it. No wider than 80
+/// columns, as many terminals are.
 pub(super) fn table(bars: &[Value]) -> String {
     let mut text = format!(
-        "{:<19}  {:>9} {:>9} {:>9} {:>9}  {:>6}  {:>13} {:>13}  {}\n",
-        "closed (UTC)", "open", "high", "low", "close", "ticks", "imbalance", "threshold", "side"
+        "{:<8}  {:>8} {:>8} {:>8} {:>8}  {:>5}  {:>9} {:>9}  {}\n",
+        "closed", "open", "high", "low", "close", "ticks", "imbalance", "threshold", "side"
     );
     for bar in bars {
         let number = |key: &str| bar[key].as_f64();
@@ -28,7 +29,7 @@ pub(super) fn table(bars: &[Value]) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
-            "{:<19}  {:>9} {:>9} {:>9} {:>9}  {:>6}  {:>13} {:>13}  {side}",
+            "{:<8}  {:>8} {:>8} {:>8} {:>8}  {:>5}  {:>9} {:>9}  {side}",
             time(bar["close_time"].as_i64().unwrap_or_default()),
             price("open"),
             price("high"),
@@ -42,10 +43,10 @@ pub(super) fn table(bars: &[Value]) -> String {
     text
 }
 
-/// A time without its fraction.
+/// A time of the day without its fraction.
 fn time(nanoseconds: i64) -> String {
     let timestamp = jiff::Timestamp::from_nanosecond(i128::from(nanoseconds));
-    timestamp.map_or_else(|_| nanoseconds.to_string(), |t| t.strftime("%F %T").to_string())
+    timestamp.map_or_else(|_| nanoseconds.to_string(), |t| t.strftime("%T").to_string())
 }
 
 /// Numbers as blocks, from the lowest to the highest; the last of several that share a block counts.
@@ -88,9 +89,10 @@ mod tests {
         let time_bar = json!({ "close_time": 0, "theta": null });
         let text = table(&[bar, time_bar]);
         let lines: Vec<&str> = text.lines().collect();
-        assert!(lines[1].starts_with("2024-03-01 00:00:00   60000.50"), "{text}");
-        assert!(lines[1].ends_with("-123457        120000  sell"), "{text}");
-        assert!(lines[2].ends_with("-             -  -"), "{text}");
+        assert!(lines[1].starts_with("00:00:00  60000.50"), "{text}");
+        assert!(lines[1].ends_with("-123457    120000  sell"), "{text}");
+        assert!(lines[2].ends_with("-         -  -"), "{text}");
+        assert!(lines.iter().all(|line| line.chars().count() <= 80), "{text}");
         let end = |word: &str| lines[0].find(word).unwrap() + word.len();
         assert_eq!(&lines[1][end("ticks") - 4..end("ticks")], "1133");
     }

@@ -223,8 +223,8 @@ fn describe_quality(text: &mut String, quality: &QualityDays) {
         let _ = writeln!(text, "quality: {instrument} {} {}{broken}", date(*day), shown(*score));
     }
     if days.len() > DAYS_LISTED {
-        let more = days.len() - DAYS_LISTED;
-        let _ = writeln!(text, "quality: {more} more days with equal or higher scores");
+        let more = counted((days.len() - DAYS_LISTED) as u64, "day");
+        let _ = writeln!(text, "quality: {more} more with equal or higher scores");
     }
 }
 

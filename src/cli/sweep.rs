@@ -1,45 +1,38 @@
 //! `barflow sweep`: a grid of bar specifications on the same trades.
 
-use std::path::Path;
-use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
+mod pass;
+mod report;
 
-use barflow_operators::batch::TradeBatch;
-use barflow_operators::dataflow::validate::OrderedBatch;
-use barflow_operators::spec::BarSpec;
+use std::path::Path;
+use std::time::Instant;
+
 use barflow_replay::atomic_file::is_unfinished;
 use clap::{ArgMatches, Args, ValueHint};
-use crossbeam::channel::{Receiver, Sender, bounded};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::failure::{Failure, Outcome};
 use super::notes;
 use super::options::{self, ConfigArgs, FileArgs};
 use super::progress::Watcher;
-use super::say::{self, say};
+use super::say::say;
 use super::signals::Signals;
 use crate::config::bars::{BarBook, BarOrder};
 use crate::config::section::Value;
 use crate::config::sink_kind::SinkKind;
 use crate::config::sweep::{SweepSettings, TypedSweep};
-use crate::fault_point;
 use crate::job::ReplayJob;
 use crate::job::outputs::{Inputs, Outputs};
-use crate::sinks::atomic_file;
-use crate::sinks::none::NoSink;
 use crate::stop::Stop;
+use crate::sweep::baselines::{self, Baseline, Search};
 use crate::sweep::folder::{self, FolderError};
-use crate::sweep::heat_map::HeatMap;
-use crate::sweep::output;
+use crate::sweep::output::Results;
 use crate::sweep::state::State;
-use crate::sweep::summary::Summary;
-use crate::sweep::worker::{Late, Part, Word, work};
+use crate::sweep::totals::Totals;
+use crate::sweep::worker::Late;
 use crate::telemetry;
-use crate::thousands::grouped;
+use crate::thousands::{counted, grouped};
 
-/// Batches that may wait for a worker.
-const QUEUE: usize = 8;
+use pass::{Pass, Passed, Saved};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -49,6 +42,10 @@ Examples:
   # the grid on the command line: 25 x 19 configurations, ranked by variance ratio
   barflow sweep data/ --grid kind=imbalance --grid measure=dollar \\
     --grid 'alpha=1e-4..1e-2 log 25' --grid 'target=200..2000 step 100' --by variance_ratio
+
+  # do imbalance bars beat plain bars of the same count, and do the best stay good on the other half?
+  barflow sweep data/ --grid kind=imbalance --grid 'target=200..2000 step 100' --by variance_ratio_z \\
+    --baselines --holdout 0.5
 
 Writes OUT/summary.parquet (a row per configuration) and a heat map of two keys, OUT/map.svg and OUT/map.png;
 prints the best; --bars N writes the bars of the N best. An interrupted sweep resumes when run again.";
@@ -70,6 +67,14 @@ pub struct SweepArgs {
     /// variance_ratio, variance_ratio_z, bars, ticks_p50, sync_trades [default: jarque_bera]
     #[arg(long, value_name = "CRITERION")]
     pub by: Option<String>,
+
+    /// Keep the last share of the trades, such as 0.5, out of the ranking, and show both parts' figures
+    #[arg(long, value_name = "SHARE")]
+    pub holdout: Option<String>,
+
+    /// Add time, tick, volume and dollar bars of about the same count, to compare the best with
+    #[arg(long)]
+    pub baselines: bool,
 
     /// Threads that build bars [default: as many as cores]
     #[arg(long, value_name = "N")]
@@ -96,8 +101,11 @@ impl SweepArgs {
     fn typed(&self, matches: &ArgMatches) -> Result<TypedSweep, Failure> {
         let replay = options::typed(matches).replay;
         let mut typed = TypedSweep { replay, ..TypedSweep::default() };
-        let keys = ["out", "by", "top", "bars", "threads"];
+        let keys = ["out", "by", "top", "bars", "threads", "holdout"];
         options::lay_all(matches, &keys, &mut typed.sweep);
+        if self.baselines {
+            typed.sweep.put("baselines", Value::Text("true".to_owned()), "--baselines");
+        }
         for argument in &self.grid {
             let Some((key, values)) = argument.split_once('=') else {
                 return Err(Failure::usage(anyhow::anyhow!(
@@ -127,30 +135,35 @@ pub fn run(args: &SweepArgs, matches: &ArgMatches) -> Result<Outcome, Failure> {
     let started = Instant::now();
     let stop = Stop::new();
     Signals::raise(&stop)?;
-    let swept = sweep(&settings, &stop)?;
-    if stop.is_raised() {
-        return Ok(stopped(swept.trades));
-    }
-    let summaries: Vec<&Summary> = swept.summaries();
-    report(&settings, &summaries)?;
+    let path = settings.out.join(STATE);
+    let Some(swept) = sweep(&settings, &path, &stop)? else { return Ok(Outcome::WithRejects) };
+    let (grid, by, holdout) = (&settings.grid, settings.by, settings.holdout);
+    let Passed { figures, totals, fresh, outcome } = swept;
+    let mut results = Results { grid, by, figures, baselines: Vec::new(), holdout, totals };
     let seconds = started.elapsed().as_secs_f64();
-    let steps = swept.fresh as f64 * settings.grid.points.len() as f64;
+    if settings.baselines {
+        match baselines(&settings, &results, &stop)? {
+            Some(baselines) => results.baselines = baselines,
+            None => return Ok(stopped(totals.trades)),
+        }
+    }
+    report::write(&settings, &results)?;
+    let steps = fresh as f64 * grid.points.len() as f64;
     say!(
-        "{} configurations, {} trades in {seconds:.2} s ({:.2} ns per trade and configuration, all \
-         threads together)",
-        grouped(settings.grid.points.len() as u64),
-        grouped(swept.trades),
+        "{}, {} in {seconds:.2} s ({:.2} ns per trade and configuration, all threads together)",
+        counted(grid.points.len() as u64, "configuration"),
+        counted(totals.trades, "trade"),
         seconds * 1e9 / steps.max(1.0)
     );
     if settings.bars > 0 {
-        write_bars(&settings, &summaries, &stop)?;
+        write_bars(&settings, &results, &stop)?;
     }
     if stop.is_raised() {
-        return Ok(stopped(swept.trades));
+        return Ok(stopped(totals.trades));
     }
     // Only now: until everything is written, it can resume.
-    let _ = std::fs::remove_file(settings.out.join(STATE));
-    Ok(swept.outcome)
+    let _ = std::fs::remove_file(path);
+    Ok(outcome)
 }
 
 /// Makes sure that the results destroy neither trades nor those of another grid.
@@ -176,149 +189,86 @@ fn stopped(trades: u64) -> Outcome {
 /// Where the state of an unfinished sweep is, in the folder of what comes out.
 const STATE: &str = "sweep.state";
 
-/// The result of a sweep.
-struct Swept {
-    parts: Vec<Part>,
-    /// Trades of the history; how many of them in this run.
-    trades: u64,
-    fresh: u64,
-    outcome: Outcome,
-}
-
-impl Swept {
-    /// In the order of the grid: parts were dealt out like cards.
-    fn summaries(&self) -> Vec<&Summary> {
-        let most = self.parts.iter().map(|part| part.summaries().len()).max().unwrap_or(0);
-        (0..most)
-            .flat_map(|at| self.parts.iter().filter_map(move |part| part.summaries().get(at)))
-            .collect()
+/// All configurations of the grid; none if it was stopped.
+fn sweep(settings: &SweepSettings, path: &Path, stop: &Stop) -> Result<Option<Passed>, Failure> {
+    let of = fingerprint(settings, stop)?;
+    let border = match settings.holdout {
+        Some(holdout) => match State::border(path, of) {
+            Some(border) => Some(border),
+            None => {
+                let trades = count(settings, stop)?;
+                if stop.is_raised() {
+                    say!("stopped while counting trades; run the same command again");
+                    return Ok(None);
+                }
+                Some(holdout.border(trades).ok_or_else(|| {
+                    Failure::usage(anyhow::anyhow!(
+                        "--holdout {}: of {} nothing would be left on one side",
+                        holdout.share(),
+                        counted(trades, "trade")
+                    ))
+                })?)
+            }
+        },
+        None => None,
+    };
+    let every = settings.write_every;
+    let saved = Saved { path, of, every, at_end: settings.bars > 0 || settings.baselines };
+    let late = Late { after: settings.late, most: settings.late_most };
+    let specs = settings.grid.points.iter().map(|point| point.spec.clone()).collect();
+    let passed = Pass { settings, specs, late, border }.run(Some(&saved), stop)?;
+    if stop.is_raised() {
+        stopped(passed.totals.trades);
+        return Ok(None);
     }
+    Ok(Some(passed))
 }
 
-fn sweep(settings: &SweepSettings, stop: &Stop) -> Result<Swept, Failure> {
-    let workers = settings.threads.min(settings.grid.points.len());
-    let hands: Vec<Vec<BarSpec>> = (0..workers)
-        .map(|worker| {
-            let mine = settings.grid.points.iter().skip(worker).step_by(workers);
-            mine.map(|point| point.spec.clone()).collect()
+/// No second builders: whether a baseline converges is not asked.
+const NEVER: Late = Late { after: u64::MAX, most: 0 };
+
+/// How many trades there are.
+fn count(settings: &SweepSettings, stop: &Stop) -> Result<u64, Failure> {
+    let pass = Pass { settings, specs: Vec::new(), late: NEVER, border: None };
+    Ok(pass.run(None, stop)?.totals.trades)
+}
+
+/// The plain bars that the best of each family are compared with; none if it was stopped.
+fn baselines(
+    settings: &SweepSettings,
+    results: &Results<'_>,
+    stop: &Stop,
+) -> Result<Option<Vec<Baseline>>, Failure> {
+    let compared = baselines::compared(&settings.grid, &results.ranking());
+    let Totals { in_sample, .. } = results.totals;
+    let border = settings.holdout.map(|_| in_sample);
+    let mut searches: Vec<Search> = compared
+        .into_iter()
+        .flat_map(|of| baselines::Kind::ALL.map(|kind| (of, kind)))
+        .filter_map(|(of, kind)| {
+            Search::new(kind, of, results.figures[of].in_sample.bars(), &results.totals)
         })
         .collect();
-    let late = Late { after: settings.late, most: settings.late_most };
-    let of = fingerprint(settings, stop)?;
-    let path = settings.out.join(STATE);
-    let (mut stands, parts) = match State::read(&path, of, workers) {
-        Some((state, parts)) => {
-            say!("resuming after {} trades", grouped(state.trades));
-            ((state.last_trade_id, state.trades), parts)
-        }
-        None => ((0, 0), hands.iter().map(|specs| Part::new(specs, late)).collect()),
-    };
-    let before = stands.1;
-    thread::scope(|scope| {
-        let (words, threads): (Vec<Sender<Word>>, Vec<_>) = parts
-            .into_iter()
-            .zip(&hands)
+    for _ in 0..baselines::PASSES {
+        let rungs: Vec<(usize, f64)> = searches
+            .iter()
             .enumerate()
-            .map(|(number, (part, specs))| {
-                let (send, receive) = bounded(QUEUE);
-                (send, scope.spawn(move || work(part, specs, number, &receive)))
-            })
-            .unzip();
-        let every = settings.write_every;
-        let (send, trades) = bounded::<OrderedBatch>(QUEUE);
-        let dealing = scope.spawn(move || {
-            let mut result = deal(&trades, &words, &mut stands, of, &path, every, stop);
-            // What is still to be done, or was not, begins here again.
-            if result.is_ok() && (stop.is_raised() || settings.bars > 0) {
-                result = write_down(&words, stands, of, &path);
-            }
-            (result, stands)
-        });
-        let job = ReplayJob::new(settings.replay.clone())
-            .into_sink(Box::new(NoSink::default()))
-            .with_trades(send);
-        let replayed = job.run(stop, &Watcher::default());
-        let dealt = dealing.join();
-        let parts: Result<Vec<Part>, _> =
-            threads.into_iter().map(thread::ScopedJoinHandle::join).collect();
-        let broken = || Failure::outside(anyhow::anyhow!("a thread panicked"));
-        let ((result, stands), parts) =
-            (dealt.map_err(|_| broken())?, parts.map_err(|_| broken())?);
-        result?;
-        let outcome = Outcome::of_replay(&replayed?);
-        Ok(Swept { parts, trades: stands.1, fresh: stands.1 - before, outcome })
-    })
-}
-
-/// Hands trades to all workers, and writes the state down now and then.
-fn deal(
-    trades: &Receiver<OrderedBatch>,
-    words: &[Sender<Word>],
-    stands: &mut (u64, u64),
-    of: u64,
-    path: &Path,
-    every: Duration,
-    stop: &Stop,
-) -> Result<(), Failure> {
-    let mut instrument = None;
-    let mut written = Instant::now();
-    for OrderedBatch { trades, .. } in trades {
-        // A run that is stopped lets trades through before their time: those that wait
-        // for a missing id. They are not taken, nor is anything after them.
+            .flat_map(|(at, search)| search.rungs().into_iter().map(move |size| (at, size)))
+            .collect();
+        if rungs.is_empty() {
+            break;
+        }
+        let specs = rungs.iter().map(|(at, size)| searches[*at].spec(*size));
+        let specs = specs.collect::<Result<_, _>>()?;
+        let passed = Pass { settings, specs, late: NEVER, border }.run(None, stop)?;
         if stop.is_raised() {
-            continue;
+            return Ok(None);
         }
-        let mine = instrument.get_or_insert_with(|| trades.feed.instrument.clone());
-        if *mine != trades.feed.instrument {
-            let text = format!(
-                "{mine} and {}: a sweep covers one instrument; give files of one",
-                trades.feed.instrument
-            );
-            return Err(Failure::usage(anyhow::anyhow!(text)));
-        }
-        let old = trades.trade_id.partition_point(|id| stands.1 > 0 && *id <= stands.0);
-        let news = match old {
-            0 => trades,
-            old if old == trades.len() => continue,
-            old => {
-                let news: Vec<_> = trades.iter().skip(old).collect();
-                Arc::new(TradeBatch::from_trades(Arc::clone(&trades.feed), &news))
-            }
-        };
-        let Some(last) = news.trade_id.last() else { continue };
-        *stands = (*last, stands.1 + news.len() as u64);
-        for worker in words {
-            // A worker ends only when this end does.
-            let _ = worker.send(Word::Trades(Arc::clone(&news)));
-        }
-        if written.elapsed() > every {
-            write_down(words, *stands, of, path)?;
-            written = Instant::now();
+        for ((at, size), figures) in rungs.into_iter().zip(passed.figures) {
+            searches[at].tried(size, figures);
         }
     }
-    Ok(())
-}
-
-fn write_down(
-    words: &[Sender<Word>],
-    stands: (u64, u64),
-    of: u64,
-    path: &Path,
-) -> Result<(), Failure> {
-    let (send, parts) = bounded(words.len());
-    for worker in words {
-        let _ = worker.send(Word::WriteDown(send.clone()));
-    }
-    drop(send);
-    let mut parts: Vec<(usize, Vec<u8>)> = parts.iter().collect();
-    parts.sort_unstable();
-    let parts = parts.into_iter().map(|(_, bytes)| bytes).collect();
-    State::new(of, stands.0, stands.1, parts).write(path).map_err(|e| {
-        let what = format!("could not write \"{}\"", path.display());
-        Failure::outside(anyhow::Error::new(e).context(what))
-    })?;
-    fault_point!("sweep-written");
-    Ok(())
+    Ok(Some(searches.into_iter().filter_map(Search::found).collect()))
 }
 
 /// What makes a state of another sweep useless: the grid, the files, how they are read.
@@ -336,8 +286,8 @@ fn fingerprint(settings: &SweepSettings, stop: &Stop) -> Result<u64, Failure> {
     }
     let reading = (replay.from, replay.to, replay.quote, replay.contract_size);
     let mut text = format!(
-        "{:?} {reading:?} {} {} {}",
-        settings.grid, replay.reorder_window, settings.late, settings.late_most
+        "{:?} {reading:?} {} {} {} {:?}",
+        settings.grid, replay.reorder_window, settings.late, settings.late_most, settings.holdout
     );
     for file in plan.instruments.iter().flat_map(|instrument| &instrument.files) {
         // Writing to a String cannot fail.
@@ -346,46 +296,9 @@ fn fingerprint(settings: &SweepSettings, stop: &Stop) -> Result<u64, Failure> {
     Ok(xxh3_64(text.as_bytes()))
 }
 
-fn report(settings: &SweepSettings, summaries: &[&Summary]) -> Result<(), Failure> {
-    let (grid, by) = (&settings.grid, settings.by);
-    let path = settings.out.join("summary.parquet");
-    output::parquet(&path, by, grid, summaries)?;
-    let varies = |at: &usize| {
-        let first = &grid.points[0].values[*at];
-        grid.points.iter().any(|point| point.values[*at] != *first)
-    };
-    let axes = settings.map.clone().or_else(|| {
-        let mut keys = (0..grid.keys.len()).filter(varies).map(|at| grid.keys[at].clone());
-        Some((keys.next()?, keys.next()?))
-    });
-    if let Some((x, y)) = axes {
-        let scores: Vec<Option<f64>> = summaries
-            .iter()
-            .enumerate()
-            .map(|(at, summary)| output::score(by, grid, at, summary))
-            .collect();
-        let word = crate::config::sweep::CRITERIA.iter().find(|(_, c)| *c == by);
-        let title = format!("{} (dark: better)", word.map_or("", |(word, _)| word));
-        let undrawn = |e| Failure::outside(anyhow::anyhow!("the heat map could not be drawn: {e}"));
-        let map = HeatMap::new(grid, &scores, (&x, &y), &title).map_err(undrawn)?;
-        let (svg, png) = (settings.out.join("map.svg"), settings.out.join("map.png"));
-        atomic_file::write(&svg, map.svg().map_err(undrawn)?.as_bytes())?;
-        atomic_file::write(&png, &map.png().map_err(undrawn)?)?;
-        say!("{title} over {x} and {y} is in {} and {}", svg.display(), png.display());
-    }
-    let best = output::ranking(by, grid, summaries);
-    say::table(&output::table(grid, summaries, &best, settings.top));
-    say!("all configurations are in {}", path.display());
-    Ok(())
-}
-
 /// The bars of the best, as a replay makes them.
-fn write_bars(
-    settings: &SweepSettings,
-    summaries: &[&Summary],
-    stop: &Stop,
-) -> Result<(), Failure> {
-    let best = output::ranking(settings.by, &settings.grid, summaries);
+fn write_bars(settings: &SweepSettings, results: &Results<'_>, stop: &Stop) -> Result<(), Failure> {
+    let best = results.ranking();
     let specs = best.iter().take(settings.bars).map(|at| &settings.grid.points[*at].spec);
     let orders = specs.map(|spec| BarOrder { spec: spec.clone(), instruments: Vec::new() });
     let folder = settings.out.join("bars");

@@ -17,6 +17,7 @@ use super::sync_measure::{CONFIDENCE, COVERAGE, Measured, measure};
 use super::sync_plot;
 use crate::config::replay::ReplaySettings;
 use crate::job::outputs::{Content, Inputs, Outputs};
+use crate::sinks::atomic_file;
 use crate::thousands::grouped;
 
 const EXAMPLES: &str = "\
@@ -103,8 +104,10 @@ pub fn run(args: &SyncReportArgs, matches: &ArgMatches) -> Result<Outcome, Failu
         }
     }
     if let Some(path) = &args.plot {
-        sync_plot::draw(path, &measured)
-            .map_err(|error| Failure::outside(anyhow::anyhow!("{}: {error}", path.display())))?;
+        let plot = sync_plot::svg(&measured).map_err(|error| {
+            Failure::outside(anyhow::anyhow!("the plot could not be drawn: {error}"))
+        })?;
+        atomic_file::write(path, plot.as_bytes())?;
         say!("the plot is in {}", path.display());
     }
     Ok(Outcome::Done)

@@ -1,6 +1,7 @@
 //! `[sweep]` and `[grid]`: many bar specifications at once.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use barflow_operators::spec::BarSpec;
@@ -47,6 +48,50 @@ pub enum Criterion {
     Ticks,
     /// Trades until a builder that began later agrees: the fewer the better.
     Sync,
+}
+
+impl Criterion {
+    /// What the score is, for a title; lower is better.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::JarqueBera => "Jarque–Bera",
+            Self::SerialCorrelation => "|serial correlation|",
+            Self::VarianceRatio => "|variance ratio − 1|",
+            Self::JarqueBeraPerBar => "Jarque–Bera per bar",
+            Self::VarianceRatioZ => "|z of the variance ratio|",
+            Self::Bars => "number of bars",
+            Self::Ticks => "|ln(median ticks / target)|",
+            Self::Sync => "trades until convergence",
+        }
+    }
+}
+
+/// The share of a history's trades, its last, that is kept out of the choice: more than 0, less than 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Holdout(f64);
+
+impl Holdout {
+    /// The share.
+    pub fn share(self) -> f64 {
+        self.0
+    }
+
+    /// How many of so many trades come before the holdout; none if either part would be empty.
+    pub fn border(self, trades: u64) -> Option<u64> {
+        let kept_out = (self.0 * trades as f64).round() as u64;
+        (1..trades).contains(&kept_out).then(|| trades - kept_out)
+    }
+}
+
+impl FromStr for Holdout {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            Ok(share) if share > 0.0 && share < 1.0 => Ok(Self(share)),
+            _ => Err("must be a share of the trades between 0 and 1, such as 0.5".to_owned()),
+        }
+    }
 }
 
 /// One configuration.
@@ -103,6 +148,10 @@ pub struct SweepSettings {
     pub write_every: Duration,
     /// Of how many of the best the bars themselves are written.
     pub bars: usize,
+    /// The share of the trades that is kept out of the choice.
+    pub holdout: Option<Holdout>,
+    /// Whether time, tick, volume and dollar bars are made for comparison.
+    pub baselines: bool,
 }
 
 impl SweepSettings {
@@ -124,6 +173,8 @@ impl SweepSettings {
         let late = sweep.parse("late", whole, p).unwrap_or(10_000);
         let late_most = sweep.parse("late_most", whole, p).unwrap_or(1_000_000);
         let bars = sweep.parse("bars", whole, p).unwrap_or(0);
+        let holdout = sweep.parse_with("holdout", Holdout::from_str, p);
+        let baselines = sweep.parse("baselines", "true or false", p).unwrap_or(false);
         let every = Duration::from_secs(20);
         let write_every = duration(&mut sweep, "write_every", p, every).unwrap_or_default();
         let map = sweep.list("map").and_then(|(axes, at)| match <[String; 2]>::try_from(axes) {
@@ -164,6 +215,8 @@ impl SweepSettings {
                 late_most,
                 map,
                 bars,
+                holdout,
+                baselines,
                 write_every,
             }),
             None => Err(problems),
@@ -187,7 +240,41 @@ fn refuse(replay: &ReplaySettings, problems: &mut Problems) {
     }
 }
 
+impl Point {
+    /// The keys and values as `barflow replay --bar NAME=…` takes them.
+    pub fn definition(&self, keys: &[String]) -> String {
+        let of = |wanted: bool| {
+            let pairs =
+                keys.iter().zip(&self.values).filter(move |(key, _)| (*key == "kind") == wanted);
+            pairs.map(
+                move |(key, value)| if wanted { value.clone() } else { format!("{key}={value}") },
+            )
+        };
+        of(true).chain(of(false)).collect::<Vec<_>>().join(",")
+    }
+}
+
 impl Grid {
+    /// Which of the keys have more than one value.
+    pub fn varying(&self) -> Vec<usize> {
+        let varies = |at: &usize| {
+            let first = &self.points[0].values[*at];
+            self.points.iter().any(|point| point.values[*at] != *first)
+        };
+        (0..self.keys.len()).filter(varies).collect()
+    }
+
+    /// The values of a key, in the order of the grid.
+    pub fn values(&self, key: usize) -> Vec<String> {
+        let mut values: Vec<String> = Vec::new();
+        for point in &self.points {
+            if !values.contains(&point.values[key]) {
+                values.push(point.values[key].clone());
+            }
+        }
+        values
+    }
+
     fn understand(mut section: Section, problems: &mut Problems) -> Option<Self> {
         let before = problems.0.len();
         let mut keys: Vec<(String, Vec<String>, String)> = Vec::new();
@@ -317,6 +404,25 @@ mod tests {
         for wrong in ["2..1 lin 3", "0..1 log 3", "1..2 lin 2.5", "1..2", "1..2 by 1", "a..2 lin 3"]
         {
             assert!(range(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_holdout_is_the_last_share_of_the_trades() {
+        let border = |text: &str, trades| text.parse::<Holdout>().unwrap().border(trades);
+        assert_eq!(border("0.5", 10), Some(5));
+        assert_eq!(border("0.3", 10), Some(7));
+        assert_eq!(border("0.25", 300_001), Some(225_001));
+        // Neither part may be empty.
+        assert_eq!(border("0.01", 10), None);
+        assert_eq!(border("0.99", 10), None);
+        assert_eq!(border("0.5", 0), None);
+        for wrong in ["0", "1", "-0.5", "50", "half", "NaN", "inf"] {
+            let said = understand(&format!(
+                "[sweep]\nholdout = \"{wrong}\"\n[grid]\nkind = \"tick\"\nsize = 5\n"
+            ));
+            let said = said.unwrap_err();
+            assert!(said.contains("between 0 and 1"), "{said}");
         }
     }
 

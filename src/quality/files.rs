@@ -56,7 +56,7 @@ fn note(count: &mut Count, file: &PlannedFile, verdict: Verdict) {
     if let Err(value) = verdict {
         let source = file.path.display().to_string().into();
         let place = Some(Place { source, line: 0 });
-        count.offend(|| Example { trade_id: None, place, value });
+        count.offend(|| Example::of_no_trade(place, value));
     }
 }
 

@@ -114,6 +114,9 @@ fn plain(check: Check, footer: Option<&Footer>) -> Result<Counterparts, &'static
         Check::NoDuplicateIds => {
             one("expect_column_values_to_be_unique", json!({ "column": "trade_id" }))
         }
+        Check::NoConflictingIds => {
+            Err("no expectation on rows that share an id: no_duplicate_ids finds both")
+        }
         Check::NoIdGaps => {
             let (first, last) = file?.ids.ok_or("the file's metadata has no first and last id")?;
             // As many different ids as there are from the first to the last.

@@ -1,10 +1,13 @@
 //! The report as one page that needs nothing else: style, plots and tables are inside.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
+
+use barflow_operators::quality::day::Example;
 
 use super::judged::Judged;
 use super::plots::{self, PlotError};
-use super::report::{Report, Verdict, broken, date, lines, passes, said, shown};
+use super::report::{Report, Verdict, broken, date, lines, passes, shown, without_place};
 use crate::thousands::grouped;
 
 const STYLE: &str = "\
@@ -16,9 +19,14 @@ td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 .ok{color:#2c7a2c}.warn{color:#a66a00}.broken{color:#b3261e;font-weight:600}.none{color:#888}
 code{font:13px ui-monospace,monospace;overflow-wrap:anywhere}
 small{color:#666}
-svg{width:100%;height:auto;margin:.5em 0}
-@media(max-width:600px){body{font-size:13px;margin:1em auto}h1{font-size:1.4em}\
-th,td{padding:.25em .4em}code{font-size:11px;overflow-wrap:normal}}";
+svg{width:100%;min-width:520px;max-width:900px;height:auto;margin:.5em 0}
+tr.more td{border-bottom:0}
+tr.examples td{padding-top:0}
+ul{margin:.1em 0 .3em;padding-left:1.2em}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.1em .8em;margin:0;color:#666;font-size:13px}
+dd{margin:0}
+@media(max-width:600px){body{font-size:14px;margin:1em auto;padding:0 .7em}h1{font-size:1.4em}\
+th,td{padding:.25em .4em}code{font-size:12px}.wider{display:none}}";
 
 /// Days listed per instrument, the worst first.
 const DAYS: usize = 50;
@@ -52,7 +60,7 @@ pub fn page(report: &Report, origin: &Origin) -> Result<String, String> {
         origin.inputs.iter().map(|input| format!("<code>{}</code>", escaped(input))).collect();
     let _ = writeln!(
         page,
-        "<p><small>made {} by barflow {}; suite: {}; input: {}</small></p>",
+        "<dl><dt>made</dt><dd>{} by barflow {}</dd><dt>suite</dt><dd>{}</dd><dt>input</dt><dd>{}</dd></dl>",
         escaped(&origin.made),
         env!("CARGO_PKG_VERSION"),
         escaped(&origin.suite),
@@ -111,9 +119,9 @@ fn instrument(page: &mut String, judged: &Judged, report: &Report) -> Result<(),
         let _ = writeln!(page, "<p class=\"broken\">damaged: {}</p>", escaped(&damaged.error));
     }
     page.push_str(
-        "<div class=\"wide\">\n<table>\n<tr><th>expectation</th><th>severity</th><th>columns</th><th class=\"n\">days</th>\
-         <th class=\"n\">rows</th><th class=\"n\">offenders</th><th>verdict</th><th>examples</th>\
-         </tr>\n",
+        "<div class=\"wide\">\n<table>\n<tr><th>expectation</th><th>verdict</th>\
+         <th class=\"n\">offenders</th><th class=\"n wider\">rows</th>\
+         <th class=\"n wider\">days</th><th class=\"wider\">severity</th></tr>\n",
     );
     for line in lines(judged, suite) {
         let class = match line.verdict() {
@@ -122,34 +130,55 @@ fn instrument(page: &mut String, judged: &Judged, report: &Report) -> Result<(),
             Verdict::Broken => "broken",
             Verdict::NotApplicable => "none",
         };
-        let examples = line.examples.iter();
-        let examples: Vec<String> = examples
-            .map(|(day, example)| {
-                format!("<code>{} {}</code>", date(*day), escaped(&said(example)))
-            })
-            .collect();
         let _ = writeln!(
             page,
-            "<tr><td>{}<br/><small>{}</small></td><td>{}</td><td>{}</td><td class=\"n\">{}</td>\
-             <td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"{class}\">{}</td>\
-             <td>{}</td></tr>",
+            "<tr{}><td>{}<br/><small>{}</small></td><td class=\"{class}\">{}</td>\
+             <td class=\"n\">{}</td><td class=\"n wider\">{}</td><td class=\"n wider\">{}</td>\
+             <td class=\"wider\">{}</td></tr>",
+            if line.examples.is_empty() { "" } else { " class=\"more\"" },
             line.check,
             line.check.meaning(),
-            line.severity.as_str(),
-            line.check.columns().join(", "),
-            line.days,
-            grouped(line.rows),
-            grouped(line.offenders),
             line.verdict().as_str(),
-            examples.join("<br/>")
+            grouped(line.offenders),
+            grouped(line.rows),
+            line.days,
+            line.severity.as_str(),
         );
+        examples(page, &line.examples);
     }
-    page.push_str("</table>\n</div>\n");
+    page.push_str("</table>\n</div>\n<div class=\"wide\">\n");
     page.push_str(&plots::scores(judged, suite)?);
     page.push_str(&plots::trades(judged)?);
     page.push_str(&plots::offenders(judged, suite)?.unwrap_or_default());
+    page.push_str("</div>\n");
     days(page, judged, report);
     Ok(())
+}
+
+/// A row below that of an expectation: its first offenders, each file named once.
+fn examples(page: &mut String, examples: &[(i32, &Example)]) {
+    if examples.is_empty() {
+        return;
+    }
+    page.push_str("<tr class=\"examples\"><td colspan=\"6\">");
+    let source = |example: &Example| example.place.as_ref().map(|place| Arc::clone(&place.source));
+    for of_source in examples.chunk_by(|(_, a), (_, b)| source(a) == source(b)) {
+        if let Some(source) = of_source.first().and_then(|(_, example)| source(example)) {
+            let _ = write!(page, "<code>{}</code>", escaped(&source));
+        }
+        page.push_str("<ul>");
+        for (day, example) in of_source {
+            let line = example.place.as_ref().filter(|place| place.line > 0);
+            let at = match line {
+                Some(place) => format!("line {}, ", place.line),
+                None if example.place.is_none() => format!("{}, ", date(*day)),
+                None => String::new(),
+            };
+            let _ = write!(page, "<li>{at}{}</li>", escaped(&without_place(example)));
+        }
+        page.push_str("</ul>");
+    }
+    page.push_str("</td></tr>\n");
 }
 
 fn days(page: &mut String, judged: &Judged, report: &Report) {

@@ -61,6 +61,8 @@ fn an_example(day: i32, example: &Example) -> Value {
         "source": example.place.as_ref().map(|place| &*place.source),
         "line": example.place.as_ref().map(|place| place.line).filter(|line| *line > 0),
         "value": example.value,
+        "other_source": example.other.as_ref().map(|place| &*place.source),
+        "other_line": example.other.as_ref().map(|place| place.line).filter(|line| *line > 0),
     })
 }
 

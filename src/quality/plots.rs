@@ -3,15 +3,20 @@
 use barflow_operators::quality::suite::Suite;
 use plotters::coord::Shift;
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::judged::Judged;
 use super::report::{date, lines};
+use crate::plot::{GRID, INK, axis, font};
 use crate::thousands::grouped;
 
-const BLUE: RGBColor = RGBColor(31, 119, 180);
-const GREEN: RGBColor = RGBColor(44, 160, 44);
-const RED: RGBColor = RGBColor(214, 39, 40);
-const SIZE: (u32, u32) = (1060, 260);
+const BLUE: RGBColor = RGBColor(0, 114, 178);
+const GREEN: RGBColor = RGBColor(0, 158, 115);
+const RED: RGBColor = RGBColor(179, 38, 30);
+/// No wider, so that letters are still readable where the page is narrow.
+const SIZE: (u32, u32) = (760, 240);
+/// Letters of labels.
+const LETTERS: u32 = 13;
 
 /// What the drawing library says is wrong.
 pub type PlotError = Box<dyn std::error::Error>;
@@ -68,14 +73,21 @@ pub fn offenders(judged: &Judged, suite: &Suite) -> Result<Option<String>, PlotE
     }
     let most = found.iter().map(|(_, n)| *n).fold(1.0, f64::max);
     let height = 90 + 34 * found.len() as u32;
+    // Of a few offenders there is no half.
+    let ticks = axis::logarithmic(1.0, most * 1.2).into_iter().filter(|tick| tick.fract() == 0.0);
+    let ticks: Vec<f64> = ticks.collect();
     svg((SIZE.0, height), |root| {
         let mut chart = ChartBuilder::on(root)
             .margin(12)
             .caption("offenders by expectation", ("sans-serif", 18))
+            .margin_right(70)
             .x_label_area_size(30)
-            .y_label_area_size(140)
+            .y_label_area_size(160)
             // From one half on, so that a single offender is to be seen on a logarithmic scale.
-            .build_cartesian_2d((0.5..most * 2.0).log_scale(), -0.5..found.len() as f64 - 0.5)?;
+            .build_cartesian_2d(
+                (0.5..most * 1.2).log_scale().with_key_points(ticks),
+                -0.5..found.len() as f64 - 0.5,
+            )?;
         let name = |at: &f64| match found.get(at.round().max(0.0) as usize) {
             Some((name, _)) if (at - at.round()).abs() < 0.01 => (*name).to_owned(),
             _ => String::new(),
@@ -85,13 +97,21 @@ pub fn offenders(judged: &Judged, suite: &Suite) -> Result<Option<String>, PlotE
             .disable_y_mesh()
             .y_labels(found.len() * 2)
             .y_label_formatter(&name)
+            .label_style(("sans-serif", LETTERS).into_font().color(&INK))
+            .bold_line_style(GRID)
             .light_line_style(TRANSPARENT)
-            .x_labels(decades(most))
-            .x_label_formatter(&decade)
+            .axis_style(INK)
+            .x_label_formatter(&|n| axis::short(*n))
             .draw()?;
         chart.draw_series(found.iter().enumerate().map(|(place, (_, n))| {
             let at = place as f64;
             Rectangle::new([(0.5, at - 0.35), (*n, at + 0.35)], RED.mix(0.8).filled())
+        }))?;
+        chart.draw_series(found.iter().enumerate().map(|(place, (_, n))| {
+            let style = ("sans-serif", LETTERS).into_font().color(&INK);
+            let style = style.pos(Pos::new(HPos::Left, VPos::Center));
+            let number = Text::new(grouped(*n as u64), (6, 0), style);
+            EmptyElement::at((*n, place as f64)) + number
         }))?;
         Ok(())
     })
@@ -117,19 +137,23 @@ fn draw(
     svg(SIZE, |root| {
         let mut chart = ChartBuilder::on(root)
             .margin(12)
+            .margin_right(40)
             .caption(caption, ("sans-serif", 18))
             .x_label_area_size(30)
-            .y_label_area_size(72)
+            .y_label_area_size(76)
             .build_cartesian_2d(f64::from(first) - 0.6..f64::from(last) + 0.6, y.clone())?;
         let day = |at: &f64| match (at - at.round()).abs() < 1e-6 {
             true => date(at.round() as i32).to_string(),
             false => String::new(),
         };
-        let labels = (last - first + 1).clamp(1, 8) as usize;
+        let labels = (last - first + 1).clamp(1, 7) as usize;
         let number = |at: &f64| label(*at, y.end - y.start);
         chart
             .configure_mesh()
+            .label_style(("sans-serif", LETTERS).into_font().color(&INK))
+            .bold_line_style(GRID)
             .light_line_style(TRANSPARENT)
+            .axis_style(INK)
             .x_labels(labels)
             .y_labels(6)
             .x_label_formatter(&day)
@@ -149,27 +173,13 @@ fn label(at: f64, length: f64) -> String {
     format!("{at:.digits$}")
 }
 
-/// How many labels a logarithmic axis to this number gets: one for each decade.
-fn decades(most: f64) -> usize {
-    most.log10().ceil().clamp(1.0, 9.0) as usize + 1
-}
-
-/// A label of a logarithmic axis: powers of ten only.
-fn decade(at: &f64) -> String {
-    let power = at.log10();
-    match (power - power.round()).abs() < 1e-6 && power > -0.5 {
-        true => grouped(at.round() as u64),
-        false => String::new(),
-    }
-}
-
 fn svg(
     size: (u32, u32),
     fill: impl FnOnce(&Area<'_>) -> Result<(), PlotError>,
 ) -> Result<String, PlotError> {
     let mut text = String::new();
     {
-        crate::plot_font::register();
+        font::register();
         let root = SVGBackend::with_string(&mut text, size).into_drawing_area();
         root.fill(&WHITE)?;
         fill(&root)?;
@@ -188,7 +198,5 @@ mod tests {
         assert_eq!(label(300_000.0, 400_000.0), "300,000");
         assert_eq!(label(0.75, 1.0), "0.8");
         assert_eq!(label(0.999_998, 1e-6), "0.9999980");
-        assert_eq!((decade(&1000.0), decade(&200.0)), ("1,000".to_owned(), String::new()));
-        assert_eq!((decades(1.0), decades(2_500.0)), (2, 5));
     }
 }

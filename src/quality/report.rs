@@ -141,13 +141,17 @@ pub fn date(day: i32) -> Date {
     epoch.checked_add(jiff::Span::new().days(day)).unwrap_or(epoch)
 }
 
+/// An offender without its place: id, value.
+pub fn without_place(example: &Example) -> String {
+    match example.trade_id {
+        Some(id) => format!("trade {id}: {}", example.value),
+        None => example.value.clone(),
+    }
+}
+
 /// An offender in one line: id, place, value.
 pub fn said(example: &Example) -> String {
-    let mut text = String::new();
-    if let Some(id) = example.trade_id {
-        text += &format!("trade {id}: ");
-    }
-    text += &example.value;
+    let mut text = without_place(example);
     match &example.place {
         Some(place) if place.line > 0 => text += &format!(" ({}:{})", place.source, place.line),
         Some(place) => text += &format!(" ({})", place.source),

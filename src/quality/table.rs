@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::judged::Judged;
 use super::report::{Report, broken, date, lines, passes, said, shown};
 use crate::printable;
-use crate::thousands::grouped;
+use crate::thousands::{counted, grouped};
 
 /// The whole report; the `days` worst days are listed.
 pub fn text(report: &Report, days: usize) -> String {
@@ -37,7 +37,8 @@ pub fn text(report: &Report, days: usize) -> String {
         let _ = writeln!(text, "{line}");
     }
     if worst.len() > days {
-        let _ = writeln!(text, "  and {} more days (--days N)", worst.len() - days);
+        let _ =
+            writeln!(text, "  and {} more (--days N)", counted((worst.len() - days) as u64, "day"));
     }
     text
 }
@@ -61,14 +62,14 @@ fn instrument(text: &mut String, judged: &Judged, report: &Report) {
     }
     let _ = writeln!(
         text,
-        "  {:<17} {:<10} {:>6} {:>14} {:>10}  {:<14}  first example",
+        "  {:<18} {:<10} {:>6} {:>14} {:>10}  {:<14}  first example",
         "expectation", "severity", "days", "rows", "offenders", "verdict"
     );
     for line in lines(judged, &report.suite) {
         let example = line.examples.first();
         let example = example.map(|(day, example)| format!("{} {}", date(*day), said(example)));
         let row = format!(
-            "  {:<17} {:<10} {:>6} {:>14} {:>10}  {:<14}  {}",
+            "  {:<18} {:<10} {:>6} {:>14} {:>10}  {:<14}  {}",
             line.check.as_str(),
             line.severity.as_str(),
             line.days,

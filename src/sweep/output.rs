@@ -1,17 +1,19 @@
-//! Summaries as Parquet and as a table for a terminal.
+//! The results of a sweep, their ranking, and the Parquet file of them.
 
-use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
-use arrow_schema::{DataType, Field, Schema};
+use arrow_schema::{Field, Schema};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
-use super::summary::Summary;
-use crate::config::sweep::{Criterion, Grid};
+use super::baselines::Baseline;
+use super::summary::{Figures, Summary};
+use super::totals::Totals;
+use crate::config::sweep::{Criterion, Grid, Holdout};
 use crate::graph::sink::SinkError;
 use crate::sinks::atomic_file::AtomicFile;
 
@@ -30,31 +32,175 @@ const NUMBERS: [&str; 11] = [
     "score",
 ];
 
-/// How good a configuration is: the less the better; none if it cannot be said.
-pub fn score(by: Criterion, grid: &Grid, point: usize, summary: &Summary) -> Option<f64> {
-    match by {
-        Criterion::JarqueBera => summary.returns.jarque_bera(),
-        Criterion::SerialCorrelation => summary.returns.serial_correlation().map(f64::abs),
-        Criterion::VarianceRatio => summary.returns.variance_ratio().map(|r| (r - 1.0).abs()),
-        Criterion::JarqueBeraPerBar => summary.returns.jarque_bera_per_return(),
-        Criterion::VarianceRatioZ => summary.returns.variance_ratio_z().map(f64::abs),
-        Criterion::Bars => Some(-(summary.bars() as f64)),
-        Criterion::Ticks => {
-            let target = grid.keys.iter().position(|key| key == "target" || key == "size")?;
-            let target: f64 = grid.points[point].values[target].parse().ok()?;
-            summary.ticks_at(0.5).map(|median| (median as f64 / target).ln().abs())
+/// What came of a sweep.
+pub struct Results<'a> {
+    /// The configurations.
+    pub grid: &'a Grid,
+    /// What ranks them.
+    pub by: Criterion,
+    /// Of each configuration.
+    pub figures: Vec<Figures>,
+    /// The plain bars beside them.
+    pub baselines: Vec<Baseline>,
+    /// The share that was kept out of the choice.
+    pub holdout: Option<Holdout>,
+    /// The trades.
+    pub totals: Totals,
+}
+
+impl Results<'_> {
+    /// The configurations that can be judged, the best first: by what they made before the holdout.
+    pub fn ranking(&self) -> Vec<usize> {
+        ranked((0..self.figures.len()).map(|at| self.score(at, &self.figures[at].in_sample)))
+    }
+
+    /// The same by what they made in the holdout.
+    pub fn holdout_ranking(&self) -> Vec<usize> {
+        let score = |at: usize| self.score(at, self.figures[at].holdout.as_ref()?);
+        ranked((0..self.figures.len()).map(score))
+    }
+
+    /// How good a summary is by the targets of a configuration: the less the better; none if it cannot be
+    /// said.
+    pub fn score(&self, point: usize, summary: &Summary) -> Option<f64> {
+        let score = match self.by {
+            Criterion::JarqueBera => summary.returns.jarque_bera(),
+            Criterion::SerialCorrelation => summary.returns.serial_correlation().map(f64::abs),
+            Criterion::VarianceRatio => summary.returns.variance_ratio().map(|r| (r - 1.0).abs()),
+            Criterion::JarqueBeraPerBar => summary.returns.jarque_bera_per_return(),
+            Criterion::VarianceRatioZ => summary.returns.variance_ratio_z().map(f64::abs),
+            Criterion::Bars => Some(-(summary.bars() as f64)),
+            Criterion::Ticks => {
+                let mut keys = self.grid.keys.iter();
+                let target = keys.position(|key| key == "target" || key == "size")?;
+                let target: f64 = self.grid.points[point].values[target].parse().ok()?;
+                summary.ticks_at(0.5).map(|median| (median as f64 / target).ln().abs())
+            }
+            Criterion::Sync => summary.sync.after.map(|(trades, _)| trades as f64),
+        };
+        score.filter(|score| !score.is_nan())
+    }
+
+    /// Writes a row per configuration, then one per baseline: its number and name, the keys, and what it
+    /// made, before the holdout and in it.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn parquet(&self, path: &Path) -> Result<(), SinkError> {
+        let wrong = |e: &dyn std::fmt::Display| {
+            SinkError::Refused(format!("could not write \"{}\": {e}", path.display()))
+        };
+        let columns = self.columns();
+        let fields = columns
+            .iter()
+            .map(|(name, column)| Field::new(name.as_str(), column.data_type().clone(), true));
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let columns = columns.into_iter().map(|(_, column)| column).collect();
+        let batch = RecordBatch::try_new(Arc::clone(&schema), columns).map_err(|e| wrong(&e))?;
+        let version = env!("CARGO_PKG_VERSION");
+        let mut says = vec![("barflow.version", version.to_owned())];
+        if let Some(holdout) = self.holdout {
+            says.push(("barflow.holdout", holdout.share().to_string()));
+            says.push(("barflow.in_sample_trades", self.totals.in_sample.to_string()));
+            let from = self.totals.holdout_from.map(utc).unwrap_or_default();
+            says.push(("barflow.holdout_from", from));
         }
-        Criterion::Sync => summary.sync.after.map(|(trades, _)| trades as f64),
+        let says = says.into_iter().map(|(key, value)| KeyValue::new(key.to_owned(), value));
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .set_created_by(format!("barflow {version}"))
+            .set_key_value_metadata(Some(says.collect()))
+            .build();
+        let (atomic, file) = AtomicFile::create(path)?;
+        let mut writer =
+            ArrowWriter::try_new(file, schema, Some(properties)).map_err(|e| wrong(&e))?;
+        writer.write(&batch).map_err(|e| wrong(&e))?;
+        let file = writer.into_inner().map_err(|e| wrong(&e))?;
+        atomic.commit(&file).map(drop)
+    }
+
+    fn columns(&self) -> Vec<(String, ArrayRef)> {
+        let (grid, of_grid) = (self.grid, self.grid.points.len());
+        let mut columns: Vec<(String, ArrayRef)> = Vec::new();
+        let mut put = |name: &str, column: ArrayRef| columns.push((name.to_owned(), column));
+        let numbers = (0..of_grid as i64).map(Some).chain(self.baselines.iter().map(|_| None));
+        put("config", Arc::new(Int64Array::from_iter(numbers)));
+        let names = grid.points.iter().map(|point| point.spec.name().to_string());
+        let kinds = self.baselines.iter().map(|baseline| baseline.kind.as_str().to_owned());
+        put("spec", Arc::new(StringArray::from_iter_values(names.chain(kinds))));
+        for (at, key) in grid.keys.iter().enumerate() {
+            put(key, self.key(at));
+        }
+        if !self.baselines.is_empty() {
+            let of = |at: usize| grid.points[at].spec.name().to_string();
+            let of_grid = || grid.points.iter().map(|_| None);
+            let texts = self.baselines.iter().map(|baseline| Some(baseline.definition.clone()));
+            put("baseline", Arc::new(StringArray::from_iter(of_grid().chain(texts))));
+            let texts = self.baselines.iter().map(|baseline| Some(of(baseline.of)));
+            put("baseline_of", Arc::new(StringArray::from_iter(of_grid().chain(texts))));
+        }
+        for (name, column) in self.statistics(|figures| Some(&figures.in_sample)) {
+            put(name, column);
+        }
+        let sync = |pick: fn((u64, u64)) -> u64| {
+            let values = self.rows().map(|(_, figures)| figures.in_sample.sync.after.map(pick));
+            Arc::new(Int64Array::from_iter(values.map(|n| n.map(|n| n as i64))))
+        };
+        put("sync_trades", sync(|after| after.0));
+        put("sync_bars", sync(|after| after.1));
+        if self.holdout.is_some() {
+            for (name, column) in self.statistics(|figures| figures.holdout.as_ref()) {
+                put(&format!("holdout_{name}"), column);
+            }
+        }
+        columns
+    }
+
+    /// Every configuration, then every baseline: whose targets judge it, and what it made.
+    fn rows(&self) -> impl Iterator<Item = (usize, &Figures)> {
+        let baselines = self.baselines.iter().map(|baseline| (baseline.of, &baseline.figures));
+        self.figures.iter().enumerate().chain(baselines)
+    }
+
+    /// A key of the grid; baselines have no value but their kind.
+    fn key(&self, at: usize) -> ArrayRef {
+        let texts = || self.grid.points.iter().map(|point| point.values[at].as_str());
+        let parsed: Option<Vec<f64>> = texts().map(|text| text.parse().ok()).collect();
+        let is_kind = self.grid.keys[at] == "kind";
+        match parsed {
+            Some(numbers) => {
+                let of_baselines = self.baselines.iter().map(|_| None);
+                Arc::new(Float64Array::from_iter(numbers.into_iter().map(Some).chain(of_baselines)))
+            }
+            None => {
+                let of_baselines =
+                    self.baselines.iter().map(|baseline| is_kind.then(|| baseline.kind.as_str()));
+                Arc::new(StringArray::from_iter(texts().map(Some).chain(of_baselines)))
+            }
+        }
+    }
+
+    /// The number of bars and the statistics of one part of the history.
+    fn statistics(&self, part: fn(&Figures) -> Option<&Summary>) -> Vec<(&'static str, ArrayRef)> {
+        // Signed, so that differences of two columns do not wrap in pandas and polars.
+        let bars = self.rows().map(|(_, figures)| part(figures).map(|s| s.bars() as i64));
+        let mut columns: Vec<(&str, ArrayRef)> =
+            vec![("bars", Arc::new(Int64Array::from_iter(bars)))];
+        let rows: Vec<_> = (self.rows())
+            .map(|(of, figures)| part(figures).map(|s| numbers(s, self.score(of, s))))
+            .collect();
+        for (at, name) in NUMBERS.iter().enumerate() {
+            let column = rows.iter().map(|row| row.as_ref().and_then(|row| row[at]));
+            columns.push((name, Arc::new(Float64Array::from_iter(column))));
+        }
+        columns
     }
 }
 
-/// The configurations that can be judged, the best first.
-pub fn ranking(by: Criterion, grid: &Grid, summaries: &[&Summary]) -> Vec<usize> {
-    let scored = summaries.iter().enumerate();
-    let mut scored: Vec<(f64, usize)> = scored
-        .filter_map(|(at, summary)| Some((score(by, grid, at, summary)?, at)))
-        .filter(|(score, _)| !score.is_nan())
-        .collect();
+/// Those with a score, the least first.
+fn ranked(scores: impl Iterator<Item = Option<f64>>) -> Vec<usize> {
+    let mut scored: Vec<(f64, usize)> =
+        scores.enumerate().filter_map(|(at, score)| Some((score?, at))).collect();
     scored.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     scored.into_iter().map(|(_, at)| at).collect()
 }
@@ -77,125 +223,8 @@ fn numbers(summary: &Summary, score: Option<f64>) -> [Option<f64>; 11] {
     ]
 }
 
-/// Writes one row per configuration: its number and name, the grid's keys, and what it made.
-///
-/// # Errors
-/// When the disk refuses.
-pub fn parquet(
-    path: &Path,
-    by: Criterion,
-    grid: &Grid,
-    summaries: &[&Summary],
-) -> Result<(), SinkError> {
-    let mut fields = Vec::new();
-    let mut columns: Vec<ArrayRef> = Vec::new();
-    let mut put = |name: &str, column: ArrayRef| {
-        let kind = column.data_type().clone();
-        fields.push(Field::new(name, kind, true));
-        columns.push(column);
-    };
-    put("config", Arc::new(Int64Array::from_iter_values(0..summaries.len() as i64)));
-    let names = grid.points.iter().map(|point| point.spec.name().to_string());
-    put("spec", Arc::new(StringArray::from_iter_values(names)));
-    for (at, key) in grid.keys.iter().enumerate() {
-        let texts = || grid.points.iter().map(|point| point.values[at].as_str());
-        let parsed: Option<Vec<f64>> = texts().map(|text| text.parse().ok()).collect();
-        put(
-            key,
-            match parsed {
-                Some(numbers) => Arc::new(Float64Array::from(numbers)),
-                None => Arc::new(StringArray::from_iter_values(texts())),
-            },
-        );
-    }
-    // Signed, so that differences of two columns do not wrap in pandas and polars.
-    let bars = summaries.iter().map(|summary| summary.bars() as i64);
-    put("bars", Arc::new(Int64Array::from_iter_values(bars)));
-    let rows: Vec<_> = summaries
-        .iter()
-        .enumerate()
-        .map(|(at, summary)| numbers(summary, score(by, grid, at, summary)))
-        .collect();
-    for (at, name) in NUMBERS.iter().enumerate() {
-        put(name, Arc::new(Float64Array::from_iter(rows.iter().map(|row| row[at]))));
-    }
-    let sync = |pick: fn((u64, u64)) -> u64| {
-        let values = summaries.iter().map(|summary| summary.sync.after.map(pick));
-        Arc::new(Int64Array::from_iter(values.map(|n| n.map(|n| n as i64))))
-    };
-    put("sync_trades", sync(|after| after.0));
-    put("sync_bars", sync(|after| after.1));
-    debug_assert_eq!(columns[0].data_type(), &DataType::Int64);
-
-    let (atomic, file) = AtomicFile::create(path)?;
-    let wrong = |e: &dyn std::fmt::Display| {
-        SinkError::Refused(format!("could not write \"{}\": {e}", path.display()))
-    };
-    let schema = Arc::new(Schema::new(fields));
-    let batch = RecordBatch::try_new(Arc::clone(&schema), columns).map_err(|e| wrong(&e))?;
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::default()))
-        .set_created_by(format!("barflow {}", env!("CARGO_PKG_VERSION")))
-        .build();
-    let mut writer = ArrowWriter::try_new(file, schema, Some(properties)).map_err(|e| wrong(&e))?;
-    writer.write(&batch).map_err(|e| wrong(&e))?;
-    let file = writer.into_inner().map_err(|e| wrong(&e))?;
-    atomic.commit(&file).map(drop)
-}
-
-/// The best, as lines for a terminal.
-pub fn table(grid: &Grid, summaries: &[&Summary], best: &[usize], top: usize) -> String {
-    let varies = |at: &usize| {
-        let first = &grid.points[0].values[*at];
-        grid.points.iter().any(|point| point.values[*at] != *first)
-    };
-    let keys: Vec<usize> = (0..grid.keys.len()).filter(varies).collect();
-    let mut rows: Vec<Vec<String>> = Vec::new();
-    let mut head = vec!["config".to_owned()];
-    head.extend(keys.iter().map(|at| grid.keys[*at].clone()));
-    let shown = [
-        "bars",
-        "ticks p50",
-        "s/bar",
-        "var. ratio",
-        "its z",
-        "Jarque-Bera",
-        "per bar",
-        "serial corr.",
-        "sync",
-    ];
-    head.extend(shown.map(str::to_owned));
-    rows.push(head);
-    let text = |value: Option<f64>, digits: usize| {
-        value.map_or_else(|| "–".to_owned(), |value| format!("{value:.digits$}"))
-    };
-    for at in best.iter().take(top) {
-        let (point, summary) = (&grid.points[*at], summaries[*at]);
-        let mut row = vec![point.spec.name().to_string()];
-        row.extend(keys.iter().map(|key| point.values[*key].clone()));
-        row.push(summary.bars().to_string());
-        row.push(text(summary.ticks_at(0.5).map(|ticks| ticks as f64), 0));
-        row.push(text(summary.seconds(), 1));
-        row.push(text(summary.returns.variance_ratio(), 3));
-        row.push(text(summary.returns.variance_ratio_z(), 1));
-        row.push(text(summary.returns.jarque_bera(), 1));
-        row.push(text(summary.returns.jarque_bera_per_return(), 3));
-        row.push(text(summary.returns.serial_correlation(), 3));
-        row.push(text(summary.sync.after.map(|(trades, _)| trades as f64), 0));
-        rows.push(row);
-    }
-    let widths: Vec<usize> = (0..rows[0].len())
-        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
-        .collect();
-    let mut out = String::new();
-    for row in rows {
-        for (cell, width) in row.iter().zip(&widths) {
-            // Writing to a String cannot fail.
-            let _ = write!(out, "{cell:>width$}  ");
-        }
-        let kept = out.trim_end().len();
-        out.truncate(kept);
-        out.push('\n');
-    }
-    out
+/// A time for people and for programs.
+pub fn utc(nanoseconds: i64) -> String {
+    let time = jiff::Timestamp::from_nanosecond(i128::from(nanoseconds));
+    time.map(|time| time.to_string()).unwrap_or_default()
 }

@@ -6,6 +6,7 @@ use barflow_operators::checkpoint::envelope::{open, seal};
 use barflow_replay::atomic_file;
 use serde::{Deserialize, Serialize};
 
+use super::totals::Totals;
 use super::worker::Part;
 
 /// The state of a sweep.
@@ -15,16 +16,23 @@ pub struct State {
     pub of: u64,
     /// Last trade taken.
     pub last_trade_id: u64,
-    /// Trades taken.
-    pub trades: u64,
+    /// What the trades taken come to.
+    pub totals: Totals,
+    /// Trades before the holdout; none without one.
+    pub border: Option<u64>,
     /// The workers' parts.
     parts: Vec<Vec<u8>>,
 }
 
 impl State {
-    /// From what the workers wrote down.
-    pub fn new(of: u64, last_trade_id: u64, trades: u64, parts: Vec<Vec<u8>>) -> Self {
-        Self { of, last_trade_id, trades, parts }
+    /// Of this sweep, from what the workers wrote down.
+    pub fn new(
+        (of, border): (u64, Option<u64>),
+        last_trade_id: u64,
+        totals: Totals,
+        parts: Vec<Vec<u8>>,
+    ) -> Self {
+        Self { of, last_trade_id, totals, border, parts }
     }
 
     /// Reads a file; none if it is not there, not whole, or of another sweep.
@@ -45,6 +53,12 @@ impl State {
         let parts = state.parts.iter().map(|bytes| postcard::from_bytes(bytes).ok());
         let parts = parts.collect::<Option<Vec<Part>>>()?;
         Some((state, parts))
+    }
+
+    /// Where the holdout of this sweep begins, if a state says so.
+    pub fn border(path: &Path, of: u64) -> Option<u64> {
+        let state: Self = open(&std::fs::read(path).ok()?).ok()?;
+        state.border.filter(|_| state.of == of)
     }
 
     /// Writes it, whole or not at all.

@@ -9,6 +9,22 @@ use super::returns::Returns;
 /// Bars of one of two builders that wait for the other to close on the same trade.
 const BARS_COMPARED: usize = 16;
 
+/// What a configuration makes of both parts of a history.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Figures {
+    /// Of the bars that choose: those that close before the holdout, or all.
+    pub in_sample: Summary,
+    /// Of the bars that close in the holdout; none without one.
+    pub holdout: Option<Summary>,
+}
+
+impl Figures {
+    /// Without bars.
+    pub fn new(has_holdout: bool) -> Self {
+        Self { in_sample: Summary::default(), holdout: has_holdout.then(Summary::default) }
+    }
+}
+
 /// Everything about one configuration.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Summary {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use barflow_operators::batch::TradeBatch;
 use barflow_operators::spec::BarSpec;
 use barflow_operators::sweep::{BuilderBatch, Close, Features};
+use barflow_operators::trade::Trade;
 use crossbeam::channel::{Receiver, Sender};
 use serde::{Deserialize, Serialize};
 
-use super::summary::Summary;
+use super::summary::Figures;
 
 /// The settings of a worker.
 #[derive(Clone, Debug)]
@@ -32,8 +33,10 @@ pub struct Late {
 #[derive(Serialize, Deserialize)]
 pub struct Part {
     builder_batch: BuilderBatch,
-    summaries: Vec<Summary>,
+    figures: Vec<Figures>,
     late: Late,
+    /// Rows before the holdout; none without one.
+    border: Option<u64>,
     rows: u64,
     /// Rows before the second builders' first; none before they begin.
     began: Option<u64>,
@@ -45,34 +48,52 @@ pub struct Part {
 const SECOND: u32 = 1 << 31;
 
 impl Part {
-    /// Builders that have seen nothing.
-    pub fn new(specs: &[BarSpec], late: Late) -> Self {
+    /// Builders that have seen nothing; the holdout begins after `border` rows.
+    pub fn new(specs: &[BarSpec], late: Late, border: Option<u64>) -> Self {
         let mut builder_batch = BuilderBatch::new(Features::best());
         for (config, spec) in (0..).zip(specs) {
             builder_batch.add(config, spec);
         }
-        let summaries = specs.iter().map(|_| Summary::default()).collect();
-        Self { builder_batch, summaries, late, rows: 0, began: None, closes: Vec::new() }
+        let figures = specs.iter().map(|_| Figures::new(border.is_some())).collect();
+        Self { builder_batch, figures, late, border, rows: 0, began: None, closes: Vec::new() }
     }
 
     /// What each configuration has come to.
-    pub fn summaries(&self) -> &[Summary] {
-        &self.summaries
+    pub fn into_figures(self) -> Vec<Figures> {
+        self.figures
     }
 
     /// Takes trades. `specs` are those it began with.
     pub fn on_batch(&mut self, batch: &TradeBatch, specs: &[BarSpec]) {
-        if self.began.is_none() && self.rows >= self.late.after {
+        let before = self.border.and_then(|border| border.checked_sub(self.rows));
+        match before.filter(|before| (1..batch.len() as u64).contains(before)) {
+            Some(before) => {
+                let (before, after) = cut(batch, before as usize);
+                self.on_rows(&before, specs);
+                self.on_rows(&after, specs);
+            }
+            None => self.on_rows(batch, specs),
+        }
+    }
+
+    /// Takes trades that are all before the border, or all after it. The builders do not know of it.
+    fn on_rows(&mut self, batch: &TradeBatch, specs: &[BarSpec]) {
+        let is_holdout = self.border.is_some_and(|border| self.rows >= border);
+        if self.began.is_none() && self.rows >= self.late.after && !is_holdout {
             self.began = Some(self.rows);
             for (config, spec) in (SECOND..).zip(specs) {
                 self.builder_batch.add(config, spec);
             }
         }
-        let began = self.began.filter(|began| self.rows - began <= self.late.most);
+        let began = self.began.filter(|began| self.rows - began <= self.late.most && !is_holdout);
         self.closes.clear();
         self.builder_batch.on_batch(batch, &mut self.closes);
         for close in &self.closes {
-            let summary = &mut self.summaries[(close.config & !SECOND) as usize];
+            let figures = &mut self.figures[(close.config & !SECOND) as usize];
+            let summary = match &mut figures.holdout {
+                Some(holdout) if is_holdout => holdout,
+                _ => &mut figures.in_sample,
+            };
             if close.config & SECOND != 0 {
                 summary.sync.its(close);
                 continue;
@@ -86,7 +107,9 @@ impl Part {
             self.compare(batch, began);
         }
         self.rows += batch.len() as u64;
-        if self.began.is_some_and(|began| self.rows - began > self.late.most) {
+        // How long a builder needs is for the choice as well: it is not measured in the holdout.
+        let is_over = self.border.is_some_and(|border| self.rows >= border);
+        if self.began.is_some_and(|began| is_over || self.rows - began > self.late.most) {
             self.builder_batch.dismiss(|config| config & SECOND != 0);
         }
     }
@@ -99,8 +122,9 @@ impl Part {
             rows + row - began
         };
         let mut done = Vec::new();
-        for (config, summary) in (SECOND..).zip(&mut self.summaries) {
-            if summary.sync.after.is_none() && summary.sync.look(trades_at) {
+        for (config, figures) in (SECOND..).zip(&mut self.figures) {
+            let sync = &mut figures.in_sample.sync;
+            if sync.after.is_none() && sync.look(trades_at) {
                 done.push(config);
             }
         }
@@ -108,6 +132,19 @@ impl Part {
             self.builder_batch.dismiss(|config| done.binary_search(&config).is_ok());
         }
     }
+}
+
+/// The first `rows` rows of a batch, and the others.
+pub fn cut(batch: &TradeBatch, rows: usize) -> (TradeBatch, TradeBatch) {
+    let feed = || Arc::clone(&batch.feed);
+    let (before, after): (Vec<_>, Vec<_>) =
+        (0..).zip(batch.iter()).partition(|(row, _)| *row < rows);
+    let trades =
+        |rows: Vec<(usize, Trade)>| rows.into_iter().map(|(_, trade)| trade).collect::<Vec<_>>();
+    (
+        TradeBatch::from_trades(feed(), &trades(before)),
+        TradeBatch::from_trades(feed(), &trades(after)),
+    )
 }
 
 /// Works until its input ends; `number` is the worker's number.
@@ -130,10 +167,13 @@ pub fn work(mut part: Part, specs: &[BarSpec], number: usize, words: &Receiver<W
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use barflow_operators::bars::machine::BarMachine;
     use barflow_operators::batch::{Feed, IdKind, InputKind};
     use barflow_operators::convergence::measure::Measurement;
-    use barflow_operators::trade::{Aggressor, Trade};
+    use barflow_operators::trade::Aggressor;
+    use proptest::prelude::*;
 
+    use super::super::returns::Returns;
     use super::*;
     use crate::config::bars::BarBook;
     use crate::config::problem::Problems;
@@ -153,7 +193,8 @@ mod tests {
             let qty = 1.0 + (noise % 1000) as f64;
             let aggressor = if noise % 7 < 4 { Aggressor::Buyer } else { Aggressor::Seller };
             let event_time = trade_id as i64;
-            Trade { trade_id, event_time, price: 1.0, qty, quote: qty, aggressor, count: 1 }
+            let price = 1.0 + (noise % 50) as f64 / 1e3;
+            Trade { trade_id, event_time, price, qty, quote: qty, aggressor, count: 1 }
         };
         let feed = Feed {
             instrument: "a:b:C".parse().unwrap(),
@@ -175,7 +216,7 @@ mod tests {
         ]
         .map(spec)
         .into();
-        let mut part = Part::new(&specs, Late { after: BATCH, most: 1 << 20 });
+        let mut part = Part::new(&specs, Late { after: BATCH, most: 1 << 20 }, None);
         let mut measurements: Vec<Measurement> =
             specs.iter().map(|spec| Measurement::new(spec, 1000)).collect();
         for number in 0..5 {
@@ -183,11 +224,65 @@ mod tests {
             part.on_batch(&batch, &specs);
             measurements.iter_mut().for_each(|measurement| measurement.on_batch(&batch));
         }
-        for (summary, measurement) in part.summaries().iter().zip(&measurements) {
-            let findings = measurement.findings();
+        for (figures, measurement) in part.into_figures().iter().zip(&measurements) {
+            let (summary, findings) = (&figures.in_sample, measurement.findings());
             let same = findings.arrivals.iter().find(|arrival| arrival.began == BATCH).unwrap();
             assert!(summary.bars() > 20 * 16, "{}", summary.bars());
             assert_eq!(summary.sync.after, Some((same.trades, same.bars)));
+        }
+    }
+
+    /// The closes of each bar, with the number of the trade (from 1) that closed it.
+    fn closes(spec: &BarSpec, batch: &TradeBatch) -> Vec<(u64, f64)> {
+        let mut machine = BarMachine::new(spec);
+        let mut bars = Vec::new();
+        let mut closes = Vec::new();
+        for (number, trade) in (1..).zip(batch.iter()) {
+            machine.on_trade(&trade, true, &mut bars);
+            closes.extend(bars.drain(..).map(|bar| (number, bar.close)));
+        }
+        closes
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn a_bar_counts_where_it_closes_however_the_trades_are_cut(
+            border in 1..BATCH,
+            mut cuts in prop::collection::vec(1..BATCH as usize, 0..6),
+        ) {
+            let specs: Vec<BarSpec> = [
+                "a=imbalance,measure=dollar,alpha=0.02,target=20,warmup=100",
+                "b=tick,size=7",
+                "c=time,every=50ns",
+            ]
+            .map(spec)
+            .into();
+            let whole = batch(1);
+            cuts.sort_unstable();
+            cuts.dedup();
+            let mut part = Part::new(&specs, Late { after: 100, most: 1 << 20 }, Some(border));
+            let (mut rest, mut taken) = (batch(1), 0);
+            for at in cuts {
+                let (before, after) = cut(&rest, at - taken);
+                part.on_batch(&before, &specs);
+                (rest, taken) = (after, at);
+            }
+            part.on_batch(&rest, &specs);
+            for (figures, spec) in part.into_figures().iter().zip(&specs) {
+                let holdout = figures.holdout.as_ref().unwrap();
+                for (summary, is_holdout) in [(&figures.in_sample, false), (holdout, true)] {
+                    let mut returns = Returns::default();
+                    let mine = closes(spec, &whole);
+                    let mine: Vec<_> =
+                        mine.iter().filter(|(at, _)| (*at > border) == is_holdout).collect();
+                    mine.iter().for_each(|(_, close)| returns.add(*close));
+                    prop_assert_eq!(summary.bars(), mine.len() as u64);
+                    prop_assert_eq!(&summary.returns, &returns);
+                }
+                prop_assert_eq!(holdout.sync.after, None);
+            }
         }
     }
 }

@@ -41,6 +41,10 @@ pub const STAGES: [(Stage, &str); 5] = [
     (Stage::Acknowledged, "received → acknowledged"),
 ];
 
+/// Trades that are older than this when they are received, in ns, were not made just now: a tape is
+/// played, and their age says nothing of the way.
+const TAPE: u64 = 3_600_000_000_000;
+
 /// The histograms of one venue, in ns.
 #[derive(Debug)]
 pub struct VenueLatency(Mutex<[Histogram<u64>; 5]>);
@@ -109,6 +113,17 @@ impl Latency {
                 if histogram.is_empty() {
                     continue;
                 }
+                let median = histogram.value_at_quantile(0.5);
+                if stage == Stage::Received && median > TAPE {
+                    // Writing to a String cannot fail.
+                    let _ = writeln!(
+                        text,
+                        "{venue} {word}: n/a, the trades are {} old: a tape is played (n {})",
+                        duration(median),
+                        histogram.len()
+                    );
+                    continue;
+                }
                 let at = |quantile| duration(histogram.value_at_quantile(quantile));
                 // Writing to a String cannot fail.
                 let _ = writeln!(
@@ -134,7 +149,10 @@ fn duration(ns: u64) -> String {
         10_000..1_000_000 => format!("{} µs", ns / 1_000),
         1_000_000..10_000_000 => format!("{:.1} ms", ns as f64 / 1e6),
         10_000_000..1_000_000_000 => format!("{} ms", ns / 1_000_000),
-        _ => format!("{:.1} s", ns as f64 / 1e9),
+        1_000_000_000..120_000_000_000 => format!("{:.1} s", ns as f64 / 1e9),
+        120_000_000_000..7_200_000_000_000 => format!("{} min", ns / 60_000_000_000),
+        7_200_000_000_000..172_800_000_000_000 => format!("{} h", ns / 3_600_000_000_000),
+        _ => format!("{} days", ns / 86_400_000_000_000),
     }
 }
 
@@ -156,5 +174,17 @@ mod tests {
     fn durations_are_said_as_people_say_them() {
         let said = [1_500, 42_000, 1_500_000, 42_000_000, 1_500_000_000].map(duration);
         assert_eq!(said, ["1.5 µs", "42 µs", "1.5 ms", "42 ms", "1.5 s"]);
+        let said = [600_000_000_000, 18_000_000_000_000, 250_000_000_000_000_000].map(duration);
+        assert_eq!(said, ["10 min", "5 h", "2893 days"]);
+    }
+
+    #[test]
+    fn the_age_of_an_old_tape_is_no_latency() {
+        let latency = Latency::default();
+        latency.venue("binance").add(Stage::Received, 250_000_000_000_000_000);
+        latency.venue("binance").add(Stage::Decoded, 42_000);
+        let table = latency.table();
+        assert!(table.contains("trade → received: n/a") && table.contains(" days old"), "{table}");
+        assert!(table.contains("received → decoded: p50 42 µs"), "{table}");
     }
 }

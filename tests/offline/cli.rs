@@ -50,7 +50,7 @@ fn the_demo_makes_bars_from_nothing() {
     let out = folder.path().join("demo");
     let output = run(&["demo", "--trades", "60000", "--out", text(&out)]);
     assert!(output.status.success(), "{}", stderr(&output));
-    assert!(stdout(&output).contains("closed (UTC)"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("times in UTC"), "{}", stdout(&output));
     assert!(stderr(&output).contains("Next:"));
     let bars = fs::read_to_string(out.join("bars.jsonl")).unwrap();
     let first: serde_json::Value = serde_json::from_str(bars.lines().next().unwrap()).unwrap();

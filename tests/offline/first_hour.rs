@@ -95,9 +95,9 @@ fn the_demo_ends_with_a_table_and_a_line_of_prices() {
         String::from_utf8_lossy(&output.stderr).into_owned(),
     );
     assert_eq!(output.status.code(), Some(0), "{said}");
-    assert!(shown.contains("closed (UTC)") && shown.contains("2024-03-01 "), "{shown}");
-    assert!(shown.contains("closing prices  ") && shown.contains('█'), "{shown}");
+    assert!(shown.contains("times in UTC") && shown.contains("2024-03-01"), "{shown}");
+    assert!(shown.contains("closing prices, ") && shown.contains('█'), "{shown}");
     assert!(!shown.contains('{'), "no raw JSON: {shown}");
-    assert!(shown.lines().all(|line| line.chars().count() <= 110), "{shown}");
+    assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
     assert!(said.contains("1 file, 40,000 trades"), "{said}");
 }

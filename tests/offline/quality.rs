@@ -394,7 +394,10 @@ fn the_page_needs_nothing_else_and_is_well_formed_whatever_names_files_have() {
     assert_well_formed(&page);
     assert_eq!(page.matches("<svg").count(), 3);
     assert!(page.contains("&lt;b&gt;&amp;amp;&#39;odd&#39;"));
-    assert!(page.contains("by barflow ") && page.contains("suite: all expectations"), "{page}");
+    assert!(
+        page.contains("by barflow ") && page.contains("<dt>suite</dt><dd>all expectations"),
+        "{page}"
+    );
     assert!(page.contains("trade ids follow each other without a gap"), "{page}");
     for reference in ["http", "src=", "href", "url(", "<script", "<b>", "@import"] {
         assert!(!page.contains(reference), "{reference}");
@@ -411,12 +414,12 @@ fn the_table_says_what_is_wrong_and_which_days_are_worst() {
     let text = stdout(&output);
     for part in [
         "binance:spot:BTCUSDT: passes; 59,997 trades, 3 days, 3 files",
-        "no_id_gaps        warn            3         59,997          1  warn            2024-03-02 trade ",
+        "no_id_gaps         warn            3         59,997          1  warn            2024-03-02 trade ",
         "ids ",
         "are missing (3)",
         "2024-03-02.csv:101)",
         "data quality score: 1 of 3 days below 1",
-        "and 1 more days (--days N)",
+        "and 1 day more (--days N)",
     ] {
         assert!(text.contains(part), "{part:?} in\n{text}");
     }

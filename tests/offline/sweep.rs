@@ -57,7 +57,7 @@ fn a_sweep_makes_the_bars_of_replay_and_writes_what_they_are_like() {
     assert!(lines[0].contains("alpha") && !lines[0].contains("kind"), "{table}");
     assert_eq!(rows(&out.join("summary.parquet")).len(), 18);
     let svg = fs::read_to_string(out.join("map.svg")).unwrap();
-    assert!(svg.starts_with("<svg") && svg.contains("alpha") && svg.contains("measure"), "{svg}");
+    assert!(svg.starts_with("<svg") && svg.contains("alpha") && svg.contains("target"), "{svg}");
     let png = fs::read(out.join("map.png")).unwrap();
     assert_eq!(&png[12..24], b"IHDR\x00\x00\x03\x84\x00\x00\x02\x80", "900 by 640");
     assert!(!out.join("sweep.state").exists());

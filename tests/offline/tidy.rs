@@ -24,19 +24,9 @@ const CRATES: [(&str, &str, &[&str]); 5] = [
 
 /// The modules of `src/`, the lowest first: each may use those of the rows above it.
 const LAYERS: [&[&str]; 12] = [
-    &[
-        "backoff",
-        "bounded",
-        "fault_points",
-        "memory",
-        "plot_font",
-        "printable",
-        "secrets",
-        "stop",
-        "thousands",
-    ],
+    &["backoff", "bounded", "fault_points", "memory", "printable", "secrets", "stop", "thousands"],
     &["net"],
-    &["telemetry"],
+    &["plot", "telemetry"],
     &["graph"],
     &["checkpoints"],
     &["recording", "sinks"],

@@ -111,13 +111,30 @@ impl<'a> Rows<'a> {
         }
     }
 
+    /// How many trades a row is of.
+    pub(super) fn count(&self, row: usize) -> u32 {
+        self.counts.get(row).copied().unwrap_or(1)
+    }
+
+    pub(super) fn trade(&self, row: usize) -> Trade {
+        Trade {
+            trade_id: self.ids[row],
+            event_time: self.times[row],
+            price: self.prices[row],
+            qty: self.qtys[row],
+            quote: self.quotes[row],
+            aggressor: self.sides[row],
+            count: self.count(row),
+        }
+    }
+
     pub(super) fn place(&self, row: usize) -> Place {
         self.places.of(self.offset + row)
     }
 
     /// An example of a row.
     pub(super) fn example(&self, row: usize, value: String) -> Example {
-        Example { trade_id: Some(self.ids[row]), place: Some(self.place(row)), value }
+        Example { place: Some(self.place(row)), ..Example::of_trade(self.ids[row], value) }
     }
 
     /// Counts rows that are not `valid`. One pass without branches finds that there is none, which

@@ -32,6 +32,20 @@ pub struct Example {
     pub place: Option<Place>,
     /// What is wrong, with the value.
     pub value: String,
+    /// The place of the other row, where two contradict each other.
+    pub other: Option<Place>,
+}
+
+impl Example {
+    /// Of a trade whose place is not known.
+    pub fn of_trade(id: u64, value: String) -> Self {
+        Self { trade_id: Some(id), place: None, value, other: None }
+    }
+
+    /// Of something that is not a trade: a day, an hour, a file.
+    pub fn of_no_trade(place: Option<Place>, value: String) -> Self {
+        Self { trade_id: None, place, value, other: None }
+    }
 }
 
 /// What an expectation came to on a day.

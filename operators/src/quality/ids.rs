@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::calendar::length;
 use super::columns::Rows;
 use super::day::{Count, Counts, Example, Place};
+use super::memory::Memory;
 use super::suite::Check;
 use crate::batch::IdKind;
+use crate::order::recent::{difference, is_same};
 
 /// Holes that can still be filled by a late id. Beyond them the one of the lowest ids is final, and
 /// its ids count as repeated if they come. 4096 holes of ~100 B are 0.4 MB.
@@ -33,6 +36,16 @@ pub(super) struct Ids {
     time: i64,
     /// By first missing id.
     holes: BTreeMap<u64, Hole>,
+    /// What the latest rows said.
+    memory: Memory,
+}
+
+/// Whether a row's id was seen before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+enum Taken {
+    New,
+    Repeated,
 }
 
 /// A row's ids (one, but for spans) and its time.
@@ -44,11 +57,12 @@ struct Row {
 }
 
 impl Ids {
-    /// Judges rows in their order. `timed`: whether their times are to be believed.
+    /// Judges rows in their order. `timed`: whether their times are to be believed; `tells_conflicts`:
+    /// whether rows of one id and other content are an expectation of their own, or count as repeated.
     pub(super) fn judge(
         &mut self,
         rows: &Rows<'_>,
-        kind: IdKind,
+        (kind, tells_conflicts): (IdKind, bool),
         day: i32,
         timed: bool,
         counts: &mut Counts,
@@ -62,14 +76,19 @@ impl Ids {
             }
             return;
         }
-        for check in [Check::NoIdGaps, Check::NoDuplicateIds, Check::IdsInOrder] {
+        for check in
+            [Check::NoIdGaps, Check::NoDuplicateIds, Check::NoConflictingIds, Check::IdsInOrder]
+        {
             counts.of(check).rows += n;
         }
+        let number = self.memory.note(rows);
         for at in 0..rows.len() {
             let first = rows.first_id(at, kind);
             let row = Row { first, last: rows.ids[at], time: rows.times[at] };
-            if !(timed && self.follows(row)) {
-                self.take(row, day, timed, counts, || rows.place(at));
+            if !(timed && self.follows(row))
+                && self.take(row, day, timed, counts, || rows.place(at)) == Taken::Repeated
+            {
+                self.repeated(rows, at, number + at as u64, tells_conflicts, counts);
             }
         }
     }
@@ -77,7 +96,8 @@ impl Ids {
     fn judge_times(&mut self, rows: &Rows<'_>, counts: &mut Counts) {
         for (at, time) in rows.times.iter().enumerate() {
             if self.seen.is_some() && *time < self.time {
-                let value = format!("{} ns before the previous row", self.time - time);
+                let value =
+                    format!("{} before the previous row", length(self.time.saturating_sub(*time)));
                 counts.of(Check::TimeMonotone).offend(|| rows.example(at, value));
             }
             self.seen = Some((0, 0));
@@ -108,12 +128,41 @@ impl Ids {
         place: impl Fn() -> Place,
     ) {
         let row = Row { first: id, last: id, time: self.time };
-        if !(self.seen.is_some() && self.follows(row)) {
-            self.take(row, day, false, counts, place);
+        if !(self.seen.is_some() && self.follows(row))
+            && self.take(row, day, false, counts, &place) == Taken::Repeated
+        {
+            let example = Example::of_trade(id, "seen before".to_owned());
+            let example = || Example { place: Some(place()), ..example };
+            counts.of(Check::NoDuplicateIds).offend(example);
         }
     }
 
-    /// Takes a row that does not just follow. `timed`: whether its time is to be believed.
+    /// A row whose id was seen before: the same trade once more, or a contradiction.
+    fn repeated(
+        &self,
+        rows: &Rows<'_>,
+        at: usize,
+        number: u64,
+        tells_conflicts: bool,
+        counts: &mut Counts,
+    ) {
+        let trade = rows.trade(at);
+        match self.memory.find(trade.trade_id, number) {
+            Some((earlier, place)) if tells_conflicts && !is_same(&earlier, &trade) => {
+                counts.of(Check::NoConflictingIds).offend(|| {
+                    let said = difference(&earlier, &trade);
+                    let value = format!("{said}; the first is {}:{}", place.source, place.line);
+                    Example { other: Some(place), ..rows.example(at, value) }
+                });
+            }
+            _ => counts
+                .of(Check::NoDuplicateIds)
+                .offend(|| rows.example(at, "seen before".to_owned())),
+        }
+    }
+
+    /// Takes a row that does not just follow. `timed`: whether its time is to be believed. What a
+    /// repeated one is counted as is for the caller to say.
     fn take(
         &mut self,
         row: Row,
@@ -121,13 +170,13 @@ impl Ids {
         timed: bool,
         counts: &mut Counts,
         place: impl Fn() -> Place,
-    ) {
+    ) -> Taken {
         let example =
-            |value: String| Example { trade_id: Some(row.last), place: Some(place()), value };
+            |value| Example { place: Some(place()), ..Example::of_trade(row.last, value) };
         let Some((lowest, highest)) = self.seen else {
             self.seen = Some((row.first, row.last));
             self.time = if timed { row.time } else { i64::MIN };
-            return;
+            return Taken::New;
         };
         if row.first > highest {
             if row.first > highest + 1 {
@@ -137,13 +186,14 @@ impl Ids {
                 if row.time < self.time {
                     let before = self.time;
                     counts.of(Check::TimeMonotone).offend(|| {
-                        example(format!("{} ns before trade {highest}", before - row.time))
+                        let length = length(before.saturating_sub(row.time));
+                        example(format!("{length} before trade {highest}"))
                     });
                 }
                 self.time = row.time;
             }
             self.seen = Some((lowest, row.last));
-            return;
+            return Taken::New;
         }
         if row.last < lowest {
             self.seen = Some((row.first, highest));
@@ -151,16 +201,16 @@ impl Ids {
                 self.open(row.last + 1, lowest - 1, day, lowest, place(), counts);
             }
         } else if !self.fill(row, day, counts) {
-            counts.of(Check::NoDuplicateIds).offend(|| example("seen before".to_owned()));
-            return;
+            return Taken::Repeated;
         }
         counts.of(Check::IdsInOrder).offend(|| example(format!("comes after {highest}")));
         if timed && row.time > self.time {
-            let ahead = row.time - self.time;
+            let ahead = length(row.time.saturating_sub(self.time));
             counts.of(Check::TimeMonotone).offend(|| {
-                example(format!("{ahead} ns after trade {highest}, which has the higher id"))
+                example(format!("{ahead} after trade {highest}, which has the higher id"))
             });
         }
+        Taken::New
     }
 
     /// Holes of this day that are still open, as examples after those of final ones.
@@ -225,7 +275,7 @@ impl Hole {
             0 => format!("id {first} is missing"),
             more => format!("ids {first} to {} are missing ({})", self.last, more + 1),
         };
-        Example { trade_id: Some(self.behind), place: Some(self.place.clone()), value }
+        Example { place: Some(self.place.clone()), ..Example::of_trade(self.behind, value) }
     }
 }
 
@@ -239,7 +289,8 @@ mod tests {
             let row = Row { first: *id, last: *id, time: n as i64 };
             if !machine.follows(row) {
                 let place = || Place { source: "x".into(), line: n as u64 + 1 };
-                machine.take(row, 0, true, &mut counts, place);
+                let taken = machine.take(row, 0, true, &mut counts, place);
+                counts.of(Check::NoDuplicateIds).offenders += u64::from(taken == Taken::Repeated);
             }
         }
         [Check::NoIdGaps, Check::NoDuplicateIds, Check::IdsInOrder]

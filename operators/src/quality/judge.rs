@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::calendar::{DAY_NS, HOUR_NS, day_of, start_of};
+use super::calendar::{DAY_NS, HOUR_NS, day_of, length, start_of, utc};
 use super::columns::{Places, Rows};
 use super::day::{Count, Counts, DayReport, Example, MOST_EXAMPLES, Place};
 use super::ids::Ids;
@@ -293,9 +293,8 @@ impl Judge {
                     if let (Some((latest, id)), Some(next)) = (self.latest, next)
                         && next.saturating_sub(latest) > longer_than
                     {
-                        let place = None;
                         let value = silence(next.saturating_sub(latest), "after it");
-                        count.offend(|| Example { trade_id: Some(id), place, value });
+                        count.offend(|| Example::of_trade(id, value));
                     }
                 }
                 _ => {}
@@ -329,11 +328,9 @@ impl Judge {
         let mut offend = |check: Check| {
             let count = counts.of(check);
             count.rows += 1;
-            count.offend(|| Example {
-                trade_id: None,
-                place: Some(Place { source: reject.source.clone(), line: reject.line }),
-                value: format!("{field} = \"{value}\": {reason}"),
-            });
+            let place = || Place { source: reject.source.clone(), line: reject.line };
+            let said = || format!("{field} = \"{value}\": {reason}");
+            count.offend(|| Example::of_no_trade(Some(place()), said()));
         };
         offend(Check::RowsLawful);
         // A field that is not a number at all says nothing about its bounds.
@@ -368,7 +365,8 @@ impl Judge {
             today.note_stray(rows);
         }
         let counts = &mut today.report.counts;
-        self.ids.judge(rows, today.id_kind, day, inside, counts);
+        let tells_conflicts = self.suite.get(Check::NoConflictingIds).is_some();
+        self.ids.judge(rows, (today.id_kind, tells_conflicts), day, inside, counts);
         for expectation in self.suite.expectations() {
             let check = expectation.kind.check();
             match expectation.kind {
@@ -439,7 +437,9 @@ impl Today {
         let day = self.report.day;
         self.report.counts.of(Check::TimeInsideDay).offend(|| {
             let of = day_of(row.times[0]) - day;
-            row.example(0, format!("{} ns: {of:+} days", row.times[0]))
+            let days = if of.abs() == 1 { "day" } else { "days" };
+            let when = if of > 0 { "later" } else { "earlier" };
+            row.example(0, format!("{}: {} {days} {when}", utc(row.times[0]), of.abs()))
         });
     }
 }
@@ -477,9 +477,9 @@ fn hours(
 }
 
 fn whole_day(value: String) -> Example {
-    Example { trade_id: None, place: None, value }
+    Example::of_no_trade(None, value)
 }
 
 fn silence(ns: i64, where_it_was: &str) -> String {
-    format!("{:.1} s without a trade {where_it_was}", ns as f64 / 1e9)
+    format!("{} without a trade {where_it_was}", length(ns))
 }

@@ -16,6 +16,7 @@ mod columns;
 pub mod day;
 mod ids;
 pub mod judge;
+mod memory;
 mod prices;
 pub mod score;
 pub mod suite;

@@ -47,8 +47,10 @@ pub enum Check {
     NoMissingDays,
     /// Ids follow each other without a hole.
     NoIdGaps,
-    /// No id comes twice.
+    /// No trade comes twice.
     NoDuplicateIds,
+    /// Rows of one id say the same.
+    NoConflictingIds,
     /// Rows are in the order of their ids.
     IdsInOrder,
     /// Event time does not run backwards along the ids.
@@ -78,7 +80,7 @@ pub enum Check {
 }
 
 /// How many there are.
-pub const CHECKS: usize = 16;
+pub const CHECKS: usize = 17;
 
 impl Check {
     /// All of them, in the order of reports.
@@ -86,6 +88,7 @@ impl Check {
         Self::NoMissingDays,
         Self::NoIdGaps,
         Self::NoDuplicateIds,
+        Self::NoConflictingIds,
         Self::IdsInOrder,
         Self::TimeMonotone,
         Self::TimeInsideDay,
@@ -107,6 +110,7 @@ impl Check {
             Self::NoMissingDays => "no_missing_days",
             Self::NoIdGaps => "no_id_gaps",
             Self::NoDuplicateIds => "no_duplicate_ids",
+            Self::NoConflictingIds => "no_conflicting_ids",
             Self::IdsInOrder => "ids_in_order",
             Self::TimeMonotone => "time_monotone",
             Self::TimeInsideDay => "time_inside_day",
@@ -128,7 +132,8 @@ impl Check {
         match self {
             Self::NoMissingDays => "every day between the first and the last has trades",
             Self::NoIdGaps => "trade ids follow each other without a gap",
-            Self::NoDuplicateIds => "no trade id occurs twice",
+            Self::NoDuplicateIds => "no trade occurs twice",
+            Self::NoConflictingIds => "no two rows of one trade id differ",
             Self::IdsInOrder => "rows are in the order of their ids",
             Self::TimeMonotone => "event time does not run backwards along the ids",
             Self::TimeInsideDay => "rows are within the day that the file is for",
@@ -165,6 +170,9 @@ impl Check {
                 &["event_time"]
             }
             Self::NoIdGaps | Self::NoDuplicateIds | Self::IdsInOrder => &["trade_id"],
+            Self::NoConflictingIds => {
+                &["trade_id", "event_time", "price", "qty", "aggressor", "count"]
+            }
             Self::TimeMonotone => &["trade_id", "event_time"],
             Self::RowsLawful => {
                 &["trade_id", "event_time", "price", "qty", "quote", "aggressor", "count"]
