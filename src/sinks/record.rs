@@ -1,6 +1,7 @@
 //! A bar as written to every output: flat, snake_case, units in the schema's docs.
 
 use barflow_operators::published::PublishedBar;
+use serde::ser::Error;
 use serde::{Serialize, Serializer};
 
 /// Version of the record's fields; raised when a field changes its meaning or goes.
@@ -20,10 +21,13 @@ pub struct BarRecord<'a> {
     pub market: &'a str,
     pub symbol: &'a str,
     pub input: &'a str,
+    #[serde(serialize_with = "count")]
     pub seq: u64,
     pub open_time: i64,
     pub close_time: i64,
+    #[serde(serialize_with = "count")]
     pub first_trade_id: u64,
+    #[serde(serialize_with = "count")]
     pub last_trade_id: u64,
     pub open: f64,
     pub high: f64,
@@ -34,8 +38,11 @@ pub struct BarRecord<'a> {
     pub quote_volume: f64,
     pub buy_volume: f64,
     pub buy_quote_volume: f64,
+    #[serde(serialize_with = "count")]
     pub ticks: u64,
+    #[serde(serialize_with = "count")]
     pub buy_ticks: u64,
+    #[serde(serialize_with = "count")]
     pub trade_count: u64,
     pub theta: f64,
     pub theta_buy: Option<f64>,
@@ -50,6 +57,7 @@ pub struct BarRecord<'a> {
     #[serde(serialize_with = "hex")]
     pub state_digest: u64,
     pub revision: u32,
+    #[serde(serialize_with = "count")]
     pub missing_ids: u64,
     /// The bar with these fields is withdrawn.
     pub retracts: bool,
@@ -143,5 +151,15 @@ pub fn hex_digest(digest: u64) -> String {
 }
 
 fn hex<S: Serializer>(digest: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&format_args!("{digest:016x}"))
+    let mut digits = [0; 16];
+    hex::encode_to_slice(digest.to_be_bytes(), &mut digits).map_err(Error::custom)?;
+    serializer.serialize_str(std::str::from_utf8(&digits).map_err(Error::custom)?)
+}
+
+/// A number without a sign, as a long in binary encodings: Avro has no other.
+fn count<S: Serializer>(count: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    if serializer.is_human_readable() {
+        return serializer.serialize_u64(*count);
+    }
+    serializer.serialize_i64(i64::try_from(*count).map_err(Error::custom)?)
 }

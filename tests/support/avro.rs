@@ -1,4 +1,4 @@
-//! Avro bars read by a library other than the one that wrote them.
+//! Avro bars read with the published schema.
 
 use apache_avro::types::Value as Avro;
 use apache_avro::{GenericSingleObjectReader, Schema};
@@ -9,7 +9,7 @@ use barflow_operators::published::PublishedBar;
 /// Decodes a single object with the published schema and compares it with the bar, field by field.
 pub fn assert_same(mut bytes: &[u8], bar: &PublishedBar) {
     let schema = Schema::parse_str(avro::SCHEMA).unwrap();
-    let reader = GenericSingleObjectReader::new(schema).unwrap();
+    let reader = GenericSingleObjectReader::builder().schema(schema).build().unwrap();
     let Avro::Record(fields) = reader.read_value(&mut bytes).unwrap() else {
         panic!("not a record");
     };

@@ -5,8 +5,9 @@
 
 use std::sync::LazyLock;
 
-use serde_avro_fast::Schema;
-use serde_avro_fast::ser::SerializerConfig;
+use apache_avro::headers::{HeaderBuilder, RabinFingerprintHeader};
+use apache_avro::writer::datum::GenericDatumWriter;
+use apache_avro::{GenericSingleObjectReader, Schema};
 
 use super::EncodeError;
 use crate::sinks::record::BarRecord;
@@ -15,27 +16,48 @@ use crate::sinks::record::BarRecord;
 pub const SCHEMA: &str = include_str!("bar.avsc");
 
 /// The schema, parsed once.
-pub fn schema() -> &'static Schema {
+fn schema() -> &'static Schema {
     static PARSED: LazyLock<Schema> = LazyLock::new(|| {
         // The text is part of the program, and a test encodes with it: it parses.
-        SCHEMA.parse().expect("bar.avsc is a valid Avro schema")
+        Schema::parse_str(SCHEMA).expect("bar.avsc is a valid Avro schema")
     });
     &PARSED
 }
+
+/// Writes records of the schema, which is resolved once.
+struct Writer {
+    /// What every record begins with.
+    header: Vec<u8>,
+    fields: GenericDatumWriter<'static>,
+}
+
+static WRITER: LazyLock<Writer> = LazyLock::new(|| {
+    let header = RabinFingerprintHeader::from_schema(schema()).build_header();
+    // Numbers without a sign are longs where the form is not one for people: `sinks::record`.
+    let fields = GenericDatumWriter::builder(schema()).human_readable(false).build();
+    Writer { header, fields: fields.expect("bar.avsc names no other schema") }
+});
 
 /// Appends the record.
 ///
 /// # Errors
 /// When an id or a count does not fit into a long.
-pub fn append(
-    bytes: &mut Vec<u8>,
-    record: &BarRecord<'_>,
-    config: &mut SerializerConfig<'_>,
-) -> Result<(), EncodeError> {
+pub fn append(bytes: &mut Vec<u8>, record: &BarRecord<'_>) -> Result<(), EncodeError> {
     record.fits_long()?;
-    serde_avro_fast::to_single_object(record, bytes, config)?;
+    let Writer { header, fields } = &*WRITER;
+    bytes.extend_from_slice(header);
+    fields.write_ser(bytes, record)?;
     Ok(())
 }
+
+/// The longest text that a record may claim to have, so that a damaged length takes no memory.
+const LONGEST: usize = 1 << 20;
+
+static READER: LazyLock<GenericSingleObjectReader> = LazyLock::new(|| {
+    apache_avro::util::max_allocation_bytes(LONGEST);
+    let reader = GenericSingleObjectReader::builder().schema(schema().clone()).build();
+    reader.expect("bar.avsc names no other schema")
+});
 
 /// Reads a record back as JSON fields; none if the bytes are not in this encoding.
 ///
@@ -44,6 +66,11 @@ pub fn append(
 pub fn read(bytes: &[u8]) -> Option<Result<serde_json::Value, String>> {
     let marked = bytes.starts_with(&[0xC3, 0x01]);
     marked.then(|| {
-        serde_avro_fast::from_single_object_slice(bytes, schema()).map_err(|e| e.to_string())
+        let mut rest = bytes;
+        let value = READER.read_deser(&mut rest).map_err(|e| e.to_string())?;
+        match rest.len() {
+            0 => Ok(value),
+            left => Err(format!("{left} bytes after the record")),
+        }
     })
 }

@@ -3,8 +3,6 @@
 //! **Invariant:** pure; the same record makes the same bytes on every computer. An encoder keeps
 //! its buffers, so a bar costs no allocation once they have grown.
 
-use serde_avro_fast::ser::SerializerConfig;
-
 use crate::sinks::record::{BarRecord, BeyondLong};
 
 pub mod avro;
@@ -72,24 +70,19 @@ pub enum EncodeError {
     Json(#[from] serde_json::Error),
     /// The Avro writer's word.
     #[error("could not write Avro: {0}")]
-    Avro(#[from] serde_avro_fast::ser::SerError),
+    Avro(#[from] apache_avro::Error),
 }
 
 /// Writes bars in one encoding.
 pub struct Encoder {
     encoding: Encoding,
     bytes: Vec<u8>,
-    avro: SerializerConfig<'static>,
 }
 
 impl Encoder {
     /// An encoder.
     pub fn new(encoding: Encoding) -> Self {
-        Self {
-            encoding,
-            bytes: Vec::with_capacity(1024),
-            avro: SerializerConfig::new(avro::schema()),
-        }
+        Self { encoding, bytes: Vec::with_capacity(1024) }
     }
 
     /// Which encoding it writes.
@@ -105,7 +98,7 @@ impl Encoder {
         self.bytes.clear();
         match self.encoding {
             Encoding::Json => json::append(&mut self.bytes, record)?,
-            Encoding::Avro => avro::append(&mut self.bytes, record, &mut self.avro)?,
+            Encoding::Avro => avro::append(&mut self.bytes, record)?,
         }
         Ok(&self.bytes)
     }
