@@ -65,11 +65,10 @@ pub fn published_sum(path: &Path) -> Result<Option<(PathBuf, String)>, ReplayErr
 /// Holds a file against the checksum published beside it, if there is one.
 ///
 /// # Errors
-/// When they differ, or one of them cannot be read.
-pub fn verify_published(path: &Path) -> Result<(), ReplayError> {
+/// When they differ, or one of them cannot be read; [`ReplayError::Stopped`].
+pub fn verify_published(path: &Path, progress: &Progress) -> Result<(), ReplayError> {
     let beside = checksum_file(path);
-    let progress = Progress::default();
-    if beside.exists() { verify_sum(path, &beside, &progress) } else { Ok(()) }
+    if beside.exists() { verify_sum(path, &beside, progress) } else { Ok(()) }
 }
 
 /// The SHA-256 in the text of a checksum file, in lower case; none if it is not such a text.
@@ -97,8 +96,7 @@ fn expected_sum(beside: &Path) -> Result<String, ReplayError> {
 
 fn verify_sum(path: &Path, beside: &Path, progress: &Progress) -> Result<(), ReplayError> {
     let expected = expected_sum(beside)?;
-    let found = hash(path, progress).map_err(|e| ReplayError::io("read", path, e))?;
-    let Some(found) = found else { return Err(ReplayError::Stopped) };
+    let found = sum_of(path, progress)?;
     if found == expected {
         Ok(())
     } else {
@@ -107,17 +105,29 @@ fn verify_sum(path: &Path, beside: &Path, progress: &Progress) -> Result<(), Rep
     }
 }
 
+/// The SHA-256 of a file, in hexadecimal, unless the reading is stopped.
+///
+/// # Errors
+/// When it cannot be read; [`ReplayError::Stopped`].
+pub fn sum_of(path: &Path, progress: &Progress) -> Result<String, ReplayError> {
+    let found = sha256_until(path, progress).map_err(|e| ReplayError::io("read", path, e))?;
+    found.ok_or(ReplayError::Stopped)
+}
+
 /// The SHA-256 of a file, in hexadecimal.
 ///
 /// # Errors
 /// When it cannot be read.
 pub fn sha256(path: &Path) -> io::Result<String> {
     // Nobody stops these counters.
-    hash(path, &Progress::default()).map(Option::unwrap_or_default)
+    sha256_until(path, &Progress::default()).map(Option::unwrap_or_default)
 }
 
 /// The SHA-256 of a file; none if the reading was stopped.
-fn hash(path: &Path, progress: &Progress) -> io::Result<Option<String>> {
+///
+/// # Errors
+/// When it cannot be read.
+pub fn sha256_until(path: &Path, progress: &Progress) -> io::Result<Option<String>> {
     let mut file = spool::open(path)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 17];

@@ -30,6 +30,7 @@ pub mod members;
 mod merge;
 pub mod named;
 pub mod naming;
+pub mod parquet_guard;
 pub mod plan;
 pub mod plan_note;
 pub mod planner;

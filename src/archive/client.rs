@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use barflow_replay::progress::Progress;
 use ureq::http::Method;
 
 use super::error::FetchError;
@@ -174,6 +175,11 @@ impl Client {
     /// Whether a stop was requested.
     pub fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Acquire)
+    }
+
+    /// What ends the reading of a file when a stop is requested.
+    pub fn reading(&self) -> Progress {
+        Progress::until(Arc::clone(&self.stop).into())
     }
 
     /// Attempts something until it succeeds, cannot, or no try is left.

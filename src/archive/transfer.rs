@@ -11,7 +11,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use barflow_replay::atomic_file::{self, Access};
-use barflow_replay::checksum::{checksum_file, sha256, sum_in};
+use barflow_replay::checksum::{checksum_file, sha256_until, sum_in};
 use sha2::{Digest, Sha256};
 
 use super::client::Client;
@@ -62,14 +62,16 @@ pub fn transfer(
         let (text, sum) = transfer.published()?;
         expected = sum;
         if path.exists() {
-            let here = sha256(path).map_err(|e| FetchError::disk("read", path, e))?;
+            let here = sha256_until(path, &client.reading());
+            let here = here.map_err(|e| FetchError::disk("read", path, e))?;
+            let here = here.ok_or(FetchError::Stopped)?;
             if here == expected {
                 keep_sum(path, &text)?;
                 let bytes = fs::metadata(path).map_err(|e| FetchError::disk("read", path, e))?;
                 return Ok(Received { bytes: bytes.len(), sha256: here, wire });
             }
         }
-        let partial = Partial::open(path, &expected)?;
+        let partial = Partial::open(client, path, &expected)?;
         let (whole, came) = transfer.receive(partial)?;
         wire += came;
         found = hex::encode(whole.hasher.finalize());
@@ -94,7 +96,7 @@ struct Partial {
 
 impl Partial {
     /// Resumes a part of this content, and removes parts of any other.
-    fn open(path: &Path, sum: &str) -> Result<Self, FetchError> {
+    fn open(client: &Client, path: &Path, sum: &str) -> Result<Self, FetchError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let ours = path.with_file_name(format!(".{name}.{}.partial", &sum[..16.min(sum.len())]));
         for other in leftovers(path, &name)? {
@@ -108,6 +110,9 @@ impl Partial {
         let mut partial = Self { path: ours, file, hasher: Sha256::new(), bytes: 0 };
         let mut block = vec![0; BLOCK];
         loop {
+            if client.is_stopped() {
+                return Err(FetchError::Stopped);
+            }
             let read = partial.file.read(&mut block);
             match read.map_err(|e| FetchError::disk("read", &partial.path, e))? {
                 0 => return Ok(partial),

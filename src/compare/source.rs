@@ -9,6 +9,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, TimestampNanosecondType, UInt32Type, UInt64Type};
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, TimeUnit};
+use barflow_replay::parquet_guard::{GuardedBatches, guarded};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rdkafka::Message;
 use rdkafka::consumer::Consumer;
@@ -157,10 +158,11 @@ fn bar(value: &Value) -> Result<Row, String> {
 
 fn parquet(path: &Path, each: &mut dyn FnMut(Row)) -> Result<(), SourceError> {
     let file = File::open(path).map_err(|e| unreadable(path, &e))?;
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
-        .and_then(ParquetRecordBatchReaderBuilder::build)
-        .map_err(|e| unreadable(path, &e))?;
-    for batch in reader {
+    let reader = guarded(|| {
+        ParquetRecordBatchReaderBuilder::try_new(file)
+            .and_then(ParquetRecordBatchReaderBuilder::build)
+    });
+    for batch in GuardedBatches::from(reader.map_err(|e| unreadable(path, &e))?) {
         let batch = batch.map_err(|e| unreadable(path, &e))?;
         (0..batch.num_rows()).for_each(|row| each(parquet_row(&batch, row)));
     }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
+use barflow_replay::parquet_guard::guarded;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 /// Its footer, as far as it is there.
@@ -21,7 +22,8 @@ pub struct Footer {
 impl Footer {
     /// Reads it; none if the file is not Parquet.
     pub fn read(path: &Path) -> Option<Self> {
-        let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path).ok()?).ok()?;
+        let file = File::open(path).ok()?;
+        let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new(file)).ok()?;
         let pairs = builder.metadata().file_metadata().key_value_metadata();
         let find = |key: &str| {
             let pair = pairs.and_then(|pairs| pairs.iter().find(|pair| pair.key == key))?;

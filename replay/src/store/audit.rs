@@ -28,11 +28,11 @@ pub struct Counted {
 /// Reads a file and holds it against what its own metadata says.
 ///
 /// # Errors
-/// When it differs, or cannot be read.
-pub fn audit(path: &Path) -> Result<Counted, ReplayError> {
-    seal::verify_all(path, &Progress::default())?;
+/// When it differs, or cannot be read; [`ReplayError::Stopped`].
+pub fn audit(path: &Path, progress: &Progress) -> Result<Counted, ReplayError> {
+    seal::verify_all(path, progress)?;
     let facts = Facts::read(path)?;
-    let counted = count(path, &facts)?;
+    let counted = count(path, &facts, progress)?;
     let wrong = |what: &str, expected: String, found: String| {
         Err(ReplayError::corrupt(path, what, expected, found))
     };
@@ -50,7 +50,7 @@ pub fn audit(path: &Path) -> Result<Counted, ReplayError> {
     Ok(counted)
 }
 
-fn count(path: &Path, facts: &Facts) -> Result<Counted, ReplayError> {
+fn count(path: &Path, facts: &Facts, progress: &Progress) -> Result<Counted, ReplayError> {
     let footer = Footer::read(path)?;
     let groups = footer.group_rows().len();
     let feed = Arc::new(facts.feed.clone());
@@ -59,6 +59,9 @@ fn count(path: &Path, facts: &Facts) -> Result<Counted, ReplayError> {
     let mut counted = Counted::default();
     let mut digest = ColumnDigest::default();
     while let Some(input_batch) = trades.next_batch()? {
+        if progress.is_stopped() {
+            return Err(ReplayError::Stopped);
+        }
         let batch = input_batch.trades;
         digest.add(&batch);
         counted.rows += batch.len() as u64;

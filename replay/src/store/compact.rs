@@ -87,19 +87,37 @@ pub fn plan(series: &Series, target: u64) -> CompactPlan {
     plan
 }
 
+/// Whether a file's ids begin after those of the file before it.
+fn follows(before: Option<&Facts>, file: &Facts) -> Result<(), ReplayError> {
+    let ids = before.and_then(|before| Some((before.last?.0, file.first?.0)));
+    if let (Some((last, first)), Some(before)) = (ids, before)
+        && first <= last
+    {
+        let found = format!("trade {first}, and trade {last} in {}", before.path.display());
+        let expected = "ids after the previous day";
+        return Err(ReplayError::corrupt(&file.path, "first id", expected, found));
+    }
+    Ok(())
+}
+
 /// Makes one file of several, reads it back, gives it its name, and removes the others. Cut short, it
 /// leaves either the old files or the new one, and perhaps old ones that are not used any more.
 ///
 /// # Errors
-/// When the files overlap or are damaged, or the disk refuses.
-pub fn merge(store: &Path, series: &Series, merge: &Merge) -> Result<PathBuf, ReplayError> {
+/// When the files overlap or are damaged, or the disk refuses; [`ReplayError::Stopped`].
+pub fn merge(
+    store: &Path,
+    series: &Series,
+    merge: &Merge,
+    progress: &Progress,
+) -> Result<PathBuf, ReplayError> {
     let feed = Arc::new(series.feed.clone());
     let path = layout::file(store, &feed, merge.first, merge.last);
     layout::check_folders(store, &path)?;
     let mut footers = Vec::new();
     for file in &merge.files {
         // What is damaged would get a digest of its own, and the file that shows it would be removed.
-        verify(&file.path, &Progress::default())?;
+        verify(&file.path, progress)?;
         footers.push(Footer::read(&file.path)?);
     }
     let unit = match footers.iter().all(|footer| footer.unit() == Unit::Microseconds) {
@@ -111,23 +129,15 @@ pub fn merge(store: &Path, series: &Series, merge: &Merge) -> Result<PathBuf, Re
     let read = ReadOptions::new(BATCH_ROWS);
     let mut before: Option<&Facts> = None;
     for (file, footer) in merge.files.iter().zip(&footers) {
-        let ids = before.and_then(|before| Some((before.last?.0, file.first?.0)));
-        if let (Some((last, first)), Some(before)) = (ids, before)
-            && first <= last
-        {
-            let found = format!("trade {first}, and trade {last} in {}", before.path.display());
-            return Err(ReplayError::corrupt(
-                &file.path,
-                "first id",
-                "ids after the previous day",
-                found,
-            ));
-        }
+        follows(before, file)?;
         writer.leave_out(&footer.left_out(&file.path)?);
         let groups = 0..footer.group_rows().len();
         let feed = Arc::clone(&feed);
         let mut trades = ParquetTrades::open_groups(&file.path, footer, feed, groups, 0, &read)?;
         while let Some(input_batch) = trades.next_batch()? {
+            if progress.is_stopped() {
+                return Err(ReplayError::Stopped);
+            }
             writer.write(&input_batch.trades)?;
             read.pool.give_back(Arc::new(input_batch.trades));
         }
@@ -143,7 +153,7 @@ pub fn merge(store: &Path, series: &Series, merge: &Merge) -> Result<PathBuf, Re
     }
     let rows: u64 = merge.files.iter().map(|file| file.rows).sum();
     let made = writer.close()?;
-    let found = audit(made.unfinished())?;
+    let found = audit(made.unfinished(), progress)?;
     if (found.rows, found.digest, made.rows) != (rows, made.digest, rows) {
         let days = range(&(merge.first, merge.last));
         let expected = format!("{rows} trades of {days}");

@@ -14,7 +14,7 @@ use super::claim::{self, Claim, Disagreement};
 use super::days::{day_of, each, start_of};
 use super::journal::{Conversion, Journal};
 use super::layout;
-use crate::checksum::{published_sum, sha256};
+use crate::checksum::{published_sum, sum_of};
 use crate::error::ReplayError;
 use crate::naming;
 use crate::plan::{FileKind, InstrumentPlan, PlanOptions};
@@ -65,7 +65,7 @@ pub fn convert(
     options: &ConvertOptions,
     journal: &Mutex<Journal>,
 ) -> Result<ConvertOutcome, ReplayError> {
-    let sum = sum_of(archive)?;
+    let sum = checked_sum(archive, &options.progress)?;
     let known = lock(journal).find(&sum).cloned();
     if let Some(known) = known.filter(|known| !options.again && is_there(store, known)) {
         options.progress.add_bytes(spool::length(archive).unwrap_or(0));
@@ -92,7 +92,7 @@ pub fn convert(
         return Err(ReplayError::NothingToRead(format!("{} has no trades", archive.display())));
     };
     for (_, file) in &read.files {
-        read_back(file)?;
+        read_back(file, &options.progress)?;
     }
     // One archive at a time: another one may have the same days.
     let mut journal = lock(journal);
@@ -115,8 +115,8 @@ pub fn convert(
     Ok(ConvertOutcome::Converted(conversion))
 }
 
-fn read_back(file: &Unpublished) -> Result<(), ReplayError> {
-    let found = audit(file.unfinished())?;
+fn read_back(file: &Unpublished, progress: &Progress) -> Result<(), ReplayError> {
+    let found = audit(file.unfinished(), progress)?;
     if (found.rows, found.digest) == (file.rows, file.digest) {
         return Ok(());
     }
@@ -156,8 +156,8 @@ fn lock(journal: &Mutex<Journal>) -> std::sync::MutexGuard<'_, Journal> {
 }
 
 /// The checksum, held against the published one.
-fn sum_of(archive: &Path) -> Result<String, ReplayError> {
-    let found = sha256(archive).map_err(|e| ReplayError::io("read", archive, e))?;
+fn checked_sum(archive: &Path, progress: &Progress) -> Result<String, ReplayError> {
+    let found = sum_of(archive, progress)?;
     match published_sum(archive)? {
         Some((checksum_file, expected)) if expected != found => {
             let path = archive.to_owned();

@@ -6,20 +6,19 @@ use std::path::{Path, PathBuf};
 use arrow_array::RecordBatch;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
-    RowSelector,
+    ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
 };
 
 use crate::error::ReplayError;
+use crate::parquet_guard::{GuardedBatches, guarded};
 use crate::spool;
 
 pub(super) fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>, ReplayError> {
     let file = spool::open(path).map_err(|e| ReplayError::io("open", path, e))?;
     // What a writer's own types were does not matter, and dictionaries are as good as their values.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).map_err(|e| {
-        ReplayError::corrupt(path, "Parquet footer", "a complete Parquet file", e.to_string())
-    })
+    guarded(|| ParquetRecordBatchReaderBuilder::try_new_with_options(file, options))
+        .map_err(|e| ReplayError::corrupt(path, "Parquet footer", "a complete Parquet file", e))
 }
 
 pub(super) fn damaged(path: &Path, error: &impl ToString) -> ReplayError {
@@ -29,7 +28,7 @@ pub(super) fn damaged(path: &Path, error: &impl ToString) -> ReplayError {
 /// Rows of some columns of a file.
 pub(super) enum Batches {
     /// From the first row on.
-    Forwards(PathBuf, Box<ParquetRecordBatchReader>),
+    Forwards(PathBuf, Box<GuardedBatches>),
     /// From the last row on; each batch still has its rows in the file's order.
     Backwards(Backwards),
 }
@@ -56,8 +55,8 @@ impl Batches {
             let selection = RowSelection::from(vec![RowSelector::skip(skip), rest]);
             builder = builder.with_row_selection(selection);
         }
-        let reader = builder.build().map_err(|error| damaged(path, &error))?;
-        Ok(Self::Forwards(path.to_owned(), Box::new(reader)))
+        let reader = guarded(|| builder.build()).map_err(|error| damaged(path, &error))?;
+        Ok(Self::Forwards(path.to_owned(), Box::new(reader.into())))
     }
 
     pub(super) fn next(&mut self) -> Result<Option<RecordBatch>, ReplayError> {
@@ -112,15 +111,12 @@ impl Backwards {
             }
             let group = self.groups.len();
             let select = RowSelection::from(vec![RowSelector::select(rows - skip)]);
-            let reader = self
-                .wanted
-                .of(open(&self.path)?)
-                .with_row_groups(vec![group])
-                .with_row_selection(select)
-                .build()
-                .map_err(|error| damaged(&self.path, &error))?;
-            self.left =
-                reader.collect::<Result<_, _>>().map_err(|error| damaged(&self.path, &error))?;
+            let builder = self.wanted.of(open(&self.path)?);
+            let builder = builder.with_row_groups(vec![group]).with_row_selection(select);
+            let read = guarded(|| builder.build()).and_then(|reader| {
+                GuardedBatches::from(reader).collect::<Result<Vec<_>, String>>()
+            });
+            self.left = read.map_err(|error| damaged(&self.path, &error))?;
         }
     }
 }

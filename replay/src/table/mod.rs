@@ -19,6 +19,7 @@ use crate::columns::cell::Cell;
 use crate::columns::resolve::Seen;
 use crate::columns::{Columns, Side};
 use crate::error::ReplayError;
+use crate::parquet_guard::{GuardedBatches, guarded};
 use crate::progress::Progress;
 use crate::read_options::ReadOptions;
 use crate::rows::judge::settle;
@@ -40,8 +41,8 @@ pub fn look(path: &Path) -> Result<Seen, ReplayError> {
     let builder = open(path)?;
     let names: Vec<String> =
         builder.schema().fields().iter().map(|field| field.name().clone()).collect();
-    let mut reader =
-        builder.with_batch_size(SAMPLE).build().map_err(|error| damaged(path, &error))?;
+    let reader = guarded(|| builder.with_batch_size(SAMPLE).build());
+    let mut reader = GuardedBatches::from(reader.map_err(|error| damaged(path, &error))?);
     let batch = reader.next().transpose().map_err(|error| damaged(path, &error))?;
     let rows = batch.map_or_else(Vec::new, |batch| {
         let cells =

@@ -66,7 +66,7 @@ impl Facts {
         let feed = feed_of(path, metadata)?;
         let pages = Note { path, find: &find };
         let edge = |id: &str, time: &str| Ok(pages.number(id)?.zip(pages.number(time)?));
-        let rows: u64 = footer.group_rows().iter().sum();
+        let rows = footer.group_rows().into_iter().fold(0, u64::saturating_add);
         let digest = find("digest").map(|text| {
             u64::from_str_radix(&text, 16).map_err(|_| pages.wrong("digest", "16 hex digits", text))
         });

@@ -21,8 +21,8 @@ use barflow_operators::trade::Aggressor;
 use barflow_operators::validation;
 use crossbeam::channel::{Receiver, bounded};
 use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
-    ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection,
+    RowSelector,
 };
 use parquet::file::metadata::FileMetaData;
 
@@ -30,6 +30,7 @@ use super::left_out::{self, Interleave, LeftOutIds};
 use super::write::Unit;
 use super::{FEED_KEY, VERSION, VERSION_KEY, seal};
 use crate::error::ReplayError;
+use crate::parquet_guard::{GuardedBatches, guarded};
 use crate::read_options::ReadOptions;
 use crate::spool;
 
@@ -47,7 +48,7 @@ enum Batches {
     /// A thread of its own, a few batches ahead.
     Ahead(Receiver<Decoded>, JoinHandle<()>),
     /// The caller.
-    Here(Box<ParquetRecordBatchReader>),
+    Here(Box<GuardedBatches>),
     /// Nobody any more.
     Done,
 }
@@ -144,8 +145,8 @@ impl Footer {
     pub fn read(path: &Path) -> Result<Self, ReplayError> {
         let mut file = spool::open(path).map_err(|e| ReplayError::io("open", path, e))?;
         seal::verify_footer(path, &mut file)?;
-        let read = ArrowReaderMetadata::load(&file, ArrowReaderOptions::default());
-        read.map(Self).map_err(|e| bad_footer(path, &e.to_string()))
+        let read = guarded(|| ArrowReaderMetadata::load(&file, ArrowReaderOptions::default()));
+        read.map(Self).map_err(|e| bad_footer(path, &e))
     }
 
     /// What the file says of itself.
@@ -226,7 +227,8 @@ impl ParquetTrades {
         if skip > 0 {
             builder = builder.with_row_selection(selection);
         }
-        let reader = builder.build().map_err(|e| damaged(path, &e.to_string()))?;
+        let reader = guarded(|| builder.build()).map_err(|e| damaged(path, from_row, &e))?;
+        let reader = GuardedBatches::from(reader);
         let (send, batches) = bounded(AHEAD);
         let bytes = spool::length(path).unwrap_or(0);
         let progress = options.progress.clone();
@@ -238,7 +240,7 @@ impl ParquetTrades {
                     let batch = match batch {
                         Ok(batch) => batch,
                         Err(error) => {
-                            let _ = send.send(Decoded::Failed(error.to_string()));
+                            let _ = send.send(Decoded::Failed(error));
                             return;
                         }
                     };
@@ -274,14 +276,14 @@ impl ParquetTrades {
         let file = spool::open(path).map_err(|e| ReplayError::io("open", path, e))?;
         let builder = Builder::new_with_metadata(file, footer.0.clone());
         let builder = builder.with_batch_size(options.batch_rows);
-        let reader = builder.with_row_groups(groups.clone().collect()).build();
-        let reader = reader.map_err(|e| damaged(path, &e.to_string()))?;
+        let reader = guarded(|| builder.with_row_groups(groups.clone().collect()).build());
+        let reader = reader.map_err(|e| damaged(path, from_row, &e))?;
         let all = footer.group_rows();
         let ends_file = groups.end >= all.len();
-        let rows: u64 = groups.filter_map(|group| all.get(group)).sum();
-        let rows = from_row..from_row + rows;
+        let rows = groups.filter_map(|group| all.get(group)).copied().fold(0, u64::saturating_add);
+        let rows = from_row..from_row.saturating_add(rows);
         let left_out = (Interleave::new(footer.left_out(path)?, from_row > 0), ends_file);
-        Ok(Self::new(path, Batches::Here(Box::new(reader)), feed, rows, left_out, options))
+        Ok(Self::new(path, Batches::Here(Box::new(reader.into())), feed, rows, left_out, options))
     }
 
     fn new(
@@ -320,14 +322,14 @@ impl ParquetTrades {
             },
             Batches::Here(reader) => match reader.next() {
                 Some(Ok(batch)) => Decoded::Batch(batch),
-                Some(Err(error)) => Decoded::Failed(error.to_string()),
+                Some(Err(error)) => Decoded::Failed(error),
                 None => Decoded::End,
             },
             Batches::Done => return Ok(None),
         };
         let batch = match decoded {
             Decoded::Batch(batch) => batch,
-            Decoded::Failed(error) => return Err(damaged(&self.path, &error)),
+            Decoded::Failed(error) => return Err(damaged(&self.path, self.at.byte, &error)),
             Decoded::End if self.at.byte == self.end => {
                 self.batches = Batches::Done;
                 return Ok(self.after_last());
@@ -457,6 +459,8 @@ fn fill(trades: &mut TradeBatch, batch: &RecordBatch) -> Result<(), &'static str
     Ok(())
 }
 
-fn damaged(path: &Path, error: &str) -> ReplayError {
-    ReplayError::corrupt(path, "Parquet data", "complete row groups", error.to_owned())
+/// Damage after so many rows.
+fn damaged(path: &Path, rows: u64, error: &str) -> ReplayError {
+    let what = format!("Parquet data after row {rows}");
+    ReplayError::corrupt(path, what, "complete row groups", error.to_owned())
 }

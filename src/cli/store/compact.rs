@@ -4,6 +4,7 @@ use std::path::Path;
 
 use barflow_replay::checksum::verify;
 use barflow_replay::decode::Container;
+use barflow_replay::error::ReplayError;
 use barflow_replay::progress::Progress;
 use barflow_replay::store::compact::{merge, plan};
 use barflow_replay::store::layout;
@@ -88,10 +89,10 @@ pub fn run(args: &CompactArgs) -> Result<Outcome, Failure> {
         return Ok(Outcome::Done);
     }
     let total: u64 = merges.iter().map(|(_, merge)| merge.bytes()).sum();
-    let progress = Progress::default();
+    let progress = Progress::until(stop.clone().into());
     let shown = Shown::start(progress.clone(), total);
     let done = on_threads(&merges, threads(args.jobs), &stop, |(series, planned)| {
-        let made = merge(store, series, planned);
+        let made = merge(store, series, planned, &progress);
         progress.add_bytes(planned.bytes());
         made
     });
@@ -103,12 +104,19 @@ pub fn run(args: &CompactArgs) -> Result<Outcome, Failure> {
                 made += 1;
                 show!("{}", path.display());
             }
+            Err(ReplayError::Stopped) => {}
             Err(error) => say!("refused: {error}"),
         }
     }
     let removed = leftovers(store, &all)?;
     let files: usize = merges.iter().map(|(_, merge)| merge.files.len()).sum();
-    say!("merged {files} files into {made} ({}){removed}", bytes(total));
+    let is_left = |done: &&Option<_>| matches!(done, None | Some(Err(ReplayError::Stopped)));
+    let left = done.iter().filter(is_left).count();
+    if left > 0 {
+        say!("stopped: {made} of {} merges made, the others left as they were", merges.len());
+    } else {
+        say!("merged {files} files into {made} ({}){removed}", bytes(total));
+    }
     let failed = done.iter().any(|result| !matches!(result, Some(Ok(_))));
     Ok(if failed { Outcome::WithRejects } else { Outcome::Done })
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use barflow_replay::checksum::published_sum;
+use barflow_replay::error::ReplayError;
 use barflow_replay::find::find;
 use barflow_replay::progress::{Progress, StopFlag};
 use barflow_replay::store::audit::audit;
@@ -44,31 +45,35 @@ pub fn run(args: &VerifyArgs) -> Result<Outcome, Failure> {
     let size = |path: &PathBuf| std::fs::metadata(path).map_or(0, |found| found.len());
     let total: u64 =
         files.iter().map(|file| file.bytes).sum::<u64>() + archives.iter().map(size).sum::<u64>();
-    let progress = Progress::default();
+    let progress = Progress::until(stop.clone().into());
     let shown = Shown::start(progress.clone(), total);
     let threads = threads(args.jobs);
     let read = on_threads(&files, threads, &stop, |file| {
-        let counted = audit(&file.path);
+        let counted = audit(&file.path, &progress);
         progress.add_bytes(file.bytes);
         counted.map(drop).and_then(|()| journal.agrees(file))
     });
     let summed = on_threads(&archives, threads, &stop, |archive| {
-        let sound = barflow_replay::checksum::verify_published(archive);
+        let sound = barflow_replay::checksum::verify_published(archive, &progress);
         progress.add_bytes(size(archive));
         sound
     });
     drop(shown);
     let mut damaged = 0;
+    let mut left = 0;
     for result in read.iter().chain(&summed) {
-        if let Some(Err(error)) = result {
-            damaged += 1;
-            show!("damaged: {error}");
+        match result {
+            Some(Ok(())) => {}
+            None | Some(Err(ReplayError::Stopped)) => left += 1,
+            Some(Err(error)) => {
+                damaged += 1;
+                show!("damaged: {error}");
+            }
         }
     }
     all.iter().for_each(remark);
     journal.disagreements().for_each(|disagreement| say!("{disagreement}"));
     let trades: u64 = files.iter().map(|file| file.rows).sum();
-    let left = read.iter().chain(&summed).filter(|result| result.is_none()).count();
     say!(
         "{} files ({} trades) and {} archives read, {damaged} damaged",
         files.len(),
@@ -90,7 +95,7 @@ fn archives(args: &VerifyArgs) -> Result<Vec<PathBuf>, Failure> {
     let found = match found {
         Ok(found) => found.paths,
         // A folder without archives is not damaged.
-        Err(barflow_replay::error::ReplayError::NothingToRead(_)) => return Ok(Vec::new()),
+        Err(ReplayError::NothingToRead(_)) => return Ok(Vec::new()),
         Err(error) => return Err(error.into()),
     };
     let has_sum = |path: &PathBuf| !matches!(published_sum(path), Ok(None));

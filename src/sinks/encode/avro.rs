@@ -6,6 +6,7 @@
 use std::sync::LazyLock;
 
 use apache_avro::headers::{HeaderBuilder, RabinFingerprintHeader};
+use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
 use apache_avro::{GenericSingleObjectReader, Schema};
 
@@ -67,10 +68,28 @@ pub fn read(bytes: &[u8]) -> Option<Result<serde_json::Value, String>> {
     let marked = bytes.starts_with(&[0xC3, 0x01]);
     marked.then(|| {
         let mut rest = bytes;
-        let value = READER.read_deser(&mut rest).map_err(|e| e.to_string())?;
+        let value = READER.read_value(&mut rest).map_err(|e| e.to_string())?;
         match rest.len() {
-            0 => Ok(value),
+            0 => as_json(value).ok_or_else(|| "the record ends within a field".to_owned()),
             left => Err(format!("{left} bytes after the record")),
         }
+    })
+}
+
+/// As JSON has it: a number that is not finite is null. None for a value that no field of the schema
+/// can have: the library makes a null of a truth that is cut off.
+fn as_json(value: Value) -> Option<serde_json::Value> {
+    Some(match value {
+        Value::Record(fields) => {
+            let fields = fields.into_iter().map(|(name, value)| Some((name, as_json(value)?)));
+            fields.collect::<Option<_>>()?
+        }
+        Value::Union(_, value) if *value == Value::Null => serde_json::Value::Null,
+        Value::Union(_, value) => as_json(*value)?,
+        Value::Boolean(truth) => truth.into(),
+        Value::Long(number) => number.into(),
+        Value::Double(number) => number.into(),
+        Value::String(text) => text.into(),
+        _ => return None,
     })
 }
