@@ -13,6 +13,7 @@ use crate::batch::TradeBatch;
 use crate::convergence::monitor::{Beginning, Joined, Monitor};
 use crate::end::{InputEnd, Unfinished};
 use crate::gap::Gap;
+use crate::open_bars::OpenState;
 use crate::spec::BarSpec;
 
 /// The machines of one instrument.
@@ -136,6 +137,16 @@ impl BuilderSet {
     /// How many bars each machine has made.
     pub fn bars(&self) -> impl Iterator<Item = (&BarSpec, u64)> {
         self.slots.iter().map(|slot| (&slot.spec, slot.state.machine.bars()))
+    }
+
+    /// How its builders stand.
+    pub fn open_bars(&self) -> impl Iterator<Item = OpenState> + '_ {
+        self.slots.iter().map(|slot| OpenState {
+            spec: Arc::clone(slot.spec.name()),
+            ticks: slot.state.machine.open().ticks,
+            reached: slot.state.machine.reached(),
+            warmup_left: slot.state.machine.warmup_left(),
+        })
     }
 
     /// The input has ended so; hands out the bars that this closes, and says what is left.

@@ -22,6 +22,7 @@ pub mod input_batch;
 pub mod instrument;
 pub mod left_out;
 pub mod measure;
+pub mod open_bars;
 pub mod order;
 pub mod parallel;
 pub mod pool;

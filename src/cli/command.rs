@@ -11,6 +11,17 @@ use super::{
 #[derive(Debug, Parser)]
 #[command(name = "barflow", version, about, after_help = EXIT_CODES, max_term_width = 100, disable_help_subcommand = true)]
 pub struct Cli {
+    /// Colours on a terminal: auto, always, never [default: auto; NO_COLOR is heeded]
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_default_value = true
+    )]
+    #[arg(hide_possible_values = true, hide_short_help = true, display_order = 1000)]
+    pub color: clap::ColorChoice,
+
     /// What to do.
     #[command(subcommand)]
     pub command: Command,

@@ -26,10 +26,10 @@ impl Outcome {
         if report.left_something_out() { Self::WithRejects } else { Self::Done }
     }
 
-    /// How a live run ends with this report: trades that contradict earlier ones were left out.
+    /// How a live run ends with this report: trades that are in no gap were left out.
     pub fn of_live(report: &JobReport) -> Self {
-        let contradicts = report.feeds.values().any(|feed| feed.counters().contradicts());
-        if contradicts { Self::WithRejects } else { Self::Done }
+        let left_out = report.feeds.values().any(|feed| feed.counters().left_something_out());
+        if left_out { Self::WithRejects } else { Self::Done }
     }
 
     /// The exit code.

@@ -24,14 +24,17 @@ pub mod help;
 pub mod live;
 mod notes;
 pub mod options;
+mod paint;
 pub mod parallel;
 pub mod progress;
 pub mod quality;
 pub mod record;
 pub mod replay;
 mod say;
+pub mod shown;
 pub mod signals;
 pub mod simulator;
+mod status_line;
 mod stdout;
 pub mod store;
 pub mod summary;
@@ -51,9 +54,13 @@ use crate::net::url::redacted;
 
 /// Parses, runs, prints the chain of errors once, and maps the result to an exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let parsed = Cli::command().try_get_matches_from(arguments).and_then(|matches| {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let colour = paint::typed(&arguments);
+    paint::choose(colour);
+    let command = || Cli::command().color(colour);
+    let parsed = command().try_get_matches_from(arguments).and_then(|matches| {
         let cli = Cli::from_arg_matches(&matches);
-        cli.map(|cli| (cli, matches)).map_err(|usage| usage.format(&mut Cli::command()))
+        cli.map(|cli| (cli, matches)).map_err(|usage| usage.format(&mut command()))
     });
     let (cli, matches) = match parsed {
         Ok(parsed) => parsed,

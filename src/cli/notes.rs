@@ -33,7 +33,7 @@ pub(super) fn notes(report: &JobReport) -> Vec<String> {
     notes.extend(report.latency.table().lines().map(str::to_owned));
     notes.extend(report.daily.iter().map(|path| format!("daily totals are in {}", path.display())));
     notes.extend(report.trades.iter().map(|path| format!("trades are in {}", path.display())));
-    if let (Some(quarantine), true) = (&report.quarantine, report.rejected() > 0) {
+    if let (Some(quarantine), true) = (&report.quarantine, report.set_aside() > 0) {
         notes.push(bad_rows(quarantine));
     }
     match &report.recorded {

@@ -1,35 +1,36 @@
 //! Progress on standard error: a bar on a terminal, a line now and then elsewhere.
 
-use std::io::IsTerminal;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use barflow_replay::progress::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::say::say;
+pub use super::shown::Shown;
+use super::status_line;
+use crate::job::live::status::Status;
 use crate::job::observer::InputSize;
 use crate::job::{JobReport, Observer};
+use crate::telemetry::terminal::{self, BottomLine};
 use crate::thousands::grouped;
 
-/// Shows progress until dropped.
-pub struct Shown {
-    done: Arc<AtomicBool>,
-    showing: Option<JoinHandle<()>>,
-}
+/// Prints the summary of a run.
+type Summarise = fn(&JobReport);
 
-/// Watches a replay: progress while it reads, and a summary at its end if that is wanted.
+/// Watches a job: progress while a replay reads, a status line of a live one, and a summary at the end if
+/// that is wanted.
 #[derive(Default)]
 pub struct Watcher {
     shown: Mutex<Option<Shown>>,
-    summarise: Option<fn(&JobReport)>,
+    summarise: Option<Summarise>,
 }
 
 impl Watcher {
     /// Shows progress, and calls `summarise` at the end.
-    pub fn with_summary(summarise: fn(&JobReport)) -> Self {
+    pub fn with_summary(summarise: Summarise) -> Self {
         Self { summarise: Some(summarise), ..Self::default() }
     }
 
@@ -39,6 +40,12 @@ impl Watcher {
 }
 
 impl Observer for Watcher {
+    fn listening(&self, status: &Status) {
+        if terminal::can_redraw() {
+            *self.shown() = Some(status_line::show(status.clone()));
+        }
+    }
+
     fn reading(&self, size: InputSize, progress: &Progress) {
         *self.shown() = Some(Shown::start(progress.clone(), size.bytes));
     }
@@ -48,6 +55,7 @@ impl Observer for Watcher {
     }
 
     fn ended(&self, report: &JobReport) {
+        *self.shown() = None;
         if let Some(summarise) = self.summarise {
             summarise(report);
         }
@@ -101,34 +109,18 @@ impl Shown {
     }
 
     fn of(progress: Progress, goal: Goal) -> Self {
-        let done = Arc::new(AtomicBool::new(false));
-        let seen = Arc::clone(&done);
-        let terminal = std::io::stderr().is_terminal();
-        let showing = thread::Builder::new()
-            .name("progress".to_owned())
-            .spawn(move || {
-                if terminal { draw(&progress, goal, &seen) } else { log(&progress, goal, &seen) }
-            })
-            // Without a thread there is no progress to be seen, and nothing else is lost.
-            .ok();
-        Self { done, showing }
-    }
-}
-
-impl Drop for Shown {
-    fn drop(&mut self) {
-        self.done.store(true, Ordering::Release);
-        if let Some(showing) = self.showing.take() {
-            showing.thread().unpark();
-            let _ = showing.join();
-        }
+        let redraws = terminal::can_redraw();
+        Self::spawn("progress", move |done| {
+            if redraws { draw(&progress, goal, done) } else { log(&progress, goal, done) }
+        })
     }
 }
 
 fn draw(progress: &Progress, goal: Goal, done: &AtomicBool) {
     let style = ProgressStyle::with_template(goal.words().0)
         .unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = ProgressBar::new(goal.total).with_style(style);
+    let shown = BottomLine::show(ProgressBar::new(goal.total).with_style(style));
+    let bar = shown.line();
     let start = Instant::now();
     while !done.load(Ordering::Acquire) {
         bar.set_position(goal.done(progress).min(goal.total));
@@ -136,7 +128,6 @@ fn draw(progress: &Progress, goal: Goal, done: &AtomicBool) {
         bar.set_message(format!("{:.1} M trades/s", rate / 1e6));
         thread::park_timeout(LOOK);
     }
-    bar.finish_and_clear();
 }
 
 fn log(progress: &Progress, goal: Goal, done: &AtomicBool) {

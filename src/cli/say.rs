@@ -2,8 +2,8 @@
 //! ([`printable`](crate::printable)).
 
 use std::fmt;
-use std::io::Write;
 
+use super::paint;
 use super::stdout::print;
 use crate::printable::{lines, page};
 
@@ -22,12 +22,12 @@ pub(super) use {say, show};
 
 /// A message on standard error.
 pub(super) fn message(text: fmt::Arguments<'_>) {
-    let _ = writeln!(std::io::stderr().lock(), "{}", lines(&text.to_string()));
+    paint::say(&lines(&text.to_string()));
 }
 
 /// A text of several lines, which are all ours, on standard error.
 pub(super) fn report(text: &str) {
-    let _ = std::io::stderr().lock().write_all(page(text).as_bytes());
+    paint::summarise(&page(text));
 }
 
 /// A line on standard output. A reader that has closed the pipe has seen enough.

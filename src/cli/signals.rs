@@ -10,10 +10,14 @@ use signal_hook::iterator::Signals as Incoming;
 
 use super::failure::Failure;
 use crate::stop::Stop;
+use crate::telemetry::terminal;
 
 /// What comes so soon after the first signal is the same request: `timeout` signals its child and
 /// then the child's whole group, a terminal the group and a wrapper the child once more.
 const ECHO: Duration = Duration::from_millis(500);
+
+/// How long a terminal may take to clear the status line.
+const CLEARING: Duration = Duration::from_millis(100);
 
 /// Handlers for signals.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +47,19 @@ fn unhandled(error: std::io::Error) -> Failure {
     Failure::outside(anyhow::Error::new(error).context("signal handlers could not be installed"))
 }
 
+/// Clears the status line, unless the terminal does not take anything.
+fn clear_terminal() {
+    let (done, is_done) = std::sync::mpsc::channel();
+    let clearing = Builder::new().spawn(move || {
+        terminal::clear();
+        // Nobody waits any longer.
+        let _ = done.send(());
+    });
+    if clearing.is_ok() {
+        let _ = is_done.recv_timeout(CLEARING);
+    }
+}
+
 fn listen(stop: Stop) -> std::io::Result<()> {
     let mut incoming = Incoming::new([SIGINT, SIGTERM])?;
     Builder::new().name("signals".to_owned()).spawn(move || {
@@ -54,6 +71,7 @@ fn listen(stop: Stop) -> std::io::Result<()> {
                     stop.raise_for(if signal == SIGINT { "SIGINT" } else { "SIGTERM" });
                 }
                 Some(first) if first.elapsed() > ECHO => {
+                    clear_terminal();
                     signal_hook::low_level::exit(128 + signal);
                 }
                 Some(_) => {}

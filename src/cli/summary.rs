@@ -9,7 +9,7 @@ use barflow_operators::instrument::InstrumentId;
 use barflow_operators::sequence::ROWS_REMEMBERED;
 
 use super::notes::notes;
-use super::say::{self, say};
+use super::say;
 use crate::graph::quality::QualityDays;
 use crate::graph::revised::Totals;
 use crate::job::JobReport;
@@ -65,8 +65,11 @@ fn describe_totals(text: &mut String, report: &JobReport) {
     }
     let _ = writeln!(
         text,
-        "{}, {} in {seconds:.2} s ({} trades/s), peak memory {}",
-        counted(report.files as u64, "file"),
+        "{}{} in {seconds:.2} s ({} trades/s), peak memory {}",
+        match report.files {
+            0 => String::new(),
+            files => format!("{}, ", counted(files as u64, "file")),
+        },
         counted(trades, "trade"),
         grouped((trades as f64 / seconds.max(1e-9)) as u64),
         peak_memory()
@@ -76,7 +79,7 @@ fn describe_totals(text: &mut String, report: &JobReport) {
         "duplicates {}, gaps {gaps} ({} missing), quarantined {}",
         grouped(duplicates),
         counted(missing, "id"),
-        grouped(report.rejected())
+        grouped(report.set_aside())
     );
 }
 
@@ -174,10 +177,12 @@ pub fn print_replay(report: &JobReport) {
 
 /// Prints the summary of a live run on standard error.
 pub fn print_live(report: &JobReport) {
-    say::report(&text(report));
+    let mut text = text(report);
     if let Some(who) = &report.stopped_by {
-        say!("stopped by {who}");
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "stopped by {who}");
     }
+    say::report(&text);
 }
 
 /// Who stopped a replay, and how far it got.

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use metrics::{counter, histogram};
 
+use crate::feeds::print::FUTURE;
 use crate::telemetry::names;
+use crate::thousands::{counted, grouped};
 
 /// Counts of one feed since it began.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,8 +16,12 @@ pub struct Counters {
     pub frames: u64,
     pub trades: u64,
     pub duplicates: u64,
+    /// Duplicates of which only the id could be compared.
+    pub not_compared: u64,
     pub conflicts: u64,
     pub ids_anew: u64,
+    /// Trades whose ids belong to no sequence.
+    pub strays: u64,
     pub bad_frames: u64,
     pub bad_rows: u64,
     pub foreign_rows: u64,
@@ -48,6 +54,7 @@ impl Counters {
             (names::FRAMES, self.frames, last_reported.frames),
             (names::TRADES, self.trades, last_reported.trades),
             (names::DUPLICATES, self.duplicates, last_reported.duplicates),
+            (names::NOT_COMPARED, self.not_compared, last_reported.not_compared),
             (names::CONFLICTS, self.conflicts, last_reported.conflicts),
             (names::IDS_ANEW, self.ids_anew, last_reported.ids_anew),
             (names::BAD_FRAMES, self.bad_frames, last_reported.bad_frames),
@@ -86,8 +93,19 @@ impl Counters {
     }
 
     /// Whether trades were left out because they contradict earlier ones.
-    pub fn contradicts(&self) -> bool {
+    fn contradicts(&self) -> bool {
         self.conflicts + self.ids_anew > 0
+    }
+
+    /// Whether trades were left out that are in no gap: they contradict earlier ones, or their time lies in
+    /// the future.
+    pub fn left_something_out(&self) -> bool {
+        self.contradicts() || self.strays > 0 || self.excluded.contains_key(FUTURE)
+    }
+
+    /// Rows and frames that went to the quarantine, if there is one.
+    pub fn set_aside(&self) -> u64 {
+        self.bad_frames + self.bad_rows + self.conflicts + self.ids_anew
     }
 
     /// A gap was filled that had been open for so long.
@@ -114,24 +132,27 @@ impl Counters {
     pub fn lines(&self) -> Vec<String> {
         let mut lines = vec![
             format!(
-                "{} trades in {} frames, {} duplicates, {} backfilled",
-                self.trades, self.frames, self.duplicates, self.backfilled
+                "{} in {}, {}, {} backfilled",
+                counted(self.trades, "trade"),
+                counted(self.frames, "frame"),
+                counted(self.duplicates, "duplicate"),
+                grouped(self.backfilled)
             ),
             format!(
-                "{} connections, {} failed attempts, {} lost; {} REST requests, {} failed",
-                self.connects,
-                self.connect_failures,
+                "{}, {}, {} lost; {}, {} failed",
+                counted(self.connects, "connection"),
+                counted(self.connect_failures, "failed attempt"),
                 self.disconnects,
-                self.requests,
+                counted(self.requests, "REST request"),
                 self.request_failures
             ),
             format!(
-                "gaps: {} opened, {} filled{}, {} given up ({} ids)",
+                "gaps: {} opened, {} filled{}, {} given up ({})",
                 self.gaps_opened,
                 self.gaps_filled,
                 self.healing(),
                 self.gaps_given_up,
-                self.ids_given_up
+                counted(self.ids_given_up, "id")
             ),
         ];
         if self.contradicts() {
@@ -139,6 +160,13 @@ impl Counters {
                 "not counted: {} repeated ids with other content (the first one counts), {} trades of ids \
                  that begin anew (--reset-state makes bars of them)",
                 self.conflicts, self.ids_anew
+            ));
+        }
+        if self.not_compared > 0 {
+            lines.push(format!(
+                "duplicates by id alone {}: the trades of these ids came before this run or too long ago to \
+                 compare their content",
+                self.not_compared
             ));
         }
         let bad = self.bad_frames + self.bad_rows + self.unknown + self.foreign_rows;

@@ -24,8 +24,9 @@ pub struct LagWatch {
     /// What is large; none: nothing.
     large: Option<Duration>,
     began: Option<i64>,
-    /// The least lag in this window.
+    /// The least lag in this window, and in the one before.
     least: Option<i64>,
+    before: Option<i64>,
     in_a_row: u32,
     is_large: bool,
 }
@@ -33,7 +34,7 @@ pub struct LagWatch {
 impl LagWatch {
     /// A lag beyond this is large.
     pub fn new(large: Option<Duration>) -> Self {
-        Self { large, began: None, least: None, in_a_row: 0, is_large: false }
+        Self { large, began: None, least: None, before: None, in_a_row: 0, is_large: false }
     }
 
     /// A trade of this time came at this time. Returns its lag; clocks may differ, so that it came before
@@ -45,6 +46,12 @@ impl LagWatch {
         lag
     }
 
+    /// The lag as it is: of this window, or of the one before; none without trades in either.
+    pub fn current(&self) -> Option<Duration> {
+        let least = self.least.or(self.before)?;
+        Some(Duration::from_nanos(least.unsigned_abs()))
+    }
+
     /// At the end of a window: the lag, and whether it is news.
     pub fn on_tick(&mut self, now: i64) -> Option<(Duration, Option<LagNews>)> {
         let began = *self.began.get_or_insert(now);
@@ -52,8 +59,9 @@ impl LagWatch {
             return None;
         }
         self.began = Some(now);
+        self.before = self.least.take();
         // A window without trades says nothing.
-        let lag = Duration::from_nanos(self.least.take()?.unsigned_abs());
+        let lag = Duration::from_nanos(self.before?.unsigned_abs());
         let is_large = self.large.is_some_and(|large| lag > large);
         self.in_a_row = if is_large { self.in_a_row + 1 } else { 0 };
         let news = match (is_large, self.is_large) {
@@ -76,13 +84,16 @@ mod tests {
     fn news(windows: &[&[i64]]) -> Vec<Option<LagNews>> {
         let mut watch = LagWatch::new(Some(Duration::from_secs(5)));
         watch.on_tick(0);
+        assert_eq!(watch.current(), None);
         let mut now = 0;
         let window = |lags: &&[i64]| {
             lags.iter().for_each(|lag| {
                 watch.note(now - lag * SECOND, now);
             });
             now += 10 * SECOND;
-            watch.on_tick(now).and_then(|(_, news)| news)
+            let lag = watch.on_tick(now);
+            assert_eq!(watch.current(), lag.map(|(lag, _)| lag));
+            lag.and_then(|(_, news)| news)
         };
         windows.iter().map(window).collect()
     }

@@ -75,7 +75,7 @@ pub enum Standing {
 }
 
 /// Why the id of a trade whose time lies far after its receive time is not a trade.
-const FUTURE: &str = "time in the future";
+pub const FUTURE: &str = "time in the future";
 
 /// The same for a person.
 const FUTURE_REASON: &str = "lies more than ahead_max after the receive time (check the clock of this \

@@ -13,6 +13,7 @@ use super::venue::Venue;
 use super::venues;
 use crate::net::url::is_loopback;
 use crate::recording::{Direction, reader};
+use crate::thousands::counted;
 
 /// Frames in which a protocol is looked for.
 const LOOKED_AT: usize = 2_000;
@@ -75,6 +76,13 @@ pub enum RecordingNote {
         /// Their hosts.
         hosts: Vec<String>,
     },
+    /// Connections followed each other, and prints have no ids that show what was missed between.
+    Interrupted {
+        /// How many there are after the first.
+        reconnects: u64,
+        /// The protocol.
+        protocol: &'static str,
+    },
     /// Rows of symbols that make no bars.
     LeftOut {
         /// How many rows of other symbols there were.
@@ -90,6 +98,12 @@ impl fmt::Display for RecordingNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Search(note) => write!(f, "{note}"),
+            Self::Interrupted { reconnects, protocol } => write!(
+                f,
+                "{} in the recordings: {protocol} does not number trades, so that nothing shows whether \
+                 some are missing there",
+                counted(*reconnects, "reconnect")
+            ),
             Self::NoTrades { path, hosts, protocol } => {
                 write!(f, "{}: no trades of {protocol}", path.display())?;
                 match hosts.is_empty() {

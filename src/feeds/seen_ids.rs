@@ -1,6 +1,6 @@
 //! Prints with unique names but no order: duplicates are detected within a window.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use barflow_operators::position::LatestNames;
 
@@ -15,7 +15,9 @@ const REMEMBERED: usize = 32_768;
 /// The names seen last, and prints held back while it is uncertain whether some were missed.
 #[derive(Debug, Default)]
 pub(super) struct SeenIds {
-    seen: HashSet<u64>,
+    /// The number of each print in its instrument's order; none where it is not known, or for a print
+    /// that is not a trade.
+    seen: HashMap<u64, Option<u64>>,
     order: VecDeque<u64>,
     /// Prints up to this event time were applied before we began, ns.
     not_after: i64,
@@ -64,7 +66,7 @@ impl SeenIds {
         if !last.names.is_empty() {
             // Names tell which prints of the last moment were applied; without them all count.
             self.not_after = last.time.saturating_sub(1);
-            self.seen.extend(&last.names);
+            self.seen.extend(last.names.iter().map(|name| (*name, None)));
             self.order.extend(&last.names);
             self.latest = (last.time, last.names.clone());
         }
@@ -83,14 +85,15 @@ impl SeenIds {
 
     /// Whether a print was let through before.
     pub(super) fn knows(&self, print: &Print) -> bool {
-        print.trade.event_time <= self.not_after || self.seen.contains(&print.key)
+        print.trade.event_time <= self.not_after || self.seen.contains_key(&print.key)
     }
 
     /// Remembers the name; false if it was known.
     pub(super) fn is_new(&mut self, print: &Print) -> bool {
-        if print.trade.event_time <= self.not_after || !self.seen.insert(print.key) {
+        if self.knows(print) {
             return false;
         }
+        self.seen.insert(print.key, None);
         self.begun = true;
         let time = print.trade.event_time;
         if time > self.latest.0 {
@@ -109,10 +112,16 @@ impl SeenIds {
         true
     }
 
-    /// The next number for a trade that the venue has not numbered.
-    pub(super) fn number(&mut self) -> u64 {
+    /// The next number, for a trade of this name.
+    pub(super) fn number(&mut self, name: u64) -> u64 {
         self.last_number += 1;
+        self.seen.insert(name, Some(self.last_number));
         self.last_number
+    }
+
+    /// The number that the trade of a name was given, as far as it is remembered.
+    pub(super) fn number_of(&self, name: u64) -> Option<u64> {
+        self.seen.get(&name).copied().flatten()
     }
 
     pub(super) fn suspect(&mut self) {

@@ -1,5 +1,6 @@
 //! What the session engine needs to know of a protocol.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -166,6 +167,19 @@ pub trait Venue: Send + Sync {
     /// Whether the venue answers subscriptions.
     fn acknowledges(&self) -> bool {
         true
+    }
+
+    /// The request for a list of all symbols that there are, where the venue does not answer subscriptions.
+    fn symbols_request(&self) -> Option<Request> {
+        None
+    }
+
+    /// Reads the answer to [`symbols_request`](Self::symbols_request).
+    ///
+    /// # Errors
+    /// When it is not such a list.
+    fn read_symbols(&self, _body: &[u8]) -> Result<BTreeSet<String>, BadFrame> {
+        Ok(BTreeSet::new())
     }
 
     /// What a refusal costs.

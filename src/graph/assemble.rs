@@ -104,6 +104,7 @@ fn decide<'scope>(
         policy,
         options.window,
         move |instrument| end_of(instrument),
+        &options.open_bars,
     );
     note_joined(joined, options.tally.clone());
     let revised = note_revisions(revisions, Arc::clone(&options.on_revision));

@@ -7,6 +7,7 @@ use barflow_operators::dataflow::validate::{OrderedBatch, ValidateOptions};
 use barflow_operators::end::InputEnd;
 use barflow_operators::input_batch::Reject;
 use barflow_operators::instrument::InstrumentId;
+use barflow_operators::open_bars::OpenBars;
 use barflow_operators::revision::{Revision, Window};
 use barflow_operators::spec::BarSpec;
 use crossbeam::channel::Sender;
@@ -54,6 +55,8 @@ pub struct GraphOptions {
     pub daily: Option<Daily>,
     /// Where counts are kept.
     pub tally: Tally,
+    /// Where the open bars are shown to those who look.
+    pub open_bars: OpenBars,
     /// How the run ends.
     pub stop: Stop,
     /// What is expected of the input, if anything: costs nothing if not.
@@ -80,6 +83,7 @@ impl GraphOptions {
             trades: None,
             daily: None,
             tally: Tally::default(),
+            open_bars: OpenBars::default(),
             stop: Stop::new(),
             quality: None,
             clock: EpochClock::default(),

@@ -29,6 +29,23 @@ pub type Joins = BTreeMap<(InstrumentId, Arc<str>), Joined>;
 /// What was left of builders at the end of their input, by instrument and specification.
 pub type Left = BTreeMap<(InstrumentId, Arc<str>), Unfinished>;
 
+/// The bar that was published last, whichever instrument's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewestBar {
+    /// Whose.
+    pub instrument: InstrumentId,
+    /// Name of its specification.
+    pub spec: Arc<str>,
+    /// Its number.
+    pub seq: u64,
+    /// Its trades.
+    pub ticks: u64,
+    /// Its last price.
+    pub close: f64,
+    /// Event time of its last trade, ns.
+    pub close_time: i64,
+}
+
 /// Shared by all workers of a process; updated per message, read at any time.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
@@ -37,6 +54,7 @@ pub struct Tally {
     positions: Arc<Mutex<BTreeMap<InstrumentId, Position>>>,
     joined: Arc<Mutex<Joins>>,
     left: Arc<Mutex<Left>>,
+    newest: Arc<Mutex<Option<PublishedBar>>>,
 }
 
 impl Tally {
@@ -48,7 +66,9 @@ impl Tally {
     /// Takes published bars (+1) or retractions (−1).
     pub fn add_bars<'a>(&self, bars: impl Iterator<Item = (&'a PublishedBar, isize)>) {
         let mut lengths = self.lengths.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut newest = None;
         for (bar, diff) in bars {
+            newest = Some(bar).filter(|_| diff > 0).or(newest);
             let key = (bar.feed.instrument.clone(), Arc::clone(&bar.spec));
             let entry = lengths.entry(key).or_insert_with(|| BarLengths {
                 // Three digits are always valid; the constructor fails only for more than five.
@@ -65,6 +85,22 @@ impl Tally {
                 _ => take_back(&mut entry.ticks, bar.bar.ticks),
             };
         }
+        if let Some(bar) = newest {
+            *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.clone());
+        }
+    }
+
+    /// The bar that was published last; none before the first.
+    pub fn newest(&self) -> Option<NewestBar> {
+        let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        newest.as_ref().map(|PublishedBar { spec, feed, bar, .. }| NewestBar {
+            instrument: feed.instrument.clone(),
+            spec: Arc::clone(spec),
+            seq: bar.seq,
+            ticks: bar.ticks,
+            close: bar.close,
+            close_time: bar.close_time,
+        })
     }
 
     /// Notes how far instruments are handed over.

@@ -2,6 +2,7 @@
 
 use barflow_replay::progress::Progress;
 
+use super::live::status::Status;
 use super::report::{JobReport, Notice};
 
 /// How much a replay is about to read.
@@ -22,6 +23,11 @@ pub trait Observer: Sync {
 
     /// A replay has read everything, or has stopped reading.
     fn read(&self) {}
+
+    /// A live job begins to listen; `status` can be read as long as the job runs.
+    fn listening(&self, status: &Status) {
+        let _ = status;
+    }
 
     /// Something worth knowing about the bars of this run.
     fn notice(&self, notice: &Notice) {

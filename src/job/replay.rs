@@ -7,6 +7,7 @@ use std::time::Instant;
 use barflow_operators::convergence::estimate::expected_trades;
 use barflow_operators::dataflow::validate::{OrderedBatch, ValidateOptions};
 use barflow_operators::end::InputEnd;
+use barflow_operators::open_bars::OpenBars;
 use barflow_operators::order::{OrderOptions, RejectPolicy};
 use barflow_operators::pool::BatchPool;
 use barflow_operators::revision::Window;
@@ -297,6 +298,7 @@ impl Ready<'_> {
             trades: None,
             daily: None,
             tally: records.tally.clone(),
+            open_bars: OpenBars::default(),
             stop: Stop::clone(stop),
             quality: records.quality.clone(),
             clock: EpochClock::default(),

@@ -195,6 +195,9 @@ impl JobReport {
     /// Why no feed was ever connected; none if one was, or there are none.
     pub fn never_connected(&self) -> Option<String> {
         let mut why = None;
+        if self.feeds.is_empty() && !self.workers.share().is_part() {
+            return Some("the run ended before a feed began".to_owned());
+        }
         for (name, feed) in &self.feeds {
             if feed.has_connected() {
                 return None;
@@ -203,6 +206,12 @@ impl JobReport {
             why.get_or_insert_with(|| format!("feed \"{name}\": {last}"));
         }
         why
+    }
+
+    /// Rows and frames that were set aside, by whomever.
+    pub fn set_aside(&self) -> u64 {
+        let feeds = self.feeds.values().map(|feed| feed.counters().set_aside());
+        self.rejected() + feeds.sum::<u64>()
     }
 
     /// Whether rows were set aside or corrections refused: then the bars are not those of the

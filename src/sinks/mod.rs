@@ -3,6 +3,7 @@
 pub mod atomic_file;
 pub mod encode;
 pub mod gaps;
+mod in_place;
 pub mod journal;
 pub mod json_lines;
 pub mod kafka;

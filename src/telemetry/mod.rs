@@ -1,4 +1,4 @@
-//! Latencies, metrics and logs.
+//! Latencies, metrics and logs, and the terminal that logs share with a line that redraws itself.
 //!
 //! **Invariant:** read-only; nothing here influences a bar.
 
@@ -15,18 +15,18 @@ pub mod clock;
 pub mod latency;
 pub mod names;
 mod port;
+pub mod terminal;
 
 /// Starts logging to standard error, and serving metrics if an address is given.
 ///
 /// # Errors
 /// When the address cannot be listened at.
 pub fn start(level: tracing::Level, metrics: Option<SocketAddr>) -> Result<(), String> {
-    use std::io::IsTerminal;
     // Fails only when somebody has started logging before, who then has it their way.
     let _ = tracing_subscriber::fmt()
         .fmt_fields(debug_fn(write_field).delimited(" "))
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(terminal::Log::default)
+        .with_ansi(terminal::has_colour())
         .with_max_level(level)
         .with_target(false)
         .try_init();

@@ -20,6 +20,7 @@ pub const CONNECTIONS: &str = "barflow_feed_connections";
 pub const GAPS_OPENED: &str = "barflow_feed_gaps_opened_total";
 pub const GAPS_FILLED: &str = "barflow_feed_gaps_filled_total";
 pub const GAPS_GIVEN_UP: &str = "barflow_feed_gaps_given_up_total";
+pub const NOT_COMPARED: &str = "barflow_feed_duplicates_by_id_total";
 pub const CONFLICTS: &str = "barflow_feed_conflicts_total";
 pub const IDS_ANEW: &str = "barflow_feed_ids_begun_anew_total";
 pub const LAG: &str = "barflow_feed_lag_seconds";

@@ -194,3 +194,31 @@ fn a_run_without_checkpoints_adds_to_its_file() {
     let parses = |line: &String| serde_json::from_str::<serde_json::Value>(line).is_ok();
     assert!(lines(&out).iter().all(parses));
 }
+
+/// What is moved, removed or cut by somebody else would swallow bars from then on.
+#[test]
+fn a_file_that_is_taken_away_ends_the_run_with_its_name() {
+    type Harm = fn(&Path);
+    let harms: [(&str, Harm); 3] = [
+        ("was moved or removed", |path| fs::rename(path, path.with_extension("old")).unwrap()),
+        ("was moved or removed", |path| fs::remove_file(path).unwrap()),
+        ("was cut from", |path| {
+            fs::File::options().write(true).open(path).unwrap().set_len(1).unwrap()
+        }),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let day = day(folder.path(), 40_000);
+    for delivery in ["exactly-once", "at-least-once"] {
+        for (n, (what, harm)) in harms.iter().enumerate() {
+            let protocol = ["--protocol", "binance-spot", "--rate", "400"];
+            let simulator = Simulator::start(&protocol, &[&day]);
+            let out = folder.path().join(format!("{delivery}-{n}.jsonl"));
+            let mut run = live(&simulator, "jsonl", &out, &format!("--delivery {delivery}"));
+            run.wait_until("some bars", |_| lines(&out).len() >= 5);
+            harm(&out);
+            let (code, said) = run.finish();
+            assert_eq!(code, Some(3), "{said}");
+            assert!(said.contains(what) && said.contains(out.to_str().unwrap()), "{said}");
+        }
+    }
+}

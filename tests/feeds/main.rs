@@ -23,5 +23,6 @@ mod simulator;
 mod simulator_faults;
 mod simulator_shapes;
 mod soak;
+mod status_line;
 mod url_secrets;
 mod weak_transport;

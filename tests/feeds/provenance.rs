@@ -158,3 +158,25 @@ fn a_recording_without_its_protocol_is_recognised() {
         assert!(said.contains(&wanted), "{name}: {said}");
     }
 }
+
+/// Where trades have no ids, nothing shows what a recorder missed between two connections.
+#[test]
+fn reconnects_of_a_venue_without_ids_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let bybit = |id: u64| {
+        let time = 1_709_251_200_000 + id * 1_000;
+        format!(
+            r#"{{"topic":"publicTrade.BTCUSDT","type":"snapshot","ts":{time},"data":[{{"i":"{id}","T":{time},"p":"100.5","v":"1","S":"Buy","s":"BTCUSDT","BT":false,"seq":{id}}}]}}"#
+        )
+    };
+    let frames = |ids: std::ops::Range<u64>| ids.map(bybit).collect::<Vec<_>>();
+    let url = "wss://stream.bybit.com/v5/public/spot";
+    let one = cryptofeed(folder.path(), "a", url, &frames(1..5));
+    let two = cryptofeed(folder.path(), "b", url, &frames(9..13));
+    let told = "reconnect in the recordings: bybit-spot does not number trades";
+    let (code, bars, said) = replay("bybit-spot", &[&one, &two], &[]);
+    assert_eq!((code, bars.lines().count()), (Some(0), 8), "{said}");
+    assert!(said.contains(&format!("1 {told}")), "{said}");
+    let (_, _, said) = replay("bybit-spot", &[&one], &[]);
+    assert!(!said.contains(told), "{said}");
+}

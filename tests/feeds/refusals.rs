@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::support::live::{Simulator, listen, words};
 use crate::support::members::free_addresses;
 use crate::support::process::{Process, barflow, until};
+use crate::support::scripted::{ScriptedVenue, binance, rows};
 use crate::support::servers::answering;
 use crate::support::simulator::get;
 
@@ -229,4 +230,45 @@ fn a_run_for_a_time_that_never_connected_fails() {
     let (code, said) = run("127.0.0.1:9");
     assert_eq!(code, Some(3), "{said}");
     assert!(said.contains("no feed connected within 1s") && said.contains("127.0.0.1:9"), "{said}");
+}
+
+/// Binance takes subscriptions to anything, so that only its REST says what there is.
+#[test]
+fn a_symbol_that_binance_does_not_list_is_set_aside_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let day = day(folder.path(), 20_000);
+    for protocol in ["binance-spot", "binance-um"] {
+        let instrument = format!("{}:BTCUSDT", protocol.replace('-', ":"));
+        let arguments = ["--protocol", protocol, "--instrument", &instrument, "--rate", "300"];
+        let simulator = Simulator::start(&arguments, &[&day]);
+        let live = |symbols: &str, more: &[&str]| {
+            let at = ["--venue", protocol, "--instrument", symbols, "--at", &simulator.address];
+            listen(&[&at[..], &["--bar", "t=tick,size=5"], more].concat())
+        };
+        let mut both = live("BTCUSDT,BTCUSTD", &[]);
+        both.wait_until_it_says("the venue does not list this instrument");
+        both.wait_for(20);
+        let (code, _, said) = both.stop();
+        assert_eq!(code, Some(0), "{said}");
+        let refused = format!("refused: {}:BTCUSTD: not among", protocol.replace('-', ":"));
+        assert!(said.contains(&refused), "{said}");
+        assert_eq!(said.matches("does not list").count(), 1, "{said}");
+        // Nothing would ever come.
+        let (code, said) = live("BTCUSTD", &[]).finish();
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains("the venue lists none of its symbols: BTCUSTD"), "{said}");
+    }
+}
+
+/// A symbol that is not listed may come to trade later.
+#[test]
+fn an_unlisted_symbol_that_trades_counts() {
+    let venue = ScriptedVenue::listing("ETHUSDT", vec![binance(&rows(1..=20))]);
+    let symbols = ["--venue", "binance-spot", "--instrument", "BTCUSDT,ETHUSDT"];
+    let mut live =
+        listen(&[&symbols[..], &["--at", &venue.address, "--bar", "t=tick,size=1"]].concat());
+    live.wait_for(20);
+    let (code, _, said) = live.stop();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains("refused: "), "{said}");
 }

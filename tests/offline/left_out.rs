@@ -82,6 +82,38 @@ fn rows_of_quantity_zero_are_left_out_of_archives_and_recordings_alike() {
     }
 }
 
+/// Spot has no rows that are not trades: a quantity of 0 is damage, in recordings as in archives.
+#[test]
+fn a_quantity_of_zero_on_spot_is_a_bad_row_everywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut csv, mut recording) = (String::new(), String::new());
+    for id in 1..=30u64 {
+        let qty = if id == 7 { "0.000" } else { "1.500" };
+        let (time, maker) = (MARCH + id as i64, id % 3 == 0);
+        writeln!(csv, "{id},100.5,{qty},150.75,{time},{maker},true").unwrap();
+        writeln!(
+            recording,
+            "{time}000000 {{\"stream\":\"solusdt@trade\",\"data\":{{\"e\":\"trade\",\"E\":{time},\
+             \"s\":\"SOLUSDT\",\"t\":{id},\"p\":\"100.5\",\"q\":\"{qty}\",\"T\":{time},\
+             \"m\":{maker},\"M\":true}}}}"
+        )
+        .unwrap();
+    }
+    fs::write(folder.path().join("SOLUSDT-trades-2024-03-01.csv"), csv).unwrap();
+    fs::write(folder.path().join("recording"), recording).unwrap();
+    let more = ["--bar", "t=tick,size=10", "--quarantine", "bad"];
+    let archive =
+        run(folder.path(), &[&["replay", "SOLUSDT-trades-2024-03-01.csv"][..], &more].concat());
+    let read = ["replay", "--protocol", "binance-spot", "recording"];
+    let recorded = run(folder.path(), &[&read[..], &more].concat());
+    for (bars, log, code) in [&archive, &recorded] {
+        assert_eq!((bars.lines().count(), code), (2, &Some(1)), "{log}");
+        assert!(bars.contains("\"missing_ids\":1"), "{bars}");
+        assert!(!log.contains("left out"), "{log}");
+    }
+    assert_eq!(recorded.0, archive.0);
+}
+
 #[test]
 fn suspicious_ticks_of_lean_are_left_out_unless_they_are_wanted() {
     let folder = tempfile::tempdir().unwrap();

@@ -5,6 +5,7 @@
 mod support;
 
 mod cli;
+mod colours;
 mod columns;
 mod daily;
 mod destroy;

@@ -115,7 +115,7 @@ fn archives_that_were_joined_or_hold_an_unlisted_member_are_refused() {
         zip.start_file(name, SimpleFileOptions::default()).unwrap();
         zip.write_all(rows(ids).as_bytes()).unwrap();
     }
-    zip.set_comment("made by hand");
+    zip.set_comment("made by hand").unwrap();
     let whole = zip.finish().unwrap().into_inner();
     fs::write(folder.path().join("BTCUSDT-trades-2024-03-01.zip"), whole).unwrap();
     assert_eq!(bars(&replay(folder.path(), &["."])).len(), 99);

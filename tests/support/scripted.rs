@@ -57,21 +57,38 @@ impl ScriptedVenue {
         scripts: Vec<Vec<Act>>,
         rest: impl Fn(&str, &Progress) -> Answer + Send + Sync + 'static,
     ) -> Self {
+        // Which symbols there are is not part of most scripts.
+        Self::play(scripts, String::new(), rest)
+    }
+
+    /// Plays such scripts as a Binance whose REST lists one symbol, and no trades.
+    pub fn listing(symbol: &str, scripts: Vec<Vec<Act>>) -> Self {
+        let listed = json!([{"symbol": symbol, "price": "1.0"}]).to_string();
+        Self::play(scripts, listed, |_, _| ("200 OK".to_owned(), "[]".to_owned()))
+    }
+
+    fn play(
+        scripts: Vec<Vec<Act>>,
+        listed: String,
+        rest: impl Fn(&str, &Progress) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let progress = Progress::default();
         let (at, rest) = (progress.clone(), Arc::new(rest));
+        let listed: Arc<str> = listed.into();
         thread::spawn(move || {
             let mut scripts = scripts.into_iter();
             for stream in listener.incoming().map_while(Result::ok) {
                 let head = peek(&stream);
                 let (at, rest) = (at.clone(), Arc::clone(&rest));
+                let listed = Arc::clone(&listed);
                 if head.to_lowercase().contains("upgrade: websocket") {
                     let script = scripts.next().unwrap_or_default();
                     let subscribes = !head.contains("streams=");
                     thread::spawn(move || drop(play(stream, subscribes, script, &at)));
                 } else {
-                    thread::spawn(move || drop(answer(stream, &*rest, &at)));
+                    thread::spawn(move || drop(answer(stream, &listed, &*rest, &at)));
                 }
             }
         });
@@ -129,14 +146,21 @@ fn respond(socket: &mut WebSocket<TcpStream>) -> Result<bool, Box<dyn std::error
 
 fn answer(
     mut stream: TcpStream,
+    listed: &str,
     rest: &(dyn Fn(&str, &Progress) -> Answer + Send + Sync),
     at: &Progress,
 ) -> std::io::Result<()> {
     let mut request = [0; 4096];
     let read = stream.read(&mut request)?;
     let request = String::from_utf8_lossy(&request[..read]).into_owned();
-    at.requests.fetch_add(1, Ordering::AcqRel);
-    let (status, body) = rest(request.split(' ').nth(1).unwrap_or_default(), at);
+    let path = request.split(' ').nth(1).unwrap_or_default();
+    let (status, body) = if path.ends_with("/ticker/price") {
+        let status = if listed.is_empty() { "404 Not Found" } else { "200 OK" };
+        (status.to_owned(), listed.to_owned())
+    } else {
+        at.requests.fetch_add(1, Ordering::AcqRel);
+        rest(path, at)
+    };
     write!(
         stream,
         "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",

@@ -96,6 +96,11 @@ impl<R: Rule> Builder<R> {
         self.rule.warmup_left()
     }
 
+    /// How much of its threshold the open bar has reached; none without a threshold, or in the warm-up.
+    pub fn reached(&self) -> Option<f64> {
+        if self.is_warming() { None } else { self.rule.reached(&self.open) }
+    }
+
     /// Everything before `time` has come: closes the open bar if its day or interval is over.
     pub fn complete_until(&mut self, time: i64, bars: &mut Vec<Bar>) {
         if self.boundary.is_over_by(time) {

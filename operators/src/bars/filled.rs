@@ -62,6 +62,11 @@ impl FilledTime {
         0
     }
 
+    /// Always none: only time closes its bars.
+    pub fn reached(&self) -> Option<f64> {
+        None
+    }
+
     pub(crate) fn renumber(&mut self, next_seq: u64, ids: u64) {
         self.builder.renumber(next_seq, ids);
         self.last = self.last.map(|(price, id)| (price, id.wrapping_add(ids)));

@@ -178,6 +178,11 @@ impl BarMachine {
         each!(self, machine => machine.warmup_left())
     }
 
+    /// How much of its threshold the open bar has reached: 1 closes it; none where there is no threshold.
+    pub fn reached(&self) -> Option<f64> {
+        each!(self, machine => machine.reached())
+    }
+
     /// The input has ended so; appends the bars that this closes. A builder of `spec` continues after
     /// a bar that was closed early as after any other.
     pub fn on_end(&mut self, end: InputEnd, spec: &BarSpec, bars: &mut Vec<Bar>) {

@@ -60,6 +60,16 @@ pub trait Rule: Clone + std::fmt::Debug + PartialEq + Serialize + DeserializeOwn
     /// of the test to come. A session's end reports the latter.
     fn levels(&self) -> Levels;
 
+    /// How much of its threshold the open bar has reached: 1 closes it; none where there is no threshold.
+    fn reached(&self, open: &OpenBar) -> Option<f64> {
+        let Levels { threshold, theta_buy, theta_sell, .. } = self.levels();
+        let flow = match (theta_buy, theta_sell) {
+            (Some(buy), Some(sell)) => buy.max(sell),
+            _ => open.theta.abs(),
+        };
+        Some(flow / threshold?)
+    }
+
     /// Takes this trade into the expectations.
     #[inline(always)]
     fn learn(&mut self, _flow: Flow) {}

@@ -38,6 +38,10 @@ impl Rule for Size {
         Levels { threshold: Some(self.size), ..Levels::default() }
     }
 
+    fn reached(&self, _open: &OpenBar) -> Option<f64> {
+        Some(self.sum / self.size)
+    }
+
     fn settle(&mut self, _closed: &OpenBar) {
         self.sum = 0.0;
     }

@@ -12,6 +12,7 @@ use crate::convergence::monitor::Joined;
 use crate::dataflow::validate::OrderedBatch;
 use crate::end::{InputEnd, Unfinished};
 use crate::gap::Gap;
+use crate::open_bars::OpenState;
 use crate::order::ids::Settled;
 use crate::position::Position;
 use crate::revision::{Change, CorrectionOutcome, Refusal, Retained, Revision, Window, ids_of};
@@ -208,6 +209,11 @@ impl InstrumentState {
             self.note_revision(revision);
         }
         Taken { joined, revision }
+    }
+
+    /// How its builders stand.
+    pub fn open_bars(&self) -> impl Iterator<Item = OpenState> + '_ {
+        self.builder_set.open_bars()
     }
 
     /// The input has ended so; hands out the bars that this closes, and says what is left.

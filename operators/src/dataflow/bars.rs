@@ -18,6 +18,7 @@ use crate::checkpoint::instrument_state::{InstrumentState, SealedRecord};
 use crate::convergence::monitor::Joined;
 use crate::end::{InputEnd, Unfinished};
 use crate::instrument::InstrumentId;
+use crate::open_bars::OpenBars;
 use crate::pool::BatchPool;
 use crate::position::Position;
 use crate::published::PublishedBar;
@@ -99,7 +100,7 @@ pub enum Due {
 /// With a `window` that much of the past is retained, and corrections change it.
 ///
 /// When nothing more comes, `end_of` says how the input of each instrument ended; none if it was cut
-/// short.
+/// short. Whoever looks at `open_bars` learns how far the open ones are.
 pub fn bars<'scope>(
     trades: StreamVec<'scope, Epoch, OrderedBatch>,
     pool: BatchPool,
@@ -107,7 +108,9 @@ pub fn bars<'scope>(
     mut policy: Option<CheckpointPolicy>,
     window: Option<Window>,
     end_of: impl Fn(&InstrumentId) -> Option<InputEnd> + 'static,
+    open_bars: &OpenBars,
 ) -> Bars<'scope> {
+    let mut open_bars = open_bars.reporter();
     let scope = trades.scope();
     let (index, peers) = (scope.index(), scope.peers());
     let mut builder = OperatorBuilder::new("Bars".to_owned(), scope);
@@ -187,6 +190,9 @@ pub fn bars<'scope>(
                     session.give(Out::Progress(feed.instrument.clone(), batch.position));
                     pool.give_back(batch.trades);
                 }
+            });
+            open_bars.report(|| {
+                states.iter().map(|(id, state)| (id.clone(), state.open_bars().collect()))
             });
             let ended = frontiers[0].is_empty();
             if let Some(cap) = last_word.take_if(|_| ended) {

@@ -216,6 +216,11 @@ impl<T> IdOrder<T> {
         found.ok().map(|place| &mut self.waiting[place].item)
     }
 
+    /// Drops all items that wait, and returns them.
+    pub fn drop_waiting(&mut self) -> Vec<T> {
+        self.waiting.drain(..).map(|waiting| waiting.item).collect()
+    }
+
     /// Drops the waiting item of the highest id, if that is beyond `id`.
     pub fn drop_beyond(&mut self, id: u64) -> bool {
         let drops = self.waiting.back().is_some_and(|newest| newest.last > id);

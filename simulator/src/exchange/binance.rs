@@ -158,6 +158,11 @@ impl Exchange for Binance {
 
     fn rest(&self, request: &Request<'_>, tape: &Tape) -> Answer {
         let (path, query) = (request.path, &request.query);
+        if path.ends_with("/ticker/price") {
+            let symbols =
+                tape.listed().map(|symbol| format!(r#"{{"symbol":"{symbol}","price":"1.0"}}"#));
+            return Answer::ok(format!("[{}]", symbols.collect::<Vec<_>>().join(",")));
+        }
         let endpoint = path.strip_prefix(self.rest_base());
         let aggregate = match endpoint {
             Some("historicalTrades" | "trades") => false,

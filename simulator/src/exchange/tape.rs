@@ -210,6 +210,12 @@ impl Tape {
         (!self.is_delisted(at as u32)).then(|| (at as u32, &self.series[at]))
     }
 
+    /// The symbols of all instruments that are listed.
+    pub fn listed(&self) -> impl Iterator<Item = &str> {
+        let all = self.series.iter().zip(0..);
+        all.filter(|(_, at)| !self.is_delisted(*at)).map(|(series, _)| series.symbol.as_str())
+    }
+
     /// Whether an instrument is not listed for the time being.
     pub fn is_delisted(&self, series: u32) -> bool {
         series as usize + 1 == self.series.len() && self.delisted.load(Ordering::Acquire)

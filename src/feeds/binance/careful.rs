@@ -15,7 +15,7 @@ object! {
     /// ones. `result` is `null` where all is well, so being there is what counts.
     struct Message {
         data: "data", e: "e", s: "s", t: "t", a: "a", f: "f", l: "l", p: "p", q: "q", time: "T",
-        kind: "X", m: "m", u: "u", last_update: "lastUpdateId", id: "id", result: "result",
+        kind: "X", m: "m", of_spot: "M", u: "u", last_update: "lastUpdateId", id: "id", result: "result",
         code: "code", msg: "msg", error: "error",
     }
 }
@@ -135,7 +135,8 @@ fn read_print(
             span(first, last).ok_or_else(|| known(field::wrong("l", message.l, reason)))?
         }
     };
-    if is_not_a_trade(qty) {
+    // Only futures number what is not a trade; on spot a quantity of 0 is a bad row, as in archives.
+    if message.of_spot.is_none() && is_not_a_trade(qty) {
         prints.exclude(slot, id, time, ZERO);
         return Ok(());
     }

@@ -66,7 +66,7 @@ fn trade(scan: &mut Scan<'_>, symbol_table: &SymbolTable, prints: &mut Prints) -
         return Some(());
     };
     let time = event_time(time);
-    if is_not_a_trade(qty) {
+    if futures && is_not_a_trade(qty) {
         prints.exclude(slot, id, time, ZERO);
     } else {
         prints.push(slot, listing.contract, id, id, 1, time, price, qty, aggressor);
@@ -109,7 +109,7 @@ fn aggregate(scan: &mut Scan<'_>, symbol_table: &SymbolTable, prints: &mut Print
         prints.foreign += 1;
         return Some(());
     };
-    if is_not_a_trade(qty) {
+    if futures && is_not_a_trade(qty) {
         prints.exclude(slot, id, time, ZERO);
     } else {
         prints.push(slot, listing.contract, id, id, count, time, price, qty, aggressor);

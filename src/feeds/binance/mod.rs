@@ -19,6 +19,7 @@
 //! [USD-M streams](https://developers.binance.com/docs/derivatives/usds-margined-futures/websocket-market-streams),
 //! [COIN-M streams](https://developers.binance.com/docs/derivatives/coin-margined-futures/websocket-market-streams).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -243,6 +244,14 @@ impl Venue for Binance {
 
     fn acknowledges(&self) -> bool {
         false
+    }
+
+    fn symbols_request(&self) -> Option<Request> {
+        Some(rest::symbols_request(*self))
+    }
+
+    fn read_symbols(&self, body: &[u8]) -> Result<BTreeSet<String>, BadFrame> {
+        rest::read_symbols(body)
     }
 
     fn refused_by(&self) -> RefusedBy {

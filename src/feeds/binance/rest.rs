@@ -4,6 +4,8 @@
 //! [USD-M](https://developers.binance.com/docs/derivatives/usds-margined-futures/market-data/rest-api/Old-Trades-Lookup),
 //! [COIN-M](https://developers.binance.com/docs/derivatives/coin-margined-futures/market-data/rest-api/Old-Trades-Lookup).
 
+use std::collections::BTreeSet;
+
 use barflow_operators::trade::Aggressor;
 use barflow_replay::binance::is_not_a_trade;
 
@@ -36,6 +38,31 @@ pub(super) fn request(market: Binance, channel: Channel, symbol: &str, first: u6
     Request { path, weight }
 }
 
+/// The prices of all symbols: the smallest answer that names them all.
+pub(super) fn symbols_request(market: Binance) -> Request {
+    let (path, weight) = match market {
+        Binance::Spot => ("/api/v3/ticker/price", 4),
+        Binance::Um => ("/fapi/v2/ticker/price", 2),
+        Binance::Cm => ("/dapi/v1/ticker/price", 2),
+    };
+    Request { path: path.to_owned(), weight }
+}
+
+/// Of a row of that answer, what counts.
+#[derive(serde::Deserialize)]
+struct Ticker {
+    symbol: String,
+}
+
+pub(super) fn read_symbols(body: &[u8]) -> Result<BTreeSet<String>, BadFrame> {
+    let tickers: Vec<Ticker> =
+        serde_json::from_slice(body).map_err(|error| field::malformed(&error))?;
+    if tickers.is_empty() {
+        return Err(BadFrame::new("the list of symbols is empty"));
+    }
+    Ok(tickers.into_iter().map(|ticker| ticker.symbol).collect())
+}
+
 /// Futures list market trades only: "the insurance fund trades and ADL trades won't be returned".
 fn passes_over(market: Binance, channel: Channel) -> bool {
     market != Binance::Spot && channel == Channel::Trades
@@ -65,7 +92,7 @@ pub(super) fn read(
         serde_json::from_slice(body).map_err(|error| field::malformed(&error))?;
     let mut before: Option<(u64, i64)> = None;
     for row in &rows {
-        let (id, time) = match read_row(channel, slot, listing, row, prints) {
+        let (id, time) = match read_row((market, channel), slot, listing, row, prints) {
             Ok(known) => known,
             Err(bad) => {
                 prints.bad.push(bad);
@@ -89,7 +116,7 @@ pub(super) fn read(
 }
 
 fn read_row(
-    channel: Channel,
+    (market, channel): (Binance, Channel),
     slot: u32,
     listing: &Listing,
     row: &Row<'_>,
@@ -111,7 +138,7 @@ fn read_row(
             span(first, last).ok_or_else(|| known(field::wrong("l", row.l, reason)))?
         }
     };
-    if is_not_a_trade(qty) {
+    if market != Binance::Spot && is_not_a_trade(qty) {
         prints.exclude(slot, id, time, ZERO);
     } else {
         let aggressor = if seller { Aggressor::Seller } else { Aggressor::Buyer };

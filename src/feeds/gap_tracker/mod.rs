@@ -153,6 +153,8 @@ pub struct Effects {
     pub excluded: Vec<&'static str>,
     /// What contradicts trades that came before, with its disposition.
     pub contradictions: Vec<(Disposition, BadRow)>,
+    /// Trades whose ids belong to no sequence.
+    pub strays: Vec<BadRow>,
     /// Whether anything may have been released.
     pub released: bool,
 }
@@ -255,7 +257,10 @@ impl GapTracker {
                 names: latest.names,
                 ..LastTrade::default()
             },
-            None => LastTrade { id, time, ..LastTrade::default() },
+            None => {
+                let recent = self.order.recent().copied().collect();
+                LastTrade { id, time, recent, ..LastTrade::default() }
+            }
         })
     }
 
@@ -284,10 +289,11 @@ impl GapTracker {
             return None;
         }
         let taken = self.order.take(print, out);
-        if taken == Disposition::Late
-            && let Gaps::Numbered(gaps) = &mut self.gaps
-        {
-            gaps.on_late(self.order.ids_of(print));
+        if let Gaps::Numbered(gaps) = &mut self.gaps {
+            gaps.on_stream(taken);
+            if taken == Disposition::Late {
+                gaps.on_late(self.order.ids_of(print));
+            }
         }
         Some(taken)
     }

@@ -22,6 +22,13 @@ const TAIL_PAUSE: Duration = REFUSED_PAUSE;
 /// Failures in a row after which the question about the latest trades is left to the next trade.
 const TAIL_FAILURES_MAX: u32 = 10;
 
+/// Trades that the stream brings below a waiting one, and none above it, after which that one's id is not of
+/// the sequence if it is [far ahead](FAR_AHEAD): the venue did not skip what is missing, it is not there yet.
+const BELOW_A_STRAY: u32 = 3;
+
+/// Missing ids that no reordering explains.
+const FAR_AHEAD: u64 = 1_000_000;
+
 /// The gaps of one instrument.
 #[derive(Debug, Default)]
 pub(super) struct Numbered {
@@ -38,6 +45,15 @@ struct OpenGap {
     last: u64,
     seen: Instant,
     pursuit: Pursuit,
+    /// Trades that the stream has brought since, below what waits and above.
+    below: u32,
+    above: u32,
+}
+
+impl OpenGap {
+    fn shows_a_stray(&self, missing: u64) -> bool {
+        missing >= FAR_AHEAD && self.below >= BELOW_A_STRAY && self.above == 0
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -127,6 +143,17 @@ impl Numbered {
         self.tail.query = None;
     }
 
+    /// What became of a trade that the stream brought.
+    #[inline]
+    pub(super) fn on_stream(&mut self, taken: Disposition) {
+        let Some(open) = &mut self.open else { return };
+        match taken {
+            Disposition::Released => open.below = open.below.saturating_add(1),
+            Disposition::Waits | Disposition::NoRoom => open.above = open.above.saturating_add(1),
+            _ => {}
+        }
+    }
+
     pub(super) fn on_tick(&mut self, mut step: Step<'_>, request_for: RequestFor<'_>) {
         self.look_at_gap(&mut step, request_for);
         self.look_at_deferred(&mut step, request_for);
@@ -191,7 +218,8 @@ impl Numbered {
         let Some(open) = self.open.as_mut().filter(|_| passed.is_none()) else {
             // What is late may come by itself; and REST may be a moment behind the websocket.
             let pursuit = Pursuit::new(step.now + step.policy.reorder_wait);
-            self.open = Some(OpenGap { last: missing.last, seen: step.now, pursuit });
+            let last = missing.last;
+            self.open = Some(OpenGap { last, seen: step.now, pursuit, below: 0, above: 0 });
             step.effects.opened += 1;
             return;
         };
@@ -212,6 +240,10 @@ impl Numbered {
         let attempts = open.pursuit.attempts();
         match open.pursuit.ask(question, request_for(&missing), step.now, &step.policy) {
             Ok(request) => step.effects.asks.push(Ask { question, request, attempts }),
+            Err(_) if open.shows_a_stray(missing.last.saturating_sub(first)) => {
+                step.effects.strays.extend(step.order.drop_strays());
+                self.open = None;
+            }
             Err(why) => {
                 step.give_up(why.reason());
                 // Another gap after this one starts afresh.

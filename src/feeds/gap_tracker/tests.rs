@@ -343,3 +343,51 @@ fn a_removed_instrument_asks_for_nothing_until_it_is_added_again() {
     tracked.tick(0.3);
     assert_eq!(tracked.tick(0.5), gap(2));
 }
+
+/// One id that is no id of the sequence must not make every later trade come too late.
+#[test]
+fn a_stray_id_is_dropped_when_the_stream_continues_below_it() {
+    let mut tracked = Tracked::new(Ids::Consecutive, POLICY);
+    tracked.bring(&[1, 2, 3, 1 << 40]);
+    let (mut next, mut seconds, mut strays) = (4, 0.0, Vec::new());
+    while strays.is_empty() && seconds < 200.0 {
+        tracked.bring(&[next]);
+        next += 1;
+        seconds += 1.0;
+        let now = tracked.at(seconds);
+        let effects = tracked.tracker.on_tick(now, &request, &mut tracked.out);
+        assert_eq!(effects.gaps, []);
+        strays.extend(effects.strays);
+        for ask in effects.asks {
+            let reply = Reply { rows: Ok(&[]), took: Duration::from_millis(10) };
+            tracked.tracker.on_answer(ask.question, reply, now, &mut tracked.out);
+        }
+    }
+    assert_eq!(strays.len(), 1, "after {seconds} s");
+    assert_eq!(strays[0].id, Some(1 << 40));
+    tracked.bring(&[next, next + 1]);
+    assert_eq!(tracked.out.trades.trade_id, (1..next + 2).collect::<Vec<_>>());
+    assert!(tracked.out.order.late.is_empty());
+}
+
+/// Where trades come above what is missing, the venue has gone on there.
+#[test]
+fn a_gap_above_which_the_stream_continues_is_a_gap() {
+    let mut tracked = Tracked::new(Ids::Consecutive, POLICY);
+    tracked.bring(&[1, 2, 10, 11]);
+    tracked.tick(0.0);
+    // A second connection that lags.
+    tracked.bring(&[3, 4, 5, 6, 12]);
+    let mut seconds = 0.0;
+    while tracked.gaps.is_empty() && seconds < 200.0 {
+        seconds += 1.0;
+        if let Some(question) = tracked.tick(seconds) {
+            let reply = Reply { rows: Ok(&[]), took: Duration::from_millis(10) };
+            let now = tracked.at(seconds);
+            tracked.tracker.on_answer(question, reply, now, &mut tracked.out);
+        }
+    }
+    let gap = tracked.gaps[0].gap.gap.unwrap();
+    assert_eq!((gap.first_missing, gap.last_missing), (7, 9));
+    assert_eq!(tracked.out.trades.trade_id, [1, 2, 3, 4, 5, 6, 10, 11, 12]);
+}

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::pursuit::{Outcome, Pursuit};
 use super::{Ask, Question, Reply, ReportedGap, RequestFor, Step, Unanswered};
+use crate::feeds::reorder_buffer::Disposition;
 use crate::feeds::venue::{Missing, MissingFrom};
 
 /// The suspicion that trades are missing.
@@ -69,6 +70,10 @@ impl Unnumbered {
             Err(Unanswered::Failed) => Outcome::Failed,
             Err(Unanswered::Refused) => Outcome::Refused,
             Ok(rows) => {
+                let rows_of_known_names =
+                    rows.iter().filter_map(|row| step.order.contradiction_in_list(row));
+                let contradictions = rows_of_known_names.map(|bad| (Disposition::Conflict, bad));
+                step.effects.contradictions.extend(contradictions);
                 let latest = step.order.missing().as_ref().and_then(latest_question);
                 let fresh = latest == Some(question);
                 let (missed, gap) = step.order.reconcile(rows, fresh, step.out);

@@ -16,7 +16,7 @@ use barflow_replay::checksum::verify_published;
 use barflow_replay::error::ReplayError;
 use barflow_replay::find::{Found, find_by};
 use barflow_replay::plan_note::Reason;
-use barflow_replay::progress::StopFlag;
+use barflow_replay::progress::{Progress, StopFlag};
 
 use crate::feeds::plan::{AHEAD_MAX, Symbol};
 use crate::feeds::print::{BadRow, Listing, Prints};
@@ -91,7 +91,8 @@ impl Recordings {
         }
         let Found { paths, notes } = files(inputs, &options.stop)?;
         let files: Vec<PathBuf> = paths.into_iter().collect();
-        files.iter().try_for_each(|path| verify_published(path))?;
+        let progress = Progress::until(options.stop.clone());
+        files.iter().try_for_each(|path| verify_published(path, &progress))?;
         let any_host = options.any_host;
         let notes = notes.into_iter().map(RecordingNote::Search).collect();
         let mut all = Self { venue, channel, symbols: Vec::new(), files, any_host, notes };

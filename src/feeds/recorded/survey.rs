@@ -8,7 +8,7 @@ use barflow_replay::error::ReplayError;
 use barflow_replay::progress::StopFlag;
 
 use super::{FileCounts, RecordingOptions, Recordings, RecordingsError};
-use crate::feeds::print::{Listing, Prints};
+use crate::feeds::print::{Ids, Listing, Prints};
 use crate::feeds::provenance::{Origin, RecordingNote, host, left_out, origin};
 use crate::recording::{Direction, reader};
 
@@ -21,6 +21,8 @@ pub(super) struct Survey {
     others: BTreeMap<String, Vec<&'static str>>,
     /// When its first frame was received, ns, if it says so.
     begins: Option<i64>,
+    /// Connections that are read.
+    connections: u64,
     /// Whether any frame came over a connection that is read.
     read: bool,
     /// What a venue would write as a symbol, where it is read and where it is not.
@@ -61,6 +63,7 @@ impl Recordings {
             survey.begins = survey.begins.or(Some(frame.recv_time).filter(|time| *time > 0));
             if frame.direction == Direction::Connect {
                 let url = String::from_utf8_lossy(&frame.frame).into_owned();
+                survey.connections += u64::from(!self.is_elsewhere(&frame.frame));
                 match origin(&url, self.venue.as_ref()) {
                     Origin::Fits => survey.own.extend(host(&url)),
                     Origin::Differs { host, protocols } => {
@@ -153,6 +156,11 @@ impl Recordings {
                 let (path, hosts) = (path.clone(), others.collect());
                 self.notes.push(RecordingNote::PassedOver { path, hosts });
             }
+        }
+        let connections: u64 = surveys.iter().map(|survey| survey.connections).sum();
+        if connections > 1 && self.venue.ids(self.channel) == Ids::Names {
+            let reconnects = connections - 1;
+            self.notes.push(RecordingNote::Interrupted { reconnects, protocol });
         }
         let foreign: u64 = counts.iter().map(|counts| counts.foreign).sum();
         if foreign > 0 || self.symbols.is_empty() {

@@ -66,12 +66,12 @@ fn what_came_before_we_began_is_not_news_unless_its_time_is_later() {
     let mut resumed = ReorderBuffer::new(Ids::Consecutive, 100);
     resumed.resume_after(&LastTrade { id: 1_000, time: 1_000_000, ..LastTrade::default() });
     for buffer in [&mut fresh, &mut resumed] {
-        assert_eq!(buffer.take(&print(999), &mut out), Disposition::Repeated);
-        assert_eq!(buffer.take(&print(1), &mut out), Disposition::Repeated);
+        assert_eq!(buffer.take(&print(999), &mut out), Disposition::Presumed);
+        assert_eq!(buffer.take(&print(1), &mut out), Disposition::Presumed);
         // A clock that steps back by less than 100 ms between neighbours.
         let mut neighbour = print(998);
         neighbour.trade.event_time += 50_000_000;
-        assert_eq!(buffer.take(&neighbour, &mut out), Disposition::Repeated);
+        assert_eq!(buffer.take(&neighbour, &mut out), Disposition::Presumed);
         let taken = buffer.take(&later(1, 1), &mut out);
         assert_eq!(taken, Disposition::BegunAnew);
         let bad = buffer.contradiction(&later(1, 1), taken).unwrap();
@@ -87,6 +87,37 @@ fn a_history_is_compared_with_the_stream() {
     let mut out = released();
     assert_eq!(buffer.take(&print(10), &mut out), Disposition::Repeated);
     assert_eq!(buffer.take(&with_price(9, 0.5), &mut out), Disposition::Conflict);
+}
+
+#[test]
+fn a_name_that_comes_again_is_compared_as_an_id_is() {
+    let named = |key, price| Print { key, ..with_price(0, price) };
+    let at = |key: u64, price| {
+        let mut print = named(key, price);
+        print.trade.event_time = key as i64 * 1_000_000;
+        print
+    };
+    let (mut buffer, mut out) = (ReorderBuffer::new(Ids::Names, 100), released());
+    for key in 1..=3 {
+        assert_eq!(buffer.take(&at(key, 7.0), &mut out), Disposition::Released);
+    }
+    assert_eq!(buffer.take(&at(2, 7.0), &mut out), Disposition::Repeated);
+    let taken = buffer.take(&at(2, 0.5), &mut out);
+    assert_eq!(taken, Disposition::Conflict);
+    let bad = buffer.contradiction(&at(2, 0.5), taken).unwrap();
+    assert!(bad.reason.contains("(price 7 and 0.5)"), "{bad}");
+    // A list of REST as well, and while it is uncertain whether others were missed.
+    buffer.suspect();
+    assert_eq!(buffer.take(&at(3, 0.5), &mut out), Disposition::Conflict);
+    assert!(buffer.contradiction_in_list(&at(1, 0.5)).is_some());
+    assert_eq!(buffer.contradiction_in_list(&at(1, 7.0)), None);
+    assert_eq!(buffer.contradiction_in_list(&at(9, 7.0)), None);
+    assert_eq!(out.trades.len(), 3);
+    // What came before the start is not remembered.
+    let mut resumed = ReorderBuffer::new(Ids::Names, 100);
+    let last = LastTrade { id: 3, time: 3_000_000, names: vec![3], ..LastTrade::default() };
+    resumed.resume_after(&last);
+    assert_eq!(resumed.take(&at(3, 0.5), &mut out), Disposition::Presumed);
 }
 
 #[test]

@@ -15,13 +15,13 @@ use barflow_operators::batch::TradeBatch;
 use barflow_operators::gap::Gap;
 use barflow_operators::input_batch::LeftOut;
 use barflow_operators::order::ids::{IdOrder, Place, Settled};
-use barflow_operators::order::recent::{RecentTrades, difference, is_same};
+use barflow_operators::order::recent::RecentTrades;
 use barflow_operators::position::LatestNames;
 use barflow_operators::sequence::FeedOrder;
 use barflow_operators::trade::Trade;
 
 use super::plan::LastTrade;
-use super::print::{BadRow, Ids, Print, Standing};
+use super::print::{Ids, Print, Standing};
 use super::seen_ids::{SeenIds, SnapshotPosition};
 use super::venue::{Missing, MissingFrom};
 
@@ -30,8 +30,11 @@ use super::venue::{Missing, MissingFrom};
 pub enum Disposition {
     /// It went on, perhaps with others that had waited for it.
     Released,
-    /// It was seen before, or lies before the start.
+    /// It was seen before, with the same content.
     Repeated,
+    /// Its id is settled, and nothing speaks against its being a repeat; but what came under that id is
+    /// not remembered: it came before the start, or long ago.
+    Presumed,
     /// It waits for what is missing before it.
     Waits,
     /// Its id had been given up as missing. It passes out of order, for the graph to reject.
@@ -47,11 +50,6 @@ pub enum Disposition {
 
 /// Trades whose content is remembered, to tell a repeated trade from another one of its id.
 const REMEMBERED: usize = 1024;
-
-/// By how much the time of a venue may run backwards between trades, ns, where their ids are no further
-/// apart than this.
-const CLOCK_STEP: i64 = 100_000_000;
-const NEIGHBOURS: u64 = 64;
 
 /// What a reorder buffer releases.
 #[derive(Debug)]
@@ -110,7 +108,7 @@ pub struct ReorderBuffer {
     /// The first id of what was given up since the last trade: no trade shows yet that it is missing.
     unshown: Option<u64>,
     last_time: i64,
-    /// The latest trades that were released, where they have ids.
+    /// The latest trades that were released, by their ids or numbers.
     recent: RecentTrades,
     room: usize,
     names: SeenIds,
@@ -142,6 +140,11 @@ impl ReorderBuffer {
         self.order.last().map(|id| (id, self.last_time))
     }
 
+    /// The latest trades that were released, to compare with those that repeat their ids.
+    pub fn recent(&self) -> impl Iterator<Item = &Trade> + '_ {
+        self.recent.iter()
+    }
+
     /// How many prints wait.
     pub fn waits(&self) -> usize {
         self.order.waiting().len() + self.names.held()
@@ -171,61 +174,18 @@ impl ReorderBuffer {
 
     /// Takes a print whose id is settled.
     fn take_settled(&mut self, place: Place, print: &Print, out: &mut Released) -> Disposition {
-        let earlier = self.recent.find(print.trade.trade_id);
-        let compared = earlier.map(|earlier| self.compare(earlier, print));
-        match compared {
-            Some(Disposition::Repeated) => return Disposition::Repeated,
+        match self.repeated(print) {
+            Disposition::Repeated => return Disposition::Repeated,
             _ if self.is_too_late(print) => return Disposition::BegunAnew,
-            Some(other) => return other,
-            None => {}
+            Disposition::Presumed => {}
+            other => return other,
         }
         // What came before we began, or so long ago that its gap is forgotten, happened long ago.
         if place != Place::GivenUp {
-            return Disposition::Repeated;
+            return Disposition::Presumed;
         }
         self.take_late(print, out);
         Disposition::Late
-    }
-
-    /// A print that repeats the id of a trade.
-    fn compare(&self, earlier: &Trade, print: &Print) -> Disposition {
-        // A stream's aggregates and REST's single trades share ids.
-        let other_kind = self.ids == Ids::Spans && earlier.count != print.trade.count;
-        let same = other_kind || is_same(earlier, &print.trade);
-        match print.standing == Standing::Trade && !same {
-            true => Disposition::Conflict,
-            false => Disposition::Repeated,
-        }
-    }
-
-    /// Whether a print of a settled id has a later time than any trade that settled one.
-    fn is_too_late(&self, print: &Print) -> bool {
-        let (id, time) = (print.trade.trade_id, print.trade.event_time);
-        let near = self.order.last().is_some_and(|last| last.saturating_sub(id) < NEIGHBOURS);
-        let step = if near { CLOCK_STEP } else { 0 };
-        self.last_time > 0 && time > self.last_time.saturating_add(step)
-    }
-
-    /// What is wrong with a print of such a disposition; none if nothing is.
-    pub fn contradiction(&self, print: &Print, taken: Disposition) -> Option<BadRow> {
-        let trade = &print.trade;
-        let reason = match (taken, self.order.last()) {
-            (Disposition::Conflict, _) => {
-                let earlier = self.recent.find(trade.trade_id);
-                let earlier =
-                    earlier.or(self.order.waiting_at(trade.trade_id).map(|p| &p.trade))?;
-                let difference = difference(earlier, trade);
-                format!("came before with other content ({difference}); the first one counts")
-            }
-            (Disposition::BegunAnew, Some(last)) => format!(
-                "is not above {last}, the last one, yet its time {} is later than {}: the ids begin \
-                 anew, and the trade does not count",
-                trade.event_time, self.last_time
-            ),
-            _ => return None,
-        };
-        let (slot, id) = (Some(print.slot), Some(trade.trade_id));
-        Some(BadRow { slot, id, field: "id", value: trade.trade_id.to_string(), reason })
     }
 
     /// What the first waiting print waits for.
@@ -426,16 +386,17 @@ impl ReorderBuffer {
     }
 
     fn take_named(&mut self, print: &Print, out: &mut Released) -> Disposition {
-        if self.names.is_suspect() && !self.names.knows(print) {
+        if self.names.knows(print) {
+            return self.repeated(print);
+        }
+        if self.names.is_suspect() {
             return match self.names.hold(print, self.room) {
                 true => Disposition::Waits,
                 false => Disposition::NoRoom,
             };
         }
-        match self.release_if_new(print, out) {
-            true => Disposition::Released,
-            false => Disposition::Repeated,
-        }
+        self.release_if_new(print, out);
+        Disposition::Released
     }
 
     fn release_if_new(&mut self, print: &Print, out: &mut Released) -> bool {
@@ -449,8 +410,9 @@ impl ReorderBuffer {
     fn release_named(&mut self, print: &Print, out: &mut Released) {
         if print.standing == Standing::Trade {
             let mut trade = print.trade;
-            trade.trade_id = self.names.number();
+            trade.trade_id = self.names.number(print.key);
             out.trades.push(&trade);
+            self.recent.note(&trade);
             self.order.settle(trade.trade_id, trade.trade_id);
             out.order.through = Some(trade.trade_id);
         }
@@ -478,6 +440,8 @@ fn first_id(ids: Ids, print: &Print) -> u64 {
         _ => id,
     }
 }
+
+mod repeats;
 
 #[cfg(test)]
 mod contradiction_tests;

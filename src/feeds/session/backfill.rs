@@ -21,7 +21,7 @@ use crate::net::url::{Url, redacted};
 const ANSWER_BYTES: u64 = 16 << 20;
 
 /// How long one request may take, to the end of its answer.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Longest pause that a venue may ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
@@ -105,7 +105,7 @@ impl Ord for Waiting {
 }
 
 /// What a request came to.
-enum Fetched {
+pub(super) enum Fetched {
     Body(Vec<u8>),
     /// Not now, says the venue; and perhaps for how long.
     Refused(String, Option<Duration>),
@@ -214,7 +214,12 @@ impl Sender<'_> {
     }
 }
 
-fn fetch(agent: &ureq::Agent, plan: &FeedPlan, api_key: Option<&str>, url: &Url) -> Fetched {
+pub(super) fn fetch(
+    agent: &ureq::Agent,
+    plan: &FeedPlan,
+    api_key: Option<&str>,
+    url: &Url,
+) -> Fetched {
     let mut request = agent.get(url.exposed());
     if let Some(login) = url.login() {
         request = request.header("authorization", login.header());

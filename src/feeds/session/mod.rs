@@ -37,6 +37,7 @@ mod backfill;
 mod connection;
 mod dial;
 mod end;
+mod listing;
 pub mod rate_limiter;
 mod report;
 mod roster;
@@ -76,6 +77,8 @@ pub(super) struct Session {
     pub(super) requests: RefCell<u64>,
     /// Which instruments are carried and which refused.
     roster: RefCell<Roster>,
+    /// Lists of symbols that REST was asked for and has not given yet.
+    lists_awaited: Cell<u32>,
     /// How many connections are up.
     pub(super) up: Cell<usize>,
     /// Whether any ever was.
@@ -119,6 +122,7 @@ pub fn run(
         connects: RefCell::new(RateLimiter::new(plan.venue.limits().connects)),
         requests: RefCell::new(1),
         roster: RefCell::new(Roster::default()),
+        lists_awaited: Cell::new(0),
         up: Cell::new(0),
         ever_up: Cell::new(false),
         shards: Cell::new(0),
@@ -147,6 +151,8 @@ async fn drive(
     mut changes: mpsc::UnboundedReceiver<Change>,
 ) -> Result<(), Cause> {
     let slots: Vec<u32> = (0..session.plan.symbols.len() as u32).collect();
+    let (list, mut lists) = mpsc::unbounded_channel();
+    session.request_list(&list);
     let mut supervisors = start_shards(&session, &slots);
     let mut last_reported = Counters::default();
     let mut tick = tokio::time::interval(TICK);
@@ -161,8 +167,10 @@ async fn drive(
                 state.counters.report(&session.plan.name, &mut last_reported);
                 ended = stop.is_raised() || state.ended;
                 drop(state);
+                session.take_heard();
                 session.tell(report);
             }
+            Some(listed) = lists.recv() => session.on_list(listed),
             Some(answer) = answers.recv() => {
                 let mut state = session.state.borrow_mut();
                 state.on_answer(&answer, Instant::now());
@@ -172,7 +180,10 @@ async fn drive(
                 look_after_gaps(&session, &backfill);
             }
             Some(change) = changes.recv() => match change {
-                Change::Symbols(symbols) => supervisors.extend(change_symbols(&session, symbols)),
+                Change::Symbols(symbols) => {
+                    supervisors.extend(change_symbols(&session, symbols));
+                    session.request_list(&list);
+                }
                 Change::Bars(bars_of) => {
                     let mut state = session.state.borrow_mut();
                     state.order_bars(|feed| bars_of(feed));

@@ -1,6 +1,7 @@
 //! What a running feed says of itself.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use barflow_operators::instrument::InstrumentId;
 use metrics::gauge;
@@ -21,12 +22,22 @@ struct Told {
     refused: Vec<(InstrumentId, String)>,
     fault: Option<Fault>,
     last_failure: Option<String>,
+    /// Whether it is known that instruments are there, as far as that can be known.
+    settled: bool,
+    instruments: usize,
+    lag: Option<Duration>,
+    last_price: Option<(InstrumentId, f64)>,
 }
 
 impl FeedReport {
     /// The current counts.
     pub fn counters(&self) -> Counters {
         self.told().counters.clone()
+    }
+
+    /// Trades handed to the graph.
+    pub fn trades(&self) -> u64 {
+        self.told().counters.trades
     }
 
     /// How many connections are up.
@@ -39,6 +50,12 @@ impl FeedReport {
         self.told().counters.connects > 0
     }
 
+    /// Whether a connection was ever up, and the venue lists an instrument of the feed as far as is known.
+    pub fn runs(&self) -> bool {
+        let told = self.told();
+        told.counters.connects > 0 && told.settled
+    }
+
     /// Why nothing has come up, if trying again is of little use.
     pub fn fault(&self) -> Option<Fault> {
         self.told().fault.clone()
@@ -47,6 +64,21 @@ impl FeedReport {
     /// Why the last attempt failed, if one did.
     pub fn last_failure(&self) -> Option<String> {
         self.told().last_failure.clone()
+    }
+
+    /// How many instruments are wanted.
+    pub fn instruments(&self) -> usize {
+        self.told().instruments
+    }
+
+    /// How far trades are behind the clock; none without recent ones.
+    pub fn lag(&self) -> Option<Duration> {
+        self.told().lag
+    }
+
+    /// The instrument and the price of the latest trade.
+    pub fn last_price(&self) -> Option<(InstrumentId, f64)> {
+        self.told().last_price.clone()
     }
 
     /// Instruments that the venue refuses, and its words.
@@ -78,6 +110,11 @@ impl Session {
     pub(super) fn tell(&self, report: &FeedReport) {
         let (state, roster, mut told) = (self.state.borrow(), self.roster.borrow(), report.told());
         told.counters.clone_from(&state.counters);
+        (told.instruments, told.lag) = (state.wanted(), state.lag());
+        let last = state.last_price();
+        if told.last_price.as_ref().map(|(id, price)| (id, *price)) != last {
+            told.last_price = last.map(|(id, price)| (id.clone(), price));
+        }
         let up = Some(self.up.get());
         if told.up != up {
             told.up = up;
@@ -95,6 +132,9 @@ impl Session {
             true => None,
             false => self.faults.borrow().values().next().cloned(),
         };
+        let nothing_listed = self.nothing_listed();
+        told.settled = nothing_listed.is_none() && self.lists_awaited.get() == 0;
+        told.fault = nothing_listed.or(told.fault.take());
         if told.last_failure != *self.last_failure.borrow() {
             told.last_failure.clone_from(&self.last_failure.borrow());
         }

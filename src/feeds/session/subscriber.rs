@@ -262,7 +262,7 @@ impl Session {
     }
 
     /// The venue takes an instrument.
-    fn accept(&self, slot: u32) {
+    pub(super) fn accept(&self, slot: u32) {
         if self.roster.borrow_mut().accept(slot) {
             let instrument = self.state.borrow().symbol(slot).instrument.clone();
             self.show_refused(&instrument, false);

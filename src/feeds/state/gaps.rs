@@ -9,7 +9,7 @@ use super::{FeedState, Slot};
 use crate::feeds::gap_tracker::{Ask, Effects, Question, Reply, ReportedGap, Unanswered};
 use crate::feeds::lag::LagNews;
 use crate::feeds::plan::Symbol;
-use crate::feeds::print::Prints;
+use crate::feeds::print::{BadRow, Prints};
 use crate::telemetry::clock::now_ns;
 use crate::telemetry::names;
 
@@ -190,8 +190,9 @@ impl FeedState {
             true => NoAnswer::Refused(bad.what),
             false => NoAnswer::Failed(bad.what),
         })?;
-        for bad in &prints.bad {
-            self.report_row(bad, &[at], body);
+        for bad in prints.bad.drain(..) {
+            // All rows of an answer are of one instrument.
+            self.report_row(&BadRow { slot: Some(0), ..bad }, &[at], body);
         }
         Ok(prints)
     }
@@ -209,6 +210,9 @@ impl FeedState {
         }
         for gap in &effects.gaps {
             self.report_gap(at, gap);
+        }
+        for stray in &effects.strays {
+            self.report_stray(at, stray);
         }
         if effects.released {
             self.touch(at, now_ns());

@@ -77,6 +77,8 @@ struct Slot {
     dirty: bool,
     /// Since when it is listened to without a print ever; none once it was named or brought one.
     silent_since: Option<Instant>,
+    /// Whether a connection has brought a print of it.
+    heard: bool,
 }
 
 impl Slot {
@@ -97,6 +99,8 @@ pub struct FeedState {
     prints: Prints,
     latency: Arc<VenueLatency>,
     lag: LagWatch,
+    /// Slot and price of the trade that was handed over last.
+    last_price: Option<(u32, f64)>,
     shapes: HashMap<u64, ()>,
     /// What this feed has seen.
     pub counters: Counters,
@@ -115,6 +119,7 @@ impl FeedState {
             prints: Prints::default(),
             latency,
             lag: LagWatch::new(plan.lag_warning),
+            last_price: None,
             shapes: HashMap::new(),
             counters: Counters::default(),
             ended: false,
@@ -158,6 +163,7 @@ impl FeedState {
             specs,
             dirty: false,
             silent_since: None,
+            heard: false,
         });
         self.slots.len() as u32 - 1
     }
@@ -175,6 +181,27 @@ impl FeedState {
         let slots = self.slots.iter().enumerate();
         let slots = slots.filter(|(_, slot)| slot.tracker.is_wanted());
         slots.map(|(at, slot)| (at as u32, slot.symbol.instrument.clone())).collect()
+    }
+
+    /// How many instruments are wanted.
+    pub fn wanted(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.tracker.is_wanted()).count()
+    }
+
+    /// How far trades are behind the clock; none without recent ones.
+    pub fn lag(&self) -> Option<Duration> {
+        self.lag.current()
+    }
+
+    /// The instrument and the price of the trade that was handed over last.
+    pub fn last_price(&self) -> Option<(&InstrumentId, f64)> {
+        let (at, price) = self.last_price?;
+        Some((&self.symbol(at).instrument, price))
+    }
+
+    /// Whether a connection has brought a print of an instrument.
+    pub fn has_been_heard(&self, slot: u32) -> bool {
+        self.slots.get(slot as usize).is_some_and(|slot| slot.heard)
     }
 
     /// Whether an instrument is wanted.
@@ -250,6 +277,7 @@ impl FeedState {
         let slot = &mut self.slots[at as usize];
         let taken = slot.tracker.on_trade(print, &mut slot.released)?;
         slot.silent_since = None;
+        slot.heard = true;
         match taken {
             Disposition::Released | Disposition::Late => {
                 if let Standing::Excluded(why) = print.standing {
@@ -265,6 +293,7 @@ impl FeedState {
                 }
             }
             Disposition::Repeated => self.counters.duplicates += 1,
+            Disposition::Presumed => self.report_presumed(at, print),
             Disposition::Waits
             | Disposition::NoRoom
             | Disposition::Conflict
@@ -296,6 +325,7 @@ impl FeedState {
         let fresh = self.outlets.pool.take(&slot.feed);
         let trades: TradeBatch = std::mem::replace(&mut slot.released.trades, fresh);
         self.counters.trades += trades.len() as u64;
+        self.last_price = trades.price.last().map(|price| (at, *price)).or(self.last_price);
         let position = Position::Feed(FeedPosition {
             source: Arc::clone(&slot.source),
             frames: self.counters.frames,
@@ -313,6 +343,13 @@ impl FeedState {
         let inlet = &self.outlets.inlets[slot.worker];
         if hand_to(inlet, input_batch, &self.outlets.stop).is_err() {
             self.ended = true;
+            if !self.outlets.stop.has_failed() {
+                tracing::warn!(
+                    feed = %self.plan.name,
+                    "the end came before all trades that were read were taken: no bar contains the last ones; \
+                     a job that resumes requests them again"
+                );
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use barflow_operators::input_batch::Reject;
 
 use super::FeedState;
-use crate::feeds::print::{BadRow, Print};
+use crate::feeds::print::{BadRow, Print, Standing};
 use crate::feeds::reorder_buffer::Disposition;
 use crate::printable::excerpt_of_bytes;
 
@@ -66,6 +66,40 @@ impl FeedState {
             );
         }
         self.reject(bad, Arc::clone(&self.slots[at as usize].source), frame);
+    }
+
+    /// Counts a trade that is taken for a repeated one by its id alone; the first one is news.
+    #[cold]
+    pub(super) fn report_presumed(&mut self, at: u32, print: &Print) {
+        self.counters.duplicates += 1;
+        if print.standing != Standing::Trade {
+            return;
+        }
+        self.counters.not_compared += 1;
+        if self.counters.not_compared == 1 {
+            tracing::warn!(
+                feed = %self.plan.name,
+                instrument = %self.slots[at as usize].symbol.instrument,
+                id = print.trade.trade_id,
+                "taken for a repeated trade by its id alone, since what came under it before this run, or \
+                 long ago, is not remembered; later ones are only counted"
+            );
+        }
+    }
+
+    /// Reports a trade whose id belongs to no sequence.
+    pub(super) fn report_stray(&mut self, at: u32, bad: &BadRow) {
+        self.counters.bad_rows += 1;
+        self.counters.strays += 1;
+        let source = Arc::clone(&self.slots[at as usize].source);
+        tracing::error!(
+            feed = %self.plan.name,
+            instrument = %self.slots[at as usize].symbol.instrument,
+            id = bad.value,
+            reason = bad.reason,
+            "an id far ahead of all others; its trade does not count"
+        );
+        self.reject(bad, source, &[]);
     }
 
     fn reject(&self, bad: &BadRow, source: Arc<str>, frame: &[u8]) {

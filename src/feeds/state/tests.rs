@@ -110,7 +110,8 @@ fn an_instrument_that_another_feed_takes_over_continues_its_numbers() {
     let outlets = state.outlets.clone();
     let plan = Arc::new(plan("bybit-spot", &["A"]));
     let mut next = FeedState::new(plan, outlets, Latency::default().venue("v"));
-    assert_eq!(next.bring(0, 5), Disposition::Repeated);
+    assert_eq!(next.bring(0, 5), Disposition::Presumed);
+    assert_eq!((next.counters.duplicates, next.counters.not_compared), (1, 1));
     assert_eq!(next.bring(0, 9), Disposition::Waits);
     assert_eq!(next.slots[0].tracker.last(), Some((5, 5_000_000)));
 }

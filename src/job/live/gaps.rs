@@ -1,12 +1,15 @@
 //! Gaps of live feeds on their way into the gap ledger.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::feeds::state::OnGap;
+use crate::sinks::atomic_file::refused;
 use crate::sinks::gaps::{GapLedger, UnfilledGap};
+use crate::stop::Stop;
 
-/// Writes every gap to the ledger.
-pub(super) fn to_ledger(ledger: GapLedger) -> OnGap {
+/// Writes every gap to the ledger; a disk that refuses ends the run, as it does for bad rows.
+pub(super) fn to_ledger(ledger: GapLedger, path: Option<PathBuf>, stop: Stop) -> OnGap {
     Arc::new(move |feed, instrument, reported| {
         let gap = reported.gap;
         let unfilled = UnfilledGap {
@@ -18,8 +21,8 @@ pub(super) fn to_ledger(ledger: GapLedger) -> OnGap {
             before_time: gap.before,
             reason: reported.reason,
         };
-        if let Err(error) = ledger.note(&unfilled) {
-            tracing::error!(%error, "the gap could not be written to the ledger");
+        if let (Err(error), Some(path)) = (ledger.note(&unfilled), &path) {
+            stop.fail(refused("write", path, &error));
         }
     })
 }

@@ -5,11 +5,13 @@ use std::time::Instant;
 
 use barflow_operators::dataflow::validate::ValidateOptions;
 use barflow_operators::end::InputEnd;
+use barflow_operators::open_bars::OpenBars;
 use barflow_operators::order::{OrderOptions, RejectPolicy};
 use barflow_operators::pool::BatchPool;
 use barflow_operators::quality::judge::Known;
 
 use self::reload::Reload;
+use self::status::Status;
 use self::supervisor::{Book, Feeds, Reports, Supervisor};
 use super::corrections::on_revision;
 use super::error::JobError;
@@ -34,6 +36,7 @@ mod access;
 pub mod begin;
 mod gaps;
 pub mod reload;
+pub mod status;
 pub mod supervisor;
 
 /// Trades per batch: a live batch holds what came at once, seldom more than a few.
@@ -57,6 +60,7 @@ struct Shared {
     book: Book,
     reports: Reports,
     records: Records,
+    open_bars: OpenBars,
     window: bool,
 }
 
@@ -119,6 +123,7 @@ impl LiveJob {
             book: Book::new(settings.bars.clone()),
             reports: Reports::default(),
             records,
+            open_bars: OpenBars::default(),
             window: settings.revision_window.is_some(),
         };
         shared.run(settings, reload, started, workers, stop, observer)
@@ -153,7 +158,7 @@ impl Shared {
         let outlets = {
             let (pool, on_reject) = (self.pool.clone(), Arc::clone(&options.on_reject));
             let (share, stop) = (workers.share(), stop.clone());
-            let on_gap = gaps::to_ledger(gaps);
+            let on_gap = gaps::to_ledger(gaps, settings.gaps.clone(), stop.clone());
             move |inlets| Outlets { inlets, share, pool, stop, on_reject, on_gap, left_off }
         };
         let supervisor = Supervisor {
@@ -168,6 +173,12 @@ impl Shared {
             positions: started.resume.positions,
             settings,
         };
+        observer.listening(&Status::new(
+            Arc::clone(&self.reports),
+            self.records.tally.clone(),
+            self.open_bars.clone(),
+            stop.clone(),
+        ));
         let feeder: Feeder = Box::new(move |inlets, _| supervisor.run(outlets(inlets)));
         let result = run_graph(started.cluster, pace, options, vec![feeder], started.sinks);
 
@@ -209,6 +220,7 @@ impl Shared {
             trades: None,
             daily: None,
             tally: records.tally.clone(),
+            open_bars: self.open_bars.clone(),
             stop: stop.clone(),
             quality: records.quality.clone(),
             clock: EpochClock::default(),

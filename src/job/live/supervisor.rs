@@ -21,6 +21,7 @@ use crate::feeds::session::{self, Change, FeedReport, SessionFault};
 use crate::feeds::state::Outlets;
 use crate::recording::recorder::Recorder;
 use crate::stop::{Breakdown, Cause, Stop};
+use crate::telemetry::clock;
 use crate::telemetry::latency::Latency;
 use crate::telemetry::names;
 
@@ -125,7 +126,11 @@ impl Supervisor {
         };
         while !stop.is_raised() && anything(&running, &waiting) {
             thread::sleep(LOOK);
-            runs = runs || running.iter().any(|feed| feed.report.has_connected());
+            if let Some(forward) = clock::follow() {
+                let forward = Duration::from_nanos(forward.unsigned_abs());
+                tracing::warn!("the clock of this machine went forward by {forward:.1?}");
+            }
+            runs = runs || running.iter().any(|feed| feed.report.runs());
             if !runs && let Some(fault) = nothing_comes_up(&running) {
                 stop.fail(fault);
                 break;

@@ -22,6 +22,7 @@ use barflow_operators::checkpoint::instrument_state::SealedRecord;
 use barflow_operators::published::PublishedBar;
 
 use super::atomic_file::refused;
+use super::in_place;
 use super::parquet::{FileInfo, ParquetBars, Part};
 use super::record::BarRecord;
 use super::roll::Roll;
@@ -209,6 +210,9 @@ impl JournaledSink {
         let path = self.journal_path();
         let disk = |e: std::io::Error| refused("write", &path, &e);
         let bytes = self.entries(&bars)?;
+        if !matches!(self.shape, Shape::AtEnd) {
+            in_place::check(&path, &self.journal, self.checkpoint.journal)?;
+        }
         if !bytes.is_empty() {
             // From the mark on: an earlier attempt may have failed half-way.
             self.journal.seek(SeekFrom::Start(self.checkpoint.journal)).map_err(disk)?;

@@ -29,8 +29,8 @@ pub(super) fn left_uncommitted(
         "{error}\nthe run was asked to end, and {} not committed within {:?} \
          (--shutdown-timeout)\nhint: nothing is lost: the next start of job \"{job}\" makes them again",
         match bars {
-            1 => "1 bar was".to_owned(),
-            bars => format!("{} were", counted(bars, "bar")),
+            1 => "at least 1 bar was".to_owned(),
+            bars => format!("at least {} were", counted(bars, "bar")),
         },
         settings.shutdown_timeout,
     ))

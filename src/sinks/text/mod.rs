@@ -1,13 +1,17 @@
 //! Bars as lines of text, JSON or CSV, on standard output or in a file.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, StdoutLock, Write};
+use std::io::{
+    self, BufRead, BufReader, BufWriter, IsTerminal, Read, Seek, SeekFrom, StdoutLock, Write,
+};
 use std::path::{Path, PathBuf};
 
 use super::atomic_file::{AtomicFile, refused};
+use super::in_place;
 use super::json_lines::write_line;
 use super::record::BarRecord;
 use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
+use crate::telemetry::terminal::above;
 
 pub mod csv;
 
@@ -33,7 +37,10 @@ pub struct TextBars {
 #[derive(Debug)]
 enum Target {
     /// Locked anew for each commit: the sink lives on another thread than its maker.
-    Stdout,
+    Stdout {
+        /// Whether it is a terminal, which may have a line that redraws itself.
+        is_terminal: bool,
+    },
     /// Appears when the run is over.
     Atomic(Option<(AtomicFile, BufWriter<File>)>),
     /// Grows with every commit.
@@ -74,7 +81,8 @@ impl LineFormat {
 impl TextBars {
     /// Writes to standard output, flushed at each commit.
     pub fn stdout(format: LineFormat) -> Self {
-        Self { format, to: Target::Stdout, headed: false, bars: 0 }
+        let is_terminal = io::stdout().is_terminal();
+        Self { format, to: Target::Stdout { is_terminal }, headed: false, bars: 0 }
     }
 
     /// Writes to a file that appears when the run is over.
@@ -126,19 +134,23 @@ impl TextBars {
             Ok(())
         };
         match &mut self.to {
-            Target::Stdout => {
-                let mut out = BufWriter::<StdoutLock<'_>>::new(io::stdout().lock());
-                lines(&mut out).and_then(|()| out.flush()).map_err(stdout_error)
+            Target::Stdout { is_terminal } => {
+                let mut write = || {
+                    let mut out = BufWriter::<StdoutLock<'_>>::new(io::stdout().lock());
+                    lines(&mut out).and_then(|()| out.flush())
+                };
+                if *is_terminal { above(write) } else { write() }.map_err(stdout_error)
             }
             Target::Atomic(Some((atomic, out))) => {
                 lines(out).map_err(|e| refused("write", atomic.path(), &e))
             }
             Target::Atomic(None) => Ok(()),
             Target::Growing(path, file) => {
+                let disk = |e: io::Error| refused("write", path, &e);
+                let written = file.stream_position().map_err(disk)?;
+                in_place::check(path, file, written)?;
                 let mut bytes = Vec::new();
-                lines(&mut bytes)
-                    .and_then(|()| file.write_all(&bytes))
-                    .map_err(|e| refused("write", path, &e))
+                lines(&mut bytes).and_then(|()| file.write_all(&bytes)).map_err(disk)
             }
         }
     }
@@ -173,7 +185,7 @@ impl BarSink for TextBars {
 
     fn finish(&mut self) -> Result<SinkReport, SinkError> {
         let place = match &mut self.to {
-            Target::Stdout => "standard output".to_owned(),
+            Target::Stdout { .. } => "standard output".to_owned(),
             Target::Growing(path, file) => {
                 file.sync_all().map_err(|e| refused("write", path, &e))?;
                 path.display().to_string()

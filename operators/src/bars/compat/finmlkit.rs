@@ -51,6 +51,10 @@ impl Rule for Finmlkit {
         Levels { threshold: Some(self.size), ..Levels::default() }
     }
 
+    fn reached(&self, _open: &OpenBar) -> Option<f64> {
+        Some(self.sum / self.size)
+    }
+
     fn settle(&mut self, _closed: &OpenBar) {
         self.sum = if self.carries_excess { self.sum - self.size } else { 0.0 };
     }

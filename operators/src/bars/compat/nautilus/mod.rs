@@ -115,6 +115,11 @@ impl Nautilus {
         0
     }
 
+    /// Always none: its steps are counted in integers of its own.
+    pub fn reached(&self) -> Option<f64> {
+        None
+    }
+
     /// Nothing ends with time.
     pub fn complete_until(&mut self, _time: i64, _bars: &mut Vec<Bar>) {}
 
