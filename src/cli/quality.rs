@@ -30,7 +30,7 @@ use crate::quality::report::Report;
 use crate::quality::run::{Settings, judge};
 use crate::quality::{gx, html, json, table};
 use crate::sinks::atomic_file::AtomicFile;
-use crate::thousands::grouped;
+use crate::thousands::{counted, grouped};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -226,7 +226,8 @@ fn deliver(args: &QualityArgs, report: &Report) -> Result<(), Failure> {
                 grouped(MOST_EXAMPLES as u64)
             ),
         };
-        say!("{written} offending rows are in {}{more}", path.display());
+        let rows = counted(written, "offending row");
+        say!("{}: {rows}{more}", path.display());
     }
     match to_stdout {
         true => print(&format!("{:#}\n", json::value(report))),

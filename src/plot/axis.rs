@@ -41,6 +41,15 @@ pub fn round(low: f64, high: f64) -> Vec<f64> {
 
 /// A number with three significant digits and no more zeros than it needs: `0.00129`, `1,500`, `2.5`.
 pub fn short(number: f64) -> String {
+    let text = significant(number);
+    match text.split_once('e') {
+        Some((digits, power)) => format!("{}e{power}", trimmed(digits)),
+        None => trimmed(&text).to_owned(),
+    }
+}
+
+/// A number with three significant digits, as those beside it: `0.920`, `1.00`, `1,500`.
+pub fn significant(number: f64) -> String {
     if number == 0.0 || !number.is_finite() {
         return number.to_string();
     }
@@ -50,14 +59,10 @@ pub fn short(number: f64) -> String {
         return if number < 0.0 { format!("-{text}") } else { text };
     }
     if size < 1e-4 {
-        let text = format!("{number:.2e}");
-        return match text.split_once('e') {
-            Some((digits, power)) => format!("{}e{power}", trimmed(digits)),
-            None => text,
-        };
+        return format!("{number:.2e}");
     }
     let digits = (2 - size.log10().floor() as i32).max(0) as usize;
-    trimmed(&format!("{number:.digits$}")).to_owned()
+    format!("{number:.digits$}")
 }
 
 fn trimmed(text: &str) -> &str {
@@ -92,6 +97,8 @@ mod tests {
             "123,456",
         ];
         assert_eq!(said, wanted);
+        let said = [0.92, 1.0, 1.8, 12.0, 1e-5, 3_781.0].map(significant);
+        assert_eq!(said, ["0.920", "1.00", "1.80", "12.0", "1.00e-5", "3,781"]);
     }
 
     proptest! {

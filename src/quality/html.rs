@@ -15,11 +15,12 @@ body{font:15px/1.45 system-ui,sans-serif;margin:2em auto;max-width:1100px;paddin
 table{border-collapse:collapse;margin:1em 0;width:100%}
 .wide{overflow-x:auto}
 th,td{border-bottom:1px solid #ddd;padding:.3em .6em;text-align:left;vertical-align:top}
+.day{white-space:nowrap}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 .ok{color:#2c7a2c}.warn{color:#a66a00}.broken{color:#b3261e;font-weight:600}.none{color:#888}
 code{font:13px ui-monospace,monospace;overflow-wrap:anywhere}
 small{color:#666}
-svg{width:100%;min-width:520px;max-width:900px;height:auto;margin:.5em 0}
+svg{display:block;width:100%;max-width:760px;height:auto;margin:.5em 0}
 tr.more td{border-bottom:0}
 tr.examples td{padding-top:0}
 ul{margin:.1em 0 .3em;padding-left:1.2em}
@@ -91,7 +92,7 @@ fn verdict(passes: bool) -> &'static str {
 
 fn overview(page: &mut String, report: &Report) {
     page.push_str(
-        "<div class=\"wide\">\n<table>\n<tr><th>instrument</th><th>verdict</th><th class=\"n\">days</th>\
+        "<div class=\"wide\">\n<table>\n<tr><th>instrument</th><th>verdict</th><th class=\"n wider\">days</th>\
          <th class=\"n\">trades</th><th class=\"n\">lowest score</th></tr>\n",
     );
     for judged in &report.instruments {
@@ -101,7 +102,7 @@ fn overview(page: &mut String, report: &Report) {
         let least = least.map_or_else(String::new, shown);
         let _ = writeln!(
             page,
-            "<tr><td>{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
+            "<tr><td>{}</td><td>{}</td><td class=\"n wider\">{}</td><td class=\"n\">{}</td>\
              <td class=\"n\">{least}</td></tr>",
             escaped(&judged.name()),
             verdict(passes(judged, &report.suite)),
@@ -200,7 +201,7 @@ fn days(page: &mut String, judged: &Judged, report: &Report) {
     for (score, day) in days.iter().take(DAYS) {
         let _ = writeln!(
             page,
-            "<tr><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td>{}</td></tr>",
+            "<tr><td class=\"day\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td>{}</td></tr>",
             date(day.day),
             shown(*score),
             grouped(day.trades),

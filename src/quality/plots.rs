@@ -14,7 +14,7 @@ const BLUE: RGBColor = RGBColor(0, 114, 178);
 const GREEN: RGBColor = RGBColor(0, 158, 115);
 const RED: RGBColor = RGBColor(179, 38, 30);
 /// No wider, so that letters are still readable where the page is narrow.
-const SIZE: (u32, u32) = (760, 240);
+const SIZE: (u32, u32) = (560, 220);
 /// Letters of labels.
 const LETTERS: u32 = 13;
 
@@ -80,9 +80,9 @@ pub fn offenders(judged: &Judged, suite: &Suite) -> Result<Option<String>, PlotE
         let mut chart = ChartBuilder::on(root)
             .margin(12)
             .caption("offenders by expectation", ("sans-serif", 18))
-            .margin_right(70)
+            .margin_right(60)
             .x_label_area_size(30)
-            .y_label_area_size(160)
+            .y_label_area_size(140)
             // From one half on, so that a single offender is to be seen on a logarithmic scale.
             .build_cartesian_2d(
                 (0.5..most * 1.2).log_scale().with_key_points(ticks),
@@ -146,7 +146,7 @@ fn draw(
             true => date(at.round() as i32).to_string(),
             false => String::new(),
         };
-        let labels = (last - first + 1).clamp(1, 7) as usize;
+        let labels = (last - first + 1).clamp(1, 5) as usize;
         let number = |at: &f64| label(*at, y.end - y.start);
         chart
             .configure_mesh()

@@ -169,7 +169,7 @@ impl HeatMap {
     /// Values along both edges: all of them, or as many as have room.
     fn draw_labels<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), String> {
         let columns: Vec<String> = self.columns.iter().map(|value| label(value)).collect();
-        let needs = (widest(&columns) as i32 + 2) * LETTERS * 6 / 10;
+        let needs = (widest(&columns) as i32 + 1) * LETTERS * 55 / 100;
         let step = (needs as usize).div_ceil(self.size().0.max(1) as usize).max(1);
         for (column, value) in columns.into_iter().enumerate().step_by(step) {
             let [(left, _), (right, _)] = self.corners(column, 0);
@@ -263,7 +263,7 @@ fn is_dark(colour: RGBColor) -> bool {
 
 /// A score for people: of those that count what is good, the number counted.
 fn said(score: f64) -> String {
-    axis::short(score.abs())
+    axis::significant(score.abs())
 }
 
 /// A value of a key, numbers with three digits.
