@@ -12,7 +12,7 @@ fn day(folder: &Path) -> std::path::PathBuf {
     let path = folder.join("XBTUSD-trades-2024-03-01.csv");
     let row = |id: u64| {
         let time = 1_709_251_200_000_u64 + id * 333;
-        format!("{id},{}.5,1.0,1.0,{time},{},True\n", 100 + id % 7, id % 3 == 0)
+        format!("{id},{}.5,1.0,1.0,{time},{},True\n", 100 + id % 7, id.is_multiple_of(3))
     };
     fs::write(&path, (1..100_000).map(row).collect::<String>()).unwrap();
     path

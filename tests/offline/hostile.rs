@@ -72,7 +72,7 @@ fn checks_that_read_a_whole_file_end_when_they_are_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let archive =
         archives::write(folder.path(), "BTCUSDT-trades-2024-03-01", &archives::day_rows(1, 50));
-    let parquet = spoiled::as_parquet(&[archive.clone()], &folder.path().join("kept"));
+    let parquet = spoiled::as_parquet(std::slice::from_ref(&archive), &folder.path().join("kept"));
     let raised = Progress::until(Arc::new(AtomicBool::new(true)).into());
     assert!(matches!(audit(&parquet, &raised), Err(ReplayError::Stopped)));
     assert!(matches!(verify_published(&archive, &raised), Err(ReplayError::Stopped)));
