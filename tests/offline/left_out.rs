@@ -60,10 +60,9 @@ fn rows_of_quantity_zero_are_left_out_of_archives_and_recordings_alike() {
     assert_eq!(run(folder.path(), &threads).0, one.0);
     let (table, log, code) = run(folder.path(), &["quality", archive]);
     assert_eq!(code, Some(0), "{table}{log}");
-    assert!(
-        table.contains("no_id_gaps        warn            1             54          0"),
-        "{table}"
-    );
+    let judged = table.lines().find(|line| line.trim_start().starts_with("no_id_gaps")).unwrap();
+    let judged: Vec<&str> = judged.split_whitespace().take(5).collect();
+    assert_eq!(judged, ["no_id_gaps", "warn", "1", "54", "0"], "{table}");
     // A store remembers their ids.
     let (_, log, code) = run(folder.path(), &["convert", "--store", "store", archive]);
     assert_eq!(code, Some(0), "{log}");

@@ -114,7 +114,10 @@ impl<'a> Subscriber<'a> {
             match outcome {
                 Outcome::Confirmed(place) => {
                     let slot = self.slots[place as usize];
-                    self.session.accept(slot);
+                    // Where subscriptions are not answered, only a trade shows that the venue has it.
+                    if self.session.plan.venue.acknowledges() {
+                        self.session.accept(slot);
+                    }
                     match self.up {
                         Some(_) => self.fresh.push(slot),
                         None => self.carry(&[slot]),
