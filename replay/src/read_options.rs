@@ -24,7 +24,7 @@ pub struct ReadOptions {
     pub resume_time: Option<i64>,
     /// Take rows without ids in any order of time.
     pub any_order: bool,
-    /// Read on after a damaged file; [`into_files`] says which were.
+    /// Read on after a damaged file; [`into_files`](crate::stream::InstrumentStream::into_files) says which were.
     pub past_damage: bool,
     /// How far reading has got.
     pub progress: Progress,
