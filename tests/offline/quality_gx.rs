@@ -93,9 +93,10 @@ fn great_expectations_agrees_on_a_good_file_and_on_a_spoiled_one() {
     rewrite_as_another_program(&good, &spoiled, spoil);
     let (codes, [ours, theirs]) = both(&python, &spoiled, folder.path());
     assert_eq!(codes, [Some(1); 2]);
-    // The id that was overwritten is missing as well.
-    assert_eq!(ours, ["no_duplicate_ids", "no_id_gaps", "qty_within", "time_monotone"]);
-    // Which ids there should be is told by our own files only.
+    // The id that was overwritten is missing as well, and the row that has it now has other content than
+    // the first one.
+    assert_eq!(ours, ["no_conflicting_ids", "no_id_gaps", "qty_within", "time_monotone"]);
+    // Which ids there should be is told by our own files only; and ids are all that is compared.
     assert_eq!(theirs, ["no_duplicate_ids", "qty_within", "time_monotone"]);
     fs::remove_dir_all(folder.path()).unwrap();
 }
