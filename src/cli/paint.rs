@@ -1,5 +1,5 @@
-//! Colours of what is said on standard error. They are left out where there is no terminal, or nobody
-//! wants them (NO_COLOR, `--color never`).
+//! Colours of messages on standard error. They are left out if it is not a terminal or the user does not
+//! want them (NO_COLOR, `--color never`).
 
 use std::ffi::OsString;
 use std::io::Write;

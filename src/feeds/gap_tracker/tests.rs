@@ -344,7 +344,7 @@ fn a_removed_instrument_asks_for_nothing_until_it_is_added_again() {
     assert_eq!(tracked.tick(0.5), gap(2));
 }
 
-/// One id that is no id of the sequence must not make every later trade come too late.
+/// One stray id must not make every later trade count as late.
 #[test]
 fn a_stray_id_is_dropped_when_the_stream_continues_below_it() {
     let mut tracked = Tracked::new(Ids::Consecutive, POLICY);
