@@ -252,7 +252,7 @@ fn an_id_far_ahead_is_a_bad_row_when_the_venue_continues_below_it() {
     sent.insert(5, Row { id: 1 << 50, ..listed[5] });
     let venue =
         ScriptedVenue::start(vec![binance(&sent)], move |path, _| binance_page(path, &listed));
-    let mut run = Run::start(&venue, "binance-spot", "backfill_budget = \"2s\"");
+    let mut run = Run::start(&venue, "binance-spot", "backfill_budget = \"5s\"");
     run.process.wait_until_it_says("an id far ahead of all others");
     run.process.wait_for(60);
     let ran = run.stop();

@@ -290,7 +290,7 @@ impl GapTracker {
         }
         let taken = self.order.take(print, out);
         if let Gaps::Numbered(gaps) = &mut self.gaps {
-            gaps.on_stream(taken);
+            gaps.on_stream(taken, self.order.waits());
             if taken == Disposition::Late {
                 gaps.on_late(self.order.ids_of(print));
             }

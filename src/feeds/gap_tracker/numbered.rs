@@ -33,6 +33,7 @@ const FAR_AHEAD: u64 = 1_000_000;
 #[derive(Debug, Default)]
 pub(super) struct Numbered {
     open: Option<OpenGap>,
+    stream: StreamSince,
     /// Gaps that the order did not wait for, oldest first; REST is asked about one at a time.
     deferred: VecDeque<DeferredGap>,
     tail: Tail,
@@ -45,13 +46,28 @@ struct OpenGap {
     last: u64,
     seen: Instant,
     pursuit: Pursuit,
-    /// Trades that the stream has brought since, below what waits and above.
+}
+
+/// Trades that the stream has brought since one waits: those below it and those above. Counted from that
+/// trade on and not from the next tick, since all of them may come before the next tick.
+#[derive(Clone, Copy, Debug, Default)]
+struct StreamSince {
     below: u32,
     above: u32,
 }
 
-impl OpenGap {
-    fn shows_a_stray(&self, missing: u64) -> bool {
+impl StreamSince {
+    #[inline]
+    fn count(&mut self, taken: Disposition, waiting: usize) {
+        match taken {
+            Disposition::Waits if waiting == 1 => *self = Self::default(),
+            Disposition::Waits | Disposition::NoRoom => self.above = self.above.saturating_add(1),
+            Disposition::Released if waiting > 0 => self.below = self.below.saturating_add(1),
+            _ => {}
+        }
+    }
+
+    fn shows_a_stray(self, missing: u64) -> bool {
         missing >= FAR_AHEAD && self.below >= BELOW_A_STRAY && self.above == 0
     }
 }
@@ -143,15 +159,10 @@ impl Numbered {
         self.tail.query = None;
     }
 
-    /// What became of a trade that the stream brought.
+    /// What became of a trade that the stream brought, and how many wait now.
     #[inline]
-    pub(super) fn on_stream(&mut self, taken: Disposition) {
-        let Some(open) = &mut self.open else { return };
-        match taken {
-            Disposition::Released => open.below = open.below.saturating_add(1),
-            Disposition::Waits | Disposition::NoRoom => open.above = open.above.saturating_add(1),
-            _ => {}
-        }
+    pub(super) fn on_stream(&mut self, taken: Disposition, waiting: usize) {
+        self.stream.count(taken, waiting);
     }
 
     pub(super) fn on_tick(&mut self, mut step: Step<'_>, request_for: RequestFor<'_>) {
@@ -219,7 +230,10 @@ impl Numbered {
             // What is late may come by itself; and REST may be a moment behind the websocket.
             let pursuit = Pursuit::new(step.now + step.policy.reorder_wait);
             let last = missing.last;
-            self.open = Some(OpenGap { last, seen: step.now, pursuit, below: 0, above: 0 });
+            self.open = Some(OpenGap { last, seen: step.now, pursuit });
+            if passed.is_some() {
+                self.stream = StreamSince::default();
+            }
             step.effects.opened += 1;
             return;
         };
@@ -240,7 +254,7 @@ impl Numbered {
         let attempts = open.pursuit.attempts();
         match open.pursuit.ask(question, request_for(&missing), step.now, &step.policy) {
             Ok(request) => step.effects.asks.push(Ask { question, request, attempts }),
-            Err(_) if open.shows_a_stray(missing.last.saturating_sub(first)) => {
+            Err(_) if self.stream.shows_a_stray(missing.last.saturating_sub(first)) => {
                 step.effects.strays.extend(step.order.drop_strays());
                 self.open = None;
             }

@@ -370,6 +370,28 @@ fn a_stray_id_is_dropped_when_the_stream_continues_below_it() {
     assert!(tracked.out.order.late.is_empty());
 }
 
+/// A loaded machine may look for the first time when all of it has come.
+#[test]
+fn a_stray_id_is_dropped_although_all_came_before_the_first_look() {
+    let mut tracked = Tracked::new(Ids::Consecutive, POLICY);
+    tracked.bring(&[1, 2, 3, 1 << 40, 4, 5, 6]);
+    let (mut seconds, mut strays) = (0.0, Vec::new());
+    while strays.is_empty() && seconds < 200.0 {
+        seconds += 1.0;
+        let now = tracked.at(seconds);
+        let effects = tracked.tracker.on_tick(now, &request, &mut tracked.out);
+        assert_eq!(effects.gaps, []);
+        strays.extend(effects.strays);
+        for ask in effects.asks {
+            let reply = Reply { rows: Ok(&[]), took: Duration::from_millis(10) };
+            tracked.tracker.on_answer(ask.question, reply, now, &mut tracked.out);
+        }
+    }
+    assert_eq!(strays.len(), 1, "after {seconds} s");
+    tracked.bring(&[7]);
+    assert_eq!(tracked.out.trades.trade_id, (1..8).collect::<Vec<_>>());
+}
+
 /// Where trades come above what is missing, the venue has gone on there.
 #[test]
 fn a_gap_above_which_the_stream_continues_is_a_gap() {

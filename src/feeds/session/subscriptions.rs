@@ -313,8 +313,11 @@ impl Subscriptions {
             None if self.open.is_empty() => return Concerns::Nothing,
             // Of a message that is over.
             None if refusal.request.is_some() => {}
-            // It may be about any of them.
-            None => (0..self.open.len()).rev().for_each(|at| self.halve(at, refusal)),
+            // It may be about any of them; the others' answers are still to come.
+            None => {
+                self.echoes += self.open.len() as u64 - 1;
+                (0..self.open.len()).rev().for_each(|at| self.halve(at, refusal));
+            }
         }
         Concerns::Us
     }
