@@ -19,8 +19,10 @@ pub struct FilePart {
 }
 
 /// The beginning of a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Begin {
+    /// The member of an archive in which it is; those before it are not read.
+    pub member: Option<Arc<str>>,
     /// Its offset in the decoded file or member (for Parquet: row number).
     pub byte: u64,
     /// Its line, from 1.
@@ -31,8 +33,10 @@ impl FilePart {
     /// Where reading begins.
     pub fn start(&self, path: &Path) -> FilePosition {
         let start = FilePosition::start(path.display().to_string().into());
-        let Begin { byte, line } = self.begin.unwrap_or(Begin { byte: 0, line: 1 });
-        FilePosition { member: self.member.clone(), byte, line, ..start }
+        match self.begin.clone() {
+            Some(Begin { member, byte, line }) => FilePosition { member, byte, line, ..start },
+            None => FilePosition { member: self.member.clone(), byte: 0, line: 1, ..start },
+        }
     }
 
     /// Whether a position in the file lies in this part.

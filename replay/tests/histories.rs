@@ -55,8 +55,8 @@ impl Piece {
         let folder = folder.join(format!("{:05}", self.name));
         fs::create_dir_all(&folder).unwrap();
         let text: String = rows.iter().map(|row| format!("{row}\n")).collect();
-        let path =
-            folder.join(format!("{stem}.{}", ["csv", "csv.gz", "csv.zst", "zip"][self.packing]));
+        let ending = ["csv", "csv.gz", "csv.zst", "zip", "zip", "zip"][self.packing];
+        let path = folder.join(format!("{stem}.{ending}"));
         let file = fs::File::create(&path).unwrap();
         match self.packing {
             0 => fs::write(&path, text).unwrap(),
@@ -66,11 +66,17 @@ impl Piece {
                 gz.finish().unwrap();
             }
             2 => zstd::stream::copy_encode(text.as_bytes(), file, 1).unwrap(),
-            _ => {
-                // Two members, the later one first.
+            packing => {
                 let (one, two) = rows.split_at(rows.len() / 2);
+                let (a, b) = ("XBTUSD_a.csv", "XBTUSD_b.csv");
+                let members: &[(&str, &[&str])] = match packing {
+                    3 => &[(a, &rows)],
+                    4 => &[(a, one), (b, two)],
+                    // The later one first.
+                    _ => &[(b, two), (a, one)],
+                };
                 let mut zip = zip::ZipWriter::new(file);
-                for (name, rows) in [("XBTUSD_b.csv", two), ("XBTUSD_a.csv", one)] {
+                for (name, rows) in members {
                     if !rows.is_empty() {
                         zip.start_file(name, SimpleFileOptions::default()).unwrap();
                         zip.write_all(format!("{}\n", rows.join("\n")).as_bytes()).unwrap();
@@ -85,9 +91,9 @@ impl Piece {
 
 /// Pieces that together cover all rows: each begins where the one before ends or earlier.
 fn pieces(rows: usize, with_holes: bool) -> impl Strategy<Value = Vec<Piece>> {
-    let cut = (any::<Index>(), 0usize..12, any::<bool>(), 0usize..4, any::<u16>());
+    let cut = (any::<Index>(), 0usize..12, any::<bool>(), 0usize..6, any::<u16>());
     let hole = (any::<Index>(), 0usize..20);
-    let extra = (any::<Index>(), any::<Index>(), any::<bool>(), 0usize..4, any::<u16>());
+    let extra = (any::<Index>(), any::<Index>(), any::<bool>(), 0usize..6, any::<u16>());
     let all = (prop::collection::vec((cut, hole), 1..5), prop::collection::vec(extra, 0..3));
     all.prop_map(move |(cuts, extra)| {
         let mut ends: Vec<usize> = cuts.iter().map(|((cut, ..), _)| cut.index(rows) + 1).collect();

@@ -232,6 +232,12 @@ fn exports_without_ids_that_overlap_are_joined_at_their_seam_or_refused() {
     let joined = replay(&[&seam], &[]);
     assert!((joined.code, joined.bars) == (Some(0), bars_of(&[&one])), "{}", joined.said);
     assert!(joined.said.contains("begins with the last 9 rows of"), "{}", joined.said);
+    let member = without_ids(61..120);
+    zipped(&seam.join("q2/XBTUSD.zip"), &[("XBTUSD.csv", &member)]);
+    fs::remove_file(seam.join("q2/XBTUSD.csv")).unwrap();
+    let joined = replay(&[&seam], &[]);
+    assert!((joined.code, joined.bars) == (Some(0), bars_of(&[&one])), "{}", joined.said);
+    fs::remove_file(seam.join("q2/XBTUSD.zip")).unwrap();
     let mut other = without_ids(61..120);
     other.remove(3);
     write(&seam.join("q2/XBTUSD.csv"), &other);

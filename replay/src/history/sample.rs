@@ -113,7 +113,7 @@ pub(super) fn tail(look: &Look, file: &PlannedFile) -> Option<(u64, i64)> {
     }
     let mut file = file.clone();
     if let Some(byte) = line_start_before_end(&file, TAIL) {
-        file.part.begin = Some(Begin { byte, line: 1 });
+        file.part.begin = Some(Begin { member: None, byte, line: 1 });
     }
     last(look, &file).ok()?
 }

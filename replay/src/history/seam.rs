@@ -205,7 +205,8 @@ fn row_start(look: &Look, file: &PlannedFile, rows: u64) -> Result<Begin, Replay
                 break;
             }
             let Some(end) = batch.end.file() else { break };
-            file.part.begin = Some(Begin { byte: end.byte, line: end.line });
+            let member = end.member.clone();
+            file.part.begin = Some(Begin { member, byte: end.byte, line: end.line });
             left -= found;
             if left < take {
                 break;
