@@ -1,5 +1,12 @@
 //! Secrets by reference: a setting names the environment variable or the file that holds its value.
 
+use std::path::Path;
+
+use barflow_replay::files;
+
+/// Bytes of a file of a secret that are read.
+const LONGEST: u64 = 1 << 20;
+
 /// A value of a setting: given as it is, or where to find it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Value<'a> {
@@ -45,7 +52,7 @@ impl<'a> Value<'a> {
             Self::Environment(name) => environment(name)
                 .ok_or_else(|| format!("environment variable \"{name}\" is not set"))?,
             Self::File(path) => {
-                let text = std::fs::read_to_string(path)
+                let text = files::read_named(Path::new(path), LONGEST)
                     .map_err(|error| format!("file \"{path}\" could not be read: {error}"))?;
                 text.trim_end_matches(['\r', '\n']).to_owned()
             }

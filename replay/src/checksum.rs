@@ -1,6 +1,5 @@
 //! Is a file what was published? Judged before anything of it is used.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -9,7 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::decode::{Buffers, Container, Decoding, decode};
 use crate::error::ReplayError;
 use crate::progress::Progress;
-use crate::{spool, trades_parquet};
+use crate::{files, spool, trades_parquet};
 
 /// `FILE.CHECKSUM`, as Binance publishes it beside each archive.
 pub fn checksum_file(path: &Path) -> PathBuf {
@@ -83,7 +82,7 @@ const LONGEST: u64 = 4096;
 
 fn expected_sum(beside: &Path) -> Result<String, ReplayError> {
     let mut text = Vec::new();
-    let read = File::open(beside).and_then(|file| file.take(LONGEST).read_to_end(&mut text));
+    let read = files::open(beside).and_then(|file| file.take(LONGEST).read_to_end(&mut text));
     read.map_err(|e| ReplayError::io("read", beside, e))?;
     let text = String::from_utf8_lossy(&text);
     sum_in(&text).ok_or_else(|| {

@@ -13,6 +13,8 @@
 //! correction becomes known; at once if not given).
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read as _, Take};
 use std::path::Path;
 
 use barflow_operators::instrument::InstrumentId;
@@ -22,7 +24,9 @@ use barflow_operators::validation;
 use serde::Deserialize;
 
 use crate::error::ReplayError;
+use crate::progress::StopFlag;
 use crate::rows::Quote;
+use crate::spool;
 
 /// Corrections by instrument, as the file lists them.
 pub type Corrections = BTreeMap<InstrumentId, Vec<Correction>>;
@@ -66,6 +70,36 @@ struct Wrong {
     reason: String,
 }
 
+/// Bytes of a file of corrections that are read: room for a million of them.
+const LONGEST: u64 = 64 << 20;
+
+/// Reads a pipe to its end, once: afterwards it is read as often as any file.
+///
+/// # Errors
+/// When it cannot be read, and when `stop` is raised before its end.
+pub fn take(path: &Path, stop: &StopFlag) -> Result<(), ReplayError> {
+    let there = std::fs::metadata(path).map_err(|e| ReplayError::io("read", path, e))?;
+    if there.is_file() || there.is_dir() { Ok(()) } else { spool::take(path, LONGEST, stop) }
+}
+
+/// Opens a file of corrections.
+///
+/// # Errors
+/// When it cannot be opened, or is too long.
+pub fn open(path: &Path) -> Result<Take<File>, ReplayError> {
+    let disk = |e| ReplayError::io("read", path, e);
+    let file = spool::open(path).map_err(disk)?;
+    let bytes = file.metadata().map_err(disk)?.len();
+    if bytes > LONGEST {
+        let text = format!(
+            "it has {bytes} bytes, and at most {LONGEST} bytes of corrections are read; a history that \
+             was corrected so often is better fetched again"
+        );
+        return Err(ReplayError::layout(path, text));
+    }
+    Ok(file.take(LONGEST))
+}
+
 /// Reads a file. `instruments` are those of the run.
 ///
 /// # Errors
@@ -74,11 +108,8 @@ pub fn read(
     path: &Path,
     instruments: &BTreeMap<InstrumentId, Terms>,
 ) -> Result<Corrections, ReplayError> {
-    let mut reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .comment(Some(b'#'))
-        .from_path(path)
-        .map_err(|error| unreadable(path, error))?;
+    let mut reader =
+        csv::ReaderBuilder::new().trim(csv::Trim::All).comment(Some(b'#')).from_reader(open(path)?);
     let headers = reader.headers().map_err(|error| unreadable(path, error))?.clone();
     let mut corrections = Corrections::new();
     for record in reader.records() {

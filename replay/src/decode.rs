@@ -138,16 +138,26 @@ fn decode_file(
         Container::Zstd => zstd_decoder(file)
             .and_then(|decoder| blocks(decoder, None, skip, buffers, take))
             .map(drop)
-            .map_err(|e| damaged("zstd data", "a complete zstd stream", e)),
+            .map_err(|e| match e.to_string().contains(WINDOW_TOO_LARGE) {
+                true => ReplayError::packing(path, None, WIDE_WINDOW),
+                false => damaged("zstd data", "a complete zstd stream", e),
+            }),
         Container::Zip => read_members(what, file, take),
         Container::Parquet => Err(ReplayError::layout(path, "Parquet has no lines")),
     }
 }
 
-/// Reads frames of any window: what `zstd --long=31` writes needs 2 GiB to be read.
+/// Windows of zstd that are read: up to 128 MiB, as `zstd -d` does unless it is told otherwise. What a
+/// frame claims to need is memory that it gets.
+const WINDOW_LOG: u32 = 27;
+/// The library's words for a window above that.
+const WINDOW_TOO_LARGE: &str = "too much memory";
+const WIDE_WINDOW: &str = "needs a zstd window above 128 MiB, which is not read; unpack it first: zstd -d \
+                           --long=31";
+
 fn zstd_decoder<R: Read>(from: R) -> io::Result<impl Read> {
     let mut decoder = zstd::Decoder::new(from)?;
-    decoder.window_log_max(31)?;
+    decoder.window_log_max(WINDOW_LOG)?;
     Ok(decoder)
 }
 

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::fs::{self, FileType, Metadata};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::ReplayError;
+use crate::files::special;
 use crate::naming;
 use crate::plan_note::{NotTaken, PlanNote, Reason, SameFile};
 use crate::progress::StopFlag;
@@ -83,7 +84,7 @@ impl<'a> Search<'a> {
     fn input(&mut self, input: &str, stop: &StopFlag) -> Result<(), ReplayError> {
         let path = Path::new(input);
         if input == spool::STANDARD_INPUT {
-            spool::take(path, stop)?;
+            spool::take(path, u64::MAX, stop)?;
             self.files.push((path.to_owned(), None));
         } else if let Ok(metadata) = fs::metadata(path) {
             self.named(path, &metadata, stop)?;
@@ -112,7 +113,7 @@ impl<'a> Search<'a> {
             return Err(self.nothing(text, before));
         }
         if !metadata.is_file() {
-            spool::take(path, stop)?;
+            spool::take(path, u64::MAX, stop)?;
         }
         self.files.push((path.to_owned(), Some(identity(metadata))));
         Ok(())
@@ -283,18 +284,6 @@ fn strip_ending(path: &Path, ending: &str) -> Option<PathBuf> {
     let stem = name.len().checked_sub(ending.len())?;
     let is_it = name.get(stem..)?.eq_ignore_ascii_case(ending);
     is_it.then(|| path.with_file_name(&name[..stem]))
-}
-
-fn special(kind: FileType) -> Option<&'static str> {
-    if kind.is_fifo() {
-        Some("a pipe")
-    } else if kind.is_socket() {
-        Some("a socket")
-    } else if kind.is_block_device() || kind.is_char_device() {
-        Some("a device")
-    } else {
-        None
-    }
 }
 
 fn reason_of(name: &str) -> Reason {

@@ -23,6 +23,7 @@ pub mod corrections;
 pub mod decode;
 pub mod error;
 pub mod file_part;
+pub mod files;
 pub mod find;
 pub mod history;
 mod line_end;

@@ -20,6 +20,9 @@ pub struct Members {
     pub passed_over: Vec<String>,
 }
 
+/// Members that an archive may have: each is looked at several times before the first row is read.
+const MOST: usize = 10_000;
+
 /// Opens a zip archive and looks at its directory: nothing is decompressed.
 ///
 /// # Errors
@@ -40,6 +43,11 @@ pub fn open<R: Read + Seek>(
         directory(&mut file, start)
     };
     let mut archive = ZipArchive::new(file).map_err(bad)?;
+    if directory.entries > MOST {
+        let expected = format!("at most {MOST} members");
+        let found = format!("{}; unpack it, and name the folder", directory.entries);
+        return Err(ReplayError::corrupt(path, "directory", expected, found));
+    }
     if directory.entries > archive.len() {
         let expected = "a different name for each member";
         let found = format!("{} members with {} names", directory.entries, archive.len());

@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Seek};
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,6 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::error::ReplayError;
+use crate::files;
 use crate::progress::StopFlag;
 
 /// The argument that means standard input.
@@ -35,7 +38,7 @@ fn spooled() -> MutexGuard<'static, BTreeMap<PathBuf, File>> {
 pub fn open(path: &Path) -> io::Result<File> {
     match spooled().get(path) {
         Some(file) => reopen(file),
-        None => File::open(path),
+        None => files::open(path),
     }
 }
 
@@ -65,8 +68,9 @@ pub fn length(path: &Path) -> io::Result<u64> {
 /// Reads all of what can be read only once, unless that was done before.
 ///
 /// # Errors
-/// When it or the temporary file cannot be used, on terminals, and when `stop` is raised.
-pub(crate) fn take(path: &Path, stop: &StopFlag) -> Result<(), ReplayError> {
+/// When it or the temporary file cannot be used, on devices, when it has more than `most` bytes or
+/// than half of what the disk has free, and when `stop` is raised.
+pub fn take(path: &Path, most: u64, stop: &StopFlag) -> Result<(), ReplayError> {
     if spooled().contains_key(path) {
         return Ok(());
     }
@@ -81,7 +85,7 @@ pub(crate) fn take(path: &Path, stop: &StopFlag) -> Result<(), ReplayError> {
         .name("spool".to_owned())
         .spawn(move || {
             // Nobody listens any more after a stop.
-            let _ = send.send(copy(&from));
+            let _ = send.send(copy(&from, most));
         })
         .map_err(|e| ReplayError::io("start a thread to read", path, e))?;
     let result = loop {
@@ -99,21 +103,28 @@ pub(crate) fn take(path: &Path, stop: &StopFlag) -> Result<(), ReplayError> {
     Ok(())
 }
 
-fn copy(path: &Path) -> Result<File, ReplayError> {
+fn copy(path: &Path, most: u64) -> Result<File, ReplayError> {
     let standard = path == Path::new(STANDARD_INPUT) || path == Path::new("/dev/stdin");
-    let mut from: Box<dyn Read> = if standard {
-        if io::stdin().is_terminal() {
-            let reason = "it is a terminal; pipe trades into it, or name a file";
-            return Err(ReplayError::layout(path, reason));
-        }
-        Box::new(io::stdin().lock())
-    } else {
-        Box::new(File::open(path).map_err(|e| ReplayError::io("open", path, e))?)
+    let stdin = io::stdin();
+    if standard && stdin.is_terminal() {
+        let reason = "it is a terminal; pipe trades into it, or name a file";
+        return Err(ReplayError::layout(path, reason));
+    }
+    let unreadable = |e| ReplayError::io("open", path, e);
+    let mut from = match standard {
+        true => File::from(stdin.as_fd().try_clone_to_owned().map_err(unreadable)?),
+        false => File::open(path).map_err(unreadable)?,
     };
+    if from.metadata().map_err(unreadable)?.file_type().is_char_device() {
+        let reason = "it is a device, not a file or a pipe of trades";
+        return Err(ReplayError::layout(path, reason));
+    }
     let folder = std::env::temp_dir();
     let mut to = tempfile::tempfile_in(&folder)
         .map_err(|e| ReplayError::io("create a temporary file in", &folder, e))?;
+    let room = room(&folder);
     let mut buffer = vec![0; 1 << 17];
+    let mut bytes = 0;
     loop {
         let read = match from.read(&mut buffer) {
             Ok(0) => break,
@@ -121,9 +132,29 @@ fn copy(path: &Path) -> Result<File, ReplayError> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(ReplayError::io("read", path, error)),
         };
+        bytes += read as u64;
+        if bytes > most.min(room) {
+            let text = match bytes > most {
+                true => format!("it has more than {most} bytes, the most that is read of it"),
+                false => format!(
+                    "what can be read only once is kept in \"{}\" meanwhile, and it has more than {room} \
+                     bytes, half of what was free there; save it to a file, or set TMPDIR to a folder \
+                     with more room",
+                    folder.display()
+                ),
+            };
+            return Err(ReplayError::layout(path, text));
+        }
         io::Write::write_all(&mut to, &buffer[..read])
             .map_err(|e| ReplayError::io("write to a temporary file in", &folder, e))?;
     }
     to.rewind().map_err(|e| ReplayError::io("read", path, e))?;
     Ok(to)
+}
+
+/// Half of the bytes that are free in a folder.
+fn room(folder: &Path) -> u64 {
+    // A system that does not say refuses the writing itself.
+    let disk = rustix::fs::statvfs(folder);
+    disk.map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize) / 2)
 }

@@ -2,11 +2,11 @@
 //! line of a file counts; a line that a crash cut short was never said (ADR 0008).
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use barflow_replay::atomic_file::Access;
+use barflow_replay::files::{Access, Lines};
 use serde::{Deserialize, Serialize};
 
 use super::error::FetchError;
@@ -72,7 +72,7 @@ impl Manifest {
     /// When it cannot be read or written, or a line of it is damaged.
     pub fn open(store: &Path) -> Result<Self, FetchError> {
         let path = store.join(NAME);
-        let file = Access::Group.without_links().create(true).append(true).open(&path);
+        let file = Access::Group.append_to_own(&path);
         let file = file.map_err(|e| FetchError::disk("open", &path, e))?;
         let (mut manifest, whole) = Self::load(store)?;
         file.set_len(whole).map_err(|e| FetchError::disk("write", &path, e))?;
@@ -83,21 +83,20 @@ impl Manifest {
     /// The entries, and how many bytes are whole lines.
     fn load(store: &Path) -> Result<(Self, u64), FetchError> {
         let path = store.join(NAME);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(FetchError::disk("read", &path, error)),
-        };
-        let whole = text.rfind('\n').map_or(0, |at| at + 1);
-        let mut entries = BTreeMap::new();
-        for (line, number) in text[..whole].lines().zip(1..) {
-            let entry: Entry = serde_json::from_str(line).map_err(|error| {
-                let what = format!("line {number} is not a manifest entry: {error}");
-                FetchError::disk("read", &path, io::Error::other(what))
-            })?;
-            entries.insert(entry.path.clone(), entry);
+        let (mut entries, mut whole) = (BTreeMap::new(), 0);
+        let disk = |e| FetchError::disk("read", &path, e);
+        if let Some(mut lines) = Lines::of(&path).map_err(disk)? {
+            while let Some(line) = lines.next_line().map_err(disk)? {
+                let Some(next) = line.next else { break };
+                let entry: Entry = serde_json::from_slice(line.text).map_err(|error| {
+                    let what = format!("line {} is not a manifest entry: {error}", line.number);
+                    disk(io::Error::other(what))
+                })?;
+                entries.insert(entry.path.clone(), entry);
+                whole = next;
+            }
         }
-        Ok((Self { path, entries, file: None }, whole as u64))
+        Ok((Self { path, entries, file: None }, whole))
     }
 
     /// What is known of a file.
@@ -130,6 +129,8 @@ impl Manifest {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn entry(path: &str, state: State) -> Entry {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use barflow_replay::store::layout::ARCHIVE;
+use barflow_replay::store::layout::{self, ARCHIVE};
 use barflow_replay::store::work::on_threads;
 
 use super::client::Client;
@@ -98,7 +98,11 @@ pub fn run(
         watch.begins(*number, name, job.listed.bytes);
         let moved = |bytes, total| watch.moved(*number, bytes, total);
         let path = store.join(job.place());
-        let result = transfer(client, &client.url(&job.key), job.listed.bytes, &path, &moved);
+        let result = layout::check_folders(store, &path)
+            .map_err(|error| FetchError::disk("write", &path, std::io::Error::other(error)))
+            .and_then(|()| {
+                transfer(client, &client.url(&job.key), job.listed.bytes, &path, &moved)
+            });
         let entry = entry(job, client, &result);
         let outcome = match result {
             Ok(received) if received.wire == 0 => DownloadOutcome::Found,

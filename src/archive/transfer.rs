@@ -10,8 +10,9 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use barflow_replay::atomic_file::{self, Access};
+use barflow_replay::atomic_file;
 use barflow_replay::checksum::{checksum_file, sha256_until, sum_in};
+use barflow_replay::files::{self, Access};
 use sha2::{Digest, Sha256};
 
 use super::client::Client;
@@ -104,9 +105,8 @@ impl Partial {
                 fs::remove_file(&other).map_err(|e| FetchError::disk("remove", &other, e))?;
             }
         }
-        let mut options = Access::Usual.without_links();
-        let open = options.create(true).read(true).append(true).open(&ours);
-        let file = open.map_err(|e| FetchError::disk("open", &ours, e))?;
+        let file =
+            Access::Usual.append_to_own(&ours).map_err(|e| FetchError::disk("open", &ours, e))?;
         let mut partial = Self { path: ours, file, hasher: Sha256::new(), bytes: 0 };
         let mut block = vec![0; BLOCK];
         loop {
@@ -284,7 +284,7 @@ impl Transfer<'_> {
 /// Writes the checksum file as published.
 fn keep_sum(path: &Path, text: &str) -> Result<(), FetchError> {
     let beside = checksum_file(path);
-    if fs::read_to_string(&beside).is_ok_and(|there| there == text) {
+    if files::read(&beside, text.len() as u64).is_ok_and(|there| there == text.as_bytes()) {
         return Ok(());
     }
     atomic_file::write(&beside, text.as_bytes()).map_err(|e| FetchError::disk("write", &beside, e))

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use barflow_operators::position::Position;
+use barflow_replay::files;
 use clap::{ArgMatches, Args, Subcommand, ValueHint};
 use serde_json::json;
 
@@ -288,7 +289,7 @@ fn delete(job: &JobName, place: &Place, matches: &ArgMatches) -> Result<(), Fail
             return Err(no_such_job(Some(job), &jobs(&checkpoint.entries)));
         }
         let lines = checkpoint.live.is_some() && path.with_extension("").is_file();
-        let journal = std::fs::File::open(path.with_extension(if lines { "" } else { "journal" }));
+        let journal = files::open(&path.with_extension(if lines { "" } else { "journal" }));
         if journal.is_ok_and(|journal| journal.try_lock().is_err()) {
             let error = format!("job \"{job}\" is running; stop it first");
             return Err(Failure::from(SinkError::Fenced(error)));

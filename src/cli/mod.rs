@@ -77,13 +77,24 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match run(&cli, matches.subcommand().map_or(&matches, |(_, matches)| matches)) {
         Ok(outcome) => ExitCode::from(outcome.code()),
         Err(failure) => {
-            say!("error: {}", redacted(&format!("{:#}", failure.error)));
+            say!("error: {}", redacted(&in_words(&failure.error)));
             if let Some(hint) = &failure.hint {
                 say!("hint: {hint}");
             }
             ExitCode::from(failure.code)
         }
     }
+}
+
+/// An error and its causes, but for those whose words it repeats.
+fn in_words(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// Runs a command; `matches` are its own options, with where they come from.

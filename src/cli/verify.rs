@@ -117,8 +117,9 @@ pub fn run(args: &VerifyArgs, matches: &ArgMatches) -> Result<Outcome, Failure> 
         Some(path) => {
             let mut found = Series::new();
             let path = path.display().to_string();
-            source::read_each(&path, &settings.kafka.settings(), &mut |row| note(&mut found, &row))
-                .map_err(unreadable)?;
+            let (kafka, flag) = (settings.kafka.settings(), stop.flag().into());
+            let mut note = |row: Row| note(&mut found, &row);
+            source::read_each(&path, &kafka, &flag, &mut note).map_err(unreadable)?;
             found
         }
         None => topics(&settings, &expected)?,

@@ -1,7 +1,8 @@
 //! Reads bars back: JSON lines, Parquet files and folders, Kafka topics.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::collections::BTreeSet;
+use std::fs::{File, Metadata};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,7 +10,10 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, TimestampNanosecondType, UInt32Type, UInt64Type};
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, TimeUnit};
+use barflow_replay::files::Lines;
 use barflow_replay::parquet_guard::{GuardedBatches, guarded};
+use barflow_replay::progress::StopFlag;
+use barflow_replay::spool;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rdkafka::Message;
 use rdkafka::consumer::Consumer;
@@ -65,17 +69,18 @@ pub enum SourceError {
 /// When it cannot be read, or holds something that is not a bar.
 pub fn read(source: &str, settings: &KafkaSettings) -> Result<Vec<Row>, SourceError> {
     let mut rows = Vec::new();
-    read_each(source, settings, &mut |row| rows.push(row))?;
+    read_each(source, settings, &StopFlag::default(), &mut |row| rows.push(row))?;
     Ok(rows)
 }
 
-/// As [`read`], bar by bar.
+/// As [`read`], bar by bar; a pipe is not waited for any more once `stop` is raised.
 ///
 /// # Errors
 /// As [`read`].
 pub fn read_each(
     source: &str,
     settings: &KafkaSettings,
+    stop: &StopFlag,
     each: &mut dyn FnMut(Row),
 ) -> Result<(), SourceError> {
     if let Some(rest) = source.strip_prefix("kafka://") {
@@ -88,11 +93,15 @@ pub fn read_each(
         return kafka(&settings, topic, each);
     }
     let path = Path::new(source);
-    if path.is_dir() {
-        for file in files(path)? {
-            read_file(&file, each)?;
-        }
-        return Ok(());
+    let there = std::fs::metadata(path).map_err(|e| unreadable(path, &e))?;
+    if there.is_dir() {
+        let mut found = Vec::new();
+        find(path, &there, &mut BTreeSet::new(), &mut found)?;
+        found.sort();
+        return found.iter().try_for_each(|file| read_file(file, each));
+    }
+    if !there.is_file() {
+        spool::take(path, u64::MAX, stop).map_err(|e| unreadable(path, &e))?;
     }
     read_file(path, each)
 }
@@ -101,39 +110,47 @@ fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> SourceError {
     SourceError::File { path: path.display().to_string(), reason: error.to_string() }
 }
 
-fn files(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
-    let entries = std::fs::read_dir(folder).map_err(|e| unreadable(folder, &e))?;
-    let mut found = Vec::new();
-    for entry in entries {
+/// The files of bars below a folder; each folder is looked into once, however many links lead to it.
+fn find(
+    folder: &Path,
+    metadata: &Metadata,
+    seen: &mut BTreeSet<(u64, u64)>,
+    found: &mut Vec<PathBuf>,
+) -> Result<(), SourceError> {
+    if !seen.insert((metadata.dev(), metadata.ino())) {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(folder).map_err(|e| unreadable(folder, &e))? {
         let path = entry.map_err(|e| unreadable(folder, &e))?.path();
         let ending = path.extension().and_then(|ending| ending.to_str());
-        if path.is_dir() {
-            found.extend(files(&path)?);
-        } else if matches!(ending, Some("parquet" | "jsonl")) {
-            found.push(path);
+        let is_bars = matches!(ending, Some("parquet" | "jsonl"));
+        match std::fs::metadata(&path) {
+            Ok(there) if there.is_dir() => find(&path, &there, seen, found)?,
+            Err(error) if is_bars => return Err(unreadable(&path, &error)),
+            _ if is_bars => found.push(path),
+            _ => {}
         }
     }
-    found.sort();
-    Ok(found)
+    Ok(())
 }
 
 fn read_file(path: &Path, each: &mut dyn FnMut(Row)) -> Result<(), SourceError> {
+    let file = spool::open(path).map_err(|e| unreadable(path, &e))?;
     if path.extension().is_some_and(|ending| ending == "parquet") {
-        parquet(path, each)
+        parquet(path, file, each)
     } else {
-        json_lines(path, each)
+        json_lines(path, file, each)
     }
 }
 
-fn json_lines(path: &Path, each: &mut dyn FnMut(Row)) -> Result<(), SourceError> {
-    let file = File::open(path).map_err(|e| unreadable(path, &e))?;
-    for (at, line) in BufReader::new(file).lines().enumerate() {
-        let line = line.map_err(|e| unreadable(path, &e))?;
-        if line.trim().is_empty() {
+fn json_lines(path: &Path, file: File, each: &mut dyn FnMut(Row)) -> Result<(), SourceError> {
+    let mut lines = Lines::new(file);
+    while let Some(line) = lines.next_line().map_err(|e| unreadable(path, &e))? {
+        if line.text.trim_ascii().is_empty() {
             continue;
         }
-        each(json(line.as_bytes()).map_err(|reason| SourceError::NotABar {
-            place: format!("{}:{}", path.display(), at + 1),
+        each(json(line.text).map_err(|reason| SourceError::NotABar {
+            place: format!("{}:{}", path.display(), line.number),
             reason,
         })?);
     }
@@ -156,8 +173,7 @@ fn bar(value: &Value) -> Result<Row, String> {
     Ok(row)
 }
 
-fn parquet(path: &Path, each: &mut dyn FnMut(Row)) -> Result<(), SourceError> {
-    let file = File::open(path).map_err(|e| unreadable(path, &e))?;
+fn parquet(path: &Path, file: File, each: &mut dyn FnMut(Row)) -> Result<(), SourceError> {
     let reader = guarded(|| {
         ParquetRecordBatchReaderBuilder::try_new(file)
             .and_then(ParquetRecordBatchReaderBuilder::build)

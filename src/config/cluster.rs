@@ -4,7 +4,10 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use barflow_replay::files;
+
 use super::durations::duration;
+use super::file::LONGEST;
 use super::problem::Problems;
 use super::section::Section;
 use crate::secrets::Value;
@@ -104,7 +107,7 @@ fn is_loopback(address: &str) -> bool {
 
 /// The hosts of a file, none if something is wrong with it.
 fn read(path: &str, origin: &str, problems: &mut Problems) -> Vec<String> {
-    match std::fs::read_to_string(Path::new(path)) {
+    match files::read_named(Path::new(path), LONGEST) {
         Ok(text) => understand(path, &text, problems),
         Err(error) => {
             problems.add(origin, format!("hosts = \"{path}\" could not be read: {error}"));

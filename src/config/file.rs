@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use barflow_replay::files;
 use toml::de::{DeTable, DeValue};
 
 use super::problem::{Problems, suggestion};
@@ -21,6 +22,9 @@ pub struct ConfigFile {
     pub expect: Vec<(String, Section)>,
 }
 
+/// Bytes of a file of settings that are read.
+pub(super) const LONGEST: u64 = 4 << 20;
+
 const SECTIONS: [&str; 6] = ["replay", "live", "sink", "kafka", "sweep", "grid"];
 
 impl ConfigFile {
@@ -31,7 +35,7 @@ impl ConfigFile {
     pub fn read(path: &Path) -> Result<Self, Problems> {
         let origin = path.display().to_string();
         let mut problems = Problems::default();
-        match std::fs::read_to_string(path) {
+        match files::read_named(path, LONGEST) {
             Ok(text) => Self::parse(&origin, &text),
             Err(error) => {
                 problems.add(origin, format!("could not be read: {error}"));
@@ -46,17 +50,18 @@ impl ConfigFile {
     /// As [`read`](Self::read).
     pub fn parse(origin: &str, text: &str) -> Result<Self, Problems> {
         let mut problems = Problems::default();
+        let lines = Text::new(origin, text);
         let table = match DeTable::parse(text) {
             Ok(table) => table.into_inner(),
             Err(error) => {
-                let line = error.span().map_or(1, |span| line_of(text, span.start));
-                problems.add(format!("{origin}:{line}"), error.message().to_owned());
+                let at = lines.at(error.span().map_or(0, |span| span.start));
+                problems.add(at, error.message().to_owned());
                 return Err(problems);
             }
         };
         let mut file = Self::default();
         for (key, value) in table {
-            let at = format!("{origin}:{}", line_of(text, key.span().start));
+            let at = lines.at(key.span().start);
             let name = key.into_inner().into_owned();
             let DeValue::Table(inner) = value.into_inner() else {
                 problems.add(at, misplaced(&name));
@@ -70,20 +75,20 @@ impl ConfigFile {
             };
             if let Some(named) = named {
                 for (key, value) in inner {
-                    let at = format!("{origin}:{}", line_of(text, key.span().start));
+                    let at = lines.at(key.span().start);
                     let key = key.into_inner().into_owned();
                     match value.into_inner() {
                         DeValue::Table(keys) => {
                             let title = format!("[{name}.{key}]");
                             let mut section = Section::new(title, at);
-                            fill(&mut section, keys, origin, text, &mut problems);
+                            fill(&mut section, keys, &lines, &mut problems);
                             named.push((key, section));
                         }
                         _ => problems.add(at, format!("{name}.{key} must be a table of keys")),
                     }
                 }
             } else if SECTIONS.contains(&name.as_str()) {
-                file.add(&name, at, inner, origin, text, &mut problems);
+                file.add(&name, at, inner, &lines, &mut problems);
             } else {
                 let known = SECTIONS.iter().copied().chain(["bars", "feeds", "expect"]);
                 let hint = suggestion(&name, known);
@@ -113,8 +118,7 @@ impl ConfigFile {
         name: &str,
         at: String,
         table: DeTable<'_>,
-        origin: &str,
-        text: &str,
+        lines: &Text<'_>,
         problems: &mut Problems,
     ) {
         let mut section = Section::new(format!("[{name}]"), at);
@@ -122,17 +126,17 @@ impl ConfigFile {
         for (key, value) in table {
             let is_table = matches!(value.get_ref(), DeValue::Table(_));
             if name == "kafka" && key.get_ref() == "properties" && is_table {
-                let at = format!("{origin}:{}", line_of(text, key.span().start));
+                let at = lines.at(key.span().start);
                 let mut properties = Section::new("[kafka.properties]", at);
                 if let DeValue::Table(keys) = value.into_inner() {
-                    fill_dotted(&mut properties, "", keys, origin, text, problems);
+                    fill_dotted(&mut properties, "", keys, lines, problems);
                 }
                 self.sections.insert("kafka.properties".to_owned(), properties);
             } else {
                 plain.insert(key, value);
             }
         }
-        fill(&mut section, plain, origin, text, problems);
+        fill(&mut section, plain, lines, problems);
         self.sections.insert(name.to_owned(), section);
     }
 }
@@ -155,15 +159,9 @@ fn misplaced(name: &str) -> String {
     format!("\"{name}\" must be in {section}")
 }
 
-fn fill(
-    section: &mut Section,
-    table: DeTable<'_>,
-    origin: &str,
-    text: &str,
-    problems: &mut Problems,
-) {
+fn fill(section: &mut Section, table: DeTable<'_>, lines: &Text<'_>, problems: &mut Problems) {
     for (key, value) in table {
-        let at = format!("{origin}:{}", line_of(text, key.span().start));
+        let at = lines.at(key.span().start);
         let key = key.into_inner().into_owned();
         match as_value(value.into_inner()) {
             Some(value) => section.put(key, value, at),
@@ -177,16 +175,15 @@ fn fill_dotted(
     section: &mut Section,
     prefix: &str,
     table: DeTable<'_>,
-    origin: &str,
-    text: &str,
+    lines: &Text<'_>,
     problems: &mut Problems,
 ) {
     for (key, value) in table {
-        let at = format!("{origin}:{}", line_of(text, key.span().start));
+        let at = lines.at(key.span().start);
         let name = format!("{prefix}{}", key.into_inner());
         match value.into_inner() {
             DeValue::Table(inner) => {
-                fill_dotted(section, &format!("{name}."), inner, origin, text, problems);
+                fill_dotted(section, &format!("{name}."), inner, lines, problems);
             }
             other => match as_value(other) {
                 Some(value) => section.put(name, value, at),
@@ -217,8 +214,23 @@ fn scalar(value: DeValue<'_>) -> Option<String> {
     }
 }
 
-fn line_of(text: &str, offset: usize) -> usize {
-    1 + text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count()
+/// The text of a file, and where its lines begin.
+struct Text<'a> {
+    origin: &'a str,
+    starts: Vec<usize>,
+}
+
+impl<'a> Text<'a> {
+    fn new(origin: &'a str, text: &str) -> Self {
+        let ends = memchr::memchr_iter(b'\n', text.as_bytes());
+        Self { origin, starts: ends.map(|end| end + 1).collect() }
+    }
+
+    /// The file and the line of a place in it.
+    fn at(&self, offset: usize) -> String {
+        let line = 1 + self.starts.partition_point(|start| *start <= offset);
+        format!("{}:{line}", self.origin)
+    }
 }
 
 fn line_number(origin: &str) -> usize {

@@ -1,6 +1,7 @@
 //! Corrections of trade files: reading them, and reporting those that are refused.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use barflow_operators::instrument::InstrumentId;
 use barflow_operators::revision::{Change, Correction, Refusal, Window};
 use barflow_operators::trade::{Aggressor, Trade};
 use barflow_replay::binance;
-use barflow_replay::corrections::{Corrections, Terms, read};
+use barflow_replay::corrections::{Corrections, Terms, open, read, take};
 use barflow_replay::error::ReplayError;
 use barflow_replay::plan::{FileKind, Plan};
 use barflow_replay::rows::Quote;
@@ -31,7 +32,9 @@ pub fn corrections(
     path: &Path,
     plan: &Plan,
     contract_size: Option<f64>,
+    stop: &Stop,
 ) -> Result<Corrections, ReplayError> {
+    take(path, &stop.flag().into())?;
     let terms = plan.instruments.iter().map(|instrument| {
         let id = &instrument.feed.instrument;
         let quote = match instrument.files.first().map(|file| &file.kind) {
@@ -66,7 +69,9 @@ pub fn window(settings: &ReplaySettings, corrections: &Corrections) -> Option<Wi
 /// # Errors
 /// When it cannot be read.
 pub fn fingerprint(path: &Path) -> Result<String, ReplayError> {
-    let bytes = std::fs::read(path).map_err(|error| ReplayError::io("read", path, error))?;
+    let mut bytes = Vec::new();
+    let read = open(path)?.read_to_end(&mut bytes);
+    read.map_err(|error| ReplayError::io("read", path, error))?;
     Ok(format!("{:016x}", xxh3_64(&bytes)))
 }
 

@@ -3,11 +3,12 @@
 //! Everything is checked before anything is opened for writing. Files are told by device and inode, so
 //! links and other spellings of a path make no difference.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use barflow_replay::atomic_file::is_unfinished;
+use barflow_replay::files;
 use barflow_replay::store::layout;
 
 /// An output that would destroy something.
@@ -45,6 +46,8 @@ enum Use {
     Replaced(Content),
     /// Adds to the file.
     Appended(Content),
+    /// Adds to a file of bars; whoever opens it looks at what is there.
+    Grown,
     /// A file of ours alone: state that is there is ours.
     State,
     /// Files in a folder of which these are replaced; none other may be there, if that is said.
@@ -105,6 +108,11 @@ impl Outputs {
     /// A file that is added to.
     pub fn appends(self, option: &'static str, path: Option<&Path>, content: Content) -> Self {
         self.with(option, path, Use::Appended(content))
+    }
+
+    /// A file of bars that is added to.
+    pub fn grows(self, option: &'static str, path: Option<&Path>) -> Self {
+        self.with(option, path, Use::Grown)
     }
 
     /// A file with a job's state.
@@ -178,6 +186,14 @@ impl Output {
 
     /// The files of an earlier run that this one replaces.
     fn earlier(&self, inputs: &[(FileId, &Path)]) -> Result<Vec<PathBuf>, OutputError> {
+        // What is replaced takes the place of a link; what is added to would be written through it.
+        let grows = matches!(self.what, Use::Appended(_) | Use::Grown);
+        if grows && files::is_link(&self.path) {
+            return Err(self.refused(
+                "it is a symbolic link, which is not written through; name the file itself, or remove \
+                 the link",
+            ));
+        }
         let metadata = match fs::metadata(&self.path) {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -196,7 +212,7 @@ impl Output {
                 let is_replaced = matches!(self.what, Use::Replaced(_));
                 Ok(if is_replaced { vec![self.path.clone()] } else { Vec::new() })
             }
-            Use::Replaced(_) | Use::Appended(_) | Use::State => Ok(Vec::new()),
+            Use::Replaced(_) | Use::Appended(_) | Use::Grown | Use::State => Ok(Vec::new()),
         }
     }
 
@@ -204,7 +220,7 @@ impl Output {
     fn check_content(&self, content: Content) -> Result<(), OutputError> {
         const LOOKED_AT: u64 = 1 << 16;
         let mut begins = Vec::new();
-        let read = File::open(&self.path).and_then(|file| {
+        let read = files::open(&self.path).and_then(|file| {
             let mut file = BufReader::new(file.take(LOOKED_AT));
             file.read_until(b'\n', &mut begins)
         });

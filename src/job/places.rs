@@ -57,7 +57,7 @@ pub(super) fn check_live(settings: &LiveSettings) -> Result<(), JobError> {
     outputs = match settings.sink {
         SinkKind::None | SinkKind::Kafka => outputs,
         SinkKind::Parquet => outputs.folder("--out", out.or(Some(Path::new(BARS_FOLDER))), None),
-        _ => outputs.state("--out", out),
+        _ => outputs.grows("--out", out),
     };
     let inputs = Inputs { given: settings.history.clone(), ..Inputs::default() };
     Ok(outputs.check(&inputs).map(drop)?)

@@ -22,7 +22,7 @@ use super::corrections::{fingerprint, on_revision, window};
 use super::error::JobError;
 use super::observer::{Notices, Observer};
 use super::report::{JobReport, Notice, ParallelReport, Records, doubtful};
-use super::sink::SinkRequest;
+use super::sink::{SinkRequest, others};
 use super::source::Source;
 use super::start::{Resumption, Start, Started};
 use super::{cluster, places, rejects};
@@ -35,6 +35,7 @@ use crate::graph::run::{Pace, Workers, run as run_graph};
 use crate::graph::sink::{BarSink, SinkError, SinkReport};
 use crate::parallel;
 use crate::sinks::atomic_file::{AtomicFile, refused};
+use crate::sinks::folder_lock::FolderLock;
 use crate::sinks::trades::TradeFiles;
 use crate::stop::{Cause, Stop};
 use crate::telemetry::latency::Latency;
@@ -96,7 +97,7 @@ impl ReplayJob {
         let settings = &self.settings;
         let mut notices = Notices::new(observer);
         let mut source = Source::find(settings, stop)?;
-        let corrections = source.corrections(settings)?;
+        let corrections = source.corrections(settings, stop)?;
         let window = window(settings, &corrections);
         let earlier = places::check_replay(settings, &source, self.sink.is_none())?;
         let workers = cluster::workers(&settings.cluster, settings.workers);
@@ -139,7 +140,7 @@ impl ReplayJob {
         let quality = settings.quality.clone().map(|suite| source.expectations(suite, settings));
         let quarantine = settings.quarantine.as_deref();
         let records = Records::new(quality, began);
-        let records = records.with_quarantine(quarantine, settings.quarantine_limits)?;
+        let records = records.with_quarantine(quarantine, settings.quarantine_limits, stop)?;
         let ready =
             Ready { settings, stop, workers, source, corrections, window, records, earlier_trades };
         ready.run(started, self.trades, notices, observer)
@@ -254,9 +255,11 @@ impl Ready<'_> {
         let Some(folder) = &self.settings.trades else { return Ok(None) };
         let quotes = self.source.with_quote();
         let earlier = self.earlier_trades.clone();
+        let lock = FolderLock::take(folder, others(&self.workers))?;
         let started = TradeFiles::start(folder, quotes, pool.clone(), earlier, self.stop.clone());
         let no_thread = |error| JobError::io("the thread that keeps trades could not start", error);
-        started.map(Some).map_err(no_thread)
+        let (send, files) = started.map_err(no_thread)?;
+        Ok(Some((send, files.holding(lock))))
     }
 
     /// How inputs end: days that files name are complete, unless the run is stopped before.

@@ -269,8 +269,9 @@ impl Records {
         mut self,
         path: Option<&Path>,
         limits: Limits,
+        stop: &Stop,
     ) -> Result<Self, SinkError> {
-        let open = path.map(|path| Quarantine::open(path, limits)).transpose()?;
+        let open = path.map(|path| Quarantine::open(path, limits, stop)).transpose()?;
         self.quarantine = open.map(Arc::new);
         Ok(self)
     }

@@ -15,6 +15,7 @@ use crate::config::kafka::KafkaOptions;
 use crate::config::sink_kind::SinkKind;
 use crate::graph::run::Workers;
 use crate::graph::sink::{BarSink, SinkError};
+use crate::sinks::folder_lock::{FolderLock, Others};
 use crate::sinks::journal::{JournalOptions, JournaledSink, Output};
 use crate::sinks::kafka::{KafkaSettings, KafkaSink, ShardSinks};
 use crate::sinks::leftovers;
@@ -67,6 +68,14 @@ pub struct SinkRequest<'a> {
     pub live: Option<Roll>,
 }
 
+/// Who else writes into the folders of a run.
+pub(super) fn others(workers: &Workers) -> Others {
+    match workers.everywhere() > workers.here() {
+        true => Others::SameJob,
+        false => Others::Nobody,
+    }
+}
+
 impl SinkRequest<'_> {
     /// The job's name.
     ///
@@ -95,8 +104,9 @@ impl SinkRequest<'_> {
                     true => self.journaled(output)?,
                     false => {
                         self.check_plain(&output)?;
-                        let sink =
-                            ParquetBars::new(folder, self.info())?.replacing(self.replaces.clone());
+                        let lock = FolderLock::take(folder, others(self.workers))?;
+                        let sink = ParquetBars::new(folder, self.info())?.holding(lock);
+                        let sink = sink.replacing(self.replaces.clone());
                         OpenSink::Plain(Box::new(sink))
                     }
                 }
@@ -134,7 +144,7 @@ impl SinkRequest<'_> {
         }
         self.check_plain(&output)?;
         Ok(OpenSink::Plain(Box::new(match self.live {
-            Some(_) => TextBars::grow(path, format)?,
+            Some(_) => TextBars::grow(path, format, self.stop)?,
             None => TextBars::file(path, format)?,
         })))
     }

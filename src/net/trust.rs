@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use barflow_replay::files;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
@@ -82,11 +83,15 @@ impl Trust {
     }
 }
 
+/// Bytes of a file of certificates that are read: those of a system have a quarter of a million.
+const LONGEST: u64 = 16 << 20;
+
 /// The certificates of a file.
 fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
     let wrong = |what: String| TrustError::File { path: path.to_owned(), what };
-    let text = std::fs::read(path).map_err(|error| wrong(format!("could not be read: {error}")))?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    let text = files::read_named(path, LONGEST)
+        .map_err(|error| wrong(format!("could not be read: {error}")))?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
     let found = found.map_err(|error| wrong(format!("is not in PEM form: {error}")))?;
     let mut roots = RootCertStore::empty();
     for (certificate, number) in found.iter().zip(1..) {

@@ -1,8 +1,8 @@
 //! What a trades Parquet says of itself.
 
-use std::fs::File;
 use std::path::Path;
 
+use barflow_replay::files;
 use barflow_replay::parquet_guard::guarded;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -22,7 +22,7 @@ pub struct Footer {
 impl Footer {
     /// Reads it; none if the file is not Parquet.
     pub fn read(path: &Path) -> Option<Self> {
-        let file = File::open(path).ok()?;
+        let file = files::open(path).ok()?;
         let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new(file)).ok()?;
         let pairs = builder.metadata().file_metadata().key_value_metadata();
         let find = |key: &str| {

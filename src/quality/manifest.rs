@@ -2,12 +2,11 @@
 //! `conversions.jsonl`, which archives became which trades.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use barflow_replay::checksum::published_sum;
 use barflow_replay::error::ReplayError;
+use barflow_replay::files::Lines;
 use barflow_replay::store::journal::{Journal, Known};
 use barflow_replay::trades_parquet::facts::Facts;
 use serde_json::Value;
@@ -37,14 +36,13 @@ impl Manifest {
     /// When one is there and cannot be read, or the journal of conversions is damaged.
     pub fn of_store(store: &Path) -> Result<Self, ReplayError> {
         let path = store.join("manifest.jsonl");
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(ReplayError::io("read", &path, error)),
-        };
+        let disk = |e| ReplayError::io("read", &path, e);
         let mut files: BTreeMap<PathBuf, Recorded> = BTreeMap::new();
-        for line in text.lines() {
-            let Ok(Value::Object(line)) = serde_json::from_str(line) else { continue };
+        let mut lines = Lines::of(&path).map_err(disk)?;
+        while let Some(lines) = &mut lines
+            && let Some(line) = lines.next_line().map_err(disk)?
+        {
+            let Ok(Value::Object(line)) = serde_json::from_slice(line.text) else { continue };
             let Some(path) = line.get("path").and_then(Value::as_str) else { continue };
             let file = files.entry(path.into()).or_default();
             if let Some(sum) = line.get("sha256").and_then(Value::as_str) {
@@ -86,6 +84,8 @@ impl Manifest {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -4,7 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use barflow_replay::atomic_file::{self, Access};
+use barflow_replay::atomic_file;
+use barflow_replay::files::Access;
 use jiff::Timestamp;
 
 use super::{Recorded, RecordingError, native};

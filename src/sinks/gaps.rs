@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::json_lines::LineFile;
 use super::limits::Limits;
+use crate::stop::Stop;
 
 /// A gap of one instrument.
 #[derive(Debug, Serialize)]
@@ -37,8 +38,8 @@ impl GapLedger {
     ///
     /// # Errors
     /// When it cannot be opened.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self(Some(Arc::new(LineFile::open(path, Limits::default())?))))
+    pub fn open(path: &Path, stop: &Stop) -> io::Result<Self> {
+        Ok(Self(Some(Arc::new(LineFile::open(path, Limits::default(), &stop.flag().into())?))))
     }
 
     /// Writes a gap down.

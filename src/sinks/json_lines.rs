@@ -1,10 +1,11 @@
 //! Lines of JSON: one object a line.
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
-use barflow_replay::atomic_file::Access;
+use barflow_replay::files::{Access, Output, Writing, open_output};
+use barflow_replay::progress::StopFlag;
 use serde::Serialize;
 
 use super::limits::{Admission, Limits, Meter};
@@ -24,19 +25,19 @@ pub fn write_line(out: &mut impl Write, object: &impl Serialize) -> io::Result<(
 #[derive(Debug)]
 pub struct LineFile {
     path: PathBuf,
-    file: File,
+    file: Mutex<Output>,
     meter: Meter,
 }
 
 impl LineFile {
-    /// Opens or makes the file; lines are appended, not more than `limits` allows.
+    /// Opens or makes the file; lines are appended, not more than `limits` allows. A pipe is waited for
+    /// until the flag is raised.
     ///
     /// # Errors
     /// When it cannot be opened.
-    pub fn open(path: &Path, limits: Limits) -> io::Result<Self> {
-        let mut options = Access::Group.open_options();
-        options.create(true).append(true);
-        let (path, file) = (path.to_owned(), options.open(path)?);
+    pub fn open(path: &Path, limits: Limits, stop: &StopFlag) -> io::Result<Self> {
+        let file = open_output(path, Access::Group, Writing::Append, stop)?;
+        let (path, file) = (path.to_owned(), Mutex::new(file));
         Ok(Self { path, file, meter: Meter::new(limits) })
     }
 
@@ -50,7 +51,9 @@ impl LineFile {
             write_line(&mut line, object).map(|()| line)
         })?;
         match admission {
-            Admission::Written => (&self.file).write_all(&line),
+            Admission::Written => {
+                self.file.lock().unwrap_or_else(PoisonError::into_inner).write_all(&line)
+            }
             Admission::Full => {
                 let Limits { rows, bytes } = self.meter.limits();
                 tracing::warn!(

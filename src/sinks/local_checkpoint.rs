@@ -1,10 +1,10 @@
 //! A checkpoint in a file of its own: replaced as a whole, durable before the old one goes.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use barflow_operators::checkpoint::envelope::{Unreadable, open, seal};
-use barflow_replay::atomic_file::{self, Access};
+use barflow_replay::atomic_file;
+use barflow_replay::files::{self, Access};
 use serde::{Deserialize, Serialize};
 
 use super::atomic_file::refused;
@@ -32,6 +32,9 @@ pub struct LiveOutput {
     /// Bars in the finished parts.
     pub bars: u64,
 }
+
+/// Bytes that are read: far above any state.
+const LONGEST: u64 = 4 << 30;
 
 /// As it was before live jobs had files of their own.
 #[derive(Deserialize)]
@@ -68,7 +71,7 @@ impl LocalCheckpoint {
     /// # Errors
     /// When it is there and cannot be used.
     pub fn read(path: &Path) -> Result<Option<Self>, LocalError> {
-        let bytes = match fs::read(path) {
+        let bytes = match files::read(path, LONGEST) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(LocalError::Disk(refused("read", path, &error))),
@@ -97,6 +100,8 @@ impl LocalCheckpoint {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::checkpoints::job::JobName;
     use crate::checkpoints::saved::Saved;

@@ -2,6 +2,7 @@
 
 pub mod atomic_file;
 pub mod encode;
+pub mod folder_lock;
 pub mod gaps;
 mod in_place;
 pub mod journal;

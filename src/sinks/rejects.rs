@@ -10,6 +10,7 @@ use super::json_lines::LineFile;
 use super::limits::Limits;
 use crate::graph::sink::SinkError;
 use crate::printable::excerpt;
+use crate::stop::Stop;
 
 /// A file of rejected rows, written as they come, so that a crash loses none that was reported.
 #[derive(Debug)]
@@ -36,8 +37,10 @@ impl Quarantine {
     ///
     /// # Errors
     /// When the file cannot be made.
-    pub fn open(path: &Path, limits: Limits) -> Result<Self, SinkError> {
-        LineFile::open(path, limits).map(Self).map_err(|e| refused("write", path, &e))
+    pub fn open(path: &Path, limits: Limits, stop: &Stop) -> Result<Self, SinkError> {
+        LineFile::open(path, limits, &stop.flag().into())
+            .map(Self)
+            .map_err(|e| refused("write", path, &e))
     }
 
     /// Sets one row aside.
@@ -76,7 +79,8 @@ mod tests {
     fn long_rows_are_cut_and_their_length_is_said() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bad.jsonl");
-        let quarantine = Quarantine::open(&path, Limits { rows: 2, bytes: 1 << 20 }).unwrap();
+        let limits = Limits { rows: 2, bytes: 1 << 20 };
+        let quarantine = Quarantine::open(&path, limits, &Stop::new()).unwrap();
         for raw in ["short".to_owned(), "ü".repeat(5000), "third".to_owned()] {
             let (source, field) = ("f.csv".into(), "price".to_owned());
             let (value, reason) = (raw.clone(), "bad".to_owned());

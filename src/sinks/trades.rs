@@ -13,6 +13,7 @@ use barflow_replay::trades_parquet::write::{TradeWriter, Unpublished, WriteOptio
 use crossbeam::channel::{Receiver, Sender, bounded};
 
 use super::atomic_file::remove_replaced;
+use super::folder_lock::FolderLock;
 use crate::stop::Stop;
 
 /// Batches that may wait for the disk.
@@ -21,6 +22,8 @@ const QUEUE: usize = 8;
 /// The thread that writes.
 pub struct TradeFiles {
     writing: JoinHandle<Result<Vec<PathBuf>, ReplayError>>,
+    /// Held until everything is written.
+    lock: Option<FolderLock>,
 }
 
 impl TradeFiles {
@@ -46,7 +49,12 @@ impl TradeFiles {
             }
             result
         })?;
-        Ok((send, Self { writing }))
+        Ok((send, Self { writing, lock: None }))
+    }
+
+    /// Nobody else writes into the folder meanwhile.
+    pub fn holding(self, lock: FolderLock) -> Self {
+        Self { lock: Some(lock), ..self }
     }
 
     /// Waits until everything is written; returns the files.
@@ -54,7 +62,9 @@ impl TradeFiles {
     /// # Errors
     /// When the disk refused.
     pub fn finish(self) -> Result<Vec<PathBuf>, ReplayError> {
-        self.writing.join().unwrap_or_else(|_| {
+        let written = self.writing.join();
+        drop(self.lock);
+        written.unwrap_or_else(|_| {
             let error = std::io::Error::other("the writing thread panicked");
             Err(ReplayError::io("write", Path::new("trades"), error))
         })

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use barflow_replay::atomic_file;
+use barflow_replay::{atomic_file, files};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -74,6 +74,9 @@ impl Owner {
     }
 }
 
+/// Bytes of an owner's file that are read.
+const LONGEST: u64 = 16 << 20;
+
 /// Makes the folder this grid's, unless it is another's. Says whether results of an earlier run are there.
 ///
 /// # Errors
@@ -84,7 +87,7 @@ pub fn claim(folder: &Path, grid: &Grid) -> Result<bool, FolderError> {
     let file = folder.join(NAME);
     let mine = Owner::of(grid);
     let present = RESULTS.into_iter().find(|name| folder.join(name).exists());
-    match fs::read(&file) {
+    match files::read(&file, LONGEST) {
         Ok(text) => match serde_json::from_slice::<Owner>(&text) {
             Ok(owner) if owner == mine => Ok(folder.join(RESULTS[0]).exists()),
             Ok(Owner { keys, configurations, .. }) => {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use barflow_operators::checkpoint::envelope::{open, seal};
-use barflow_replay::atomic_file;
+use barflow_replay::{atomic_file, files};
 use serde::{Deserialize, Serialize};
 
 use super::totals::Totals;
@@ -24,6 +24,9 @@ pub struct State {
     parts: Vec<Vec<u8>>,
 }
 
+/// Bytes of a file that are read: far above any state.
+const LONGEST: u64 = 4 << 30;
+
 impl State {
     /// Of this sweep, from what the workers wrote down.
     pub fn new(
@@ -37,7 +40,7 @@ impl State {
 
     /// Reads a file; none if it is not there, not whole, or of another sweep.
     pub fn read(path: &Path, of: u64, workers: usize) -> Option<(Self, Vec<Part>)> {
-        let bytes = std::fs::read(path).ok()?;
+        let bytes = files::read(path, LONGEST).ok()?;
         let state: Self = open(&bytes)
             .map_err(|error| {
                 tracing::warn!("{}: {error}; starting from the beginning", path.display())
@@ -57,7 +60,7 @@ impl State {
 
     /// Where the holdout of this sweep begins, if a state says so.
     pub fn border(path: &Path, of: u64) -> Option<u64> {
-        let state: Self = open(&std::fs::read(path).ok()?).ok()?;
+        let state: Self = open(&files::read(path, LONGEST).ok()?).ok()?;
         state.border.filter(|_| state.of == of)
     }
 

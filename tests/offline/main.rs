@@ -23,6 +23,7 @@ mod mutations;
 mod order_rule;
 mod outputs;
 mod parallel;
+mod paths;
 mod peers_dvc;
 mod peers_store;
 mod quality;

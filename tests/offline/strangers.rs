@@ -48,12 +48,16 @@ fn a_length_in_a_journal_is_not_believed_and_a_reset_helps() {
     told(folder.path(), 0, &once);
     let (bars, journal) = (folder.path().join("b.jsonl"), folder.path().join("b.jsonl.journal"));
     let (whole, made) = (fs::read(&journal).unwrap(), fs::read(&bars).unwrap());
-    let second = 4 + u32::from_le_bytes(whole[..4].try_into().unwrap()) as usize;
+    // The head of an entry has its length in three bytes; a checksum of eight follows the bar.
+    let head = u32::from_le_bytes(whole[..4].try_into().unwrap());
+    let second = 4 + (head & 0xff_ffff) as usize + 8;
     for (at, length, said) in [
         (0, u32::MAX, "bar 1: its entry claims 4294967295 bytes, and the most is"),
         (second, 1 << 20, "bar 2: its entry claims 1048576 bytes, and"),
         (second, 1, "is damaged at byte"),
         (0, 0, "is damaged at byte 0, bar 1"),
+        // Bytes of the bar itself.
+        (second - 13, 0x5555_5555, "is damaged at byte 0, bar 1: its checksum does not match"),
     ] {
         let mut damaged = whole.clone();
         damaged[at..at + 4].copy_from_slice(&length.to_le_bytes());

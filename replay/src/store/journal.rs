@@ -10,8 +10,8 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::claim::Disagreement;
-use crate::atomic_file::Access;
 use crate::error::ReplayError;
+use crate::files::{Access, Lines};
 use crate::trades_parquet::facts::Facts;
 
 /// An archive that was converted.
@@ -95,7 +95,7 @@ impl Journal {
     pub fn open(store: &Path) -> Result<Self, ReplayError> {
         let path = store.join("conversions.jsonl");
         fs::create_dir_all(store).map_err(|e| ReplayError::io("make", store, e))?;
-        let open = Access::Group.without_links().create(true).append(true).open(&path);
+        let open = Access::Group.append_to_own(&path);
         let file = open.map_err(|e| ReplayError::io("open", &path, e))?;
         let (known, whole) = read(&path)?;
         // What a crash cut short is written again whole.
@@ -133,19 +133,17 @@ impl Journal {
 
 /// The conversions, and how many bytes of the file are whole lines.
 fn read(path: &Path) -> Result<(Known, u64), ReplayError> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(ReplayError::io("read", path, error)),
-    };
-    let whole = text.rfind('\n').map_or(0, |at| at + 1);
-    let mut known = BTreeMap::new();
-    for (line, number) in text[..whole].lines().zip(1..) {
-        let conversion: Conversion = serde_json::from_str(line).map_err(|error| {
-            let what = format!("line {number}");
+    let (mut known, mut whole) = (BTreeMap::new(), 0);
+    let disk = |e| ReplayError::io("read", path, e);
+    let Some(mut lines) = Lines::of(path).map_err(disk)? else { return Ok((Known(known), whole)) };
+    while let Some(line) = lines.next_line().map_err(disk)? {
+        let Some(next) = line.next else { break };
+        let conversion: Conversion = serde_json::from_slice(line.text).map_err(|error| {
+            let what = format!("line {}", line.number);
             ReplayError::corrupt(path, what, "a conversion as JSON", error.to_string())
         })?;
         known.insert(conversion.sha256.clone(), conversion);
+        whole = next;
     }
-    Ok((Known(known), whole as u64))
+    Ok((Known(known), whole))
 }

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use super::layout;
-use crate::atomic_file::{self, Access};
+use crate::atomic_file;
 use crate::error::ReplayError;
+use crate::files::Access;
 
 /// The exclusive right to write trades into a store.
 #[derive(Debug)]
@@ -39,9 +40,7 @@ impl Writing {
 pub fn lock(store: &Path, name: &str, who: &str) -> Result<Alone, ReplayError> {
     fs::create_dir_all(store).map_err(|e| ReplayError::io("make", store, e))?;
     let path = store.join(name);
-    let mut options = Access::Usual.without_links();
-    let lock = options.create(true).truncate(false).write(true).open(&path);
-    let lock = lock.map_err(|e| ReplayError::io("open", &path, e))?;
+    let lock = Access::Usual.open_own(&path).map_err(|e| ReplayError::io("open", &path, e))?;
     match lock.try_lock() {
         Ok(()) => Ok(Alone { _lock: lock }),
         Err(TryLockError::WouldBlock) => {

@@ -20,6 +20,7 @@ use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 use crate::atomic_file::{self, AtomicFile};
 use crate::checksum::{checksum_file, sha256};
 use crate::error::ReplayError;
+use crate::files;
 use crate::naming::is_coin_margined;
 use crate::progress::Progress;
 
@@ -144,7 +145,7 @@ fn write_day(
 
 /// Whether a file was written here, and may be written again.
 fn is_made_up(path: &Path) -> bool {
-    let zip = File::open(path).ok().and_then(|file| ZipArchive::new(BufReader::new(file)).ok());
+    let zip = files::open(path).ok().and_then(|file| ZipArchive::new(BufReader::new(file)).ok());
     zip.is_some_and(|zip| zip.comment() == COMMENT.as_bytes())
 }
 

@@ -117,7 +117,7 @@ impl LiveJob {
         started.order_bars(|feed| settings.bars.for_feed(feed));
         begin::from_checkpoint(&mut settings, &started.resume)?;
         let limits = settings.quarantine_limits;
-        let records = records.with_quarantine(settings.quarantine.as_deref(), limits)?;
+        let records = records.with_quarantine(settings.quarantine.as_deref(), limits, stop)?;
         let shared = Shared {
             pool: BatchPool::new(BATCH_ROWS, BATCHES),
             book: Book::new(settings.bars.clone()),
@@ -141,7 +141,7 @@ impl Shared {
         observer: &dyn Observer,
     ) -> Result<JobReport, JobError> {
         let gaps = match &settings.gaps {
-            Some(path) => GapLedger::open(path).map_err(|error| {
+            Some(path) => GapLedger::open(path, stop).map_err(|error| {
                 let what = format!("the gap ledger {} could not be opened", path.display());
                 JobError::io(what, error)
             })?,

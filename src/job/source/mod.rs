@@ -184,9 +184,12 @@ impl Source {
     pub(in crate::job) fn corrections(
         &self,
         settings: &ReplaySettings,
+        stop: &Stop,
     ) -> Result<Corrections, ReplayError> {
         match (self, &settings.corrections) {
-            (Self::Files(plan), Some(path)) => corrections(path, plan, settings.contract_size),
+            (Self::Files(plan), Some(path)) => {
+                corrections(path, plan, settings.contract_size, stop)
+            }
             _ => Ok(Corrections::new()),
         }
     }

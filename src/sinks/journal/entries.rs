@@ -1,16 +1,26 @@
-//! Bars as a journal has them: a length, and a bar in postcard's format.
+//! Bars as a journal has them: a head, a bar in postcard's format, and the checksum of both.
+//!
+//! The head is the length of the bar with [`MARK`] in its highest byte. Entries without mark and checksum
+//! were written by earlier versions; they come before those that have one.
 
 use std::io::{self, BufReader, Read, Take};
 
 use barflow_operators::published::PublishedBar;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::bounded::{self, Overlong};
 
 /// The longest entry: far above any bar.
 const LONGEST: u64 = 1 << 20;
 
-/// Bytes of a length.
+/// Bytes of a head.
 const LENGTH: u64 = 4;
+
+/// Highest byte of the head of an entry that ends with a checksum.
+const MARK: u32 = 0xbf << 24;
+
+/// Bytes of a checksum.
+const CHECKSUM: u64 = 8;
 
 /// A bar, published (+1) or retracted (−1).
 pub type Update = (PublishedBar, isize);
@@ -41,6 +51,16 @@ pub enum Damage {
         /// What is wrong.
         reason: postcard::Error,
     },
+    /// An entry is not what was written.
+    #[error("damaged at byte {at}, bar {bar}: {what}")]
+    Changed {
+        /// Where.
+        at: u64,
+        /// Which bar, from 1.
+        bar: u64,
+        /// What is wrong.
+        what: &'static str,
+    },
     /// There are more bytes than bars.
     #[error(
         "damaged: its {bars} bars end at byte {at}, and its checkpoint expects {expected} bytes"
@@ -61,9 +81,15 @@ pub enum Damage {
 /// When a bar cannot be written, which is none that is made of numbers and names.
 pub fn write(update: &Update, to: &mut Vec<u8>) -> Result<(), postcard::Error> {
     let entry = postcard::to_stdvec(update)?;
-    to.extend_from_slice(&(entry.len() as u32).to_le_bytes());
+    let head = (MARK | entry.len() as u32).to_le_bytes();
+    to.extend_from_slice(&head);
     to.extend_from_slice(&entry);
+    to.extend_from_slice(&checksum(head, &entry));
     Ok(())
+}
+
+fn checksum(head: [u8; 4], entry: &[u8]) -> [u8; CHECKSUM as usize] {
+    xxh3_64_with_seed(entry, u32::from_le_bytes(head).into()).to_le_bytes()
 }
 
 /// The entries of a journal.
@@ -77,6 +103,8 @@ pub struct Entries<R> {
     at: u64,
     /// Entries read.
     read: u64,
+    /// Whether entries have checksums from here on.
+    checked: bool,
     buffer: Vec<u8>,
 }
 
@@ -84,7 +112,7 @@ impl<R: Read> Entries<R> {
     /// Those of the first `bytes`, which hold so many `bars`.
     pub fn new(from: R, bytes: u64, bars: u64) -> Self {
         let from = BufReader::new(from.take(bytes));
-        Self { from, bytes, bars, at: 0, read: 0, buffer: Vec::new() }
+        Self { from, bytes, bars, at: 0, read: 0, checked: false, buffer: Vec::new() }
     }
 
     fn read_next(&mut self) -> Result<Update, Damage> {
@@ -93,15 +121,33 @@ impl<R: Read> Entries<R> {
         let left = self.bytes - self.at;
         let of_length = bounded::length(LENGTH, left, LENGTH).map_err(wrong)?;
         bounded::fill(&mut self.from, of_length, &mut self.buffer)?;
-        let length = u32::from_le_bytes(self.buffer[..].try_into().unwrap_or_default());
-        let length = bounded::length(length.into(), left - LENGTH, LONGEST).map_err(wrong)?;
+        let head: [u8; 4] = self.buffer[..].try_into().unwrap_or_default();
+        let claimed = u32::from_le_bytes(head);
+        let is_checked = claimed & 0xff00_0000 == MARK;
+        let (claimed, after) = match is_checked {
+            true => (claimed & !MARK, CHECKSUM),
+            false => (claimed, 0),
+        };
+        let left = (left - LENGTH).saturating_sub(after);
+        let length = bounded::length(claimed.into(), left, LONGEST).map_err(wrong)?;
         bounded::fill(&mut self.from, length, &mut self.buffer)?;
+        let changed = |what| Damage::Changed { at, bar, what };
+        if is_checked {
+            let mut expected = [0; CHECKSUM as usize];
+            self.from.read_exact(&mut expected)?;
+            if expected != checksum(head, &self.buffer) {
+                return Err(changed("its checksum does not match"));
+            }
+        } else if self.checked {
+            return Err(changed("its entry has no checksum"));
+        }
         let update = postcard::from_bytes(&self.buffer).map_err(|reason| Damage::Entry {
             at,
             bar,
             reason,
         })?;
-        self.at += LENGTH + length as u64;
+        self.checked = is_checked;
+        self.at += LENGTH + length as u64 + after;
         self.read += 1;
         Ok(update)
     }
@@ -180,6 +226,23 @@ mod tests {
         assert!(text.contains("524288 bytes, and") && text.contains("are left"), "{text}");
         assert!(read(&journal(2), 3).unwrap_err().to_string().contains("0 are left"));
         assert!(read(&journal(3), 2).unwrap_err().to_string().contains("its 2 bars end at byte"));
+    }
+
+    #[test]
+    fn any_flipped_bit_is_noticed_and_earlier_entries_are_read() {
+        let sealed = journal(3);
+        for at in 0..sealed.len() * 8 {
+            let mut damaged = sealed.clone();
+            damaged[at / 8] ^= 1 << (at % 8);
+            assert!(read(&damaged, 3).is_err(), "bit {at}");
+        }
+        let one = journal(1);
+        let length = one.len() - 12;
+        let mut earlier = (length as u32).to_le_bytes().to_vec();
+        earlier.extend_from_slice(&one[4..4 + length]);
+        assert_eq!(read(&[&earlier[..], &one].concat(), 2).unwrap(), 2);
+        let error = read(&[&one[..], &earlier].concat(), 2).unwrap_err().to_string();
+        assert!(error.contains("bar 2: its entry has no checksum"), "{error}");
     }
 
     proptest! {

@@ -3,7 +3,8 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use barflow_replay::atomic_file::{Access, remove_leftovers};
+use barflow_replay::atomic_file::remove_leftovers;
+use barflow_replay::files::Access;
 
 use super::super::atomic_file::refused;
 use crate::checkpoints::job::JobName;
@@ -159,20 +160,10 @@ pub(super) fn journal_of(output: &Output, shape: Shape) -> PathBuf {
 pub(super) fn open_alone(path: &Path, job: &JobName) -> Result<File, SinkError> {
     crate::sinks::create_folder_of(path)?;
     // The bars themselves are for whoever may read them, at the place that was named; a journal is a
-    // job's own, under a name that others can guess.
-    let is_output = path.extension().is_none_or(|end| end != "journal");
-    if path.is_symlink() && !is_output {
-        return Err(SinkError::Refused(format!(
-            "\"{}\" is a symbolic link, not the journal of a job",
-            path.display()
-        )));
-    }
-    let mut options = match is_output {
-        true => Access::Usual.open_options(),
-        false => Access::Group.without_links(),
-    };
-    options.read(true).write(true).create(true).truncate(false);
-    let journal = options.open(path).map_err(|e| refused("write", path, &e))?;
+    // job's own.
+    let is_journal = path.extension().is_some_and(|end| end == "journal");
+    let access = if is_journal { Access::Group } else { Access::Usual };
+    let journal = access.open_own(path).map_err(|e| refused("open", path, &e))?;
     match journal.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {

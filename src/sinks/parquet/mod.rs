@@ -16,6 +16,7 @@ use parquet::file::properties::WriterProperties;
 
 use self::columns::Columns;
 use super::atomic_file::{AtomicFile, refused, remove_replaced};
+use super::folder_lock::FolderLock;
 use super::record::{BarRecord, SCHEMA_VERSION};
 use super::roll::Roll;
 use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
@@ -51,6 +52,8 @@ pub struct ParquetBars {
     files: BTreeMap<FileKey, BarFile>,
     earlier: Vec<PathBuf>,
     bars: u64,
+    /// Held until everything is written.
+    lock: Option<FolderLock>,
 }
 
 /// Instrument, specification, period of the part.
@@ -75,12 +78,18 @@ impl ParquetBars {
     pub fn new(folder: &Path, info: FileInfo) -> Result<Self, SinkError> {
         std::fs::create_dir_all(folder).map_err(|e| refused("create the folder", folder, &e))?;
         let folder = folder.to_owned();
-        Ok(Self { folder, info, part: None, files: BTreeMap::new(), earlier: Vec::new(), bars: 0 })
+        let (files, earlier) = (BTreeMap::new(), Vec::new());
+        Ok(Self { folder, info, part: None, files, earlier, bars: 0, lock: None })
     }
 
     /// Writes a part of a live job's files, each named after its period and the part.
     pub fn of_part(self, part: Part) -> Self {
         Self { part: Some(part), ..self }
+    }
+
+    /// Nobody else writes into the folder meanwhile.
+    pub fn holding(self, lock: FolderLock) -> Self {
+        Self { lock: Some(lock), ..self }
     }
 
     /// These files of an earlier run go when the new ones are complete.
@@ -145,6 +154,7 @@ impl BarSink for ParquetBars {
         for (atomic, written) in complete {
             places.push(atomic.commit(&written)?.display().to_string());
         }
+        self.lock = None;
         Ok(SinkReport { bars: self.bars, places })
     }
 }

@@ -1,16 +1,19 @@
 //! Bars as lines of text, JSON or CSV, on standard output or in a file.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{
     self, BufRead, BufReader, BufWriter, IsTerminal, Read, Seek, SeekFrom, StdoutLock, Write,
 };
 use std::path::{Path, PathBuf};
+
+use barflow_replay::files::{Access, Output, Stream, Writing, open_output};
 
 use super::atomic_file::{AtomicFile, refused};
 use super::in_place;
 use super::json_lines::write_line;
 use super::record::BarRecord;
 use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
+use crate::stop::Stop;
 use crate::telemetry::terminal::above;
 
 pub mod csv;
@@ -45,6 +48,8 @@ enum Target {
     Atomic(Option<(AtomicFile, BufWriter<File>)>),
     /// Grows with every commit.
     Growing(PathBuf, File),
+    /// A pipe or device that was named.
+    Stream(PathBuf, Stream),
 }
 
 impl LineFormat {
@@ -96,16 +101,21 @@ impl TextBars {
     }
 
     /// Adds to a file, which can be read at any time: bars of a live run that keeps no checkpoints.
-    /// What a run that was killed left of a line goes.
+    /// What a run that was killed left of a line goes. A pipe is waited for until the run is stopped.
     ///
     /// # Errors
     /// When the file cannot be written, or is not one of bars in this format.
-    pub fn grow(path: &Path, format: LineFormat) -> Result<Self, SinkError> {
+    pub fn grow(path: &Path, format: LineFormat, stop: &Stop) -> Result<Self, SinkError> {
         let disk = |error: io::Error| refused("write", path, &error);
         super::create_folder_of(path)?;
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        let mut file = options.open(path).map_err(disk)?;
+        let opened = open_output(path, Access::Usual, Writing::Update, &stop.flag().into());
+        let mut file = match opened.map_err(disk)? {
+            Output::File(file) => file,
+            Output::Stream(stream) => {
+                let to = Target::Stream(path.to_owned(), stream);
+                return Ok(Self { format, to, headed: false, bars: 0 });
+            }
+        };
         let whole = whole_lines(&mut file).map_err(disk)?;
         let mut first = String::new();
         file.seek(SeekFrom::Start(0)).map_err(disk)?;
@@ -145,6 +155,10 @@ impl TextBars {
                 lines(out).map_err(|e| refused("write", atomic.path(), &e))
             }
             Target::Atomic(None) => Ok(()),
+            Target::Stream(path, stream) => {
+                let mut out = BufWriter::new(stream);
+                lines(&mut out).and_then(|()| out.flush()).map_err(|e| refused("write", path, &e))
+            }
             Target::Growing(path, file) => {
                 let disk = |e: io::Error| refused("write", path, &e);
                 let written = file.stream_position().map_err(disk)?;
@@ -186,6 +200,7 @@ impl BarSink for TextBars {
     fn finish(&mut self) -> Result<SinkReport, SinkError> {
         let place = match &mut self.to {
             Target::Stdout { .. } => "standard output".to_owned(),
+            Target::Stream(path, _) => path.display().to_string(),
             Target::Growing(path, file) => {
                 file.sync_all().map_err(|e| refused("write", path, &e))?;
                 path.display().to_string()
@@ -230,7 +245,7 @@ mod tests {
             (format!("{long}{}", long.trim_end()), long.clone()),
         ] {
             std::fs::write(&path, before).unwrap();
-            TextBars::grow(&path, LineFormat::Json).unwrap().finish().unwrap();
+            TextBars::grow(&path, LineFormat::Json, &Stop::new()).unwrap().finish().unwrap();
             assert_eq!(std::fs::read_to_string(&path).unwrap(), after);
         }
     }
@@ -241,7 +256,7 @@ mod tests {
         let path = folder.path().join("notes");
         for content in [&b"dear diary\n"[..], b"spec,instrument,x\n", b"\xff\xfe\n", b"x"] {
             std::fs::write(&path, content).unwrap();
-            let wrong = TextBars::grow(&path, LineFormat::Json).unwrap_err();
+            let wrong = TextBars::grow(&path, LineFormat::Json, &Stop::new()).unwrap_err();
             assert!(matches!(wrong, SinkError::Settings(_)), "{wrong}");
             assert_eq!(std::fs::read(&path).unwrap(), content);
         }
