@@ -22,6 +22,8 @@ pub enum PlanNote {
     NoTrades(Vec<PathBuf>),
     /// Files that may have been cut in their last row.
     NoLineEnd(Vec<PathBuf>),
+    /// barflow's own files without a seal, whose word for the instrument nothing else confirms.
+    Unsealed(Vec<PathBuf>),
     /// Ids that the rows have are not used: gaps and repeats are not noticed.
     WithoutIds {
         /// Of which instrument.
@@ -146,6 +148,17 @@ impl fmt::Display for PlanNote {
                 }
                 list(files, to, |file, to| to.write_str(&shown(file)))?;
                 to.write_str("; if it was cut there, the last number is another one")
+            }
+            Self::Unsealed(files) => {
+                match files.len() {
+                    1 => to.write_str("1 Parquet file of trades has no seal: ")?,
+                    n => write!(to, "{n} Parquet files of trades have no seal: ")?,
+                }
+                list(files, to, |file, to| to.write_str(&shown(file)))?;
+                to.write_str(
+                    "; nothing but the file itself says whose trades these are: name the instrument \
+                     with --instrument, or convert the archive again",
+                )
             }
             Self::WithoutIds { instrument, why } => write!(
                 to,

@@ -43,11 +43,13 @@ pub fn recognise(path: &Path, options: &PlanOptions) -> Result<Recognised, Repla
     if container == Container::Parquet && trades_parquet::read::is_own(path)? {
         let head = trades_parquet::read::head(path)?;
         let given = given(path, Some(head.feed.instrument.symbol()), options)?;
+        let is_doubtful = given.is_none() && !head.is_sealed;
         let feed = Feed { instrument: given.unwrap_or(head.feed.instrument), ..head.feed };
         let Some(first_time) = head.first_time else { return Ok(empty(path, Some(feed))) };
         let kind = FileKind::Parquet;
         let file = PlannedFile::whole(path, container, kind, first_time, bytes);
-        return Ok(trades_of(feed, file));
+        let notes = is_doubtful.then(|| PlanNote::Unsealed(vec![path.to_owned()]));
+        return Ok(Recognised { notes: notes.into_iter().collect(), ..trades_of(feed, file) });
     }
     let mut members = Members::default();
     if container == Container::Zip {

@@ -70,6 +70,9 @@ pub fn run(args: &ArchiveServerArgs) -> Result<Outcome, Failure> {
     for path in &tree.ignored {
         say!("skipped because of its name: {}", path.display());
     }
+    for path in &tree.linked {
+        say!("skipped because a symbolic link leads to it: {}", path.display());
+    }
     let stop = Stop::default();
     Signals::raise(&stop)?;
     telemetry::start(tracing::Level::WARN, None)

@@ -411,3 +411,24 @@ fn an_interrupted_fetch_keeps_what_it_has() {
     assert!(server.tally.parts.load(Ordering::Relaxed) > 0, "it resumes within a file");
     assert_eq!(files(&store.join("archive")), as_published(&archives, "daily"));
 }
+
+#[test]
+fn a_folder_of_the_store_that_is_a_link_is_not_written_through() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    days(&at("in"), 1..=2, 500);
+    let server = serve(&at("in"), "", 1);
+    fs::create_dir(at("outside")).unwrap();
+    for (store, link) in [("all", "archive"), ("part", "archive/data/spot")] {
+        let link = at(store).join(link);
+        fs::create_dir_all(link.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(at("outside"), &link).unwrap();
+        let (_, said) = expect(3, &mut fetch(&server, &at(store), &[]));
+        assert!(said.contains("it is a symbolic link"), "{said}");
+        assert_eq!(fs::read_dir(at("outside")).unwrap().count(), 0, "{said}");
+    }
+    // The store itself may be reached through one.
+    std::os::unix::fs::symlink(at("outside"), at("store")).unwrap();
+    expect(0, &mut fetch(&server, &at("store"), &[]));
+    assert!(at("outside/archive").exists());
+}

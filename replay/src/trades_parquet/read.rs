@@ -41,6 +41,8 @@ pub struct Head {
     pub feed: Feed,
     /// Event time of its first trade, ns; none if it has no trades.
     pub first_time: Option<i64>,
+    /// Whether it has a seal, which then is right.
+    pub is_sealed: bool,
 }
 
 /// Who decodes.
@@ -77,7 +79,8 @@ pub fn head(path: &Path) -> Result<Head, ReplayError> {
         let expected = "the time of the first trade";
         return Err(ReplayError::corrupt(path, "barflow.first_event_time", expected, "none"));
     }
-    Ok(Head { feed, first_time })
+    let is_sealed = note(metadata, seal::KEY).is_some();
+    Ok(Head { feed, first_time, is_sealed })
 }
 
 /// Whether a file says that barflow has written it.

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use barflow_replay::checksum::{checksum_file, sha256, sum_in};
 use barflow_replay::error::ReplayError;
+use barflow_replay::files;
 use barflow_replay::find::{ends_with, find};
 use barflow_replay::naming;
 use barflow_replay::progress::StopFlag;
@@ -62,6 +63,8 @@ pub struct Tree {
     pub keys: BTreeMap<String, Published>,
     /// Files whose names are not those of archives.
     pub ignored: Vec<PathBuf>,
+    /// Files to which a symbolic link in a folder leads: only what was named itself is followed.
+    pub linked: Vec<PathBuf>,
 }
 
 impl Tree {
@@ -74,6 +77,10 @@ impl Tree {
     pub fn of(inputs: &[String], market: Option<Market>) -> Result<Self, ReplayError> {
         let mut tree = Self::default();
         for path in find(inputs, &StopFlag::default())?.paths {
+            if is_linked(&path, inputs) {
+                tree.linked.push(path);
+                continue;
+            }
             let is_zip = ends_with(&path, ".zip");
             match key(&path, market).filter(|_| is_zip) {
                 Some(key) => tree.add(key, path)?,
@@ -92,8 +99,12 @@ impl Tree {
         let read = |e| ReplayError::io("read", &path, e);
         let bytes = std::fs::metadata(&path).map_err(read)?.len();
         let beside = checksum_file(&path);
-        let text = match beside.exists() {
-            true => std::fs::read_to_string(&beside).map_err(read)?,
+        let text = match beside.exists() && !beside.is_symlink() {
+            true => {
+                let bytes = files::read(&beside, LONGEST_SUM);
+                let bytes = bytes.map_err(|e| ReplayError::io("read", &beside, e))?;
+                String::from_utf8_lossy(&bytes).into_owned()
+            }
             false => {
                 let name = key.rsplit('/').next().unwrap_or(&key);
                 format!("{}  {name}\n", sha256(&path).map_err(read)?)
@@ -111,6 +122,25 @@ impl Tree {
         self.keys.insert(key, Published { content: Content::File(path), bytes, etag });
         Ok(())
     }
+}
+
+/// Bytes of a checksum file that are read: far above one line.
+const LONGEST_SUM: u64 = 4096;
+
+/// Whether a link leads to a file from where the inputs begin.
+fn is_linked(path: &Path, inputs: &[String]) -> bool {
+    let roots = inputs.iter().map(|input| root(input)).filter(|root| path.starts_with(root));
+    let nearest = roots.max_by_key(|root| root.components().count());
+    path.ancestors().take_while(|at| Some(*at) != nearest).any(Path::is_symlink)
+}
+
+/// What was named itself: the folder above the first wildcard of a pattern.
+fn root(input: &str) -> &Path {
+    let wildcard = input.find(['*', '?', '[']).filter(|_| !Path::new(input).exists());
+    Path::new(match wildcard {
+        Some(at) => input[..at].rfind('/').map_or("", |slash| &input[..slash]),
+        None => input,
+    })
 }
 
 /// The key of a file, by its name and folders.
@@ -169,5 +199,29 @@ mod tests {
         assert!(
             Tree::of(&[folder.path().join("futures/none").display().to_string()], None).is_err()
         );
+    }
+
+    #[test]
+    fn links_in_a_folder_are_not_served() {
+        use std::os::unix::fs::symlink;
+
+        let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let day = |day: u8| format!("BTCUSDT-trades-2024-03-0{day}.zip");
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at(&day(1)), "one").unwrap();
+        std::fs::write(outside.path().join("secret"), "secret").unwrap();
+        symlink(outside.path().join("secret"), at(&day(2))).unwrap();
+        symlink(outside.path().join("secret"), at(&(day(1) + ".CHECKSUM"))).unwrap();
+        std::fs::write(outside.path().join(day(3)), "three").unwrap();
+        symlink(outside.path(), at("sub")).unwrap();
+        let text = |path: &Path| path.display().to_string();
+        let tree = Tree::of(&[text(folder.path())], None).unwrap();
+        assert_eq!((tree.keys.len(), tree.linked.len()), (2, 2), "{tree:?}");
+        for published in tree.keys.values() {
+            assert!(!matches!(&published.content, Content::Text(text) if text.contains("secret")));
+        }
+        // What is named itself is served.
+        let tree = Tree::of(&[text(&at(&day(2))), text(&at("sub"))], None).unwrap();
+        assert_eq!((tree.keys.len(), tree.linked.len()), (4, 0), "{tree:?}");
     }
 }
