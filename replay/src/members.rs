@@ -21,7 +21,7 @@ pub struct Members {
 }
 
 /// Members that an archive may have: each is looked at several times before the first row is read.
-const MOST: usize = 10_000;
+const MOST: usize = 1 << 15;
 
 /// Opens a zip archive and looks at its directory: nothing is decompressed.
 ///
