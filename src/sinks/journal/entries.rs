@@ -1,6 +1,6 @@
 //! Bars as a journal has them: a head, a bar in postcard's format, and the checksum of both.
 //!
-//! The head is the length of the bar with [`MARK`] in its highest byte. Entries without mark and checksum
+//! The head is the length of the bar with `MARK` in its highest byte. Entries without mark and checksum
 //! were written by earlier versions; they come before those that have one.
 
 use std::io::{self, BufReader, Read, Take};
