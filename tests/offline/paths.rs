@@ -5,27 +5,15 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use crate::support::archives::{self, day_rows};
-use crate::support::process::{Process, barflow};
-
-fn run(folder: &Path, arguments: &[&str]) -> Output {
-    barflow().current_dir(folder).args(arguments).output().unwrap()
-}
-
-/// Runs, expects this exit code, returns standard error.
-fn told(folder: &Path, code: i32, arguments: &[&str]) -> String {
-    let output = run(folder, arguments);
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {told}");
-    told
-}
+use crate::support::process::{Process, barflow, run, told};
 
 /// A day with 399 good rows and a bad one.
 fn a_day(folder: &Path) -> PathBuf {
     let mut rows = day_rows(1, 400);
-    rows[200] = "this is no trade".to_owned();
+    rows[200] = "this is not a trade".to_owned();
     archives::write(folder, "BTCUSDT-trades-2024-03-01", &rows)
 }
 
@@ -90,20 +78,23 @@ fn outputs_may_be_pipes_devices_and_what_the_shell_gives() {
     told(folder.path(), 1, &set_aside("/dev/null"));
     for to in ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"] {
         let output = run(folder.path(), &set_aside(to));
-        assert!(String::from_utf8_lossy(&output.stdout).contains("this is no trade"), "{output:?}");
+        assert!(
+            String::from_utf8_lossy(&output.stdout).contains("this is not a trade"),
+            "{output:?}"
+        );
     }
     let into = fs::File::create(at("file")).unwrap();
     let mut command = barflow();
     command.current_dir(folder.path()).args(set_aside("/dev/stdout")).stdout(into);
     assert_eq!(command.output().unwrap().status.code(), Some(1));
-    assert!(fs::read_to_string(at("file")).unwrap().contains("this is no trade"));
+    assert!(fs::read_to_string(at("file")).unwrap().contains("this is not a trade"));
     pipe(&at("pipe"));
     let read = std::thread::scope(|scope| {
         let reader = scope.spawn(|| fs::read_to_string(at("pipe")).unwrap());
         told(folder.path(), 1, &set_aside("pipe"));
         reader.join().unwrap()
     });
-    assert!(read.contains("this is no trade"), "{read}");
+    assert!(read.contains("this is not a trade"), "{read}");
     let script = "\"$0\" replay --bar t=tick,size=50 --sink none --quarantine >(cat > made; \
                   echo >> made) \"$1\"; until grep -q trade made; do sleep 0.1; done";
     let status = Command::new("bash")

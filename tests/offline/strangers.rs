@@ -6,22 +6,9 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Output;
 
 use crate::support::archives::{self, day_rows};
-use crate::support::process::barflow;
-
-fn run(folder: &Path, arguments: &[&str]) -> Output {
-    barflow().current_dir(folder).args(arguments).output().unwrap()
-}
-
-/// Runs, expects this exit code, returns standard error.
-fn told(folder: &Path, code: i32, arguments: &[&str]) -> String {
-    let output = run(folder, arguments);
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {told}");
-    told
-}
+use crate::support::process::{run, told};
 
 fn a_day(folder: &Path) -> PathBuf {
     archives::write(folder, "BTCUSDT-trades-2024-03-01", &day_rows(1, 400))

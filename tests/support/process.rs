@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,19 @@ pub fn output(arguments: &[&str], input: Option<&[u8]>) -> Output {
         child.stdin.take().unwrap().write_all(input).unwrap();
     }
     child.wait_with_output().unwrap()
+}
+
+/// Runs to the end in a folder.
+pub fn run(folder: &Path, arguments: &[&str]) -> Output {
+    barflow().current_dir(folder).args(arguments).output().unwrap()
+}
+
+/// As [`run`], expecting an exit code; what is on standard error.
+pub fn told(folder: &Path, code: i32, arguments: &[&str]) -> String {
+    let output = run(folder, arguments);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {told}");
+    told
 }
 
 /// Looks again and again until there is something, or the time is over.

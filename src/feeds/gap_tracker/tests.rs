@@ -6,7 +6,7 @@ use barflow_operators::batch::{Feed, TradeBatch};
 use barflow_operators::trade::{Aggressor, Trade};
 
 use super::*;
-use crate::feeds::print::Standing;
+use crate::feeds::print::{BadRow, Standing};
 
 /// An hour of trades would fit.
 pub(super) const ROOM: usize = 10_000;
@@ -91,6 +91,18 @@ impl Tracked {
         let effects = self.tracker.on_answer(question, reply, now, &mut self.out);
         self.gaps.extend(effects.gaps.iter().copied());
         effects
+    }
+
+    /// A tick and answers without rows to what it asks; the strays that it drops.
+    fn strays(&mut self, seconds: f64) -> Vec<BadRow> {
+        let now = self.at(seconds);
+        let effects = self.tracker.on_tick(now, &request, &mut self.out);
+        assert_eq!(effects.gaps, []);
+        for ask in effects.asks {
+            let reply = Reply { rows: Ok(&[]), took: Duration::from_millis(10) };
+            self.tracker.on_answer(ask.question, reply, now, &mut self.out);
+        }
+        effects.strays
     }
 
     fn reasons(&self) -> Vec<&'static str> {
@@ -354,14 +366,7 @@ fn a_stray_id_is_dropped_when_the_stream_continues_below_it() {
         tracked.bring(&[next]);
         next += 1;
         seconds += 1.0;
-        let now = tracked.at(seconds);
-        let effects = tracked.tracker.on_tick(now, &request, &mut tracked.out);
-        assert_eq!(effects.gaps, []);
-        strays.extend(effects.strays);
-        for ask in effects.asks {
-            let reply = Reply { rows: Ok(&[]), took: Duration::from_millis(10) };
-            tracked.tracker.on_answer(ask.question, reply, now, &mut tracked.out);
-        }
+        strays.extend(tracked.strays(seconds));
     }
     assert_eq!(strays.len(), 1, "after {seconds} s");
     assert_eq!(strays[0].id, Some(1 << 40));
@@ -378,14 +383,7 @@ fn a_stray_id_is_dropped_although_all_came_before_the_first_look() {
     let (mut seconds, mut strays) = (0.0, Vec::new());
     while strays.is_empty() && seconds < 200.0 {
         seconds += 1.0;
-        let now = tracked.at(seconds);
-        let effects = tracked.tracker.on_tick(now, &request, &mut tracked.out);
-        assert_eq!(effects.gaps, []);
-        strays.extend(effects.strays);
-        for ask in effects.asks {
-            let reply = Reply { rows: Ok(&[]), took: Duration::from_millis(10) };
-            tracked.tracker.on_answer(ask.question, reply, now, &mut tracked.out);
-        }
+        strays.extend(tracked.strays(seconds));
     }
     assert_eq!(strays.len(), 1, "after {seconds} s");
     tracked.bring(&[7]);
