@@ -215,9 +215,40 @@ pub struct Received {
 
 /// All committed messages of a topic, each partition in its order.
 pub fn read(broker: &str, topic: &str) -> Vec<Received> {
+    await_marks(broker, topic);
     let mut received = Vec::new();
     read_each(broker, topic, |message| received.push(message));
     received
+}
+
+/// Waits until no transaction is open in any partition, or for 10 s: one that hangs stays open.
+///
+/// The broker answers a commit when its log of transactions has it; the marks in the partitions, up to
+/// which others read, come a little later.
+fn await_marks(broker: &str, topic: &str) {
+    let client = |isolation: &str| -> BaseConsumer {
+        let mut settings = ClientConfig::new();
+        settings.set("bootstrap.servers", broker).set("isolation.level", isolation);
+        settings.create().unwrap()
+    };
+    let (committed, written) = (client("read_committed"), client("read_uncommitted"));
+    let end = |client: &BaseConsumer, partition| {
+        client.fetch_watermarks(topic, partition, Duration::from_secs(5)).map(|(_, end)| end)
+    };
+    let patience = Duration::from_secs(20);
+    let partitions =
+        written.fetch_metadata(Some(topic), patience).unwrap().topics()[0].partitions().len();
+    let began = Instant::now();
+    for partition in 0..partitions as i32 {
+        // In this order: what is written in between is not yet asked for.
+        while began.elapsed() < Duration::from_secs(10) {
+            let wanted = end(&written, partition);
+            if matches!((wanted, end(&committed, partition)), (Ok(to), Ok(from)) if from >= to) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
 }
 
 /// How many messages a topic has that count or were aborted.
@@ -227,13 +258,17 @@ pub fn sent(broker: &str, topic: &str) -> usize {
     sent
 }
 
-/// How many committed messages a topic holds; none if it is not there yet.
+/// How many committed messages a topic holds by now; none if it is not there yet.
 pub fn committed(broker: &str, topic: &str) -> usize {
     let consumer: BaseConsumer =
         ClientConfig::new().set("bootstrap.servers", broker).create().unwrap();
     let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(20)).unwrap();
     let there = metadata.topics().first().is_some_and(|topic| !topic.partitions().is_empty());
-    if there { read(broker, topic).len() } else { 0 }
+    let mut committed = 0;
+    if there {
+        read_each(broker, topic, |_| committed += 1);
+    }
+    committed
 }
 
 /// Hands over all committed messages of a topic, each partition in its order.
