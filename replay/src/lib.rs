@@ -30,6 +30,7 @@ mod line_end;
 pub mod members;
 mod merge;
 pub mod named;
+mod named_days;
 pub mod naming;
 pub mod parquet_guard;
 pub mod plan;

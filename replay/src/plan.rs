@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use barflow_operators::batch::Feed;
 use barflow_operators::instrument::InstrumentId;
+use barflow_operators::trade::Trade;
 
 use crate::columns::choice::ColumnChoice;
 use crate::decode::Container;
@@ -67,6 +68,8 @@ pub struct PlannedFile {
     pub part: FilePart,
     /// Bytes on disk.
     pub bytes: u64,
+    /// The first rows of the file after it, where it is names alone that say that the two do not overlap.
+    pub next_rows: Arc<[Trade]>,
 }
 
 impl PlannedFile {
@@ -78,8 +81,16 @@ impl PlannedFile {
         first_time: i64,
         bytes: u64,
     ) -> Self {
-        let part = FilePart::default();
-        Self { path: path.to_owned(), container, kind, first_time, first_id: None, part, bytes }
+        Self {
+            path: path.to_owned(),
+            container,
+            kind,
+            first_time,
+            first_id: None,
+            part: FilePart::default(),
+            bytes,
+            next_rows: Arc::new([]),
+        }
     }
 
     /// Whether its columns are those of Binance's futures, where they are Binance's.

@@ -19,6 +19,7 @@ use barflow_operators::position::{FilePosition, Position};
 use crate::checksum::verify;
 use crate::error::ReplayError;
 use crate::merge::{self, Merged, Merger, Step};
+use crate::named_days;
 use crate::plan::{FileKind, InstrumentPlan, PlannedFile};
 use crate::read_options::ReadOptions;
 use crate::rows::{Layout, Quote, REJECTS_AT_ONCE, RowRules};
@@ -209,6 +210,7 @@ impl InstrumentStream {
                     number_after(self.last_id, &mut batch);
                     self.ordinal = self.ordinal.max(last_of(&batch).map_or(0, |(id, _)| id + 1));
                     if !self.options.any_order {
+                        named_days::check(&open.file, &batch)?;
                         self.time.check(&open.file.path, &batch)?;
                     }
                 }

@@ -29,6 +29,13 @@ pub fn now_ns() -> i64 {
     wall.saturating_add(since).saturating_add(FORWARD.load(Ordering::Relaxed))
 }
 
+/// The same, with a step of the computer's clock that nobody has [followed](follow) yet: what is read right
+/// after a sleep of the computer is not from the future.
+pub fn received_ns() -> i64 {
+    let now = now_ns();
+    now.saturating_add(behind(wall_ns(), now).unwrap_or(0))
+}
+
 /// Follows the computer's clock, if it was set forward or stood still while the computer slept; by how
 /// much, ns. One thread does that, now and then: trades would otherwise seem to come from the future.
 pub fn follow() -> Option<i64> {

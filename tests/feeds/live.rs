@@ -16,6 +16,7 @@ use crate::support::live::{
     DIB, Net, Simulator, assert_same, joining, listen, renamed, replayed, two_days, whole_days,
     words,
 };
+use crate::support::process::Process;
 
 /// Every protocol, an instrument of it, and the symbol that a user writes.
 const PROTOCOLS: [(&str, &str, &str); 9] = [
@@ -345,4 +346,98 @@ fn an_instrument_that_is_taken_off_the_list_ends_and_the_others_go_on() {
     };
     let other: Vec<u64> = bars.iter().filter(|bar| is(bar, "XBTUSD2")).map(seq).collect();
     assert!(other.iter().enumerate().all(|(at, seq)| at as u64 == *seq), "{other:?}");
+}
+
+/// A live run of two copies of a simulated instrument, and the file that configures it.
+struct Reloaded {
+    _folder: tempfile::TempDir,
+    _simulator: Simulator,
+    config: std::path::PathBuf,
+    live: Process,
+}
+
+impl Reloaded {
+    fn start(text: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let (_, day) = two_days(folder.path(), 12_000)?;
+        let arguments = ["--protocol", "binance-spot", "--rate", "1000", "--copies", "2"];
+        let simulator = Simulator::start(&arguments, &[&day]);
+        let config = folder.path().join("live.toml");
+        fs::write(&config, text).unwrap();
+        let live = listen(&["--config", config.to_str().unwrap(), "--at", &simulator.address]);
+        Some(Self { _folder: folder, _simulator: simulator, config, live })
+    }
+
+    fn save(&mut self, text: &str) {
+        let new = self.config.with_extension("new");
+        fs::write(&new, text).unwrap();
+        fs::rename(new, &self.config).unwrap();
+        self.live.signal("HUP");
+    }
+
+    /// Waits until there are so many bars of a symbol and specification.
+    fn wait_for(&mut self, symbol: &str, spec: &str, bars: usize) {
+        self.live.wait_until(&format!("{bars} bars {spec} of {symbol}"), |live| {
+            let is = |bar: &&String| {
+                bar.contains(&format!("\"symbol\":\"{symbol}\""))
+                    && bar.contains(&format!("\"spec\":\"{spec}\""))
+            };
+            live.bars().iter().filter(is).count() >= bars
+        });
+    }
+}
+
+#[test]
+fn an_instrument_that_is_added_again_makes_the_bars_of_that_moment() {
+    let text = |instruments: &str, bars: &str| {
+        format!("[feeds.f]\nvenue = \"binance-spot\"\ninstruments = [{instruments}]\n{bars}")
+    };
+    let bars = |changed: u32, other: &str| {
+        format!(
+            "[bars.changed]\nkind = \"tick\"\nsize = {changed}\n[bars.{other}]\nkind = \"tick\"\nsize = 5\n"
+        )
+    };
+    let both = "\"XBTUSD\", \"XBTUSD2\"";
+    let Some(mut run) = Reloaded::start(&text(both, &bars(4, "gone"))) else { return };
+    run.wait_for("XBTUSD2", "gone", 3);
+    run.save(&text("\"XBTUSD\"", &bars(4, "gone")));
+    run.live.wait_until_it_says("instrument removed");
+    run.save(&text("\"XBTUSD\"", &bars(7, "new")));
+    run.wait_for("XBTUSD", "new", 3);
+    run.save(&text(both, &bars(7, "new")));
+    run.wait_for("XBTUSD2", "new", 3);
+    run.wait_for("XBTUSD2", "changed", 3);
+    let (code, bars, said) = run.live.stop();
+    assert_eq!(code, Some(0), "{said}");
+    let bars = bars.iter().map(|bar| serde_json::from_str::<serde_json::Value>(bar).unwrap());
+    let mine: Vec<_> = bars.filter(|bar| bar["symbol"] == "XBTUSD2").collect();
+    let of = |bar: &&serde_json::Value, spec: &str| bar["spec"] == spec;
+    let first_new = mine.iter().position(|bar| of(&bar, "new")).unwrap();
+    assert!(mine[first_new..].iter().all(|bar| !of(&bar, "gone")), "{said}");
+    let sizes = mine[first_new..].iter().filter(|bar| of(bar, "changed"));
+    assert!(sizes.map(|bar| bar["ticks"].as_u64()).all(|size| size == Some(7)), "{said}");
+}
+
+#[test]
+fn a_reload_changes_neither_the_venue_of_a_feed_nor_the_rows_of_an_instrument() {
+    let text = |name: &str, feed: &str| {
+        format!(
+            "[feeds.{name}]\n{feed}\ninstruments = [\"XBTUSD\"]\n[bars.t]\nkind = \"tick\"\nsize = 5\n"
+        )
+    };
+    let Some(mut run) = Reloaded::start(&text("f", "venue = \"binance-spot\"")) else { return };
+    run.wait_for("XBTUSD", "t", 3);
+    run.save(&text("f", "venue = \"binance-um\""));
+    run.live.wait_until_it_says("another venue or channel takes effect at the next start");
+    run.save(&text("g", "venue = \"binance-spot\"\nchannel = \"aggregates\""));
+    run.live.wait_until_it_says("the instrument has had trades in this job");
+    let before = run.live.bars().len();
+    run.wait_for("XBTUSD", "t", before + 3);
+    let (code, bars, said) = run.live.stop();
+    assert_eq!(code, Some(0), "{said}");
+    let is_same = |bar: &String| {
+        bar.contains("\"instrument\":\"binance:spot:XBTUSD\"")
+            && bar.contains("\"input\":\"trades\"")
+    };
+    assert!(bars.iter().all(is_same), "{said}");
 }

@@ -68,6 +68,23 @@ fn recordings_are_read_in_the_order_in_which_they_were_made() {
     }
 }
 
+/// The first one read begins the sequence: what is below it never came, and is no repeat.
+#[test]
+fn trades_that_come_after_a_later_one_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut frames = trades("ETHUSDT", SPOT);
+    frames.reverse();
+    let back = cryptofeed(folder.path(), "back.capture", OWN, &frames);
+    let (code, _, said) = replay("binance-spot", &[&back], &[]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("back.capture:") && said.contains("below the first id"), "{said}");
+    let quarantine = folder.path().join("quarantine");
+    let set_aside = ["--quarantine", quarantine.to_str().unwrap()];
+    let (code, bars, said) = replay("binance-spot", &[&back], &set_aside);
+    let rows = fs::read_to_string(&quarantine).unwrap().lines().count();
+    assert_eq!((code, bars.lines().count() + rows), (Some(0), frames.len()), "{said}");
+}
+
 #[test]
 fn a_checksum_beside_a_recording_counts_and_a_pipe_is_read_once() {
     let folder = tempfile::tempdir().unwrap();

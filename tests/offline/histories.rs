@@ -253,6 +253,80 @@ fn exports_without_ids_that_overlap_are_joined_at_their_seam_or_refused() {
     }
 }
 
+/// Rows of a source that tells whole seconds: so many of one second, then one each second.
+fn of_one_second(rows: std::ops::Range<usize>, same: usize) -> Vec<String> {
+    let second = |row: usize| 1_709_251_200 + row.saturating_sub(same);
+    rows.map(|row| format!("{},{}.5,0.{}", second(row), 60_000 + row, row % 9 + 1)).collect()
+}
+
+#[test]
+fn what_two_exports_without_ids_share_is_found_among_many_rows_of_one_second() {
+    let folder = tempfile::tempdir().unwrap();
+    let all = of_one_second(0..900, 700);
+    let one = write(&folder.path().join("one/XBTUSD.csv"), &all);
+    let seam = folder.path().join("seam");
+    // All of the seam lies within the second; or it ends after it.
+    for end in [650, 800] {
+        write(&seam.join("q1/XBTUSD.csv"), &all[..end]);
+        write(&seam.join("q2/XBTUSD.csv"), &all[600..]);
+        let joined = replay(&[&seam], &[]);
+        if end == 800 {
+            assert!((joined.code, joined.bars) == (Some(0), bars_of(&[&one])), "{}", joined.said);
+        } else {
+            assert_eq!(joined.code, Some(2), "{}", joined.said);
+        }
+    }
+}
+
+#[test]
+fn days_without_ids_that_overlap_against_their_names_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let midnight = 1_709_337_600;
+    let rows = |seconds: std::ops::Range<i64>| -> Vec<String> {
+        seconds.map(|s| format!("{},{},0.5", midnight + s, 60_000 + s)).collect()
+    };
+    for (shared, code) in [(0, 0), (1, 2), (4, 2)] {
+        for ending in ["csv", "zip"] {
+            let days = folder.path().join(format!("{shared}{ending}"));
+            let names = ["XBTUSD-trades-2024-03-01", "XBTUSD-trades-2024-03-02"];
+            for (name, rows) in names.iter().zip([rows(-40..shared), rows(0..40)]) {
+                let path = days.join(format!("{name}.{ending}"));
+                match ending {
+                    "csv" => write(&path, &rows),
+                    _ => zipped(&path, &[("x.csv", &rows)]),
+                };
+            }
+            let ran = replay(&[&days], &["--instrument", "kraken:spot:XBTUSD"]);
+            assert_eq!(ran.code, Some(code), "{shared} {ending} {}", ran.said);
+            assert!(code == 0 || ran.said.contains("line 41: the next file begins with"));
+        }
+    }
+}
+
+#[test]
+fn a_seam_among_rows_in_disorder_is_found_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = |seconds: &[i64]| -> Vec<String> {
+        let row = |s: &i64| format!("{},{},0.5", 1_709_251_200 + s, 60_000 + s);
+        seconds.iter().map(row).collect()
+    };
+    for (name, before, after, refused) in [
+        ("end", [1, 2, 3, 5, 4].as_slice(), [5, 4, 6, 7, 8].as_slice(), true),
+        ("amid", &[1, 2, 3, 5, 4, 6], &[5, 4, 6, 7, 8], false),
+    ] {
+        let seam = folder.path().join(name);
+        write(&seam.join("q1/XBTUSD.csv"), &rows(before));
+        zipped(&seam.join("q2/XBTUSD.zip"), &[("x.csv", &rows(after))]);
+        let ran = replay(&[&seam], &["--instrument", "kraken:spot:XBTUSD"]);
+        if refused {
+            assert_eq!(ran.code, Some(2), "{}", ran.said);
+        } else {
+            assert_eq!(ran.code, Some(0), "{}", ran.said);
+            assert!(ran.said.contains("begins with the last 3 rows of"), "{}", ran.said);
+        }
+    }
+}
+
 #[test]
 fn rows_without_ids_never_make_bars_that_run_backwards() {
     let folder = tempfile::tempdir().unwrap();

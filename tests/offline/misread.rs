@@ -223,6 +223,27 @@ fn rows_that_name_another_symbol_are_not_taken_as_the_given_instrument() {
     assert_eq!(bars(&replay(folder, &renamed)).len(), 20);
 }
 
+/// Whatever the column is called, and whether or not the user has named the others.
+#[test]
+fn rows_of_two_symbols_are_not_one_series() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let named = ["--columns", "time=time,price=price,qty=qty,side=side"];
+    for column in ["symbol", "coin", "currency_pair", "Contract Code", "instrument_id", "sym"] {
+        let row = |n: i64| {
+            let symbol = if n % 2 == 0 { "BTC" } else { "ETH" };
+            format!("{},{symbol},60000,1,buy", MARCH_MS + n)
+        };
+        let header = format!("time,{column},price,qty,side");
+        fs::write(folder.join("x.csv"), csv(&header, row)).unwrap();
+        for more in [&[][..], &named] {
+            let given = ["x.csv", "--instrument", "own:spot:BTC"];
+            let ran = replay(folder, &[&given[..], more].concat());
+            assert_ne!(ran.status.code(), Some(0), "{column}: {}", said(&ran));
+        }
+    }
+}
+
 #[test]
 fn spot_and_futures_of_a_symbol_are_not_one_instrument() {
     let folder = tempfile::tempdir().unwrap();

@@ -187,6 +187,26 @@ const NAMES: &[(Role, u8, &[&str])] = &[
             "productid",
         ],
     ),
+    (
+        Role::Symbol,
+        1,
+        &[
+            "coin",
+            "currencypair",
+            "tradingpair",
+            "contractcode",
+            "contract",
+            "instrumentid",
+            "marketid",
+            "sym",
+            "symbolid",
+            "asset",
+            "code",
+            "secid",
+            "securityid",
+            "s",
+        ],
+    ),
 ];
 
 /// Endings of names of times, and their units in ns. The longer one first.

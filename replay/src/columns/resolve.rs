@@ -176,7 +176,11 @@ impl Finder<'_> {
             span: None,
             side,
             exchange: None,
-            symbol: maybe(&choice.symbol)?,
+            // Whether or not it was named: rows of two symbols are not one series.
+            symbol: match maybe(&choice.symbol)? {
+                Some(symbol) => Some(symbol),
+                None => self.role(Role::Symbol)?,
+            },
         };
         Ok(Draft { columns, unit, trusted_ids: true })
     }

@@ -139,7 +139,7 @@ fn last_trade(feed: &Arc<Feed>, file: &PlannedFile) -> Option<(u64, i64)> {
         (FileKind::Parquet, _) => Facts::read(&file.path).ok()?.last,
         (FileKind::Rows { .. }, Container::Plain) => {
             let look = Look { feed: Arc::clone(feed), stop: StopFlag::default() };
-            sample::tail(&look, file)
+            sample::last_of_plain(&look, file)
         }
         _ => None,
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use barflow_operators::batch::{IdKind, TradeBatch};
 
 use super::Look;
+use crate::decode::Container;
 use crate::error::ReplayError;
 use crate::file_part::Begin;
 use crate::plan::{InstrumentPlan, PlannedFile};
@@ -22,7 +23,7 @@ const STEPS: usize = 16;
 const BATCHES: usize = 32;
 
 /// Bytes read of the end of a plain file.
-const TAIL: u64 = 1 << 16;
+const TAIL: u64 = 1 << 18;
 
 /// Completes what is known of a file: its first trade, and whether its newest trade stands first.
 pub(super) fn orient(
@@ -97,6 +98,15 @@ fn head(look: &Look, file: &PlannedFile) -> Result<Head, ReplayError> {
     Ok(head)
 }
 
+/// The latest time, by reading all of the file: rows of one moment may stand in any order.
+pub(super) fn latest(look: &Look, file: &PlannedFile) -> Result<Option<i64>, ReplayError> {
+    let mut latest = None;
+    for trades in trades(look, file, 8192)? {
+        latest = latest.max(trades?.event_time.iter().copied().max());
+    }
+    Ok(latest)
+}
+
 /// The last trade, by reading all of the file.
 pub(super) fn last(look: &Look, file: &PlannedFile) -> Result<Option<(u64, i64)>, ReplayError> {
     let mut last = None;
@@ -107,15 +117,25 @@ pub(super) fn last(look: &Look, file: &PlannedFile) -> Result<Option<(u64, i64)>
 }
 
 /// The last trade of a plain file that is read forwards, by reading its end.
-pub(super) fn tail(look: &Look, file: &PlannedFile) -> Option<(u64, i64)> {
-    if file.part.backwards {
+pub(super) fn last_of_plain(look: &Look, file: &PlannedFile) -> Option<(u64, i64)> {
+    last(look, &tail(file)?).ok()?
+}
+
+/// The latest time in it, in the same way.
+pub(super) fn latest_of_plain(look: &Look, file: &PlannedFile) -> Option<i64> {
+    latest(look, &tail(file)?).ok()?
+}
+
+/// The end of a plain file that is read forwards.
+fn tail(file: &PlannedFile) -> Option<PlannedFile> {
+    if file.part.backwards || file.container != Container::Plain {
         return None;
     }
     let mut file = file.clone();
     if let Some(byte) = line_start_before_end(&file, TAIL) {
         file.part.begin = Some(Begin { member: None, byte, line: 1 });
     }
-    last(look, &file).ok()?
+    Some(file)
 }
 
 /// The offset of a line about `bytes` before the end; none where the file is shorter.

@@ -12,8 +12,7 @@ use barflow_operators::trade::Trade;
 use jiff::Timestamp;
 
 use super::Look;
-use super::sample::{last, tail, trades};
-use crate::decode::Container;
+use super::sample::{latest, latest_of_plain, trades};
 use crate::error::ReplayError;
 use crate::file_part::Begin;
 use crate::naming;
@@ -21,8 +20,14 @@ use crate::plan::{FileKind, InstrumentPlan, PlannedFile};
 use crate::plan_note::PlanNote;
 use crate::stream::InstrumentStream;
 
-/// Rows of one time that are tried as the beginning of what two files share.
+/// Rows of one time among which the beginning of what two files share is looked for.
+const CANDIDATES: usize = 16_384;
+
+/// How often the rest is compared for it.
 const TRIED: usize = 256;
+
+/// Rows of a file that are looked for in the one before it, when only names say that they do not overlap.
+const NEXT_ROWS: usize = 64;
 
 /// Rows per batch.
 const ROWS: usize = 4096;
@@ -48,10 +53,18 @@ pub(super) fn join(
 ) -> Result<Vec<PlannedFile>, ReplayError> {
     let mut kept: Vec<PlannedFile> = Vec::new();
     for mut next in files {
-        let Some(before) = kept.last().filter(|before| !are_apart(before, &next)) else {
+        let Some(before) = kept.last() else {
             kept.push(next);
             continue;
         };
+        if are_apart(before, &next) {
+            let rows: Vec<Trade> = first_rows(look, &next);
+            if let Some(before) = kept.last_mut() {
+                before.next_rows = rows.into();
+            }
+            kept.push(next);
+            continue;
+        }
         let Some(end) = last_time(look, before)? else {
             kept.push(next);
             continue;
@@ -96,15 +109,19 @@ fn are_apart(file: &PlannedFile, next: &PlannedFile) -> bool {
     file.path != next.path && days(file).zip(days(next)).is_some_and(different)
 }
 
-/// Event time of the last trade of a file.
+/// The first rows of a file; whoever reads it is told what is wrong with it.
+fn first_rows(look: &Look, file: &PlannedFile) -> Vec<Trade> {
+    let rows = rows(look, file).into_iter().flatten();
+    rows.map_while(Result::ok).take(NEXT_ROWS).collect()
+}
+
+/// The latest event time in a file.
 fn last_time(look: &Look, file: &PlannedFile) -> Result<Option<i64>, ReplayError> {
-    if file.container == Container::Plain
-        && let Some((_, time)) = tail(look, file)
-    {
+    if let Some(time) = latest_of_plain(look, file) {
         return Ok(Some(time));
     }
-    match last(look, file) {
-        Ok(last) => Ok(last.map(|(_, time)| time)),
+    match latest(look, file) {
+        Ok(latest) => Ok(latest),
         Err(error @ (ReplayError::Io { .. } | ReplayError::Stopped)) => Err(error),
         // Whoever reads it is told the same.
         Err(_) => Ok(None),
@@ -128,14 +145,22 @@ fn shared(
         if row.event_time == from {
             candidates.push(row);
         }
-        if row.event_time > from || candidates.len() > TRIED {
+        if row.event_time > from || candidates.len() > CANDIDATES {
             break;
         }
     }
+    if candidates.len() > CANDIDATES {
+        return Ok(Shared::Unclear);
+    }
+    let mut tried = 0;
     let head: Vec<Trade> = rows(look, next)?.take(candidates.len()).collect::<Result<_, _>>()?;
     for skip in 0..candidates.len() {
         if !candidates[skip..].iter().zip(&head).all(|(ours, theirs)| is_same(ours, theirs)) {
             continue;
+        }
+        tried += 1;
+        if tried > TRIED {
+            return Ok(Shared::Unclear);
         }
         let is_older = |row: &Row| row.as_ref().is_ok_and(|trade| trade.event_time < from);
         let mut ours = rows(look, before)?.skip_while(is_older).skip(skip);

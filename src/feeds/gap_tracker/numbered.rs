@@ -258,6 +258,11 @@ impl Numbered {
                 step.effects.strays.extend(step.order.drop_strays());
                 self.open = None;
             }
+            // Neither the stream nor REST says that ids have jumped so far: one trade alone, in a quiet
+            // market, may be a stray one, and whatever follows it would count as late.
+            Err(_) if missing.last.saturating_sub(first) >= FAR_AHEAD && self.stream.above == 0 => {
+                open.pursuit = Pursuit::new(step.now + TAIL_PAUSE);
+            }
             Err(why) => {
                 step.give_up(why.reason());
                 // Another gap after this one starts afresh.

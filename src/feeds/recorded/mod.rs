@@ -19,9 +19,9 @@ use barflow_replay::plan_note::Reason;
 use barflow_replay::progress::{Progress, StopFlag};
 
 use crate::feeds::plan::{AHEAD_MAX, Symbol};
-use crate::feeds::print::{BadRow, Listing, Prints};
+use crate::feeds::print::{BadRow, Listing, Prints, Standing};
 use crate::feeds::provenance::{Origin, RecordingNote, origin};
-use crate::feeds::reorder_buffer::{Released, ReorderBuffer};
+use crate::feeds::reorder_buffer::{Disposition, Released, ReorderBuffer};
 use crate::feeds::venue::{Channel, Decode, Venue};
 use crate::feeds::{venue, venues};
 use crate::graph::run::{Feeder, Workers};
@@ -402,7 +402,9 @@ fn give_out(
         if within || time == 0 && piece.buffer.last().is_some() {
             piece.at(place.source, place.line);
             let taken = piece.buffer.take(print, &mut piece.released);
-            if let Some(bad) = piece.buffer.contradiction(print, taken) {
+            let is_lost = taken == Disposition::BeforeFirst && print.standing == Standing::Trade;
+            let bad = is_lost.then(|| piece.buffer.before_the_first(print));
+            if let Some(bad) = bad.or_else(|| piece.buffer.contradiction(print, taken)) {
                 piece.reject(&bad, place);
             }
             piece.lose_patience();

@@ -35,6 +35,8 @@ pub enum Disposition {
     /// Its id is settled, and nothing speaks against its being a repeat; but what came under that id is
     /// not remembered: it came before the start, or long ago.
     Presumed,
+    /// Its id is below the first one that came: it is not a repeat, and comes too late to count.
+    BeforeFirst,
     /// It waits for what is missing before it.
     Waits,
     /// Its id had been given up as missing. It passes out of order, for the graph to reject.
@@ -177,6 +179,7 @@ impl ReorderBuffer {
         match self.repeated(print) {
             Disposition::Repeated => return Disposition::Repeated,
             _ if self.is_too_late(print) => return Disposition::BegunAnew,
+            _ if place == Place::Before => return Disposition::BeforeFirst,
             Disposition::Presumed => {}
             other => return other,
         }

@@ -79,6 +79,16 @@ impl ReorderBuffer {
         Some(BadRow { slot: Some(print.slot), id, field: "id", value, reason })
     }
 
+    /// What is wrong with a trade that a source has after a later one with which it began.
+    pub fn before_the_first(&self, print: &Print) -> BadRow {
+        let id = print.trade.trade_id;
+        let reason =
+            "is below the first id that was read: the recordings are not in the order in which \
+                      their trades happened, and the trade does not count"
+                .to_owned();
+        BadRow { slot: Some(print.slot), id: Some(id), field: "id", value: id.to_string(), reason }
+    }
+
     /// Drops the prints that wait, because the sequence continues below them; returns what is wrong with them.
     pub fn drop_strays(&mut self) -> Vec<BadRow> {
         let last = self.order.last().unwrap_or_default();

@@ -21,7 +21,7 @@ use super::subscriber::{Carried, Subscriber};
 use crate::feeds::print::Listing;
 use crate::feeds::venue::Keepalive;
 use crate::recording::Direction;
-use crate::telemetry::clock::now_ns;
+use crate::telemetry::clock::received_ns;
 
 /// How long dialling and the handshakes may take.
 const DIALLING: Duration = Duration::from_secs(10);
@@ -247,7 +247,7 @@ impl<'a> Connection<'a> {
         let mut frames = 0;
         let mut ended = Ok(());
         while let Some(message) = next {
-            let received = now_ns();
+            let received = received_ns();
             let frame = match &message {
                 None => {
                     ended = Err(End::Lost("the venue closed it".to_owned()));
@@ -295,7 +295,7 @@ impl<'a> Connection<'a> {
     }
 
     fn record(&self, direction: Direction, frame: &[u8]) {
-        self.record_at(now_ns(), direction, frame);
+        self.record_at(received_ns(), direction, frame);
     }
 
     fn record_at(&self, at: i64, direction: Direction, frame: &[u8]) {

@@ -252,7 +252,7 @@ fn change_symbols(session: &Rc<Session>, symbols: Vec<Symbol>) -> Vec<tokio::tas
     for symbol in symbols {
         if before.iter().all(|(_, instrument)| *instrument != symbol.instrument) {
             tracing::info!(feed = %session.plan.name, instrument = %symbol.instrument, "instrument added");
-            new.push(state.add(symbol, None));
+            new.push(state.add(symbol));
         }
     }
     drop(state);

@@ -10,7 +10,7 @@ use crate::feeds::gap_tracker::{Ask, Effects, Question, Reply, ReportedGap, Unan
 use crate::feeds::lag::LagNews;
 use crate::feeds::plan::Symbol;
 use crate::feeds::print::{BadRow, Prints};
-use crate::telemetry::clock::now_ns;
+use crate::telemetry::clock::{now_ns, received_ns};
 use crate::telemetry::names;
 
 /// How long an instrument may bring nothing at all before somebody should look at its name: Binance
@@ -183,7 +183,7 @@ impl FeedState {
         let mut prints = Prints::default();
         // The feed's own slot: the rows of a REST answer are all of one instrument.
         let read = plan.venue.read_backfill(plan.channel, at, listing, body, &mut prints);
-        if let Some(latest) = plan.latest_time(now_ns()) {
+        if let Some(latest) = plan.latest_time(received_ns()) {
             prints.set_future_aside(latest, plan.venue.ids(plan.channel));
         }
         read.map_err(|bad| match bad.refusal {

@@ -125,18 +125,16 @@ impl FeedState {
             ended: false,
         };
         for symbol in &plan.symbols {
-            state.add(symbol.clone(), None);
+            state.add(symbol.clone());
         }
         state
     }
 
     /// Takes an instrument in; returns its slot.
-    pub fn add(&mut self, symbol: Symbol, specs: Option<Arc<[BarSpec]>>) -> u32 {
+    pub fn add(&mut self, symbol: Symbol) -> u32 {
         let place = self.slots.iter().position(|slot| slot.symbol == symbol);
         if let Some(place) = place {
-            let slot = &mut self.slots[place];
-            slot.specs = specs;
-            slot.tracker.add_again();
+            self.slots[place].tracker.add_again();
             return place as u32;
         }
         let mut symbol = symbol;
@@ -160,7 +158,7 @@ impl FeedState {
             tracker,
             released: Released::new(trades),
             received: None,
-            specs,
+            specs: None,
             dirty: false,
             silent_since: None,
             heard: false,
@@ -209,10 +207,10 @@ impl FeedState {
         self.slots.get(slot as usize).is_some_and(|slot| slot.tracker.is_wanted())
     }
 
-    /// Gives an instrument other bars from its next trade on.
+    /// Gives all instruments other bars from their next trade on, also those that were removed: they may be
+    /// added again, and the graph has kept their builders.
     pub fn order_bars(&mut self, bars_of: impl Fn(&Feed) -> Vec<BarSpec>) {
-        let slots = self.slots.iter_mut().enumerate();
-        for (at, slot) in slots.filter(|(_, slot)| slot.tracker.is_wanted()) {
+        for (at, slot) in self.slots.iter_mut().enumerate() {
             slot.specs = Some(bars_of(&slot.feed).into());
             if !slot.dirty {
                 slot.dirty = true;
@@ -293,7 +291,7 @@ impl FeedState {
                 }
             }
             Disposition::Repeated => self.counters.duplicates += 1,
-            Disposition::Presumed => self.report_presumed(at, print),
+            Disposition::Presumed | Disposition::BeforeFirst => self.report_presumed(at, print),
             Disposition::Waits
             | Disposition::NoRoom
             | Disposition::Conflict

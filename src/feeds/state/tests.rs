@@ -95,7 +95,7 @@ fn an_instrument_that_comes_back_asks_what_it_missed() {
     state.bring(0, 1);
     let symbol = state.symbol(0).clone();
     state.remove(&symbol.instrument);
-    assert_eq!(state.add(symbol, None), 0);
+    assert_eq!(state.add(symbol), 0);
     assert_eq!(state.bring(0, 5), Disposition::Waits);
 }
 

@@ -1,9 +1,13 @@
 //! When to read the configuration again, and what can change without a restart.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
+
+use barflow_operators::batch::Feed;
+use barflow_operators::instrument::InstrumentId;
 
 use crate::config::live::LiveSettings;
 use crate::feeds::plan::FeedPlan;
@@ -25,7 +29,10 @@ pub struct Reload {
 #[derive(Debug)]
 pub struct Watch {
     file: Option<PathBuf>,
+    /// As it was when it was last read.
     modified: Option<SystemTime>,
+    /// As it was at the last look: a file that still changes may be half written.
+    seen: Option<SystemTime>,
     next: Instant,
 }
 
@@ -33,8 +40,9 @@ impl Watch {
     /// Watches its file from how it is now.
     pub fn new(reload: &Reload) -> Self {
         let file = reload.file.clone();
-        let mut watch = Self { file, modified: None, next: Instant::now() };
+        let mut watch = Self { file, modified: None, seen: None, next: Instant::now() };
         watch.modified = watch.look();
+        watch.seen = watch.modified;
         watch
     }
 
@@ -47,8 +55,9 @@ impl Watch {
         self.next = Instant::now() + LOOK;
         let modified = self.look();
         // A file that is away for a moment is being replaced.
-        let changed = modified.is_some() && modified != self.modified;
-        if changed {
+        let is_stable = modified == std::mem::replace(&mut self.seen, modified);
+        let changed = is_stable && modified.is_some() && modified != self.modified;
+        if asked || changed {
             self.modified = modified;
         }
         asked || changed
@@ -57,6 +66,25 @@ impl Watch {
     fn look(&self) -> Option<SystemTime> {
         std::fs::metadata(self.file.as_ref()?).ok()?.modified().ok()
     }
+}
+
+/// Whether the instruments themselves are others: of another venue or market, or with rows of another kind.
+pub fn is_another_source(fresh: &FeedPlan, running: &FeedPlan) -> bool {
+    fresh.venue.protocol() != running.venue.protocol() || fresh.channel != running.channel
+}
+
+/// The first instrument that would continue with other rows or ids than it has had, and both.
+pub fn other_rows<'a>(
+    fresh: &[FeedPlan],
+    known: &'a BTreeMap<InstrumentId, Feed>,
+) -> Option<(&'a Feed, Feed)> {
+    let feeds = fresh.iter().flat_map(|plan| {
+        plan.symbols.iter().map(|symbol| symbol.feed(plan.venue.as_ref(), plan.channel))
+    });
+    feeds
+        .filter_map(|feed| Some((known.get(&feed.instrument)?, feed)))
+        .map(|(known, feed)| (known, Feed::clone(&feed)))
+        .find(|(known, feed)| *known != feed)
 }
 
 /// Whether anything but the list of instruments differs.

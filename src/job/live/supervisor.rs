@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use barflow_operators::batch::Feed;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::position::Position;
 use metrics::gauge;
@@ -111,6 +112,8 @@ impl Supervisor {
         }
         let mut running = Vec::new();
         let mut waiting = Vec::new();
+        let mut known = BTreeMap::new();
+        note_rows(&self.settings.feeds, &mut known);
         if !stop.is_raised() {
             for plan in std::mem::take(&mut self.settings.feeds) {
                 running.push(self.start(plan, &outlets)?);
@@ -138,7 +141,7 @@ impl Supervisor {
             if let (Some(watch), Some(reload)) = (&mut watch, &self.reload)
                 && watch.asks(&reload.requested)
             {
-                self.take(&reload.read, &mut running, &mut waiting, &outlets);
+                self.take(&reload.read, &mut running, &mut waiting, &mut known, &outlets);
             }
             self.start_waiting(&mut running, &mut waiting, &outlets);
             if let (Some(at), Some(every)) = (next_report, self.settings.report_every)
@@ -201,6 +204,7 @@ impl Supervisor {
         read: &dyn Fn() -> Result<LiveSettings, String>,
         running: &mut Vec<Running>,
         waiting: &mut Vec<Waiting>,
+        known: &mut BTreeMap<InstrumentId, Feed>,
         outlets: &Outlets,
     ) {
         let fresh = match read() {
@@ -213,6 +217,17 @@ impl Supervisor {
                 return;
             }
         };
+        if let Some((had, has)) = reload::other_rows(&fresh.feeds, known) {
+            tracing::error!(
+                instrument = %had.instrument,
+                "the new configuration was rejected: the instrument has had {} in this job and would continue \
+                 with {}: bars would differ",
+                had.input.as_str(),
+                has.input.as_str()
+            );
+            return;
+        }
+        note_rows(&fresh.feeds, known);
         if fresh.bars != self.book.now() {
             self.order_bars(&fresh.bars, running);
         }
@@ -240,7 +255,12 @@ impl Supervisor {
     ) {
         for feed in waiting.iter_mut().filter(|feed| Instant::now() >= feed.at) {
             match self.start(feed.plan.clone(), outlets) {
-                Ok(started) => running.push(started),
+                Ok(started) => {
+                    // The graph may have kept builders of its instruments from another feed, or from before
+                    // it was removed.
+                    let _ = started.changes.send(bars_of(self.book.now()));
+                    running.push(started);
+                }
                 Err(error) => {
                     feed.at = Instant::now() + AGAIN;
                     let feed = &feed.plan.name;
@@ -260,11 +280,24 @@ impl Supervisor {
         self.book.set(book.clone());
         (self.on_new_bars)(book);
         for feed in running {
-            let book = book.clone();
-            let bars_of: session::BarsOf = Arc::new(move |feed| book.for_feed(feed));
-            let _ = feed.changes.send(Change::Bars(bars_of));
+            let _ = feed.changes.send(bars_of(book.clone()));
         }
     }
+}
+
+/// Remembers of which rows the instruments' bars are made.
+fn note_rows(feeds: &[FeedPlan], known: &mut BTreeMap<InstrumentId, Feed>) {
+    for plan in feeds {
+        for symbol in &plan.symbols {
+            let feed = symbol.feed(plan.venue.as_ref(), plan.channel);
+            known.insert(feed.instrument.clone(), Feed::clone(&feed));
+        }
+    }
+}
+
+/// Tells a feed which bars its instruments make.
+fn bars_of(book: BarBook) -> Change {
+    Change::Bars(Arc::new(move |feed| book.for_feed(feed)))
 }
 
 impl Running {
@@ -275,6 +308,14 @@ impl Running {
             let _ = self.changes.send(Change::End);
             return;
         };
+        if reload::is_another_source(plan, &self.plan) {
+            tracing::error!(
+                feed = %plan.name,
+                "another venue or channel takes effect at the next start; until then the feed stays as it is, \
+                 with its instruments"
+            );
+            return;
+        }
         if reload::needs_restart(plan, &self.plan) {
             tracing::warn!(
                 feed = %plan.name,
