@@ -29,6 +29,12 @@ pub(super) struct Connection {
     pub(super) injector: Mutex<FaultInjector>,
     pub(super) queue: mpsc::Sender<Out>,
     pub(super) gone: AtomicBool,
+    /// Since when it has not kept up with a tape that has a clock.
+    pub(super) behind: Mutex<Option<Instant>>,
+    /// Whether it is this server that sends nothing for now.
+    pub(super) stalls: AtomicBool,
+    /// Notified when it is to end because it reads too slowly.
+    pub(super) too_slow: Notify,
 }
 
 /// What everything here shares.
