@@ -75,6 +75,10 @@ pub fn recognise(path: &Path, options: &PlanOptions) -> Result<Recognised, Repla
     if is_of_kraken(&sniffed.layout) {
         named::one_pair(path, &members.read)?;
     }
+    let is_told = given.as_ref().is_some_and(|instrument| instrument.venue() == "kraken");
+    if sniffed.layout == Layout::Kraken && sniffed.header.is_none() && !is_told {
+        named::is_of_kraken(path, &members.read)?;
+    }
     let instrument = match given {
         Some(instrument) => {
             if let Some(market) = sniffed.market.as_deref() {
