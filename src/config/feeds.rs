@@ -24,11 +24,7 @@ fn feed(name: String, mut section: Section, problems: &mut Problems) -> Option<F
     let before = problems.0.len();
     let origin = section.origin.clone();
     let title = section.name.clone();
-    if let Cow::Owned(shown) = line(&name) {
-        // It is a label of metrics, which monitoring shows as it is.
-        let what = format!("[feeds.\"{shown}\"]: the name has characters that do not show");
-        problems.add(&origin, what);
-    }
+    check_name(&name, &origin, problems);
     let venue = protocol(&mut section, problems);
     let channel = channel(&mut section, venue.as_deref(), problems);
     let contract_size: Option<f64> = section.parse("contract_size", "a number", problems);
@@ -90,6 +86,14 @@ fn feed(name: String, mut section: Section, problems: &mut Problems) -> Option<F
             None
         }
         None => Some(plan),
+    }
+}
+
+/// A name is a label of metrics, which monitoring shows as it is.
+fn check_name(name: &str, origin: &str, problems: &mut Problems) {
+    if let Cow::Owned(shown) = line(name) {
+        let what = format!("[feeds.\"{shown}\"]: the name has characters that do not show");
+        problems.add(origin, what);
     }
 }
 

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::support::days::synth;
-use crate::support::live::Simulator;
+use crate::support::live::{Simulator, listen};
 use crate::support::members::free_addresses;
 use crate::support::process::{PATIENCE, Process, barflow, wait_until};
 use crate::support::simulator::get;
@@ -180,7 +180,9 @@ fn clients_that_never_read_lose_their_connections_and_hold_no_other_up() {
     let handshake = "GET /stream?streams=btcusdt@trade HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\n\
                      Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
                      Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    let mut live = simulator.listen("--bar t=tick,size=100");
+    let of_binance = ["--venue", "binance-spot", "--instrument", "BTCUSDT", "--at"];
+    let more = [simulator.address.as_str(), "--bar", "t=tick,size=100"];
+    let mut live = listen(&[&of_binance[..], &more].concat());
     live.wait_for(1);
     let held = hold(simulator.address.parse().unwrap(), 8, handshake.as_bytes());
     live.wait_for(395);

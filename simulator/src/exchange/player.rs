@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::faults::{Kind, Sent};
 use super::protocol::Client;
-use super::server::QUEUE;
-use super::state::{Connection, Out, ServerState, lock};
+use super::state::{Connection, Out, QUEUE, ServerState, lock};
 use super::{Speed, Tally};
 
 /// Time for the other connections of the first client to subscribe.

@@ -19,13 +19,10 @@ use tokio::sync::{Notify, mpsc};
 
 use super::faults::{FaultInjector, Kind};
 use super::protocol::{Client, Exchange, Query, Request};
-use super::state::{Connection, Out, ServerState, lock};
+use super::state::{Connection, Out, QUEUE, ServerState, lock};
 use super::tape::Tape;
 use super::{SimulatorOptions, Tally, player};
 use crate::serving::stopped;
-
-/// Messages that may wait for one client; then the tape waits.
-pub(super) const QUEUE: usize = 1024;
 
 /// Messages written in one go.
 const AT_ONCE: usize = 256;

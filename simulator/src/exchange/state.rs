@@ -11,6 +11,9 @@ use super::protocol::{Client, Exchange};
 use super::tape::Tape;
 use super::{SimulatorOptions, Tally};
 
+/// Messages that may wait for one client; then the tape waits.
+pub(super) const QUEUE: usize = 1024;
+
 /// What a connection's task is to do next.
 #[derive(Debug)]
 pub(super) enum Out {
