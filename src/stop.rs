@@ -1,5 +1,6 @@
 //! How a run is stopped, and why.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -35,13 +36,49 @@ impl Breakdown {
     }
 }
 
+/// A signal that asks for the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGINT: Ctrl-C.
+    Interrupt,
+    /// SIGTERM.
+    Terminate,
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Interrupt => "SIGINT",
+            Self::Terminate => "SIGTERM",
+        })
+    }
+}
+
+/// Who asked for the end from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// Somebody who sent a signal.
+    Signal(Signal),
+    /// Another process of the job, by its number.
+    Process(usize),
+}
+
+impl fmt::Display for Asker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Signal(signal) => signal.fmt(f),
+            Self::Process(process) => write!(f, "process {process}"),
+        }
+    }
+}
+
 /// A flag that everybody who feeds the graph looks at, and the first reason for raising it.
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
     raised: Arc<AtomicBool>,
     failed: Arc<AtomicBool>,
     cause: Arc<Mutex<Option<Cause>>>,
-    asker: Arc<Mutex<Option<String>>>,
+    asker: Arc<Mutex<Option<Asker>>>,
     since: Arc<OnceLock<Instant>>,
     /// Whether somebody else asked, even if the end had been decided by then.
     was_asked: Arc<AtomicBool>,
@@ -70,11 +107,11 @@ impl Stop {
     }
 
     /// Requests the end on behalf of another, who is remembered if it is the first request.
-    pub fn raise_for(&self, asker: impl Into<String>) {
+    pub fn raise_for(&self, asker: Asker) {
         self.was_asked.store(true, Ordering::Release);
         if !self.is_raised() {
             let mut slot = self.asker.lock().unwrap_or_else(PoisonError::into_inner);
-            slot.get_or_insert_with(|| asker.into());
+            slot.get_or_insert(asker);
         }
         self.raise();
     }
@@ -85,8 +122,8 @@ impl Stop {
     }
 
     /// On whose behalf the end was asked for, if it was not ours.
-    pub fn asker(&self) -> Option<String> {
-        self.asker.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn asker(&self) -> Option<Asker> {
+        *self.asker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks for the end because of an error; the first error is kept.

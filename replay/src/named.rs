@@ -183,6 +183,44 @@ pub fn one_pair(path: &Path, members: &[(usize, String)]) -> Result<(), ReplayEr
     }
 }
 
+/// What Kraken's pairs end with.
+const KRAKENS_QUOTES: [&str; 22] = [
+    "USD", "EUR", "GBP", "CAD", "AUD", "CHF", "JPY", "AED", "MXN", "XBT", "BTC", "ETH", "DOT",
+    "POL", "USDT", "USDC", "USDQ", "USDR", "DAI", "EURT", "EURC", "EURQ",
+];
+
+/// Three columns without names are read as Kraken's where a name says so, and not on a guess: others have
+/// signed quantities there.
+///
+/// # Errors
+/// When the file is not named for one of Kraken's pairs, as `XBTUSD.csv` or `XBTUSD_2023.csv`; of an archive, all
+/// its members.
+pub fn is_of_kraken(path: &Path, members: &[(usize, String)]) -> Result<(), ReplayError> {
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    let are_pairs = !members.is_empty() && members.iter().all(|(_, name)| is_krakens_name(name));
+    if are_pairs || is_krakens_name(&file) {
+        return Ok(());
+    }
+    let reason = "its rows have three fields and no header, as Kraken's time & sales, but its name is not one \
+                  of Kraken's pairs (such as XBTUSD.csv); if they are Kraken's, say which with --instrument \
+                  kraken:spot:XBTUSD, else name the columns with --columns time=1,price=2,qty=3, and side=3 if \
+                  the sign of the quantity is the side";
+    Err(ReplayError::layout(path, reason))
+}
+
+fn is_krakens_name(name: &str) -> bool {
+    let stem = name.rsplit('/').next().unwrap_or_default();
+    let stem = stem.split_once(".csv").map_or(stem, |(stem, _)| stem);
+    let stem = stem.strip_suffix(".zip").unwrap_or(stem);
+    let (pair, period) = stem.split_once('_').unwrap_or((stem, ""));
+    let is_symbol = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '.';
+    let is_period = |c: char| c.is_ascii_digit() || matches!(c, 'Q' | '_' | '-');
+    let has_quote = |quote: &str| pair.strip_suffix(quote).is_some_and(|base| !base.is_empty());
+    pair.chars().all(is_symbol)
+        && period.chars().all(is_period)
+        && KRAKENS_QUOTES.iter().any(|quote| has_quote(quote))
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -240,6 +278,30 @@ mod tests {
         check("x.zip", &["A-trades-2024.csv", "b/B-trades-2024.csv"]).unwrap_err();
         let told = check("x.zip", &["A-trades-2024.csv", "a-trades-2023.csv"]).unwrap();
         assert_eq!(told.symbol.as_deref(), Some("A"));
+    }
+
+    #[test]
+    fn names_of_krakens_pairs_are_known_from_others() {
+        for name in
+            ["XBTUSD.csv", "BCHEUR.csv.gz", "a/1INCHUSD.csv", "ETH2.SETH.csv", "XBTUSDT_2023Q1.csv"]
+        {
+            assert!(is_krakens_name(name), "{name}");
+        }
+        for name in [
+            "XBTUSD-1M-2018-01.csv",
+            "trades.csv",
+            "TRADES.csv",
+            "-",
+            "x",
+            "XBTUSD_bitmex.csv",
+            "USD.csv",
+        ] {
+            assert!(!is_krakens_name(name), "{name}");
+        }
+        let archive = Path::new("Kraken_Trading_History.zip");
+        is_of_kraken(archive, &members(&["XBTUSD.csv"])).unwrap();
+        is_of_kraken(archive, &members(&["rows.csv"])).unwrap_err();
+        is_of_kraken(Path::new("rows.csv"), &[]).unwrap_err();
     }
 
     #[test]

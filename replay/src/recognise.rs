@@ -72,9 +72,7 @@ pub fn recognise(path: &Path, options: &PlanOptions) -> Result<Recognised, Repla
         }
         sniffed => sniffed?,
     };
-    if is_of_kraken(&sniffed.layout) {
-        named::one_pair(path, &members.read)?;
-    }
+    check_kraken(path, &sniffed, given.as_ref(), &members)?;
     let instrument = match given {
         Some(instrument) => {
             if let Some(market) = sniffed.market.as_deref() {
@@ -139,6 +137,23 @@ fn format_of(
         header: sniffed.header,
     };
     (feed, format, note)
+}
+
+/// Whether what looks like Kraken's is of one pair, and Kraken's at all.
+fn check_kraken(
+    path: &Path,
+    sniffed: &Sniffed,
+    given: Option<&InstrumentId>,
+    members: &Members,
+) -> Result<(), ReplayError> {
+    if is_of_kraken(&sniffed.layout) {
+        named::one_pair(path, &members.read)?;
+    }
+    let is_told = given.is_some_and(|instrument| instrument.venue() == "kraken");
+    if sniffed.layout == Layout::Kraken && sniffed.header.is_none() && !is_told {
+        named::is_of_kraken(path, &members.read)?;
+    }
+    Ok(())
 }
 
 /// Whether files of this layout are named for their pair alone.

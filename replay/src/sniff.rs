@@ -136,6 +136,21 @@ impl Beginning {
         !is_text && times().find_map(unit).is_none_or(|unit| unit == 1_000_000_000)
     }
 
+    /// Whether three columns without names can be Kraken's: others have them in this order too.
+    fn looks_like_kraken(&self) -> Result<(), String> {
+        let third = |line: &String| Some(line.split(',').nth(2)?.trim().starts_with('-'));
+        let what = if self.lines.iter().filter_map(third).any(|is_negative| is_negative) {
+            "a negative quantity: they are not Kraken's time & sales; if its sign is the side, \
+             --columns time=1,price=2,qty=3,side=3 reads them"
+        } else if !self.is_in_seconds() {
+            "times that are not in seconds: they are not Kraken's time & sales; name the columns with \
+             --columns time=1,price=2,qty=3, and side=3 if the sign of the quantity is the side"
+        } else {
+            return Ok(());
+        };
+        Err(format!("its rows have three fields, no header, and {what}"))
+    }
+
     /// Whether fields are in quotation marks, which the parsers of known layouts do not expect.
     fn is_quoted(&self) -> bool {
         self.lines.first().is_some_and(|line| line.contains('"'))
@@ -190,7 +205,11 @@ pub fn rows(
     let header = beginning.header.as_deref();
     let first = beginning.lines.first();
     if let (None, None, Some(first)) = (header, choice, first) {
-        return tell(path, first.trim(), naming);
+        let told = tell(path, first.trim(), naming)?;
+        if told.layout == Layout::Kraken {
+            beginning.looks_like_kraken().map_err(|reason| ReplayError::layout(path, reason))?;
+        }
+        return Ok(told);
     }
     let by_header = header.filter(|_| choice.is_none()).map(header_names);
     if let Some(layout) = by_header.and_then(|names| canonical(&names)).filter(|_| first.is_some())

@@ -1,10 +1,8 @@
 //! Asks the archive, again where that may help.
 
-use std::io::Read;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use barflow_replay::progress::Progress;
@@ -14,6 +12,7 @@ use super::error::FetchError;
 use super::limits::{FLOOR, Pace, SizeLimit, Tries};
 use super::listing::escape;
 use super::response::{Part, Response, Setback, judge};
+use super::waiting::{Pump, Waiting};
 use crate::backoff::Backoff;
 use crate::net::proxy::{Proxies, Proxy, ProxyError};
 use crate::net::trust::{Trust, TrustError};
@@ -42,7 +41,7 @@ pub struct Client {
     proxies: Proxies,
     /// One for each way to a server.
     agents: Mutex<Vec<(Way, ureq::Agent)>>,
-    stop: Arc<AtomicBool>,
+    waiting: Waiting,
     /// No request is sent before this moment, as the archive asked.
     quiet_until: Mutex<Option<Instant>>,
 }
@@ -70,7 +69,7 @@ pub struct Answer {
     /// What part of the file it is.
     pub part: Part,
     /// The body.
-    body: Box<dyn Read>,
+    body: Pump,
     pace: Pace,
     begun: Instant,
 }
@@ -102,7 +101,7 @@ impl Answer {
     /// # Errors
     /// When the connection breaks, or the body stands still.
     pub fn read(&mut self, block: &mut [u8]) -> Result<usize, Setback> {
-        let read = self.body.read(block).map_err(Setback::passing)?;
+        let read = self.body.read(block)?;
         if read > 0 {
             self.pace.came(read as u64, self.begun.elapsed()).map_err(Setback::passing)?;
         }
@@ -121,7 +120,8 @@ impl Client {
         proxies: Proxies,
     ) -> Result<Self, NoWay> {
         let (agents, quiet_until) = (Mutex::default(), Mutex::new(None));
-        let client = Self { options, proxies, agents, stop, quiet_until };
+        let waiting = Waiting::until(stop);
+        let client = Self { options, proxies, agents, waiting, quiet_until };
         client.agent(&client.options.base)?;
         client.agent(&client.options.listing)?;
         Ok(client)
@@ -174,12 +174,12 @@ impl Client {
 
     /// Whether a stop was requested.
     pub fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::Acquire)
+        self.waiting.is_over()
     }
 
     /// What ends the reading of a file when a stop is requested.
     pub fn reading(&self) -> Progress {
-        Progress::until(Arc::clone(&self.stop).into())
+        Progress::until(self.waiting.flag().into())
     }
 
     /// Attempts something until it succeeds, cannot, or no try is left.
@@ -232,16 +232,7 @@ impl Client {
     }
 
     fn sleep_until(&self, until: Instant) -> Result<(), FetchError> {
-        loop {
-            if self.is_stopped() {
-                return Err(FetchError::Stopped);
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(());
-            }
-            thread::sleep(left.min(Duration::from_millis(50)));
-        }
+        self.waiting.sleep_until(until)
     }
 
     /// Sends a request and follows redirects; the whole body may take `body`.
@@ -267,8 +258,8 @@ impl Client {
             }
             let request = request.body(()).map_err(|error| Setback::of(url, &error.into()))?;
             let request = agent.configure_request(request).timeout_recv_body(Some(body)).build();
-            let response =
-                agent.run(request).map_err(|error| self.no_response(url, &to, &error))?;
+            let response = self.waiting.on_a_thread(move || agent.run(request))?;
+            let response = response.map_err(|error| self.no_response(url, &to, &error))?;
             let location = response.headers().get("location");
             let (301..=303 | 307 | 308, Some(location)) = (response.status().as_u16(), location)
             else {
@@ -313,7 +304,7 @@ impl Client {
         if part.end.max(part.total).is_some_and(|bytes| bytes > limit.bytes()) {
             return Err(FetchError::TooLong { url: url.to_string(), limit }.into());
         }
-        let body = Box::new(response.into_body().into_reader());
+        let body = Pump::start(response.into_body().into_reader(), self.waiting.clone())?;
         Ok(Answer { part, body, pace: Pace::over(self.window()), begun: Instant::now() })
     }
 
@@ -325,8 +316,10 @@ impl Client {
         self.persist(url, &mut self.tries(), || {
             let body = self.options.timeout.saturating_mul(4);
             let mut response = self.send(&Method::GET, url, &[], body)?;
-            let read = response.body_mut().with_config().limit(TEXT_BYTES).read_to_vec();
-            match read {
+            let read = self.waiting.on_a_thread(move || {
+                response.body_mut().with_config().limit(TEXT_BYTES).read_to_vec()
+            });
+            match read? {
                 Ok(text) => Ok(String::from_utf8_lossy(&text).into_owned()),
                 Err(ureq::Error::BodyExceedsLimit(_)) => {
                     Err(Setback::meaningless(url, format!("longer than {TEXT_BYTES} bytes")))

@@ -22,3 +22,4 @@ pub mod response;
 pub mod run;
 pub mod survey;
 pub mod transfer;
+mod waiting;

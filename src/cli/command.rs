@@ -30,7 +30,8 @@ pub struct Cli {
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 done, but rows were rejected, or stopped by bad data; \
 2 wrong usage, configuration or input files; 3 network, broker or disk unavailable; \
-4 another copy of the job has taken over.";
+4 another copy of the job has taken over; \
+130, 141, 143 ended by Ctrl-C, a closed pipe or SIGTERM before all was done.";
 
 /// The commands.
 #[derive(Debug, Subcommand)]

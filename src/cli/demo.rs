@@ -60,6 +60,9 @@ pub fn run(args: &DemoArgs) -> Result<Outcome, Failure> {
     let settings = ReplaySettings::understand(ConfigFile::default(), typed)?;
     say!("replaying it to {} …", out.display());
     let outcome = super::replay::replay(settings)?;
+    if let Outcome::Stopped(_) = outcome {
+        return Ok(outcome);
+    }
 
     let file = std::fs::File::open(&out).map_err(|e| Failure::outside(anyhow::Error::new(e)))?;
     let lines = BufReader::new(file).lines().map_while(Result::ok);

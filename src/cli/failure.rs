@@ -8,6 +8,7 @@ use crate::config::problem::Problems;
 use crate::graph::cluster::ClusterError;
 use crate::graph::sink::SinkError;
 use crate::job::{JobError, JobReport};
+use crate::stop::{Asker, Signal, Stop};
 
 /// A command that came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,25 +19,43 @@ pub enum Outcome {
     WithRejects,
     /// Done, and what was compared is not the same.
     Differs,
+    /// The end was asked for before all was done; what was done is in good order.
+    Stopped(Asker),
+    /// Whoever read standard output closed it before all was written.
+    PipeClosed,
 }
 
 impl Outcome {
     /// How a replay ends with this report.
     pub fn of_replay(report: &JobReport) -> Self {
-        if report.left_something_out() { Self::WithRejects } else { Self::Done }
+        match report.stopped_by {
+            Some(by) => Self::Stopped(by),
+            None if report.left_something_out() => Self::WithRejects,
+            None => Self::Done,
+        }
     }
 
-    /// How a live run ends with this report: trades that are in no gap were left out.
+    /// How a command ends that was stopped before all was done.
+    pub fn stopped(stop: &Stop) -> Self {
+        Self::Stopped(stop.asker().unwrap_or(Asker::Signal(Signal::Terminate)))
+    }
+
+    /// How a live run ends with this report: trades that are in no gap were left out. To be stopped is its
+    /// usual end.
     pub fn of_live(report: &JobReport) -> Self {
         let left_out = report.feeds.values().any(|feed| feed.counters().left_something_out());
         if left_out { Self::WithRejects } else { Self::Done }
     }
 
-    /// The exit code.
+    /// The exit code. Of runs that were not finished it is the one of a program that the signal had ended, so
+    /// that a script can tell a part from the whole.
     pub fn code(self) -> u8 {
         match self {
             Self::Done => 0,
             Self::WithRejects | Self::Differs => 1,
+            Self::Stopped(Asker::Signal(Signal::Interrupt)) => 130,
+            Self::Stopped(Asker::Signal(Signal::Terminate) | Asker::Process(_)) => 143,
+            Self::PipeClosed => 141,
         }
     }
 }
@@ -48,7 +67,7 @@ pub struct Failure {
     pub error: anyhow::Error,
     /// What to do about it.
     pub hint: Option<String>,
-    /// 1 bad data, 2 usage or input files, 3 outside world, 4 another copy has taken over.
+    /// 1 bad data, 2 usage or input files, 3 outside world, 4 another copy has taken over, 130 or 143 stopped.
     pub code: u8,
 }
 
@@ -66,6 +85,21 @@ impl Failure {
     /// The outside world is not available.
     pub fn outside(error: impl Into<anyhow::Error>) -> Self {
         Self { error: error.into(), hint: None, code: 3 }
+    }
+
+    /// Why a run failed, or that it was stopped before it had begun.
+    pub fn of_run(error: impl Into<JobError>, stop: &Stop) -> Self {
+        let error = error.into();
+        let is_stopped = matches!(
+            error,
+            JobError::Input(ReplayError::Stopped) | JobError::Cluster(ClusterError::Stopped { .. })
+        );
+        let failure = Self::from(error);
+        match is_stopped {
+            true => Self { code: Outcome::stopped(stop).code(), ..failure }
+                .hint("run the same command again"),
+            false => failure,
+        }
     }
 
     /// Adds what to do about it.
@@ -142,11 +176,11 @@ impl From<SinkError> for Failure {
     }
 }
 
-/// How a command ends whose job ended so. A reader that closes our standard output has seen enough.
-pub fn conclude(result: Result<Outcome, JobError>) -> Result<Outcome, Failure> {
+/// How a command ends whose job ended so.
+pub fn conclude(result: Result<Outcome, JobError>, stop: &Stop) -> Result<Outcome, Failure> {
     match result {
         Ok(outcome) => Ok(outcome),
-        Err(JobError::Sink(SinkError::ClosedPipe)) => Ok(Outcome::Done),
-        Err(error) => Err(error.into()),
+        Err(JobError::Sink(SinkError::ClosedPipe)) => Ok(Outcome::PipeClosed),
+        Err(error) => Err(Failure::of_run(error, stop)),
     }
 }

@@ -255,7 +255,7 @@ pub fn run(args: &FetchArgs) -> Result<Outcome, Failure> {
     let manifest = manifest.map_err(failure)?;
     let (plans, unknown) = match plans(args, &client, &manifest, wanted, today) {
         Ok(plans) => plans,
-        Err(FetchError::Stopped) => return Ok(stopped()),
+        Err(FetchError::Stopped) => return Ok(stopped(&stop)),
         Err(error) => return Err(failure(error)),
     };
     let mut holes = false;
@@ -405,14 +405,14 @@ fn bring(
         return Err(failure(error));
     }
     if left > 0 {
-        return Ok(Some(stopped()));
+        return Ok(Some(stopped(stop)));
     }
     Ok((refused > 0).then_some(Outcome::WithRejects))
 }
 
-fn stopped() -> Outcome {
+fn stopped(stop: &Stop) -> Outcome {
     say!("stopped; run the same command to resume");
-    Outcome::WithRejects
+    Outcome::stopped(stop)
 }
 
 fn failure(error: FetchError) -> Failure {

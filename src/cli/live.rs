@@ -192,7 +192,7 @@ pub(super) fn execute(
         return Err(Failure::outside(anyhow::anyhow!("no feed connected within {limit}: {why}"))
             .hint("check `websocket`, name resolution, proxies and the network"));
     }
-    conclude(ran.map(|report| Outcome::of_live(&report)))
+    conclude(ran.map(|report| Outcome::of_live(&report)), &stop)
 }
 
 fn limit(text: &str) -> Result<Duration, Failure> {

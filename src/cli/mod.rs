@@ -2,7 +2,8 @@
 //!
 //! Data goes to standard output, everything else to standard error. Exit codes: 0 done; 1 done but
 //! with rows set aside or stopped by bad data; 2 wrong usage, configuration or input files;
-//! 3 outside world unavailable; 4 another copy of the job has taken over.
+//! 3 outside world unavailable; 4 another copy of the job has taken over; 130, 141 and 143 ended by SIGINT, a closed
+//! pipe or SIGTERM before all was done.
 
 use std::borrow::Cow;
 use std::ffi::OsString;
@@ -51,6 +52,7 @@ use self::command::{Cli, Command};
 use self::failure::{Failure, Outcome};
 use self::say::say;
 use crate::net::url::redacted;
+use crate::printable::line;
 
 /// Parses, runs, prints the chain of errors once, and maps the result to an exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -58,9 +60,17 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let colour = paint::typed(&arguments);
     paint::choose(colour);
     let command = || Cli::command().color(colour);
-    let parsed = command().try_get_matches_from(arguments).and_then(|matches| {
-        let cli = Cli::from_arg_matches(&matches);
-        cli.map(|cli| (cli, matches)).map_err(|usage| usage.format(&mut command()))
+    let parse = |arguments: &[OsString]| {
+        command().try_get_matches_from(arguments).and_then(|matches| {
+            let cli = Cli::from_arg_matches(&matches);
+            cli.map(|cli| (cli, matches)).map_err(|usage| usage.format(&mut command()))
+        })
+    };
+    let parsed = parse(&arguments).map_err(|usage| {
+        // clap quotes what was typed as it is: what does not show is to be escaped before that.
+        let shown = |text: &OsString| line(&text.to_string_lossy()).into_owned().into();
+        let shown: Vec<OsString> = arguments.iter().map(shown).collect();
+        parse(&shown).err().filter(|again| again.kind() == usage.kind()).unwrap_or(usage)
     });
     let (cli, matches) = match parsed {
         Ok(parsed) => parsed,

@@ -18,6 +18,7 @@ use super::notes;
 use super::options::{LayoutArgs, PartArgs, columns};
 use super::progress::Shown;
 use super::say::{self, say};
+use super::signals::Signals;
 use super::stdout::print;
 use crate::config;
 use crate::config::instant::instant_ns;
@@ -50,7 +51,8 @@ Without --suite all built-in expectations are checked (configs/quality.toml list
 with comments). docs/quality.md explains them and the score.
 
 Exit codes: 0 passed, possibly with warnings; 1 an expectation of severity fail or
-quarantine is violated, or a file is damaged; 2 wrong usage, suite or input files; 3 cannot be read.";
+quarantine is violated, or a file is damaged; 2 wrong usage, suite or input files; 3 cannot be read;
+130, 143 stopped by SIGINT or SIGTERM.";
 
 /// `barflow quality`.
 #[derive(Debug, Args)]
@@ -114,6 +116,7 @@ pub fn run(args: &QualityArgs) -> Result<Outcome, Failure> {
         None => Suite::usual(),
     };
     check_outputs(args, None)?;
+    Signals::exit("reports may be missing; run the same command again")?;
     if let Some(path) = &args.export_gx {
         return export(path, &suite, &args.files);
     }

@@ -8,6 +8,7 @@ use super::options::{
     KafkaArgs, OutputArgs, QuarantineArgs, ReadingArgs, RecordingArgs, RecoveryArgs, ThreadArgs,
 };
 use super::progress::Watcher;
+use super::say::say;
 use super::signals::Signals;
 use super::{help, summary, taken};
 use crate::config::replay::ReplaySettings;
@@ -145,8 +146,14 @@ pub fn run(args: &ReplayArgs, matches: &ArgMatches) -> Result<Outcome, Failure> 
 pub fn replay(settings: ReplaySettings) -> Result<Outcome, Failure> {
     let stop = Stop::new();
     Signals::raise(&stop)?;
-    let if_taken = settings.delivery.if_taken;
+    let (if_taken, resumes) = (settings.delivery.if_taken, settings.delivery.is_exactly_once());
     let ran = ReplayJob::new(settings).run(&stop, &Watcher::with_summary(summary::print_replay));
     taken::wait(&ran, if_taken, &stop);
-    conclude(ran.map(|report| Outcome::of_replay(&report)))
+    if ran.as_ref().is_ok_and(|report| report.stopped_by.is_some()) {
+        match resumes {
+            true => say!("the output is incomplete; run the same command to resume"),
+            false => say!("the output is incomplete; the same command starts from the beginning"),
+        }
+    }
+    conclude(ran.map(|report| Outcome::of_replay(&report)), &stop)
 }

@@ -1,15 +1,16 @@
 //! Ctrl-C and SIGTERM: the first asks for an orderly end, a second one later insists.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals as Incoming;
 
-use super::failure::Failure;
-use crate::stop::Stop;
+use super::failure::{Failure, Outcome};
+use super::say::say;
+use crate::stop::{Asker, Signal, Stop};
 use crate::telemetry::terminal;
 
 /// What comes so soon after the first signal is the same request: `timeout` signals its child and
@@ -19,9 +20,18 @@ const ECHO: Duration = Duration::from_millis(500);
 /// How long a terminal may take to clear the status line.
 const CLEARING: Duration = Duration::from_millis(100);
 
+/// What the first signal does.
+#[derive(Clone, Debug)]
+enum First {
+    /// It asks for an orderly end.
+    Raises(Stop),
+    /// It ends the process, which says this.
+    Exits(&'static str),
+}
+
 /// Handlers for signals.
-#[derive(Clone, Copy, Debug)]
-pub struct Signals;
+#[derive(Clone, Debug)]
+pub struct Signals(Arc<Mutex<First>>);
 
 impl Signals {
     /// Raises `stop` at the first signal, on behalf of that signal; one that comes later than its
@@ -29,8 +39,40 @@ impl Signals {
     ///
     /// # Errors
     /// When the system refuses handlers, or a thread (3).
-    pub fn raise(stop: &Stop) -> Result<(), Failure> {
-        listen(stop.clone()).map_err(unhandled)
+    pub fn raise(stop: &Stop) -> Result<Self, Failure> {
+        Self::listen(First::Raises(stop.clone()))
+    }
+
+    /// Ends the process at the first signal, for work of which nothing is left half done; `said` is what
+    /// became of it and what to do next.
+    ///
+    /// # Errors
+    /// When the system refuses handlers, or a thread (3).
+    pub fn exit(said: &'static str) -> Result<Self, Failure> {
+        Self::listen(First::Exits(said))
+    }
+
+    /// From now on as [`Self::exit`].
+    pub fn exit_from_now_on(&self, said: &'static str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = First::Exits(said);
+    }
+
+    fn listen(first: First) -> Result<Self, Failure> {
+        let signals = Self(Arc::new(Mutex::new(first)));
+        listen(signals.clone()).map_err(unhandled)?;
+        Ok(signals)
+    }
+
+    fn on_first(&self, signal: Signal) {
+        let first = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match first {
+            First::Raises(stop) => stop.raise_for(Asker::Signal(signal)),
+            First::Exits(said) => {
+                clear_terminal();
+                say!("stopped by {signal}; {said}");
+                exit(signal);
+            }
+        }
     }
 
     /// Raises `requested` at every SIGHUP.
@@ -60,19 +102,25 @@ fn clear_terminal() {
     }
 }
 
-fn listen(stop: Stop) -> std::io::Result<()> {
+fn exit(signal: Signal) -> ! {
+    let code = Outcome::Stopped(Asker::Signal(signal)).code();
+    signal_hook::low_level::exit(code.into())
+}
+
+fn listen(signals: Signals) -> std::io::Result<()> {
     let mut incoming = Incoming::new([SIGINT, SIGTERM])?;
     Builder::new().name("signals".to_owned()).spawn(move || {
         let mut first: Option<Instant> = None;
         for signal in incoming.forever() {
+            let signal = if signal == SIGINT { Signal::Interrupt } else { Signal::Terminate };
             match first {
                 None => {
                     first = Some(Instant::now());
-                    stop.raise_for(if signal == SIGINT { "SIGINT" } else { "SIGTERM" });
+                    signals.on_first(signal);
                 }
                 Some(first) if first.elapsed() > ECHO => {
                     clear_terminal();
-                    signal_hook::low_level::exit(128 + signal);
+                    exit(signal);
                 }
                 Some(_) => {}
             }

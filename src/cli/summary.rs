@@ -142,9 +142,9 @@ fn describe_bars(text: &mut String, report: &JobReport) {
         let (instrument, spec) = key;
         let made = match report.bars.get(key).map(|lengths| &lengths.ticks) {
             Some(ticks) if !ticks.is_empty() => format!(
-                "{}, median {} ticks per bar (p10 {}, p90 {})",
+                "{}, median {} per bar (p10 {}, p90 {})",
                 counted(ticks.len(), "bar"),
-                grouped(ticks.value_at_quantile(0.5)),
+                counted(ticks.value_at_quantile(0.5), "tick"),
                 grouped(ticks.value_at_quantile(0.1)),
                 grouped(ticks.value_at_quantile(0.9))
             ),

@@ -136,7 +136,7 @@ pub fn run(args: &SweepArgs, matches: &ArgMatches) -> Result<Outcome, Failure> {
     let stop = Stop::new();
     Signals::raise(&stop)?;
     let path = settings.out.join(STATE);
-    let Some(swept) = sweep(&settings, &path, &stop)? else { return Ok(Outcome::WithRejects) };
+    let Some(swept) = sweep(&settings, &path, &stop)? else { return Ok(Outcome::stopped(&stop)) };
     let (grid, by, holdout) = (&settings.grid, settings.by, settings.holdout);
     let Passed { figures, totals, fresh, outcome } = swept;
     let mut results = Results { grid, by, figures, baselines: Vec::new(), holdout, totals };
@@ -144,7 +144,7 @@ pub fn run(args: &SweepArgs, matches: &ArgMatches) -> Result<Outcome, Failure> {
     if settings.baselines {
         match baselines(&settings, &results, &stop)? {
             Some(baselines) => results.baselines = baselines,
-            None => return Ok(stopped(totals.trades)),
+            None => return Ok(stopped(totals.trades, &stop)),
         }
     }
     report::write(&settings, &results)?;
@@ -159,7 +159,7 @@ pub fn run(args: &SweepArgs, matches: &ArgMatches) -> Result<Outcome, Failure> {
         write_bars(&settings, &results, &stop)?;
     }
     if stop.is_raised() {
-        return Ok(stopped(totals.trades));
+        return Ok(stopped(totals.trades, &stop));
     }
     // Only now: until everything is written, it can resume.
     let _ = std::fs::remove_file(path);
@@ -181,9 +181,9 @@ fn check_folder(settings: &SweepSettings) -> Result<(), Failure> {
     Ok(())
 }
 
-fn stopped(trades: u64) -> Outcome {
+fn stopped(trades: u64, stop: &Stop) -> Outcome {
     say!("stopped after {} trades; run the same command to resume", grouped(trades));
-    Outcome::WithRejects
+    Outcome::stopped(stop)
 }
 
 /// Where the state of an unfinished sweep is, in the folder of what comes out.
@@ -218,7 +218,7 @@ fn sweep(settings: &SweepSettings, path: &Path, stop: &Stop) -> Result<Option<Pa
     let specs = settings.grid.points.iter().map(|point| point.spec.clone()).collect();
     let passed = Pass { settings, specs, late, border }.run(Some(&saved), stop)?;
     if stop.is_raised() {
-        stopped(passed.totals.trades);
+        stopped(passed.totals.trades, stop);
         return Ok(None);
     }
     Ok(Some(passed))
@@ -275,7 +275,8 @@ fn baselines(
 fn fingerprint(settings: &SweepSettings, stop: &Stop) -> Result<u64, Failure> {
     use std::fmt::Write as _;
     let replay = &settings.replay;
-    let plan = replay.plan(&stop.flag().into())?;
+    let plan = replay.plan(&stop.flag().into());
+    let plan = plan.map_err(|error| Failure::of_run(error, stop))?;
     notes::print(&plan.notes);
     if let [first, second, ..] = &plan.instruments[..] {
         let text = format!(
@@ -314,7 +315,8 @@ fn write_bars(settings: &SweepSettings, results: &Results<'_>, stop: &Stop) -> R
     remove_bars(&made).map_err(|error| disk("replace", error))?;
     replay.out = Some(made.clone());
     let bars = replay.bars.orders().len();
-    ReplayJob::new(replay).run(stop, &Watcher::default())?;
+    let ran = ReplayJob::new(replay).run(stop, &Watcher::default());
+    ran.map_err(|error| Failure::of_run(error, stop))?;
     if stop.is_raised() {
         return Ok(());
     }

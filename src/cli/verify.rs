@@ -105,13 +105,15 @@ pub fn run(args: &VerifyArgs, matches: &ArgMatches) -> Result<Outcome, Failure> 
     let settings = settings(args, matches)?;
     let made = Arc::new(Mutex::new(Series::new()));
     let stop = Stop::new();
-    Signals::raise(&stop)?;
+    let signals = Signals::raise(&stop)?;
     let job = ReplayJob::new(settings.clone()).into_sink(Box::new(Keeper(Arc::clone(&made))));
-    let report = job.run(&stop, &Watcher::with_summary(summary::print_replay))?;
+    let ran = job.run(&stop, &Watcher::with_summary(summary::print_replay));
+    let report = ran.map_err(|error| Failure::of_run(error, &stop))?;
     if stop.is_raised() {
-        say!("stopped; nothing was compared");
-        return Ok(Outcome::WithRejects);
+        say!("nothing was compared; run the same command again");
+        return Ok(Outcome::stopped(&stop));
     }
+    signals.exit_from_now_on("not all was compared; run the same command again");
     let expected = std::mem::take(&mut *made.lock().unwrap_or_else(PoisonError::into_inner));
     let found = match &args.against {
         Some(path) => {

@@ -1,5 +1,6 @@
 //! `[feeds.NAME]`: which venue, which instruments, and how hard to try.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::durations::duration;
@@ -10,6 +11,7 @@ use crate::feeds::venue::{Channel, Venue};
 use crate::feeds::{venue, venues};
 use crate::net::address::{Address, Speaks};
 use crate::net::url::Url;
+use crate::printable::line;
 use crate::secrets;
 
 /// Understands all feeds.
@@ -22,6 +24,7 @@ fn feed(name: String, mut section: Section, problems: &mut Problems) -> Option<F
     let before = problems.0.len();
     let origin = section.origin.clone();
     let title = section.name.clone();
+    check_name(&name, &origin, problems);
     let venue = protocol(&mut section, problems);
     let channel = channel(&mut section, venue.as_deref(), problems);
     let contract_size: Option<f64> = section.parse("contract_size", "a number", problems);
@@ -83,6 +86,14 @@ fn feed(name: String, mut section: Section, problems: &mut Problems) -> Option<F
             None
         }
         None => Some(plan),
+    }
+}
+
+/// A name is a label of metrics, which monitoring shows as it is.
+fn check_name(name: &str, origin: &str, problems: &mut Problems) {
+    if let Cow::Owned(shown) = line(name) {
+        let what = format!("[feeds.\"{shown}\"]: the name has characters that do not show");
+        problems.add(origin, what);
     }
 }
 

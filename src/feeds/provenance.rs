@@ -18,6 +18,9 @@ use crate::thousands::counted;
 /// Frames in which a protocol is looked for.
 const LOOKED_AT: usize = 2_000;
 
+/// Lines that are read for it.
+const LINES_LOOKED_AT: u64 = 10_000;
+
 /// Names listed one by one.
 const LISTED: usize = 3;
 
@@ -138,7 +141,7 @@ pub fn left_out(symbols: BTreeMap<String, Vec<String>>, rows: u64) -> Vec<Record
 /// The protocol of a file that is a recording, as far as its first frames tell; none for other files.
 pub fn recognised(path: &Path) -> Option<Option<&'static str>> {
     let mut any = false;
-    for frame in reader::open(path).ok()?.take(LOOKED_AT) {
+    for frame in reader::open(path).ok()?.until_line(LINES_LOOKED_AT).take(LOOKED_AT) {
         let frame = frame.ok()?;
         match frame.direction {
             Direction::Connect => {

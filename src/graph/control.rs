@@ -24,7 +24,7 @@ use super::cluster::ClusterError;
 use super::flow::EpochClock;
 use super::options::GraphOptions;
 use super::workers::Workers;
-use crate::stop::Stop;
+use crate::stop::{Asker, Stop};
 
 /// Between two looks at whether the end was asked for.
 const LOOK: Duration = Duration::from_millis(50);
@@ -164,7 +164,7 @@ fn hear(
                     ProcessState::Runs => {}
                     ProcessState::Stops => {
                         tracing::info!(process = from, address, "stopped by another process");
-                        stop.raise_for(format!("process {from}"));
+                        stop.raise_for(Asker::Process(from));
                     }
                     ProcessState::Failed => {
                         stop.fail(ClusterError::Failed { process: from, address })

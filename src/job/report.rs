@@ -24,7 +24,7 @@ use crate::graph::workers::Workers;
 use crate::parallel;
 use crate::sinks::limits::Limits;
 use crate::sinks::rejects::Quarantine;
-use crate::stop::Stop;
+use crate::stop::{Asker, Stop};
 use crate::telemetry::latency::Latency;
 
 /// What a run did. A job hands it to its observer even if it fails.
@@ -69,7 +69,7 @@ pub struct JobReport {
     /// Recordings of the feeds' frames, or why they are incomplete; none if nothing was recorded.
     pub recorded: Option<io::Result<Vec<PathBuf>>>,
     /// Who asked for the end, if the run was stopped by somebody.
-    pub stopped_by: Option<String>,
+    pub stopped_by: Option<Asker>,
 }
 
 /// A run in chunks.

@@ -44,6 +44,9 @@ pub enum RecordingError {
         /// Why, said of the file: "is empty", …
         what: String,
     },
+    /// The end was asked for.
+    #[error("stopped")]
+    Stopped,
     /// A file could not be named as asked.
     #[error("a recording cannot be named \"{name}\": {why}")]
     Name {

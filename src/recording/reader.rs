@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use barflow_replay::progress::StopFlag;
 use barflow_replay::spool;
 use flate2::bufread::MultiGzDecoder;
 
@@ -12,6 +13,9 @@ use super::{Recorded, RecordingError, cryptofeed, hftbacktest, native};
 
 /// The longest line: far above any frame, far below what memory holds.
 const LONGEST_LINE: u64 = 64 << 20;
+
+/// Blank lines before the first line that says what a file is.
+const BLANK_LINES: u64 = 1000;
 
 /// Bytes decoded at a time.
 const CHUNK: usize = 128 << 10;
@@ -54,7 +58,15 @@ enum Parser {
 /// # Errors
 /// When the file cannot be read or is not a recording.
 pub fn open(path: &Path) -> Result<Reader, RecordingError> {
-    let mut lines = Lines::open(path)?;
+    open_until(path, &StopFlag::default())
+}
+
+/// As [`open`]; once `stop` is raised, all that comes is [`RecordingError::Stopped`].
+///
+/// # Errors
+/// As [`open`].
+pub fn open_until(path: &Path, stop: &StopFlag) -> Result<Reader, RecordingError> {
+    let mut lines = Lines::open(path, stop)?;
     let format = loop {
         if !lines.advance()? {
             if lines.remark.is_some() {
@@ -66,6 +78,10 @@ pub fn open(path: &Path) -> Result<Reader, RecordingError> {
         if !lines.line.is_empty() {
             break format_of(&lines.line)
                 .map_err(|what| RecordingError::no_recording(path, what))?;
+        }
+        if lines.number >= BLANK_LINES {
+            let what = format!("begins with {BLANK_LINES} blank lines");
+            return Err(RecordingError::no_recording(path, what));
         }
     };
     let parser = match format {
@@ -102,6 +118,12 @@ impl Reader {
     /// Number of the line last read, from 1.
     pub fn line(&self) -> u64 {
         self.lines.number
+    }
+
+    /// Reads no line after this one.
+    pub fn until_line(mut self, last: u64) -> Self {
+        self.lines.last = last;
+        self
     }
 
     /// After the last item: what a reader should know of the end of the file.
@@ -171,28 +193,47 @@ struct Lines {
     /// The file was still being written.
     part: bool,
     remark: Option<String>,
+    /// The last line that is wanted.
+    last: u64,
+    stop: StopFlag,
 }
 
 impl Lines {
-    fn open(path: &Path) -> Result<Self, RecordingError> {
+    fn open(path: &Path, stop: &StopFlag) -> Result<Self, RecordingError> {
+        if stop.is_raised() {
+            return Err(RecordingError::Stopped);
+        }
         let file = spool::open(path).map_err(|e| RecordingError::io("open", path, e))?;
+        let file = Stoppable { file, stop: stop.clone() };
+        let source = decoded(file).map_err(|error| match stop.is_raised() {
+            true => RecordingError::Stopped,
+            false => RecordingError::io("read", path, error),
+        })?;
         Ok(Self {
             path: path.to_owned(),
-            source: decoded(file).map_err(|e| RecordingError::io("read", path, e))?,
+            source,
             line: Vec::new(),
             number: 0,
             terminated: true,
             ended: false,
             part: path.extension().is_some_and(|extension| extension == "part"),
             remark: None,
+            last: u64::MAX,
+            stop: stop.clone(),
         })
     }
 
     /// Reads the next line, without its line feed; `false` when there is none.
     fn advance(&mut self) -> Result<bool, RecordingError> {
         self.line.clear();
-        if self.ended {
+        if self.ended || self.number >= self.last {
+            self.ended = true;
             return Ok(false);
+        }
+        // There may be many lines without a frame.
+        if self.stop.is_raised() {
+            self.ended = true;
+            return Err(RecordingError::Stopped);
         }
         let read = (&mut self.source).take(LONGEST_LINE).read_until(b'\n', &mut self.line);
         match read {
@@ -222,6 +263,10 @@ impl Lines {
 
     /// The bytes cannot be read or decoded any further.
     fn end_at(&mut self, error: io::Error) -> Option<RecordingError> {
+        if self.stop.is_raised() {
+            self.ended = true;
+            return Some(RecordingError::Stopped);
+        }
         // What the system refused has a number of the system; the rest are the decoders' words.
         if error.raw_os_error().is_some() {
             self.ended = true;
@@ -250,8 +295,23 @@ impl Lines {
     }
 }
 
+/// A file that cannot be read any more once the end was asked for: some compressed bytes decode to nothing.
+struct Stoppable {
+    file: File,
+    stop: StopFlag,
+}
+
+impl Read for Stoppable {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.stop.is_raised() {
+            true => Err(io::Error::other("stopped")),
+            false => self.file.read(buffer),
+        }
+    }
+}
+
 /// Undoes the compression that the first bytes show.
-fn decoded(file: File) -> io::Result<Box<dyn BufRead + Send>> {
+fn decoded(file: Stoppable) -> io::Result<Box<dyn BufRead + Send>> {
     let mut file = BufReader::with_capacity(CHUNK, file);
     Ok(match file.fill_buf()? {
         [0x1f, 0x8b, ..] => Box::new(BufReader::with_capacity(CHUNK, MultiGzDecoder::new(file))),

@@ -297,6 +297,48 @@ fn a_secret_is_demanded_for_other_computers_and_comes_by_reference() {
     assert!(!short.contains("too short"), "{short}");
 }
 
+/// Answers at an address as an HTTP server does, until the listener is taken back.
+fn impostor(listener: &TcpListener) {
+    while let Ok((mut socket, _)) = listener.accept() {
+        let mut asked = [0; 1024];
+        if matches!(socket.read(&mut asked), Ok(4) if asked.starts_with(b"stop")) {
+            return;
+        }
+        let _ = socket.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+    }
+}
+
+#[test]
+fn an_impostor_at_an_address_is_named_once_and_called_again_until_patience_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let days = days(folder.path(), 500);
+    let expected = alone(&days);
+    for gives_way in [true, false] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken = listener.local_addr().unwrap().to_string();
+        let sits = thread::spawn(move || impostor(&listener));
+        let hosts = hosts_file(folder.path(), &[taken.clone(), free_addresses(1).remove(0)]);
+        let mut command = replay(&days, &hosts, 1, Some(SECRET));
+        command.args(["--mesh-patience", if gives_way { "60s" } else { "3s" }]);
+        let mut second = Process::start(command);
+        second.wait_until_it_says("is not a barflow process of this version; calling again");
+        if gives_way {
+            connect(&taken).write_all(b"stop").unwrap();
+            sits.join().unwrap();
+            let first = Process::start(replay(&days, &hosts, 0, Some(SECRET)));
+            assert_same_bars(vec![first, second], &expected);
+            continue;
+        }
+        let end = second.end();
+        assert_eq!(end.code, Some(2), "{}", end.said);
+        let about = format!("for 3 s, the server at {taken}, the address of process 0, was not");
+        assert!(end.said.contains(&about), "{}", end.said);
+        assert_eq!(end.said.matches("calling again").count(), 1, "{}", end.said);
+        connect(&taken).write_all(b"stop").unwrap();
+        sits.join().unwrap();
+    }
+}
+
 #[test]
 fn a_process_that_hangs_is_named() {
     let folder = tempfile::tempdir().unwrap();

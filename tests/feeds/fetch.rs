@@ -403,7 +403,7 @@ fn an_interrupted_fetch_keeps_what_it_has() {
     wait_until("a part of a file is there", partial);
     fetching.signal("INT");
     let (code, said) = fetching.finish();
-    assert_eq!(code, Some(1), "{said}");
+    assert_eq!(code, Some(130), "{said}");
     assert!(said.contains("stopped; run the same command to resume"), "{said}");
     drop(server);
     let server = serve(&published, "", 1);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::support::process::barflow;
+use crate::support::process::{Process, barflow};
 use crate::support::scripted_http::{Http, Request, redirect, whole};
 
 const KEY: &str = "data/spot/daily/trades/BTCUSDT/BTCUSDT-trades-2024-03-01.zip";
@@ -155,6 +155,29 @@ fn without_a_listed_size_a_ceiling_holds() {
     let server = archive(None, |_, stream| whole(stream, "200 OK", &published()));
     expect(0, &format!("http://{}", server.address), store.path(), &[]);
     assert!(names(store.path()).contains("BTCUSDT-trades-2024-03-01.zip"));
+}
+
+#[test]
+fn a_signal_ends_a_fetch_that_waits_for_a_silent_archive() {
+    // Nothing at all, the beginning of a body, and of a chunk.
+    for begin in [
+        "",
+        "HTTP/1.1 200 OK\r\ncontent-length: 200000\r\n\r\nx",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;",
+    ] {
+        let store = tempfile::tempdir().unwrap();
+        let server = archive(Some(200_000), move |_: &Request, stream: &mut TcpStream| {
+            let _ = stream.write_all(begin.as_bytes());
+            // Until the other side has gone.
+            let _ = stream.read(&mut [0]);
+        });
+        let base = format!("http://{}", server.address);
+        let mut fetching = Process::start(fetch(&base, store.path(), &["--timeout", "1h"]));
+        fetching.wait_until("the file is asked for", |_| files_asked(&server) > 0);
+        let (code, _, said) = fetching.stop();
+        assert_eq!(code, Some(143), "{begin:?}: {said}");
+        assert!(said.contains("stopped; run the same command to resume"), "{begin:?}: {said}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::support::days::synth;
-use crate::support::live::Simulator;
+use crate::support::live::{Simulator, listen};
 use crate::support::members::free_addresses;
 use crate::support::process::{PATIENCE, Process, barflow, wait_until};
 use crate::support::simulator::get;
@@ -169,6 +169,30 @@ fn half_requests_take_neither_the_archive_server_nor_the_simulator() {
         wait_until("all are closed", || sockets(&process) < 10);
         let (code, _, said) = process.stop();
         assert_eq!(code, Some(0), "{said}");
+    }
+}
+
+#[test]
+fn clients_that_never_read_lose_their_connections_and_hold_no_other_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let day = synth(folder.path(), "--trades 40000").remove(0);
+    let simulator = Simulator::start(&["--protocol", "binance-spot", "--rate", "5000"], &[&day]);
+    let handshake = "GET /stream?streams=btcusdt@trade HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\n\
+                     Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let of_binance = ["--venue", "binance-spot", "--instrument", "BTCUSDT", "--at"];
+    let more = [simulator.address.as_str(), "--bar", "t=tick,size=100"];
+    let mut live = listen(&[&of_binance[..], &more].concat());
+    live.wait_for(1);
+    let held = hold(simulator.address.parse().unwrap(), 8, handshake.as_bytes());
+    live.wait_for(395);
+    let (code, _, said) = live.stop();
+    assert_eq!(code, Some(0), "{said}");
+    for mut stream in held {
+        let mut sent = Vec::new();
+        let ended = stream.read_to_end(&mut sent);
+        assert!(sent.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&sent));
+        assert!(ended.map_or_else(|error| error.kind() == ErrorKind::ConnectionReset, |_| true));
     }
 }
 

@@ -53,11 +53,98 @@ fn a_signal_ends_the_reading_of_blank_lines() {
         let mut process = Process::start(command);
         process.wait_until("it reads", |process| reads(process.id(), &archive));
         let (code, _, said) = process.stop();
-        assert!(matches!(code, Some(0 | 1)), "{more:?}: {code:?}: {said}");
+        assert_eq!(code, Some(143), "{more:?}: {said}");
         let shares = said.split(" % read").filter_map(|text| text.rsplit(['\r', '\n']).next());
         let shares = shares.filter_map(|text| text.trim().parse::<u64>().ok());
         assert!(shares.max().unwrap_or(0) <= 100, "{said}");
     }
+}
+
+#[test]
+fn a_signal_ends_every_command_that_reads_and_its_exit_code_tells_a_part_from_the_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = blank_lines(folder.path(), 20_000);
+    let again = "same command";
+    for (arguments, outputs, said) in [
+        (&["convert", "--store", "store"][..], &["store/trades"][..], again),
+        (&["quality", "--json", "report.json"], &["report.json"], again),
+        (
+            &["sweep", "--grid", "kind=imbalance", "--grid", "target=100,200", "--out", "sweep"],
+            &["sweep/summary.parquet"],
+            again,
+        ),
+        (&["verify", "--against", ".", "--bar", "t=tick,size=1"], &[], again),
+        (&["replay", "--out", "bars.jsonl"], &[], again),
+        (&["sync-report"], &[], ""),
+    ] {
+        let mut command = barflow();
+        command.args(arguments).arg(&archive).current_dir(folder.path());
+        let mut process = Process::start(command);
+        process.wait_until("it reads", |process| reads(process.id(), &archive));
+        process.signal("TERM");
+        let end = process.end();
+        match said {
+            // Nothing is lost by an end at once.
+            "" => assert_eq!(end.code, None, "{arguments:?}: {}", end.said),
+            said => {
+                assert_eq!(end.code, Some(143), "{arguments:?}: {}", end.said);
+                assert!(end.said.contains(said), "{arguments:?}: {}", end.said);
+            }
+        }
+        for output in outputs {
+            let output = folder.path().join(output);
+            let empty = fs::read_dir(&output).is_ok_and(|mut inside| inside.next().is_none());
+            assert!(empty || !output.exists(), "{arguments:?}: {}", output.display());
+        }
+    }
+}
+
+/// A recording whose frames are no trades and have blank lines between them: some hours of reading.
+fn endless_recording(folder: &Path, members: usize) -> PathBuf {
+    let path = folder.join("x.capture.gz");
+    let packed = |text: &[u8]| {
+        let mut to = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        to.write_all(text).unwrap();
+        to.finish().unwrap()
+    };
+    let mut begin = b"1709251200.0: wss://stream.binance.com:9443/ws\n".to_vec();
+    begin.extend(b"1709251200.1: {\"result\":null,\"id\":1}\n");
+    let blank = packed(&vec![b'\n'; 20 << 20]);
+    let mut file = File::create(&path).unwrap();
+    file.write_all(&packed(&begin)).unwrap();
+    (0..members).for_each(|_| file.write_all(&blank).unwrap());
+    path
+}
+
+#[test]
+fn a_signal_ends_the_reading_of_a_recording_without_trades() {
+    let folder = tempfile::tempdir().unwrap();
+    let recording = endless_recording(folder.path(), 2_000);
+    for arguments in [
+        &["replay", "--protocol", "binance-spot", "--sink", "none", "--bar", "t=tick,size=1"][..],
+        &["verify", "--protocol", "binance-spot", "--against", ".", "--bar", "t=tick,size=1"],
+    ] {
+        let mut command = barflow();
+        command.args(arguments).arg(&recording).current_dir(folder.path());
+        let mut process = Process::start(command);
+        process.wait_until("it reads", |process| reads(process.id(), &recording));
+        let (code, _, said) = process.stop();
+        assert_eq!(code, Some(143), "{arguments:?}: {said}");
+        assert!(said.contains("run the same command again"), "{arguments:?}: {said}");
+    }
+}
+
+/// A file of blank lines is no recording, and is not read to its end to find that out.
+#[test]
+fn a_file_that_begins_with_blank_lines_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.capture");
+    fs::write(&path, vec![b'\n'; 2_000]).unwrap();
+    let mut command = barflow();
+    command.args(["replay", "--protocol", "binance-spot", "--sink", "none"]).arg(&path);
+    let (code, said) = Process::start(command).finish();
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("x.capture\" begins with 1000 blank lines"), "{said}");
 }
 
 /// Whether a process has the file open.

@@ -161,3 +161,28 @@ fn the_state_of_a_job_and_bad_rows_are_not_for_everybody() {
         assert_eq!(mode & 0o137, 0, "{name}: {mode:o}");
     }
 }
+
+#[test]
+fn a_day_that_was_damaged_is_converted_again_and_a_merged_file_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let archives = days(folder.path(), 1..=31, 60);
+    let paths: Vec<&Path> = archives.iter().map(PathBuf::as_path).collect();
+    expect(0, &["convert"], &store, &paths);
+    let file = |day: &str| day_file(&store).with_file_name(format!("BTCUSDT-trades-{day}.parquet"));
+    let whole = ["2024-03-01", "2024-03-02"].map(|day| fs::read(file(day)).unwrap());
+    fs::write(file("2024-03-01"), &whole[0][..whole[0].len() / 2]).unwrap();
+    fs::write(file("2024-03-02"), "").unwrap();
+    let (_, told) = expect(0, &["convert"], &store, &paths);
+    assert!(told.contains("2 of 31 archives") && told.contains("29 already converted"), "{told}");
+    assert!(told.contains("`barflow store verify` reads all of it"), "{told}");
+    assert!(fs::read(file("2024-03-01")).unwrap() == whole[0]);
+    assert!(fs::read(file("2024-03-02")).unwrap() == whole[1]);
+
+    expect(0, &["compact"], &store, &[]);
+    let month = file("2024-03");
+    let merged = fs::read(&month).unwrap();
+    fs::write(&month, &merged[..merged.len() / 2]).unwrap();
+    let (_, told) = expect(1, &["convert"], &store, &paths);
+    assert!(told.contains("31 refused") && told.contains("2024-03.parquet"), "{told}");
+}

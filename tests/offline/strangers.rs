@@ -166,6 +166,43 @@ fn what_data_and_names_hold_never_reaches_a_terminal_as_it_is() {
 }
 
 #[test]
+fn what_was_typed_wrongly_is_quoted_with_escapes() {
+    const EVIL: &str = "\u{1b}]0;PWNED\u{7}\u{1b}[2J\u{202e}\nforged: all is well";
+    let folder = tempfile::tempdir().unwrap();
+    let flag = format!("--{EVIL}");
+    let value = format!("--threads={EVIL}");
+    for arguments in [
+        &["replay", flag.as_str()][..],
+        &[EVIL],
+        &["sweep", "x", &value, EVIL, "--holdout"],
+        &["store", EVIL],
+        &["convert", "--store", "s", "--jobs", EVIL],
+    ] {
+        for colour in ["never", "always"] {
+            let output = run(folder.path(), &[&["--color", colour][..], arguments].concat());
+            assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+            let said = String::from_utf8(output.stderr).unwrap();
+            for raw in ["\u{1b}]", "\u{7}", "\u{1b}[2J", "\u{202e}", "\nforged"] {
+                assert!(!said.contains(raw), "{arguments:?}: {said:?}");
+            }
+            assert!(said.contains("\\u{1b}]0;PWNED") || arguments[0] == "sweep", "{said:?}");
+        }
+    }
+}
+
+#[test]
+fn a_feed_is_not_named_by_what_does_not_show() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "[feeds.\"a\\u001B[2J\"]\nvenue = \"binance-spot\"\ninstruments = [\"BTCUSDT\"]\n\
+                [bars.t]\nkind = \"tick\"\nsize = 2\n";
+    fs::write(folder.path().join("live.toml"), text).unwrap();
+    let output = run(folder.path(), &["check", "live.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = assert_plain(&output.stderr);
+    assert!(said.contains("the name has characters that do not show"), "{said}");
+}
+
+#[test]
 fn names_in_a_configuration_make_no_lines_of_their_own() {
     let folder = tempfile::tempdir().unwrap();
     let mut text = String::new();

@@ -172,7 +172,7 @@ fn a_sweep_that_is_told_to_stop_says_so_and_goes_on_the_next_time() {
     wait_until("the state is written", || state.exists());
     running.signal("INT");
     let end = running.end();
-    assert_eq!(end.code, Some(1), "{}", end.said);
+    assert_eq!(end.code, Some(130), "{}", end.said);
     assert!(end.said.contains("run the same command to resume"), "{}", end.said);
     assert!(end.bars.is_empty() && !out.join("summary.parquet").exists());
     assert!(state.exists() && !out.join("bars").exists());

@@ -216,7 +216,7 @@ fn a_comparison_that_is_stopped_resumes_to_the_same_result() {
     wait_until("the state is written", || state.exists());
     running.signal("INT");
     let end = running.end();
-    assert_eq!(end.code, Some(1), "{}", end.said);
+    assert_eq!(end.code, Some(130), "{}", end.said);
     assert!(!out.join("summary.parquet").exists());
     let output = compared(&day, &out, &["--config", &config]).output().unwrap();
     assert!(output.status.success(), "{}", said(&output));

@@ -67,7 +67,9 @@ pub fn convert(
 ) -> Result<ConvertOutcome, ReplayError> {
     let sum = checked_sum(archive, &options.progress)?;
     let known = lock(journal).find(&sum).cloned();
-    if let Some(known) = known.filter(|known| !options.again && is_there(store, known)) {
+    if let Some(known) = known.filter(|_| !options.again)
+        && is_there(store, &known, journal)?
+    {
         options.progress.add_bytes(spool::length(archive).unwrap_or(0));
         return Ok(ConvertOutcome::Already(known));
     }
@@ -168,23 +170,49 @@ fn checked_sum(archive: &Path, progress: &Progress) -> Result<String, ReplayErro
 }
 
 /// Whether some file covers each day that the archive gave trades to: its own, its month's or its
-/// year's.
-fn is_there(store: &Path, conversion: &Conversion) -> bool {
-    let Some(folder) = conversion_folder(store, conversion) else { return false };
+/// year's. Of each the footer is read and held against the journal; that finds a file that was cut, emptied or
+/// exchanged, and not a changed byte amid its trades, which only reading all of it does. The day of a damaged
+/// file is not there, and is written anew.
+///
+/// # Errors
+/// When a file of several archives is damaged: one of them does not make it anew.
+fn is_there(
+    store: &Path,
+    conversion: &Conversion,
+    journal: &Mutex<Journal>,
+) -> Result<bool, ReplayError> {
+    let Some(folder) = conversion_folder(store, conversion) else { return Ok(false) };
     let symbol = conversion.instrument.rsplit(':').next().unwrap_or_default();
-    let exists = |first, last| {
+    let find = |(first, last)| {
         let period = layout::period(first, last);
-        folder.join(format!("{symbol}-{}-{period}.parquet", conversion.kind)).exists()
+        let path = folder.join(format!("{symbol}-{}-{period}.parquet", conversion.kind));
+        path.exists().then_some(path)
     };
-    let mut days = each(conversion.first_day, conversion.last_day);
     // An archive of a month without any trade on some day has no file for it.
     let is_long = conversion.first_day != conversion.last_day;
-    let there = |day: Date| {
-        exists(day, day)
-            || exists(day.first_of_month(), day.last_of_month())
-            || exists(day.first_of_year(), day.last_of_year())
-    };
-    if is_long { days.any(there) } else { days.all(there) }
+    let mut any = false;
+    for day in each(conversion.first_day, conversion.last_day) {
+        let merged = [
+            (day.first_of_month(), day.last_of_month()),
+            (day.first_of_year(), day.last_of_year()),
+        ];
+        let of_day = find((day, day));
+        let is_own = of_day.is_some();
+        match of_day.or_else(|| merged.into_iter().find_map(find)) {
+            None if is_long => {}
+            None => return Ok(false),
+            Some(path) => {
+                let facts = Facts::read(&path);
+                match facts.and_then(|facts| lock(journal).agrees(&facts)) {
+                    Ok(()) => any = true,
+                    Err(error @ ReplayError::Io { .. }) => return Err(error),
+                    Err(_) if is_own => return Ok(false),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+    Ok(any)
 }
 
 fn conversion_folder(store: &Path, conversion: &Conversion) -> Option<PathBuf> {

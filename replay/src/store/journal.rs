@@ -116,6 +116,14 @@ impl Journal {
         self.known.find(sha256)
     }
 
+    /// As [`Known::agrees`].
+    ///
+    /// # Errors
+    /// When rows are missing, or too many.
+    pub fn agrees(&self, file: &Facts) -> Result<(), ReplayError> {
+        self.known.agrees(file)
+    }
+
     /// Notes a conversion, durably.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::faults::{Kind, Sent};
 use super::protocol::Client;
-use super::state::{Connection, Out, ServerState, lock};
+use super::state::{Connection, Out, QUEUE, ServerState, lock};
 use super::{Speed, Tally};
 
 /// Time for the other connections of the first client to subscribe.
@@ -18,6 +18,12 @@ const PATIENCE: Duration = Duration::from_secs(45);
 
 /// How long clients may take to go when they are asked to.
 const FAREWELL: Duration = Duration::from_secs(5);
+
+/// How long a client may be behind a tape that has a clock.
+const BEHIND: Duration = Duration::from_secs(3);
+
+/// Between two looks at a client that is behind.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// What the runtime's timer counts in. Trades that are closer would leave it in bursts, which no
 /// venue sends and whose last trade is late by the time the others take: this thread naps between them.
@@ -97,7 +103,7 @@ pub(super) async fn play(state: Arc<ServerState>) {
     state.tally.ended.store(true, Ordering::Release);
     if state.options.once {
         for connection in state.connections() {
-            let _ = connection.queue.send(Out::Close).await;
+            let _ = hand_over(&state, &connection, Out::Close).await;
         }
         let deadline = Instant::now() + FAREWELL;
         while !state.connections().is_empty() && Instant::now() < deadline {
@@ -119,7 +125,7 @@ async fn list(state: &ServerState, happened: usize) {
             let mut client = lock(&connection.client);
             *client = Client::new(client.number, state.tape.series.len());
         }
-        let _ = connection.queue.send(Out::Close).await;
+        let _ = hand_over(state, &connection, Out::Close).await;
     }
 }
 
@@ -211,7 +217,7 @@ async fn tell(state: &ServerState, pace: &mut Pace, trades: &[(u32, u32)]) {
                 break;
             }
             // A client that has gone hears nothing.
-            if connection.queue.send(order).await.is_err() {
+            if hand_over(state, &connection, order).await.is_err() {
                 break;
             }
         }
@@ -221,12 +227,52 @@ async fn tell(state: &ServerState, pace: &mut Pace, trades: &[(u32, u32)]) {
     }
 }
 
+/// The client is not there any more.
+struct Gone;
+
+/// Puts an order into a client's queue. A tape as fast as its clients waits for the slowest of them. One that
+/// has a clock does not: who is behind for too long has to go, as at a venue.
+async fn hand_over(state: &ServerState, connection: &Connection, order: Out) -> Result<(), Gone> {
+    if connection.gone.load(Ordering::Acquire) {
+        return Err(Gone);
+    }
+    if state.options.speed == Speed::Max {
+        return connection.queue.send(order).await.map_err(|_| Gone);
+    }
+    loop {
+        let full = connection.queue.capacity() == 0;
+        let since = {
+            let mut behind = lock(&connection.behind);
+            let keeps_up = connection.queue.capacity() > QUEUE / 2;
+            if keeps_up || connection.stalls.load(Ordering::Acquire) {
+                *behind = None;
+            } else if full {
+                behind.get_or_insert_with(Instant::now);
+            }
+            *behind
+        };
+        if since.is_some_and(|since| since.elapsed() > BEHIND) {
+            connection.gone.store(true, Ordering::Release);
+            connection.too_slow.notify_one();
+            return Err(Gone);
+        }
+        match tokio::time::timeout(LOOK, connection.queue.reserve()).await {
+            Ok(Ok(place)) => {
+                place.send(order);
+                return Ok(());
+            }
+            Ok(Err(_)) => return Err(Gone),
+            Err(_) => {}
+        }
+    }
+}
+
 /// Tells those who were cut off. Had they been told at once, how many trades they miss would be a
 /// race between them and the tape, and no seed could repeat it.
 async fn cut(state: &ServerState, pace: &mut Pace) {
     pace.cut |= !pace.disconnected.is_empty() && state.exchange.lists_recent_only();
     for connection in pace.disconnected.drain(..) {
-        let _ = connection.queue.send(Out::Cut).await;
+        let _ = hand_over(state, &connection, Out::Cut).await;
     }
 }
 

@@ -19,13 +19,10 @@ use tokio::sync::{Notify, mpsc};
 
 use super::faults::{FaultInjector, Kind};
 use super::protocol::{Client, Exchange, Query, Request};
-use super::state::{Connection, Out, ServerState, lock};
+use super::state::{Connection, Out, QUEUE, ServerState, lock};
 use super::tape::Tape;
 use super::{SimulatorOptions, Tally, player};
 use crate::serving::stopped;
-
-/// Messages that may wait for one client; then the tape waits.
-const QUEUE: usize = 1024;
 
 /// Messages written in one go.
 const AT_ONCE: usize = 256;
@@ -139,12 +136,18 @@ async fn attend(state: Arc<ServerState>, mut socket: WebSocket, mut client: Clie
         injector: Mutex::new(injector),
         queue,
         gone: AtomicBool::new(false),
+        behind: Mutex::new(None),
+        stalls: AtomicBool::new(false),
+        too_slow: Notify::new(),
     });
     lock(&state.connections).push(Arc::clone(&connection));
     if say(&state, &mut socket, greeting).await.is_ok() {
         state.changed.notify_waiters();
         // However it ended, the client knows.
-        let _ = converse(&state, &mut socket, &connection, &mut orders).await;
+        tokio::select! {
+            _ = converse(&state, &mut socket, &connection, &mut orders) => {}
+            () = connection.too_slow.notified() => {}
+        }
     }
     connection.gone.store(true, Ordering::Release);
     lock(&state.connections).retain(|other| !Arc::ptr_eq(other, &connection));
@@ -214,7 +217,9 @@ async fn converse(
                         Out::Binary(bytes) => socket.feed(Message::Binary(bytes.into())).await?,
                         Out::Stall(pause) => {
                             socket.flush().await?;
+                            connection.stalls.store(true, Ordering::Release);
                             tokio::time::sleep(pause).await;
+                            connection.stalls.store(false, Ordering::Release);
                         }
                         // What was sent before arrives; there is no close frame.
                         Out::Cut => return socket.flush().await,

@@ -11,6 +11,9 @@ use super::protocol::{Client, Exchange};
 use super::tape::Tape;
 use super::{SimulatorOptions, Tally};
 
+/// Messages that may wait for one client; then the tape waits.
+pub(super) const QUEUE: usize = 1024;
+
 /// What a connection's task is to do next.
 #[derive(Debug)]
 pub(super) enum Out {
@@ -29,6 +32,12 @@ pub(super) struct Connection {
     pub(super) injector: Mutex<FaultInjector>,
     pub(super) queue: mpsc::Sender<Out>,
     pub(super) gone: AtomicBool,
+    /// Since when it has not kept up with a tape that has a clock.
+    pub(super) behind: Mutex<Option<Instant>>,
+    /// Whether it is this server that sends nothing for now.
+    pub(super) stalls: AtomicBool,
+    /// Notified when it is to end because it reads too slowly.
+    pub(super) too_slow: Notify,
 }
 
 /// What everything here shares.

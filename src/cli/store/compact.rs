@@ -15,7 +15,7 @@ use clap::Args;
 use super::super::failure::{Failure, Outcome};
 use super::super::progress::Shown;
 use super::super::say::{say, show};
-use super::selection::{Place, bytes, stop_flag, threads};
+use super::selection::{Place, bytes, stop, threads};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -65,7 +65,7 @@ fn size(text: &str) -> Result<u64, String> {
 /// # Errors
 /// No store (2), damage (2), outside world (3).
 pub fn run(args: &CompactArgs) -> Result<Outcome, Failure> {
-    let stop = stop_flag()?;
+    let stop = stop()?;
     let store = &args.place.store;
     let writing = (!args.dry_run).then(|| Writing::begin(store)).transpose();
     let _writing = writing?;
@@ -89,9 +89,9 @@ pub fn run(args: &CompactArgs) -> Result<Outcome, Failure> {
         return Ok(Outcome::Done);
     }
     let total: u64 = merges.iter().map(|(_, merge)| merge.bytes()).sum();
-    let progress = Progress::until(stop.clone().into());
+    let progress = Progress::until(stop.flag().into());
     let shown = Shown::start(progress.clone(), total);
-    let done = on_threads(&merges, threads(args.jobs), &stop, |(series, planned)| {
+    let done = on_threads(&merges, threads(args.jobs), &stop.flag(), |(series, planned)| {
         let made = merge(store, series, planned, &progress);
         progress.add_bytes(planned.bytes());
         made
@@ -108,26 +108,38 @@ pub fn run(args: &CompactArgs) -> Result<Outcome, Failure> {
             Err(error) => say!("refused: {error}"),
         }
     }
-    let removed = leftovers(store, &all)?;
     let files: usize = merges.iter().map(|(_, merge)| merge.files.len()).sum();
     let is_left = |done: &&Option<_>| matches!(done, None | Some(Err(ReplayError::Stopped)));
     let left = done.iter().filter(is_left).count();
     if left > 0 {
-        say!("stopped: {made} of {} merges made, the others left as they were", merges.len());
-    } else {
-        say!("merged {files} files into {made} ({}){removed}", bytes(total));
+        say!(
+            "stopped: {made} of {} merges made, the others left as they were; run the same command \
+             to resume",
+            merges.len()
+        );
+        return Ok(Outcome::stopped(&stop));
     }
+    let removed = match leftovers(store, &all, &progress) {
+        Err(ReplayError::Stopped) => {
+            say!(
+                "stopped before files of an earlier merge were removed; run the same command again"
+            );
+            return Ok(Outcome::stopped(&stop));
+        }
+        removed => removed?,
+    };
+    say!("merged {files} files into {made} ({}){removed}", bytes(total));
     let failed = done.iter().any(|result| !matches!(result, Some(Ok(_))));
     Ok(if failed { Outcome::WithRejects } else { Outcome::Done })
 }
 
 /// Removes what an interrupted merge had left beside its file.
-fn leftovers(store: &Path, all: &[Series]) -> Result<String, Failure> {
+fn leftovers(store: &Path, all: &[Series], progress: &Progress) -> Result<String, ReplayError> {
     let covered: Vec<_> = all.iter().flat_map(|series| &series.covered).collect();
     // They are the last to have the trades if what covers them is damaged.
     for series in all.iter().filter(|series| !series.covered.is_empty()) {
         for file in &series.files {
-            verify(&file.path, Container::Parquet, &Progress::default())?;
+            verify(&file.path, Container::Parquet, progress)?;
         }
     }
     for file in &covered {

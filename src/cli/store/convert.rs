@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Instant;
 
 use barflow_replay::error::ReplayError;
@@ -24,8 +24,9 @@ use super::super::notes;
 use super::super::options::{LayoutArgs, columns};
 use super::super::progress::Shown;
 use super::super::say::say;
-use super::selection::{bytes, stop_flag, threads};
+use super::selection::{bytes, stop, threads};
 use crate::config::instruments;
+use crate::stop::Stop;
 use crate::thousands::grouped;
 
 const EXAMPLES: &str = "\
@@ -41,7 +42,8 @@ the venue has no more digits. A file has its name when it was written, read back
 that is damaged or holds a bad row is named, and nothing of it gets in. Where two archives give a day other
 trades, the one with more trades is used, else the one with the later name, and both are named. If it is stopped, the same command resumes it.
 
-Exit codes: 0 all converted; 1 some were refused, or disagree; 2 wrong usage; 3 disk unavailable.";
+Exit codes: 0 all converted; 1 some were refused, or disagree; 2 wrong usage; 3 disk unavailable;
+130, 143 stopped by SIGINT or SIGTERM.";
 
 /// How many trades may wait for a missing id. Archives are whole, so this is generous: 4 MB.
 const REORDER_WINDOW: usize = 1 << 16;
@@ -85,9 +87,9 @@ pub struct ConvertArgs {
 /// Wrong usage (2), outside world (3). Refused archives are an outcome.
 pub fn run(args: &ConvertArgs) -> Result<Outcome, Failure> {
     let begun = Instant::now();
-    let stop = stop_flag()?;
-    let stop_reading = StopFlag::from(Arc::clone(&stop));
-    let Found { paths, notes } = find(args, &stop_reading)?;
+    let stop = stop()?;
+    let stop_reading = StopFlag::from(stop.flag());
+    let Found { paths, notes } = find(args, &stop)?;
     notes::print(&notes);
     let archives: Vec<PathBuf> = paths.into_iter().collect();
     let sizes = archives.iter().map(|path| std::fs::metadata(path).map_or(0, |found| found.len()));
@@ -111,14 +113,14 @@ pub fn run(args: &ConvertArgs) -> Result<Outcome, Failure> {
         progress: progress.clone(),
     };
     let shown = Shown::start(progress, total);
-    let outcomes = on_threads(&archives, threads(args.jobs), &stop, |archive| {
+    let outcomes = on_threads(&archives, threads(args.jobs), &stop.flag(), |archive| {
         conversion::convert(archive, &args.store, &options, &journal)
     });
     drop(shown);
-    conclude(&archives, outcomes, total, begun)
+    conclude(&archives, outcomes, total, begun, &stop)
 }
 
-fn find(args: &ConvertArgs, stop: &StopFlag) -> Result<Found, Failure> {
+fn find(args: &ConvertArgs, stop: &Stop) -> Result<Found, Failure> {
     let of_store = args.store.join(ARCHIVE);
     if args.files.is_empty() && !of_store.exists() {
         let error =
@@ -129,7 +131,8 @@ fn find(args: &ConvertArgs, stop: &StopFlag) -> Result<Found, Failure> {
         true => vec![of_store.display().to_string()],
         false => args.files.clone(),
     };
-    let Found { paths, mut notes } = find::find(&inputs, stop)?;
+    let found = find::find(&inputs, &stop.flag().into());
+    let Found { paths, mut notes } = found.map_err(|error| Failure::of_run(error, stop))?;
     // What cannot be opened is refused when it is converted.
     let is_ours =
         |path: &Path| find::ends_with(path, ".parquet") && is_own(path).unwrap_or_default();
@@ -147,6 +150,7 @@ fn conclude(
     outcomes: Vec<Option<Result<ConvertOutcome, ReplayError>>>,
     total: u64,
     begun: Instant,
+    stop: &Stop,
 ) -> Result<Outcome, Failure> {
     let mut disagreements: Vec<Disagreement> = Vec::new();
     let (mut converted, mut already, mut refused, mut left, mut trades) = (0, 0, 0, 0, 0);
@@ -186,9 +190,16 @@ fn conclude(
         grouped(trades),
         grouped((trades as f64 / seconds.max(1e-9)) as u64),
     );
+    if already > 0 {
+        say!(
+            "of what was already converted footers and row counts were checked; `barflow store verify` \
+             reads all of it"
+        );
+    }
     if left > 0 {
         say!("stopped: {left} archives left; run the same command to resume");
+        return Ok(Outcome::stopped(stop));
     }
-    let is_whole = refused + left == 0 && disagreements.is_empty();
+    let is_whole = refused == 0 && disagreements.is_empty();
     Ok(if !is_whole { Outcome::WithRejects } else { Outcome::Done })
 }

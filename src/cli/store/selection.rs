@@ -1,8 +1,6 @@
 //! Which store, which part of it, and what the commands of a store have in common.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use barflow_operators::batch::InputKind;
 use barflow_operators::instrument::InstrumentId;
@@ -51,11 +49,11 @@ pub fn kind(text: &str) -> Result<InputKind, String> {
     }
 }
 
-/// The flag that Ctrl-C raises.
-pub(super) fn stop_flag() -> Result<Arc<AtomicBool>, Failure> {
+/// What Ctrl-C raises.
+pub(super) fn stop() -> Result<Stop, Failure> {
     let stop = Stop::new();
     Signals::raise(&stop)?;
-    Ok(stop.flag())
+    Ok(stop)
 }
 
 /// Default number of threads.

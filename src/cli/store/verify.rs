@@ -17,7 +17,7 @@ use clap::Args;
 use super::super::failure::{Failure, Outcome};
 use super::super::progress::Shown;
 use super::super::say::{say, show};
-use super::selection::{Place, stop_flag, threads};
+use super::selection::{Place, stop, threads};
 use crate::thousands::grouped;
 
 /// `barflow store verify`.
@@ -36,7 +36,7 @@ pub struct VerifyArgs {
 /// # Errors
 /// No store (2), outside world (3). Damage is an outcome, named file by file.
 pub fn run(args: &VerifyArgs) -> Result<Outcome, Failure> {
-    let stop = stop_flag()?;
+    let stop = stop()?;
     let store = &args.place.store;
     let all = args.place.series()?;
     let journal = Journal::read(store)?;
@@ -45,15 +45,15 @@ pub fn run(args: &VerifyArgs) -> Result<Outcome, Failure> {
     let size = |path: &PathBuf| std::fs::metadata(path).map_or(0, |found| found.len());
     let total: u64 =
         files.iter().map(|file| file.bytes).sum::<u64>() + archives.iter().map(size).sum::<u64>();
-    let progress = Progress::until(stop.clone().into());
+    let progress = Progress::until(stop.flag().into());
     let shown = Shown::start(progress.clone(), total);
     let threads = threads(args.jobs);
-    let read = on_threads(&files, threads, &stop, |file| {
+    let read = on_threads(&files, threads, &stop.flag(), |file| {
         let counted = audit(&file.path, &progress);
         progress.add_bytes(file.bytes);
         counted.map(drop).and_then(|()| journal.agrees(file))
     });
-    let summed = on_threads(&archives, threads, &stop, |archive| {
+    let summed = on_threads(&archives, threads, &stop.flag(), |archive| {
         let sound = barflow_replay::checksum::verify_published(archive, &progress);
         progress.add_bytes(size(archive));
         sound
@@ -81,9 +81,10 @@ pub fn run(args: &VerifyArgs) -> Result<Outcome, Failure> {
         archives.len()
     );
     if left > 0 {
-        say!("stopped: {left} were not read");
+        say!("stopped: {left} were not read; run the same command again");
+        return Ok(Outcome::stopped(&stop));
     }
-    Ok(if damaged + left > 0 { Outcome::WithRejects } else { Outcome::Done })
+    Ok(if damaged > 0 { Outcome::WithRejects } else { Outcome::Done })
 }
 
 fn archives(args: &VerifyArgs) -> Result<Vec<PathBuf>, Failure> {

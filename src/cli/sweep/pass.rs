@@ -109,7 +109,8 @@ impl Pass<'_> {
             let ((result, progress), parts) =
                 (dealt.map_err(|_| broken())?, parts.map_err(|_| broken())?);
             result?;
-            let outcome = Outcome::of_replay(&replayed?);
+            let outcome =
+                Outcome::of_replay(&replayed.map_err(|error| Failure::of_run(error, stop))?);
             let totals = progress.totals;
             let figures = in_order(parts.into_iter().map(Part::into_figures));
             Ok(Passed { figures, totals, fresh: totals.trades - fresh_from, outcome })

@@ -68,7 +68,12 @@ impl StreamSince {
     }
 
     fn shows_a_stray(self, missing: u64) -> bool {
-        missing >= FAR_AHEAD && self.below >= BELOW_A_STRAY && self.above == 0
+        self.may_be_after_a_stray(missing) && self.below >= BELOW_A_STRAY
+    }
+
+    /// Whether the waiting trade may turn out to be a stray: nothing confirms an id that is far ahead.
+    fn may_be_after_a_stray(self, missing: u64) -> bool {
+        missing >= FAR_AHEAD && self.above == 0
     }
 }
 
@@ -240,7 +245,9 @@ impl Numbered {
         if !open.pursuit.is_due(step.now) {
             return;
         }
-        if step.policy.defers {
+        // An order that continued after a stray would take every later trade for a late one.
+        let missing_ids = missing.last.saturating_sub(first);
+        if step.policy.defers && !self.stream.may_be_after_a_stray(missing_ids) {
             let seen = open.seen;
             self.open = None;
             if let Some(GivenUp { gap: Some(gap), after, before }) = step.order.give_up(step.out) {
@@ -254,7 +261,7 @@ impl Numbered {
         let attempts = open.pursuit.attempts();
         match open.pursuit.ask(question, request_for(&missing), step.now, &step.policy) {
             Ok(request) => step.effects.asks.push(Ask { question, request, attempts }),
-            Err(_) if self.stream.shows_a_stray(missing.last.saturating_sub(first)) => {
+            Err(_) if self.stream.shows_a_stray(missing_ids) => {
                 step.effects.strays.extend(step.order.drop_strays());
                 self.open = None;
             }

@@ -359,35 +359,53 @@ fn a_removed_instrument_asks_for_nothing_until_it_is_added_again() {
 /// One stray id must not make every later trade count as late.
 #[test]
 fn a_stray_id_is_dropped_when_the_stream_continues_below_it() {
-    let mut tracked = Tracked::new(Ids::Consecutive, POLICY);
-    tracked.bring(&[1, 2, 3, 1 << 40]);
-    let (mut next, mut seconds, mut strays) = (4, 0.0, Vec::new());
-    while strays.is_empty() && seconds < 200.0 {
-        tracked.bring(&[next]);
-        next += 1;
-        seconds += 1.0;
-        strays.extend(tracked.strays(seconds));
+    for defers in [false, true] {
+        let mut tracked = Tracked::new(Ids::Consecutive, GapPolicy { defers, ..POLICY });
+        tracked.bring(&[1, 2, 3, 1 << 40]);
+        let (mut next, mut seconds, mut strays) = (4, 0.0, Vec::new());
+        while strays.is_empty() && seconds < 200.0 {
+            tracked.bring(&[next]);
+            next += 1;
+            seconds += 1.0;
+            strays.extend(tracked.strays(seconds));
+        }
+        assert_eq!(strays.len(), 1, "after {seconds} s");
+        assert_eq!(strays[0].id, Some(1 << 40));
+        tracked.bring(&[next, next + 1]);
+        assert_eq!(tracked.out.trades.trade_id, (1..next + 2).collect::<Vec<_>>());
+        assert!(tracked.out.order.late.is_empty());
     }
-    assert_eq!(strays.len(), 1, "after {seconds} s");
-    assert_eq!(strays[0].id, Some(1 << 40));
-    tracked.bring(&[next, next + 1]);
-    assert_eq!(tracked.out.trades.trade_id, (1..next + 2).collect::<Vec<_>>());
-    assert!(tracked.out.order.late.is_empty());
 }
 
 /// A loaded machine may look for the first time when all of it has come.
 #[test]
 fn a_stray_id_is_dropped_although_all_came_before_the_first_look() {
-    let mut tracked = Tracked::new(Ids::Consecutive, POLICY);
-    tracked.bring(&[1, 2, 3, 1 << 40, 4, 5, 6]);
-    let (mut seconds, mut strays) = (0.0, Vec::new());
-    while strays.is_empty() && seconds < 200.0 {
-        seconds += 1.0;
-        strays.extend(tracked.strays(seconds));
+    for defers in [false, true] {
+        let mut tracked = Tracked::new(Ids::Consecutive, GapPolicy { defers, ..POLICY });
+        tracked.bring(&[1, 2, 3, 1 << 40, 4, 5, 6]);
+        let (mut seconds, mut strays) = (0.0, Vec::new());
+        while strays.is_empty() && seconds < 200.0 {
+            seconds += 1.0;
+            strays.extend(tracked.strays(seconds));
+        }
+        assert_eq!(strays.len(), 1, "after {seconds} s");
+        tracked.bring(&[7]);
+        assert_eq!(tracked.out.trades.trade_id, (1..8).collect::<Vec<_>>());
     }
-    assert_eq!(strays.len(), 1, "after {seconds} s");
-    tracked.bring(&[7]);
-    assert_eq!(tracked.out.trades.trade_id, (1..8).collect::<Vec<_>>());
+}
+
+/// Where the order does not wait, a gap of any length that the venue has gone on above is not waited for.
+#[test]
+fn a_gap_of_a_million_ids_is_deferred_as_soon_as_it_is_confirmed() {
+    let mut tracked = Tracked::new(Ids::Consecutive, GapPolicy { defers: true, ..POLICY });
+    tracked.bring(&[1, 2, 2_000_000]);
+    tracked.tick(0.0);
+    assert_eq!(tracked.tick(1.0), gap(3));
+    tracked.answer(Question::Gap { first: 3 }, Some(&[]), 1.1);
+    assert_eq!(tracked.out.trades.trade_id, [1, 2]);
+    tracked.bring(&[2_000_001]);
+    assert_eq!(tracked.tick(100.0), Some(Question::Deferred { first: 3 }));
+    assert_eq!(tracked.out.trades.trade_id, [1, 2, 2_000_000, 2_000_001]);
 }
 
 /// Where trades come above what is missing, the venue has gone on there.

@@ -22,7 +22,7 @@ pub enum RecordingsError {
     Search(#[from] ReplayError),
     /// A file that is not a recording, or a damaged one.
     #[error(transparent)]
-    File(#[from] RecordingError),
+    File(RecordingError),
     /// Nothing in them makes trades.
     #[error("the recordings contain no trades of {protocol}{}", listed(notes))]
     Empty {
@@ -57,6 +57,15 @@ pub enum RecordingsError {
         /// The protocol that it is of.
         spoken: &'static str,
     },
+}
+
+impl From<RecordingError> for RecordingsError {
+    fn from(error: RecordingError) -> Self {
+        match error {
+            RecordingError::Stopped => Self::Search(ReplayError::Stopped),
+            error => Self::File(error),
+        }
+    }
 }
 
 impl RecordingsError {

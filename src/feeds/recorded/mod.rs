@@ -98,7 +98,7 @@ impl Recordings {
         let mut all = Self { venue, channel, symbols: Vec::new(), files, any_host, notes };
         let surveys = all.survey_in_order(&options.stop)?;
         for (path, survey) in all.files.iter().zip(&surveys) {
-            all.refuse_elsewhere(path, survey)?;
+            all.refuse_elsewhere(path, survey, &options.stop)?;
         }
         let mentioned: BTreeSet<&String> = surveys.iter().flat_map(|s| &s.symbols[0]).collect();
         let mut unread: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -242,11 +242,8 @@ impl Recordings {
         for (path, counted) in self.files.iter().zip(0..) {
             let source: Arc<str> = path.display().to_string().into();
             let mut passed_over = HashSet::new();
-            let mut frames = reader::open(path)?;
+            let mut frames = reader::open_until(path, &options.stop)?;
             while let Some(frame) = frames.next() {
-                if options.stop.is_raised() {
-                    return Err(ReplayError::Stopped.into());
-                }
                 let frame = frame?;
                 match frame.direction {
                     Direction::Connect if self.is_elsewhere(&frame.frame) => {

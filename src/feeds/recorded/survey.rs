@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use barflow_replay::error::ReplayError;
 use barflow_replay::progress::StopFlag;
 
 use super::{FileCounts, RecordingOptions, Recordings, RecordingsError};
@@ -54,11 +53,8 @@ impl Recordings {
         let (mut survey, mut foreign) = (Survey::default(), HashSet::new());
         // A damaged frame may look like one of another market: the majority counts.
         let (mut confirmed, mut contradicted, mut first) = (0u64, 0u64, None);
-        let mut frames = reader::open(path)?;
+        let mut frames = reader::open_until(path, stop)?;
         while let Some(frame) = frames.next() {
-            if stop.is_raised() {
-                return Err(ReplayError::Stopped.into());
-            }
             let frame = frame?;
             survey.begins = survey.begins.or(Some(frame.recv_time).filter(|time| *time > 0));
             if frame.direction == Direction::Connect {
@@ -112,6 +108,7 @@ impl Recordings {
         &self,
         path: &Path,
         survey: &Survey,
+        stop: &StopFlag,
     ) -> Result<(), RecordingsError> {
         let Some((host, spoken)) = survey.others.iter().next() else { return Ok(()) };
         if survey.read || self.any_host {
@@ -123,7 +120,7 @@ impl Recordings {
         let listings: Arc<[Listing]> = listings.map(|symbol| symbol.listing).collect();
         let mut decoder = self.venue.decoder(self.channel, listings);
         let mut prints = Prints::default();
-        for frame in reader::open(path)? {
+        for frame in reader::open_until(path, stop)? {
             let frame = frame?;
             prints.clear();
             if frame.direction == Direction::Received

@@ -27,6 +27,9 @@ const ROUND: Duration = Duration::from_millis(10);
 /// Between two calls to a process that was not reached.
 const AGAIN: Duration = Duration::from_millis(50);
 
+/// Between two calls to something else that answers at a process's address.
+const AGAIN_A_STRANGER: Duration = Duration::from_secs(1);
+
 /// Between two lines of log about who is missing.
 const LINE: Duration = Duration::from_secs(5);
 
@@ -65,7 +68,7 @@ pub(super) fn connect(
             return Err(ClusterError::Stopped { missing: connecting.missing() });
         }
         if now >= began + patience {
-            return Err(ClusterError::Absent { patience, missing: connecting.missing() });
+            return Err(connecting.out_of_patience(patience));
         }
         if now >= next_line {
             next_line = now + LINE;
@@ -119,6 +122,16 @@ struct Call {
     peer: usize,
     dialer: Dialer,
     state: CallState,
+    answered_by: AnsweredBy,
+}
+
+/// What has answered at an address so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AnsweredBy {
+    Nobody,
+    /// Only what is not a process of this version.
+    Strangers,
+    Process,
 }
 
 enum CallState {
@@ -147,7 +160,8 @@ impl<'a> Connecting<'a> {
         };
         let calls = workers.hosts()[..process].iter().enumerate().map(|(peer, address)| {
             let dialer = Dialer::start(address.clone(), secret.clone())?;
-            Ok(Call { peer, dialer, state: CallState::Rests(now) })
+            let state = CallState::Rests(now);
+            Ok(Call { peer, dialer, state, answered_by: AnsweredBy::Nobody })
         });
         Ok(Self {
             calls: calls.collect::<io::Result<_>>()?,
@@ -177,6 +191,20 @@ impl<'a> Connecting<'a> {
         };
         let strangers = self.strangers.summary();
         self.absent().map(said).chain(strangers).collect::<Vec<_>>().join("; ")
+    }
+
+    /// Why no more is waited for: if something else sits at a process's address, waiting was of no use.
+    fn out_of_patience(&self, patience: Duration) -> ClusterError {
+        let stranger = self.calls.iter().find(|call| {
+            self.links[call.peer].is_none() && call.answered_by == AnsweredBy::Strangers
+        });
+        match stranger {
+            Some(Call { peer, .. }) => {
+                let address = self.workers.hosts()[*peer].clone();
+                ClusterError::Stranger { process: *peer, address, patience }
+            }
+            None => ClusterError::Absent { patience, missing: self.missing() },
+        }
     }
 
     /// Connections that have ended again; the process may come back.
@@ -292,18 +320,21 @@ impl<'a> Connecting<'a> {
 
     /// Calls every missing process before this one.
     fn call(&mut self, now: Instant) -> Result<(), ClusterError> {
-        for Call { peer, dialer, state } in std::mem::take(&mut self.calls) {
-            let state = match state {
+        for mut call in std::mem::take(&mut self.calls) {
+            let peer = call.peer;
+            call.state = match call.state {
                 state if self.links[peer].is_some() => state,
                 CallState::Rests(until) if now < until => CallState::Rests(until),
                 CallState::Rests(_) => {
-                    dialer.call();
+                    call.dialer.call();
                     CallState::Dials
                 }
-                CallState::Dials => self.dialled(peer, &dialer, now),
-                CallState::Talks(conversation) => self.talk(peer, conversation, now)?,
+                CallState::Dials => self.dialled(peer, &call.dialer, now),
+                CallState::Talks(conversation) => {
+                    self.talk(peer, conversation, &mut call.answered_by, now)?
+                }
             };
-            self.calls.push(Call { peer, dialer, state });
+            self.calls.push(call);
         }
         Ok(())
     }
@@ -329,17 +360,27 @@ impl<'a> Connecting<'a> {
         &mut self,
         peer: usize,
         mut conversation: Box<Conversation>,
+        answered_by: &mut AnsweredBy,
         now: Instant,
     ) -> Result<CallState, ClusterError> {
         match conversation.advance(now) {
             Ok(None) => return Ok(CallState::Talks(conversation)),
             Ok(Some(theirs)) => {
+                *answered_by = AnsweredBy::Process;
                 self.compare(peer, &theirs)?;
                 self.join(peer, *conversation)?;
             }
             Err(GreetingError::Stranger | GreetingError::OtherVersion) => {
-                let address = self.workers.hosts()[peer].clone();
-                return Err(ClusterError::Stranger { process: peer, address });
+                if *answered_by == AnsweredBy::Nobody {
+                    *answered_by = AnsweredBy::Strangers;
+                    tracing::warn!(
+                        process = peer,
+                        address = self.workers.hosts()[peer],
+                        "the server there is not a barflow process of this version; calling again"
+                    );
+                }
+                self.trouble[peer] = "is not a barflow process of this version".to_owned();
+                return Ok(CallState::Rests(now + AGAIN_A_STRANGER));
             }
             Err(GreetingError::Closed) => {
                 self.trouble[peer] = "closed the connection without an answer (it has another \

@@ -75,14 +75,17 @@ pub enum ClusterError {
     },
     /// Something else listens at another process's address.
     #[error(
-        "the server at {address}, the address of process {process}, is not a barflow process of \
-         this version"
+        "for {}, the server at {address}, the address of process {process}, was not a barflow \
+         process of this version",
+        shown(*patience)
     )]
     Stranger {
         /// Who should be there.
         process: usize,
         /// The address.
         address: String,
+        /// How long was waited.
+        patience: Duration,
     },
     /// The system refuses what a connection needs.
     #[error("a connection between processes could not be set up: {0}")]
