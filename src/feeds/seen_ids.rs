@@ -6,7 +6,7 @@ use barflow_operators::position::LatestNames;
 
 use super::plan::LastTrade;
 use super::print::Print;
-use super::venue::{Missing, MissingFrom};
+use super::venue::{Missing, MissingTrades};
 
 /// Names remembered. Bybit's REST lists at most 1,000 recent trades, and redundant connections are
 /// seconds apart at most: this is far more than either needs, and half a megabyte.
@@ -155,15 +155,9 @@ impl SeenIds {
 
     /// What a list of recent prints has to tell. The number of the suspicion tells whether a list was
     /// requested since.
-    pub(super) fn missing(&self, after: i64) -> Option<Missing> {
-        let held = self.held.as_ref()?;
-        let before = held.prints.first().map_or(i64::MAX, |print| print.trade.event_time);
-        Some(Missing {
-            first: MissingFrom::Interruption(self.suspicions),
-            last: u64::MAX,
-            after,
-            before,
-        })
+    pub(super) fn missing(&self, after: Option<i64>) -> Option<Missing> {
+        let trades = MissingTrades::Interruption(self.suspicions);
+        self.is_suspect().then_some(Missing { trades, after })
     }
 
     /// Event time up to which prints were seen.

@@ -168,7 +168,7 @@ impl Venue for Coinbase {
     }
 
     fn backfill(&self, _channel: Channel, listing: &Listing, missing: &Missing) -> Option<Request> {
-        Some(rest::request(&listing.symbol, missing.first.id()?))
+        Some(rest::request(&listing.symbol, missing.trades.first_id()?))
     }
 
     fn read_backfill(

@@ -10,7 +10,7 @@ use super::pursuit::{GiveUp, Outcome, Pursuit, REFUSED_PAUSE};
 use super::{Ask, Question, Reply, ReportedGap, RequestFor, Step, Unanswered};
 use crate::feeds::print::{Print, Standing};
 use crate::feeds::reorder_buffer::{Disposition, GivenUp};
-use crate::feeds::venue::{Missing, MissingFrom};
+use crate::feeds::venue::{Missing, MissingTrades};
 
 /// How long an instrument may show by a trade of its own what was missed, before REST is asked: of the
 /// busy ones of a large feed hardly any question remains.
@@ -75,7 +75,7 @@ impl StreamSince {
 #[derive(Clone, Debug)]
 struct DeferredGap {
     /// Event times of the trades around it.
-    around: (i64, i64),
+    around: (Option<i64>, i64),
     /// What of it has not come, in order.
     left: Vec<Gap>,
     seen: Instant,
@@ -185,7 +185,8 @@ impl Numbered {
         };
         match question {
             Question::Gap { .. } => {
-                let outcome = outcome(step.order.missing().map(|missing| missing.last));
+                let outcome =
+                    outcome(step.order.missing().and_then(|missing| missing.trades.last_id()));
                 if let Some(open) = &mut self.open {
                     open.pursuit.on_answer(question, outcome, reply.took, step.now);
                 }
@@ -223,13 +224,12 @@ impl Numbered {
         if !step.wanted {
             return;
         }
-        let MissingFrom::Id(first) = missing.first else { return };
+        let MissingTrades::Ids { first, last } = missing.trades else { return };
         let passed = self.open.filter(|open| first > open.last);
         step.effects.healed.extend(passed.map(|open| step.now - open.seen));
         let Some(open) = self.open.as_mut().filter(|_| passed.is_none()) else {
             // What is late may come by itself; and REST may be a moment behind the websocket.
             let pursuit = Pursuit::new(step.now + step.policy.reorder_wait);
-            let last = missing.last;
             self.open = Some(OpenGap { last, seen: step.now, pursuit });
             if passed.is_some() {
                 self.stream = StreamSince::default();
@@ -254,7 +254,7 @@ impl Numbered {
         let attempts = open.pursuit.attempts();
         match open.pursuit.ask(question, request_for(&missing), step.now, &step.policy) {
             Ok(request) => step.effects.asks.push(Ask { question, request, attempts }),
-            Err(_) if self.stream.shows_a_stray(missing.last.saturating_sub(first)) => {
+            Err(_) if self.stream.shows_a_stray(last.saturating_sub(first)) => {
                 step.effects.strays.extend(step.order.drop_strays());
                 self.open = None;
             }
@@ -278,9 +278,8 @@ impl Numbered {
         }
         let first = left.first_missing;
         let question = Question::Deferred { first };
-        let (after, before) = deferred.around;
-        let first = MissingFrom::Id(first);
-        let request = request_for(&Missing { first, last: left.last_missing, after, before });
+        let trades = MissingTrades::Ids { first, last: left.last_missing };
+        let request = request_for(&Missing { trades, after: deferred.around.0 });
         let attempts = deferred.pursuit.attempts();
         match deferred.pursuit.ask(question, request, step.now, &step.policy) {
             Ok(request) => step.effects.asks.push(Ask { question, request, attempts }),
@@ -307,8 +306,8 @@ impl Numbered {
             return;
         };
         let first = id.saturating_add(1);
-        let last = u64::MAX;
-        let missing = Missing { first: MissingFrom::Id(first), last, after, before: i64::MAX };
+        let after = Some(after).filter(|time| *time > 0);
+        let missing = Missing { trades: MissingTrades::Since(first), after };
         match request_for(&missing) {
             None => self.tail.query = None,
             Some(request) => {

@@ -149,7 +149,8 @@ impl Names {
         self.opened += effects.opened;
         self.ended += effects.healed.len() as u64;
         self.gaps += effects.gaps.len() as u64;
-        self.windows.extend(effects.gaps.iter().map(|gap| (gap.gap.after, gap.gap.before)));
+        self.windows
+            .extend(effects.gaps.iter().map(|gap| (gap.gap.after.unwrap_or(0), gap.gap.before)));
     }
 }
 

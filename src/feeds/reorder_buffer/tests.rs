@@ -39,8 +39,8 @@ fn later_prints_wait_for_the_missing_one() {
     use Disposition::{Released, Repeated, Waits};
     assert_eq!(taken, [Released, Released, Waits, Waits, Repeated, Repeated]);
     let missing = buffer.missing().unwrap();
-    assert_eq!((missing.first, missing.last), (MissingFrom::Id(7), 7));
-    assert_eq!((missing.after, missing.before), (6_000, 8_000));
+    assert_eq!(missing.trades, MissingTrades::Ids { first: 7, last: 7 });
+    assert_eq!(missing.after, Some(6_000));
     assert_eq!(buffer.take(&print(7), &mut out), Released);
     assert_eq!(out.trades.trade_id, [5, 6, 7, 8, 9]);
     assert_eq!(buffer.missing(), None);
@@ -116,7 +116,7 @@ fn a_span_covers_all_its_ids() {
     assert_eq!(buffer.take(&span(13, 3), &mut out), Disposition::Released);
     assert_eq!(buffer.take(&span(17, 2), &mut out), Disposition::Waits);
     let missing = buffer.missing().unwrap();
-    assert_eq!((missing.first, missing.last), (MissingFrom::Id(14), 15));
+    assert_eq!(missing.trades, MissingTrades::Ids { first: 14, last: 15 });
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn a_full_reorder_buffer_keeps_what_comes_first_and_forgets_the_rest() {
     assert_eq!(taken, [Released, Waits, Waits, Waits, Waits]);
     assert_eq!(buffer.take(&print(8), &mut out), NoRoom);
     assert_eq!(buffer.waits(), 2);
-    assert_eq!(buffer.missing().unwrap().last, 3);
+    assert_eq!(buffer.missing().unwrap().trades.last_id(), Some(3));
 }
 
 /// What a bad connection makes of a stream.
@@ -218,7 +218,8 @@ proptest! {
         let mut given_up = Vec::new();
         let mut settle = |buffer: &mut ReorderBuffer, out: &mut Released| {
             while let Some(missing) = buffer.missing() {
-                for id in missing.first.id().unwrap()..=missing.last {
+                let (first, last) = (missing.trades.first_id(), missing.trades.last_id());
+                for id in first.unwrap()..=last.unwrap() {
                     if can_come(id as usize - 1) {
                         buffer.take(&truth[id as usize - 1], out);
                     }
