@@ -184,7 +184,6 @@ pub fn one_pair(path: &Path, members: &[(usize, String)]) -> Result<(), ReplayEr
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

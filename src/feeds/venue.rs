@@ -120,8 +120,10 @@ pub trait Venue: Send + Sync {
     /// Name of the protocol in configuration, such as `binance-spot`.
     fn protocol(&self) -> &'static str;
 
-    /// Channels that the venue has, the default first.
-    fn channels(&self) -> &'static [Channel];
+    /// Channels that the venue has, the default first: single trades, unless it has others.
+    fn channels(&self) -> &'static [Channel] {
+        &[Channel::Trades]
+    }
 
     /// The instrument that is meant by a symbol as the user writes it (the venue's own, case
     /// sensitive).
@@ -142,7 +144,9 @@ pub trait Venue: Send + Sync {
     fn contract(&self, symbol: &str, size: Option<f64>) -> Result<Contract, String>;
 
     /// What a row of a channel is.
-    fn input(&self, channel: Channel) -> InputKind;
+    fn input(&self, _channel: Channel) -> InputKind {
+        InputKind::Trades
+    }
 
     /// How prints of a channel are identified.
     fn ids(&self, channel: Channel) -> Ids;

@@ -99,7 +99,7 @@ pub enum Due {
 /// With a `window` that much of the past is retained, and corrections change it.
 ///
 /// When nothing more comes, `end_of` says how the input of each instrument ended; none if it was cut
-/// short. Whoever looks at `open_bars` learns how far the open ones are.
+/// short. `open_bars` shows how far the open ones are.
 pub fn bars<'scope>(
     trades: StreamVec<'scope, Epoch, OrderedBatch>,
     pool: BatchPool,

@@ -106,7 +106,7 @@ fn last_time(look: &Look, file: &PlannedFile) -> Result<Option<i64>, ReplayError
     match last(look, file) {
         Ok(last) => Ok(last.map(|(_, time)| time)),
         Err(error @ (ReplayError::Io { .. } | ReplayError::Stopped)) => Err(error),
-        // Whoever reads it is told the same.
+        // Its reader gets the same error.
         Err(_) => Ok(None),
     }
 }

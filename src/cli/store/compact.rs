@@ -140,7 +140,6 @@ fn leftovers(store: &Path, all: &[Series]) -> Result<String, Failure> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

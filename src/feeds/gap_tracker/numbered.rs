@@ -175,7 +175,7 @@ impl Numbered {
         let news = reply.rows.map(|rows| self.take_rows(&mut step, rows));
         let newest =
             reply.rows.ok().and_then(|rows| rows.iter().map(|row| row.trade.trade_id).max());
-        // Only a list that goes on after what is missing says that it is not there.
+        // Only a list that continues after what is missing says that it is not there.
         let outcome = |last: Option<u64>| match news {
             Err(Unanswered::Failed) => Outcome::Failed,
             Err(Unanswered::Refused) => Outcome::Refused,
@@ -306,7 +306,6 @@ impl Numbered {
             return;
         };
         let first = id.saturating_add(1);
-        let after = Some(after).filter(|time| *time > 0);
         let missing = Missing { trades: MissingTrades::Since(first), after };
         match request_for(&missing) {
             None => self.tail.query = None,

@@ -1,5 +1,4 @@
 //! For every schedule: trades without numbers come out in order, and a hole among them is reported.
-#![allow(clippy::unwrap_used)]
 
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -82,10 +82,7 @@ impl Venue for Okx {
 
     fn contract(&self, symbol: &str, size: Option<f64>) -> Result<Contract, String> {
         if market(symbol)? == "spot" {
-            return match size {
-                None => Ok(Contract::Base),
-                Some(_) => Err("contract_size means nothing on a spot market".to_owned()),
-            };
+            return Contract::of_spot(size);
         }
         let mut parts = symbol.split('-');
         let (base, quote) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());

@@ -126,19 +126,19 @@ impl ReorderBuffer {
     /// Continues after a trade that was applied before.
     pub fn resume_after(&mut self, last: &LastTrade) {
         self.order.resume(Settled::up_to(Some(last.id), []));
-        self.last_time = Some(last.time).filter(|time| *time > 0);
+        self.last_time = last.time;
         last.recent.iter().for_each(|trade| self.recent.note(trade));
         self.names.resume_after(last);
     }
 
     /// The latest prints that were released, where prints have names instead of ids.
     pub fn latest(&self) -> Option<LatestNames> {
-        (self.ids == Ids::Names).then(|| self.names.latest())
+        self.names.latest()
     }
 
-    /// Id and event time of the last print that is settled.
-    pub fn last(&self) -> Option<(u64, i64)> {
-        self.order.last().map(|id| (id, self.last_time.unwrap_or_default()))
+    /// Id of the last print that is settled, and its event time where it is known.
+    pub fn last(&self) -> Option<(u64, Option<i64>)> {
+        self.order.last().map(|id| (id, self.last_time))
     }
 
     /// The latest trades that were released, to compare with those that repeat their ids.

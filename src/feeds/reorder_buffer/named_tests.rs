@@ -1,5 +1,4 @@
 //! The order of prints that have names instead of ids.
-#![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
 
@@ -140,7 +139,7 @@ fn a_list_that_ends_before_what_was_seen_says_nothing() {
 #[test]
 fn an_empty_list_is_no_gap_at_the_start_and_no_answer_later() {
     let (mut buffer, mut out) = (ReorderBuffer::new(Ids::Names, 100), released());
-    buffer.resume_after(&LastTrade { id: 7, time: 1_000_000, ..LastTrade::default() });
+    buffer.resume_after(&LastTrade { id: 7, time: Some(1_000_000), ..LastTrade::default() });
     buffer.suspect();
     assert_eq!(buffer.take(&named(9), &mut out), Disposition::Waits);
     assert_eq!(buffer.reconcile(&[], true, &mut out), (0, None));
