@@ -88,6 +88,20 @@ fn fuzz_targets_are_checked_with_the_profile_of_the_engine() {
 }
 
 #[test]
+fn every_file_of_tests_is_part_of_a_program() {
+    let programs = ["tests/offline", "tests/feeds", "tests/kafka", "tests/crash"];
+    for folder in programs.into_iter().chain(["operators/tests", "replay/tests"]) {
+        let main = std::fs::read_to_string(Path::new(ROOT).join(folder).join("main.rs")).unwrap();
+        for path in files(Path::new(ROOT), folder, ".rs") {
+            let name = path[folder.len() + 1..].trim_end_matches(".rs");
+            let is_part =
+                name == "main" || name.contains('/') || main.contains(&format!("mod {name};"));
+            assert!(is_part, "{folder}/main.rs has no \"mod {name};\": {path} is not tested");
+        }
+    }
+}
+
+#[test]
 fn modules_use_what_is_below_them() {
     let level = |module: &str| {
         let found = LAYERS.iter().position(|row| row.contains(&module));
