@@ -1,6 +1,8 @@
 //! What the dataflow costs: the same batches through a bare machine and through the whole graph
 //! (source, validation, bars, ledger, commits) with one worker, in one run.
 
+mod tape;
+
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -13,13 +15,11 @@ use barflow::graph::run::{Feeder, Pace, run};
 use barflow::graph::sink::BarSink;
 use barflow::sinks::none::NoSink;
 use barflow_operators::bars::machine::BarMachine;
-use barflow_operators::batch::{Feed, TradeBatch};
 use barflow_operators::dataflow::validate::ValidateOptions;
 use barflow_operators::input_batch::InputBatch;
 use barflow_operators::order::{OrderOptions, RejectPolicy};
 use barflow_operators::pool::BatchPool;
 use barflow_operators::position::{FilePosition, Position};
-use barflow_operators::trade::{Aggressor, Trade};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 const TRADES: usize = 1 << 22;
@@ -33,39 +33,10 @@ fn book(specs: &[&str]) -> BarBook {
 }
 
 fn input_batches(rows: usize) -> Vec<InputBatch> {
-    let feed = Arc::new(Feed::numbered("binance:spot:BTCUSDT".parse().expect("a valid id")));
     let position = Position::File(FilePosition::start("bench".into()));
-    let mut state = 0x9e37_79b9_7f4a_7c15u64;
-    let mut next = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    };
-    let (mut price, mut side) = (42_000.0f64, Aggressor::Buyer);
-    let mut trade = |row: usize| {
-        let random = next();
-        if random % 5 == 0 {
-            side = if random & 64 == 0 { Aggressor::Buyer } else { Aggressor::Seller };
-        }
-        price += 0.01 * f64::from(side.sign()) * f64::from((random >> 8) as u8 & 1);
-        let qty = 0.0001 * (1 + (random >> 20) % 1000) as f64;
-        Trade {
-            trade_id: row as u64 + 1,
-            event_time: 1_700_000_000_000_000_000 + row as i64 * 1_000_000,
-            price,
-            qty,
-            quote: price * qty,
-            aggressor: side,
-            count: 1,
-        }
-    };
-    (0..TRADES / rows)
-        .map(|piece| {
-            let trades: Vec<Trade> = (0..rows).map(|row| trade(piece * rows + row)).collect();
-            let batch = TradeBatch::from_trades(Arc::clone(&feed), &trades);
-            InputBatch::new(batch, Vec::new(), position.clone(), position.clone())
-        })
+    let batches = tape::batches(TRADES, rows, 1_000_000).into_iter();
+    batches
+        .map(|batch| InputBatch::new(batch, Vec::new(), position.clone(), position.clone()))
         .collect()
 }
 

@@ -1,56 +1,21 @@
 //! Trades per second through one dollar imbalance builder, against a bare loop of the same
 //! arithmetic in the same run.
 
+mod tape;
+
 use std::hint::black_box;
-use std::sync::Arc;
 
 use barflow_operators::bars::machine::BarMachine;
-use barflow_operators::batch::{Feed, TradeBatch};
+use barflow_operators::batch::TradeBatch;
 use barflow_operators::measure::Measure;
 use barflow_operators::sign::SignRule;
 use barflow_operators::spec::{
     AdaptiveSpec, BarSpec, ExpectedTicksSpec, LimitSpec, RuleSpec, ThresholdSpec,
 };
-use barflow_operators::trade::{Aggressor, Trade};
+use barflow_operators::trade::Aggressor;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const TRADES: usize = 1 << 20;
-const BATCH: usize = 8192;
-
-fn batches() -> Vec<TradeBatch> {
-    let feed = Arc::new(Feed::numbered("binance:spot:BTCUSDT".parse().expect("a valid id")));
-    // A small generator of its own: sides in runs, sizes over two orders of magnitude.
-    let mut state = 0x9e37_79b9_7f4a_7c15u64;
-    let mut next = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    };
-    let (mut price, mut side) = (42_000.0f64, Aggressor::Buyer);
-    let trades: Vec<Trade> = (0..TRADES)
-        .map(|row| {
-            let random = next();
-            if random % 5 == 0 {
-                side = if random & 64 == 0 { Aggressor::Buyer } else { Aggressor::Seller };
-            }
-            price += 0.01 * f64::from(side.sign()) * f64::from((random >> 8) as u8 & 1);
-            let qty =
-                0.0001 * (1 + (random >> 20) % 1000) as f64 * (1 + (random >> 40) % 20) as f64;
-            Trade {
-                trade_id: row as u64 + 1,
-                event_time: 1_700_000_000_000_000_000 + row as i64 * 1_000_000,
-                price,
-                qty,
-                quote: price * qty,
-                aggressor: side,
-                count: 1,
-            }
-        })
-        .collect();
-    trades.chunks(BATCH).map(|chunk| TradeBatch::from_trades(Arc::clone(&feed), chunk)).collect()
-}
-
 fn spec(name: &str, measure: Measure, wald: bool) -> BarSpec {
     let adaptive = AdaptiveSpec {
         alpha: 0.001,
@@ -135,7 +100,7 @@ fn bare_loop(batches: &[TradeBatch]) -> (u64, f64) {
 }
 
 fn kernel(criterion: &mut Criterion) {
-    let batches = batches();
+    let batches = tape::batches(TRADES, 8192, 1_000_000);
     let mut group = criterion.benchmark_group("kernel");
     group.throughput(Throughput::Elements(TRADES as u64));
     group.bench_function("bare loop", |b| b.iter(|| bare_loop(black_box(&batches))));

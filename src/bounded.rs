@@ -49,7 +49,6 @@ pub fn fill(from: &mut impl Read, length: usize, buffer: &mut Vec<u8>) -> io::Re
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

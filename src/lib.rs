@@ -1,10 +1,12 @@
 //! barflow: a streaming dataflow engine for information-driven bars.
 //!
 //! ```text
-//! venue websocket ─ feeds ──┐                                  ┌─ sinks::kafka
-//!                           ├─► trade ─► validation ─► bars ─►─┤
-//! files, archives ─ replay ─┘   └──────── graph ───────┘       └─ sinks::{parquet, jsonl}
+//! venue websocket, REST ─ feeds ─┐                                         ┌─ sinks::kafka
+//! recordings ─ recording ────────┼─► batch ─► order ─► bars ─► exit ─► bar ┼─ sinks::parquet
+//! files, archives ─ replay ──────┘   └────────── graph ──────────────┘     └─ sinks::text
 //! ```
+//!
+//! A program of its own begins at [`job`]: settings in, a report out (`examples/embed.rs`).
 
 pub mod archive;
 pub mod backoff;

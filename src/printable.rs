@@ -1,7 +1,7 @@
 //! Text from outside, as it is shown on terminals, in logs and in errors.
 //!
 //! Names in files and archives, symbols, and what servers say may hold characters that move the cursor,
-//! begin a line, or turn the order of letters around: whoever reads would see something that nobody
+//! begin a line, or turn the order of letters around: a reader would see something that nobody
 //! wrote. They are shown as escapes (`\u{1b}`, `\n`). A text without them stays as it is, and so does one
 //! that is escaped already.
 

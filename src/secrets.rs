@@ -66,7 +66,6 @@ impl<'a> Value<'a> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -245,7 +245,6 @@ impl BuilderState {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::bars::product::ExpectationsAt;

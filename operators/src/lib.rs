@@ -1,8 +1,8 @@
 //! Bars as pure state machines, and the dataflow operators that drive them.
 //!
 //! ```text
-//! trade ─► validation ─► bars ─► bar
-//!            (plain machines)      dataflow: one thin timely operator each
+//! trade ─► batch ─► order ─► bars ─► bar
+//!          (plain machines; dataflow: one thin timely operator each)
 //! ```
 //!
 //! **Invariant:** no network, no files, no Kafka, no clock, no randomness, no hash order. The same
@@ -30,6 +30,7 @@ pub mod position;
 pub mod published;
 pub mod quality;
 pub mod revision;
+mod saved;
 pub mod sequence;
 pub mod sign;
 pub mod spec;

@@ -67,7 +67,6 @@ impl OpenBarsReporter {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -105,6 +105,13 @@ impl Position {
     }
 }
 
+impl LatestNames {
+    /// Without any name.
+    pub fn at(event_time: i64) -> Self {
+        Self { event_time, names: Vec::new() }
+    }
+}
+
 impl FilePosition {
     /// The beginning of a file.
     pub fn start(source: Arc<str>) -> Self {

@@ -1,12 +1,5 @@
 //! The machines against an independent, slow transcription of the specification: every field of
 //! every bar, bit for bit.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-#[allow(dead_code)]
-mod generate;
-#[allow(dead_code)]
-mod market;
-mod oracle;
 
 use barflow_operators::bar::Bar;
 use barflow_operators::bars::machine::BarMachine;
@@ -15,6 +8,8 @@ use barflow_operators::measure::Measure;
 use barflow_operators::spec::{BarSpec, RuleSpec, ThresholdSpec};
 use barflow_operators::trade::Trade;
 use proptest::prelude::*;
+
+use crate::{generate, market, oracle};
 
 /// The barrier of `wald` is solved by two methods; everything else must agree to the bit.
 const BARRIER_TOLERANCE: f64 = 1e-12;

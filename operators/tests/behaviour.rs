@@ -1,17 +1,12 @@
 //! The knob means what it says: median ticks per `wald` bar against the target, on real trades.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-#[allow(dead_code)]
-mod generate;
-#[allow(dead_code)]
-mod market;
 
 use barflow_operators::bars::machine::BarMachine;
 use barflow_operators::batch::TradeBatch;
 use barflow_operators::measure::Measure;
 use barflow_operators::spec::{BarSpec, RuleSpec, ThresholdSpec};
 
-use market::Tape;
+use crate::market::Tape;
+use crate::{generate, market};
 
 /// Ticks of each bar of the tape, ascending.
 fn lengths(tape: &Tape, spec: &BarSpec) -> Vec<u64> {

@@ -1,9 +1,5 @@
 //! An instrument state that is lost at any moment and restored from its records makes the bars of
 //! one that was never lost.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-#[allow(dead_code)]
-mod generate;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,6 +17,8 @@ use barflow_operators::sign::SignRule;
 use barflow_operators::spec::{BarSpec, RuleSpec};
 use barflow_operators::trade::{Aggressor, Trade};
 use proptest::prelude::*;
+
+use crate::generate;
 
 /// What a compacted topic keeps: the newest record under each key.
 type Topic = BTreeMap<String, Vec<u8>>;

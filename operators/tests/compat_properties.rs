@@ -1,17 +1,13 @@
 //! What holds for the compatibility machines on any tape.
-#![allow(clippy::unwrap_used, missing_docs, dead_code)]
 
-mod generate;
-mod golden;
-
+use crate::generate::compat::{rules, whole_trades};
+use crate::golden::feed;
 use barflow_operators::bar::Bar;
 use barflow_operators::bars::machine::BarMachine;
 use barflow_operators::batch::TradeBatch;
 use barflow_operators::sign::SignRule;
 use barflow_operators::spec::{BarSpec, LimitSpec, RuleSpec};
 use barflow_operators::trade::{Aggressor, Trade};
-use generate::compat::{rules, whole_trades};
-use golden::feed;
 use proptest::collection::vec;
 use proptest::prelude::*;
 

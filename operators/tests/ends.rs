@@ -1,8 +1,4 @@
 //! The end of an input: no trade is lost in silence, and what is over is closed.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-#[allow(dead_code)]
-mod generate;
 
 use barflow_operators::bar::{Bar, CloseReason};
 use barflow_operators::bars::machine::BarMachine;
@@ -12,6 +8,8 @@ use barflow_operators::sign::SignRule;
 use barflow_operators::spec::{BarSpec, LimitSpec, RuleSpec, ThresholdSpec};
 use barflow_operators::trade::{Aggressor, Trade};
 use proptest::prelude::*;
+
+use crate::generate;
 
 fn ticks(bars: &[Bar]) -> u64 {
     bars.iter().map(|bar| bar.ticks).sum()

@@ -1,16 +1,13 @@
 //! finmlkit's tick, volume, dollar and time bars, bar by bar.
 //!
 //! Its volumes are f32; where it merges trades first (`merged_*`), its amounts are too.
-#![allow(clippy::unwrap_used, missing_docs, dead_code)]
 
-mod golden;
-
+use crate::golden::{Table, agg_trades, bar_files, bars_of, shared};
 use barflow_operators::bar::Bar;
 use barflow_operators::measure::Measure;
 use barflow_operators::sign::SignRule;
 use barflow_operators::spec::RuleSpec;
 use barflow_operators::trade::Trade;
-use golden::{Table, agg_trades, bar_files, bars_of, shared};
 
 /// Relative error of a number rounded to f32 and summed in few roundings.
 const F32: f64 = 2e-7;

@@ -1,8 +1,6 @@
 //! mlfinlab and mlfinpy, bar by bar.
-#![allow(clippy::unwrap_used, missing_docs, dead_code)]
 
-mod golden;
-
+use crate::golden::{Table, agg_trades, archived_trades, bar_files, bars_of, ms, shared};
 use barflow_operators::bar::Bar;
 use barflow_operators::bars::boundary::Boundary;
 use barflow_operators::bars::builder::{Builder, Caps};
@@ -11,7 +9,6 @@ use barflow_operators::measure::Measure;
 use barflow_operators::sign::{SignRule, Signer};
 use barflow_operators::spec::{CompatFlavour, CompatTicks, MlfinlabSpec, RuleSpec};
 use barflow_operators::trade::{Aggressor, Trade};
-use golden::{Table, agg_trades, archived_trades, bar_files, bars_of, ms, shared};
 
 fn params(bars: usize, window: usize, init: f64, bounds: Option<(f64, f64)>) -> MlfinlabSpec {
     let (min, max) = bounds.unwrap_or((0.0, f64::INFINITY));

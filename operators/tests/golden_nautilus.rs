@@ -1,11 +1,8 @@
 //! nautilus_trader's nine aggregators, bar by bar.
-#![allow(clippy::unwrap_used, missing_docs, dead_code)]
 
-mod golden;
-
+use crate::golden::{Table, agg_trades, bar_files, bars_of, shared};
 use barflow_operators::sign::SignRule;
 use barflow_operators::spec::{NautilusAggregation, NautilusSpec, RuleSpec};
-use golden::{Table, agg_trades, bar_files, bars_of, shared};
 
 fn aggregation(name: &str) -> NautilusAggregation {
     match name {

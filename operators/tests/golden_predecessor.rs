@@ -1,13 +1,10 @@
 //! The pipeline that this project replaces, bar by bar.
-#![allow(clippy::unwrap_used, missing_docs, dead_code)]
 
-mod golden;
-
+use crate::golden::{Table, archived_trades, bar_files, bars_of, ms, shared};
 use barflow_operators::bar::Bar;
 use barflow_operators::sign::SignRule;
 use barflow_operators::spec::RuleSpec;
 use barflow_operators::trade::Trade;
-use golden::{Table, archived_trades, bar_files, bars_of, ms, shared};
 
 /// The number after `key` in a part of a file's name.
 fn number(name: &str, key: &str) -> f64 {

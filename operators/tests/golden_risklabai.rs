@@ -1,12 +1,9 @@
 //! RiskLabAI, bar by bar.
-#![allow(clippy::unwrap_used, missing_docs, dead_code)]
 
-mod golden;
-
+use crate::golden::{Table, agg_trades, bar_files, bars_of, ms, shared};
 use barflow_operators::measure::Measure;
 use barflow_operators::sign::SignRule;
 use barflow_operators::spec::{CompatFlavour, CompatTicks, MlfinlabSpec, RuleSpec};
-use golden::{Table, agg_trades, bar_files, bars_of, ms, shared};
 
 fn rule(name: &str) -> RuleSpec {
     let (kind, measure) = name.rsplit_once('_').unwrap();

@@ -1,11 +1,5 @@
 //! Chunks joined against one pass: any chunks, any kept heads, any specifications, any
 //! disorder of the ids.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-#[allow(dead_code)]
-mod generate;
-#[allow(dead_code)]
-mod market;
 
 use std::sync::Arc;
 
@@ -31,6 +25,8 @@ use barflow_operators::spec::{
 use barflow_operators::trade::Trade;
 use proptest::collection::vec;
 use proptest::prelude::*;
+
+use crate::{generate, market};
 
 /// What comes out of a history.
 #[derive(Debug, Default, PartialEq)]

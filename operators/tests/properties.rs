@@ -1,8 +1,4 @@
 //! Properties of every builder, for arbitrary trades and parameters.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-#[allow(dead_code)]
-mod generate;
 
 use barflow_operators::bar::Bar;
 use barflow_operators::bars::machine::BarMachine;
@@ -10,6 +6,8 @@ use barflow_operators::batch::TradeBatch;
 use barflow_operators::spec::BarSpec;
 use barflow_operators::trade::Trade;
 use proptest::prelude::*;
+
+use crate::generate;
 
 fn config(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }

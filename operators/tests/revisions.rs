@@ -1,9 +1,5 @@
 //! Corrections of the past: the net of all updates is what a fresh run makes of the corrected
 //! history.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-#[allow(dead_code)]
-mod generate;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,6 +16,8 @@ use barflow_operators::revision::{
 use barflow_operators::spec::BarSpec;
 use barflow_operators::trade::{Aggressor, Trade};
 use proptest::prelude::*;
+
+use crate::generate;
 
 /// Published bars, in order, by specification.
 type Standing = BTreeMap<String, Vec<Bar>>;

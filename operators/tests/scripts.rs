@@ -3,7 +3,6 @@
 //! A scenario is `spec KEY=VALUE …`, one trade per line (`id seconds side price qty`; side B, S or
 //! ? for unknown), `----`, and what comes out. `#` begins a comment. With `BARFLOW_UPDATE=1` the
 //! part below each line is written anew; review the difference like code.
-#![allow(clippy::unwrap_used, missing_docs)]
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -1,8 +1,4 @@
 //! Configurations side by side make the bars that each makes alone, bit for bit.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-#[allow(dead_code)]
-mod generate;
 
 use std::collections::BTreeMap;
 
@@ -15,20 +11,12 @@ use barflow_operators::sweep::{BuilderBatch, Close, Features};
 use barflow_operators::trade::Trade;
 use proptest::prelude::*;
 
+use crate::generate;
+
 fn alone(spec: &BarSpec, batch: &TradeBatch, config: u32) -> Vec<Close> {
     let mut bars = Vec::new();
     BarMachine::new(spec).on_batch(batch, &mut bars);
-    bars.iter()
-        .map(|bar| Close {
-            config,
-            ticks: bar.ticks,
-            open_time: bar.open_time,
-            close_time: bar.close_time,
-            close: bar.close,
-            last_trade_id: bar.last_trade_id,
-            state_digest: bar.state_digest,
-        })
-        .collect()
+    bars.iter().map(|bar| Close::of(config, bar)).collect()
 }
 
 fn batch(trades: &[Trade]) -> TradeBatch {

@@ -1,10 +1,4 @@
 //! Builders that join a stream late forget their different pasts (docs/BARS.md), on real trades.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-#[allow(dead_code)]
-mod generate;
-#[allow(dead_code)]
-mod market;
 
 use std::collections::BTreeMap;
 
@@ -14,7 +8,8 @@ use barflow_operators::batch::TradeBatch;
 use barflow_operators::measure::Measure;
 use barflow_operators::spec::BarSpec;
 
-use market::Tape;
+use crate::market::Tape;
+use crate::{generate, market};
 
 fn run(tape: &Tape, spec: &BarSpec, from: usize) -> Vec<Bar> {
     let mut machine = BarMachine::new(spec);

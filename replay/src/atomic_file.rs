@@ -73,7 +73,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace(path, bytes, Access::Usual)
 }
 
-/// As [`write()`], for a file that is written again and again in a folder that exists: whoever does calls
+/// As [`write()`], for a file that is written again and again in a folder that exists: its writer calls
 /// [`remove_leftovers`] once.
 ///
 /// # Errors
@@ -199,7 +199,6 @@ fn folder(path: &Path) -> &Path {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -113,7 +113,6 @@ fn reverse(text: &[u8], to: &mut Vec<u8>) {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::decode::{Buffers, Container};

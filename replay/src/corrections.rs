@@ -128,12 +128,10 @@ pub fn read(
 }
 
 fn unreadable(path: &Path, error: csv::Error) -> ReplayError {
-    match error.kind() {
-        csv::ErrorKind::Io(_) => match error.into_kind() {
-            csv::ErrorKind::Io(source) => ReplayError::io("read", path, source),
-            _ => unreachable!("it was just seen to be one"),
-        },
-        _ => ReplayError::layout(path, error.to_string()),
+    let text = error.to_string();
+    match error.into_kind() {
+        csv::ErrorKind::Io(source) => ReplayError::io("read", path, source),
+        _ => ReplayError::layout(path, text),
     }
 }
 
@@ -222,7 +220,6 @@ fn time(text: &str) -> Option<i64> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

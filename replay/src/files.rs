@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Who may read a file besides its owner.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Access {
-    /// Whoever the umask lets.
+    /// All that the umask lets.
     #[default]
     Usual,
     /// The owner's group at most: what keeps a job's state, raw rows and frames.
@@ -220,7 +220,7 @@ impl<R: Read> Lines<R> {
 /// How a regular file is written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writing {
-    /// At its end, whoever else adds to it.
+    /// At its end, also where others add to it.
     Append,
     /// Anywhere.
     Update,
@@ -345,7 +345,6 @@ impl Write for Output {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::process::Command;

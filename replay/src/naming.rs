@@ -101,7 +101,6 @@ pub fn compact_date(text: &str) -> Option<Date> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -347,7 +347,7 @@ fn last_of(batch: &InputBatch) -> Option<(u64, i64)> {
 }
 
 /// Rows without ids of their own have been numbered from 1 in each run that kept them: those of a
-/// later file go on after the last one.
+/// later file continue after the last one.
 fn number_after(last: Option<u64>, batch: &mut InputBatch) {
     let ids = &mut batch.trades.trade_id;
     let Some((last, first)) = last.zip(ids.first().copied()).filter(|(last, first)| first <= last)

@@ -1,5 +1,4 @@
 //! The fast and the careful way of reading a row, whatever it holds.
-#![allow(clippy::unwrap_used, missing_docs)]
 
 use std::sync::Arc;
 

@@ -1,5 +1,4 @@
 //! A file that changes between the look at it and its end is not taken for whole.
-#![allow(clippy::unwrap_used)]
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;

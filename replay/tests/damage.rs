@@ -1,5 +1,4 @@
 //! Files that are not what they should be: refused by name, before anything is made of them.
-#![allow(clippy::unwrap_used, missing_docs)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

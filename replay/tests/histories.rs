@@ -1,5 +1,4 @@
 //! A history cut into files in any way is the history, or an error that names the files.
-#![allow(clippy::unwrap_used, missing_docs)]
 
 use std::fs;
 use std::io::Write;

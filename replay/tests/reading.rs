@@ -1,5 +1,4 @@
 //! Real files and every spelling of a row.
-#![allow(clippy::unwrap_used, missing_docs)]
 
 use std::fs;
 use std::io::Write;

@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used)]
-
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -124,7 +124,6 @@ impl fmt::Display for Series {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use jiff::civil::date;

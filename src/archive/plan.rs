@@ -200,7 +200,6 @@ fn why(day: Date, end: Date, published: &Published, today: Date) -> Why {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use jiff::civil::date;
     use proptest::prelude::*;

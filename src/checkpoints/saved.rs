@@ -209,7 +209,6 @@ impl Saved {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use barflow_operators::checkpoint::envelope::VERSION;
     use proptest::prelude::*;

@@ -171,7 +171,6 @@ fn flatten(key: &str, value: &Value, keys: &mut BTreeMap<String, String>) {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use barflow_operators::measure::Measure;
     use barflow_operators::sign::SignRule;

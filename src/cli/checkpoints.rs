@@ -114,12 +114,10 @@ pub fn run(args: &CheckpointsArgs, matches: &ArgMatches) -> Result<Outcome, Fail
         What::Show { job, place } => {
             let entries = place.read(matches)?;
             let jobs = jobs(&entries);
-            let job = match job {
-                Some(job) if jobs.contains(job) => job.clone(),
-                None if jobs.len() == 1 => jobs.into_iter().next().unwrap_or_else(|| {
-                    // The guard has just counted one.
-                    unreachable!("there is one job")
-                }),
+            let mut known = jobs.iter();
+            let job = match (job, known.next(), known.next()) {
+                (Some(job), ..) if jobs.contains(job) => job.clone(),
+                (None, Some(only), None) => only.clone(),
                 _ => return Err(no_such_job(job.as_ref(), &jobs)),
             };
             let saved = Saved::understand(&job, &entries).map_err(JobError::from)?;

@@ -63,7 +63,6 @@ pub(super) fn sparkline(numbers: &[f64]) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use serde_json::json;
 

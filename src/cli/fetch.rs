@@ -435,7 +435,6 @@ fn failure(error: FetchError) -> Failure {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use jiff::civil::date;

@@ -47,7 +47,8 @@ impl Observer for Watcher {
     }
 
     fn reading(&self, size: InputSize, progress: &Progress) {
-        *self.shown() = Some(Shown::start(progress.clone(), size.bytes));
+        let goal = size.bytes.map_or(Goal::Unknown, Goal::Bytes);
+        *self.shown() = Some(Shown::of(progress.clone(), goal));
     }
 
     fn read(&self) {
@@ -64,30 +65,44 @@ impl Observer for Watcher {
 
 /// When all is done.
 #[derive(Clone, Copy)]
-struct Goal {
-    total: u64,
-    unit: Unit,
-}
-
-#[derive(Clone, Copy)]
-enum Unit {
-    Bytes,
-    Rows,
+enum Goal {
+    /// So many bytes are read.
+    Bytes(u64),
+    /// So many trades are written.
+    Rows(u64),
+    /// Nobody can say.
+    Unknown,
 }
 
 impl Goal {
-    fn done(self, progress: &Progress) -> u64 {
-        match self.unit {
-            Unit::Bytes => progress.bytes(),
-            Unit::Rows => progress.rows(),
+    /// How much of what is wanted is done.
+    fn done(self, progress: &Progress) -> (u64, u64) {
+        let (done, total) = match self {
+            Self::Bytes(total) => (progress.bytes(), total),
+            Self::Rows(total) => (progress.rows(), total),
+            Self::Unknown => (progress.rows(), u64::MAX),
+        };
+        (done.min(total), total)
+    }
+
+    /// The bar on a terminal.
+    fn bar(self) -> &'static str {
+        match self {
+            Self::Bytes(_) => "{wide_bar} {bytes}/{total_bytes} {msg} ETA {eta}",
+            Self::Rows(_) => "{wide_bar} {human_pos}/{human_len} trades {msg} ETA {eta}",
+            Self::Unknown => "{human_pos} trades {msg}",
         }
     }
 
-    /// Of the bar on a terminal, and what is done to the rest.
-    fn words(self) -> (&'static str, &'static str) {
-        match self.unit {
-            Unit::Bytes => ("{wide_bar} {bytes}/{total_bytes} {msg} ETA {eta}", "read"),
-            Unit::Rows => ("{wide_bar} {human_pos}/{human_len} trades {msg} ETA {eta}", "written"),
+    /// A line of a log.
+    fn line(self, progress: &Progress) -> String {
+        let trades = grouped(progress.rows());
+        let (done, total) = self.done(progress);
+        let share = || done.saturating_mul(100) / total.max(1);
+        match self {
+            Self::Bytes(_) => format!("{} % read, {trades} trades", share()),
+            Self::Rows(_) => format!("{} % written, {trades} trades", share()),
+            Self::Unknown => format!("{trades} trades read"),
         }
     }
 }
@@ -100,12 +115,12 @@ const LINE: Duration = Duration::from_secs(10);
 impl Shown {
     /// Starts showing how many of `total` bytes are read.
     pub fn start(progress: Progress, total: u64) -> Self {
-        Self::of(progress, Goal { total, unit: Unit::Bytes })
+        Self::of(progress, Goal::Bytes(total))
     }
 
     /// Starts showing how many of `total` trades are made.
     pub fn of_rows(progress: Progress, total: u64) -> Self {
-        Self::of(progress, Goal { total, unit: Unit::Rows })
+        Self::of(progress, Goal::Rows(total))
     }
 
     fn of(progress: Progress, goal: Goal) -> Self {
@@ -117,13 +132,13 @@ impl Shown {
 }
 
 fn draw(progress: &Progress, goal: Goal, done: &AtomicBool) {
-    let style = ProgressStyle::with_template(goal.words().0)
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    let shown = BottomLine::show(ProgressBar::new(goal.total).with_style(style));
+    let style =
+        ProgressStyle::with_template(goal.bar()).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let shown = BottomLine::show(ProgressBar::new(goal.done(progress).1).with_style(style));
     let bar = shown.line();
     let start = Instant::now();
     while !done.load(Ordering::Acquire) {
-        bar.set_position(goal.done(progress).min(goal.total));
+        bar.set_position(goal.done(progress).0);
         let rate = progress.rows() as f64 / start.elapsed().as_secs_f64().max(1e-3);
         bar.set_message(format!("{:.1} M trades/s", rate / 1e6));
         thread::park_timeout(LOOK);
@@ -136,9 +151,7 @@ fn log(progress: &Progress, goal: Goal, done: &AtomicBool) {
         thread::park_timeout(LINE);
         if last.elapsed() >= LINE {
             last = Instant::now();
-            let share = goal.done(progress).min(goal.total).saturating_mul(100) / goal.total.max(1);
-            let word = goal.words().1;
-            say!("{share} % {word}, {} trades", grouped(progress.rows()));
+            say!("{}", goal.line(progress));
         }
     }
 }

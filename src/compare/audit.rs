@@ -171,7 +171,6 @@ pub fn ranges(bars: &[Mark]) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use proptest::prelude::*;
 

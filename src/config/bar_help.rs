@@ -32,6 +32,8 @@ const SIGN: KeyHelp =
     key("sign", "who initiated a trade: aggressor, as the venue says, or tick_rule", "aggressor");
 const MEASURE: KeyHelp = key("measure", "what is summed: tick, volume or dollar", "dollar");
 const SIZE: KeyHelp = key("size", "the sum at which a bar closes", REQUIRED);
+const EXPECTATIONS: KeyHelp =
+    key("expectations", "tick, or bar_open: frozen at a bar's first trade; with product", "tick");
 const FIXED: KeyHelp = key("size", "the threshold, with threshold=fixed", REQUIRED);
 const TARGET: KeyHelp = key("target", "expected trades per bar", "1000");
 const ALPHA: KeyHelp = key("alpha", "weight of a trade in the averages", "1/target");
@@ -84,11 +86,7 @@ pub const KINDS: &[KindHelp] = &[
             ALPHA_T,
             MIN,
             MAX,
-            key(
-                "expectations",
-                "tick, or bar_open: frozen at a bar's first trade; with product",
-                "tick",
-            ),
+            EXPECTATIONS,
             FIXED,
             SIGN,
             MAX_TICKS,
@@ -114,11 +112,7 @@ pub const KINDS: &[KindHelp] = &[
             ALPHA_T,
             MIN,
             MAX,
-            key(
-                "expectations",
-                "tick, or bar_open: frozen at a bar's first trade; with product",
-                "tick",
-            ),
+            EXPECTATIONS,
             FIXED,
             SIGN,
             MAX_TICKS,
@@ -205,7 +199,6 @@ pub const KINDS: &[KindHelp] = &[
 ];
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use std::collections::BTreeSet;
 

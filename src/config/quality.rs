@@ -161,7 +161,6 @@ fn in_order(section: &Section, min: f64, max: f64, problems: &mut Problems) {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

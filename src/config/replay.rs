@@ -62,7 +62,7 @@ pub struct ReplaySettings {
     pub input: Option<InputKind>,
     /// Files are recordings of this protocol.
     pub protocol: Option<String>,
-    /// Recordings from any host are read, whoever it belongs to.
+    /// Recordings from any host are read, not only those of the venue.
     pub any_host: bool,
     /// Which of the protocol's channels.
     pub channel: Option<Channel>,

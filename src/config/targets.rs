@@ -190,7 +190,6 @@ fn adaptive(spec: &BarSpec) -> Option<&AdaptiveSpec> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::config::bars::{BarBook, cut};

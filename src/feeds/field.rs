@@ -29,7 +29,7 @@ macro_rules! object {
 
         impl<'de: 'a, 'a> serde::Deserialize<'de> for $name<'a> {
             fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                #[allow(non_camel_case_types)]
+                #[allow(non_camel_case_types)] // They are keys of JSON.
                 enum Key { $($field,)* Other }
                 struct KeyVisitor;
                 impl serde::de::Visitor<'_> for KeyVisitor {
@@ -383,7 +383,6 @@ fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use proptest::prelude::*;
 

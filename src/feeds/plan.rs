@@ -73,8 +73,8 @@ impl Symbol {
 pub struct LastTrade {
     /// Its id, or its number where the venue has none.
     pub id: u64,
-    /// Its event time, ns.
-    pub time: i64,
+    /// Its event time, ns; none if it is not known.
+    pub time: Option<i64>,
     /// Names of all prints of that time that were applied, where prints have names instead of ids;
     /// none if they are unknown.
     pub names: Vec<u64>,

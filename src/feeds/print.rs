@@ -24,6 +24,17 @@ pub enum Contract {
 }
 
 impl Contract {
+    /// On a spot market, where quantities are in base currency.
+    ///
+    /// # Errors
+    /// When the user says how much a contract is worth.
+    pub fn of_spot(size: Option<f64>) -> Result<Self, String> {
+        match size {
+            None => Ok(Self::Base),
+            Some(_) => Err("contract_size means nothing on a spot market".to_owned()),
+        }
+    }
+
     /// Quantity in base and value in quote currency of a print. The operations and their order are
     /// those of replay, so that the bits agree.
     #[inline]

@@ -193,7 +193,6 @@ fn spoken(frame: &[u8]) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::feeds::venue;

@@ -6,7 +6,7 @@ use barflow_operators::position::LatestNames;
 
 use super::plan::LastTrade;
 use super::print::Print;
-use super::venue::{Missing, MissingFrom};
+use super::venue::{Missing, MissingTrades};
 
 /// Names remembered. Bybit's REST lists at most 1,000 recent trades, and redundant connections are
 /// seconds apart at most: this is far more than either needs, and half a megabyte.
@@ -19,11 +19,11 @@ pub(super) struct SeenIds {
     /// that is not a trade.
     seen: HashMap<u64, Option<u64>>,
     order: VecDeque<u64>,
-    /// Prints up to this event time were applied before we began, ns.
-    not_after: i64,
+    /// Prints up to this event time (ns) were applied before we began; none if none was.
+    not_after: Option<i64>,
     last_number: u64,
-    /// The latest event time, and the names of all prints of it.
-    latest: (i64, Vec<u64>),
+    /// The latest event time, and the names of all prints of it; none before the first print.
+    latest: Option<LatestNames>,
     /// Whether any print went on since we began.
     begun: bool,
     suspicions: u64,
@@ -65,17 +65,17 @@ impl SeenIds {
         self.not_after = last.time;
         if !last.names.is_empty() {
             // Names tell which prints of the last moment were applied; without them all count.
-            self.not_after = last.time.saturating_sub(1);
+            self.not_after = last.time.map(|time| time.saturating_sub(1));
             self.seen.extend(last.names.iter().map(|name| (*name, None)));
             self.order.extend(&last.names);
-            self.latest = (last.time, last.names.clone());
+            let names = last.names.clone();
+            self.latest = last.time.map(|event_time| LatestNames { event_time, names });
         }
     }
 
     /// Time and names of what was let through last.
-    pub(super) fn latest(&self) -> LatestNames {
-        let (event_time, names) = self.latest.clone();
-        LatestNames { event_time, names }
+    pub(super) fn latest(&self) -> Option<LatestNames> {
+        self.latest.clone()
     }
 
     /// Whether any print was let through since we began.
@@ -85,7 +85,8 @@ impl SeenIds {
 
     /// Whether a print was let through before.
     pub(super) fn knows(&self, print: &Print) -> bool {
-        print.trade.event_time <= self.not_after || self.seen.contains_key(&print.key)
+        self.not_after.is_some_and(|time| print.trade.event_time <= time)
+            || self.seen.contains_key(&print.key)
     }
 
     /// Remembers the name; false if it was known.
@@ -96,12 +97,13 @@ impl SeenIds {
         self.seen.insert(print.key, None);
         self.begun = true;
         let time = print.trade.event_time;
-        if time > self.latest.0 {
-            self.latest.0 = time;
-            self.latest.1.clear();
+        let latest = self.latest.get_or_insert_with(|| LatestNames::at(time));
+        if time > latest.event_time {
+            latest.event_time = time;
+            latest.names.clear();
         }
-        if time == self.latest.0 {
-            self.latest.1.push(print.key);
+        if time == latest.event_time {
+            latest.names.push(print.key);
         }
         self.order.push_back(print.key);
         if self.order.len() > REMEMBERED
@@ -126,7 +128,7 @@ impl SeenIds {
 
     pub(super) fn suspect(&mut self) {
         // Before the first print there is nothing to have missed.
-        if !self.order.is_empty() || self.not_after > 0 {
+        if !self.order.is_empty() || self.not_after.is_some() {
             let held = self.held.get_or_insert_default();
             held.before = held.prints.len();
             held.unplaced.clear();
@@ -155,20 +157,14 @@ impl SeenIds {
 
     /// What a list of recent prints has to tell. The number of the suspicion tells whether a list was
     /// requested since.
-    pub(super) fn missing(&self, after: i64) -> Option<Missing> {
-        let held = self.held.as_ref()?;
-        let before = held.prints.first().map_or(i64::MAX, |print| print.trade.event_time);
-        Some(Missing {
-            first: MissingFrom::Interruption(self.suspicions),
-            last: u64::MAX,
-            after,
-            before,
-        })
+    pub(super) fn missing(&self, after: Option<i64>) -> Option<Missing> {
+        let trades = MissingTrades::Interruption(self.suspicions);
+        self.is_suspect().then_some(Missing { trades, after })
     }
 
-    /// Event time up to which prints were seen.
-    fn seen_until(&self) -> i64 {
-        self.latest.0.max(self.not_after)
+    /// Event time up to which prints were seen; none before the first.
+    fn seen_until(&self) -> Option<i64> {
+        self.latest.as_ref().map(|latest| latest.event_time).max(self.not_after)
     }
 
     /// What of a list of recent prints comes after all that was seen, and whether the list reaches
@@ -178,11 +174,12 @@ impl SeenIds {
             return (&recent[last + 1..], true);
         }
         let until = self.seen_until();
-        let reaches = recent.first().is_some_and(|oldest| oldest.trade.event_time < until);
+        let is_old = |print: &Print| Some(print.trade.event_time) <= until;
+        let reaches = recent.first().is_some_and(|oldest| Some(oldest.trade.event_time) < until);
         let held = self.held.iter().flat_map(|held| &held.prints);
         let held: HashSet<u64> = held.map(|print| print.key).collect();
         // What is held was heard since, whatever its time.
-        let old = |print: &&Print| print.trade.event_time <= until && !held.contains(&print.key);
+        let old = |print: &&Print| is_old(print) && !held.contains(&print.key);
         let old = recent.iter().take_while(old).count();
         (&recent[old..], reaches)
     }
@@ -217,7 +214,7 @@ impl SeenIds {
         };
         let Some(anchor) = self.anchor() else {
             // Where its newest print is older than what was seen, it lags for certain.
-            let current = fresh && newest.trade.event_time >= self.seen_until();
+            let current = fresh && Some(newest.trade.event_time) >= self.seen_until();
             let touches = self.news(recent).1 || self.touches_held(recent);
             return match (touches, current) {
                 (false, _) => SnapshotPosition::Unplaced,

@@ -51,7 +51,6 @@ impl SymbolTable {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::feeds::print::Contract;

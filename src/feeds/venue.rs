@@ -65,31 +65,42 @@ pub struct Request {
 /// What is missing of one instrument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Missing {
-    /// Where it begins.
-    pub first: MissingFrom,
-    /// Last id that is missing; `u64::MAX`: whatever there is up to now.
-    pub last: u64,
-    /// Event time of the last print before, ns; 0 if there was none.
-    pub after: i64,
-    /// Event time of the first print after it, ns; `i64::MAX`: now.
-    pub before: i64,
+    /// Which trades.
+    pub trades: MissingTrades,
+    /// Event time of the last print before, ns, where there was one.
+    pub after: Option<i64>,
 }
 
-/// Where what is missing begins. It also distinguishes a request from a later one.
+/// Which trades are missing. It also distinguishes a request from a later one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MissingFrom {
-    /// At the trade with this id.
-    Id(u64),
-    /// At an interruption of the feed, where trades have no ids to be missed by: the n-th one.
+pub enum MissingTrades {
+    /// Those with ids from the first to the last.
+    Ids {
+        /// The first.
+        first: u64,
+        /// The last.
+        last: u64,
+    },
+    /// Whatever there is up to now, from this id on.
+    Since(u64),
+    /// What an interruption of the feed has lost, where trades have no ids to be missed by: the n-th one.
     Interruption(u64),
 }
 
-impl MissingFrom {
+impl MissingTrades {
     /// The first id that is missing, where trades have ids.
-    pub fn id(self) -> Option<u64> {
+    pub fn first_id(self) -> Option<u64> {
         match self {
-            Self::Id(id) => Some(id),
+            Self::Ids { first, .. } | Self::Since(first) => Some(first),
             Self::Interruption(_) => None,
+        }
+    }
+
+    /// The last one, where it is known.
+    pub fn last_id(self) -> Option<u64> {
+        match self {
+            Self::Ids { last, .. } => Some(last),
+            Self::Since(_) | Self::Interruption(_) => None,
         }
     }
 }
@@ -109,8 +120,10 @@ pub trait Venue: Send + Sync {
     /// Name of the protocol in configuration, such as `binance-spot`.
     fn protocol(&self) -> &'static str;
 
-    /// Channels that the venue has, the default first.
-    fn channels(&self) -> &'static [Channel];
+    /// Channels that the venue has, the default first: single trades, unless it has others.
+    fn channels(&self) -> &'static [Channel] {
+        &[Channel::Trades]
+    }
 
     /// The instrument that is meant by a symbol as the user writes it (the venue's own, case
     /// sensitive).
@@ -131,7 +144,9 @@ pub trait Venue: Send + Sync {
     fn contract(&self, symbol: &str, size: Option<f64>) -> Result<Contract, String>;
 
     /// What a row of a channel is.
-    fn input(&self, channel: Channel) -> InputKind;
+    fn input(&self, _channel: Channel) -> InputKind {
+        InputKind::Trades
+    }
 
     /// How prints of a channel are identified.
     fn ids(&self, channel: Channel) -> Ids;

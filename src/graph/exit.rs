@@ -124,7 +124,6 @@ impl Open {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use barflow_operators::bar::{CloseReason, Levels, OpenBar};
     use barflow_operators::batch::Feed;

@@ -6,6 +6,8 @@ use barflow_operators::instrument::InstrumentId;
 use barflow_operators::revision::{Correction, CorrectionOutcome, Refusal, Revision};
 use hdrhistogram::Histogram;
 
+use crate::telemetry::histogram::exact_to;
+
 /// Shared by all workers of a process; updated per revision, read at any time.
 #[derive(Clone, Debug, Default)]
 pub struct Revised(Arc<Mutex<Totals>>);
@@ -29,16 +31,13 @@ pub struct Totals {
 
 impl Default for Totals {
     fn default() -> Self {
-        let recomputed = Histogram::new(3);
         Self {
             applied: 0,
             already_so: 0,
             refused: 0,
             retracted: 0,
             made: 0,
-            // Three digits are always valid; the constructor fails only for more than five.
-            recomputed: recomputed
-                .unwrap_or_else(|_| unreachable!("three significant digits are valid")),
+            recomputed: exact_to::<3, _>(),
         }
     }
 }

@@ -11,6 +11,8 @@ use barflow_operators::position::Position;
 use barflow_operators::published::PublishedBar;
 use hdrhistogram::Histogram;
 
+use crate::telemetry::histogram::exact_to;
+
 /// Lengths of one instrument's bars by one specification.
 #[derive(Clone, Debug)]
 pub struct BarLengths {
@@ -71,9 +73,7 @@ impl Tally {
             newest = Some(bar).filter(|_| diff > 0).or(newest);
             let key = (bar.feed.instrument.clone(), Arc::clone(&bar.spec));
             let entry = lengths.entry(key).or_insert_with(|| BarLengths {
-                // Three digits are always valid; the constructor fails only for more than five.
-                ticks: Histogram::new(3)
-                    .unwrap_or_else(|_| unreachable!("three significant digits are valid")),
+                ticks: exact_to::<3, _>(),
                 span: (bar.bar.open_time, bar.bar.close_time),
             });
             entry.span.0 = entry.span.0.min(bar.bar.open_time);

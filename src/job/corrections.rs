@@ -128,7 +128,6 @@ fn as_row(correction: &Correction) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
 
     use super::*;

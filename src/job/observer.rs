@@ -10,8 +10,8 @@ use super::report::{JobReport, Notice};
 pub struct InputSize {
     /// Files.
     pub files: usize,
-    /// Their bytes on disk; 0 where progress is not counted in bytes.
-    pub bytes: u64,
+    /// Their bytes on disk; none where progress is not counted in bytes.
+    pub bytes: Option<u64>,
 }
 
 /// Receives what happens during a run. Every method does nothing unless it is overridden.

@@ -46,7 +46,7 @@ enum Use {
     Replaced(Content),
     /// Adds to the file.
     Appended(Content),
-    /// Adds to a file of bars; whoever opens it looks at what is there.
+    /// Adds to a file of bars; what opens it looks at what is there.
     Grown,
     /// A file of ours alone: state that is there is ours.
     State,
@@ -362,7 +362,6 @@ impl FileId {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use proptest::prelude::*;
 

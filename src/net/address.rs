@@ -132,7 +132,6 @@ pub fn weakness(setting: &str, url: &Url) -> Option<String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -216,7 +216,6 @@ fn within(network: IpAddr, bits: u32, address: IpAddr) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;

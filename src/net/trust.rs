@@ -107,7 +107,6 @@ fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -55,7 +55,7 @@ fn note(count: &mut Count, file: &PlannedFile, verdict: Verdict) {
     count.rows += 1;
     if let Err(value) = verdict {
         let source = file.path.display().to_string().into();
-        let place = Some(Place { source, line: 0 });
+        let place = Some(Place { source, line: None });
         count.offend(|| Example::of_no_trade(place, value));
     }
 }

@@ -169,9 +169,8 @@ fn examples(page: &mut String, examples: &[(i32, &Example)]) {
         }
         page.push_str("<ul>");
         for (day, example) in of_source {
-            let line = example.place.as_ref().filter(|place| place.line > 0);
-            let at = match line {
-                Some(place) => format!("line {}, ", place.line),
+            let at = match example.place.as_ref().and_then(|place| place.line) {
+                Some(line) => format!("line {line}, "),
                 None if example.place.is_none() => format!("{}, ", date(*day)),
                 None => String::new(),
             };

@@ -59,10 +59,10 @@ fn an_example(day: i32, example: &Example) -> Value {
         "day": date(day).to_string(),
         "trade_id": example.trade_id,
         "source": example.place.as_ref().map(|place| &*place.source),
-        "line": example.place.as_ref().map(|place| place.line).filter(|line| *line > 0),
+        "line": example.place.as_ref().and_then(|place| place.line),
         "value": example.value,
         "other_source": example.other.as_ref().map(|place| &*place.source),
-        "other_line": example.other.as_ref().map(|place| place.line).filter(|line| *line > 0),
+        "other_line": example.other.as_ref().and_then(|place| place.line),
     })
 }
 

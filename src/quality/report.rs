@@ -151,13 +151,10 @@ pub fn without_place(example: &Example) -> String {
 
 /// An offender in one line: id, place, value.
 pub fn said(example: &Example) -> String {
-    let mut text = without_place(example);
     match &example.place {
-        Some(place) if place.line > 0 => text += &format!(" ({}:{})", place.source, place.line),
-        Some(place) => text += &format!(" ({})", place.source),
-        None => {}
+        Some(place) => format!("{} ({place})", without_place(example)),
+        None => without_place(example),
     }
-    text
 }
 
 /// Broken expectations of a day with their offenders: `no_id_gaps 2, no_silence 1`.

@@ -52,7 +52,6 @@ pub(super) fn digits(text: &[u8]) -> Option<i64> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

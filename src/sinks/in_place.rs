@@ -32,7 +32,6 @@ pub(super) fn check(path: &Path, file: &File, bytes: u64) -> Result<(), SinkErro
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use std::fs;
 

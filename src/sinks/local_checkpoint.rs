@@ -98,7 +98,6 @@ impl LocalCheckpoint {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use std::fs;
 

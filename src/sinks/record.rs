@@ -13,7 +13,7 @@ pub const SCHEMA_VERSION: u32 = 4;
 /// `quote_volume` in quote currency, θ and thresholds in the bar's measure. `state_digest` is 16
 /// hexadecimal digits, because JSON readers lose integers beyond 2^53.
 #[derive(Clone, Debug, Serialize)]
-#[allow(missing_docs)]
+#[allow(missing_docs)] // docs/BARS.md says what each is.
 pub struct BarRecord<'a> {
     pub spec: &'a str,
     pub instrument: &'a str,

@@ -217,7 +217,6 @@ pub fn compared(grid: &Grid, best: &[usize]) -> Vec<usize> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use std::sync::Arc;
 

@@ -281,7 +281,6 @@ fn text(error: impl std::fmt::Display) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::config::file::ConfigFile;

@@ -6,6 +6,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::returns::Returns;
 
+use crate::telemetry::histogram::exact_to;
+
 /// Bars of one of two builders that wait for the other to close on the same trade.
 const BARS_COMPARED: usize = 16;
 
@@ -52,13 +54,13 @@ pub struct Sync {
 
 impl Default for Summary {
     fn default() -> Self {
-        Self { ticks: histogram(), duration: 0, returns: Returns::default(), sync: Sync::default() }
+        Self {
+            ticks: exact_to::<2, _>(),
+            duration: 0,
+            returns: Returns::default(),
+            sync: Sync::default(),
+        }
     }
-}
-
-fn histogram() -> Histogram<u32> {
-    // Two digits are always valid; the constructor fails only for more than five.
-    Histogram::new(2).unwrap_or_else(|_| unreachable!("two significant digits are valid"))
 }
 
 impl Summary {
@@ -137,7 +139,7 @@ fn counts<S: Serializer>(histogram: &Histogram<u32>, to: S) -> Result<S::Ok, S::
 }
 
 fn lengths<'de, D: Deserializer<'de>>(from: D) -> Result<Histogram<u32>, D::Error> {
-    let mut histogram = histogram();
+    let mut histogram = exact_to::<2, _>();
     for (value, count) in Vec::<(u64, u32)>::deserialize(from)? {
         histogram.record_n(value, count).map_err(serde::de::Error::custom)?;
     }

@@ -153,8 +153,8 @@ pub fn work(mut part: Part, specs: &[BarSpec], number: usize, words: &Receiver<W
         match word {
             Word::Trades(batch) => part.on_batch(&batch, specs),
             Word::WriteDown(to) => {
-                // What a part holds are numbers and names, which the format can write; whoever
-                // asked may have gone.
+                // What a part holds are numbers and names, which the format can write; the
+                // one who asked may have gone.
                 let bytes = postcard::to_stdvec(&part)
                     .unwrap_or_else(|e| unreachable!("the state cannot be serialised: {e}"));
                 let _ = to.send((number, bytes));
@@ -165,7 +165,6 @@ pub fn work(mut part: Part, specs: &[BarSpec], number: usize, words: &Receiver<W
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use barflow_operators::bars::machine::BarMachine;
     use barflow_operators::batch::{Feed, IdKind, InputKind};

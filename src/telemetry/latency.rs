@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hdrhistogram::Histogram;
 
 use super::clock::now_ns;
+use super::histogram::exact_to;
 
 /// A stage on the way, counted from the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,10 +53,7 @@ pub struct VenueLatency(Mutex<[Histogram<u64>; 5]>);
 impl VenueLatency {
     fn new() -> Self {
         // Two digits: 1 % is more than a busy machine lets anybody see, and a tenth of the memory.
-        let one = || {
-            Histogram::new(2).unwrap_or_else(|_| unreachable!("two significant digits are valid"))
-        };
-        Self(Mutex::new([one(), one(), one(), one(), one()]))
+        Self(Mutex::new(std::array::from_fn(|_| exact_to::<2, _>())))
     }
 
     /// Notes that something received at `received` (ns, see [`now_ns`]) reaches this stage now.

@@ -12,6 +12,7 @@ use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use crate::printable::line;
 
 pub mod clock;
+pub mod histogram;
 pub mod latency;
 pub mod names;
 mod port;

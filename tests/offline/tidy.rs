@@ -1,7 +1,7 @@
 //! What holds the house in order: which module may use which, no circles between files, files and
 //! functions of a size to be read at once, documents that name what is there, plain words.
 //!
-//! The list of exceptions may only shrink: an entry that is no longer needed fails its test.
+//! There are no exceptions.
 
 mod docs;
 mod rust;
@@ -42,14 +42,9 @@ const LAYERS: [&[&str]; 12] = [
 const FILE: usize = 500;
 const FUNCTION: usize = 70;
 
-/// Functions that are longer.
-const LONG: [(&str, &str); 1] = [("operators/src/dataflow/bars.rs", "bars")];
-
 /// Words that make a reader stop, and what to write instead: nowhere in comments, texts and documents.
-const WORDS: [(&str, &str); 1] = [("otherwise than", "differently from")];
-
-/// The same for documents alone, as long as the code still has them.
-const WORDS_OF_DOCUMENTS: [(&str, &str); 8] = [
+const WORDS: [(&str, &str); 9] = [
+    ("otherwise than", "differently from"),
     ("lawful", "valid"),
     ("for ever", "always, from then on"),
     ("gone on with", "resumed"),
@@ -69,17 +64,6 @@ fn sources(folder: &str) -> Vec<Source> {
         .collect()
 }
 
-/// The list of what was found is the list of exceptions; else says what to do.
-fn assert_listed<T: Ord + std::fmt::Debug>(what: &str, found: BTreeSet<T>, listed: BTreeSet<T>) {
-    let new: Vec<&T> = found.difference(&listed).collect();
-    assert!(new.is_empty(), "{what}: {new:#?}");
-    let gone: Vec<&T> = listed.difference(&found).collect();
-    assert!(
-        gone.is_empty(),
-        "no longer so; remove from the list in tests/offline/tidy.rs: {gone:#?}"
-    );
-}
-
 #[test]
 fn crates_depend_downward() {
     for (folder, _, allowed) in CRATES {
@@ -89,6 +73,30 @@ fn crates_depend_downward() {
         let names = manifest["dependencies"].as_table().unwrap().keys();
         for name in names.filter(|name| name.starts_with("barflow")) {
             assert!(allowed.contains(&name.as_str()), "{folder} may not depend on {name}");
+        }
+    }
+}
+
+/// Else the check of the fuzz targets would make all dependencies again.
+#[test]
+fn fuzz_targets_are_checked_with_the_profile_of_the_engine() {
+    let profile = |manifest: &str| {
+        let manifest = std::fs::read_to_string(Path::new(ROOT).join(manifest)).unwrap();
+        manifest.parse::<toml::Table>().unwrap()["profile"]["dev"].clone()
+    };
+    assert_eq!(profile("fuzz/Cargo.toml"), profile("Cargo.toml"));
+}
+
+#[test]
+fn every_file_of_tests_is_part_of_a_program() {
+    let programs = ["tests/offline", "tests/feeds", "tests/kafka", "tests/crash"];
+    for folder in programs.into_iter().chain(["operators/tests", "replay/tests"]) {
+        let main = std::fs::read_to_string(Path::new(ROOT).join(folder).join("main.rs")).unwrap();
+        for path in files(Path::new(ROOT), folder, ".rs") {
+            let name = path[folder.len() + 1..].trim_end_matches(".rs");
+            let is_part =
+                name == "main" || name.contains('/') || main.contains(&format!("mod {name};"));
+            assert!(is_part, "{folder}/main.rs has no \"mod {name};\": {path} is not tested");
         }
     }
 }
@@ -139,8 +147,7 @@ fn files_and_functions_can_be_read_at_once() {
             }
         }
     }
-    let listed = LONG.iter().map(|(file, name)| ((*file).to_owned(), (*name).to_owned()));
-    assert_listed(&format!("functions of more than {FUNCTION} lines"), long, listed.collect());
+    assert!(long.is_empty(), "functions of more than {FUNCTION} lines: {long:#?}");
 }
 
 #[test]
@@ -157,19 +164,19 @@ fn what_is_printed_goes_through_the_functions_that_escape_it() {
 #[test]
 fn words_are_plain() {
     let mut found = BTreeMap::new();
-    let mut look = |path: &str, text: &str, words: &[(&'static str, &'static str)]| {
+    let mut look = |path: &str, text: &str| {
         for (line, number) in text.lines().zip(1..) {
             let line = line.to_lowercase();
-            for (word, better) in words.iter().filter(|(word, _)| docs::has_word(&line, word)) {
+            for (word, better) in WORDS.iter().filter(|(word, _)| docs::has_word(&line, word)) {
                 found.insert(format!("{path}:{number}: \"{word}\""), *better);
             }
         }
     };
     for source in CRATES.iter().flat_map(|(_, folder, _)| sources(folder)) {
-        look(&source.path, &source.prose, &WORDS);
+        look(&source.path, &source.prose);
     }
     for (path, text) in docs::pages() {
-        look(&path, &text, &[&WORDS[..], &WORDS_OF_DOCUMENTS].concat());
+        look(&path, &text);
     }
     assert!(found.is_empty(), "{found:#?}");
 }

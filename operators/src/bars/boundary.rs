@@ -11,8 +11,9 @@ pub const DAY_NS: i64 = 86_400_000_000_000;
 /// Watches event time for the end of a period; the trade beyond it opens the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Boundary {
-    /// Length of a period in ns; 0 for none.
-    every: i64,
+    /// Length of a period in ns; none where there are no periods.
+    #[serde(with = "crate::saved::period")]
+    every: Option<i64>,
     reason: CloseReason,
     /// Last instant of the current period; none before the first trade. Inclusive, so that the
     /// last period of i64 has one too.
@@ -21,20 +22,21 @@ pub struct Boundary {
 
 impl Boundary {
     /// None at all.
-    pub const NONE: Self = Self { every: 0, reason: CloseReason::Interval, last: None };
+    pub const NONE: Self = Self { every: None, reason: CloseReason::Interval, last: None };
 
     /// UTC midnights.
-    pub const UTC_DAY: Self = Self { every: DAY_NS, reason: CloseReason::Session, last: None };
+    pub const UTC_DAY: Self =
+        Self { every: Some(DAY_NS), reason: CloseReason::Session, last: None };
 
     /// Multiples of `every` ns since the epoch; `every` must be positive.
     pub fn interval(every: i64) -> Self {
-        Self { every, reason: CloseReason::Interval, last: None }
+        Self { every: Some(every), reason: CloseReason::Interval, last: None }
     }
 
     /// Whether there is one to watch.
     #[inline(always)]
     pub fn is_set(&self) -> bool {
-        self.every > 0
+        self.every.is_some()
     }
 
     /// Why a bar ends here.
@@ -46,12 +48,13 @@ impl Boundary {
     /// The first trade only sets the period. Time running backwards stays in it.
     #[inline]
     pub fn crosses(&mut self, time: i64) -> bool {
-        if self.every == 0 || self.last.is_some_and(|last| time <= last) {
+        let Some(every) = self.every else { return false };
+        if self.last.is_some_and(|last| time <= last) {
             return false;
         }
         let first = self.last.is_none();
         // The difference is in [0, every − 1], so only the sum can overflow.
-        let left = self.every - 1 - time.rem_euclid(self.every);
+        let left = every - 1 - time.rem_euclid(every);
         self.last = Some(time.saturating_add(left));
         !first
     }

@@ -15,21 +15,27 @@ use crate::trade::{Aggressor, Trade};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caps {
     /// Close at this many ticks.
-    pub max_ticks: u64,
+    #[serde(with = "crate::saved::max_ticks")]
+    pub max_ticks: Option<u64>,
     /// Close on the first trade at least this many ns after the bar's first.
-    pub max_duration: i64,
+    #[serde(with = "crate::saved::max_duration")]
+    pub max_duration: Option<i64>,
 }
 
 impl Caps {
     #[inline(always)]
     fn reached(&self, open: &OpenBar, time: i64) -> bool {
-        open.ticks >= self.max_ticks
-            || (time.saturating_sub(open.open_time) >= self.max_duration
-                && self.max_duration != i64::MAX)
+        self.ticks_reached(open)
+            || self.max_duration.is_some_and(|most| time.saturating_sub(open.open_time) >= most)
     }
 
-    /// No caps: the greatest values never close a bar, not even one that spans all of i64.
-    pub const NONE: Self = Self { max_ticks: u64::MAX, max_duration: i64::MAX };
+    #[inline(always)]
+    fn ticks_reached(&self, open: &OpenBar) -> bool {
+        self.max_ticks.is_some_and(|most| open.ticks >= most)
+    }
+
+    /// No caps.
+    pub const NONE: Self = Self { max_ticks: None, max_duration: None };
 }
 
 /// A bar builder for one instrument: a [`Rule`] in its frame.
@@ -284,7 +290,7 @@ impl<R: Rule> Builder<R> {
     fn decide(&mut self, flow: Flow, signer: Signer, bars: &mut Vec<Bar>) {
         let reason = if self.rule.closes(&self.open) {
             CloseReason::Threshold
-        } else if self.open.ticks >= self.caps.max_ticks {
+        } else if self.caps.ticks_reached(&self.open) {
             CloseReason::MaxTicks
         } else if self.caps.reached(&self.open, self.open.close_time) {
             CloseReason::MaxDuration

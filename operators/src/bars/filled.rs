@@ -130,7 +130,6 @@ impl FilledTime {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::sign::SignRule;

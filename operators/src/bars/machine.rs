@@ -38,7 +38,7 @@ use crate::trade::Trade;
 /// That of [`Builder`]. The variant is part of the saved state, so restoring under another
 /// specification is noticed when configurations are compared, not here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs)]
+#[allow(missing_docs)] // Each is its builder.
 pub enum BarMachine {
     Time(Builder<Never>),
     Size(Builder<Size>),
@@ -93,10 +93,7 @@ impl BarMachine {
     /// The builder that a specification describes.
     pub fn new(spec: &BarSpec) -> Self {
         let limits = spec.limits();
-        let caps = Caps {
-            max_ticks: limits.max_ticks.unwrap_or(u64::MAX),
-            max_duration: limits.max_duration.unwrap_or(i64::MAX),
-        };
+        let caps = Caps { max_ticks: limits.max_ticks, max_duration: limits.max_duration };
         let boundary = if limits.utc_day { Boundary::UTC_DAY } else { Boundary::NONE };
         let signer = Signer::new(spec.sign());
         let frame = Frame { signer, boundary, caps };

@@ -67,7 +67,6 @@ pub fn open<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Unreadable> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

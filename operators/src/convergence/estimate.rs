@@ -7,7 +7,7 @@ use crate::spec::{AdaptiveSpec, BarSpec, RuleSpec, ThresholdSpec};
 /// they meet by chance, and stay together.
 const CHANCE: f64 = 100.0;
 
-/// Trades after which two builders with different pasts have usually become identical, for whoever
+/// Trades after which two builders with different pasts have usually become identical, for one who
 /// has to decide whether to try; none where they practically never do. A rule of thumb, no promise:
 /// `barflow sync-report` measures.
 pub fn expected_trades(spec: &BarSpec) -> Option<u64> {

@@ -186,7 +186,6 @@ pub fn tolerance_rank(sample: usize, coverage: f64, confidence: f64) -> Option<u
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

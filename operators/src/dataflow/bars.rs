@@ -4,21 +4,20 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Capability;
-use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use super::Epoch;
+use super::outputs::{output, rights};
 use super::validate::OrderedBatch;
 use crate::batch::Feed;
-use crate::checkpoint::instrument_state::{InstrumentState, SealedRecord};
+use crate::checkpoint::instrument_state::{InstrumentState, SealedRecord, Taken};
 use crate::convergence::monitor::Joined;
 use crate::end::{InputEnd, Unfinished};
 use crate::instrument::InstrumentId;
-use crate::open_bars::OpenBars;
+use crate::open_bars::{OpenBars, OpenState};
 use crate::pool::BatchPool;
 use crate::position::Position;
 use crate::published::PublishedBar;
@@ -100,154 +99,221 @@ pub enum Due {
 /// With a `window` that much of the past is retained, and corrections change it.
 ///
 /// When nothing more comes, `end_of` says how the input of each instrument ended; none if it was cut
-/// short. Whoever looks at `open_bars` learns how far the open ones are.
+/// short. `open_bars` shows how far the open ones are.
 pub fn bars<'scope>(
     trades: StreamVec<'scope, Epoch, OrderedBatch>,
     pool: BatchPool,
     specs_of: impl Fn(&Feed) -> Vec<BarSpec> + 'static,
-    mut policy: Option<CheckpointPolicy>,
+    policy: Option<CheckpointPolicy>,
     window: Option<Window>,
     end_of: impl Fn(&InstrumentId) -> Option<InputEnd> + 'static,
     open_bars: &OpenBars,
 ) -> Bars<'scope> {
     let mut open_bars = open_bars.reporter();
     let scope = trades.scope();
-    let (index, peers) = (scope.index(), scope.peers());
+    let place = (scope.index(), scope.peers());
     let mut builder = OperatorBuilder::new("Bars".to_owned(), scope);
     let activator = scope.activator_for(builder.operator_info().address);
     let by_instrument =
         Exchange::new(|batch: &OrderedBatch| batch.trades.feed.instrument.shard_hash());
     let mut input = builder.new_input(trades, by_instrument);
-    let (out, out_stream) = builder.new_output();
-    let (joined_out, joined) = builder.new_output();
-    let (revisions_out, revisions) = builder.new_output();
-    let mut out = OutputBuilder::<_, CapacityContainerBuilder<Vec<Out>>>::from(out);
-    let mut joined_out =
-        OutputBuilder::<_, CapacityContainerBuilder<Vec<(InstrumentId, Joined)>>>::from(joined_out);
-    let mut revisions_out = OutputBuilder::<
-        _,
-        CapacityContainerBuilder<Vec<(InstrumentId, Box<Revision>)>>,
-    >::from(revisions_out);
+    let (mut out, out_stream) = output(&mut builder);
+    let (mut joined_out, joined) = output(&mut builder);
+    let (mut revisions_out, revisions) = output(&mut builder);
 
     builder.build(move |initial| {
-        // The right to send what the end of the input closes.
-        let mut end_cap: Option<Capability<Epoch>> = initial.into_iter().next();
-        let mut states: BTreeMap<InstrumentId, InstrumentState> = BTreeMap::new();
-        // Bars sent; how many of them before the last cut.
-        let (mut sent, mut cut_at) = (0, 0);
-        // The right to send a cut later. It moves on with the input, so that it holds nothing back.
-        let mut cut_cap: Option<Capability<Epoch>> = None;
-        // The right to say at the end which corrections' place was never reached.
-        let mut last_word: Option<Capability<Epoch>> = None;
+        let end_cap = initial.into_iter().next();
+        let mut worker = Worker::new(specs_of, end_of, pool, policy, window, place, end_cap);
         move |frontiers| {
             let mut out = out.activate();
             let mut joined_out = joined_out.activate();
             let mut revisions_out = revisions_out.activate();
             input.for_each(|cap, batches| {
-                // All outputs live at the input's own time; a message without one carries no
-                // trades of ours.
-                let (Some(out_cap), Some(joined_cap), Some(revisions_cap)) =
-                    (cap.retain_least(0), cap.retain_least(1), cap.retain_least(2))
-                else {
-                    return;
-                };
-                if policy.is_some() {
-                    cut_cap = Some(out_cap.clone());
-                }
-                if window.is_some() {
-                    last_word = Some(revisions_cap.clone());
-                }
+                // All outputs live at the input's own time.
+                let Some((out_cap, joined_cap, revisions_cap)) = rights(&cap) else { return };
+                worker.keep_rights(&out_cap, &revisions_cap);
                 let epoch = *out_cap.time();
                 let mut session = out.session(&out_cap);
                 for batch in batches.drain(..) {
-                    let feed = &batch.trades.feed;
-                    let state = states.entry(feed.instrument.clone()).or_insert_with(|| {
-                        let restored =
-                            policy.as_ref().and_then(|policy| policy.take(&feed.instrument));
-                        let mut state = restored.unwrap_or_else(|| {
-                            InstrumentState::new(Arc::clone(feed), &specs_of(feed))
-                        });
-                        if let Some(window) = window {
-                            state.retain(window);
-                        }
-                        state
-                    });
-                    let taken =
-                        state.on_ordered_batch(&batch, policy.is_some(), |spec, bar, diff| {
-                            let (spec, feed) = (Arc::clone(spec), Arc::clone(feed));
-                            let received = batch.received;
-                            sent += 1;
-                            let bar = PublishedBar { spec, feed, bar, received };
-                            session.give(Out::Bar((bar, epoch, diff)));
-                        });
+                    let instrument = batch.trades.feed.instrument.clone();
+                    let taken = worker.on_batch(batch, epoch, |out| session.give(out));
                     for joined in taken.joined {
-                        joined_out.session(&joined_cap).give((feed.instrument.clone(), joined));
+                        joined_out.session(&joined_cap).give((instrument.clone(), joined));
                     }
                     if let Some(revision) = taken.revision {
-                        let revision = (feed.instrument.clone(), revision);
-                        revisions_out.session(&revisions_cap).give(revision);
+                        revisions_out.session(&revisions_cap).give((instrument, revision));
                     }
-                    session.give(Out::Progress(feed.instrument.clone(), batch.position));
-                    pool.give_back(batch.trades);
                 }
-            });
-            open_bars.report(|| {
-                states.iter().map(|(id, state)| (id.clone(), state.open_bars().collect()))
             });
             let ended = frontiers[0].is_empty();
-            if let Some(cap) = last_word.take_if(|_| ended) {
-                for (instrument, state) in &mut states {
-                    if let Some(revision) = state.never_reached() {
-                        let revision = (instrument.clone(), Box::new(revision));
-                        revisions_out.session(&cap).give(revision);
-                    }
-                }
+            if let Some(cap) = worker.last_word.take_if(|_| ended) {
+                revisions_out.session(&cap).give_iterator(worker.never_reached());
             }
-            if let Some(cap) = end_cap.take_if(|_| ended) {
-                if let Some(policy) = &policy {
-                    let mine = |id: &InstrumentId| id.shard_hash() % peers as u64 == index as u64;
-                    policy.take_rest(mine, &mut states);
-                }
+            if let Some(cap) = worker.end_cap.take_if(|_| ended) {
                 let mut session = out.session(&cap);
-                for (instrument, state) in &mut states {
-                    let Some(end) = end_of(instrument) else { continue };
-                    let bars_before = sent;
-                    let feed = Arc::clone(state.feed());
-                    let left = state.on_end(end, |spec, bar| {
-                        let (spec, feed) = (Arc::clone(spec), Arc::clone(&feed));
-                        sent += 1;
-                        let bar = PublishedBar { spec, feed, bar, received: None };
-                        session.give(Out::Bar((bar, *cap.time(), 1)));
-                    });
-                    session.give(Out::Left(instrument.clone(), left));
-                    if sent > bars_before && policy.is_some() {
-                        cut_cap = Some(cap.clone());
+                worker.on_end(&cap, |out| session.give(out));
+            }
+            match worker.due(ended) {
+                Due::Now => {
+                    if let Some(cap) = worker.cut_cap.take() {
+                        out.session(&cap).give(Out::Cut(worker.cut()));
                     }
                 }
+                Due::Later(time) => activator.activate_after(time),
+                Due::Wait => {}
             }
-            if let (Some(policy), Some(cap)) = (&mut policy, &cut_cap) {
-                let due = if ended { Due::Now } else { (policy.due)(sent - cut_at) };
-                match due {
-                    Due::Now => {
-                        let records =
-                            states.values_mut().filter_map(InstrumentState::cut).collect();
-                        cut_at = sent;
-                        out.session(cap).give(Out::Cut(records));
-                        cut_cap = None;
-                    }
-                    Due::Later(time) => activator.activate_after(time),
-                    Due::Wait => {}
-                }
-            }
-            let now = frontiers[0].frontier().first().copied();
-            for cap in cut_cap.iter_mut().chain(&mut end_cap) {
-                if let Some(now) = now.filter(|now| cap.time() < now) {
-                    cap.downgrade(&now);
-                }
-            }
+            open_bars.report(|| worker.open_bars());
+            worker.follow(frontiers[0].frontier().first());
         }
     });
     Bars { out: out_stream, joined, revisions }
+}
+
+/// What a worker keeps from one call to the next.
+struct Worker<S, E> {
+    specs_of: S,
+    end_of: E,
+    pool: BatchPool,
+    policy: Option<CheckpointPolicy>,
+    window: Option<Window>,
+    /// Which worker it is, of how many.
+    place: (usize, usize),
+    states: BTreeMap<InstrumentId, InstrumentState>,
+    /// Bars sent.
+    sent: u64,
+    /// How many of them before the last cut.
+    cut_at: u64,
+    /// The right to send what the end of the input closes.
+    end_cap: Option<Capability<Epoch>>,
+    /// The right to send a cut later. It moves on with the input, so that it holds nothing back.
+    cut_cap: Option<Capability<Epoch>>,
+    /// The right to say at the end which corrections' place was never reached.
+    last_word: Option<Capability<Epoch>>,
+}
+
+impl<S, E> Worker<S, E>
+where
+    S: Fn(&Feed) -> Vec<BarSpec>,
+    E: Fn(&InstrumentId) -> Option<InputEnd>,
+{
+    fn new(
+        specs_of: S,
+        end_of: E,
+        pool: BatchPool,
+        policy: Option<CheckpointPolicy>,
+        window: Option<Window>,
+        place: (usize, usize),
+        end_cap: Option<Capability<Epoch>>,
+    ) -> Self {
+        Self {
+            specs_of,
+            end_of,
+            pool,
+            policy,
+            window,
+            place,
+            states: BTreeMap::new(),
+            sent: 0,
+            cut_at: 0,
+            end_cap,
+            cut_cap: None,
+            last_word: None,
+        }
+    }
+
+    /// Keeps what it takes to send later what comes of this message.
+    fn keep_rights(&mut self, out: &Capability<Epoch>, revisions: &Capability<Epoch>) {
+        if self.policy.is_some() {
+            self.cut_cap = Some(out.clone());
+        }
+        if self.window.is_some() {
+            self.last_word = Some(revisions.clone());
+        }
+    }
+
+    /// Applies a batch, and gives out its bars and its progress.
+    fn on_batch(&mut self, batch: OrderedBatch, epoch: Epoch, mut give: impl FnMut(Out)) -> Taken {
+        let Self { specs_of, policy, window, states, sent, .. } = self;
+        let feed = &batch.trades.feed;
+        let state = states.entry(feed.instrument.clone()).or_insert_with(|| {
+            let restored = policy.as_ref().and_then(|policy| policy.take(&feed.instrument));
+            let mut state =
+                restored.unwrap_or_else(|| InstrumentState::new(Arc::clone(feed), &specs_of(feed)));
+            if let Some(window) = *window {
+                state.retain(window);
+            }
+            state
+        });
+        let taken = state.on_ordered_batch(&batch, policy.is_some(), |spec, bar, diff| {
+            let (spec, feed) = (Arc::clone(spec), Arc::clone(feed));
+            *sent += 1;
+            let bar = PublishedBar { spec, feed, bar, received: batch.received };
+            give(Out::Bar((bar, epoch, diff)));
+        });
+        give(Out::Progress(feed.instrument.clone(), batch.position));
+        self.pool.give_back(batch.trades);
+        taken
+    }
+
+    /// The corrections whose place no trade has reached.
+    fn never_reached(&mut self) -> impl Iterator<Item = (InstrumentId, Box<Revision>)> + '_ {
+        let states = self.states.iter_mut();
+        states.filter_map(|(id, state)| Some((id.clone(), Box::new(state.never_reached()?))))
+    }
+
+    /// The input has ended: gives out what that closes, and what is left. Bars are to be cut once more.
+    fn on_end(&mut self, cap: &Capability<Epoch>, mut give: impl FnMut(Out)) {
+        if let Some(policy) = &self.policy {
+            let (index, peers) = self.place;
+            let mine = |id: &InstrumentId| id.shard_hash() % peers as u64 == index as u64;
+            policy.take_rest(mine, &mut self.states);
+        }
+        let bars_before = self.sent;
+        for (instrument, state) in &mut self.states {
+            let Some(end) = (self.end_of)(instrument) else { continue };
+            let feed = Arc::clone(state.feed());
+            let left = state.on_end(end, |spec, bar| {
+                let (spec, feed) = (Arc::clone(spec), Arc::clone(&feed));
+                self.sent += 1;
+                let bar = PublishedBar { spec, feed, bar, received: None };
+                give(Out::Bar((bar, *cap.time(), 1)));
+            });
+            give(Out::Left(instrument.clone(), left));
+        }
+        if self.sent > bars_before && self.policy.is_some() {
+            self.cut_cap = Some(cap.clone());
+        }
+    }
+
+    /// Whether it is time for a cut.
+    fn due(&mut self, ended: bool) -> Due {
+        match (&mut self.policy, &self.cut_cap) {
+            (Some(_), Some(_)) if ended => Due::Now,
+            (Some(policy), Some(_)) => (policy.due)(self.sent - self.cut_at),
+            _ => Due::Wait,
+        }
+    }
+
+    /// The records of all that has changed since the cut before.
+    fn cut(&mut self) -> Vec<SealedRecord> {
+        self.cut_at = self.sent;
+        self.states.values_mut().filter_map(InstrumentState::cut).collect()
+    }
+
+    /// How far the open bars are.
+    fn open_bars(&self) -> impl Iterator<Item = (InstrumentId, Vec<OpenState>)> + '_ {
+        self.states.iter().map(|(id, state)| (id.clone(), state.open_bars().collect()))
+    }
+
+    /// Moves its rights on to the input's frontier.
+    fn follow(&mut self, frontier: Option<&Epoch>) {
+        let Some(now) = frontier else { return };
+        for cap in self.cut_cap.iter_mut().chain(&mut self.end_cap) {
+            if cap.time() < now {
+                cap.downgrade(now);
+            }
+        }
+    }
 }
 
 impl CheckpointPolicy {

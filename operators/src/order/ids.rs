@@ -271,7 +271,6 @@ impl<T> IdOrder<T> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use proptest::prelude::*;
 

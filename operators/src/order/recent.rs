@@ -88,7 +88,6 @@ impl RecentTrades {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -1,5 +1,4 @@
 //! Any batching, any restart, and a slow order to compare with.
-#![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
 

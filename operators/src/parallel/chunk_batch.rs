@@ -105,7 +105,6 @@ impl ChunkBatch {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::batch::{Feed, IdKind, InputKind};

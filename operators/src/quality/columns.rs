@@ -28,8 +28,8 @@ pub(super) struct Rows<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Places<'a> {
     pub(super) source: &'a Arc<str>,
-    /// Line of the first row.
-    pub(super) line: u64,
+    /// Line of the first row; none where all rows are at one place.
+    pub(super) line: Option<u64>,
     pub(super) rejects: &'a [Reject],
     pub(super) left_out: &'a [LeftOut],
 }
@@ -43,8 +43,8 @@ impl Places<'_> {
         let left_out = self.left_out.partition_point(|out| out.row as usize <= row);
         let left_out = self.left_out[..left_out].last().map(|out| (out.line, out.row));
         let line = match rejected.max(left_out) {
-            Some((line, before)) => line + 1 + (row - before as usize) as u64,
-            None => self.line + row as u64,
+            Some((line, before)) => Some(line + 1 + (row - before as usize) as u64),
+            None => self.line.map(|line| line + row as u64),
         };
         Place { source: Arc::clone(self.source), line }
     }

@@ -1,5 +1,6 @@
 //! What one day came to.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -19,8 +20,16 @@ pub const EXAMPLES: usize = 5;
 pub struct Place {
     /// File, `archive.zip/member.csv`, or feed.
     pub source: Arc<str>,
-    /// Line (for Parquet: row), from 1; 0 where there is none.
-    pub line: u64,
+    /// Line (for Parquet: row), from 1; none where all rows are at one place.
+    #[serde(with = "crate::saved::line")]
+    pub line: Option<u64>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.source)?;
+        self.line.map_or(Ok(()), |line| write!(f, ":{line}"))
+    }
 }
 
 /// An offender.

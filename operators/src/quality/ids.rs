@@ -151,7 +151,7 @@ impl Ids {
             Some((earlier, place)) if tells_conflicts && !is_same(&earlier, &trade) => {
                 counts.of(Check::NoConflictingIds).offend(|| {
                     let said = difference(&earlier, &trade);
-                    let value = format!("{said}; the first is {}:{}", place.source, place.line);
+                    let value = format!("{said}; the first is {place}");
                     Example { other: Some(place), ..rows.example(at, value) }
                 });
             }
@@ -288,7 +288,7 @@ mod tests {
         for (n, id) in ids.iter().enumerate() {
             let row = Row { first: *id, last: *id, time: n as i64 };
             if !machine.follows(row) {
-                let place = || Place { source: "x".into(), line: n as u64 + 1 };
+                let place = || Place { source: "x".into(), line: Some(n as u64 + 1) };
                 let taken = machine.take(row, 0, true, &mut counts, place);
                 counts.of(Check::NoDuplicateIds).offenders += u64::from(taken == Taken::Repeated);
             }

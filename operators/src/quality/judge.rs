@@ -140,7 +140,7 @@ impl Judge {
         out: &mut Vec<DayReport>,
     ) {
         let source = start.place();
-        let places = Places { source: &source, line: start.line(), rejects, left_out };
+        let places = Places { source: &source, line: Some(start.line()), rejects, left_out };
         let rows = Rows::of_batch(batch, places);
         let feed = (batch.feed.has_aggressor, batch.feed.ids);
         let mut rejects = rejects.iter().peekable();
@@ -231,7 +231,7 @@ impl Judge {
             Some(today) => (today.report.day, &mut today.report.counts),
             None => (0, &mut self.early),
         };
-        let place = || Place { source: Arc::clone(source), line: row.line };
+        let place = || Place { source: Arc::clone(source), line: Some(row.line) };
         self.ids.leave_out(id, day, counts, place);
     }
 
@@ -328,7 +328,7 @@ impl Judge {
         let mut offend = |check: Check| {
             let count = counts.of(check);
             count.rows += 1;
-            let place = || Place { source: reject.source.clone(), line: reject.line };
+            let place = || Place { source: reject.source.clone(), line: Some(reject.line) };
             let said = || format!("{field} = \"{value}\": {reason}");
             count.offend(|| Example::of_no_trade(Some(place()), said()));
         };

@@ -87,7 +87,8 @@ impl Block {
         let place = rows.place(0);
         let follows =
             self.ids.len().checked_sub(1).map(|last| self.place(last)).is_some_and(|last| {
-                last.source == place.source && last.line > 0 && last.line + 1 == place.line
+                last.source == place.source
+                    && last.line.is_some_and(|line| Some(line + 1) == place.line)
             });
         if !follows {
             self.places.push((self.ids.len(), place));
@@ -126,16 +127,15 @@ impl Block {
         match self.places[..after].last() {
             // Without lines, as of feeds, all rows stand at one place.
             Some((first, place)) => {
-                let line = if place.line > 0 { place.line + (row - first) as u64 } else { 0 };
+                let line = place.line.map(|line| line + (row - first) as u64);
                 Place { source: Arc::clone(&place.source), line }
             }
-            None => Place { source: "".into(), line: 0 },
+            None => Place { source: "".into(), line: None },
         }
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::super::columns::Places;
     use super::*;
@@ -162,7 +162,7 @@ mod tests {
 
     fn note(memory: &mut Memory, ids: &[u64], line: u64) {
         let (source, batch) = ("x.csv".into(), batch(ids));
-        let places = Places { source: &source, line, rejects: &[], left_out: &[] };
+        let places = Places { source: &source, line: Some(line), rejects: &[], left_out: &[] };
         memory.note(&Rows::of_batch(&batch, places));
     }
 
@@ -173,7 +173,7 @@ mod tests {
         // Line 4 was not a trade.
         note(&mut memory, &[9, 8], 5);
         let line = |memory: &Memory, id, before| {
-            memory.find(id, before).map(|(trade, place)| (trade.price, place.line))
+            memory.find(id, before).map(|(trade, place)| (trade.price, place.line.unwrap()))
         };
         assert_eq!(line(&memory, 6, 5), Some((6.0, 2)));
         assert_eq!(line(&memory, 8, 5), Some((8.0, 6)));

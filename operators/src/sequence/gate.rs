@@ -16,7 +16,7 @@ const VOTES: usize = 3;
 /// Holds trades in order for as long as the time of the first of them is in doubt.
 ///
 /// A trade that is more than [`FAR_AHEAD`] later than the trade before it is in doubt. Of the next
-/// five trades the majority decides: a quiet market goes on at the later time, while after a wrong
+/// five trades the majority decides: a quiet market continues at the later time, while after a wrong
 /// time the others return. At the end of the input those that are there decide.
 ///
 /// # Contract
@@ -49,7 +49,7 @@ pub(super) struct Held {
 /// What becomes of a trade.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Passage {
-    /// It goes on.
+    /// It passes.
     Through(Held),
     /// Its time is this much later than that of the trades behind it, ns.
     FarAhead(Held, i64),
@@ -191,7 +191,6 @@ impl TimeGate {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use proptest::prelude::*;
 

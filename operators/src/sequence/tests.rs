@@ -1,5 +1,4 @@
 //! Orders of ids and what comes out of them.
-#![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
 

@@ -22,7 +22,8 @@ pub struct Close {
 }
 
 impl Close {
-    pub(super) fn of(config: u32, bar: &Bar) -> Self {
+    /// What a pass keeps of a bar.
+    pub fn of(config: u32, bar: &Bar) -> Self {
         Self {
             config,
             ticks: bar.ticks,

@@ -17,12 +17,13 @@ pub struct Tape {
 }
 
 fn path(file: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data").join(file);
-    if path.exists() {
-        return Some(path);
+    let folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let found =
+        folders.map(|folder| folder.join("shared/data").join(file)).find(|path| path.exists());
+    if found.is_none() {
+        println!("skipped: shared/data/{file} is absent");
     }
-    println!("skipped: {} is absent", path.display());
-    None
+    found
 }
 
 fn unzipped(path: &Path) -> String {

@@ -90,7 +90,6 @@ impl fmt::Display for ColumnChoice {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

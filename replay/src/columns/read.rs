@@ -30,7 +30,7 @@ impl Wrong {
 pub fn row<'a>(columns: &Columns, cell: impl Fn(usize) -> Cell<'a>) -> Result<RawRow, Wrong> {
     let id = match columns.id {
         Some(at) => id("trade_id", &cell(at))?,
-        // Numbered by whoever keeps the order.
+        // The order numbers them.
         None => 0,
     };
     let price = number("price", &cell(columns.price))?;

@@ -309,7 +309,6 @@ fn without_ids(rows: &[Vec<Cell<'static>>], at: usize, consecutive: bool) -> Opt
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use std::borrow::Cow;
 

@@ -39,7 +39,7 @@ pub(super) fn orient(
             Ok(oriented)
         }
         Err(error @ (ReplayError::Io { .. } | ReplayError::Stopped)) => Err(error),
-        // Whoever reads it is told the same.
+        // Its reader gets the same error.
         Err(_) => Ok(file),
     }
 }

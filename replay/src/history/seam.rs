@@ -123,7 +123,7 @@ fn last_time(look: &Look, file: &PlannedFile) -> Result<Option<i64>, ReplayError
     match latest(look, file) {
         Ok(latest) => Ok(latest),
         Err(error @ (ReplayError::Io { .. } | ReplayError::Stopped)) => Err(error),
-        // Whoever reads it is told the same.
+        // Its reader gets the same error.
         Err(_) => Ok(None),
     }
 }

@@ -1,5 +1,4 @@
 //! Batches in, batches out.
-#![allow(clippy::unwrap_used)]
 
 use barflow_operators::batch::Feed;
 use barflow_operators::position::FilePosition;

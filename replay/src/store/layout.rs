@@ -79,7 +79,6 @@ pub fn period(first: Date, last: Date) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use jiff::civil::date;

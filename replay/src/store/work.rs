@@ -12,7 +12,7 @@ use crate::files::Access;
 
 /// The exclusive right to write trades into a store.
 #[derive(Debug)]
-pub struct Writing(#[allow(dead_code)] Alone);
+pub struct Writing(#[allow(dead_code)] Alone); // Held, never read.
 
 /// A lock on a file; it ends with the process at the latest.
 #[derive(Debug)]

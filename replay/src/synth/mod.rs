@@ -89,7 +89,7 @@ pub fn write_days_with(
 }
 
 /// Ids are those of a market that has had as many trades every day since 1970: two runs with as many
-/// trades a day go on where the other ended, or begin.
+/// trades a day continue where the other ended, or begin.
 fn first_id(options: &SynthOptions) -> Result<u64, ReplayError> {
     let days = day_count(options.date);
     let before = days.and_then(|days| days.checked_mul(options.trades));
@@ -187,7 +187,6 @@ fn fill(
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::plan::PlanOptions;

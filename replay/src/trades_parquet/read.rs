@@ -202,8 +202,8 @@ pub struct ParquetTrades {
     /// The row after the last, by the footer.
     end: u64,
     left_out: Interleave,
-    /// Whether the last row is that of the file.
-    ends_file: bool,
+    /// Whether rows after the last trade are told: all of the file is wanted, and its end is read.
+    tells_rest: bool,
 }
 
 impl ParquetTrades {
@@ -264,7 +264,7 @@ impl ParquetTrades {
     }
 
     /// The trades of these row groups, the first of which begins at row `from_row`, decoded by
-    /// whoever asks for them.
+    /// the thread that asks for them.
     ///
     /// # Errors
     /// When the file cannot be opened.
@@ -308,7 +308,7 @@ impl ParquetTrades {
             to: options.to.unwrap_or(i64::MAX),
             end: rows.end.max(rows.start),
             left_out,
-            ends_file,
+            tells_rest: ends_file && options.from.is_none() && options.to.is_none(),
             at: FilePosition { byte: from_row, line: from_row + 1, ..FilePosition::start(source) },
         }
     }
@@ -376,9 +376,8 @@ impl ParquetTrades {
 
     /// Rows that were not trades after the last trade of the file.
     fn after_last(&mut self) -> Option<InputBatch> {
-        let is_whole = self.ends_file && self.from == i64::MIN && self.to == i64::MAX;
         let left_out = self.left_out.rest(self.at.line);
-        if !is_whole || left_out.is_empty() {
+        if !self.tells_rest || left_out.is_empty() {
             return None;
         }
         let (at, trades) = (Position::File(self.at.clone()), self.pool.take(&self.feed));

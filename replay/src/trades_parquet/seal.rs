@@ -95,7 +95,7 @@ fn read_footer(file: &mut File) -> io::Result<SealedFooter> {
     file.seek(SeekFrom::Start(start))?;
     file.read_exact(&mut tail)?;
     let footer = u64::from(u32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]));
-    // A length that cannot be is found by whoever reads the footer.
+    // A length that cannot be is found by the reader of the footer.
     let start = start.checked_sub(footer).filter(|_| footer <= LONGEST).unwrap_or(start);
     file.seek(SeekFrom::Start(start))?;
     let mut bytes = Vec::new();

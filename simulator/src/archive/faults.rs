@@ -88,7 +88,6 @@ impl FromStr for Faults {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

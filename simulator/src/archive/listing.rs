@@ -31,7 +31,6 @@ pub fn page(tree: &Tree, prefix: &str, marker: &str, most: usize) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use quick_xml::escape::unescape;
 

@@ -161,7 +161,6 @@ fn key(path: &Path, market: Option<Market>) -> Option<String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -228,7 +228,6 @@ impl Tape {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use barflow_operators::trade::Aggressor;
     use proptest::prelude::*;

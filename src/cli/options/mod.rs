@@ -153,7 +153,6 @@ fn given(matches: &ArgMatches, id: &str) -> Option<(Vec<String>, String)> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use clap::CommandFactory;
 

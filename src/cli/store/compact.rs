@@ -152,7 +152,6 @@ fn leftovers(store: &Path, all: &[Series], progress: &Progress) -> Result<String
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

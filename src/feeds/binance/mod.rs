@@ -289,7 +289,7 @@ impl Venue for Binance {
     }
 
     fn backfill(&self, channel: Channel, listing: &Listing, missing: &Missing) -> Option<Request> {
-        Some(rest::request(*self, channel, &listing.symbol, missing.first.id()?))
+        Some(rest::request(*self, channel, &listing.symbol, missing.trades.first_id()?))
     }
 
     fn read_backfill(

@@ -22,7 +22,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use barflow_operators::batch::InputKind;
 use barflow_operators::instrument::InstrumentId;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -72,10 +71,6 @@ impl Venue for Bybit {
         }
     }
 
-    fn channels(&self) -> &'static [Channel] {
-        &[Channel::Trades]
-    }
-
     fn instrument(&self, symbol: &str) -> Result<InstrumentId, String> {
         let valid = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '-';
         if symbol.is_empty() || !symbol.chars().all(valid) {
@@ -93,10 +88,6 @@ impl Venue for Bybit {
                 Err("quantities are in base currency here: no contract_size".to_owned())
             }
         }
-    }
-
-    fn input(&self, _channel: Channel) -> InputKind {
-        InputKind::Trades
     }
 
     fn ids(&self, _channel: Channel) -> Ids {

@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used)]
-
 use barflow_operators::trade::Aggressor;
 use proptest::prelude::*;
 

@@ -18,7 +18,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use barflow_operators::batch::InputKind;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::trade::Aggressor;
 
@@ -64,10 +63,6 @@ impl Venue for Coinbase {
         }
     }
 
-    fn channels(&self) -> &'static [Channel] {
-        &[Channel::Trades]
-    }
-
     fn instrument(&self, symbol: &str) -> Result<InstrumentId, String> {
         let valid = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '-';
         if !symbol.contains('-') || !symbol.chars().all(valid) {
@@ -77,14 +72,7 @@ impl Venue for Coinbase {
     }
 
     fn contract(&self, _symbol: &str, size: Option<f64>) -> Result<Contract, String> {
-        match size {
-            None => Ok(Contract::Base),
-            Some(_) => Err("contract_size means nothing on a spot market".to_owned()),
-        }
-    }
-
-    fn input(&self, _channel: Channel) -> InputKind {
-        InputKind::Trades
+        Contract::of_spot(size)
     }
 
     fn ids(&self, _channel: Channel) -> Ids {
@@ -168,7 +156,7 @@ impl Venue for Coinbase {
     }
 
     fn backfill(&self, _channel: Channel, listing: &Listing, missing: &Missing) -> Option<Request> {
-        Some(rest::request(&listing.symbol, missing.first.id()?))
+        Some(rest::request(&listing.symbol, missing.trades.first_id()?))
     }
 
     fn read_backfill(

@@ -242,8 +242,8 @@ impl GapTracker {
         self.wanted
     }
 
-    /// Id and event time of the last trade that is settled.
-    pub fn last(&self) -> Option<(u64, i64)> {
+    /// Id of the last trade that is settled, and its event time where it is known.
+    pub fn last(&self) -> Option<(u64, Option<i64>)> {
         self.order.last()
     }
 
@@ -253,7 +253,7 @@ impl GapTracker {
         Some(match self.order.latest() {
             Some(latest) => LastTrade {
                 id,
-                time: latest.event_time,
+                time: Some(latest.event_time),
                 names: latest.names,
                 ..LastTrade::default()
             },

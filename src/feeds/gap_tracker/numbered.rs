@@ -10,7 +10,7 @@ use super::pursuit::{GiveUp, Outcome, Pursuit, REFUSED_PAUSE};
 use super::{Ask, Question, Reply, ReportedGap, RequestFor, Step, Unanswered};
 use crate::feeds::print::{Print, Standing};
 use crate::feeds::reorder_buffer::{Disposition, GivenUp};
-use crate::feeds::venue::{Missing, MissingFrom};
+use crate::feeds::venue::{Missing, MissingTrades};
 
 /// How long an instrument may show by a trade of its own what was missed, before REST is asked: of the
 /// busy ones of a large feed hardly any question remains.
@@ -80,7 +80,7 @@ impl StreamSince {
 #[derive(Clone, Debug)]
 struct DeferredGap {
     /// Event times of the trades around it.
-    around: (i64, i64),
+    around: (Option<i64>, i64),
     /// What of it has not come, in order.
     left: Vec<Gap>,
     seen: Instant,
@@ -180,7 +180,7 @@ impl Numbered {
         let news = reply.rows.map(|rows| self.take_rows(&mut step, rows));
         let newest =
             reply.rows.ok().and_then(|rows| rows.iter().map(|row| row.trade.trade_id).max());
-        // Only a list that goes on after what is missing says that it is not there.
+        // Only a list that continues after what is missing says that it is not there.
         let outcome = |last: Option<u64>| match news {
             Err(Unanswered::Failed) => Outcome::Failed,
             Err(Unanswered::Refused) => Outcome::Refused,
@@ -190,7 +190,8 @@ impl Numbered {
         };
         match question {
             Question::Gap { .. } => {
-                let outcome = outcome(step.order.missing().map(|missing| missing.last));
+                let outcome =
+                    outcome(step.order.missing().and_then(|missing| missing.trades.last_id()));
                 if let Some(open) = &mut self.open {
                     open.pursuit.on_answer(question, outcome, reply.took, step.now);
                 }
@@ -228,13 +229,12 @@ impl Numbered {
         if !step.wanted {
             return;
         }
-        let MissingFrom::Id(first) = missing.first else { return };
+        let MissingTrades::Ids { first, last } = missing.trades else { return };
         let passed = self.open.filter(|open| first > open.last);
         step.effects.healed.extend(passed.map(|open| step.now - open.seen));
         let Some(open) = self.open.as_mut().filter(|_| passed.is_none()) else {
             // What is late may come by itself; and REST may be a moment behind the websocket.
             let pursuit = Pursuit::new(step.now + step.policy.reorder_wait);
-            let last = missing.last;
             self.open = Some(OpenGap { last, seen: step.now, pursuit });
             if passed.is_some() {
                 self.stream = StreamSince::default();
@@ -246,7 +246,7 @@ impl Numbered {
             return;
         }
         // An order that continued after a stray would take every later trade for a late one.
-        let missing_ids = missing.last.saturating_sub(first);
+        let missing_ids = last.saturating_sub(first);
         if step.policy.defers && !self.stream.may_be_after_a_stray(missing_ids) {
             let seen = open.seen;
             self.open = None;
@@ -267,7 +267,7 @@ impl Numbered {
             }
             // Neither the stream nor REST says that ids have jumped so far: one trade alone, in a quiet
             // market, may be a stray one, and whatever follows it would count as late.
-            Err(_) if missing.last.saturating_sub(first) >= FAR_AHEAD && self.stream.above == 0 => {
+            Err(_) if self.stream.may_be_after_a_stray(missing_ids) => {
                 open.pursuit = Pursuit::new(step.now + TAIL_PAUSE);
             }
             Err(why) => {
@@ -290,9 +290,8 @@ impl Numbered {
         }
         let first = left.first_missing;
         let question = Question::Deferred { first };
-        let (after, before) = deferred.around;
-        let first = MissingFrom::Id(first);
-        let request = request_for(&Missing { first, last: left.last_missing, after, before });
+        let trades = MissingTrades::Ids { first, last: left.last_missing };
+        let request = request_for(&Missing { trades, after: deferred.around.0 });
         let attempts = deferred.pursuit.attempts();
         match deferred.pursuit.ask(question, request, step.now, &step.policy) {
             Ok(request) => step.effects.asks.push(Ask { question, request, attempts }),
@@ -319,8 +318,7 @@ impl Numbered {
             return;
         };
         let first = id.saturating_add(1);
-        let last = u64::MAX;
-        let missing = Missing { first: MissingFrom::Id(first), last, after, before: i64::MAX };
+        let missing = Missing { trades: MissingTrades::Since(first), after };
         match request_for(&missing) {
             None => self.tail.query = None,
             Some(request) => {

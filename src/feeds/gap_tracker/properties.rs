@@ -1,5 +1,4 @@
 //! For every schedule of trades, losses, answers and ticks: a missing id is filled or reported, once.
-#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::mem::discriminant;

@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used)]
-
 use std::sync::Arc;
 
 use barflow_operators::batch::{Feed, TradeBatch};
@@ -33,8 +31,9 @@ pub(super) fn print(id: u64) -> Print {
 
 /// A request that names the ids it is about.
 pub(super) fn request(missing: &Missing) -> Option<Request> {
-    let first = missing.first.id().unwrap_or_default();
-    Some(Request { path: format!("{first} {}", missing.last), weight: 1 })
+    let first = missing.trades.first_id().unwrap_or_default();
+    let last = missing.trades.last_id().unwrap_or(u64::MAX);
+    Some(Request { path: format!("{first} {last}"), weight: 1 })
 }
 
 /// A tracker and what came out of it.

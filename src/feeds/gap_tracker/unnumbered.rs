@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::pursuit::{Outcome, Pursuit};
 use super::{Ask, Question, Reply, ReportedGap, RequestFor, Step, Unanswered};
 use crate::feeds::reorder_buffer::Disposition;
-use crate::feeds::venue::{Missing, MissingFrom};
+use crate::feeds::venue::{Missing, MissingTrades};
 
 /// The suspicion that trades are missing.
 #[derive(Debug, Default)]
@@ -97,8 +97,8 @@ impl Unnumbered {
 
 /// The question that follows the latest interruption: only its answer was asked for since.
 fn latest_question(missing: &Missing) -> Option<Question> {
-    match missing.first {
-        MissingFrom::Interruption(interruption) => Some(Question::RecentTrades { interruption }),
-        MissingFrom::Id(_) => None,
+    match missing.trades {
+        MissingTrades::Interruption(interruption) => Some(Question::RecentTrades { interruption }),
+        MissingTrades::Ids { .. } | MissingTrades::Since(_) => None,
     }
 }

@@ -1,5 +1,4 @@
 //! For every schedule: trades without numbers come out in order, and a hole among them is reported.
-#![allow(clippy::unwrap_used)]
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -149,7 +148,8 @@ impl Names {
         self.opened += effects.opened;
         self.ended += effects.healed.len() as u64;
         self.gaps += effects.gaps.len() as u64;
-        self.windows.extend(effects.gaps.iter().map(|gap| (gap.gap.after, gap.gap.before)));
+        self.windows
+            .extend(effects.gaps.iter().map(|gap| (gap.gap.after.unwrap_or(0), gap.gap.before)));
     }
 }
 

@@ -16,7 +16,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use barflow_operators::batch::InputKind;
 use barflow_operators::instrument::InstrumentId;
 
 use super::field::{self, object};
@@ -47,10 +46,6 @@ impl Venue for Kraken {
         "kraken"
     }
 
-    fn channels(&self) -> &'static [Channel] {
-        &[Channel::Trades]
-    }
-
     fn instrument(&self, symbol: &str) -> Result<InstrumentId, String> {
         let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
         if symbol.split('-').count() != 2 || !symbol.chars().all(valid) {
@@ -64,14 +59,7 @@ impl Venue for Kraken {
     }
 
     fn contract(&self, _symbol: &str, size: Option<f64>) -> Result<Contract, String> {
-        match size {
-            None => Ok(Contract::Base),
-            Some(_) => Err("contract_size means nothing on a spot market".to_owned()),
-        }
-    }
-
-    fn input(&self, _channel: Channel) -> InputKind {
-        InputKind::Trades
+        Contract::of_spot(size)
     }
 
     fn ids(&self, _channel: Channel) -> Ids {

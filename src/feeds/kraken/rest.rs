@@ -17,7 +17,7 @@ use crate::feeds::venue::{Missing, Request};
 /// `since` is a time in ns, exclusive. One ms earlier than the last trade before what is missing:
 /// several trades share a time, and rows that came already are welcome.
 pub(super) fn request(pair: &str, missing: &Missing) -> Request {
-    let since = missing.after.saturating_sub(1_000_000).max(0);
+    let since = missing.after.unwrap_or(0).saturating_sub(1_000_000).max(0);
     let pair = pair.replace('/', "");
     Request { path: format!("/0/public/Trades?pair={pair}&since={since}&count=1000"), weight: 1 }
 }

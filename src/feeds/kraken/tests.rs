@@ -1,10 +1,8 @@
-#![allow(clippy::unwrap_used)]
-
 use barflow_operators::trade::Aggressor;
 use proptest::prelude::*;
 
 use super::*;
-use crate::feeds::venue::MissingFrom;
+use crate::feeds::venue::MissingTrades;
 
 fn listings() -> Arc<[Listing]> {
     ["BTC/USD", "ETH/EUR"]
@@ -41,8 +39,8 @@ fn rest_brings_the_same_bits() {
     let error =
         Kraken.read_backfill(Channel::Trades, 1, &listings()[1], no, &mut prints).unwrap_err();
     assert!(error.to_string().contains("Too many requests"));
-    let missing =
-        Missing { first: MissingFrom::Id(1), last: 2, after: 1_696_613_755_440_295_000, before: 0 };
+    let trades = MissingTrades::Ids { first: 1, last: 2 };
+    let missing = Missing { trades, after: Some(1_696_613_755_440_295_000) };
     assert_eq!(
         rest::request("ETH/EUR", &missing).path,
         "/0/public/Trades?pair=ETHEUR&since=1696613755439295000&count=1000"

@@ -26,7 +26,9 @@ use super::print::{
     Acknowledged, BadFrame, BadRow, Contract, FrameKind, Ids, Listing, Prints, Refusal,
 };
 use super::symbol_table::SymbolTable;
-use super::venue::{Channel, Decode, Keepalive, Limits, Missing, RefusedBy, Request, Venue};
+use super::venue::{
+    Channel, Decode, Keepalive, Limits, Missing, MissingTrades, RefusedBy, Request, Venue,
+};
 
 #[cfg(test)]
 mod tests;
@@ -80,10 +82,7 @@ impl Venue for Okx {
 
     fn contract(&self, symbol: &str, size: Option<f64>) -> Result<Contract, String> {
         if market(symbol)? == "spot" {
-            return match size {
-                None => Ok(Contract::Base),
-                Some(_) => Err("contract_size means nothing on a spot market".to_owned()),
-            };
+            return Contract::of_spot(size);
         }
         let mut parts = symbol.split('-');
         let (base, quote) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
@@ -187,12 +186,14 @@ impl Venue for Okx {
     /// trades are in the shorter list first.
     fn backfill(&self, _channel: Channel, listing: &Listing, missing: &Missing) -> Option<Request> {
         let symbol = &listing.symbol;
-        let path = match missing.last {
-            u64::MAX => format!("/api/v5/market/trades?instId={symbol}&limit=500"),
-            _ => format!(
+        let path = match missing.trades {
+            MissingTrades::Ids { first, .. } => format!(
                 "/api/v5/market/history-trades?instId={symbol}&type=1&after={}&limit=100",
-                missing.first.id()?.saturating_add(100)
+                first.saturating_add(100)
             ),
+            MissingTrades::Since(_) | MissingTrades::Interruption(_) => {
+                format!("/api/v5/market/trades?instId={symbol}&limit=500")
+            }
         };
         Some(Request { path, weight: 1 })
     }

@@ -1,10 +1,8 @@
-#![allow(clippy::unwrap_used)]
-
 use barflow_operators::trade::Aggressor;
 use proptest::prelude::*;
 
 use super::*;
-use crate::feeds::venue::MissingFrom;
+use crate::feeds::venue::MissingTrades;
 
 fn listings() -> Arc<[Listing]> {
     ["BTC-USDT", "BTC-USDT-SWAP"]
@@ -94,7 +92,8 @@ fn a_wrong_field_is_named() {
 
 #[test]
 fn rest_pages_begin_with_what_is_missing() {
-    let missing = Missing { first: MissingFrom::Id(5), last: 9, after: 0, before: 0 };
+    let trades = MissingTrades::Ids { first: 5, last: 9 };
+    let missing = Missing { trades, after: None };
     let path = Okx.backfill(Channel::Trades, &listings()[0], &missing).unwrap().path;
     assert_eq!(path, "/api/v5/market/history-trades?instId=BTC-USDT&type=1&after=105&limit=100");
     let body = r#"{"code":"0","msg":"","data":[{"instId":"BTC-USDT","side":"sell","sz":"0.1","px":"102537.9","tradeId":"734864333","ts":"1747087163557"},{"instId":"BTC-USDT","side":"buy","sz":"0.2","px":"102537.9","tradeId":"734864332","ts":"1747087161666"}]}"#;

@@ -60,7 +60,7 @@ pub struct RecordingOptions {
     pub instrument: Option<InstrumentId>,
     /// What a contract is worth, where the venue does not tell.
     pub contract_size: Option<f64>,
-    /// Read connections to any host, whoever it belongs to.
+    /// Read connections to any host, not only those of the venue.
     pub any_host: bool,
     /// First event time wanted, ns.
     pub from: Option<i64>,

@@ -1,5 +1,4 @@
 //! Trades whose ids are settled: repeated, of other content, or of ids that begin anew.
-#![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
 
@@ -64,7 +63,7 @@ fn a_late_trade_counts_once_and_a_later_one_of_its_id_does_not() {
 fn what_came_before_we_began_is_not_news_unless_its_time_is_later() {
     let (mut fresh, mut out) = released_ids([1_000]);
     let mut resumed = ReorderBuffer::new(Ids::Consecutive, 100);
-    resumed.resume_after(&LastTrade { id: 1_000, time: 1_000_000, ..LastTrade::default() });
+    resumed.resume_after(&LastTrade { id: 1_000, time: Some(1_000_000), ..LastTrade::default() });
     for buffer in [&mut fresh, &mut resumed] {
         assert_eq!(buffer.take(&print(999), &mut out), Disposition::Presumed);
         assert_eq!(buffer.take(&print(1), &mut out), Disposition::Presumed);
@@ -83,7 +82,7 @@ fn what_came_before_we_began_is_not_news_unless_its_time_is_later() {
 fn a_history_is_compared_with_the_stream() {
     let mut buffer = ReorderBuffer::new(Ids::Consecutive, 100);
     let recent = vec![print(9).trade, print(10).trade];
-    buffer.resume_after(&LastTrade { id: 10, time: 10_000, recent, ..LastTrade::default() });
+    buffer.resume_after(&LastTrade { id: 10, time: Some(10_000), recent, ..LastTrade::default() });
     let mut out = released();
     assert_eq!(buffer.take(&print(10), &mut out), Disposition::Repeated);
     assert_eq!(buffer.take(&with_price(9, 0.5), &mut out), Disposition::Conflict);
@@ -115,7 +114,7 @@ fn a_name_that_comes_again_is_compared_as_an_id_is() {
     assert_eq!(out.trades.len(), 3);
     // What came before the start is not remembered.
     let mut resumed = ReorderBuffer::new(Ids::Names, 100);
-    let last = LastTrade { id: 3, time: 3_000_000, names: vec![3], ..LastTrade::default() };
+    let last = LastTrade { id: 3, time: Some(3_000_000), names: vec![3], ..LastTrade::default() };
     resumed.resume_after(&last);
     assert_eq!(resumed.take(&at(3, 0.5), &mut out), Disposition::Presumed);
 }
@@ -132,7 +131,7 @@ fn single_trades_do_not_contradict_the_aggregate_of_their_ids() {
 }
 
 proptest! {
-    /// Wherever ids begin anew: no trade of theirs passes, none passes for a repeated one, and all go on
+    /// Wherever ids begin anew: no trade of theirs passes, none passes for a repeated one, and all continue
     /// once they are above the last one.
     #[test]
     fn ids_that_begin_anew_are_told_from_repeated_ones(
@@ -147,7 +146,7 @@ proptest! {
         let (mut buffer, mut out) = released_ids(first..=last);
         if resumes {
             buffer = ReorderBuffer::new(Ids::Consecutive, 100);
-            let time = print(last).trade.event_time;
+            let time = Some(print(last).trade.event_time);
             buffer.resume_after(&LastTrade { id: last, time, ..LastTrade::default() });
         }
         let passed = out.trades.len();

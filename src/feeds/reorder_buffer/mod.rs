@@ -23,7 +23,7 @@ use barflow_operators::trade::Trade;
 use super::plan::LastTrade;
 use super::print::{Ids, Print, Standing};
 use super::seen_ids::{SeenIds, SnapshotPosition};
-use super::venue::{Missing, MissingFrom};
+use super::venue::{Missing, MissingTrades};
 
 /// What became of a print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,8 +89,8 @@ impl Released {
 pub struct GivenUp {
     /// The ids, where the venue has any.
     pub gap: Option<Gap>,
-    /// Event time of the last print before, ns; 0 if there was none.
-    pub after: i64,
+    /// Event time of the last print before, ns, where there was one.
+    pub after: Option<i64>,
     /// Event time of the first print after it, ns.
     pub before: i64,
 }
@@ -109,7 +109,8 @@ pub struct ReorderBuffer {
     order: IdOrder<Print>,
     /// The first id of what was given up since the last trade: no trade shows yet that it is missing.
     unshown: Option<u64>,
-    last_time: i64,
+    /// Event time of the last print that was released, where it is known.
+    last_time: Option<i64>,
     /// The latest trades that were released, by their ids or numbers.
     recent: RecentTrades,
     room: usize,
@@ -121,7 +122,7 @@ impl ReorderBuffer {
     pub fn new(ids: Ids, room: usize) -> Self {
         let (order, names) = (IdOrder::default(), SeenIds::default());
         let recent = RecentTrades::new(REMEMBERED);
-        Self { ids, order, unshown: None, last_time: 0, recent, room, names }
+        Self { ids, order, unshown: None, last_time: None, recent, room, names }
     }
 
     /// Continues after a trade that was applied before.
@@ -134,11 +135,11 @@ impl ReorderBuffer {
 
     /// The latest prints that were released, where prints have names instead of ids.
     pub fn latest(&self) -> Option<LatestNames> {
-        (self.ids == Ids::Names).then(|| self.names.latest())
+        self.names.latest()
     }
 
-    /// Id and event time of the last print that is settled.
-    pub fn last(&self) -> Option<(u64, i64)> {
+    /// Id of the last print that is settled, and its event time where it is known.
+    pub fn last(&self) -> Option<(u64, Option<i64>)> {
         self.order.last().map(|id| (id, self.last_time))
     }
 
@@ -197,12 +198,8 @@ impl ReorderBuffer {
             return self.names.missing(self.last_time);
         }
         let gap = self.order.missing()?;
-        Some(Missing {
-            first: MissingFrom::Id(gap.first_missing),
-            last: gap.last_missing,
-            after: self.last_time,
-            before: self.order.waiting().next()?.trade.event_time,
-        })
+        let trades = MissingTrades::Ids { first: gap.first_missing, last: gap.last_missing };
+        Some(Missing { trades, after: self.last_time })
     }
 
     /// Whether a print shows where what is missing ends; without ids none may have come since.
@@ -223,10 +220,11 @@ impl ReorderBuffer {
             self.names_go_on(out);
             return Some(GivenUp { gap: None, after: missing.after, before });
         }
+        let before = self.order.waiting().next()?.trade.event_time;
         let gap = self.order.give_up();
         self.unshown = self.unshown.or(gap.map(|gap| gap.first_missing));
         self.release_waiting(out);
-        Some(GivenUp { gap, after: missing.after, before: missing.before })
+        Some(GivenUp { gap, after: missing.after, before })
     }
 
     /// Prints may be missed without anybody telling: a connection broke, or another one begins amid
@@ -378,7 +376,7 @@ impl ReorderBuffer {
         }
         out.order.through = self.through();
         if print.trade.event_time > 0 {
-            self.last_time = print.trade.event_time;
+            self.last_time = Some(print.trade.event_time);
         }
     }
 
@@ -423,7 +421,7 @@ impl ReorderBuffer {
             out.leave_out(None, why);
         }
         if print.trade.event_time > 0 {
-            self.last_time = print.trade.event_time;
+            self.last_time = Some(print.trade.event_time);
         }
     }
 

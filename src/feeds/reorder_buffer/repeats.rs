@@ -50,13 +50,13 @@ impl ReorderBuffer {
         let (id, time) = (print.trade.trade_id, print.trade.event_time);
         let near = self.order.last().is_some_and(|last| last.saturating_sub(id) < NEIGHBOURS);
         let step = if near { CLOCK_STEP } else { 0 };
-        self.last_time > 0 && time > self.last_time.saturating_add(step)
+        self.last_time.is_some_and(|last| time > last.saturating_add(step))
     }
 
     /// What is wrong with a print of such a disposition; none if nothing is.
     pub fn contradiction(&self, print: &Print, taken: Disposition) -> Option<BadRow> {
         let trade = &print.trade;
-        let reason = match (taken, self.order.last()) {
+        let reason = match (taken, self.order.last().zip(self.last_time)) {
             (Disposition::Conflict, _) => {
                 let earlier = self.earlier(print);
                 let earlier =
@@ -64,10 +64,10 @@ impl ReorderBuffer {
                 let difference = difference(earlier, trade);
                 format!("came before with other content ({difference}); the first one counts")
             }
-            (Disposition::BegunAnew, Some(last)) => format!(
-                "is not above {last}, the last one, yet its time {} is later than {}: the ids begin \
+            (Disposition::BegunAnew, Some((last, last_time))) => format!(
+                "is not above {last}, the last one, yet its time {} is later than {last_time}: the ids begin \
                  anew, and the trade does not count",
-                trade.event_time, self.last_time
+                trade.event_time
             ),
             _ => return None,
         };

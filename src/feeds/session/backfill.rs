@@ -268,7 +268,6 @@ pub(super) fn fetch(
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use std::io::{Read, Write};
     use std::net::TcpListener;

@@ -235,7 +235,7 @@ impl FeedState {
             %instrument,
             first_missing = first,
             last_missing = last,
-            after_time = gap.after,
+            after_time = gap.after.unwrap_or(0),
             before_time = gap.before,
             reason,
             "{what}"

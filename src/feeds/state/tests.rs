@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used)]
-
 use barflow_operators::trade::Aggressor;
 
 use super::*;
@@ -113,7 +111,7 @@ fn an_instrument_that_another_feed_takes_over_continues_its_numbers() {
     assert_eq!(next.bring(0, 5), Disposition::Presumed);
     assert_eq!((next.counters.duplicates, next.counters.not_compared), (1, 1));
     assert_eq!(next.bring(0, 9), Disposition::Waits);
-    assert_eq!(next.slots[0].tracker.last(), Some((5, 5_000_000)));
+    assert_eq!(next.slots[0].tracker.last(), Some((5, Some(5_000_000))));
 }
 
 #[test]

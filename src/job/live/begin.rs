@@ -76,6 +76,7 @@ pub fn from_history(
         if let Some((id, time)) = replayed.last {
             tracing::info!(%instrument, last_trade_id = id, "history applied");
             let recent = replayed.recent.iter().copied().collect();
+            let time = Some(time);
             applied.insert(instrument, LastTrade { id, time, recent, ..LastTrade::default() });
         }
     }
@@ -200,12 +201,12 @@ fn last_trade(resume: &Resumption, instrument: &InstrumentId) -> Option<LastTrad
     let position = resume.positions.get(instrument)?;
     let id = position.trade_id()?;
     let latest = match position {
-        Position::Feed(at) => at.latest.as_deref(),
+        Position::Feed(at) => at.latest.as_deref().filter(|latest| !latest.names.is_empty()),
         Position::File(_) => None,
     };
     let (time, names) = match latest {
-        Some(latest) => (latest.event_time, latest.names.clone()),
-        None => (resume.last_times.get(instrument).copied().unwrap_or_default(), Vec::new()),
+        Some(latest) => (Some(latest.event_time), latest.names.clone()),
+        None => (resume.last_times.get(instrument).copied(), Vec::new()),
     };
     Some(LastTrade { id, time, names, ..LastTrade::default() })
 }

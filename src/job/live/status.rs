@@ -1,4 +1,4 @@
-//! How a live job is doing right now, for whoever looks: a status line, a page, a service.
+//! How a live job is doing right now, for a status line, a page, a service.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

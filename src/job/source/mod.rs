@@ -142,8 +142,8 @@ impl Source {
 
     pub(in crate::job) fn size(&self) -> InputSize {
         match self {
-            Self::Files(plan) => InputSize { files: plan.files(), bytes: plan.bytes() },
-            Self::Recordings(recordings) => InputSize { files: recordings.files(), bytes: 0 },
+            Self::Files(plan) => InputSize { files: plan.files(), bytes: Some(plan.bytes()) },
+            Self::Recordings(recordings) => InputSize { files: recordings.files(), bytes: None },
         }
     }
 

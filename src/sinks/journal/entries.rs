@@ -175,7 +175,6 @@ impl<R: Read> Iterator for Entries<R> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use std::sync::Arc;
 

@@ -159,7 +159,7 @@ pub(super) fn journal_of(output: &Output, shape: Shape) -> PathBuf {
 /// Opens a journal for this process alone.
 pub(super) fn open_alone(path: &Path, job: &JobName) -> Result<File, SinkError> {
     crate::sinks::create_folder_of(path)?;
-    // The bars themselves are for whoever may read them, at the place that was named; a journal is a
+    // The bars themselves are for all who may read them, at the place that was named; a journal is a
     // job's own.
     let is_journal = path.extension().is_some_and(|end| end == "journal");
     let access = if is_journal { Access::Group } else { Access::Usual };

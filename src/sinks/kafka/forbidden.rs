@@ -1,5 +1,5 @@
 //! Properties of librdkafka that do more than talk to brokers. A configuration comes from a repository,
-//! and whoever can change one must not thereby run code here: neither in a run nor in a check.
+//! and a user who can change one must not thereby run code here: neither in a run nor in a check.
 
 /// What such a property would do; none for the others. Names are compared in any case, and kinds of
 /// names beside those that are known today.

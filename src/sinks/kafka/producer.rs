@@ -366,7 +366,12 @@ impl Producer {
         }
         self.check()?;
         // librdkafka owes a report for each message it took; a missing one would be a lost bar.
-        assert_eq!(self.sent, self.delivered(), "messages sent and messages reported on");
+        let (sent, delivered) = (self.sent, self.delivered());
+        if sent != delivered {
+            let brokers = &self.brokers;
+            let text = format!("kafka at \"{brokers}\" reported on {delivered} of {sent} messages");
+            return Err(self.unavailable(&text));
+        }
         Ok(())
     }
 

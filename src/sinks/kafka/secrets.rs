@@ -42,7 +42,6 @@ impl fmt::Debug for Secrets {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -126,7 +126,6 @@ fn is_forbidden(error: &KafkaError) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

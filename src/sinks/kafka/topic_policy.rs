@@ -145,7 +145,6 @@ pub(super) fn describe(
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

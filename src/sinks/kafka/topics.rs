@@ -228,7 +228,6 @@ fn await_leaders(
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

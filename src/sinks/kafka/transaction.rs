@@ -108,7 +108,6 @@ impl Transaction {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use barflow_operators::bar::{CloseReason, Levels, OpenBar};
     use barflow_operators::batch::{Feed, IdKind, InputKind};

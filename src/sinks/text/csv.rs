@@ -160,7 +160,6 @@ impl Formatter for Cells {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use std::sync::Arc;
 

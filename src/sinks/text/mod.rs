@@ -226,7 +226,6 @@ fn stdout_error(error: io::Error) -> SinkError {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

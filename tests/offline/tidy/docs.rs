@@ -223,7 +223,7 @@ fn names_are_those_of_the_code() {
     let folders = folders.chain([
         "tests",
         "operators/tests",
-        "operators/examples",
+        "examples",
         "replay/tests",
         "benches",
         "fuzz",

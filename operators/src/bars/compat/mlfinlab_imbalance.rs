@@ -110,7 +110,6 @@ impl Rule for MlfinlabImbalance {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::super::tests::{closes, ema, trades};
     use super::*;

@@ -1,17 +1,18 @@
 //! Draws the plots of `docs/BARS.md` from real trades:
-//! `cargo run --release -p barflow-operators --example plot_behaviour`.
+//! `cargo run --release --example plot_behaviour`.
 //!
 //! `docs/img/ticks-per-bar.svg`: median ticks per bar against the target, for `wald` and the
 //! book's `product`. `docs/img/synchronisation.svg`: how far a builder that joined late is from
 //! one that ran from the start.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-#[allow(dead_code)]
-#[path = "../tests/market/mod.rs"]
+#[allow(dead_code)] // Other tests read other tapes.
+#[path = "../operators/tests/market/mod.rs"]
 mod market;
 
 use std::path::{Path, PathBuf};
 
+use barflow::plot::{COLOURS, GRID, INK, axis, font, legend};
 use barflow_operators::bars::machine::BarMachine;
 use barflow_operators::bars::product::ExpectationsAt;
 use barflow_operators::measure::Measure;
@@ -19,51 +20,14 @@ use barflow_operators::sign::SignRule;
 use barflow_operators::spec::{
     AdaptiveSpec, BarSpec, ExpectedTicksSpec, LimitSpec, RuleSpec, ThresholdSpec,
 };
-use plotters::coord::Shift;
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use market::Tape;
 
-type Threshold = fn(AdaptiveSpec) -> ThresholdSpec;
-
-/// M. Okabe, K. Ito, *Color universal design* (2008).
-const COLOURS: [RGBColor; 6] = [
-    RGBColor(0, 114, 178),
-    RGBColor(213, 94, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(86, 180, 233),
-    RGBColor(230, 159, 0),
-];
-const GRID: RGBColor = RGBColor(225, 228, 232);
-const INK: RGBColor = RGBColor(60, 66, 73);
-
 /// Height of the legend below the curves.
-const LEGEND: u32 = 64;
+const LEGEND: u32 = 84;
 
-/// Names below the curves, each beside a piece of its line, three in a row.
-fn legend(area: &DrawingArea<SVGBackend<'_>, Shift>, entries: &[(String, RGBColor)]) {
-    for (at, (name, colour)) in entries.iter().enumerate() {
-        let (x, y) = (30 + 240 * (at as i32 % 3), 10 + 20 * (at as i32 / 3));
-        let line = vec![(x, y), (x + 20, y)];
-        area.draw(&PathElement::new(line, colour.stroke_width(3))).unwrap();
-        let style = ("sans-serif", 15).into_font().color(&INK);
-        let style = style.pos(Pos::new(HPos::Left, VPos::Center));
-        area.draw(&Text::new(name.clone(), (x + 26, y), style)).unwrap();
-    }
-}
-
-/// 1234567 as 1,234,567.
-fn grouped(number: f64) -> String {
-    let digits = format!("{number:.0}");
-    let places = digits.len();
-    let with_commas = digits.chars().enumerate().map(|(at, digit)| match (places - at) % 3 {
-        0 if at > 0 => format!(",{digit}"),
-        _ => digit.to_string(),
-    });
-    with_commas.collect()
-}
+type Threshold = fn(AdaptiveSpec) -> ThresholdSpec;
 
 fn spec(measure: Measure, threshold: Threshold, alpha: f64, target: f64) -> BarSpec {
     let threshold = threshold(AdaptiveSpec {
@@ -90,7 +54,7 @@ fn median_ticks(tape: &Tape, spec: &BarSpec) -> f64 {
 }
 
 fn image(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/img").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/img").join(name)
 }
 
 fn ticks_per_bar(tapes: &[Tape]) {
@@ -117,8 +81,8 @@ fn ticks_per_bar(tapes: &[Tape]) {
         .label_style(("sans-serif", 16).into_font().color(&INK))
         .bold_line_style(GRID)
         .axis_style(INK)
-        .x_label_formatter(&|target| grouped(*target))
-        .y_label_formatter(&|ticks| grouped(*ticks))
+        .x_label_formatter(&|target| axis::short(*target))
+        .y_label_formatter(&|ticks| axis::short(*ticks))
         .x_desc("target")
         .y_desc("median ticks per bar")
         .draw()
@@ -152,7 +116,8 @@ fn ticks_per_bar(tapes: &[Tape]) {
             }
         }
     }
-    legend(&below, &entries);
+    let names: Vec<String> = entries.iter().map(|(name, _)| name.clone()).collect();
+    legend::draw(&below, &names, |at| entries[at].1).unwrap();
     root.present().unwrap();
 }
 
@@ -208,7 +173,7 @@ fn synchronisation(tapes: &[Tape]) {
         .bold_line_style(GRID)
         .axis_style(INK)
         .x_labels(5)
-        .x_label_formatter(&|trades| grouped(*trades))
+        .x_label_formatter(&|trades| axis::short(*trades))
         .x_desc("trades since joining")
         .y_desc("relative difference of E[x²] (bottom: none)")
         .y_label_formatter(&|difference| format!("{difference:.0e}"))
@@ -224,11 +189,13 @@ fn synchronisation(tapes: &[Tape]) {
             entries.push((format!("α = {alpha}, {}", tape.name), colour));
         }
     }
-    legend(&below, &entries);
+    let names: Vec<String> = entries.iter().map(|(name, _)| name.clone()).collect();
+    legend::draw(&below, &names, |at| entries[at].1).unwrap();
     root.present().unwrap();
 }
 
 fn main() {
+    font::register();
     let tapes: Vec<Tape> = [market::bitmex(3), market::spy()].into_iter().flatten().collect();
     std::fs::create_dir_all(image("")).unwrap();
     ticks_per_bar(&tapes);
