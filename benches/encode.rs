@@ -7,6 +7,7 @@ use barflow::sinks::encode::{Encoder, Encoding};
 use barflow::sinks::record::BarRecord;
 use barflow_operators::bar::{Bar, CloseReason};
 use barflow_operators::batch::{Feed, IdKind, InputKind};
+use barflow_operators::convergence::monitor::Synchronised;
 use barflow_operators::published::PublishedBar;
 use criterion::{Criterion, criterion_group, criterion_main};
 
@@ -42,6 +43,10 @@ fn bar() -> PublishedBar {
         state_digest: 0x0123_4567_89ab_cdef,
         revision: 0,
         missing_ids: 0,
+        known_time: 1_709_251_200_999_999_999,
+        high_time: 1_709_251_200_400_000_000,
+        low_time: 1_709_251_200_700_000_000,
+        quadratic_variation: 1_234.5,
     };
     let feed = Feed {
         instrument: "binance:spot:BTCUSDT".parse().expect("a valid id"),
@@ -49,7 +54,13 @@ fn bar() -> PublishedBar {
         ids: IdKind::Venue,
         has_aggressor: true,
     };
-    PublishedBar { spec: "dib".into(), feed: Arc::new(feed), bar, received: None }
+    PublishedBar {
+        spec: "dib".into(),
+        feed: Arc::new(feed),
+        bar,
+        received: None,
+        synchronised: Synchronised::Unknown,
+    }
 }
 
 fn encode(criterion: &mut Criterion) {

@@ -172,14 +172,17 @@ pub fn bars<'scope>(
                         }
                         state
                     });
-                    let taken =
-                        state.on_ordered_batch(&batch, policy.is_some(), |spec, bar, diff| {
+                    let taken = state.on_ordered_batch(
+                        &batch,
+                        policy.is_some(),
+                        |spec, bar, diff, synchronised| {
                             let (spec, feed) = (Arc::clone(spec), Arc::clone(feed));
                             let received = batch.received;
                             sent += 1;
-                            let bar = PublishedBar { spec, feed, bar, received };
+                            let bar = PublishedBar { spec, feed, bar, received, synchronised };
                             session.give(Out::Bar((bar, epoch, diff)));
-                        });
+                        },
+                    );
                     for joined in taken.joined {
                         joined_out.session(&joined_cap).give((feed.instrument.clone(), joined));
                     }
@@ -213,10 +216,10 @@ pub fn bars<'scope>(
                     let Some(end) = end_of(instrument) else { continue };
                     let bars_before = sent;
                     let feed = Arc::clone(state.feed());
-                    let left = state.on_end(end, |spec, bar| {
+                    let left = state.on_end(end, |spec, bar, synchronised| {
                         let (spec, feed) = (Arc::clone(spec), Arc::clone(&feed));
                         sent += 1;
-                        let bar = PublishedBar { spec, feed, bar, received: None };
+                        let bar = PublishedBar { spec, feed, bar, received: None, synchronised };
                         session.give(Out::Bar((bar, *cap.time(), 1)));
                     });
                     session.give(Out::Left(instrument.clone(), left));
