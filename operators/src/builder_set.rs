@@ -387,6 +387,40 @@ mod tests {
         assert_eq!(joins(&mut files, 1..20_000, false), []);
     }
 
+    /// What is known of the bars of these trades, and where the builders joined.
+    fn known(
+        builder_set: &mut BuilderSet,
+        ids: std::ops::Range<u64>,
+        live: bool,
+    ) -> (Vec<(u64, Synchronised)>, Option<u64>) {
+        let (mut bars, mut at) = (Vec::new(), None);
+        for start in ids.clone().step_by(700) {
+            let batch = uneven(start..ids.end.min(start + 700));
+            let note = |_, _: &Arc<str>, bar: Bar, known| bars.push((bar.seq, known));
+            let joined = builder_set.on_batch_by_slot(&batch, &[], live, note);
+            at = joined.first().map(|joined| joined.seq).or(at);
+        }
+        (bars, at)
+    }
+
+    #[test]
+    fn bars_are_synchronised_from_the_one_after_both_builders_agree() {
+        let mut builder_set = BuilderSet::new(&[forgetful()]);
+        let (bars, _) = known(&mut builder_set, 1..5000, false);
+        assert!(bars.len() > 10 && bars.iter().all(|(_, known)| *known == Synchronised::Unknown));
+        let (bars, at) = known(&mut builder_set, 5000..20_000, true);
+        let at = at.unwrap();
+        assert!(bars.iter().any(|(seq, _)| *seq <= at) && bars.iter().any(|(seq, _)| *seq > at));
+        for (seq, known) in bars {
+            let expected = if seq > at { Synchronised::Yes } else { Synchronised::No };
+            assert_eq!(known, expected, "bar {seq}, joined at {at}");
+        }
+        let missing = [gap(20_000, 20_009)];
+        builder_set.on_batch(&uneven(20_010..20_011), &missing, true, |_, _| ());
+        let (bars, _) = known(&mut builder_set, 20_011..20_300, true);
+        assert!(!bars.is_empty() && bars.iter().all(|(_, known)| *known == Synchronised::No));
+    }
+
     #[test]
     fn a_gap_begins_the_comparison_anew() {
         let mut builder_set = BuilderSet::new(&[forgetful()]);
