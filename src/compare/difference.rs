@@ -175,13 +175,15 @@ fn meeting(a: &[Row], b: &[Row]) -> Option<(usize, usize)> {
 
 /// How a bar differs, the telling fields first.
 fn bar(a: &Row, b: &Row, rules: Rules) -> Option<String> {
+    // An output of an earlier version does not have all.
+    let later = |field: &str| ADDED.contains(&field) && (!a.has(field) || !b.has(field));
     let skipped = |field: &str| match field {
+        _ if later(field) => true,
         "seq" => rules.synchronise || rules.revised,
         "revision" | "known_time" => rules.revised,
         // An original retracts nothing, and older outputs do not say so.
         "retracts" => true,
-        // An output of an earlier version.
-        _ => ADDED.contains(&field) && (!a.has(field) || !b.has(field)),
+        _ => false,
     };
     let names: BTreeSet<&str> =
         a.0.iter()

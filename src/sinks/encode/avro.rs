@@ -3,6 +3,7 @@
 //!
 //! Source: Apache Avro specification 1.12, "Single-object encoding".
 
+use std::io::{self, Read};
 use std::sync::LazyLock;
 
 use apache_avro::headers::{HeaderBuilder, RabinFingerprintHeader};
@@ -84,20 +85,35 @@ static READERS: LazyLock<Vec<(Vec<u8>, GenericSingleObjectReader)>> = LazyLock::
 pub fn read(bytes: &[u8]) -> Option<Result<serde_json::Value, String>> {
     let marked = bytes.starts_with(&[0xC3, 0x01]);
     marked.then(|| {
-        let mut rest = bytes;
+        let mut from = Whole { rest: bytes, missed: false };
         let mine = READERS.iter().find(|(header, _)| bytes.starts_with(header));
         // The error of the current version's reader names the fingerprints.
         let (_, reader) = mine.unwrap_or(&READERS[0]);
-        let value = reader.read_value(&mut rest).map_err(|e| e.to_string())?;
-        match rest.len() {
-            0 => as_json(value).ok_or_else(|| "the record ends within a field".to_owned()),
+        let value = reader.read_value(&mut from).map_err(|e| e.to_string())?;
+        match from.rest.len() {
+            _ if from.missed => Err("the record ends before its last field".to_owned()),
+            0 => as_json(value).ok_or_else(|| "a field has a type of another schema".to_owned()),
             left => Err(format!("{left} bytes after the record")),
         }
     })
 }
 
+/// A record that notices when it is read beyond its end: the library makes a null of what is cut off.
+struct Whole<'a> {
+    rest: &'a [u8],
+    missed: bool,
+}
+
+impl Read for Whole<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let read = self.rest.read(to)?;
+        self.missed |= read < to.len();
+        Ok(read)
+    }
+}
+
 /// As JSON has it: a number that is not finite is null. None for a value that no field of the schema
-/// can have: the library makes a null of a truth that is cut off.
+/// can have.
 fn as_json(value: Value) -> Option<serde_json::Value> {
     Some(match value {
         Value::Record(fields) => {
