@@ -185,7 +185,7 @@ fn an_output_of_an_earlier_version_is_compared_in_what_it_has() {
     }
     let old = write("old.jsonl", &older);
     let same = output(&["diff", &old, &new], None);
-    let said = String::from_utf8_lossy(&same.stdout).into_owned();
+    let said = String::from_utf8_lossy(&same.stderr).into_owned();
     assert!(same.status.success(), "{said}");
     assert!(said.contains("A is of an earlier version, without bar_id, known_time"), "{said}");
     older[3]["close"] = 1.into();
