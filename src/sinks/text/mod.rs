@@ -248,7 +248,10 @@ mod tests {
             (format!("{long}{}", long.trim_end()), long.clone()),
         ] {
             std::fs::write(&path, before).unwrap();
-            TextBars::grow(&path, LineFormat::Json(Int64::Number), &Stop::new()).unwrap().finish().unwrap();
+            TextBars::grow(&path, LineFormat::Json(Int64::Number), &Stop::new())
+                .unwrap()
+                .finish()
+                .unwrap();
             assert_eq!(std::fs::read_to_string(&path).unwrap(), after);
         }
     }
@@ -259,7 +262,8 @@ mod tests {
         let path = folder.path().join("notes");
         for content in [&b"dear diary\n"[..], b"spec,instrument,x\n", b"\xff\xfe\n", b"x"] {
             std::fs::write(&path, content).unwrap();
-            let wrong = TextBars::grow(&path, LineFormat::Json(Int64::Number), &Stop::new()).unwrap_err();
+            let wrong =
+                TextBars::grow(&path, LineFormat::Json(Int64::Number), &Stop::new()).unwrap_err();
             assert!(matches!(wrong, SinkError::Settings(_)), "{wrong}");
             assert_eq!(std::fs::read(&path).unwrap(), content);
         }
