@@ -47,18 +47,23 @@ fn bare_loop(batches: &[TradeBatch]) -> (u64, f64) {
     let mut theta = 0.0f64;
     let (mut theta_min, mut theta_max) = (f64::INFINITY, f64::NEG_INFINITY);
     let (mut high, mut low) = (f64::NEG_INFINITY, f64::INFINITY);
+    let (mut high_time, mut low_time) = (0i64, 0i64);
+    let (mut before, mut variation) = (42_000.0f64, 0.0f64);
     let (mut volume, mut quote_volume, mut buy, mut buy_quote) = (0.0, 0.0, 0.0, 0.0);
     let (mut ticks, mut buy_ticks) = (0u64, 0u64);
     let (mut bars, mut kept) = (0u64, 0.0);
     for batch in batches {
         let rows = batch.price.iter().zip(&batch.qty).zip(&batch.quote).zip(&batch.aggressor);
-        for (((price, qty), quote), side) in rows {
+        for ((((price, qty), quote), side), time) in rows.zip(&batch.event_time) {
             let bought = *side == Aggressor::Buyer;
             let x = f64::from(side.sign()) * *quote;
             ticks += 1;
             buy_ticks += u64::from(bought);
-            high = if *price > high { *price } else { high };
-            low = if *price < low { *price } else { low };
+            (high, high_time) = if *price > high { (*price, *time) } else { (high, high_time) };
+            (low, low_time) = if *price < low { (*price, *time) } else { (low, low_time) };
+            let change = *price - before;
+            variation += change * change;
+            before = *price;
             volume += *qty;
             quote_volume += *quote;
             buy += if bought { *qty } else { 0.0 };
@@ -83,11 +88,13 @@ fn bare_loop(batches: &[TradeBatch]) -> (u64, f64) {
                     + buy_quote
                     + theta_min
                     + theta_max
-                    + (ticks + buy_ticks) as f64;
+                    + variation
+                    + (ticks + buy_ticks) as f64
+                    + high_time.wrapping_sub(low_time) as f64;
                 theta = 0.0;
                 (theta_min, theta_max) = (f64::INFINITY, f64::NEG_INFINITY);
                 (high, low) = (f64::NEG_INFINITY, f64::INFINITY);
-                (volume, quote_volume, buy, buy_quote) = (0.0, 0.0, 0.0, 0.0);
+                (volume, quote_volume, buy, buy_quote, variation) = (0.0, 0.0, 0.0, 0.0, 0.0);
                 (ticks, buy_ticks) = (0, 0);
             }
             mu += alpha * (x - mu);

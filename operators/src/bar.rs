@@ -104,6 +104,24 @@ pub struct Bar {
     /// Ids that never came, between the bar before and the last trade of this one: more than 0
     /// says that the bar spans a gap. Builders leave it at 0; who knows of gaps fills it in.
     pub missing_ids: u64,
+    /// Event time from which this version of the bar is known: of the trade that closed it, which for
+    /// an interval or a session is the first one after it; of the correction that made it; of the end
+    /// of the input (docs/adr/0015-contract-of-a-bar.md). Never before `close_time`.
+    pub known_time: i64,
+    /// Event time of the first trade at the highest price.
+    pub high_time: i64,
+    /// Event time of the first trade at the lowest price.
+    pub low_time: i64,
+    /// Σ of squared price changes from trade to trade; the first trade's is counted from the last trade
+    /// before the bar, and nothing where there is none.
+    pub quadratic_variation: f64,
+}
+
+/// These bars are not known before the event time `time`.
+pub fn known_at(time: i64, bars: &mut [Bar]) {
+    for bar in bars {
+        bar.known_time = bar.known_time.max(time);
+    }
 }
 
 /// What a rule reports of its expectations when a bar closes: those of the closing trade's test.
@@ -163,18 +181,29 @@ pub struct OpenBar {
     pub theta_min: f64,
     /// Greatest θ so far.
     pub theta_max: f64,
+    /// Event time of the first trade at the highest price, ns.
+    pub high_time: i64,
+    /// Event time of the first trade at the lowest price, ns.
+    pub low_time: i64,
+    /// Σ of squared price changes.
+    pub quadratic_variation: f64,
 }
 
 impl OpenBar {
-    /// Notes what only the first trade of a bar sets; call before [`add`](Self::add).
+    /// Notes what only the first trade of a bar sets; call before [`add`](Self::add). `before` is the
+    /// price of the last trade before it, if any came.
     #[inline]
-    pub fn begin(&mut self, trade: &Trade) {
+    pub fn begin(&mut self, trade: &Trade, before: Option<f64>) {
         *self = Self {
             open_time: trade.event_time,
             first_trade_id: trade.trade_id,
             open: trade.price,
             high: trade.price,
             low: trade.price,
+            high_time: trade.event_time,
+            low_time: trade.event_time,
+            // What the next price change is counted from.
+            close: before.unwrap_or(trade.price),
             theta_min: f64::INFINITY,
             theta_max: f64::NEG_INFINITY,
             ..Self::default()
@@ -182,14 +211,19 @@ impl OpenBar {
     }
 
     /// Adds what every trade changes, in the order in which every implementation must sum.
-    /// The last price, time and id are set by the caller: only the latest one matters.
+    /// The last time and id are set by the caller: only the latest one matters.
     #[inline(always)]
-    pub fn add(&mut self, price: f64, qty: f64, quote: f64, sign: i8, x: f64) {
+    pub fn add(&mut self, time: i64, price: f64, qty: f64, quote: f64, sign: i8, x: f64) {
         let bought = sign > 0;
         self.ticks += 1;
         self.buy_ticks += u64::from(bought);
-        self.high = if price > self.high { price } else { self.high };
-        self.low = if price < self.low { price } else { self.low };
+        (self.high, self.high_time) =
+            if price > self.high { (price, time) } else { (self.high, self.high_time) };
+        (self.low, self.low_time) =
+            if price < self.low { (price, time) } else { (self.low, self.low_time) };
+        let change = price - self.close;
+        self.quadratic_variation += change * change;
+        self.close = price;
         self.volume += qty;
         self.quote_volume += quote;
         self.buy_volume += if bought { qty } else { 0.0 };
@@ -208,12 +242,11 @@ impl OpenBar {
     /// Notes the latest trade.
     #[inline]
     pub fn end(&mut self, trade: &Trade) {
-        self.close = trade.price;
         self.close_time = trade.event_time;
         self.last_trade_id = trade.trade_id;
     }
 
-    /// The finished bar.
+    /// The finished bar, as known from its last trade on.
     pub fn finish(&self, seq: u64, levels: &Levels, reason: CloseReason, digest: u64) -> Bar {
         Bar {
             seq,
@@ -246,6 +279,10 @@ impl OpenBar {
             state_digest: digest,
             revision: 0,
             missing_ids: 0,
+            known_time: self.close_time,
+            high_time: self.high_time,
+            low_time: self.low_time,
+            quadratic_variation: self.quadratic_variation,
         }
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::bar::Bar;
 use crate::bars::machine::BarMachine;
 use crate::batch::TradeBatch;
-use crate::convergence::monitor::{Beginning, Joined, Monitor};
+use crate::convergence::monitor::{Beginning, Joined, Synchronised, Watch};
 use crate::end::{InputEnd, Unfinished};
 use crate::gap::Gap;
 use crate::open_bars::OpenState;
@@ -42,7 +42,7 @@ enum Heard {
 struct BuilderSlot {
     spec: BarSpec,
     state: BuilderState,
-    monitor: Option<Box<Monitor>>,
+    watch: Watch,
 }
 
 /// Everything about a slot that can influence a later bar, or its flags.
@@ -84,32 +84,35 @@ impl BuilderSet {
         live: bool,
         mut emit: impl FnMut(&Arc<str>, Bar),
     ) -> Vec<Joined> {
-        self.on_batch_by_slot(trades, gaps, live, |_, spec, bar| emit(spec, bar))
+        self.on_batch_by_slot(trades, gaps, live, |_, spec, bar, _| emit(spec, bar))
     }
 
-    /// As [`on_batch`](Self::on_batch), with the place of each bar's specification.
+    /// As [`on_batch`](Self::on_batch), with the place of each bar's specification, and whether the bar
+    /// is known not to depend on where its builder began.
     pub(crate) fn on_batch_by_slot(
         &mut self,
         trades: &TradeBatch,
         gaps: &[Gap],
         live: bool,
-        mut emit: impl FnMut(usize, &Arc<str>, Bar),
+        mut emit: impl FnMut(usize, &Arc<str>, Bar, Synchronised),
     ) -> Vec<Joined> {
         let mut joined = Vec::new();
         let begins = self.begins(trades, gaps, live);
         for (place, slot) in self.slots.iter_mut().enumerate() {
             if let Some(beginning) = begins {
-                slot.monitor = Monitor::beside(&slot.spec, beginning);
+                slot.watch = Watch::beside(&slot.spec, beginning);
             }
             slot.state.on_batch(trades, gaps, &mut self.closed);
-            if let Some(monitor) = &mut slot.monitor
-                && let Some(found) = monitor.on_batch(slot.spec.name(), trades, &self.closed)
-            {
-                joined.push(found);
-                slot.monitor = None;
-            }
+            let found = slot.watch.on_batch(slot.spec.name(), trades, &self.closed);
+            let at = found.as_ref().map(|found| found.seq);
+            joined.extend(found);
             for bar in self.closed.drain(..) {
-                emit(place, slot.spec.name(), bar);
+                // Up to the bar on which both agreed it still depended on where it began.
+                let synchronised = match at {
+                    Some(at) if bar.seq <= at => Synchronised::No,
+                    _ => slot.watch.synchronised(),
+                };
+                emit(place, slot.spec.name(), bar, synchronised);
             }
         }
         joined
@@ -153,16 +156,23 @@ impl BuilderSet {
     pub fn on_end(
         &mut self,
         end: InputEnd,
-        mut emit: impl FnMut(&Arc<str>, Bar),
+        mut emit: impl FnMut(&Arc<str>, Bar, Synchronised),
     ) -> Vec<Unfinished> {
         let slots = self.slots.iter_mut();
         slots
             .map(|slot| {
                 slot.state.on_end(end, &slot.spec, &mut self.closed);
-                self.closed.drain(..).for_each(|bar| emit(slot.spec.name(), bar));
+                let synchronised = slot.watch.synchronised();
+                self.closed.drain(..).for_each(|bar| emit(slot.spec.name(), bar, synchronised));
                 slot.state.unfinished(&slot.spec)
             })
             .collect()
+    }
+
+    /// What is known of the independence of the bars of a specification.
+    pub(crate) fn synchronised(&self, spec: &Arc<str>) -> Synchronised {
+        let slot = self.slots.iter().find(|slot| slot.spec.name() == spec);
+        slot.map_or(Synchronised::Unknown, |slot| slot.watch.synchronised())
     }
 
     /// The states of its machines, to come back to.
@@ -175,19 +185,19 @@ impl BuilderSet {
     pub(crate) fn put(&mut self, slot: usize, state: BuilderState) {
         let slot = &mut self.slots[slot];
         slot.state = state;
-        if slot.monitor.is_some() {
-            slot.monitor = Monitor::beside(&slot.spec, Beginning::BehindCorrection);
+        if matches!(slot.watch, Watch::Pending(_)) {
+            slot.watch = Watch::beside(&slot.spec, Beginning::BehindCorrection);
         }
     }
 }
 
 impl BuilderSlot {
     fn new(spec: &BarSpec) -> Self {
-        Self { spec: spec.clone(), state: BuilderState::new(spec), monitor: None }
+        Self { spec: spec.clone(), state: BuilderState::new(spec), watch: Watch::Idle }
     }
 
     fn monitored(mut self, beginning: Beginning) -> Self {
-        self.monitor = Monitor::beside(&self.spec, beginning);
+        self.watch = Watch::beside(&self.spec, beginning);
         self
     }
 }
@@ -374,6 +384,40 @@ mod tests {
         assert!(joined[0].trade_id > 1000);
         let mut files = BuilderSet::new(&[forgetful()]);
         assert_eq!(joins(&mut files, 1..20_000, false), []);
+    }
+
+    /// What is known of the bars of these trades, and where the builders joined.
+    fn known(
+        builder_set: &mut BuilderSet,
+        ids: std::ops::Range<u64>,
+        live: bool,
+    ) -> (Vec<(u64, Synchronised)>, Option<u64>) {
+        let (mut bars, mut at) = (Vec::new(), None);
+        for start in ids.clone().step_by(700) {
+            let batch = uneven(start..ids.end.min(start + 700));
+            let note = |_, _: &Arc<str>, bar: Bar, known| bars.push((bar.seq, known));
+            let joined = builder_set.on_batch_by_slot(&batch, &[], live, note);
+            at = joined.first().map(|joined| joined.seq).or(at);
+        }
+        (bars, at)
+    }
+
+    #[test]
+    fn bars_are_synchronised_from_the_one_after_both_builders_agree() {
+        let mut builder_set = BuilderSet::new(&[forgetful()]);
+        let (bars, _) = known(&mut builder_set, 1..5000, false);
+        assert!(bars.len() > 10 && bars.iter().all(|(_, known)| *known == Synchronised::Unknown));
+        let (bars, at) = known(&mut builder_set, 5000..20_000, true);
+        let at = at.unwrap();
+        assert!(bars.iter().any(|(seq, _)| *seq <= at) && bars.iter().any(|(seq, _)| *seq > at));
+        for (seq, known) in bars {
+            let expected = if seq > at { Synchronised::Yes } else { Synchronised::No };
+            assert_eq!(known, expected, "bar {seq}, joined at {at}");
+        }
+        let missing = [gap(20_000, 20_009)];
+        builder_set.on_batch(&uneven(20_010..20_011), &missing, true, |_, _| ());
+        let (bars, _) = known(&mut builder_set, 20_011..20_300, true);
+        assert!(!bars.is_empty() && bars.iter().all(|(_, known)| *known == Synchronised::No));
     }
 
     #[test]

@@ -160,10 +160,10 @@ impl InstrumentOrder {
         let mut corrections = input.corrections;
         let late = findings.late.drain(..);
         if self.options.revises {
-            corrections.extend(late.map(|(_, late)| Correction::late(late)));
+            corrections.extend(late.map(|late| Correction::late(late.trade, late.known_time)));
         } else {
             let window = self.options.reorder_window;
-            rejects.extend(late.map(|(row, late)| late_reject(row, &late, &lines, window)));
+            rejects.extend(late.map(|late| late_reject(late.row, &late.trade, &lines, window)));
         }
         if let Some(before) = before.filter(|_| !findings.refused.is_empty()) {
             trades = self.only_before_refused(before, &input.left_out, &mut findings, &lines);

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bar::Bar;
 use crate::batch::Feed;
+use crate::convergence::monitor::Synchronised;
 
 /// A bar, of which specification, from which feed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -20,6 +21,9 @@ pub struct PublishedBar {
     /// When the frame with the closing trade came, in ns since the Unix epoch; none for files.
     /// Telemetry: no part of the bar, of its identity or of any output.
     pub received: Option<i64>,
+    /// Whether the builder is known not to depend on where it began. No part of the bar either: equal
+    /// bars are equal bytes, wherever their builders began.
+    pub synchronised: Synchronised,
 }
 
 impl PublishedBar {

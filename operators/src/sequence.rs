@@ -49,13 +49,24 @@ pub struct Findings {
     pub reordered: u64,
     /// Ids that never came.
     pub gaps: Vec<Gap>,
-    /// Trades that came so late that their id had already been given up as missing, with the row
-    /// they stood in. Letting them through would break the order, so the caller sets them aside.
-    pub late: Vec<(usize, Trade)>,
+    /// Trades that came so late that their id had already been given up as missing. Letting them
+    /// through would break the order, so the caller sets them aside.
+    pub late: Vec<Late>,
     /// Other trades that cannot be put into the order; the caller sets them aside.
     pub refused: Vec<Refused>,
     /// Rows that are not trades by rule, by reason.
     pub left_out: BTreeMap<Cow<'static, str>, u64>,
+}
+
+/// A trade that came after its id had been given up.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Late {
+    /// The row of the batch that it stood in.
+    pub row: usize,
+    /// The trade.
+    pub trade: Trade,
+    /// Event time of the last trade let through before it came, ns; none if there was none.
+    pub known_time: Option<i64>,
 }
 
 impl Findings {

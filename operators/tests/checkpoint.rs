@@ -60,7 +60,7 @@ fn pieces(trades: &[Trade], cuts: &[usize], gaps: &[bool], live: bool) -> Vec<Or
 type Made = Vec<(String, Bar)>;
 
 fn apply(state: &mut InstrumentState, piece: &OrderedBatch, bars: &mut Made) {
-    state.on_ordered_batch(piece, true, |spec, bar, _| bars.push((spec.to_string(), bar)));
+    state.on_ordered_batch(piece, true, |spec, bar, _, _| bars.push((spec.to_string(), bar)));
 }
 
 fn bytes(bars: &Made) -> Vec<u8> {

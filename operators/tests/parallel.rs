@@ -101,7 +101,7 @@ fn sequential(feed: &Arc<Feed>, specs: &[BarSpec], cut: &Cut) -> Outcome {
         outcome.findings(findings);
         let late = findings.late.iter();
         let mut set_aside: Vec<(u64, String)> =
-            late.map(|(row, t)| (line + *row as u64, t.trade_id.to_string())).collect();
+            late.map(|late| (line + late.row as u64, late.trade.trade_id.to_string())).collect();
         let refused = findings.refused.iter();
         set_aside.extend(refused.map(|refused| {
             let line = refused.place.as_ref().unwrap().line;

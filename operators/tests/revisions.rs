@@ -73,7 +73,7 @@ impl Job {
         let piece = piece(self.last, trades, corrections);
         self.last = trades.last().map(|last| last.trade_id).or(self.last);
         let (standing, current) = (&mut self.standing, &mut self.current);
-        let taken = self.state.on_ordered_batch(&piece, true, |spec, bar, diff| {
+        let taken = self.state.on_ordered_batch(&piece, true, |spec, bar, diff, _| {
             let key = (spec.to_string(), bar.last_trade_id);
             if diff == 1 {
                 current.insert(key, bar.clone());
@@ -87,8 +87,10 @@ impl Job {
                 bars.insert(at, bar);
             } else {
                 assert_eq!(diff, -1);
-                let at = bars.iter().position(|other| *other == bar).unwrap();
-                bars.remove(at);
+                // Withdrawn no earlier than it was known.
+                let same = |other: &Bar| Bar { known_time: bar.known_time, ..other.clone() } == bar;
+                let at = bars.iter().position(same).unwrap();
+                assert!(bars.remove(at).known_time <= bar.known_time);
             }
         });
         self.revisions.extend(taken.revision.map(|revision| *revision));
@@ -99,7 +101,7 @@ impl Job {
         let mut standing = self.standing.clone();
         standing.retain(|_, bars| !bars.is_empty());
         for bar in standing.values_mut().flatten() {
-            (bar.seq, bar.revision) = (0, 0);
+            (bar.seq, bar.revision, bar.known_time) = (0, 0, 0);
         }
         postcard::to_stdvec(&standing).unwrap()
     }
@@ -107,7 +109,7 @@ impl Job {
     /// The same by key.
     fn current(&self) -> Current {
         let mut current = self.current.clone();
-        current.values_mut().for_each(|bar| (bar.seq, bar.revision) = (0, 0));
+        current.values_mut().for_each(|bar| (bar.seq, bar.revision, bar.known_time) = (0, 0, 0));
         current
     }
 
@@ -117,8 +119,10 @@ impl Job {
             let ours = self.standing.get(spec).unwrap_or(&empty);
             let its = other.standing.get(spec).unwrap_or(&empty);
             for at in 0..ours.len().max(its.len()) {
-                let same =
-                    |a: &Bar, b: &Bar| Bar { seq: b.seq, revision: b.revision, ..a.clone() } == *b;
+                let same = |a: &Bar, b: &Bar| {
+                    let (seq, revision, known_time) = (b.seq, b.revision, b.known_time);
+                    Bar { seq, revision, known_time, ..a.clone() } == *b
+                };
                 if !matches!((ours.get(at), its.get(at)), (Some(a), Some(b)) if same(a, b)) {
                     return format!("{spec} bar {at}: {:#?}\n{:#?}", ours.get(at), its.get(at));
                 }
@@ -189,7 +193,7 @@ proptest! {
         for ((at, trade), fate) in trades.iter().enumerate().zip(fates.iter().cycle()) {
             let trade = Trade { trade_id: 10 + at as u64, ..*trade };
             let mut later = |lag: usize, change| {
-                let correction = Correction { trade_id: trade.trade_id, change, known_after: 0 };
+                let correction = Correction { trade_id: trade.trade_id, change, known_after: 0, known_time: None };
                 known.entry(delivered.len() + lag).or_default().push(correction);
             };
             match *fate {
@@ -278,7 +282,8 @@ fn corrections_that_change_nothing_or_cannot_be_applied_say_so() {
         let trades: Vec<Trade> = (start..start + 5).filter(|id| *id != 95).map(trade).collect();
         job.take(&trades, Vec::new());
     }
-    let correct = |trade_id, change| Correction { trade_id, change, known_after: 0 };
+    let correct =
+        |trade_id, change| Correction { trade_id, change, known_after: 0, known_time: None };
     let other = Trade { price: 2.0, ..trade(90) };
     job.take(
         &[],
@@ -326,7 +331,8 @@ fn a_restart_goes_on_counting_and_keeps_what_was_corrected() {
     let sized =
         |id: u64| Trade { qty: 1.0 + (id % 7) as f64, quote: 1.0 + (id % 7) as f64, ..trade(id) };
     let trades: Vec<Trade> = (1..3000).map(sized).collect();
-    let correct = |trade_id, change| Correction { trade_id, change, known_after: 0 };
+    let correct =
+        |trade_id, change| Correction { trade_id, change, known_after: 0, known_time: None };
     let mut job = Job::new(&specs, Some(EVERYTHING));
     job.take(&trades[..2000], Vec::new());
     // The last trade of all: its gap waits for the next one, through the restart as well.

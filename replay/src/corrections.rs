@@ -166,7 +166,7 @@ fn understand(
         "replace" => Change::Replace(trade(row, trade_id, *terms)?),
         other => return Err(wrong("action", other, "not add, remove or replace")),
     };
-    Ok((instrument.clone(), Correction { trade_id, change, known_after }))
+    Ok((instrument.clone(), Correction { trade_id, change, known_after, known_time: None }))
 }
 
 fn trade(row: &Row, trade_id: u64, terms: Terms) -> Result<Trade, Wrong> {
@@ -241,7 +241,7 @@ mod tests {
         let corrections = read_text(text).unwrap().into_values().next().unwrap();
         assert_eq!(
             corrections[0],
-            Correction { trade_id: 7, change: Change::Remove, known_after: 0 }
+            Correction { trade_id: 7, change: Change::Remove, known_after: 0, known_time: None }
         );
         let Change::Replace(trade) = corrections[1].change else { panic!() };
         assert_eq!((trade.event_time, trade.quote), (1_704_067_201_000_000_000, 10.0));

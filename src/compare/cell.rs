@@ -73,6 +73,11 @@ impl Row {
         self.0.iter().find(|(field, _)| field == name).map_or(&Cell::Null, |(_, cell)| cell)
     }
 
+    /// Whether it has a field of that name.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(field, _)| field == name)
+    }
+
     /// Which sequence of bars it belongs to: instrument, specification.
     pub fn key(&self) -> (String, String) {
         let text = |name| match self.get(name) {

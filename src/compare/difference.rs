@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use super::cell::Row;
+use crate::sinks::record::ADDED;
 
 /// How two outputs are compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,8 +61,8 @@ impl Sequence {
 
 /// Compares all sequences of bars of two outputs.
 pub fn compare(a: Vec<Row>, b: Vec<Row>, rules: Rules) -> Verdict {
+    let mut verdict = Verdict { remarks: older(&a, &b), ..Verdict::default() };
     let (a, b) = (sequences(a), sequences(b));
-    let mut verdict = Verdict::default();
     let keys: BTreeSet<_> = a.keys().chain(b.keys()).cloned().collect();
     for key in keys {
         let name = format!("{} {}", key.0, key.1);
@@ -70,8 +71,8 @@ pub fn compare(a: Vec<Row>, b: Vec<Row>, rules: Rules) -> Verdict {
                 let rules = Rules { revised: a.revised || b.revised, ..rules };
                 if rules.revised {
                     verdict.remarks.push(format!(
-                        "{name}: has corrections; comparing the current bars, without seq and \
-                         revision"
+                        "{name}: has corrections; comparing the current bars, without seq, \
+                         revision and known_time"
                     ));
                 }
                 sequence(&name, &a.bars, &b.bars, rules, &mut verdict);
@@ -96,6 +97,23 @@ pub fn compare(a: Vec<Row>, b: Vec<Row>, rules: Rules) -> Verdict {
         }
     }
     verdict
+}
+
+/// Says which fields are not compared, because an output is of an earlier version.
+fn older(a: &[Row], b: &[Row]) -> Vec<String> {
+    let (Some(first_a), Some(first_b)) = (a.first(), b.first()) else { return Vec::new() };
+    let lacks = |name: &str, row: &Row, other: &Row| !row.has(name) && other.has(name);
+    [("A", first_a, first_b), ("B", first_b, first_a)]
+        .into_iter()
+        .filter_map(|(which, row, other)| {
+            let missing: Vec<&str> =
+                ADDED.into_iter().filter(|name| lacks(name, row, other)).collect();
+            (!missing.is_empty()).then(|| {
+                let missing = missing.join(", ");
+                format!("{which} is of an earlier version, without {missing}: not compared")
+            })
+        })
+        .collect()
 }
 
 fn sequences(rows: Vec<Row>) -> Sequences {
@@ -157,9 +175,12 @@ fn meeting(a: &[Row], b: &[Row]) -> Option<(usize, usize)> {
 
 /// How a bar differs, the telling fields first.
 fn bar(a: &Row, b: &Row, rules: Rules) -> Option<String> {
+    // An output of an earlier version does not have all.
+    let later = |field: &str| ADDED.contains(&field) && (!a.has(field) || !b.has(field));
     let skipped = |field: &str| match field {
+        _ if later(field) => true,
         "seq" => rules.synchronise || rules.revised,
-        "revision" => rules.revised,
+        "revision" | "known_time" => rules.revised,
         // An original retracts nothing, and older outputs do not say so.
         "retracts" => true,
         _ => false,

@@ -24,6 +24,7 @@ use crate::graph::sink::SinkError;
 use crate::sinks::encode::avro;
 use crate::sinks::kafka::KafkaSettings;
 use crate::sinks::kafka::topic_reader::{ReadError, consumer, read_to_end};
+use crate::sinks::record::INT64;
 
 /// How long Kafka may be silent.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -164,7 +165,17 @@ fn json(bytes: &[u8]) -> Result<Row, String> {
 
 fn bar(value: &Value) -> Result<Row, String> {
     let Value::Object(fields) = value else { return Err("must be an object".to_owned()) };
-    let row = Row(fields.iter().map(|(name, value)| (name.clone(), value.into())).collect());
+    let cell = |(name, value): (&String, &Value)| {
+        let cell = match Cell::from(value) {
+            // JSON with int64 = string.
+            Cell::Text(digits) if INT64.contains(&name.as_str()) => {
+                digits.parse().map_or(Cell::Text(digits), Cell::Whole)
+            }
+            cell => cell,
+        };
+        (name.clone(), cell)
+    };
+    let row = Row(fields.iter().map(cell).collect());
     for needed in ["instrument", "spec", "seq", "state_digest"] {
         if *row.get(needed) == Cell::Null {
             return Err(format!("\"{needed}\" is missing"));

@@ -8,6 +8,8 @@ use super::problem::Problems;
 use super::section::Section;
 use super::sink_kind::SinkKind;
 use crate::checkpoints::job::JobName;
+use crate::sinks::encode::Encoding;
+use crate::sinks::encode::json::Int64;
 
 /// How often a bar arrives when things go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,10 +64,16 @@ pub struct DeliveryOptions {
     pub reset_state: bool,
     /// What to do when another copy has taken over.
     pub if_taken: IfTaken,
+    /// How JSON has 64-bit integers.
+    pub int64: Int64,
 }
 
 /// What may be said of a job that was taken over.
 const IF_TAKEN: [(&str, IfTaken); 2] = [("exit", IfTaken::Exit), ("wait", IfTaken::Wait)];
+
+/// How JSON has 64-bit integers.
+const INT64: [(&str, Int64); 2] =
+    [(Int64::Number.as_str(), Int64::Number), (Int64::Text.as_str(), Int64::Text)];
 
 /// A second: a reader waits no longer, and a commit costs next to nothing.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
@@ -83,6 +91,7 @@ impl DeliveryOptions {
             commit_interval: interval.unwrap_or_default(),
             reset_state: false,
             if_taken: sink.choice("if_taken", &IF_TAKEN, problems).unwrap_or_default(),
+            int64: sink.choice("int64", &INT64, problems).unwrap_or_default(),
         }
     }
 
@@ -94,6 +103,7 @@ impl DeliveryOptions {
             commit_interval: COMMIT_INTERVAL,
             reset_state: false,
             if_taken: IfTaken::default(),
+            int64: Int64::default(),
         }
     }
 
@@ -103,7 +113,22 @@ impl DeliveryOptions {
     }
 
     /// Checks that the sink can do it.
-    pub fn check(&self, kind: SinkKind, out: Option<&Path>, problems: &mut Problems) {
+    pub fn check(
+        &self,
+        (kind, encoding): (SinkKind, Encoding),
+        out: Option<&Path>,
+        problems: &mut Problems,
+    ) {
+        let is_json = match kind {
+            SinkKind::Kafka => encoding == Encoding::Json,
+            SinkKind::JsonLines => true,
+            SinkKind::Csv | SinkKind::Parquet | SinkKind::None => false,
+        };
+        if self.int64 == Int64::Text && !is_json {
+            let message = "int64 = \"string\" is for JSON: sink jsonl, or kafka with encoding json; \
+                           other formats have 64-bit integers";
+            problems.add("[sink]", message);
+        }
         if self.commit_interval > Duration::from_secs(30) {
             // Kafka ends transactions after a minute.
             problems.add("[sink]", "commit_interval must be at most 30s");

@@ -144,8 +144,11 @@ impl ConfigFile {
 /// Where a key belongs that is outside all sections, if that is known.
 fn misplaced(name: &str) -> String {
     const KEYS: [(&str, &[&str]); 5] = [
-        ("kafka", &["brokers", "topic", "encoding", "create_topics", "partitions", "current"]),
-        ("sink", &["kind", "out", "delivery", "job", "commit_interval"]),
+        (
+            "kafka",
+            &["brokers", "topic", "encoding", "headers", "create_topics", "partitions", "current"],
+        ),
+        ("sink", &["kind", "out", "int64", "delivery", "job", "commit_interval"]),
         ("replay", &["files", "instrument", "workers", "quarantine", "store", "protocol"]),
         ("live", &["record", "report_every", "gaps"]),
         ("feeds.NAME", &["venue", "instruments", "at"]),

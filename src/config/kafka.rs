@@ -9,7 +9,7 @@ use super::file::ConfigFile;
 use super::problem::Problems;
 use super::section::{Section, Value, over};
 use crate::sinks::encode::Encoding;
-use crate::sinks::kafka::KafkaSettings;
+use crate::sinks::kafka::{HeaderStyle, KafkaSettings};
 
 /// Kafka options as the user gave them; references to secrets are still references.
 #[derive(Clone, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct KafkaOptions {
     pub current: bool,
     /// Encoding of values.
     pub encoding: Encoding,
+    /// Which headers records have.
+    pub headers: HeaderStyle,
     /// Whether missing topics are created.
     pub create_topics: bool,
     /// Partitions of created topics.
@@ -49,11 +51,13 @@ impl KafkaOptions {
     /// Understands both sections.
     pub fn understand(mut keys: Section, mut properties: Section, problems: &mut Problems) -> Self {
         let encodings = [("json", Encoding::Json), ("avro", Encoding::Avro)];
+        let headers = [("plain", HeaderStyle::Plain), ("cloudevents", HeaderStyle::CloudEvents)];
         let options = Self {
             brokers: keys.text("brokers", problems).map(|(text, _)| text),
             topic: keys.text("topic", problems).map(|(text, _)| text),
             current: keys.parse("current", "true or false", problems).unwrap_or(false),
             encoding: keys.choice("encoding", &encodings, problems).unwrap_or(Encoding::Json),
+            headers: keys.choice("headers", &headers, problems).unwrap_or_default(),
             create_topics: keys.parse("create_topics", "true or false", problems).unwrap_or(false),
             partitions: keys.parse("partitions", "a whole number", problems),
             shutdown_timeout: {
@@ -105,6 +109,7 @@ impl KafkaOptions {
             topic_template: self.topic.clone().unwrap_or(defaults.topic_template),
             current: self.current,
             encoding: self.encoding,
+            headers: self.headers,
             create_topics: self.create_topics,
             partitions: self.partitions.unwrap_or(defaults.partitions),
             properties: self.properties.clone(),

@@ -184,7 +184,7 @@ impl LiveSettings {
             problems.add("[live]", "empty_bars cannot be combined with a revision_window");
         }
         self.kafka.check_keys(self.sink == SinkKind::Kafka && self.bars.has_empty_bars(), problems);
-        self.delivery.check(self.sink, self.out.as_deref(), problems);
+        self.delivery.check((self.sink, self.kafka.encoding), self.out.as_deref(), problems);
         if self.sink == SinkKind::Parquet && !self.delivery.is_exactly_once() {
             let message = "Parquet files of a live job are delivered exactly once: what is not yet \
                            in a part has to be kept";

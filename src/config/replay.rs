@@ -283,7 +283,7 @@ impl ReplaySettings {
             problems.add("[replay]", "empty_bars cannot be combined with corrections");
         }
         self.kafka.check_keys(self.sink == SinkKind::Kafka && self.bars.has_empty_bars(), problems);
-        self.delivery.check(self.sink, self.out.as_deref(), problems);
+        self.delivery.check((self.sink, self.kafka.encoding), self.out.as_deref(), problems);
         if self.sink == SinkKind::Kafka {
             self.kafka.check(problems);
         }

@@ -140,7 +140,17 @@ mod tests {
     fn bar(seq: u64) -> Out {
         let feed = Arc::new(Feed::numbered("a:b:C".parse().unwrap()));
         let bar = OpenBar::default().finish(seq, &Levels::default(), CloseReason::Threshold, 0);
-        Out::Bar((PublishedBar { spec: "x".into(), feed, bar, received: None }, 3, 1))
+        Out::Bar((
+            PublishedBar {
+                spec: "x".into(),
+                feed,
+                bar,
+                received: None,
+                synchronised: Default::default(),
+            },
+            3,
+            1,
+        ))
     }
 
     fn progress(trade_id: u64) -> Out {

@@ -145,7 +145,8 @@ mod tests {
     }
 
     fn known_after(known_after: u64) -> Corrections {
-        let correction = Correction { trade_id: 1000, change: Change::Remove, known_after };
+        let (change, known_time) = (Change::Remove, None);
+        let correction = Correction { trade_id: 1000, change, known_after, known_time };
         Corrections::from([("a:b:C".parse().unwrap(), vec![correction])])
     }
 

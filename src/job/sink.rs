@@ -95,7 +95,7 @@ impl SinkRequest<'_> {
     pub fn open(&self) -> Result<OpenSink, JobError> {
         Ok(match self.kind {
             SinkKind::None => OpenSink::Plain(Box::new(NoSink::default())),
-            SinkKind::JsonLines => self.lines(LineFormat::Json)?,
+            SinkKind::JsonLines => self.lines(LineFormat::Json(self.delivery.int64))?,
             SinkKind::Csv => self.lines(LineFormat::Csv)?,
             SinkKind::Parquet => {
                 let folder = self.out.unwrap_or(Path::new("bars"));
@@ -113,6 +113,7 @@ impl SinkRequest<'_> {
             }
             SinkKind::Kafka => {
                 let mut kafka = self.kafka.settings();
+                kafka.int64 = self.delivery.int64;
                 let orders = self.bars.orders().iter();
                 kafka.specs = orders.map(|order| order.spec.name().to_string()).collect();
                 kafka.instruments = self.instruments.clone();
@@ -207,6 +208,7 @@ impl SinkRequest<'_> {
     pub fn settings(&self, more: &[(&str, Option<String>)]) -> JobSettings {
         let mut settings = JobSettings::of(self.bars.specs());
         settings.put("sink", self.kind.as_str());
+        settings.put("int64", self.delivery.int64.as_str());
         if self.kind == SinkKind::Kafka {
             let kafka = self.kafka.settings();
             settings.put("topic", kafka.topic_template);

@@ -15,7 +15,7 @@ use crate::thousands::grouped;
 ///
 /// # Errors
 /// When the writer refuses.
-pub fn write_line(out: &mut impl Write, object: &impl Serialize) -> io::Result<()> {
+fn write_line(out: &mut impl Write, object: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut *out, object)?;
     out.write_all(b"\n")
 }

@@ -4,8 +4,36 @@ use barflow_operators::published::PublishedBar;
 use serde::ser::Error;
 use serde::{Serialize, Serializer};
 
-/// Version of the record's fields; raised when a field changes its meaning or goes.
+/// Version of the record's fields. From 4 on fields are only ever added, with a default
+/// (docs/adr/0015-contract-of-a-bar.md).
 pub const SCHEMA_VERSION: u32 = 4;
+
+/// Fields that are 64-bit integers.
+pub const INT64: [&str; 12] = [
+    "seq",
+    "open_time",
+    "close_time",
+    "first_trade_id",
+    "last_trade_id",
+    "ticks",
+    "buy_ticks",
+    "trade_count",
+    "missing_ids",
+    "known_time",
+    "high_time",
+    "low_time",
+];
+
+/// Fields that the first version did not have.
+pub const ADDED: [&str; 7] = [
+    "missing_ids",
+    "retracts",
+    "bar_id",
+    "known_time",
+    "high_time",
+    "low_time",
+    "quadratic_variation",
+];
 
 /// The fields of docs/BARS.md, in the order in which all encodings list them.
 ///
@@ -59,8 +87,14 @@ pub struct BarRecord<'a> {
     pub revision: u32,
     #[serde(serialize_with = "count")]
     pub missing_ids: u64,
-    /// The bar with these fields is withdrawn.
+    /// The bar with these fields is withdrawn; `known_time` is then that of its withdrawal.
     pub retracts: bool,
+    /// What identifies the bar: `instrument/spec/last_trade_id`.
+    pub bar_id: String,
+    pub known_time: i64,
+    pub high_time: i64,
+    pub low_time: i64,
+    pub quadratic_variation: f64,
 }
 
 /// A number that is too large for a signed 64-bit number.
@@ -102,7 +136,7 @@ impl<'a> BarRecord<'a> {
 
 impl<'a> From<&'a PublishedBar> for BarRecord<'a> {
     fn from(published: &'a PublishedBar) -> Self {
-        let PublishedBar { spec, feed, bar, received: _ } = published;
+        let PublishedBar { spec, feed, bar, received: _, synchronised: _ } = published;
         Self {
             spec,
             instrument: feed.instrument.as_str(),
@@ -141,6 +175,11 @@ impl<'a> From<&'a PublishedBar> for BarRecord<'a> {
             revision: bar.revision,
             missing_ids: bar.missing_ids,
             retracts: false,
+            bar_id: format!("{}/{spec}/{}", feed.instrument, bar.last_trade_id),
+            known_time: bar.known_time,
+            high_time: bar.high_time,
+            low_time: bar.low_time,
+            quadratic_variation: bar.quadratic_variation,
         }
     }
 }

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use barflow::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 use barflow::sinks::encode::Encoding;
-use barflow::sinks::kafka::{KafkaSettings, KafkaSink};
+use barflow::sinks::encode::json::Int64;
+use barflow::sinks::kafka::{HeaderStyle, KafkaSettings, KafkaSink};
 use barflow::sinks::record::BarRecord;
 use barflow_operators::published::PublishedBar;
 
@@ -52,7 +53,8 @@ fn headers(bar: &PublishedBar, content_type: &str) -> BTreeMap<String, String> {
         ("schema_version", "4"),
         ("state_digest", &format!("{:016x}", bar.bar.state_digest)),
         ("close_reason", bar.bar.close_reason.as_str()),
-        ("content_type", content_type),
+        ("synchronised", "unknown"),
+        ("content-type", content_type),
     ])
 }
 
@@ -352,4 +354,37 @@ fn tls_needs_a_certificate_that_is_trusted() {
     let error = soon(|| KafkaSink::open(settings(suspicious)).unwrap_err());
     println!("{error}");
     assert!(error.to_string().contains("could not be trusted"), "{error}");
+}
+
+#[test]
+fn cloudevents_headers_and_int64_strings_are_on_the_wire() {
+    let Some(kafka) = broker() else { return };
+    let spec = unique("events");
+    let bars: Vec<_> = (0..2).map(|n| published(&spec, &feed(BTC), bar(n))).collect();
+    let wire = KafkaSettings {
+        headers: HeaderStyle::CloudEvents,
+        int64: Int64::Text,
+        job: Some("wire".to_owned()),
+        ..settings(&kafka.plain, &spec)
+    };
+    deliver(wire, bars.clone()).unwrap();
+    let messages = read(&kafka.plain, &format!("bars.{spec}"));
+    assert_eq!(messages.len(), bars.len());
+    for (message, bar) in messages.iter().zip(&bars) {
+        let mut expected = headers(bar, "application/json");
+        let id = format!("{BTC}/{spec}/{}/0", bar.bar.last_trade_id);
+        expected.extend(properties(&[
+            ("job", "wire"),
+            ("ce_id", &id),
+            ("ce_source", "/barflow/wire"),
+            ("ce_type", "barflow.bar"),
+            ("ce_specversion", "1.0"),
+        ]));
+        let time = message.headers["ce_time"].clone();
+        assert!(time.starts_with("2024-03-01T00:00:0") && time.ends_with(".999999999Z"), "{time}");
+        expected.insert("ce_time".to_owned(), time);
+        assert_eq!(message.headers, expected);
+        let value: serde_json::Value = serde_json::from_slice(&message.value).unwrap();
+        assert_eq!(value["known_time"], bar.bar.known_time.to_string());
+    }
 }

@@ -7,6 +7,7 @@ mod support;
 mod cli;
 mod colours;
 mod columns;
+mod contract;
 mod daily;
 mod destroy;
 mod encodings;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use arrow_schema::DataType;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::statistics::Statistics;
 
 use crate::support::process::output;
 
@@ -57,7 +58,26 @@ fn parquet_has_signed_numbers_digests_as_text_and_says_what_it_is() {
     };
     assert_eq!(of("barflow.spec"), "t");
     assert_eq!(of("barflow.instrument"), "binance:spot:BTCUSDT");
-    assert_eq!(of("barflow.schema_version"), "4");
+    assert_eq!(of("barflow.schema"), "4");
+    let group = reader.metadata().row_group(0);
+    for (name, first, last) in [
+        ("instrument", "binance:spot:BTCUSDT", "binance:spot:BTCUSDT"),
+        ("close_time", "1709256600000000000", "1709334600000000000"),
+    ] {
+        let column = group.columns().iter().find(|column| column.column_path().string() == name);
+        let statistics = column.unwrap().statistics().unwrap().clone();
+        let (least, most) = match statistics {
+            Statistics::Int64(values) => {
+                (values.min_opt().unwrap().to_string(), values.max_opt().unwrap().to_string())
+            }
+            other => {
+                let text =
+                    |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap().to_vec()).unwrap();
+                (text(other.min_bytes_opt()), text(other.max_bytes_opt()))
+            }
+        };
+        assert_eq!((least.as_str(), most.as_str()), (first, last), "{name}");
+    }
     assert!(of("barflow.inputs").contains("BTCUSDT-trades-2024-03-01.csv"));
     assert!(of("barflow.specification").contains("\"size\":10.0"));
     assert!(!of("barflow.version").is_empty());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use barflow_operators::bar::{Bar, CloseReason};
 use barflow_operators::batch::Feed;
+use barflow_operators::convergence::monitor::Synchronised;
 use barflow_operators::published::PublishedBar;
 
 /// 2024-03-01T00:00:00Z in ns.
@@ -48,10 +49,20 @@ pub fn bar(seq: u64) -> Bar {
         state_digest: 0x0123_4567_89ab_cdef ^ seq,
         revision: 0,
         missing_ids: 0,
+        known_time: DAY + seq as i64 * 1_000_000_000 + 999_999_999,
+        high_time: DAY + seq as i64 * 1_000_000_000 + 300_000_000,
+        low_time: DAY + seq as i64 * 1_000_000_000 + 600_000_000,
+        quadratic_variation: 1_234.5 + n,
     }
 }
 
 /// A bar with its identity.
 pub fn published(spec: &str, feed: &Arc<Feed>, bar: Bar) -> PublishedBar {
-    PublishedBar { spec: spec.into(), feed: Arc::clone(feed), bar, received: None }
+    PublishedBar {
+        spec: spec.into(),
+        feed: Arc::clone(feed),
+        bar,
+        received: None,
+        synchronised: Synchronised::Unknown,
+    }
 }

@@ -136,8 +136,14 @@ impl Net {
         let last = |line: &String| bar(line)["last_trade_id"].as_u64().unwrap();
         if bar(&line)["retracts"] == true {
             self.retracted += 1;
-            let gone = line.replace("\"retracts\":true", "\"retracts\":false");
-            let at = self.standing.iter().position(|other| *other == gone).expect(&line);
+            // Withdrawn later than it was known.
+            let plain = |line: &String| {
+                let mut bar = bar(line);
+                (bar["retracts"], bar["known_time"]) = (false.into(), 0.into());
+                bar
+            };
+            let gone = plain(&line);
+            let at = self.standing.iter().position(|other| plain(other) == gone).expect(&line);
             self.standing.remove(at);
             return;
         }

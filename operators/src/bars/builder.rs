@@ -54,6 +54,9 @@ pub struct Builder<R: Rule> {
     boundary: Boundary,
     caps: Caps,
     open: OpenBar,
+    /// Price of the last trade before the open bar; none before the first. Not part of the digest:
+    /// builders that close a bar on the same trade have it from that trade.
+    before: Option<f64>,
     next_seq: u64,
 }
 
@@ -63,7 +66,8 @@ const CHUNK: usize = 1024;
 impl<R: Rule> Builder<R> {
     /// A builder that has seen nothing.
     pub fn new(rule: R, measure: Measure, signer: Signer, boundary: Boundary, caps: Caps) -> Self {
-        Self { rule, measure, signer, boundary, caps, open: OpenBar::default(), next_seq: 0 }
+        let (open, before) = (OpenBar::default(), None);
+        Self { rule, measure, signer, boundary, caps, open, before, next_seq: 0 }
     }
 
     /// The rule and its expectations.
@@ -110,7 +114,7 @@ impl<R: Rule> Builder<R> {
     /// Everything before `time` has come: closes the open bar if its day or interval is over.
     pub fn complete_until(&mut self, time: i64, bars: &mut Vec<Bar>) {
         if self.boundary.is_over_by(time) {
-            self.end_period(bars);
+            self.end_period(time, bars);
         }
     }
 
@@ -137,7 +141,7 @@ impl<R: Rule> Builder<R> {
         if self.open.ticks > 0 {
             let levels = self.rule.levels();
             self.rule.settle(&self.open);
-            self.emit(&levels, CloseReason::End, self.signer, bars);
+            self.emit(&levels, CloseReason::End, self.signer, self.open.close_time, bars);
         }
     }
 
@@ -151,7 +155,7 @@ impl<R: Rule> Builder<R> {
     pub fn on_trade(&mut self, trade: &Trade, has_aggressor: bool, bars: &mut Vec<Bar>) {
         // A period ends before this trade, so its bar's digest must not know this trade's sign.
         if self.boundary.crosses(trade.event_time) {
-            self.end_period(bars);
+            self.end_period(trade.event_time, bars);
         }
         let sign = self.signer.sign(trade.price, trade.aggressor, has_aggressor);
         self.on_signed(trade, sign, bars);
@@ -225,12 +229,13 @@ impl<R: Rule> Builder<R> {
         let v = self.measure.of(trade.qty, trade.quote);
         let flow = Flow { sign, v, x: f64::from(sign) * v };
         if self.rule.is_warming() {
+            self.before = Some(trade.price);
             return self.rule.warm(flow);
         }
         if self.open.ticks == 0 {
-            self.open.begin(trade);
+            self.open.begin(trade, self.before);
         }
-        self.open.add(trade.price, trade.qty, trade.quote, sign, flow.x);
+        self.open.add(trade.event_time, trade.price, trade.qty, trade.quote, sign, flow.x);
         self.open.end(trade);
         self.open.trade_count += u64::from(trade.count);
         self.rule.observe(flow, &self.open);
@@ -254,7 +259,7 @@ impl<R: Rule> Builder<R> {
         let quotes = &batch.quote[range.clone()];
         let times = &batch.event_time[range];
         if self.open.ticks == 0 {
-            self.open.begin(&batch.trade(row));
+            self.open.begin(&batch.trade(row), self.before);
         }
         let mut open = self.open;
         let mut last = None;
@@ -262,7 +267,7 @@ impl<R: Rule> Builder<R> {
         for (done, ((((price, qty), quote), time), sign)) in rows.enumerate() {
             let v = measure(*qty, *quote);
             let flow = Flow { sign: *sign, v, x: f64::from(*sign) * v };
-            open.add(*price, *qty, *quote, *sign, flow.x);
+            open.add(*time, *price, *qty, *quote, *sign, flow.x);
             self.rule.observe(flow, &open);
             if self.rule.may_close(&open) || self.caps.reached(&open, *time) {
                 last = Some((done, flow));
@@ -300,12 +305,13 @@ impl<R: Rule> Builder<R> {
         let levels = self.rule.levels();
         self.rule.learn(flow);
         self.rule.settle(&self.open);
-        self.emit(&levels, reason, signer, bars);
+        self.emit(&levels, reason, signer, self.open.close_time, bars);
     }
 
-    /// Closes the open bar because a day or an interval ended before the next trade.
+    /// Closes the open bar because a day or an interval ended before the next trade, at the event time
+    /// `known`.
     #[cold]
-    fn end_period(&mut self, bars: &mut Vec<Bar>) {
+    fn end_period(&mut self, known: i64, bars: &mut Vec<Bar>) {
         let had_bar = self.open.ticks > 0;
         let levels = self.rule.levels();
         match self.boundary.reason() {
@@ -313,15 +319,24 @@ impl<R: Rule> Builder<R> {
             _ => self.rule.settle(&self.open),
         }
         if had_bar {
-            self.emit(&levels, self.boundary.reason(), self.signer, bars);
+            self.emit(&levels, self.boundary.reason(), self.signer, known, bars);
         }
     }
 
     #[cold]
-    fn emit(&mut self, levels: &Levels, reason: CloseReason, signer: Signer, bars: &mut Vec<Bar>) {
+    fn emit(
+        &mut self,
+        levels: &Levels,
+        reason: CloseReason,
+        signer: Signer,
+        known: i64,
+        bars: &mut Vec<Bar>,
+    ) {
         let digest = self.digest(signer);
-        bars.push(self.open.finish(self.next_seq, levels, reason, digest));
+        let bar = self.open.finish(self.next_seq, levels, reason, digest);
+        bars.push(Bar { known_time: known.max(bar.close_time), ..bar });
         self.next_seq += 1;
+        self.before = Some(self.open.close);
         self.open = OpenBar::default();
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::boundary::Boundary;
 use super::builder::{Builder, Caps};
 use super::size::Never;
-use crate::bar::{Bar, CloseReason, Levels, OpenBar};
+use crate::bar::{Bar, CloseReason, Levels, OpenBar, known_at};
 use crate::batch::TradeBatch;
 use crate::measure::Measure;
 use crate::sign::Signer;
@@ -104,14 +104,19 @@ impl FilledTime {
             if bars.len() == before {
                 self.fill(end, bars);
             }
+            // All of these intervals are known to be over with the same trade.
+            known_at(time, &mut bars[before..]);
         }
     }
 
     /// Appends the bar of the interval up to `end`, in which nothing was traded.
     fn fill(&mut self, end: i64, bars: &mut Vec<Bar>) {
         let Some((price, id)) = self.last else { return };
+        let open_time = end.saturating_sub(self.every - 1);
         let nothing = OpenBar {
-            open_time: end.saturating_sub(self.every - 1),
+            open_time,
+            high_time: open_time,
+            low_time: open_time,
             close_time: end,
             first_trade_id: id,
             last_trade_id: id,

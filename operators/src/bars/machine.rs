@@ -24,7 +24,7 @@ use super::product::Product;
 use super::runs::Runs;
 use super::size::{Never, Size};
 use super::wald::Wald;
-use crate::bar::{Bar, OpenBar};
+use crate::bar::{Bar, OpenBar, known_at};
 use crate::batch::TradeBatch;
 use crate::end::InputEnd;
 use crate::measure::Measure;
@@ -183,6 +183,7 @@ impl BarMachine {
     /// The input has ended so; appends the bars that this closes. A builder of `spec` continues after
     /// a bar that was closed early as after any other.
     pub fn on_end(&mut self, end: InputEnd, spec: &BarSpec, bars: &mut Vec<Bar>) {
+        let before = bars.len();
         if let Some(until) = end.until {
             each!(self, machine => machine.complete_until(until, bars));
         }
@@ -194,6 +195,9 @@ impl BarMachine {
             }
             #[cfg(not(feature = "compat"))]
             let _ = spec;
+        }
+        if let Some(until) = end.until {
+            known_at(until, &mut bars[before..]);
         }
     }
 

@@ -8,7 +8,7 @@ use super::record::{Body, Record, Step, Whole};
 use crate::bar::Bar;
 use crate::batch::{Feed, IdKind, TradeBatch};
 use crate::builder_set::BuilderSet;
-use crate::convergence::monitor::Joined;
+use crate::convergence::monitor::{Joined, Synchronised};
 use crate::dataflow::validate::OrderedBatch;
 use crate::end::{InputEnd, Unfinished};
 use crate::gap::Gap;
@@ -175,7 +175,7 @@ impl InstrumentState {
         &mut self,
         batch: &OrderedBatch,
         keeps_book: bool,
-        mut emit: impl FnMut(&Arc<str>, Bar, isize),
+        mut emit: impl FnMut(&Arc<str>, Bar, isize, Synchronised),
     ) -> Taken {
         let live = batch.is_live();
         if let Some(specs) = &batch.specs {
@@ -187,8 +187,8 @@ impl InstrumentState {
             self.note(batch, gaps, live);
         }
         let Some(retained) = &mut self.retained else {
-            let joined =
-                self.builder_set.on_batch(trades, gaps, live, |spec, bar| emit(spec, bar, 1));
+            let each = |_, spec: &Arc<str>, bar, synchronised| emit(spec, bar, 1, synchronised);
+            let joined = self.builder_set.on_batch_by_slot(trades, gaps, live, each);
             let refused = CorrectionOutcome::Refused(Refusal::NotRetained);
             let outcomes: Vec<_> = batch.corrections.iter().map(|c| (*c, refused)).collect();
             let revision = (!outcomes.is_empty())
@@ -196,15 +196,17 @@ impl InstrumentState {
             return Taken { joined, revision };
         };
         retained.on_batch(&self.builder_set, trades, gaps);
-        let joined = self.builder_set.on_batch_by_slot(trades, gaps, live, |slot, spec, bar| {
+        let each = |slot, spec: &Arc<str>, bar: Bar, synchronised| {
             retained.on_bar(slot, &bar);
-            emit(spec, bar, 1);
-        });
+            emit(spec, bar, 1, synchronised);
+        };
+        let joined = self.builder_set.on_batch_by_slot(trades, gaps, live, each);
         retained.order(batch.corrections.iter().copied());
         let revision = retained.revise(&mut self.builder_set, &mut self.behind).map(Box::new);
         if let Some(revision) = &revision {
             for update in &revision.updates {
-                emit(&update.spec, update.bar.clone(), update.diff);
+                let synchronised = self.builder_set.synchronised(&update.spec);
+                emit(&update.spec, update.bar.clone(), update.diff, synchronised);
             }
             self.note_revision(revision);
         }
@@ -220,12 +222,12 @@ impl InstrumentState {
     pub fn on_end(
         &mut self,
         end: InputEnd,
-        mut emit: impl FnMut(&Arc<str>, Bar),
+        mut emit: impl FnMut(&Arc<str>, Bar, Synchronised),
     ) -> Vec<Unfinished> {
         let mut closed = false;
-        let left = self.builder_set.on_end(end, |spec, bar| {
+        let left = self.builder_set.on_end(end, |spec, bar, synchronised| {
             closed = true;
-            emit(spec, bar);
+            emit(spec, bar, synchronised);
         });
         if closed {
             // No trade did that: only a whole state says so.

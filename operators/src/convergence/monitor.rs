@@ -79,6 +79,69 @@ impl fmt::Display for Joined {
     }
 }
 
+/// Whether a bar is known not to depend on where its builder began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Synchronised {
+    /// A builder that began elsewhere has converged with this one before the bar.
+    Yes,
+    /// Another builder runs beside this one, and they have not converged yet.
+    No,
+    /// Nothing was compared: trades of files alone, or bars that agree by chance only.
+    #[default]
+    Unknown,
+}
+
+impl Synchronised {
+    /// The text used in every output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Yes => "true",
+            Self::No => "false",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// What is known of a builder's independence of where it began.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Watch {
+    /// Nothing.
+    Idle,
+    /// It is compared with another builder.
+    Pending(Box<Monitor>),
+    /// It has converged with another builder.
+    Converged,
+}
+
+impl Watch {
+    /// Another builder begins beside one of `spec`, where agreement would say something.
+    pub(crate) fn beside(spec: &BarSpec, beginning: Beginning) -> Self {
+        Monitor::beside(spec, beginning).map_or(Self::Idle, Self::Pending)
+    }
+
+    /// What is known of bars that close now.
+    pub(crate) fn synchronised(&self) -> Synchronised {
+        match self {
+            Self::Idle => Synchronised::Unknown,
+            Self::Pending(_) => Synchronised::No,
+            Self::Converged => Synchronised::Yes,
+        }
+    }
+
+    /// See [`Monitor::on_batch`]: nothing is compared any more after that.
+    pub(crate) fn on_batch(
+        &mut self,
+        spec: &Arc<str>,
+        trades: &TradeBatch,
+        ours: &[Bar],
+    ) -> Option<Joined> {
+        let Self::Pending(monitor) = self else { return None };
+        let found = monitor.on_batch(spec, trades, ours)?;
+        *self = Self::Converged;
+        Some(found)
+    }
+}
+
 /// Last trade, digest and number of a bar.
 type Mark = (u64, u64, u64);
 
@@ -97,7 +160,7 @@ pub(crate) struct Monitor {
 
 impl Monitor {
     /// One that begins with the next trades; none where agreement would say nothing.
-    pub(crate) fn beside(spec: &BarSpec, beginning: Beginning) -> Option<Box<Self>> {
+    fn beside(spec: &BarSpec, beginning: Beginning) -> Option<Box<Self>> {
         expected_trades(spec)?;
         let delay = if beginning == Beginning::Later { LATER } else { 0 };
         let machine = BarMachine::new(spec);
@@ -107,12 +170,7 @@ impl Monitor {
 
     /// Takes the batch that the first builder of that specification has taken, and the bars that
     /// closed there. Returns the first bar on which both agree.
-    pub(crate) fn on_batch(
-        &mut self,
-        spec: &Arc<str>,
-        trades: &TradeBatch,
-        ours: &[Bar],
-    ) -> Option<Joined> {
+    fn on_batch(&mut self, spec: &Arc<str>, trades: &TradeBatch, ours: &[Bar]) -> Option<Joined> {
         let skip = self.delay.min(trades.len() as u64);
         self.delay -= skip;
         let mut closed = Vec::new();

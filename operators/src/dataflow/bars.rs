@@ -244,12 +244,14 @@ where
             }
             state
         });
-        let taken = state.on_ordered_batch(&batch, policy.is_some(), |spec, bar, diff| {
-            let (spec, feed) = (Arc::clone(spec), Arc::clone(feed));
-            *sent += 1;
-            let bar = PublishedBar { spec, feed, bar, received: batch.received };
-            give(Out::Bar((bar, epoch, diff)));
-        });
+        let taken =
+            state.on_ordered_batch(&batch, policy.is_some(), |spec, bar, diff, synchronised| {
+                let (spec, feed) = (Arc::clone(spec), Arc::clone(feed));
+                *sent += 1;
+                let received = batch.received;
+                let bar = PublishedBar { spec, feed, bar, received, synchronised };
+                give(Out::Bar((bar, epoch, diff)));
+            });
         give(Out::Progress(feed.instrument.clone(), batch.position));
         self.pool.give_back(batch.trades);
         taken
@@ -272,10 +274,10 @@ where
         for (instrument, state) in &mut self.states {
             let Some(end) = (self.end_of)(instrument) else { continue };
             let feed = Arc::clone(state.feed());
-            let left = state.on_end(end, |spec, bar| {
+            let left = state.on_end(end, |spec, bar, synchronised| {
                 let (spec, feed) = (Arc::clone(spec), Arc::clone(&feed));
                 self.sent += 1;
-                let bar = PublishedBar { spec, feed, bar, received: None };
+                let bar = PublishedBar { spec, feed, bar, received: None, synchronised };
                 give(Out::Bar((bar, *cap.time(), 1)));
             });
             give(Out::Left(instrument.clone(), left));

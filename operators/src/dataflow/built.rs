@@ -8,6 +8,7 @@ use super::Epoch;
 use super::bars::Out;
 use super::ledger::{Fact, FactKind, FactUpdate};
 use super::outputs::{output, rights};
+use crate::convergence::monitor::Synchronised;
 use crate::input_batch::{InputBatch, Reject};
 use crate::published::PublishedBar;
 
@@ -53,7 +54,10 @@ pub fn built<'scope>(input_batches: StreamVec<'scope, Epoch, InputBatch>) -> Bui
                     facts_out.session(&c).give_iterator(facts);
                     rejects_out.session(&b).give_iterator(rejects.into_iter());
                     for (spec, bar) in made.bars {
-                        let bar = PublishedBar { spec, feed: feed.clone(), bar, received: None };
+                        // Chunks are not watched.
+                        let (feed, received) = (feed.clone(), None);
+                        let synchronised = Synchronised::Unknown;
+                        let bar = PublishedBar { spec, feed, bar, received, synchronised };
                         out.give(Out::Bar((bar, epoch, 1)));
                     }
                     out.give(Out::Progress(feed.instrument.clone(), end));

@@ -15,6 +15,9 @@ pub struct Correction {
     /// It becomes known only when the trade of this id has been applied; 0: at once. This is how a
     /// late delivery is played again from files.
     pub known_after: u64,
+    /// Event time of the last trade that had come when it became known, ns. None where `known_after`, or
+    /// its place, says it.
+    pub known_time: Option<i64>,
 }
 
 /// What is to be done at a trade's place.
@@ -34,15 +37,16 @@ pub enum Change {
 }
 
 impl Correction {
-    /// A trade that comes after its place in the order has passed.
-    pub fn late(trade: Trade) -> Self {
-        Self { trade_id: trade.trade_id, change: Change::Add(trade), known_after: 0 }
+    /// A trade that comes after its place in the order has passed, at the event time `known_time`.
+    pub fn late(trade: Trade, known_time: Option<i64>) -> Self {
+        let (trade_id, change) = (trade.trade_id, Change::Add(trade));
+        Self { trade_id, change, known_after: 0, known_time }
     }
 
     /// Ids that were thought to be missing and are not trades.
     pub fn never(ids: Gap) -> Self {
         let change = Change::Never { first: ids.first_missing };
-        Self { trade_id: ids.last_missing, change, known_after: 0 }
+        Self { trade_id: ids.last_missing, change, known_after: 0, known_time: None }
     }
 
     /// The trade that belongs there, if any.

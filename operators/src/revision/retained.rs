@@ -155,7 +155,12 @@ impl Retained {
 
     /// Takes corrections; those whose time has not come wait.
     pub fn order(&mut self, corrections: impl IntoIterator<Item = Correction>) {
-        self.pending.extend(corrections);
+        let now = self.blocks.back().and_then(|tail| tail.trades.event_time.last().copied());
+        self.pending.extend(corrections.into_iter().map(|correction| match correction.change {
+            // It has no place in the input but this.
+            Change::Never { .. } => Correction { known_time: now, ..correction },
+            _ => correction,
+        }));
         self.pending.sort_by_key(due);
     }
 
@@ -196,10 +201,13 @@ impl Retained {
                 continue;
             }
             self.revisions += 1;
+            let known_time =
+                round.iter().filter_map(|correction| self.known_time(correction)).max();
             let walk = Walk {
                 blocks: &mut self.blocks,
                 origin: self.forgotten.is_none(),
                 number: self.revisions,
+                known_time,
                 every: self.window.every.max(1),
                 corrections: &round,
                 out: &mut out,
@@ -211,6 +219,17 @@ impl Retained {
         }
         self.trades = self.blocks.iter().map(|block| block.trades.len() as u64).sum();
         Some(out)
+    }
+
+    /// The event time at which a correction becomes known: never before its own trade.
+    fn known_time(&self, correction: &Correction) -> Option<i64> {
+        let heard = correction.known_time.or_else(|| {
+            let id = due(correction);
+            let block = &self.blocks[locate(&self.blocks, 0, id)];
+            let row = block.row(id).unwrap_or_else(|behind| behind.saturating_sub(1));
+            block.trades.event_time.get(row).copied()
+        });
+        heard.max(correction.trade().map(|trade| trade.event_time))
     }
 
     /// What becomes of a correction, were it applied now.

@@ -22,6 +22,8 @@ pub(super) struct Walk<'a> {
     pub(super) origin: bool,
     /// Number of this revision.
     pub(super) number: u32,
+    /// Event time at which it became known.
+    pub(super) known_time: Option<i64>,
     /// Trades of a block.
     pub(super) every: usize,
     /// Applicable, in order of their ids, one per id.
@@ -80,7 +82,8 @@ impl<'a> Walk<'a> {
                         let ahead = later
                             .find_map(|block| block.slots[place].as_ref()?.bars.first())
                             .map(|bar| bar.seq);
-                        let pasts = slot.again(past, &parts, until, ahead, self.number);
+                        let pasts =
+                            slot.again(past, &parts, until, ahead, (self.number, self.known_time));
                         made.iter_mut().zip(pasts).for_each(|(part, past)| part.push(Some(past)));
                     }
                 }
@@ -162,8 +165,13 @@ impl<'a> Walk<'a> {
             }
             // Retractions before replacements.
             slot.updates.sort_by_key(|(bar, diff)| (bar.last_trade_id, *diff));
-            let spec = |(bar, diff)| Update { spec: Arc::clone(&spec), bar, diff };
-            self.out.updates.extend(slot.updates.into_iter().map(spec));
+            let known = self.known_time;
+            let update = |(mut bar, diff): (Bar, isize)| {
+                // That a bar is withdrawn is known no earlier than why.
+                bar.known_time = known.map_or(bar.known_time, |known| known.max(bar.known_time));
+                Update { spec: Arc::clone(&spec), bar, diff }
+            };
+            self.out.updates.extend(slot.updates.into_iter().map(update));
         }
     }
 }
@@ -184,7 +192,7 @@ impl BuilderWalk {
         parts: &[Part],
         until: Option<u64>,
         ahead: Option<u64>,
-        number: u32,
+        (number, known): (u32, Option<i64>),
     ) -> Vec<Past> {
         let begin = || Run { state: past.start, old: VecDeque::new() };
         let mut run = self.run.take().unwrap_or_else(begin);
@@ -219,6 +227,7 @@ impl BuilderWalk {
                 self.next_seq - 1
             });
             bar.revision = number;
+            bar.known_time = known.map_or(bar.known_time, |known| known.max(bar.known_time));
             self.updates.push((bar.clone(), 1));
             stand.push(bar);
         }
@@ -264,9 +273,10 @@ fn agreement(fresh: &[Bar], old: &[Bar], until: Option<u64>) -> Option<(usize, u
     None
 }
 
-/// Whether a bar says the same, whatever number it has and however often it was made.
+/// Whether a bar says the same, whatever number it has, and however often and when it was made.
 fn is_same(a: &Bar, b: &Bar) -> bool {
-    let numbered = Bar { seq: b.seq, revision: b.revision, ..a.clone() };
+    let (seq, revision, known_time) = (b.seq, b.revision, b.known_time);
+    let numbered = Bar { seq, revision, known_time, ..a.clone() };
     numbered == *b
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{FeedOrder, Findings, Sequencer};
+use super::{FeedOrder, Findings, Late, Sequencer};
 use crate::batch::TradeBatch;
 use crate::gap::Gap;
 use crate::order::ids::Place;
@@ -64,7 +64,8 @@ impl Sequencer {
             } else if self.ids.place(trade.trade_id, trade.trade_id) == Place::Repeated {
                 findings.duplicates += 1;
             } else {
-                findings.late.push((row, trade));
+                let known_time = in_order.event_time.last().copied().or(self.last_time);
+                findings.late.push(Late { row, trade, known_time });
             }
         }
         in_order

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::gate::{Held, Passage};
 use super::memory::{Lines, Memory};
 use super::refused::{Objection, Refused};
-use super::{Findings, GOES_ON, Item, Sequencer, Waiting};
+use super::{Findings, GOES_ON, Item, Late, Sequencer, Waiting};
 use crate::batch::{IdKind, TradeBatch};
 use crate::left_out::LeftOut;
 use crate::order::ids::Place;
@@ -219,8 +219,9 @@ impl Sequencer {
         }
         let why = match place {
             Place::GivenUp => {
-                let in_batch = row.saturating_sub(self.latest_row) as usize;
-                out.found.late.push((in_batch, trade));
+                let row = row.saturating_sub(self.latest_row) as usize;
+                let known_time = out.trades.event_time.last().copied().or(self.last_time);
+                out.found.late.push(Late { row, trade, known_time });
                 return;
             }
             _ if is_later => again,

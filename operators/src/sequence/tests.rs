@@ -35,7 +35,7 @@ fn run(window: usize, ids: &[u64], cuts: &[usize]) -> (Vec<u64>, Findings) {
         let before = findings.late.len();
         let batch = TradeBatch::from_trades(feed(), &trades);
         released.extend(&sequencer.on_batch(batch, lines(), &pool, &mut findings).trade_id);
-        findings.late[before..].iter_mut().for_each(|late| late.0 += offset);
+        findings.late[before..].iter_mut().for_each(|late| late.row += offset);
         offset += now.len();
         rest = later;
     }
@@ -68,7 +68,7 @@ fn disorder_within_the_window_is_mended_and_beyond_it_is_late() {
     assert_eq!(released, [1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13, 14]);
     assert_eq!(findings.gaps, [Gap { first_missing: 8, last_missing: 9 }]);
     assert_eq!(
-        findings.late.iter().map(|(row, t)| (*row, t.trade_id)).collect::<Vec<_>>(),
+        findings.late.iter().map(|late| (late.row, late.trade.trade_id)).collect::<Vec<_>>(),
         [(12, 8)]
     );
     assert_eq!(findings.reordered, 3);
@@ -106,7 +106,7 @@ fn what_a_feed_knows_of_its_order_is_taken_over() {
     let (released, findings, _) = take(&[11, 8, 12], 12, &[], &[1]);
     assert_eq!(released, [11, 12]);
     assert_eq!(
-        findings.late.iter().map(|(row, t)| (*row, t.trade_id)).collect::<Vec<_>>(),
+        findings.late.iter().map(|late| (late.row, late.trade.trade_id)).collect::<Vec<_>>(),
         [(1, 8)]
     );
     // What was applied before changes nothing.

@@ -128,7 +128,15 @@ fn time_bars(every: i64, trades: &[Trade], signs: &[i8]) -> Outcome {
             let levels = Levels::default();
             let rows = (&trades[from..i], &signs[from..i]);
             // A time bar has no measure; §6 wants θ all the same: the signed quote flow.
-            bars.push(bar(bars.len(), Measure::Dollar, rows, levels, CloseReason::Interval));
+            let around = (before(trades, from), trades[i].event_time);
+            bars.push(bar(
+                bars.len(),
+                Measure::Dollar,
+                rows,
+                around,
+                levels,
+                CloseReason::Interval,
+            ));
             from = i;
         }
     }
@@ -152,7 +160,9 @@ fn walk(
         if limits.utc_day && session.is_some_and(|session| day > session) {
             if let Some(from) = open.take() {
                 let rows = (&trades[from..i], &signs[from..i]);
-                bars.push(bar(bars.len(), measure, rows, rule.levels(), CloseReason::Session));
+                let around = (before(trades, from), trade.event_time);
+                let levels = rule.levels();
+                bars.push(bar(bars.len(), measure, rows, around, levels, CloseReason::Session));
             }
             rule.restart();
         }
@@ -178,7 +188,8 @@ fn walk(
             continue;
         };
         let rows = (&trades[from..=i], &signs[from..=i]);
-        bars.push(bar(bars.len(), measure, rows, rule.levels(), reason));
+        let around = (before(trades, from), trade.event_time);
+        bars.push(bar(bars.len(), measure, rows, around, rule.levels(), reason));
         rule.learn(signs[i], v);
         rule.closed(ticks);
         open = None;
@@ -187,11 +198,17 @@ fn walk(
     Outcome { bars, open }
 }
 
-/// §6: every field from the bar's own trades.
+/// The trade before this one.
+fn before(trades: &[Trade], row: usize) -> Option<&Trade> {
+    row.checked_sub(1).map(|row| &trades[row])
+}
+
+/// §6: every field from the bar's own trades, the one before and the time of the one that closes it.
 fn bar(
     seq: usize,
     measure: Measure,
     (trades, signs): (&[Trade], &[i8]),
+    (before, closed): (Option<&Trade>, i64),
     levels: Levels,
     reason: CloseReason,
 ) -> Bar {
@@ -207,6 +224,11 @@ fn bar(
     }
     let volume = sum(&mut trades.iter().map(|trade| trade.qty));
     let quote_volume = sum(&mut trades.iter().map(|trade| trade.quote));
+    let high = trades.iter().map(|trade| trade.price).fold(first.price, f64::max);
+    let low = trades.iter().map(|trade| trade.price).fold(first.price, f64::min);
+    let first_at = |price: f64| trades.iter().find(|t| t.price == price).unwrap().event_time;
+    let prices: Vec<f64> = before.into_iter().chain(trades).map(|trade| trade.price).collect();
+    let mut changes = prices.windows(2).map(|pair| (pair[1] - pair[0]) * (pair[1] - pair[0]));
     Bar {
         seq: seq as u64,
         open_time: first.event_time,
@@ -214,8 +236,8 @@ fn bar(
         first_trade_id: first.trade_id,
         last_trade_id: last.trade_id,
         open: first.price,
-        high: trades.iter().map(|trade| trade.price).fold(first.price, f64::max),
-        low: trades.iter().map(|trade| trade.price).fold(first.price, f64::min),
+        high,
+        low,
         close: last.price,
         vwap: quote_volume / volume,
         volume,
@@ -238,5 +260,9 @@ fn bar(
         state_digest: 0,
         revision: 0,
         missing_ids: 0,
+        known_time: closed.max(last.event_time),
+        high_time: first_at(high),
+        low_time: first_at(low),
+        quadratic_variation: sum(&mut changes),
     }
 }

@@ -292,9 +292,9 @@ fn read(
         let lines = lines(&start, &rejects, &left_out, &places);
         let mut findings = Findings::default();
         let batch = order.on_rows(trades, &left_out, lines.clone(), &pool, &mut findings);
-        if let Some((row, late)) = findings.late.first() {
-            let line = lines.of(*row).line;
-            let found = format!("trade {} far out of order at line {line}", late.trade_id);
+        if let Some(late) = findings.late.first() {
+            let (line, id) = (lines.of(late.row).line, late.trade.trade_id);
+            let found = format!("trade {id} far out of order at line {line}");
             return Err(ReplayError::corrupt(archive, "order of its ids", "increasing ids", found));
         }
         no_refused(archive, &findings)?;

@@ -13,6 +13,11 @@ pub struct OutputArgs {
     /// File (jsonl, csv; default standard output) or folder (parquet; default ./bars)
     #[arg(long, value_name = "PATH", env = "BARFLOW_OUT", value_hint = ValueHint::AnyPath)]
     pub out: Option<String>,
+
+    /// How JSON has 64-bit integers: number, or string for readers that parse numbers into doubles
+    /// [default: number]
+    #[arg(long, value_name = "number|string", env = "BARFLOW_INT64")]
+    pub int64: Option<String>,
 }
 
 /// What is expected of the trades.
@@ -77,6 +82,11 @@ pub struct KafkaArgs {
     /// Kafka value encoding: json or avro
     #[arg(long, value_name = "ENCODING", env = "BARFLOW_ENCODING")]
     pub encoding: Option<String>,
+
+    /// Headers of Kafka records: plain, or cloudevents to add ce_id, ce_source, ce_type, ce_specversion
+    /// and ce_time [default: plain]
+    #[arg(long, value_name = "plain|cloudevents", env = "BARFLOW_HEADERS")]
+    pub headers: Option<String>,
 
     /// Create missing Kafka topics
     #[arg(long)]

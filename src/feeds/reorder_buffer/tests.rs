@@ -188,7 +188,7 @@ proptest! {
         // A reorder buffer hands a late trade on once.
         let late: BTreeSet<u64> = late.into_iter().map(|(_, id)| *id).collect();
         prop_assert_eq!(late.len(), out.order.late.len());
-        prop_assert_eq!(late, findings.late.iter().map(|(_, trade)| trade.trade_id).collect());
+        prop_assert_eq!(late, findings.late.iter().map(|late| late.trade.trade_id).collect());
     }
 
     #[test]

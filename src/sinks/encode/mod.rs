@@ -3,6 +3,7 @@
 //! **Invariant:** pure; the same record makes the same bytes on every computer. An encoder keeps
 //! its buffers, so a bar costs no allocation once they have grown.
 
+use self::json::Int64;
 use crate::sinks::record::{BarRecord, BeyondLong};
 
 pub mod avro;
@@ -76,13 +77,19 @@ pub enum EncodeError {
 /// Writes bars in one encoding.
 pub struct Encoder {
     encoding: Encoding,
+    int64: Int64,
     bytes: Vec<u8>,
 }
 
 impl Encoder {
     /// An encoder.
     pub fn new(encoding: Encoding) -> Self {
-        Self { encoding, bytes: Vec::with_capacity(1024) }
+        Self { encoding, int64: Int64::Number, bytes: Vec::with_capacity(1024) }
+    }
+
+    /// Writes 64-bit integers so, where the encoding is JSON.
+    pub fn with_int64(self, int64: Int64) -> Self {
+        Self { int64, ..self }
     }
 
     /// Which encoding it writes.
@@ -97,7 +104,7 @@ impl Encoder {
     pub fn encode(&mut self, record: &BarRecord<'_>) -> Result<&[u8], EncodeError> {
         self.bytes.clear();
         match self.encoding {
-            Encoding::Json => json::append(&mut self.bytes, record)?,
+            Encoding::Json => json::write(&mut self.bytes, record, self.int64)?,
             Encoding::Avro => avro::append(&mut self.bytes, record)?,
         }
         Ok(&self.bytes)

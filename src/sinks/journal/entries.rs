@@ -195,8 +195,20 @@ mod tests {
         for seq in 0..bars {
             let bar = OpenBar::default().finish(seq, &Levels::default(), CloseReason::Threshold, 7);
             let feed = Arc::clone(&feed);
-            write(&(PublishedBar { spec: "t".into(), feed, bar, received: None }, 1), &mut bytes)
-                .unwrap();
+            write(
+                &(
+                    PublishedBar {
+                        spec: "t".into(),
+                        feed,
+                        bar,
+                        received: None,
+                        synchronised: Default::default(),
+                    },
+                    1,
+                ),
+                &mut bytes,
+            )
+            .unwrap();
         }
         bytes
     }

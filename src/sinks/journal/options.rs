@@ -197,6 +197,6 @@ pub fn checkpoint_beside(path: &Path) -> PathBuf {
     } else if path.extension().is_some_and(|end| end == "checkpoint") {
         path.to_owned()
     } else {
-        Output::Lines(LineFormat::Json, path.to_owned()).checkpoint()
+        Output::Lines(LineFormat::Csv, path.to_owned()).checkpoint()
     }
 }

@@ -17,7 +17,6 @@ use std::sync::Arc;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::published::PublishedBar;
 use rdkafka::ClientConfig;
-use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::types::RDKafkaErrorCode;
 
 use self::producer::{Outgoing, Producer};
@@ -27,12 +26,13 @@ use self::topics::Template;
 use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 use crate::printable::line;
 use crate::sinks::encode::Encoder;
-use crate::sinks::record::{BarRecord, SCHEMA_VERSION, hex_digest};
+use crate::sinks::record::BarRecord;
 use crate::telemetry::latency::{Latency, Stage};
 
 mod checkpoint_topic;
 mod forbidden;
 mod hanging;
+mod headers;
 mod outcome;
 mod producer;
 mod reports;
@@ -49,6 +49,7 @@ mod transactions;
 mod weak;
 
 pub use self::checkpoint_topic::CheckpointTopic;
+pub use self::headers::HeaderStyle;
 pub use self::settings::KafkaSettings;
 pub use self::shard_sinks::ShardSinks;
 pub use self::transactions::TransactionalSink;
@@ -68,7 +69,6 @@ pub struct KafkaSink {
     /// Whether to warn of topics that forget: one of several sinks of a job does.
     warns: bool,
     routes: HashMap<(Arc<str>, InstrumentId), Route>,
-    schema_version: String,
     latency: Option<Latency>,
 }
 
@@ -106,7 +106,7 @@ impl KafkaSink {
         let template = settings.topic_template.parse().map_err(wrong)?;
         let producer = Producer::new(&config, &settings.brokers, secrets, settings.patience)?;
         Ok(Self {
-            encoder: Encoder::new(settings.encoding),
+            encoder: Encoder::new(settings.encoding).with_int64(settings.int64),
             settings,
             config,
             template,
@@ -116,7 +116,6 @@ impl KafkaSink {
             policies: BTreeMap::new(),
             warns: true,
             routes: HashMap::new(),
-            schema_version: SCHEMA_VERSION.to_string(),
             latency: None,
         })
     }
@@ -331,20 +330,9 @@ impl KafkaSink {
             self.prepare(&[topic.to_owned()])?;
         }
         let record = BarRecord::of(bar, diff);
-        let digest = hex_digest(record.state_digest);
-        let mut headers = vec![
-            ("spec", record.spec),
-            ("schema_version", self.schema_version.as_str()),
-            ("state_digest", digest.as_str()),
-            ("close_reason", record.close_reason),
-            ("content_type", self.encoder.encoding().content_type()),
-        ];
-        headers.extend(self.settings.job.as_deref().map(|job| (tails::JOB, job)));
-        let headers = headers
-            .iter()
-            .fold(OwnedHeaders::new_with_capacity(headers.len()), |headers, &(key, value)| {
-                headers.insert(Header { key, value: Some(value) })
-            });
+        let (style, encoding) = (self.settings.headers, self.encoder.encoding());
+        let job = self.settings.job.as_deref();
+        let headers = headers::headers(style, (bar, &record), encoding, job);
         let value = self.encoder.encode(&record).map_err(|error| {
             SinkError::Refused(format!(
                 "bar {} of \"{}\", \"{}\": {error}",
@@ -364,12 +352,13 @@ impl KafkaSink {
         }
         let timestamp = Some(close_time);
         if part == Part::Current {
-            let key = current_key(&record);
+            // Whatever the bars around it become: numbers shift when a correction makes one bar more, but
+            // no two current bars of a series end with the same trade (docs/adr/0007-revisions.md).
+            let key = &record.bar_id;
             // A tombstone: there is no current bar of that key.
             let value = (!record.retracts).then_some(value);
             let (partition, ticket) = (None, None);
-            let outgoing =
-                Outgoing { topic, partition, key: &key, value, timestamp, headers, ticket };
+            let outgoing = Outgoing { topic, partition, key, value, timestamp, headers, ticket };
             return self.producer.send(outgoing);
         }
         let latency = self.latency.as_ref().zip(bar.received);
@@ -434,13 +423,6 @@ pub(crate) fn current_of(topic: &str) -> String {
 
 /// What makes a topic's name that of the compacted one beside it.
 const CURRENT: &str = ".current";
-
-/// The place of a bar, whatever the bars around it become: numbers shift when a correction makes
-/// one bar more, but no two current bars of a series end with the same trade
-/// (docs/adr/0007-revisions.md).
-fn current_key(record: &BarRecord<'_>) -> String {
-    format!("{}/{}/{}", record.instrument, record.spec, record.last_trade_id)
-}
 
 /// ms since the Unix epoch, as a broker has it.
 fn now() -> i64 {

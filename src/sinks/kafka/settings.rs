@@ -11,11 +11,13 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
 
 use super::forbidden;
+use super::headers::HeaderStyle;
 use super::secrets::{Secrets, Value, is_secret};
 use super::topics::Template;
 use crate::graph::sink::SinkError;
 use crate::net::url::{redacted, redacted_address};
 use crate::sinks::encode::Encoding;
+use crate::sinks::encode::json::Int64;
 use crate::stop::Stop;
 
 /// Settings on which the delivery guarantee rests: set by code, never by a file.
@@ -78,6 +80,10 @@ pub struct KafkaSettings {
     pub current: bool,
     /// How values are written.
     pub encoding: Encoding,
+    /// How JSON has 64-bit integers.
+    pub int64: Int64,
+    /// Which headers records have.
+    pub headers: HeaderStyle,
     /// Whether missing topics are created.
     pub create_topics: bool,
     /// Partitions of a topic that is created; at least 1.
@@ -110,6 +116,8 @@ impl Default for KafkaSettings {
             topic_template: "bars.{spec}".to_owned(),
             current: false,
             encoding: Encoding::Json,
+            int64: Int64::Number,
+            headers: HeaderStyle::Plain,
             create_topics: false,
             partitions: 1,
             properties: BTreeMap::new(),
@@ -142,6 +150,8 @@ impl fmt::Debug for KafkaSettings {
             .field("topic_template", &self.topic_template)
             .field("current", &self.current)
             .field("encoding", &self.encoding)
+            .field("int64", &self.int64)
+            .field("headers", &self.headers)
             .field("create_topics", &self.create_topics)
             .field("partitions", &self.partitions)
             .field("properties", &shown)

@@ -133,7 +133,13 @@ mod tests {
     /// Three bars for one topic, the second for another partition than the others.
     fn transaction(key: &str) -> Transaction {
         let bar = OpenBar::default().finish(1, &Levels::default(), CloseReason::Threshold, 0);
-        let bar = PublishedBar { spec: "x".into(), feed: feed(), bar, received: None };
+        let bar = PublishedBar {
+            spec: "x".into(),
+            feed: feed(),
+            bar,
+            received: None,
+            synchronised: Default::default(),
+        };
         let message = |part| Message::new(bar.clone(), 1, "bars".into(), part);
         let messages = [Part::Series, Part::Series, Part::Current].map(message).into();
         let records = Some(vec![sealed(key)]);

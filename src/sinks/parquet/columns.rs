@@ -56,6 +56,9 @@ macro_rules! kind {
     (builder text) => {
         StringBuilder
     };
+    (builder id) => {
+        StringBuilder
+    };
     (builder time) => {
         TimestampNanosecondBuilder
     };
@@ -78,6 +81,9 @@ macro_rules! kind {
         Default::default()
     };
     (type text) => {
+        DataType::Utf8
+    };
+    (type id) => {
         DataType::Utf8
     };
     (type time) => {
@@ -107,6 +113,9 @@ macro_rules! nullable {
 }
 
 macro_rules! append {
+    (id $builder:expr, $value:expr) => {
+        $builder.append_value(&$value)
+    };
     (digest $builder:expr, $value:expr) => {
         $builder.append_value(hex_digest($value))
     };
@@ -160,6 +169,11 @@ columns! {
     revision: count,
     missing_ids: count,
     retracts: flag,
+    bar_id: id,
+    known_time: time,
+    high_time: time,
+    low_time: time,
+    quadratic_variation: number,
 }
 
 impl Columns {

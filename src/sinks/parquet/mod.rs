@@ -12,7 +12,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use self::columns::Columns;
 use super::atomic_file::{AtomicFile, refused, remove_replaced};
@@ -43,6 +43,9 @@ pub struct Part {
 
 /// Bars gathered before they are handed to the encoder.
 const ROWS_AT_ONCE: usize = 4096;
+
+/// Bars of a row group: each has its own statistics, by which readers pass over what they do not need.
+const ROWS_OF_A_GROUP: usize = 1 << 16;
 
 /// Writes bars into a folder.
 pub struct ParquetBars {
@@ -164,7 +167,7 @@ impl BarFile {
         let (atomic, file) = AtomicFile::create(path)?;
         let version = env!("CARGO_PKG_VERSION");
         let mut says = vec![
-            ("barflow.schema_version", SCHEMA_VERSION.to_string()),
+            ("barflow.schema", SCHEMA_VERSION.to_string()),
             ("barflow.version", version.to_owned()),
             ("barflow.spec", record.spec.to_owned()),
             ("barflow.instrument", record.instrument.to_owned()),
@@ -178,6 +181,8 @@ impl BarFile {
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_created_by(format!("barflow {version}"))
             .set_key_value_metadata(Some(says.collect()))
+            .set_statistics_enabled(EnabledStatistics::Page)
+            .set_max_row_group_row_count(Some(ROWS_OF_A_GROUP))
             .build();
         let columns = Columns::new();
         let writer = ArrowWriter::try_new(file, columns.schema(), Some(properties))

@@ -165,6 +165,7 @@ mod tests {
 
     use barflow_operators::bar::{CloseReason, Levels, OpenBar};
     use barflow_operators::batch::Feed;
+    use barflow_operators::convergence::monitor::Synchronised;
     use barflow_operators::published::PublishedBar;
 
     use super::*;
@@ -173,7 +174,13 @@ mod tests {
         let feed = Feed::numbered("a:b:C".parse().unwrap());
         let open = OpenBar { volume, quote_volume: 1e21, open_time: -5, ..OpenBar::default() };
         let bar = open.finish(7, &Levels::default(), CloseReason::Threshold, 0xab);
-        PublishedBar { spec: spec.into(), feed: Arc::new(feed), bar, received: None }
+        PublishedBar {
+            spec: spec.into(),
+            feed: Arc::new(feed),
+            bar,
+            received: None,
+            synchronised: Synchronised::Unknown,
+        }
     }
 
     #[test]

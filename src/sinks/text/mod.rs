@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use barflow_replay::files::{Access, Output, Stream, Writing, open_output};
 
 use super::atomic_file::{AtomicFile, refused};
+use super::encode::json::{self, Int64};
 use super::in_place;
-use super::json_lines::write_line;
 use super::record::BarRecord;
 use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 use crate::stop::Stop;
@@ -22,7 +22,7 @@ pub mod csv;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineFormat {
     /// One JSON object, fields as in [`BarRecord`].
-    Json,
+    Json(Int64),
     /// The cells of a row; the first row names them.
     Csv,
 }
@@ -64,7 +64,10 @@ impl LineFormat {
         headed: &mut bool,
     ) -> io::Result<()> {
         match self {
-            Self::Json => write_line(out, record),
+            Self::Json(int64) => {
+                json::write(&mut *out, record, int64)?;
+                out.write_all(b"\n")
+            }
             Self::Csv => {
                 if !std::mem::replace(headed, true) {
                     csv::write_header(out, record)?;
@@ -77,7 +80,7 @@ impl LineFormat {
     /// Whether a file that begins with this line is one of ours.
     fn begins(self, line: &str) -> bool {
         match self {
-            Self::Json => line.starts_with("{\"spec\":"),
+            Self::Json(_) => line.starts_with("{\"spec\":"),
             Self::Csv => line.starts_with("spec,instrument,"),
         }
     }
@@ -244,7 +247,10 @@ mod tests {
             (format!("{long}{}", long.trim_end()), long.clone()),
         ] {
             std::fs::write(&path, before).unwrap();
-            TextBars::grow(&path, LineFormat::Json, &Stop::new()).unwrap().finish().unwrap();
+            TextBars::grow(&path, LineFormat::Json(Int64::Number), &Stop::new())
+                .unwrap()
+                .finish()
+                .unwrap();
             assert_eq!(std::fs::read_to_string(&path).unwrap(), after);
         }
     }
@@ -255,7 +261,8 @@ mod tests {
         let path = folder.path().join("notes");
         for content in [&b"dear diary\n"[..], b"spec,instrument,x\n", b"\xff\xfe\n", b"x"] {
             std::fs::write(&path, content).unwrap();
-            let wrong = TextBars::grow(&path, LineFormat::Json, &Stop::new()).unwrap_err();
+            let wrong =
+                TextBars::grow(&path, LineFormat::Json(Int64::Number), &Stop::new()).unwrap_err();
             assert!(matches!(wrong, SinkError::Settings(_)), "{wrong}");
             assert_eq!(std::fs::read(&path).unwrap(), content);
         }

@@ -208,7 +208,7 @@ mod tests {
         let mut open = OpenBar::default();
         for (sign, v) in [(1, 0.0), (1, 2.0), (-1, 2.0)] {
             let flow = Flow { sign, v, x: f64::from(sign) * v };
-            open.add(1.0, v, v, sign, flow.x);
+            open.add(0, 1.0, v, v, sign, flow.x);
             rule.observe(flow, &open);
         }
         assert_eq!(rule.expected.map(|e| e.buy_share), Some(1.0 / 3.0));
@@ -223,7 +223,7 @@ mod tests {
             let mut rule = MlfinlabRuns::new(&params);
             let mut take = |open: &mut OpenBar, sign: i8| {
                 let flow = Flow { sign, v: 1.0, x: f64::from(sign) };
-                open.add(1.0, 1.0, 1.0, sign, flow.x);
+                open.add(0, 1.0, 1.0, 1.0, sign, flow.x);
                 rule.observe(flow, open);
                 if rule.closes(open) {
                     rule.settle(open);

@@ -60,12 +60,18 @@ pub struct Gather {
     size: i128,
     /// Whether the open bar already counts the current trade.
     counted: bool,
+    /// Price of the trade before the current one, or of this one once a bar holds a part of it.
+    before: Option<f64>,
+    /// Price of the current trade.
+    current: Option<f64>,
     next_seq: u64,
 }
 
 impl Gather {
     pub fn new(measure: Measure, step: f64) -> Self {
-        Self { measure, step, open: OpenBar::default(), size: 0, counted: false, next_seq: 0 }
+        let open = OpenBar::default();
+        let (before, current) = (None, None);
+        Self { measure, step, open, size: 0, counted: false, before, current, next_seq: 0 }
     }
 
     pub(super) fn bars(&self) -> u64 {
@@ -74,6 +80,16 @@ impl Gather {
 
     pub(super) fn number_from(&mut self, seq: u64) {
         self.next_seq = seq;
+    }
+
+    /// Price of the last trade, if any came.
+    pub(super) fn last_price(&self) -> Option<f64> {
+        self.current
+    }
+
+    /// Continues after a trade of this price.
+    pub(super) fn follow(&mut self, price: Option<f64>) {
+        self.current = price;
     }
 
     pub fn open(&self) -> &OpenBar {
@@ -85,8 +101,10 @@ impl Gather {
         self.open.shift_ids(ids);
     }
 
-    pub fn next_trade(&mut self) {
+    /// The next trade has this price.
+    pub fn next_trade(&mut self, price: f64) {
         self.counted = false;
+        self.before = self.current.replace(price);
     }
 
     /// Adds all of a trade, with the quote value it came with.
@@ -105,11 +123,11 @@ impl Gather {
     fn add_amount(&mut self, slices: &Slices<'_>, size: i128, quote: f64) {
         let (trade, sign) = (slices.trade, slices.sign());
         if self.open.ticks == 0 {
-            self.open.begin(trade);
+            self.open.begin(trade, self.before);
         }
         let qty = slices.scale.qty(size);
         let x = f64::from(sign) * self.measure.of(qty, quote);
-        self.open.add(trade.price, qty, quote, sign, x);
+        self.open.add(trade.event_time, trade.price, qty, quote, sign, x);
         if self.counted {
             self.open.ticks -= 1;
             self.open.buy_ticks -= u64::from(sign > 0);
@@ -148,6 +166,8 @@ impl Gather {
         let levels = Levels { threshold: Some(self.step), ..levels };
         bars.push(self.open.finish(self.next_seq, &levels, reason, digest.finish()));
         self.next_seq += 1;
+        // What is left of the trade changes no price.
+        self.before = self.current;
         self.drop_all();
     }
 

@@ -130,9 +130,10 @@ impl Nautilus {
 
     /// Begins again with the next bar.
     pub(crate) fn restart(&mut self, spec: &NautilusSpec) {
-        let bars = self.bars();
+        let (bars, price) = (self.bars(), self.gather.last_price());
         *self = Self::new(spec);
         self.number_from(bars);
+        self.gather.follow(price);
     }
 
     /// Always false: there is no warm-up.
@@ -144,7 +145,7 @@ impl Nautilus {
     pub fn on_trade(&mut self, trade: &Trade, has_aggressor: bool, bars: &mut Vec<Bar>) {
         let side = if has_aggressor { trade.aggressor } else { Aggressor::Unknown };
         let slices = Slices::new(trade, side, self.scale);
-        self.gather.next_trade();
+        self.gather.next_trade(trade.price);
         let gather = &mut self.gather;
         match &mut self.progress {
             Progress::Ticks(ticks) => ticks.take(slices, gather, bars),

@@ -107,3 +107,17 @@ fn precisions_beyond_the_machines_integers_are_refused() {
     assert!(with(9, 9) && with(16, 2) && with(0, 16));
     assert!(!with(10, 9) && !with(17, 0) && !with(u32::MAX, u32::MAX));
 }
+
+#[test]
+fn price_changes_count_once_however_a_trade_is_split() {
+    let (sizes, prices) = ([0.5, 3.75, 0.25, 2.5, 1.0], [100.0, 101.5, 101.0, 99.0, 99.25]);
+    let rows = sizes.iter().zip(prices).enumerate();
+    let trades: Vec<Trade> =
+        rows.map(|(i, (qty, price))| trade(i as u64, price, *qty, Buyer)).collect();
+    let bars = closes(rule(Volume, 1), &trades);
+    assert_eq!(volumes(&bars), [1.0; 8]);
+    let changes: Vec<f64> = bars.iter().map(|bar| bar.quadratic_variation).collect();
+    // Bars 1 to 3 and 5 to 6 lie within one trade.
+    assert_eq!(changes, [2.25, 0.0, 0.0, 0.0, 0.25 + 4.0, 0.0, 0.0, 0.0625]);
+    assert!(bars.iter().all(|bar| bar.known_time == bar.close_time));
+}
