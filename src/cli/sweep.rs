@@ -214,7 +214,7 @@ fn sweep(settings: &SweepSettings, path: &Path, stop: &Stop) -> Result<Option<Pa
     };
     let every = settings.write_every;
     let saved = Saved { path, of, every, at_end: settings.bars > 0 || settings.baselines };
-    let late = Late { after: settings.late, most: settings.late_most };
+    let late = Some(Late { after: settings.late, most: settings.late_most });
     let specs = settings.grid.points.iter().map(|point| point.spec.clone()).collect();
     let passed = Pass { settings, specs, late, border }.run(Some(&saved), stop)?;
     if stop.is_raised() {
@@ -224,12 +224,9 @@ fn sweep(settings: &SweepSettings, path: &Path, stop: &Stop) -> Result<Option<Pa
     Ok(Some(passed))
 }
 
-/// No second builders: whether a baseline converges is not asked.
-const NEVER: Late = Late { after: u64::MAX, most: 0 };
-
 /// How many trades there are.
 fn count(settings: &SweepSettings, stop: &Stop) -> Result<u64, Failure> {
-    let pass = Pass { settings, specs: Vec::new(), late: NEVER, border: None };
+    let pass = Pass { settings, specs: Vec::new(), late: None, border: None };
     Ok(pass.run(None, stop)?.totals.trades)
 }
 
@@ -260,7 +257,7 @@ fn baselines(
         }
         let specs = rungs.iter().map(|(at, size)| searches[*at].spec(*size));
         let specs = specs.collect::<Result<_, _>>()?;
-        let passed = Pass { settings, specs, late: NEVER, border }.run(None, stop)?;
+        let passed = Pass { settings, specs, late: None, border }.run(None, stop)?;
         if stop.is_raised() {
             return Ok(None);
         }

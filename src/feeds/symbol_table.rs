@@ -13,21 +13,21 @@ use super::print::Listing;
 #[derive(Debug)]
 pub struct SymbolTable {
     listings: Arc<[Listing]>,
-    /// Place + 1; 0 is empty. A power of two long, at most half full.
-    table: Vec<u32>,
+    /// Places. A power of two long, at most half full.
+    table: Vec<Option<u32>>,
 }
 
 impl SymbolTable {
     /// A table of these; places count from 0.
     pub fn new(listings: Arc<[Listing]>) -> Self {
-        let mut table = vec![0; (listings.len() * 2).next_power_of_two().max(2)];
+        let mut table = vec![None; (listings.len() * 2).next_power_of_two().max(2)];
         let mask = table.len() - 1;
         for (place, listing) in listings.iter().enumerate() {
             let mut at = xxh3_64(listing.symbol.as_bytes()) as usize & mask;
-            while table[at] != 0 {
+            while table[at].is_some() {
                 at = (at + 1) & mask;
             }
-            table[at] = place as u32 + 1;
+            table[at] = Some(place as u32);
         }
         Self { listings, table }
     }
@@ -38,8 +38,7 @@ impl SymbolTable {
         let mask = self.table.len() - 1;
         let mut at = xxh3_64(symbol) as usize & mask;
         // Ends: the table has empty places.
-        while self.table[at] != 0 {
-            let place = self.table[at] - 1;
+        while let Some(place) = self.table[at] {
             let listing = &self.listings[place as usize];
             if listing.symbol.as_bytes() == symbol {
                 return Some((place, listing));

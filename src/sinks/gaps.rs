@@ -21,8 +21,8 @@ pub struct UnfilledGap<'a> {
     pub first_missing: Option<u64>,
     /// Last missing id.
     pub last_missing: Option<u64>,
-    /// Event time of the print before the gap, ns.
-    pub after_time: i64,
+    /// Event time of the print before the gap, ns; none if none was seen.
+    pub after_time: Option<i64>,
     /// Event time of the print after the gap, ns.
     pub before_time: i64,
     /// Why it was not filled.

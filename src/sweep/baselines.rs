@@ -224,7 +224,7 @@ mod tests {
     use barflow_operators::trade::{Aggressor, Trade};
     use proptest::prelude::*;
 
-    use super::super::worker::{Late, Part};
+    use super::super::worker::Part;
     use super::*;
     use crate::config::file::ConfigFile;
     use crate::config::sweep::{SweepSettings, TypedSweep};
@@ -258,7 +258,7 @@ mod tests {
             let rungs = search.rungs();
             let specs: Vec<BarSpec> =
                 rungs.iter().map(|size| search.spec(*size).unwrap()).collect();
-            let mut part = Part::new(&specs, Late { after: u64::MAX, most: 0 }, None);
+            let mut part = Part::new(&specs, None, None);
             part.on_batch(batch, &specs);
             rungs.into_iter().zip(part.into_figures()).for_each(|(s, f)| search.tried(s, f));
         }

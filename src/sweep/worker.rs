@@ -34,7 +34,8 @@ pub struct Late {
 pub struct Part {
     builder_batch: BuilderBatch,
     figures: Vec<Figures>,
-    late: Late,
+    /// None without second builders.
+    late: Option<Late>,
     /// Rows before the holdout; none without one.
     border: Option<u64>,
     rows: u64,
@@ -49,7 +50,7 @@ const SECOND: u32 = 1 << 31;
 
 impl Part {
     /// Builders that have seen nothing; the holdout begins after `border` rows.
-    pub fn new(specs: &[BarSpec], late: Late, border: Option<u64>) -> Self {
+    pub fn new(specs: &[BarSpec], late: Option<Late>, border: Option<u64>) -> Self {
         let mut builder_batch = BuilderBatch::new(Features::best());
         for (config, spec) in (0..).zip(specs) {
             builder_batch.add(config, spec);
@@ -79,13 +80,16 @@ impl Part {
     /// Takes trades that are all before the border, or all after it. The builders do not know of it.
     fn on_rows(&mut self, batch: &TradeBatch, specs: &[BarSpec]) {
         let is_holdout = self.border.is_some_and(|border| self.rows >= border);
-        if self.began.is_none() && self.rows >= self.late.after && !is_holdout {
+        if self.began.is_none()
+            && !is_holdout
+            && self.late.is_some_and(|late| self.rows >= late.after)
+        {
             self.began = Some(self.rows);
             for (config, spec) in (SECOND..).zip(specs) {
                 self.builder_batch.add(config, spec);
             }
         }
-        let began = self.began.filter(|began| self.rows - began <= self.late.most && !is_holdout);
+        let began = self.began.filter(|&began| !is_holdout && !self.is_given_up(began));
         self.closes.clear();
         self.builder_batch.on_batch(batch, &mut self.closes);
         for close in &self.closes {
@@ -109,9 +113,14 @@ impl Part {
         self.rows += batch.len() as u64;
         // How long a builder needs is for the choice as well: it is not measured in the holdout.
         let is_over = self.border.is_some_and(|border| self.rows >= border);
-        if self.began.is_some_and(|began| is_over || self.rows - began > self.late.most) {
+        if self.began.is_some_and(|began| is_over || self.is_given_up(began)) {
             self.builder_batch.dismiss(|config| config & SECOND != 0);
         }
+    }
+
+    /// Whether second builders that began after so many rows have had their time.
+    fn is_given_up(&self, began: u64) -> bool {
+        self.late.is_some_and(|late| self.rows - began > late.most)
     }
 
     /// Second builders that agree are done.
@@ -215,7 +224,7 @@ mod tests {
         ]
         .map(spec)
         .into();
-        let mut part = Part::new(&specs, Late { after: BATCH, most: 1 << 20 }, None);
+        let mut part = Part::new(&specs, Some(Late { after: BATCH, most: 1 << 20 }), None);
         let mut measurements: Vec<Measurement> =
             specs.iter().map(|spec| Measurement::new(spec, 1000)).collect();
         for number in 0..5 {
@@ -261,7 +270,7 @@ mod tests {
             let whole = batch(1);
             cuts.sort_unstable();
             cuts.dedup();
-            let mut part = Part::new(&specs, Late { after: 100, most: 1 << 20 }, Some(border));
+            let mut part = Part::new(&specs, Some(Late { after: 100, most: 1 << 20 }), Some(border));
             let (mut rest, mut taken) = (batch(1), 0);
             for at in cuts {
                 let (before, after) = cut(&rest, at - taken);

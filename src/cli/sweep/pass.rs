@@ -33,7 +33,7 @@ pub struct Pass<'a> {
     /// The specifications; none to count the trades only.
     pub specs: Vec<BarSpec>,
     /// When second builders begin.
-    pub late: Late,
+    pub late: Option<Late>,
     /// Trades before the holdout; none without one.
     pub border: Option<u64>,
 }

@@ -225,7 +225,6 @@ impl FeedState {
         let instrument = &self.slots[at as usize].symbol.instrument;
         self.counters.gaps_given_up += 1;
         self.counters.ids_given_up += gap.gap.map_or(0, |gap| gap.len());
-        let (first, last) = gap.gap.map_or((0, 0), |gap| (gap.first_missing, gap.last_missing));
         let what = match gap.gap {
             Some(_) => "trades are missing; the next bar spans a gap",
             None => "trades may be missing; no bar shows it, since this venue has no trade ids",
@@ -233,9 +232,9 @@ impl FeedState {
         tracing::error!(
             feed = %self.plan.name,
             %instrument,
-            first_missing = first,
-            last_missing = last,
-            after_time = gap.after.unwrap_or(0),
+            first_missing = gap.gap.map(|gap| gap.first_missing),
+            last_missing = gap.gap.map(|gap| gap.last_missing),
+            after_time = gap.after,
             before_time = gap.before,
             reason,
             "{what}"

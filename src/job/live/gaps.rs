@@ -17,7 +17,7 @@ pub(super) fn to_ledger(ledger: GapLedger, path: Option<PathBuf>, stop: Stop) ->
             instrument: instrument.as_str(),
             first_missing: gap.gap.map(|gap| gap.first_missing),
             last_missing: gap.gap.map(|gap| gap.last_missing),
-            after_time: gap.after.unwrap_or(0),
+            after_time: gap.after,
             before_time: gap.before,
             reason: reported.reason,
         };
