@@ -7,7 +7,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::support::kafka::{broker, create_topic, read, unique};
+use crate::support::kafka::{broker, create_topic, exists, read, unique};
 use crate::support::process::{Process, barflow, output};
 use crate::support::transactions::with_own_broker;
 
@@ -68,7 +68,7 @@ impl Stage {
 
     /// Bars that a topic holds.
     fn committed(&self, topic: &str) -> usize {
-        read(&self.brokers, topic).len()
+        if exists(&self.brokers, topic) { read(&self.brokers, topic).len() } else { 0 }
     }
 }
 

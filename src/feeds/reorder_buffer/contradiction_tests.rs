@@ -64,13 +64,14 @@ fn what_came_before_we_began_is_not_news_unless_its_time_is_later() {
     let (mut fresh, mut out) = released_ids([1_000]);
     let mut resumed = ReorderBuffer::new(Ids::Consecutive, 100);
     resumed.resume_after(&LastTrade { id: 1_000, time: Some(1_000_000), ..LastTrade::default() });
-    for buffer in [&mut fresh, &mut resumed] {
-        assert_eq!(buffer.take(&print(999), &mut out), Disposition::Presumed);
-        assert_eq!(buffer.take(&print(1), &mut out), Disposition::Presumed);
+    let early = [(&mut fresh, Disposition::BeforeFirst), (&mut resumed, Disposition::Presumed)];
+    for (buffer, early) in early {
+        assert_eq!(buffer.take(&print(999), &mut out), early);
+        assert_eq!(buffer.take(&print(1), &mut out), early);
         // A clock that steps back by less than 100 ms between neighbours.
         let mut neighbour = print(998);
         neighbour.trade.event_time += 50_000_000;
-        assert_eq!(buffer.take(&neighbour, &mut out), Disposition::Presumed);
+        assert_eq!(buffer.take(&neighbour, &mut out), early);
         let taken = buffer.take(&later(1, 1), &mut out);
         assert_eq!(taken, Disposition::BegunAnew);
         let bad = buffer.contradiction(&later(1, 1), taken).unwrap();
