@@ -279,7 +279,7 @@ fn a_venue_that_cannot_be_reached_or_refuses_is_named_with_advice() {
 fn instruments_and_bars_come_and_go_while_the_others_run() {
     let folder = tempfile::tempdir().unwrap();
     let Some((_, day)) = two_days(folder.path(), 12_000) else { return };
-    let arguments = ["--protocol", "binance-spot", "--rate", "2000", "--copies", "2"];
+    let arguments = ["--protocol", "binance-spot", "--rate", "250", "--copies", "2"];
     let simulator = Simulator::start(&arguments, &[&day]);
     let config = folder.path().join("live.toml");
     let text = |instruments: &str, bars: &str| {
@@ -318,7 +318,7 @@ fn instruments_and_bars_come_and_go_while_the_others_run() {
 fn an_instrument_that_is_taken_off_the_list_ends_and_the_others_go_on() {
     let folder = tempfile::tempdir().unwrap();
     let Some((_, day)) = two_days(folder.path(), 12_000) else { return };
-    let arguments = ["--protocol", "binance-spot", "--rate", "2000", "--copies", "2"];
+    let arguments = ["--protocol", "binance-spot", "--rate", "250", "--copies", "2"];
     let simulator = Simulator::start(&arguments, &[&day]);
     let config = folder.path().join("live.toml");
     let bars = "[bars.t]\nkind = \"tick\"\nsize = 20\n";
@@ -360,7 +360,7 @@ impl Reloaded {
     fn start(text: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let (_, day) = two_days(folder.path(), 12_000)?;
-        let arguments = ["--protocol", "binance-spot", "--rate", "1000", "--copies", "2"];
+        let arguments = ["--protocol", "binance-spot", "--rate", "250", "--copies", "2"];
         let simulator = Simulator::start(&arguments, &[&day]);
         let config = folder.path().join("live.toml");
         fs::write(&config, text).unwrap();

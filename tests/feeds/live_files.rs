@@ -176,7 +176,7 @@ fn what_a_killed_run_left_is_named() {
 #[test]
 fn a_run_without_checkpoints_adds_to_its_file() {
     let folder = tempfile::tempdir().unwrap();
-    let day = day(folder.path(), 400);
+    let day = day(folder.path(), 40_000);
     let out = folder.path().join("bars.jsonl");
     let protocol = ["--protocol", "binance-spot", "--rate", "400"];
     let simulator = Simulator::start(&protocol, &[&day]);
