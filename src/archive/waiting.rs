@@ -1,5 +1,5 @@
 //! Waits for a server on threads of their own: neither a request nor the reading of what is sent heeds a flag, and
-//! whoever asks for the end is not to wait for a timeout. A thread that is left behind ends with the process.
+//! a user who asks for the end is not to wait for a timeout. A thread that is left behind ends with the process.
 
 use std::io::{self, Read};
 use std::sync::Arc;

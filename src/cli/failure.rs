@@ -21,7 +21,7 @@ pub enum Outcome {
     Differs,
     /// The end was asked for before all was done; what was done is in good order.
     Stopped(Asker),
-    /// Whoever read standard output closed it before all was written.
+    /// The reader of standard output closed it before all was written.
     PipeClosed,
 }
 

@@ -38,5 +38,6 @@ mod supply_chain;
 mod sweep;
 mod sweep_compared;
 mod sync_report;
+mod three_columns;
 mod tidy;
 mod times;

@@ -171,7 +171,7 @@ fn corrections_come_through_a_pipe_and_a_signal_ends_the_wait() {
     // The signal is handled once the reader of the pipe is there.
     let writer = fs::File::options().write(true).open(at("pipe")).unwrap();
     process.signal("TERM");
-    assert_eq!(process.end().code, Some(1));
+    assert_eq!(process.end().code, Some(143));
     drop(writer);
     let zeros = String::from_utf8(with("/dev/zero").output().unwrap().stderr).unwrap();
     assert!(zeros.contains("/dev/zero: it is a device"), "{zeros}");

@@ -109,7 +109,7 @@ fn are_apart(file: &PlannedFile, next: &PlannedFile) -> bool {
     file.path != next.path && days(file).zip(days(next)).is_some_and(different)
 }
 
-/// The first rows of a file; whoever reads it is told what is wrong with it.
+/// The first rows of a file; what is wrong with it is told where the whole of it is read.
 fn first_rows(look: &Look, file: &PlannedFile) -> Vec<Trade> {
     let rows = rows(look, file).into_iter().flatten();
     rows.map_while(Result::ok).take(NEXT_ROWS).collect()
