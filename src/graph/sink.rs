@@ -38,10 +38,12 @@ pub enum SinkError {
     /// The settings are wrong: all problems, each a line. Nothing was attempted.
     #[error("{}", .0.join("\n  "))]
     Settings(Vec<String>),
-    /// The outside world is not there: broker unreachable, topic unknown, not authorised.
+    /// The outside world is not there for now: a broker is away, a leader is being elected, time was up.
+    /// What may pass by itself is tried again where that can be done without a loss.
     #[error("{0}")]
     Unavailable(String),
-    /// The output refuses: disk full, permission, message too large.
+    /// The output refuses, and would again until somebody has done something: disk full, topic unknown, not
+    /// authorised, message too large.
     #[error("{0}")]
     Refused(String),
     /// Another copy of the job is running; this one must stop.

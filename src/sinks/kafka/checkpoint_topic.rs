@@ -10,6 +10,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, Message as _};
 
+use super::remedy::Remedy;
 use super::secrets::Secrets;
 use super::settings::KafkaSettings;
 use super::topic_reader::{self, ReadError, read_to_end};
@@ -68,10 +69,7 @@ impl CheckpointTopic {
     }
 
     pub(super) fn wrong(&self, what: &str, reason: &dyn std::fmt::Display) -> SinkError {
-        SinkError::Unavailable(self.secrets.remove_from(&format!(
-            "the checkpoint topic \"{}\" at \"{}\" {what}: {reason}",
-            self.topic, self.brokers
-        )))
+        SinkError::Unavailable(self.text(what, reason))
     }
 
     /// As [`wrong`](Self::wrong), with what is to be done about it if that is known.
@@ -86,7 +84,15 @@ impl CheckpointTopic {
             }
             _ => "",
         };
-        self.wrong(what, &format!("{}{hint}", line(&error.to_string())))
+        let reason = format!("{}{hint}", line(&error.to_string()));
+        Remedy::of(error.rdkafka_error_code()).error(self.text(what, &reason), false)
+    }
+
+    fn text(&self, what: &str, reason: &dyn std::fmt::Display) -> String {
+        self.secrets.remove_from(&format!(
+            "the checkpoint topic \"{}\" at \"{}\" {what}: {reason}",
+            self.topic, self.brokers
+        ))
     }
 
     fn ensure(&self) -> Result<(), SinkError> {
@@ -155,13 +161,13 @@ impl CheckpointTopic {
         };
         match policy.as_deref() {
             Some("compact") => Ok(()),
-            Some(policy) => Err(SinkError::Refused(format!(
+            Some(policy) => Err(SinkError::Settings(vec![format!(
                 "the checkpoint topic \"{0}\" at \"{1}\" has cleanup.policy={policy}: jobs would \
                  lose their state\nhint: kafka-configs.sh --bootstrap-server {1} --alter \
                  --entity-type topics --entity-name {0} --add-config \
                  cleanup.policy=compact,retention.ms=-1",
                 self.topic, self.brokers
-            ))),
+            )])),
             None => {
                 tracing::warn!(
                     "cannot check that topic \"{}\" is compacted: that needs DescribeConfigs",

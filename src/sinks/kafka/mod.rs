@@ -22,7 +22,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use self::producer::{Outgoing, Producer};
 use self::tails::Tails;
 use self::topic_policy::{Judgement, TopicPolicy};
-use self::topics::Template;
+use self::topics::{NotCreated, Template};
 use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 use crate::printable::line;
 use crate::sinks::encode::Encoder;
@@ -35,6 +35,7 @@ mod hanging;
 mod headers;
 mod outcome;
 mod producer;
+mod remedy;
 mod reports;
 pub(crate) mod secrets;
 mod settings;
@@ -83,8 +84,8 @@ impl KafkaSink {
     ///
     /// # Errors
     /// [`SinkError::Settings`] for wrong settings, before anything is sent anywhere;
-    /// [`SinkError::Unavailable`] when Kafka cannot be reached, does not let us in, or has no such
-    /// topic.
+    /// [`SinkError::Unavailable`] when Kafka cannot be reached; [`SinkError::Refused`] when it does not let
+    /// us in, or has no such topic.
     pub fn open(settings: KafkaSettings) -> Result<Self, SinkError> {
         let mut sink = Self::connect(settings, &[])?;
         sink.prepare_known()?;
@@ -157,7 +158,7 @@ impl KafkaSink {
         })?;
         for (topic, policy) in &found {
             match policy.judge(topic, topic.ends_with(CURRENT), brokers) {
-                Judgement::Refused(reason) => return Err(SinkError::Refused(reason)),
+                Judgement::Refused(reason) => return Err(SinkError::Settings(vec![reason])),
                 Judgement::Forgets(warning) if self.warns => tracing::warn!("{warning}"),
                 Judgement::Forgets(_) | Judgement::Keeps => {}
             }
@@ -239,10 +240,11 @@ impl KafkaSink {
             // Below i32::MAX, or the settings had been refused.
             let partitions = i32::try_from(self.settings.partitions).unwrap_or(i32::MAX);
             let patience = self.settings.patience;
-            topics::create(&self.config, &missing, partitions, patience).map_err(|reason| {
+            let made = topics::create(&self.config, &missing, partitions, patience);
+            made.map_err(|NotCreated { code, reason }| {
                 let brokers = &self.settings.brokers;
-                self.producer
-                    .unavailable(&format!("kafka at \"{brokers}\" did not create topics: {reason}"))
+                let text = format!("kafka at \"{brokers}\" did not create topics: {reason}");
+                self.producer.failure(code, &text)
             })?;
         } else if !missing.is_empty() {
             let names: Vec<String> = missing.iter().map(|topic| format!("\"{topic}\"")).collect();
@@ -268,10 +270,11 @@ impl KafkaSink {
                 // A partition between two leaders does not stop the run: sending waits for it.
                 None | Some(RDKafkaErrorCode::LeaderNotAvailable) => {}
                 Some(code) => {
-                    return Err(self.producer.unavailable(&format!(
+                    let text = format!(
                         "kafka at \"{}\" does not give access to topic \"{topic}\": {code}",
                         self.settings.brokers
-                    )));
+                    );
+                    return Err(self.producer.failure(Some(code), &text));
                 }
             }
         }
@@ -343,12 +346,12 @@ impl KafkaSink {
         if let Some(reason) =
             self.policies.get(topic).and_then(|policy| policy.deletes_at_once(close_time, now()))
         {
-            return Err(SinkError::Refused(format!(
+            return Err(SinkError::Settings(vec![format!(
                 "topic \"{topic}\" at \"{0}\" would delete bars as soon as they are written: \
                  {reason}\nhint: kafka-configs.sh --bootstrap-server {0} --alter --entity-type topics \
                  --entity-name {topic} --add-config retention.ms=-1",
                 self.settings.brokers
-            )));
+            )]));
         }
         let timestamp = Some(close_time);
         if part == Part::Current {

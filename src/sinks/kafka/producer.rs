@@ -22,6 +22,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::outcome::Place;
+use super::remedy::{Remedy, hint};
 use super::reports::{Mail, Reports, Seen, Ticket, Undelivered, cause};
 use super::secrets::Secrets;
 use crate::graph::sink::SinkError;
@@ -62,37 +63,6 @@ impl From<SinkError> for Fault {
         match error {
             SinkError::Fenced(_) => Self::Fenced,
             error => Self::Failed(error),
-        }
-    }
-}
-
-/// What can be done about an error.
-enum Remedy {
-    /// To look for other running copies.
-    Look,
-    /// Nothing before a person has done something: it would be refused again.
-    Person,
-    /// To try again, with a new producer.
-    Again,
-}
-
-impl Remedy {
-    fn of(code: Option<RDKafkaErrorCode>) -> Self {
-        use RDKafkaErrorCode::*;
-        match code {
-            Some(Fenced | ProducerFenced | InvalidProducerEpoch) => Self::Look,
-            Some(
-                MessageSizeTooLarge
-                | InvalidMessageSize
-                | InvalidTimestamp
-                | InvalidRecord
-                | InvalidTopic
-                | PolicyViolation
-                | TopicAuthorizationFailed
-                | ClusterAuthorizationFailed
-                | TransactionalIdAuthorizationFailed,
-            ) => Self::Person,
-            _ => Self::Again,
         }
     }
 }
@@ -169,7 +139,8 @@ impl Producer {
     ///
     /// # Errors
     /// [`SinkError::Unavailable`] when no broker responds within the time-out, and at once
-    /// when Kafka refuses the login or the certificate is not trusted: that does not get better.
+    /// [`SinkError::Refused`] when Kafka refuses the login or the certificate is not trusted: that does not
+    /// get better.
     pub(super) fn metadata(&self, topic: Option<&str>) -> Result<Metadata, SinkError> {
         let start = Instant::now();
         loop {
@@ -190,8 +161,8 @@ impl Producer {
                     _ => None,
                 };
                 if let Some(what) = hopeless {
-                    return Err(self
-                        .unavailable(&format!("kafka at \"{}\" {what}: {reason}", self.brokers)));
+                    let text = format!("kafka at \"{}\" {what}: {reason}", self.brokers);
+                    return Err(self.failure(Some(*code), &text));
                 }
             }
             if left.is_zero() {
@@ -334,13 +305,9 @@ impl Producer {
         }
     }
 
-    fn failure(&self, code: Option<RDKafkaErrorCode>, text: &str) -> SinkError {
-        let text = self.secrets.remove_from(text);
-        match Remedy::of(code) {
-            Remedy::Look if self.transactional => SinkError::Fenced(text),
-            Remedy::Person => SinkError::Refused(text),
-            Remedy::Look | Remedy::Again => SinkError::Unavailable(text),
-        }
+    /// What failed with this code, without secrets.
+    pub(super) fn failure(&self, code: Option<RDKafkaErrorCode>, text: &str) -> SinkError {
+        Remedy::of(code).error(self.secrets.remove_from(text), self.transactional)
     }
 
     /// Why the whole transaction failed, if it did. Messages that go down with it do not say.
@@ -419,28 +386,5 @@ impl Producer {
     /// An error without secrets.
     pub(super) fn unavailable(&self, text: &str) -> SinkError {
         SinkError::Unavailable(self.secrets.remove_from(text))
-    }
-}
-
-/// What to do about it, on a line of its own.
-fn hint(code: Option<RDKafkaErrorCode>) -> &'static str {
-    match code {
-        Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
-            "\nhint: raise the topic's max.message.bytes and, if it is above 1 MB, the kafka \
-             property message.max.bytes"
-        }
-        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
-            "\nhint: the user needs Write and Describe on the bar topics, and also Read on the \
-             checkpoint topic"
-        }
-        Some(RDKafkaErrorCode::TransactionalIdAuthorizationFailed) => {
-            "\nhint: the user needs Write and Describe on transactional ids that begin \
-             with \"barflow.\"; --delivery at-least-once does not need them"
-        }
-        Some(RDKafkaErrorCode::InvalidTimestamp) => {
-            "\nhint: the broker rejects timestamps in the future; see the topic's \
-             message.timestamp.after.max.ms"
-        }
-        _ => "",
     }
 }

@@ -7,6 +7,7 @@ use barflow_operators::instrument::InstrumentId;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaErrorCode;
 
 /// Kafka's own limit on the length of a topic's name.
@@ -127,6 +128,21 @@ fn legalised(c: char) -> char {
     }
 }
 
+/// Why topics were not created.
+#[derive(Debug)]
+pub(super) struct NotCreated {
+    /// Kafka's own.
+    pub(super) code: Option<RDKafkaErrorCode>,
+    /// With the topics' names.
+    pub(super) reason: String,
+}
+
+impl From<KafkaError> for NotCreated {
+    fn from(error: KafkaError) -> Self {
+        Self { code: error.rdkafka_error_code(), reason: error.to_string() }
+    }
+}
+
 /// Creates topics, and waits until each partition has a leader; topics that exist by now are left as they
 /// are.
 ///
@@ -137,10 +153,9 @@ pub(super) fn create(
     topics: &[String],
     partitions: i32,
     patience: Duration,
-) -> Result<(), String> {
+) -> Result<(), NotCreated> {
     let start = Instant::now();
-    let admin: AdminClient<DefaultClientContext> =
-        config.create().map_err(|error| error.to_string())?;
+    let admin: AdminClient<DefaultClientContext> = config.create()?;
     let refused = request(&admin, topics, partitions, patience, true)?;
     // Brokers before Kafka 3.6 do not know the limit on future timestamps.
     let (unknown, refused): (Vec<_>, Vec<_>) =
@@ -153,9 +168,10 @@ pub(super) fn create(
     if refused.is_empty() {
         return await_leaders(&admin, topics, start, patience);
     }
+    let code = refused.first().map(|(_, code)| *code);
     let refused: Vec<String> =
         refused.iter().map(|(topic, code)| format!("topic \"{topic}\": {code}")).collect();
-    Err(refused.join("; "))
+    Err(NotCreated { code, reason: refused.join("; ") })
 }
 
 /// Asks for these topics; those that were refused.
@@ -165,7 +181,7 @@ fn request(
     partitions: i32,
     patience: Duration,
     any_timestamp: bool,
-) -> Result<Vec<(String, RDKafkaErrorCode)>, String> {
+) -> KafkaResult<Vec<(String, RDKafkaErrorCode)>> {
     let is_current = |name: &str| name.ends_with(super::CURRENT);
     let new = |name| {
         // -1: as many replicas as the brokers are configured to keep.
@@ -186,8 +202,7 @@ fn request(
     let new: Vec<NewTopic<'_>> = topics.iter().map(|name| new(name.as_str())).collect();
     let options =
         AdminOptions::new().request_timeout(Some(patience)).operation_timeout(Some(patience));
-    let results = futures_executor::block_on(admin.create_topics(&new, &options))
-        .map_err(|error| error.to_string())?;
+    let results = futures_executor::block_on(admin.create_topics(&new, &options))?;
     Ok(results
         .into_iter()
         .filter_map(Result::err)
@@ -202,7 +217,7 @@ fn await_leaders(
     topics: &[String],
     start: Instant,
     patience: Duration,
-) -> Result<(), String> {
+) -> Result<(), NotCreated> {
     for topic in topics {
         loop {
             let left = patience.saturating_sub(start.elapsed()).max(LOOK);
@@ -219,7 +234,11 @@ fn await_leaders(
                 break;
             }
             if start.elapsed() > patience {
-                return Err(format!("topic \"{topic}\" has no leader after {patience:?}"));
+                let reason = format!("topic \"{topic}\" has no leader after {patience:?}");
+                return Err(NotCreated {
+                    code: Some(RDKafkaErrorCode::LeaderNotAvailable),
+                    reason,
+                });
             }
             std::thread::sleep(LOOK);
         }
