@@ -26,6 +26,9 @@ const LOOK: Duration = Duration::from_millis(20);
 /// nothing once the end of the run was asked for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a pipe with settings may say nothing.
+const SILENCE: Duration = Duration::from_secs(30);
+
 /// Who may read a file besides its owner.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Access {
@@ -137,14 +140,48 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// When the system refuses, and when it is longer, or not UTF-8.
 pub fn read_named(path: &Path, most: u64) -> io::Result<String> {
-    let bytes = up_to(File::open(path)?, most)?;
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let bytes = match file.metadata()?.file_type().is_fifo() {
+        true => up_to(Heard { from: file, any: false }, most)?,
+        // A terminal is waited for.
+        false => up_to(File::open(path)?, most)?,
+    };
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         io::Error::new(io::ErrorKind::InvalidData, format!("byte {at} of it is not UTF-8"))
     })
 }
 
-fn up_to(file: File, most: u64) -> io::Result<Vec<u8>> {
+/// A pipe that is read; it is waited for, but not forever.
+struct Heard<R> {
+    from: R,
+    /// Whether anything has come: before that an end means that nobody has opened it to write.
+    any: bool,
+}
+
+impl<R: Read> Read for Heard<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let since = Instant::now();
+        loop {
+            match self.from.read(into) {
+                Ok(0) if !self.any => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(bytes) => {
+                    self.any = true;
+                    return Ok(bytes);
+                }
+                Err(error) => return Err(error),
+            }
+            if since.elapsed() > SILENCE {
+                let text = format!("nothing came from it within {} s", SILENCE.as_secs());
+                return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+            }
+            thread::sleep(LOOK);
+        }
+    }
+}
+
+fn up_to(file: impl Read, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     match bytes.len() as u64 > most {

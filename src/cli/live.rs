@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use barflow_replay::files;
 use clap::{ArgMatches, Args, ValueHint};
 
 use super::failure::{Failure, Outcome, conclude};
@@ -161,6 +162,15 @@ pub(super) fn reload(
 ) -> Result<Reload, Failure> {
     let requested = Arc::new(AtomicBool::new(false));
     Signals::hangup(&requested)?;
+    let named = file.clone();
+    let read = move || {
+        // A pipe in its place may never say anything, and a process substitution has said everything.
+        named.as_deref().map_or(Ok(()), |file| {
+            let unusable = |error| format!("{}: could not be read: {error}", file.display());
+            files::open(file).map(drop).map_err(unusable)
+        })?;
+        read()
+    };
     Ok(Reload { requested, file, read: Box::new(read) })
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use barflow_replay::atomic_file;
@@ -167,7 +168,22 @@ impl Open {
 
     fn end_block(&mut self) -> Result<(), RecordingError> {
         (self.pending_bytes, self.pending_frames) = (0, 0);
-        self.encoder.flush().map_err(|e| RecordingError::io("write", &self.part, e))
+        self.encoder.flush().map_err(|e| RecordingError::io("write", &self.part, e))?;
+        self.check_in_place()
+    }
+
+    /// Checks that the file is still the one under its name: what is written to another nobody finds.
+    fn check_in_place(&self) -> Result<(), RecordingError> {
+        let failed = |e| RecordingError::io("write", &self.part, e);
+        let open = self.encoder.get_ref().file.metadata().map_err(failed)?;
+        let what = match fs::metadata(&self.part) {
+            Ok(named) if (named.dev(), named.ino()) == (open.dev(), open.ino()) => return Ok(()),
+            Ok(_) => "it was replaced while frames are written to it".to_owned(),
+            Err(error) => {
+                format!("it was moved or removed while frames are written to it ({error})")
+            }
+        };
+        Err(failed(io::Error::other(what)))
     }
 
     fn complete(self) -> Result<PathBuf, RecordingError> {
