@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use metrics::{counter, histogram};
 
+use crate::feeds::deferred_gaps::Settled;
 use crate::feeds::print::FUTURE;
 use crate::telemetry::names;
 use crate::thousands::{counted, grouped};
@@ -24,6 +25,9 @@ pub struct Counters {
     pub strays: u64,
     pub bad_frames: u64,
     pub bad_rows: u64,
+    /// Those of them that nobody is asked for again: of REST, and those whose time lies in the future where no
+    /// id is left out for them.
+    pub rows_lost: u64,
     pub foreign_rows: u64,
     pub unknown: u64,
     pub connects: u64,
@@ -97,10 +101,10 @@ impl Counters {
         self.conflicts + self.ids_anew > 0
     }
 
-    /// Whether trades were left out that are in no gap: they contradict earlier ones, or their time lies in
-    /// the future.
+    /// Whether trades were left out that need not be in a gap: they contradict earlier ones, their time lies
+    /// in the future, or REST brought them and they could not be read.
     pub fn left_something_out(&self) -> bool {
-        self.contradicts() || self.strays > 0 || self.excluded.contains_key(FUTURE)
+        self.contradicts() || self.strays + self.rows_lost > 0 || self.excluded.contains_key(FUTURE)
     }
 
     /// Rows and frames that went to the quarantine, if there is one.
@@ -114,6 +118,15 @@ impl Counters {
         self.healing += time;
         self.slowest = self.slowest.max(time);
         histogram!(names::GAP_HEALING, "feed" => feed.to_owned()).record(time.as_secs_f64());
+    }
+
+    /// What became of gaps that the order had not waited for.
+    pub fn note_settled(&mut self, feed: &str, settled: &Settled) {
+        for time in &settled.healed {
+            self.note_healed(feed, *time);
+        }
+        self.gaps_given_up += settled.lost;
+        self.ids_given_up += settled.ids_lost;
     }
 
     /// How long gaps were open before they were filled, for a person.

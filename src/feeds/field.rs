@@ -88,6 +88,19 @@ pub fn wrong(name: &'static str, field: Field<'_>, reason: &str) -> BadRow {
     BadRow { slot: None, id: None, field: name, value, reason: reason.to_owned() }
 }
 
+/// Checks that a row of an answer is of the instrument that was asked about, where the row names one.
+///
+/// # Errors
+/// When it names another.
+pub fn of_symbol(name: &'static str, field: Field<'_>, asked: &str) -> Result<(), BadRow> {
+    match field {
+        Some(_) if text(name, field)? != asked => {
+            Err(wrong(name, field, &format!("is not the instrument that was asked about, {asked}")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A text.
 ///
 /// # Errors

@@ -18,6 +18,7 @@ pub mod binance;
 pub mod bybit;
 pub mod coinbase;
 pub mod counters;
+pub mod deferred_gaps;
 pub mod field;
 pub mod gap_tracker;
 pub mod kraken;

@@ -143,16 +143,18 @@ impl Prints {
     }
 
     /// Makes bad rows of trades whose time lies after `latest`, ns. Where prints have `ids`, theirs are not
-    /// trades and leave no gap; else they are as if they had not come.
+    /// trades and leave no gap; else they are as if they had not come, and their number is returned.
     #[inline]
-    pub fn set_future_aside(&mut self, latest: i64, ids: Ids) {
-        if self.rows.iter().any(|print| print.trade.event_time > latest) {
-            self.set_aside_after(latest, ids);
+    pub fn set_future_aside(&mut self, latest: i64, ids: Ids) -> u64 {
+        match self.rows.iter().any(|print| print.trade.event_time > latest) {
+            true => self.set_aside_after(latest, ids),
+            false => 0,
         }
     }
 
     #[cold]
-    fn set_aside_after(&mut self, latest: i64, ids: Ids) {
+    fn set_aside_after(&mut self, latest: i64, ids: Ids) -> u64 {
+        let before = self.rows.len();
         let bad = &mut self.bad;
         self.rows.retain_mut(|print| {
             let trade = &mut print.trade;
@@ -174,6 +176,7 @@ impl Prints {
             trade.event_time = 0;
             ids != Ids::Names
         });
+        (before - self.rows.len()) as u64
     }
 
     /// Adds a row as the venue printed it, after judging its values.

@@ -36,6 +36,7 @@ pub(super) fn of_files(quarantine: Option<Arc<Quarantine>>, stop: Stop) -> OnRej
 /// quarantine.
 pub(super) fn of_feeds(quarantine: Option<Arc<Quarantine>>, stop: Stop) -> OnReject {
     let logged = AtomicUsize::new(0);
+    let told = told(quarantine, stop);
     Arc::new(move |reject: Reject| {
         if logged.fetch_add(1, Ordering::Relaxed) < LOGGED {
             tracing::warn!(
@@ -46,6 +47,13 @@ pub(super) fn of_feeds(quarantine: Option<Arc<Quarantine>>, stop: Stop) -> OnRej
                 excerpt(&reject.reason, SHOWN)
             );
         }
+        told(reject);
+    })
+}
+
+/// Sets rows of feeds aside of which the log says something in any case.
+pub(super) fn told(quarantine: Option<Arc<Quarantine>>, stop: Stop) -> OnReject {
+    Arc::new(move |reject: Reject| {
         if let Some(quarantine) = &quarantine {
             set_aside(quarantine, &reject, &stop);
         }

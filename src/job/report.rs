@@ -208,17 +208,21 @@ impl JobReport {
         why
     }
 
-    /// Rows and frames that were set aside, by whomever.
+    /// Rows and frames that were set aside, by whomever, and corrections that were refused.
     pub fn set_aside(&self) -> u64 {
         let feeds = self.feeds.values().map(|feed| feed.counters().set_aside());
-        self.rejected() + feeds.sum::<u64>()
+        self.rejected() + self.refused() + feeds.sum::<u64>()
+    }
+
+    /// Corrections that were refused: late trades as well.
+    pub fn refused(&self) -> u64 {
+        self.revised.as_ref().map_or(0, |revised| revised.refused)
     }
 
     /// Whether rows were set aside or corrections refused: then the bars are not those of the
     /// whole input.
     pub fn left_something_out(&self) -> bool {
-        let refused = self.revised.as_ref().is_some_and(|revised| revised.refused > 0);
-        refused || (self.quarantine.is_some() && self.rejected() > 0)
+        self.refused() > 0 || (self.quarantine.is_some() && self.rejected() > 0)
     }
 }
 

@@ -80,7 +80,9 @@ fn a_trade_allocates_nothing_on_its_way_to_the_graph() {
             pool: BatchPool::new(4096, 4),
             stop: Stop::new(),
             on_reject: Arc::new(|reject| panic!("{reject:?}")),
+            on_contradiction: Arc::new(|reject| panic!("{reject:?}")),
             on_gap: Arc::new(|_, _, _| ()),
+            deferred: Default::default(),
             left_off: Default::default(),
         };
         let mut state = FeedState::new(Arc::new(plan), outlets, Latency::default().venue(protocol));

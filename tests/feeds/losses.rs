@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
 use crate::support::live::listen;
-use crate::support::process::Process;
+use crate::support::process::{Process, wait_until};
 use crate::support::scripted::{
     Act, Row, ScriptedVenue, binance, binance_page, bybit, bybit_list, rows,
 };
@@ -173,11 +175,16 @@ fn anew(ids: std::ops::RangeInclusive<u64>, later: i64) -> Vec<Row> {
 #[test]
 fn ids_that_begin_anew_are_an_error_and_do_not_pass_for_repeated_ones() {
     // Far below, just below, and among those that came.
-    for again in [1..=10_u64, 950..=990, 1_002..=1_008] {
+    let again = [1..=30_u64, 950..=990, 1_002..=1_008];
+    // After a reconnect, and on a connection that stands.
+    for (again, stands) in again.into_iter().flat_map(|ids| [(ids.clone(), false), (ids, true)]) {
         let first = rows(1_000..=1_009);
         let count = again.clone().count();
         let second = anew(again.clone(), 2_000);
-        let scripts = vec![cut(binance(&first)), binance(&second)];
+        let scripts = match stands {
+            true => vec![[binance(&first), binance(&second)].concat()],
+            false => vec![cut(binance(&first)), binance(&second)],
+        };
         let venue = ScriptedVenue::start(scripts, move |path, _| binance_page(path, &first));
         let mut run = Run::start(&venue, "binance-spot", "");
         let quarantine = run.file("quarantine");
@@ -191,6 +198,11 @@ fn ids_that_begin_anew_are_an_error_and_do_not_pass_for_repeated_ones() {
         assert!(said.contains("ERROR") && said.contains(", 0 duplicates"), "{said}");
         assert!(said.contains("--reset-state"), "{said}");
         assert!(said.contains(&format!("{count} trades of ids that begin anew")), "{said}");
+        // The first, the tenth and so on, and not each of them besides.
+        let logged = |level: &str| {
+            said.lines().filter(|line| line.contains(level) && line.contains("last one")).count()
+        };
+        assert_eq!((logged("ERROR"), logged("WARN")), (count.ilog10() as usize + 1, 0), "{said}");
     }
 }
 
@@ -275,4 +287,112 @@ fn a_name_that_comes_again_with_other_content_is_a_conflict() {
     assert_eq!(ran.trades, (1..=12).collect::<Vec<_>>(), "the first one counts");
     assert_eq!((ran.code, ran.quarantine.len()), (Some(1), 1), "{}", ran.said);
     assert!(ran.said.contains("1 repeated ids with other content"), "{}", ran.said);
+}
+
+/// Bars that do not wait for a trade can take it for as long as the revision window reaches.
+#[test]
+fn a_trade_that_comes_after_the_revision_window_has_passed_is_lost_and_said_to_be() {
+    let all = rows(1..=3_000);
+    let sent: Vec<Row> = all.iter().copied().filter(|row| !(11..=12).contains(&row.id)).collect();
+    let passed = Arc::new(AtomicBool::new(false));
+    let wait = Arc::clone(&passed);
+    // More than the window comes when the gap has been put off.
+    let more = Arc::new(AtomicBool::new(false));
+    let (first, second) = sent.split_at(1_500);
+    let script = [binance(first), vec![Act::Wait(Arc::clone(&more))], binance(second)].concat();
+    let venue = ScriptedVenue::start(vec![script], move |path, _| {
+        wait_until("the window's end", || wait.load(Ordering::Acquire));
+        binance_page(path, &all)
+    });
+    // A request that ends in vain meanwhile is made again.
+    let settings =
+        "backfill_budget = \"10m\"\n[live]\non_gap = \"revise\"\nrevision_window = \"500\"";
+    let mut run = Run::start(&venue, "binance-spot", settings);
+    run.process.wait_for(first.len());
+    more.store(true, Ordering::Release);
+    run.process.wait_for(sent.len());
+    passed.store(true, Ordering::Release);
+    let gaps = run.file("gaps");
+    run.process.wait_until("both lost", |_| lines(&gaps).len() == 2);
+    let ran = run.stop();
+    let said = &ran.said;
+    assert_eq!((ran.code, ran.trades.len()), (Some(1), sent.len()), "{said}");
+    assert_eq!(ran.gaps, [(11, 11), (12, 12)]);
+    assert_eq!(ran.quarantine.len(), 2, "{said}");
+    assert!(said.contains("gaps: 1 opened, 0 filled, 2 given up (2 ids)"), "{said}");
+    assert!(said.contains("quarantined 2") && said.contains("2 refused"), "{said}");
+    assert!(said.contains("revision_window"), "{said}");
+}
+
+#[test]
+fn a_bad_row_of_rest_is_set_aside_and_fails_the_run() {
+    let sent: Vec<Row> = rows((1..=10).chain(15..=24));
+    let venue = ScriptedVenue::start(vec![binance(&sent)], |path, _| {
+        let (status, body) = binance_page(path, &rows(1..=24));
+        (status, body.replace("\"price\":\"112\"", "\"price\":\"-112\""))
+    });
+    let mut run = Run::start(&venue, "binance-spot", "");
+    run.process.wait_for(23);
+    let ran = run.stop();
+    let expected: Vec<u64> = (1..=24).filter(|id| *id != 12).collect();
+    assert_eq!((ran.code, &ran.trades), (Some(1), &expected), "{}", ran.said);
+    assert_eq!(ran.gaps, [(12, 12)], "{}", ran.said);
+    assert!(ran.quarantine.iter().all(|row| row["field"] == "price"), "{:?}", ran.quarantine);
+    let quarantined = format!("quarantined {}", ran.quarantine.len());
+    assert!(!ran.quarantine.is_empty() && ran.said.contains(&quarantined), "{}", ran.said);
+}
+
+/// No id says that it is left out.
+#[test]
+fn a_time_in_the_future_of_a_venue_without_ids_fails_the_run() {
+    let mut sent = rows(1..=10);
+    sent[5].seconds += 10 * 366 * 86_400;
+    let listed = sent[..3].to_vec();
+    let venue = ScriptedVenue::start(vec![bybit(&sent)], move |_, _| bybit_list(&listed));
+    let mut run = Run::start(&venue, "bybit-spot", "");
+    run.process.wait_for(9);
+    let ran = run.stop();
+    assert_eq!((ran.code, ran.quarantine.len()), (Some(1), 1), "{}", ran.said);
+    assert!(ran.said.contains("quarantined 1"), "{}", ran.said);
+}
+
+#[test]
+fn a_recording_whose_folder_is_removed_ends_with_code_3() {
+    let sent = rows(1..=10);
+    let venue = ScriptedVenue::start(vec![binance(&sent)], |path, _| binance_page(path, &[]));
+    let folder = tempfile::tempdir().unwrap();
+    let recordings = folder.path().join("recordings");
+    let record = format!("[live]\nrecord = \"{}\"", recordings.display());
+    let mut run = Run::start(&venue, "binance-spot", &record);
+    run.process.wait_for(10);
+    wait_until("a recording", || {
+        fs::read_dir(&recordings).is_ok_and(|mut files| files.next().is_some())
+    });
+    fs::remove_dir_all(&recordings).unwrap();
+    let ran = run.stop();
+    assert_eq!(ran.code, Some(3), "{}", ran.said);
+    assert!(ran.said.contains(recordings.to_str().unwrap()), "{}", ran.said);
+}
+
+#[test]
+fn a_pipe_in_the_place_of_the_settings_changes_nothing_and_holds_nothing_up() {
+    let sent = rows(1..=10);
+    let venue = ScriptedVenue::start(vec![binance(&sent)], |path, _| binance_page(path, &[]));
+    let mut run = Run::start(&venue, "binance-spot", "");
+    run.process.wait_for(10);
+    let config = run.file("live.toml");
+    let settings = fs::read_to_string(&config).unwrap();
+    fs::remove_file(&config).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&config).status().unwrap();
+    assert!(made.success());
+    run.process.signal("HUP");
+    run.process.wait_until_it_says("it is a pipe, not a regular file");
+    // And the next settings are heard of.
+    fs::remove_file(&config).unwrap();
+    fs::write(&config, settings.replace("\"BTCUSDT\"", "\"BTCUSDT\", \"ETHUSDT\"")).unwrap();
+    run.process.signal("HUP");
+    run.process.wait_until_it_says("instrument added");
+    let ran = run.stop();
+    assert_eq!((ran.code, ran.trades.len()), (Some(0), 10), "{}", ran.said);
+    assert!(ran.said.contains("live.toml"), "{}", ran.said);
 }

@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use serde_json::{Value, json};
@@ -16,6 +16,8 @@ use super::process::wait_until;
 #[derive(Clone, Debug)]
 pub enum Act {
     Say(String),
+    /// Waits until the test says so.
+    Wait(Arc<AtomicBool>),
     /// Ends without a word.
     Cut,
 }
@@ -122,6 +124,7 @@ fn play(
     for act in script {
         match act {
             Act::Say(text) => socket.send(Message::text(text))?,
+            Act::Wait(gate) => wait_until("the test", || gate.load(Ordering::Acquire)),
             Act::Cut => {
                 at.played.fetch_add(1, Ordering::AcqRel);
                 return Ok(socket.get_ref().shutdown(Shutdown::Write)?);

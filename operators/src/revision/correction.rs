@@ -49,6 +49,16 @@ impl Correction {
         Self { trade_id: ids.last_missing, change, known_after: 0, known_time: None }
     }
 
+    /// The ids that are not trades, if it says so.
+    pub fn ids_never(&self) -> Option<Gap> {
+        match self.change {
+            Change::Never { first } => {
+                Some(Gap { first_missing: first, last_missing: self.trade_id })
+            }
+            Change::Add(_) | Change::Remove | Change::Replace(_) => None,
+        }
+    }
+
     /// The trade that belongs there, if any.
     pub fn trade(&self) -> Option<&Trade> {
         match &self.change {
@@ -84,14 +94,21 @@ pub enum Refusal {
     NotRetained,
 }
 
-impl std::fmt::Display for Refusal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
+impl Refusal {
+    /// Why, in words.
+    pub fn as_str(self) -> &'static str {
+        match self {
             Self::BeyondWindow => "its position is before the retained trades",
             Self::NoSuchTrade => "there is no trade with this id",
             Self::OtherTradeThere => "another trade has this id: use replace",
             Self::NeverReached => "the input ended before its position",
             Self::NotRetained => "this run retains no trades",
-        })
+        }
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
     }
 }

@@ -18,6 +18,6 @@ pub mod update;
 mod walk;
 
 pub use self::correction::{Change, Correction, CorrectionOutcome, Refusal};
-pub(crate) use self::missing::ids_of;
+pub use self::missing::ids_of;
 pub use self::retained::{Retained, Window};
 pub use self::update::{Revision, Update};

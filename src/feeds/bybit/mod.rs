@@ -198,7 +198,8 @@ impl Venue for Bybit {
                 side: ("side", row.side),
                 block: row.block,
             };
-            if let Err(bad) = columns.read(slot, listing, prints) {
+            let ours = field::of_symbol("symbol", row.symbol, &listing.symbol);
+            if let Err(bad) = ours.and_then(|()| columns.read(slot, listing, prints)) {
                 prints.bad.push(BadRow { slot: Some(slot), ..bad });
             }
         }
@@ -221,7 +222,7 @@ object! {
 object! {
     struct RestRow {
         name: "execId", price: "price", qty: "size", side: "side", time: "time",
-        block: "isBlockTrade",
+        block: "isBlockTrade", symbol: "symbol",
     }
 }
 

@@ -38,6 +38,12 @@ fn rest_brings_the_same_trade_by_the_same_name() {
     let listing = &listings()[1];
     Bybit::Linear.read_backfill(Channel::Trades, 1, listing, rest.as_bytes(), &mut prints).unwrap();
     assert_eq!(prints, read(PUSH).1);
+    let other = rest.replacen("ETHUSDT", "ETHUSDC", 1);
+    let mut prints = Prints::default();
+    Bybit::Linear
+        .read_backfill(Channel::Trades, 1, listing, other.as_bytes(), &mut prints)
+        .unwrap();
+    assert_eq!((prints.rows.len(), prints.bad.len(), prints.bad[0].field), (1, 1, "symbol"));
     let no = br#"{"retCode":10001,"retMsg":"params error: symbol invalid","result":{}}"#;
     let error =
         Bybit::Spot.read_backfill(Channel::Trades, 1, listing, no, &mut prints).unwrap_err();

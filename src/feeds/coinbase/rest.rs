@@ -19,7 +19,9 @@ pub(super) fn request(product: &str, first: u64) -> Request {
 }
 
 object! {
-    struct Row { id: "trade_id", price: "price", size: "size", time: "time", side: "side" }
+    struct Row {
+        product: "product_id", id: "trade_id", price: "price", size: "size", time: "time", side: "side",
+    }
 }
 
 pub(super) fn read(
@@ -49,6 +51,7 @@ fn read_row(
     row: &Row<'_>,
     prints: &mut Prints,
 ) -> Result<(), BadRow> {
+    field::of_symbol("product_id", row.product, &listing.symbol)?;
     let id = field::bare_integer("trade_id", row.id)?;
     let known = |bad: BadRow| BadRow { id: Some(id), ..bad };
     let price = field::quoted_decimal("price", row.price).map_err(known)?;

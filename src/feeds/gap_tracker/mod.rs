@@ -19,6 +19,7 @@
 
 use std::time::{Duration, Instant};
 
+use barflow_operators::gap::Gap;
 use barflow_operators::position::LatestNames;
 
 use self::numbered::Numbered;
@@ -118,6 +119,15 @@ pub struct Reply<'a> {
     pub took: Duration,
 }
 
+/// The end of the search for the ids of a gap that the order did not wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pursued {
+    /// The whole gap.
+    pub ids: Gap,
+    /// How long it was open until everything had come; none if something was given up.
+    pub came: Option<Duration>,
+}
+
 /// Why a request has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unanswered {
@@ -145,8 +155,12 @@ pub struct Effects {
     pub gaps: Vec<ReportedGap>,
     /// Gaps that were seen for the first time.
     pub opened: u64,
-    /// How long those gaps had been open that were filled, by whichever way.
+    /// How long those gaps had been open that were filled, by whichever way, before the order went on.
     pub healed: Vec<Duration>,
+    /// Gaps over which the order continues.
+    pub deferred: Vec<GivenUp>,
+    /// Those of them that need nothing more from here.
+    pub pursued: Vec<Pursued>,
     /// Trades that REST brought.
     pub backfilled: u64,
     /// Why ids that REST brought are not trades, one entry each.

@@ -7,7 +7,7 @@ use barflow_operators::gap::Gap;
 use barflow_operators::revision::missing::subtract;
 
 use super::pursuit::{GiveUp, Outcome, Pursuit, REFUSED_PAUSE};
-use super::{Ask, Question, Reply, ReportedGap, RequestFor, Step, Unanswered};
+use super::{Ask, Pursued, Question, Reply, ReportedGap, RequestFor, Step, Unanswered};
 use crate::feeds::print::{Print, Standing};
 use crate::feeds::reorder_buffer::{Disposition, GivenUp};
 use crate::feeds::venue::{Missing, MissingTrades};
@@ -79,6 +79,8 @@ impl StreamSince {
 
 #[derive(Clone, Debug)]
 struct DeferredGap {
+    /// All of it.
+    ids: Gap,
     /// Event times of the trades around it.
     around: (Option<i64>, i64),
     /// What of it has not come, in order.
@@ -250,9 +252,13 @@ impl Numbered {
         if step.policy.defers && !self.stream.may_be_after_a_stray(missing_ids) {
             let seen = open.seen;
             self.open = None;
-            if let Some(GivenUp { gap: Some(gap), after, before }) = step.order.give_up(step.out) {
+            if let Some(given_up @ GivenUp { gap: Some(ids), after, before }) =
+                step.order.give_up(step.out)
+            {
                 let (around, pursuit) = ((after, before), Pursuit::new(step.now));
-                self.deferred.push_back(DeferredGap { around, left: vec![gap], seen, pursuit });
+                let left = vec![ids];
+                self.deferred.push_back(DeferredGap { ids, around, left, seen, pursuit });
+                step.effects.deferred.push(given_up);
                 step.effects.released = true;
             }
             return;
@@ -281,7 +287,8 @@ impl Numbered {
     fn look_at_deferred(&mut self, step: &mut Step<'_>, request_for: RequestFor<'_>) {
         let Some(deferred) = self.deferred.front_mut() else { return };
         let Some(left) = deferred.left.first().copied() else {
-            step.effects.healed.push(step.now - deferred.seen);
+            let came = Some(step.now - deferred.seen);
+            step.effects.pursued.push(Pursued { ids: deferred.ids, came });
             self.deferred.pop_front();
             return;
         };
@@ -302,6 +309,7 @@ impl Numbered {
                 step.effects.gaps.extend(deferred.report(&deferred.left, why.reason()));
                 (deferred.left, deferred.pursuit) = (kept, Pursuit::new(step.now));
                 if deferred.left.is_empty() {
+                    step.effects.pursued.push(Pursued { ids: deferred.ids, came: None });
                     self.deferred.pop_front();
                 }
             }

@@ -233,8 +233,10 @@ impl Numbers {
             self.log.push(format!("{ids:?} {reason}"));
         }
         self.opened += effects.opened;
-        self.filled += effects.healed.len() as u64;
-        self.healing.extend(effects.healed);
+        let came = effects.pursued.iter().filter_map(|gap| gap.came);
+        let healed: Vec<Duration> = effects.healed.iter().copied().chain(came).collect();
+        self.filled += healed.len() as u64;
+        self.healing.extend(healed);
     }
 
     fn look_at_released(&mut self) {

@@ -68,6 +68,7 @@ impl Tracked {
         let effects = self.tracker.on_tick(now, &request, &mut self.out);
         self.gaps.extend(effects.gaps);
         self.filled += effects.healed.len() as u64;
+        self.filled += effects.pursued.iter().filter(|gap| gap.came.is_some()).count() as u64;
         assert!(effects.asks.len() < 2, "{:?}", effects.asks);
         effects.asks.first().map(|ask| ask.question)
     }

@@ -46,7 +46,14 @@ pub(super) fn read(
     // The pair is called by Kraken's own name for it, whatever it was asked by.
     let result: BTreeMap<&str, &RawValue> =
         serde_json::from_str(result.get()).map_err(|error| field::malformed(&error))?;
-    for (_, rows) in result.into_iter().filter(|(name, _)| *name != "last") {
+    let pairs = || result.iter().filter(|(name, _)| **name != "last");
+    if pairs().count() > 1 {
+        let names: Vec<&str> = pairs().map(|(name, _)| *name).collect();
+        let what =
+            format!("Kraken listed trades of {}, and one pair was asked for", names.join(", "));
+        return Err(BadFrame::new(what));
+    }
+    for (_, rows) in pairs() {
         for row in field::list::<Vec<&RawValue>>("result", Some(rows))? {
             if let Err(bad) = read_row(slot, listing, &row, prints) {
                 prints.bad.push(BadRow { slot: Some(slot), ..bad });

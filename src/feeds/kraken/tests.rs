@@ -35,6 +35,10 @@ fn rest_brings_the_same_bits() {
     let mut prints = Prints::default();
     Kraken.read_backfill(Channel::Trades, 1, &listings()[1], rest.as_bytes(), &mut prints).unwrap();
     assert_eq!(prints.rows[0], read(UPDATE).1.rows[0]);
+    let two = br#"{"error":[],"result":{"XETHZEUR":[],"XXBTZEUR":[],"last":"1"}}"#;
+    let error =
+        Kraken.read_backfill(Channel::Trades, 1, &listings()[1], two, &mut prints).unwrap_err();
+    assert!(error.to_string().contains("XETHZEUR, XXBTZEUR"), "{error}");
     let no = br#"{"error":["EGeneral:Too many requests"]}"#;
     let error =
         Kraken.read_backfill(Channel::Trades, 1, &listings()[1], no, &mut prints).unwrap_err();

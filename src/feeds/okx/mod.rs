@@ -215,8 +215,9 @@ impl Venue for Okx {
         }
         let rows: Vec<Row<'_>> = field::list("data", answer.data)?;
         for row in rows.iter().rev() {
-            if let Err(bad) = read_row(slot, listing, row, prints) {
-                prints.bad.push(bad);
+            let ours = field::of_symbol("instId", row.symbol, &listing.symbol);
+            if let Err(bad) = ours.and_then(|()| read_row(slot, listing, row, prints)) {
+                prints.bad.push(BadRow { slot: Some(slot), ..bad });
             }
         }
         prints.rows.sort_by_key(|print| print.trade.trade_id);

@@ -103,6 +103,10 @@ fn rest_pages_begin_with_what_is_missing() {
         prints.rows.iter().map(|p| p.trade.trade_id).collect::<Vec<_>>(),
         [734864332, 734864333]
     );
+    let other = body.replacen("BTC-USDT", "BTC-USDC", 1);
+    let mut prints = Prints::default();
+    Okx.read_backfill(Channel::Trades, 0, &listings()[0], other.as_bytes(), &mut prints).unwrap();
+    assert_eq!((prints.rows.len(), prints.bad.len(), prints.bad[0].field), (1, 1, "instId"));
     let no = br#"{"code":"51001","data":[],"msg":"Instrument ID doesn't exist"}"#;
     let read = Okx.read_backfill(Channel::Trades, 0, &listings()[0], no, &mut prints);
     assert!(read.unwrap_err().to_string().contains("doesn't exist"));

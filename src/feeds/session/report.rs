@@ -9,6 +9,7 @@ use metrics::gauge;
 use super::Session;
 use super::supervisor::Fault;
 use crate::feeds::counters::Counters;
+use crate::feeds::deferred_gaps::Settled;
 use crate::telemetry::names;
 
 /// What a running feed says of itself.
@@ -98,6 +99,11 @@ impl FeedReport {
         let refused = told.refused.iter();
         lines.extend(refused.map(|(instrument, said)| format!("refused: {instrument}: {said}")));
         lines
+    }
+
+    /// Adds what became of deferred gaps after the feed had ended.
+    pub fn add_settled(&self, feed: &str, settled: &Settled) {
+        self.told().counters.note_settled(feed, settled);
     }
 
     fn told(&self) -> MutexGuard<'_, Told> {

@@ -6,7 +6,7 @@ use barflow_operators::instrument::InstrumentId;
 use metrics::gauge;
 
 use super::{FeedState, Slot};
-use crate::feeds::gap_tracker::{Ask, Effects, Question, Reply, ReportedGap, Unanswered};
+use crate::feeds::gap_tracker::{Ask, Effects, Pursued, Question, Reply, ReportedGap, Unanswered};
 use crate::feeds::lag::LagNews;
 use crate::feeds::plan::Symbol;
 use crate::feeds::print::{BadRow, Prints};
@@ -76,6 +76,8 @@ impl FeedState {
     /// Looks after the gaps of all instruments; returns the requests to send, in this order.
     pub(in crate::feeds) fn on_tick(&mut self, now: Instant) -> Vec<Query> {
         let mut queries = Vec::new();
+        let settled = self.outlets.deferred.lock().take(&self.plan.name);
+        self.counters.note_settled(&self.plan.name, &settled);
         for at in 0..self.slots.len() as u32 {
             let plan = &self.plan;
             let slot = &mut self.slots[at as usize];
@@ -191,6 +193,7 @@ impl FeedState {
             false => NoAnswer::Failed(bad.what),
         })?;
         for bad in prints.bad.drain(..) {
+            self.counters.rows_lost += 1;
             // All rows of an answer are of one instrument.
             self.report_row(&BadRow { slot: Some(0), ..bad }, &[at], body);
         }
@@ -199,6 +202,7 @@ impl FeedState {
 
     /// Counts, reports and hands on what a tracker came to; returns its requests.
     fn apply(&mut self, at: u32, effects: Effects) -> Vec<Ask> {
+        self.apply_deferred(at, &effects);
         let counters = &mut self.counters;
         counters.gaps_opened += effects.opened;
         for time in &effects.healed {
@@ -218,6 +222,24 @@ impl FeedState {
             self.touch(at, now_ns());
         }
         effects.asks
+    }
+
+    /// A deferred gap is settled when the graph has judged the trades that came of it.
+    fn apply_deferred(&mut self, at: u32, effects: &Effects) {
+        if !effects.pursued.is_empty() {
+            self.hand_over(at);
+        }
+        if effects.deferred.is_empty() && effects.pursued.is_empty() {
+            return;
+        }
+        let instrument = &self.slots[at as usize].symbol.instrument;
+        let mut deferred = self.outlets.deferred.lock();
+        for gap in &effects.deferred {
+            deferred.put_off(&self.plan.name, instrument, *gap);
+        }
+        for Pursued { ids, came } in &effects.pursued {
+            deferred.end_pursuit(instrument, *ids, *came);
+        }
     }
 
     fn report_gap(&mut self, at: u32, reported: &ReportedGap) {

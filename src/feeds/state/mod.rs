@@ -14,11 +14,12 @@ use barflow_operators::input_batch::InputBatch;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::pool::BatchPool;
 use barflow_operators::position::{FeedPosition, Position};
-use barflow_operators::revision::Correction;
+use barflow_operators::revision::{Correction, ids_of};
 use barflow_operators::sequence::FeedOrder;
 use barflow_operators::spec::BarSpec;
 
 use crate::feeds::counters::Counters;
+use crate::feeds::deferred_gaps::DeferredGaps;
 use crate::feeds::gap_tracker::{GapPolicy, GapTracker, ReportedGap};
 use crate::feeds::lag::LagWatch;
 use crate::feeds::plan::{FeedPlan, Symbol};
@@ -57,8 +58,12 @@ pub struct Outlets {
     pub stop: Stop,
     /// Receives bad rows and frames.
     pub on_reject: OnReject,
+    /// Receives rows that contradict others, of which the log has been told.
+    pub on_contradiction: OnReject,
     /// Receives the gaps that could not be filled.
     pub on_gap: OnGap,
+    /// Gaps that the order did not wait for.
+    pub deferred: DeferredGaps,
     /// Where instruments were left that no feed carries any more.
     pub left_off: LeftOff,
 }
@@ -79,6 +84,14 @@ struct Slot {
     silent_since: Option<Instant>,
     /// Whether a connection has brought a print of it.
     heard: bool,
+    contradictions: Contradictions,
+}
+
+/// Trades of an instrument that contradict earlier ones.
+#[derive(Clone, Copy, Debug, Default)]
+struct Contradictions {
+    conflicts: u64,
+    ids_anew: u64,
 }
 
 impl Slot {
@@ -162,6 +175,7 @@ impl FeedState {
             dirty: false,
             silent_since: None,
             heard: false,
+            contradictions: Contradictions::default(),
         });
         self.slots.len() as u32 - 1
     }
@@ -232,7 +246,8 @@ impl FeedState {
         let heard = decoder.decode(frame, &mut self.prints);
         let mut prints = std::mem::take(&mut self.prints);
         if let Some(latest) = self.plan.latest_time(received) {
-            prints.set_future_aside(latest, self.plan.venue.ids(self.plan.channel));
+            let ids = self.plan.venue.ids(self.plan.channel);
+            self.counters.rows_lost += prints.set_future_aside(latest, ids);
         }
         if let Some(time) = prints.rows.last().map(|print| print.trade.event_time)
             && time > 0
@@ -338,6 +353,7 @@ impl FeedState {
         input_batch.specs = slot.specs.take();
         let never = slot.released.never.drain(..);
         input_batch.corrections = never.map(Correction::never).collect();
+        announce(&input_batch, &self.outlets.deferred);
         let inlet = &self.outlets.inlets[slot.worker];
         if hand_to(inlet, input_batch, &self.outlets.stop).is_err() {
             self.ended = true;
@@ -359,6 +375,19 @@ impl FeedState {
             slot.dirty = true;
             self.dirty.push(at);
         }
+    }
+}
+
+/// Tells which late trades of deferred gaps the graph is about to judge.
+fn announce(input_batch: &InputBatch, deferred: &DeferredGaps) {
+    let (trades, corrections) = (&input_batch.trades, &input_batch.corrections);
+    let late = input_batch.order.iter().flat_map(|order| &order.late);
+    let late = late.filter_map(|row| ids_of(&trades.trade(*row as usize), trades.feed.ids));
+    let never = corrections.iter().filter_map(Correction::ids_never);
+    let mut late = late.chain(never).peekable();
+    if late.peek().is_some() {
+        let mut deferred = deferred.lock();
+        late.for_each(|ids| deferred.send(&trades.feed.instrument, ids));
     }
 }
 

@@ -23,7 +23,7 @@ impl FeedState {
             Some(at) => Arc::clone(&self.slots[*at as usize].source),
             None => self.plan.name.as_str().into(),
         };
-        self.reject(bad, source, frame);
+        (self.outlets.on_reject)(self.as_reject(bad, source, frame));
     }
 
     #[cold]
@@ -33,8 +33,8 @@ impl FeedState {
         }
     }
 
-    /// Reports a trade that contradicts one that came before: to the quarantine each, to the log the first,
-    /// the tenth, the hundredth and so on.
+    /// Reports a trade that contradicts one that came before: to the quarantine each, to the log the
+    /// instrument's first, tenth, hundredth and so on.
     pub(super) fn report_contradiction(
         &mut self,
         at: u32,
@@ -42,30 +42,34 @@ impl FeedState {
         bad: &BadRow,
         frame: &[u8],
     ) {
-        let (count, what) = match taken {
+        let slot = &mut self.slots[at as usize];
+        let (in_all, of_it, what) = match taken {
             Disposition::BegunAnew => (
                 &mut self.counters.ids_anew,
+                &mut slot.contradictions.ids_anew,
                 "ids begin anew, so that trades do not count: the symbol may be another instrument's \
-                 now; restart with --reset-state to make bars of them",
+                 now; restart with --reset-state to make bars of them, before they pass the last old id",
             ),
             _ => (
                 &mut self.counters.conflicts,
+                &mut slot.contradictions.conflicts,
                 "an id came again with other content; the trade that came first counts",
             ),
         };
-        *count += 1;
-        let so_far = *count;
+        (*in_all, *of_it) = (*in_all + 1, *of_it + 1);
+        let so_far = *of_it;
         if 10_u64.pow(so_far.ilog10()) == so_far {
             tracing::error!(
                 feed = %self.plan.name,
-                instrument = %self.slots[at as usize].symbol.instrument,
+                instrument = %slot.symbol.instrument,
                 id = bad.value,
                 reason = bad.reason,
                 so_far,
                 "{what}"
             );
         }
-        self.reject(bad, Arc::clone(&self.slots[at as usize].source), frame);
+        let reject = self.as_reject(bad, Arc::clone(&self.slots[at as usize].source), frame);
+        (self.outlets.on_contradiction)(reject);
     }
 
     /// Counts a trade that is taken for a repeated one by its id alone; the first one is news.
@@ -99,11 +103,11 @@ impl FeedState {
             reason = bad.reason,
             "an id far ahead of all others; its trade does not count"
         );
-        self.reject(bad, source, &[]);
+        (self.outlets.on_contradiction)(self.as_reject(bad, source, &[]));
     }
 
-    fn reject(&self, bad: &BadRow, source: Arc<str>, frame: &[u8]) {
-        (self.outlets.on_reject)(Reject {
+    fn as_reject(&self, bad: &BadRow, source: Arc<str>, frame: &[u8]) -> Reject {
+        Reject {
             row: 0,
             source,
             line: self.counters.frames,
@@ -111,7 +115,7 @@ impl FeedState {
             value: bad.value.clone(),
             reason: bad.reason.clone(),
             raw: shown(frame),
-        });
+        }
     }
 
     pub(super) fn report(&mut self, field: &str, reason: &str, frame: &[u8]) {

@@ -29,7 +29,9 @@ pub(in crate::feeds) fn state(plan: FeedPlan) -> (FeedState, InputQueue) {
         pool: BatchPool::new(16, 4),
         stop: Stop::new(),
         on_reject: Arc::new(|_| ()),
+        on_contradiction: Arc::new(|_| ()),
         on_gap: Arc::new(|_, _, _| ()),
+        deferred: Default::default(),
         left_off: LeftOff::default(),
     };
     (FeedState::new(Arc::new(plan), outlets, Latency::default().venue("v")), input_batches)

@@ -1,5 +1,6 @@
 //! A live job: feeds into a sink until it is stopped.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -23,13 +24,14 @@ use super::{cluster, places, rejects};
 use crate::checkpoints::settings::{JobSettings, SettingsChanges};
 use crate::config::bars::BarBook;
 use crate::config::live::LiveSettings;
+use crate::feeds::deferred_gaps::DeferredGaps;
+use crate::feeds::session::FeedReport;
 use crate::feeds::state::{LeftOff, Outlets};
 use crate::graph::flow::EpochClock;
 use crate::graph::options::GraphOptions;
 use crate::graph::quality::Quality;
 use crate::graph::run::{Feeder, Pace, Workers, run as run_graph};
 use crate::recording::recorder::{self, Recorder, Recording};
-use crate::sinks::gaps::GapLedger;
 use crate::stop::Stop;
 
 mod access;
@@ -59,6 +61,7 @@ struct Shared {
     pool: BatchPool,
     book: Book,
     reports: Reports,
+    deferred: DeferredGaps,
     records: Records,
     open_bars: OpenBars,
     window: bool,
@@ -122,6 +125,7 @@ impl LiveJob {
             pool: BatchPool::new(BATCH_ROWS, BATCHES),
             book: Book::new(settings.bars.clone()),
             reports: Reports::default(),
+            deferred: DeferredGaps::default(),
             records,
             open_bars: OpenBars::default(),
             window: settings.revision_window.is_some(),
@@ -140,26 +144,32 @@ impl Shared {
         stop: &Stop,
         observer: &dyn Observer,
     ) -> Result<JobReport, JobError> {
-        let gaps = match &settings.gaps {
-            Some(path) => GapLedger::open(path, stop).map_err(|error| {
-                let what = format!("the gap ledger {} could not be opened", path.display());
-                JobError::io(what, error)
-            })?,
-            None => GapLedger::default(),
-        };
+        let on_gap = gaps::ledger(settings.gaps.clone(), stop)?;
         let (recorder, recording) = record(&settings, stop)?;
         let book = settings.bars.clone();
         let notices = doubtful(&book).collect();
         let pace = Pace { idle_spin: settings.idle_spin, ..Pace::LIVE };
         let mut options = self.options(&settings, stop);
+        options.on_revision =
+            gaps::with_lost(options.on_revision, self.deferred.clone(), Arc::clone(&on_gap));
         let left_off = LeftOff::new(begin::last_trades(&started.resume));
         options.validate.resume = started.resume.orders;
         options.checkpoints = started.checkpoints;
+        let on_contradiction = rejects::told(self.records.quarantine.clone(), stop.clone());
         let outlets = {
             let (pool, on_reject) = (self.pool.clone(), Arc::clone(&options.on_reject));
-            let (share, stop) = (workers.share(), stop.clone());
-            let on_gap = gaps::to_ledger(gaps, settings.gaps.clone(), stop.clone());
-            move |inlets| Outlets { inlets, share, pool, stop, on_reject, on_gap, left_off }
+            let (share, stop, deferred) = (workers.share(), stop.clone(), self.deferred.clone());
+            move |inlets| Outlets {
+                inlets,
+                share,
+                pool,
+                stop,
+                on_reject,
+                on_contradiction,
+                on_gap,
+                deferred,
+                left_off,
+            }
         };
         let supervisor = Supervisor {
             feeds: Feeds {
@@ -186,11 +196,20 @@ impl Shared {
         report.notices = notices;
         report.note_results(&book);
         report.recorded = recording.map(Recording::finish);
-        report.feeds = supervisor::all(&self.reports);
+        report.feeds = self.feed_reports();
         let result = result.map(|sink| report.sink = Some(sink));
         observer.ended(&report);
         result?;
-        Ok(report)
+        is_recorded(report)
+    }
+
+    /// What the feeds report, with what the graph has judged after their end.
+    fn feed_reports(&self) -> BTreeMap<String, FeedReport> {
+        let reports = supervisor::all(&self.reports);
+        for (feed, report) in &reports {
+            report.add_settled(feed, &self.deferred.lock().take(feed));
+        }
+        reports
     }
 
     fn options(&self, settings: &LiveSettings, stop: &Stop) -> GraphOptions {
@@ -253,6 +272,14 @@ fn record(
         JobError::io(format!("frames cannot be recorded in \"{}\"", folder.display()), error)
     })?;
     Ok((Some(recorder), Some(recording)))
+}
+
+/// The report of a run, unless frames that should be recorded are not.
+fn is_recorded(mut report: JobReport) -> Result<JobReport, JobError> {
+    if let Some(Err(error)) = report.recorded.take_if(|recorded| recorded.is_err()) {
+        return Err(JobError::io("frames could not be recorded", error));
+    }
+    Ok(report)
 }
 
 /// Bars that are added or removed during the run are part of what a restart has to find.
