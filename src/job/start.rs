@@ -65,6 +65,8 @@ pub struct Started {
 pub struct Resumption {
     /// Where reading resumes.
     pub positions: BTreeMap<InstrumentId, Position>,
+    /// Event times of the first trades applied, ns.
+    pub first_times: BTreeMap<InstrumentId, i64>,
     /// Event times of the last trades applied, ns.
     pub last_times: BTreeMap<InstrumentId, i64>,
     /// What their trades are.
@@ -190,6 +192,9 @@ impl Resumption {
                 resume.positions.insert(instrument.clone(), position.clone());
             }
             resume.feeds.insert(instrument.clone(), Arc::clone(state.feed()));
+            if let Some(time) = state.first_time() {
+                resume.first_times.insert(instrument.clone(), time);
+            }
             if let Some(time) = state.last_time() {
                 resume.last_times.insert(instrument.clone(), time);
             }

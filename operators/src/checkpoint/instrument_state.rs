@@ -38,6 +38,7 @@ pub struct InstrumentState {
     position: Option<Position>,
     last_id: Option<u64>,
     last_time: Option<i64>,
+    first_time: Option<i64>,
     /// Ids up to the last trade, but for that last one.
     settled: Settled,
     /// Gaps after the last trade: the next one will follow them.
@@ -84,6 +85,7 @@ impl InstrumentState {
             position: None,
             last_id: None,
             last_time: None,
+            first_time: None,
             settled: Settled::default(),
             behind: Vec::new(),
             revisions: 0,
@@ -118,13 +120,14 @@ impl InstrumentState {
             let Record { feed, position, last_id, last_time, body, .. } = record;
             match (&mut state, body) {
                 (None, Body::Whole(whole)) => {
-                    let Whole { builder_set, settled, behind, revisions } = *whole;
+                    let Whole { builder_set, settled, first_time, behind, revisions } = *whole;
                     state = Some(Self {
                         feed: Arc::new(feed),
                         builder_set,
                         position: Some(position),
                         last_id,
                         last_time,
+                        first_time,
                         settled,
                         behind,
                         revisions,
@@ -318,8 +321,11 @@ impl InstrumentState {
         gaps.iter().for_each(|gap| self.settled.remember(*gap));
     }
 
-    /// The first trade of all says where ids begin.
+    /// The first trade of all says where ids and times begin.
     fn begin(&mut self, first: Option<&Trade>) {
+        if self.last_time.is_none() && self.first_time.is_none() {
+            self.first_time = first.map(|trade| trade.event_time);
+        }
         if self.settled.first.is_none() && self.last_id.is_none() {
             let ids = first.and_then(|trade| ids_of(trade, self.feed.ids));
             self.settled.first = ids.map(|ids| ids.first_missing);
@@ -340,8 +346,10 @@ impl InstrumentState {
                 self.generation += 1;
                 self.step = 0;
                 let (builder_set, settled) = (self.builder_set.clone(), self.settled.clone());
-                let (behind, revisions) = (self.behind.clone(), self.revisions);
-                Body::Whole(Box::new(Whole { builder_set, settled, behind, revisions }))
+                let (first_time, behind) = (self.first_time, self.behind.clone());
+                let revisions = self.revisions;
+                let whole = Whole { builder_set, settled, first_time, behind, revisions };
+                Body::Whole(Box::new(whole))
             }
         };
         let record = Record {
@@ -372,6 +380,11 @@ impl InstrumentState {
     /// Where its input resumes; none before the first batch.
     pub fn position(&self) -> Option<&Position> {
         self.position.as_ref()
+    }
+
+    /// Event time of the first trade applied, ns.
+    pub fn first_time(&self) -> Option<i64> {
+        self.first_time
     }
 
     /// Event time of the last trade applied, ns.

@@ -53,6 +53,8 @@ pub struct Whole {
     /// Which ids came, and which were given up as missing: that distinguishes a late trade from a
     /// duplicate. Its last id is the record's.
     pub settled: Settled,
+    /// Event time of the first trade of all, ns; none before it.
+    pub first_time: Option<i64>,
     /// Those after the last trade.
     pub behind: Vec<Gap>,
     /// How often bars were corrected.

@@ -10,7 +10,7 @@ use barflow_operators::sign::SignRule;
 use barflow_replay::corrections::Corrections;
 use barflow_replay::error::ReplayError;
 use barflow_replay::naming;
-use barflow_replay::plan::{InstrumentPlan, Plan};
+use barflow_replay::plan::{InstrumentPlan, Plan, PlannedFile};
 use barflow_replay::read_options::ReadOptions;
 use barflow_replay::stream::InstrumentStream;
 use jiff::tz::TimeZone;
@@ -25,7 +25,8 @@ use crate::stop::Stop;
 
 /// The histories of each worker of this process. An instrument is read by the worker that its
 /// trades would be sent to anyway, so nothing crosses between workers. An instrument with a
-/// position resumes there; corrections that were due before it have been applied.
+/// position resumes there; corrections that were due before it have been applied. Rows before `from`
+/// are not wanted.
 ///
 /// # Errors
 /// When an instrument cannot resume from these files.
@@ -34,6 +35,7 @@ pub fn histories(
     workers: &Workers,
     resumption: &Resumption,
     mut corrections: Corrections,
+    from: Option<i64>,
 ) -> Result<Vec<Vec<History>>, ReplayError> {
     let share = workers.share();
     let mut histories: Vec<Vec<History>> = (0..workers.here()).map(|_| Vec::new()).collect();
@@ -44,6 +46,11 @@ pub fn histories(
                 return Err(other_trades(before, &instrument.feed));
             }
             let position = resumption.positions.get(id);
+            if let Some(begin) = resumption.first_times.get(id)
+                && let Some(file) = never_read(&instrument, *begin, from)
+            {
+                return Err(too_early(&instrument, file));
+            }
             let resume = position.map(|position| go_on(&instrument, position)).transpose()?;
             let mut corrections = corrections.remove(id).unwrap_or_default();
             if let Some(position) = position {
@@ -116,6 +123,34 @@ fn other_trades(before: &Feed, now: &Feed) -> ReplayError {
     ))
 }
 
+/// Times this close to each other, in ns, are that of one trade and that of its neighbour, which a
+/// file need not have in order: 10 s.
+const BESIDE: i64 = 10_000_000_000;
+
+/// A file that ends before the first trade that the job applied: the job was started without it, and
+/// resumes after it.
+fn never_read(plan: &InstrumentPlan, begin: i64, from: Option<i64>) -> Option<&PlannedFile> {
+    let next = plan.files.iter().skip(1).map(|file| Some(file.first_time)).chain([None]);
+    let mut files = plan.files.iter().zip(next);
+    let is_never_read = |(file, next): &(&PlannedFile, Option<i64>)| {
+        let ends = [*next, end_of_days(&file.path)].into_iter().flatten().min();
+        file.first_time < begin
+            && from.is_none_or(|from| file.first_time >= from)
+            && ends.is_some_and(|end| end.saturating_sub(BESIDE) <= begin)
+    };
+    files.find(is_never_read).map(|(file, _)| file)
+}
+
+fn too_early(plan: &InstrumentPlan, file: &PlannedFile) -> ReplayError {
+    ReplayError::Resume(format!(
+        "{} begins before the first trade of {} that this job read, and would be in no bar: \
+         use another --job for all files, leave this file out, or make all bars again \
+         (--reset-state)",
+        file.name(),
+        plan.feed.instrument
+    ))
+}
+
 /// Where reading resumes among these files. The file of the position may be gone while later ones
 /// are there: then what was applied is known by its ids.
 fn go_on(plan: &InstrumentPlan, position: &Position) -> Result<Option<FilePosition>, ReplayError> {
@@ -165,12 +200,13 @@ pub fn notices(plan: &Plan, bars: &BarBook) -> Vec<Notice> {
 /// The end of the last UTC day that the files' names say they hold, ns; none if one does not say. Names
 /// of archives with days of another zone say nothing here.
 pub fn named_end(plan: &InstrumentPlan) -> Option<i64> {
-    let end = |path: &Path| {
-        let naming = naming::read(path);
-        let (_, last) = naming.input.and(naming.days)?;
-        let next = last.tomorrow().ok()?.at(0, 0, 0, 0).to_zoned(TimeZone::UTC).ok()?;
-        i64::try_from(next.timestamp().as_nanosecond()).ok()
-    };
-    let ends: Option<Vec<i64>> = plan.files.iter().map(|file| end(&file.path)).collect();
+    let ends: Option<Vec<i64>> = plan.files.iter().map(|file| end_of_days(&file.path)).collect();
     ends?.into_iter().max()
+}
+
+fn end_of_days(path: &Path) -> Option<i64> {
+    let naming = naming::read(path);
+    let (_, last) = naming.input.and(naming.days)?;
+    let next = last.tomorrow().ok()?.at(0, 0, 0, 0).to_zoned(TimeZone::UTC).ok()?;
+    i64::try_from(next.timestamp().as_nanosecond()).ok()
 }

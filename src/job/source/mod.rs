@@ -212,7 +212,7 @@ impl Source {
                 return Ok(found.feeders(workers, options, read.pool.clone()));
             }
         };
-        let histories = files::histories(plan, workers, resume, corrections)?;
+        let histories = files::histories(plan, workers, resume, corrections, read.from)?;
         Ok(match chunks {
             Some(options) => parallel::feeders(histories, options),
             None => files::feeders(histories, read),
