@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::{self, Metadata};
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -91,7 +92,10 @@ impl<'a> Search<'a> {
         } else if input.contains(['*', '?', '[']) {
             self.pattern(input)?;
         } else {
-            let text = format!("there is no file \"{input}\"");
+            let text = match path.is_symlink() {
+                true => format!("\"{input}\" is a link to a file that is not there"),
+                false => format!("there is no file \"{input}\""),
+            };
             return Err(ReplayError::NothingToRead(text));
         }
         Ok(())
@@ -123,8 +127,7 @@ impl<'a> Search<'a> {
         let before = self.not_taken.len();
         let mut any = false;
         for path in matches(input)? {
-            let metadata = fs::metadata(&path).map_err(|e| ReplayError::io("open", &path, e))?;
-            any |= self.entry(path, &metadata)?;
+            any |= self.found(path)?;
         }
         if any {
             return Ok(());
@@ -149,11 +152,20 @@ impl<'a> Search<'a> {
         let mut any = false;
         let entries = fs::read_dir(folder).map_err(|e| ReplayError::io("list", folder, e))?;
         for entry in entries {
-            let path = entry.map_err(|e| ReplayError::io("list", folder, e))?.path();
-            let metadata = fs::metadata(&path).map_err(|e| ReplayError::io("open", &path, e))?;
-            any |= self.entry(path, &metadata)?;
+            any |= self.found(entry.map_err(|e| ReplayError::io("list", folder, e))?.path())?;
         }
         Ok(any)
+    }
+
+    fn found(&mut self, path: PathBuf) -> Result<bool, ReplayError> {
+        match fs::metadata(&path) {
+            Ok(metadata) => self.entry(path, &metadata),
+            Err(error) if error.kind() == ErrorKind::NotFound && path.is_symlink() => {
+                self.not_taken.push(NotTaken { path, reason: Reason::DanglingLink });
+                Ok(false)
+            }
+            Err(error) => Err(ReplayError::io("open", &path, error)),
+        }
     }
 
     /// What lies in a folder or matches a pattern is taken by its ending.

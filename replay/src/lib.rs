@@ -27,6 +27,7 @@ pub mod files;
 pub mod find;
 pub mod history;
 mod line_end;
+mod margin;
 pub mod members;
 mod merge;
 pub mod named;

@@ -83,6 +83,8 @@ pub enum Reason {
     NotAFile(&'static str),
     /// A link to a folder that is read anyway, or above the link.
     FolderReadAlready,
+    /// A link to what is not there.
+    DanglingLink,
     /// A checksum without its file.
     ChecksumAlone,
     /// Its first line is not that of a recording.
@@ -103,6 +105,7 @@ impl fmt::Display for Reason {
             Self::Hidden => to.write_str("hidden"),
             Self::NotAFile(kind) => write!(to, "{kind}, read only if it is named itself"),
             Self::FolderReadAlready => to.write_str("a link to a folder that is read already"),
+            Self::DanglingLink => to.write_str("a link to a file that is not there"),
             Self::ChecksumAlone => to.write_str("a checksum whose file is not there"),
             Self::NotARecording => to.write_str("not a recording"),
             Self::OwnTrades => to.write_str("barflow's own trades, converted already"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use barflow_operators::batch::Feed;
+use barflow_operators::batch::{Feed, IdKind};
 use barflow_operators::instrument::InstrumentId;
 
 use crate::error::ReplayError;
@@ -44,8 +44,8 @@ pub fn plan(inputs: &[String], options: &PlanOptions) -> Result<Plan, ReplayErro
         if *history.feed != feed {
             let other = history.files.first().map(|file| file.path.display().to_string());
             return Err(ReplayError::Mixed(format!(
-                "{} contains {} and {} contains {} of {}: their bars differ; replay them \
-                 separately",
+                "{} contains {} and {} contains {} of {}: they are not one history; \
+                 replay them separately",
                 path.display(),
                 describe(&feed),
                 other.unwrap_or_default(),
@@ -95,6 +95,7 @@ pub fn gathered(notes: Vec<PlanNote>) -> Vec<PlanNote> {
 }
 
 fn describe(feed: &Feed) -> String {
-    let side = if feed.has_aggressor { "with" } else { "without" };
-    format!("{} {side} aggressor side", feed.input.as_str())
+    let word = |has| if has { "with" } else { "without" };
+    let (ids, side) = (word(feed.ids != IdKind::Ordinal), word(feed.has_aggressor));
+    format!("{} {ids} ids and {side} aggressor side", feed.input.as_str())
 }

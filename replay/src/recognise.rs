@@ -8,6 +8,7 @@ use barflow_operators::instrument::InstrumentId;
 use crate::decode::Container;
 use crate::error::ReplayError;
 use crate::line_end;
+use crate::margin;
 use crate::members::{self, Members};
 use crate::named;
 use crate::naming::{self, Naming};
@@ -83,6 +84,7 @@ pub fn recognise(path: &Path, options: &PlanOptions) -> Result<Recognised, Repla
         }
         None => name_instrument(path, &naming, &sniffed)?,
     };
+    margin::agrees(path, named, sniffed.margin, &instrument)?;
     let first_time = sniffed.first_time;
     let (feed, format, note) = format_of(instrument, sniffed, options);
     let cut = line_end::note(path, container, format.layout.ends_with_a_number());
@@ -200,8 +202,8 @@ fn feed_of_header(
     };
     let input = layout.input();
     let (unit, first_time) = (1_000_000, 0);
-    let (without_ids, market, header) = (None, None, None);
-    let sniffed = Sniffed { layout, unit, without_ids, market, header, first_time };
+    let (without_ids, market, header, margin) = (None, None, None, None);
+    let sniffed = Sniffed { layout, unit, without_ids, market, header, margin, first_time };
     let instrument = given.or_else(|| name_instrument(path, naming, &sniffed).ok())?;
     Some(Feed { instrument, input, ids: IdKind::Venue, has_aggressor: true })
 }

@@ -17,6 +17,7 @@ use crate::columns::resolve::{Resolved, Seen, resolve};
 use crate::columns::{TimeForm, WithoutIds};
 use crate::decode::{Block, Buffers, Container, Decoding, MARGIN, decode};
 use crate::error::ReplayError;
+use crate::margin::{self, Margin};
 use crate::naming::Naming;
 use crate::progress::{Progress, StopFlag};
 use crate::rows::Layout;
@@ -36,6 +37,8 @@ pub struct Sniffed {
     pub market: Option<Arc<str>>,
     /// The header, if there is one.
     pub header: Option<Arc<str>>,
+    /// What Binance's names or rows say of the contracts.
+    pub margin: Option<Margin>,
     /// Event time of the first row, ns.
     pub first_time: i64,
 }
@@ -112,6 +115,16 @@ fn packed_otherwise(head: &[u8]) -> Option<&'static str> {
     })
 }
 
+/// Text in UTF-16 begins with its mark, or has nothing but 0 in every other byte.
+fn is_utf16(head: &[u8]) -> bool {
+    let is_ascii = |pair: &[u8]| matches!(pair, [0, 1..=0x7f]);
+    let is_mirrored = |pair: &[u8]| matches!(pair, [1..=0x7f, 0]);
+    let mut pairs = head.chunks_exact(2).take(16);
+    head.starts_with(&[0xff, 0xfe])
+        || head.starts_with(&[0xfe, 0xff])
+        || head.len() >= 32 && (pairs.clone().all(is_ascii) || pairs.all(is_mirrored))
+}
+
 /// A tar archive has `ustar` in the header of its first member.
 fn is_tar(head: &[u8]) -> bool {
     head.get(257..262) == Some(b"ustar")
@@ -156,6 +169,14 @@ impl Beginning {
         self.lines.first().is_some_and(|line| line.contains('"'))
     }
 
+    /// What names or rows of Binance's layout say of the contracts.
+    fn margin(&self, layout: &Layout) -> Option<Margin> {
+        let Layout::Trades { .. } = layout else { return None };
+        let by_name =
+            self.header.as_deref().and_then(|header| margin::of_header(&header_names(header)));
+        by_name.or_else(|| margin::of_rows(self.lines.iter().map(String::as_str)))
+    }
+
     /// Takes a line; false if enough was seen.
     fn take(&mut self, line: &str) -> bool {
         // Not more than that: a column without a name may be the first or the last.
@@ -192,6 +213,11 @@ pub fn rows(
             packed = Some(ReplayError::packing(path, block.member.as_deref(), kind));
             return false;
         }
+        if block.first && is_utf16(lines) {
+            let reason = "its text is in UTF-16; convert it to UTF-8: iconv -f UTF-16 -t UTF-8";
+            packed = Some(ReplayError::layout(path, reason));
+            return false;
+        }
         let mut lines = lines.split(|byte| *byte == b'\n');
         lines.all(|line| beginning.take(&String::from_utf8_lossy(line)))
             && beginning.lines.is_empty()
@@ -205,18 +231,25 @@ pub fn rows(
     let header = beginning.header.as_deref();
     let first = beginning.lines.first();
     if let (None, None, Some(first)) = (header, choice, first) {
+        if beginning.is_quoted() {
+            let reason = "its fields are in quotation marks, and it has no header that names them; name \
+                          the columns with --columns time=1,price=2,qty=3 (positions where there is no \
+                          header)";
+            return Err(ReplayError::layout(path, reason));
+        }
         let told = tell(path, first.trim(), naming)?;
         if told.layout == Layout::Kraken {
             beginning.looks_like_kraken().map_err(|reason| ReplayError::layout(path, reason))?;
         }
-        return Ok(told);
+        return Ok(Sniffed { margin: beginning.margin(&told.layout), ..told });
     }
     let by_header = header.filter(|_| choice.is_none()).map(header_names);
     if let Some(layout) = by_header.and_then(|names| canonical(&names)).filter(|_| first.is_some())
         && (layout != Layout::Kraken || beginning.is_in_seconds())
         && !beginning.is_quoted()
     {
-        return Ok(timed(layout, &beginning));
+        let told = timed(layout, &beginning);
+        return Ok(Sniffed { margin: beginning.margin(&told.layout), ..told });
     }
     let Some(names_in) = header.or(first.map(String::as_str)) else {
         return Err(ReplayError::NothingToRead(format!("{} has no trades", path.display())));
@@ -260,7 +293,9 @@ fn by_name(
         _ => 1,
     };
     let (layout, market) = (Layout::Mapped(Arc::new(columns)), market.map(Arc::from));
-    Ok(Sniffed { layout, unit, without_ids, market, header, first_time })
+    let names = seen.names.as_deref().filter(|_| choice.is_none());
+    let margin = names.and_then(margin::of_header);
+    Ok(Sniffed { layout, unit, without_ids, market, header, margin, first_time })
 }
 
 /// A file with the header of a layout that has its own parser: unit and time of its first row that
@@ -284,7 +319,7 @@ fn timed(layout: Layout, beginning: &Beginning) -> Sniffed {
             .unwrap_or((1_000_000, 0)),
     };
     let header = beginning.header.as_deref().map(Arc::from);
-    Sniffed { layout, unit, without_ids: None, market: None, header, first_time }
+    Sniffed { layout, unit, without_ids: None, market: None, header, margin: None, first_time }
 }
 
 fn seconds(seconds: f64) -> i64 {
@@ -342,7 +377,8 @@ fn tell(path: &Path, line: &str, naming: &Naming) -> Result<Sniffed, ReplayError
             (unit, ns.unwrap_or(0))
         }
     };
-    Ok(Sniffed { layout, unit, without_ids: None, market: None, header: None, first_time })
+    let (without_ids, market, header, margin) = (None, None, None, None);
+    Ok(Sniffed { layout, unit, without_ids, market, header, margin, first_time })
 }
 
 /// Midnight in New York on the day that a LEAN file is named for, in ns since the Unix epoch.

@@ -14,6 +14,7 @@ mod encodings;
 mod ends;
 mod files;
 mod first_hour;
+mod foreign_files;
 mod graph;
 mod graph_checkpoints;
 mod histories;

@@ -4,9 +4,12 @@ use super::{Layout, RowFormat};
 use crate::columns::fields::split;
 use crate::columns::names::{Role, known};
 
-/// A header names columns: it begins like a name, and none of its fields is a number.
+/// A header names columns: it begins like a name, perhaps after blanks, and none of its fields is a
+/// number.
 pub fn is_header(line: &str) -> bool {
-    let begins = line.starts_with(|c: char| c.is_ascii_alphabetic() || "_\",;\t|".contains(c));
+    let begins = line
+        .trim_start_matches(' ')
+        .starts_with(|c: char| c.is_ascii_alphabetic() || "_\",;\t|".contains(c));
     let fields = || line.split([',', ';', '\t', '|']).map(|field| field.trim().trim_matches('"'));
     let has_name = |field: &str| field.contains(|c: char| c.is_alphabetic());
     begins
