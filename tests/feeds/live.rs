@@ -13,8 +13,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::support::live::{
-    DIB, Net, Simulator, assert_same, joining, listen, renamed, replayed, two_days, whole_days,
-    words,
+    DIB, Net, Simulator, assert_same, in_contracts, joining, listen, renamed, replayed, two_days,
+    whole_days, words,
 };
 use crate::support::process::Process;
 
@@ -45,7 +45,11 @@ fn parity(protocol: &str, instrument: &str, symbol: &str, seed: &str, more: &[&s
         Some(_) => whole_days(),
         None => two_days(folder.path(), 12_000),
     };
-    let Some((history, day)) = days else { return String::new() };
+    let Some((mut history, mut day)) = days else { return String::new() };
+    if protocol == "binance-cm" {
+        history = in_contracts(&history, folder.path());
+        day = in_contracts(&day, folder.path());
+    }
     let expected = replayed(&[&history, &day], instrument, DIB);
     assert!(expected.len() > 40, "{}", expected.len());
     let faults = if protocol.starts_with("bybit") { FAULTS_WITHOUT_NUMBERS } else { FAULTS };

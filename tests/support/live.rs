@@ -1,7 +1,7 @@
 //! `barflow simulator` and `barflow live` as processes.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use super::days::real_days;
@@ -38,6 +38,31 @@ pub fn whole_days() -> Option<(PathBuf, PathBuf)> {
     let data = real_days()?;
     let day = |day| data.join(format!("XBTUSD-trades-2018-01-{day}.zip"));
     Some((day("01"), day("02")))
+}
+
+/// The same rows as those of coin-margined contracts, which have the base quantity beside the number of
+/// contracts, of 100 US dollars each.
+pub fn in_contracts(day: &Path, folder: &Path) -> PathBuf {
+    let mut file = fs::File::open(day).unwrap();
+    let mut text = String::new();
+    if day.extension().is_some_and(|end| end == "zip") {
+        let mut zip = zip::ZipArchive::new(file).unwrap();
+        zip.by_index(0).unwrap().read_to_string(&mut text).unwrap();
+    } else {
+        file.read_to_string(&mut text).unwrap();
+    }
+    let row = |line: &str| {
+        let mut fields: Vec<&str> = line.split(',').collect();
+        let number = |at: usize| fields[at].parse::<f64>().unwrap();
+        let base = format!("{:.8}", number(2) * 100.0 / number(1));
+        fields[3] = &base;
+        fields.join(",") + "\n"
+    };
+    let folder = folder.join("contracts");
+    fs::create_dir_all(&folder).unwrap();
+    let path = folder.join(day.file_name().unwrap()).with_extension("csv");
+    fs::write(&path, text.lines().map(row).collect::<String>()).unwrap();
+    path
 }
 
 /// The instrument as which the files of these tests are taken, whatever they are named for.
