@@ -20,6 +20,7 @@ use barflow_operators::sign::SignRule;
 use barflow_operators::spec::{
     AdaptiveSpec, BarSpec, ExpectedTicksSpec, LimitSpec, RuleSpec, ThresholdSpec,
 };
+use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use market::Tape;
@@ -57,18 +58,24 @@ fn image(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/img").join(name)
 }
 
+/// A chart with room for its caption and labels.
+fn chart_on<'a, 'b>(
+    area: &'a DrawingArea<SVGBackend<'b>, Shift>,
+    caption: &str,
+) -> ChartBuilder<'a, 'b, SVGBackend<'b>> {
+    let mut chart = ChartBuilder::on(area);
+    chart.margin(12).margin_right(36).caption(caption, ("sans-serif", 22));
+    chart.x_label_area_size(48).y_label_area_size(64);
+    chart
+}
+
 fn ticks_per_bar(tapes: &[Tape]) {
     let path = image("ticks-per-bar.svg");
     let root = SVGBackend::new(&path, (760, 520 + LEGEND)).into_drawing_area();
     root.fill(&WHITE).unwrap();
     let (area, below) = root.split_vertically(520);
     let targets = [100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0];
-    let mut chart = ChartBuilder::on(&area)
-        .margin(12)
-        .margin_right(36)
-        .caption("Median ticks per bar against the target (α = 0.001)", ("sans-serif", 22))
-        .x_label_area_size(48)
-        .y_label_area_size(64)
+    let mut chart = chart_on(&area, "Median ticks per bar against the target (α = 0.001)")
         .build_cartesian_2d(
             (100f64..5000f64).log_scale().with_key_points(targets.to_vec()),
             (1f64..10_000f64)
@@ -154,12 +161,7 @@ fn synchronisation(tapes: &[Tape]) {
     let root = SVGBackend::new(&path, (760, 460 + LEGEND)).into_drawing_area();
     root.fill(&WHITE).unwrap();
     let (area, below) = root.split_vertically(460);
-    let mut chart = ChartBuilder::on(&area)
-        .margin(12)
-        .margin_right(36)
-        .caption("A builder that joins late, dollar imbalance, target 1000", ("sans-serif", 22))
-        .x_label_area_size(48)
-        .y_label_area_size(64)
+    let mut chart = chart_on(&area, "A builder that joins late, dollar imbalance, target 1000")
         .build_cartesian_2d(
             0f64..80_000f64,
             (1e-18..1f64)

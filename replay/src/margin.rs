@@ -72,30 +72,25 @@ pub fn agrees(
         return Ok(());
     }
     let symbol = instrument.symbol();
-    let of_name = |name: &&str| naming::is_coin_margined(name);
-    let is_of_quote = |name: &&str| ["USDT", "USDC", "BUSD"].iter().any(|end| name.ends_with(end));
-    let (why, expected) = match instrument.market() {
-        "spot" | "um" => {
-            let name = named.filter(of_name).or(Some(symbol).filter(of_name));
-            let why = match (rows, name) {
-                (Some(Margin::Coin), _) => "its rows have the base quantity beside the quantity",
-                (_, Some(_)) => "the symbol is that of a coin-margined contract",
-                _ => return Ok(()),
-            };
-            let symbol = name.unwrap_or("SYMBOL");
-            (why, format!("contracts of COIN-M (binance:cm:{symbol})"))
-        }
-        "cm" => {
-            let name = named.filter(is_of_quote).or(Some(symbol).filter(is_of_quote));
-            let why = match (rows, name) {
-                (Some(Margin::Quote), _) => "its rows have the quote value beside the quantity",
-                (_, Some(_)) => "the symbol is not that of a coin-margined contract",
-                _ => return Ok(()),
-            };
-            let symbol = name.unwrap_or("SYMBOL");
-            (why, format!("USD-M or spot (binance:um:{symbol} or binance:spot:{symbol})"))
-        }
+    let is_of_coins = |name: &str| naming::is_coin_margined(name);
+    let is_of_quotes = |name: &str| ["USDT", "USDC", "BUSD"].iter().any(|end| name.ends_with(end));
+    let (other, is_other): (_, &dyn Fn(&str) -> bool) = match instrument.market() {
+        "spot" | "um" => (Margin::Coin, &is_of_coins),
+        "cm" => (Margin::Quote, &is_of_quotes),
         _ => return Ok(()),
+    };
+    let name = [named, Some(symbol)].into_iter().flatten().find(|name| is_other(name));
+    let why = match (rows == Some(other), name, other) {
+        (true, _, Margin::Coin) => "its rows have the base quantity beside the quantity",
+        (true, _, Margin::Quote) => "its rows have the quote value beside the quantity",
+        (false, Some(_), Margin::Coin) => "the symbol is that of a coin-margined contract",
+        (false, Some(_), Margin::Quote) => "the symbol is not that of a coin-margined contract",
+        (false, None, _) => return Ok(()),
+    };
+    let symbol = name.unwrap_or("SYMBOL");
+    let expected = match other {
+        Margin::Coin => format!("contracts of COIN-M (binance:cm:{symbol})"),
+        Margin::Quote => format!("USD-M or spot (binance:um:{symbol} or binance:spot:{symbol})"),
     };
     Err(ReplayError::Mixed(format!(
         "{} is to be {instrument}, but seems to be of {expected}: {why}; give the right market with \

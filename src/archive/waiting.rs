@@ -57,7 +57,7 @@ impl Waiting {
     /// The result of work that may take long.
     ///
     /// # Errors
-    /// [`FetchError::Stopped`], and when there is no thread for it.
+    /// [`FetchError::Stopped`], and when the system starts no thread.
     pub(super) fn on_a_thread<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -96,7 +96,7 @@ impl Pump {
     /// Begins.
     ///
     /// # Errors
-    /// When there is no thread for it.
+    /// When the system starts no thread.
     pub(super) fn start(
         mut body: impl Read + Send + 'static,
         waiting: Waiting,

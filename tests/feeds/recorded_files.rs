@@ -68,7 +68,7 @@ fn recordings_are_read_in_the_order_in_which_they_were_made() {
     }
 }
 
-/// The first one read begins the sequence: what is below it never came, and is no repeat.
+/// The sequence begins with the first trade read: a lower id is not a duplicate.
 #[test]
 fn trades_that_come_after_a_later_one_are_named() {
     let folder = tempfile::tempdir().unwrap();

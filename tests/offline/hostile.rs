@@ -134,7 +134,7 @@ fn a_signal_ends_the_reading_of_a_recording_without_trades() {
     }
 }
 
-/// A file of blank lines is no recording, and is not read to its end to find that out.
+/// A file of blank lines is refused as not a recording before all of it is read.
 #[test]
 fn a_file_that_begins_with_blank_lines_is_refused_at_once() {
     let folder = tempfile::tempdir().unwrap();

@@ -47,7 +47,7 @@ pub(super) fn headers(
         add("ce_source", &source);
         add("ce_type", kind);
         add("ce_specversion", "1.0");
-        // Beyond jiff's years there is no such time.
+        // Times outside the years that jiff knows have no text.
         if let Ok(time) = Timestamp::from_nanosecond(record.known_time.into()) {
             add("ce_time", &time.to_string());
         }

@@ -51,7 +51,7 @@ impl Remedy {
         }
     }
 
-    /// An error with this remedy. Who has no transactional id is no copy of another.
+    /// An error with this remedy. A producer without a transactional id cannot be a copy of another.
     pub(super) fn error(self, text: String, is_transactional: bool) -> SinkError {
         match self {
             Self::Look if is_transactional => SinkError::Fenced(text),
