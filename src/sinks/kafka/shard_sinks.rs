@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use barflow_operators::checkpoint::envelope::{open, seal};
-use barflow_operators::instrument::InstrumentId;
 
 use super::checkpoint_topic::CheckpointTopic;
 use super::transactions::TransactionalSink;
@@ -116,20 +115,28 @@ impl ShardSinks {
         resets: bool,
     ) -> Result<Option<CheckpointError>, SinkError> {
         // All shards have the same topics, and one process is enough.
-        let Some(first) = self.sinks.first_mut().filter(|sink| sink.shard == 0) else {
+        let Some(first) = self.sinks.first().filter(|sink| sink.shard == 0) else {
             return Ok(None);
         };
         let Some(tails) = first.sink.tails()? else { return Ok(None) };
         let job = self.job.to_string();
-        let has_state: BTreeSet<&str> =
-            saved.instruments.keys().map(InstrumentId::as_str).collect();
+        let names = |saved: &Saved| -> BTreeSet<String> {
+            saved.instruments.keys().map(ToString::to_string).collect()
+        };
+        let mut has_state = names(saved);
         let mut deleted = saved.deleted.clone();
         if resets {
             deleted.extend(tails.instruments_of(&job));
         }
-        let known =
-            |instrument: &str| has_state.contains(instrument) || deleted.contains(instrument);
-        let mut lost = tails.lost(&job, known);
+        if tails.lost(&job, |name| has_state.contains(name) || deleted.contains(name)).count() > 0 {
+            // Another process of the job may have begun to write since its state was read. The state
+            // that is read now knows of every bar among the tails: both are committed as one.
+            match Saved::understand(&self.job, &self.read()?) {
+                Ok(now) => has_state = names(&now),
+                Err(unreadable) => return Ok(Some(unreadable)),
+            }
+        }
+        let mut lost = tails.lost(&job, |name| has_state.contains(name) || deleted.contains(name));
         if let Some((series, last)) = lost.next() {
             return Ok(Some(CheckpointError::Lost {
                 job: self.job.clone(),
@@ -142,8 +149,10 @@ impl ShardSinks {
         }
         drop(lost);
         // An instrument that has a state again is not missed on purpose any more.
-        deleted.retain(|instrument| !has_state.contains(instrument.as_str()));
-        if deleted != saved.deleted {
+        deleted.retain(|instrument| !has_state.contains(instrument));
+        if deleted != saved.deleted
+            && let Some(first) = self.sinks.first_mut()
+        {
             first.rewrite(&[], &[(self.job.deleted_key(), seal(&deleted))])?;
         }
         Ok(None)
