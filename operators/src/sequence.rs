@@ -21,7 +21,7 @@ use crate::pool::BatchPool;
 use crate::trade::Trade;
 use gate::TimeGate;
 
-pub use gate::FAR_AHEAD;
+pub use gate::FAR_APART;
 pub use memory::{Lines, Memory, ROWS_REMEMBERED, Standing};
 pub use refused::{Objection, Refused};
 
@@ -85,7 +85,7 @@ impl Findings {
 /// the row before, of the last [`ROWS_REMEMBERED`]; otherwise it is refused. An id that never came
 /// and can no longer be put in its place is refused or late, never a duplicate. Of two rows of one
 /// id that contradict each other, neither is let through unless the first has left already, with an
-/// earlier batch. Times are judged by those behind them, see [`FAR_AHEAD`].
+/// earlier batch. Times are judged by their neighbours, see [`FAR_APART`].
 ///
 /// Decisions depend on the sequence of rows alone, never on how it was cut into batches, with one
 /// exception: whether the first of two contradicting rows had left.

@@ -151,6 +151,79 @@ fn a_time_that_the_next_rows_contradict_is_a_bad_row() {
     }
 }
 
+/// Times of these rows are shifted by so many minutes, and each of them is a bad row of that kind.
+fn shifted_are_bad(shifted: std::ops::Range<usize>, minutes: i64, side: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut all = rows(1..=600, 0);
+    for at in shifted.clone() {
+        let time = at as i64 * SECOND as i64 + minutes * 60_000;
+        let time = BEGIN.checked_add_signed(time).unwrap();
+        all[at] = format!("{},101,0.5,50.5,{time},true,true\n", at + 1);
+    }
+    let path = write(folder.path(), 1, &all);
+    for parallel in ["1", "2"] {
+        let run = replay(&[&path, "--parallel", parallel]);
+        assert_eq!(run.code, Some(1), "{}", run.report);
+        let place = format!("2024-03-01.csv:{}: field \"time\"", shifted.start + 1);
+        assert!(run.report.contains(&place), "{}", run.report);
+        assert!(run.report.contains(&format!("{side} its neighbours")), "{}", run.report);
+    }
+    let (run, bad) = set_aside(folder.path(), &[&path, "--bar", "m=time,every=10s"]);
+    assert_eq!((run.code, bad.len()), (Some(1), shifted.len()), "{}", run.report);
+    assert!(run.report.contains("time running backwards 0"), "{}", run.report);
+    let lines = bad.iter().map(|bad| bad["line"].as_u64().unwrap() as usize);
+    assert!(lines.eq(shifted.map(|at| at + 1)), "{bad:?}");
+}
+
+#[test]
+fn many_rows_ahead_in_a_row_are_bad_rows() {
+    for (first, rows) in [(0, 4), (50, 4), (50, 64), (100, 250), (592, 4)] {
+        shifted_are_bad(first..first + rows, 2_880, "after");
+    }
+}
+
+#[test]
+fn rows_behind_their_neighbours_are_bad_rows() {
+    for (first, rows) in [(1, 1), (50, 1), (50, 5), (599, 1)] {
+        shifted_are_bad(first..first + rows, -400 * 1_440, "before");
+    }
+}
+
+#[test]
+fn a_row_whose_id_stands_far_from_its_time_is_a_bad_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut all: Vec<String> = (0..200).map(|n| row(1_000 + n, 100.0, n * 60 * SECOND)).collect();
+    // At the end, where no row behind it says so.
+    all[198] = row(1_199, 100.0, 50 * 60 * SECOND);
+    let run = replay(&[&write(folder.path(), 1, &all[..199])]);
+    assert_eq!(run.code, Some(1), "{}", run.report);
+    assert!(run.report.contains("2024-03-01.csv:199: field \"time\""), "{}", run.report);
+    assert!(run.report.contains("before its neighbours"), "{}", run.report);
+    // Amid the file, those after it come too late for it.
+    all[198] = row(1_198, 100.0, 198 * 60 * SECOND);
+    all[50] = row(1_200, 100.0, 50 * 60 * SECOND);
+    let run = replay(&[&write(folder.path(), 1, &all)]);
+    assert_eq!(run.code, Some(1), "{}", run.report);
+    assert!(run.report.contains("2024-03-01.csv:52: field \"trade_id\""), "{}", run.report);
+}
+
+#[test]
+fn a_pause_and_a_clock_that_steps_back_a_little_are_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut all = rows(1..=300, 0);
+    all.extend(rows(301..=600, 3 * 86_400 * SECOND));
+    // Two seconds back, and five minutes.
+    all[100] = row(101, 100.0, 98 * SECOND);
+    all[450] = row(451, 100.0, 3 * 86_400 * SECOND - 151 * SECOND);
+    let one = write(folder.path(), 1, &all);
+    let two = write(folder.path(), 20, &rows(601..=1_000, 20 * 86_400 * SECOND));
+    for parallel in ["1", "2"] {
+        let run = replay(&[&one, &two, "--parallel", parallel]);
+        assert_eq!((run.code, ticks(&run.bars)), (Some(0), 1_000), "{}", run.report);
+        assert!(run.report.contains("time running backwards 2"), "{}", run.report);
+    }
+}
+
 #[test]
 fn a_quiet_market_is_no_wrong_time() {
     let folder = tempfile::tempdir().unwrap();

@@ -5,23 +5,29 @@ use std::collections::VecDeque;
 use crate::gap::Gap;
 use crate::trade::Trade;
 
-/// A trade this much later than the one before it, in ns, waits for those behind it to say whether
-/// time has gone on or it is wrong: ten minutes.
-pub const FAR_AHEAD: i64 = 600_000_000_000;
+/// Times of neighbours in the order that are this far apart, in ns, are not believed without a look at
+/// the trades behind them: ten minutes.
+pub const FAR_APART: i64 = 600_000_000_000;
 
-/// A time is wrong if so many of the trades behind it lie before it by more than [`FAR_AHEAD`], and
-/// right if so many do not.
+/// Trades that are ahead side by side are recognised as wrong up to so many.
+const LONGEST_RUN: usize = 256;
+
+/// Of the trades behind a run that is ahead, at least so many decide, and as many as it is long.
 const VOTES: usize = 3;
 
 /// Holds trades in order for as long as the time of the first of them is in doubt.
 ///
-/// A trade that is more than [`FAR_AHEAD`] later than the trade before it is in doubt. Of the next
-/// five trades the majority decides: a quiet market continues at the later time, while after a wrong
-/// time the others return. At the end of the input those that are there decide.
+/// A trade more than [`FAR_APART`] before the last one is wrong. One that is later by as much is in
+/// doubt until it is known whether time returns: it is right if none of the next [`LONGEST_RUN`]
+/// trades lies before it by more than [`FAR_APART`]. Otherwise those from the first that does decide,
+/// by majority: as many as there are ahead of it, and at least [`VOTES`] of one kind. So a market that
+/// continues after a pause is right, and a run of wrong times, after which the others return, is
+/// wrong. At the end of the input those that are there decide.
 ///
 /// # Contract
-/// Trades leave in the order in which they came, each once. What leaves depends on the sequence of
-/// trades alone.
+/// Trades leave in the order in which they came, each once. Of those that pass none is more than
+/// [`FAR_APART`] before the one that passed before it. What leaves depends on the sequence of trades
+/// alone.
 #[derive(Clone, Debug, Default)]
 pub(super) struct TimeGate {
     /// Event time of the last trade that left as valid, ns; none before the first.
@@ -53,6 +59,28 @@ pub(super) enum Passage {
     Through(Held),
     /// Its time is this much later than that of the trades behind it, ns.
     FarAhead(Held, i64),
+    /// Its time is this much earlier than that of the trade before it, ns.
+    FarBehind(Held, i64),
+}
+
+/// What is known of a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Right,
+    Ahead,
+    /// By this much, ns.
+    Behind(i64),
+}
+
+/// Whether a time lies so far before another that both cannot be right in this order.
+fn lies_before(time: i64, other: i64) -> bool {
+    other.saturating_sub(time) > FAR_APART
+}
+
+/// Whether two neighbours lie close enough together that nothing has to be asked. Without branches.
+#[inline]
+fn is_near(before: i64, after: i64) -> bool {
+    after.wrapping_sub(before).wrapping_add(FAR_APART) as u64 <= 2 * FAR_APART as u64
 }
 
 impl TimeGate {
@@ -77,19 +105,17 @@ impl TimeGate {
     pub(super) fn lets_through(&self, times: &[i64]) -> bool {
         let Some(first) = times.first() else { return true };
         let begins = match self.last {
-            Some(last) => first.saturating_sub(last) <= FAR_AHEAD,
-            // The first of all is in doubt until three behind it agree.
+            Some(last) => is_near(last, *first),
+            // The first of all is in doubt.
             None => {
-                times.len() > VOTES
-                    && times[1..=VOTES].iter().all(|time| first.saturating_sub(*time) <= FAR_AHEAD)
+                times.len() > LONGEST_RUN
+                    && times[1..=LONGEST_RUN].iter().all(|time| !lies_before(*time, *first))
             }
         };
         self.held.is_empty()
             && self.pending.is_empty()
             && begins
-            && times
-                .windows(2)
-                .fold(true, |so_far, pair| so_far & (pair[1].wrapping_sub(pair[0]) <= FAR_AHEAD))
+            && times.windows(2).fold(true, |so_far, pair| so_far & is_near(pair[0], pair[1]))
     }
 
     /// Trades that it [lets through](Self::lets_through) have left.
@@ -102,7 +128,7 @@ impl TimeGate {
     pub(super) fn admits(&mut self, time: i64) -> bool {
         let leaves = self.held.is_empty()
             && self.pending.is_empty()
-            && self.last.is_some_and(|last| time.saturating_sub(last) <= FAR_AHEAD);
+            && self.last.is_some_and(|last| is_near(last, time));
         if leaves {
             self.last = Some(time);
         }
@@ -113,53 +139,70 @@ impl TimeGate {
     pub(super) fn push(&mut self, mut next: Held, mut leave: impl FnMut(Passage)) {
         next.gaps.append(&mut self.pending);
         self.held.push_back(next);
-        while let Some(is_right) = self.verdict(false) {
-            self.let_go(is_right, &mut leave);
+        while let Some(verdict) = self.verdict(false) {
+            self.let_go(verdict, &mut leave);
         }
     }
 
     /// The input has ended: those that are there decide.
     pub(super) fn finish(&mut self, mut leave: impl FnMut(Passage)) {
-        while let Some(is_right) = self.verdict(true) {
-            self.let_go(is_right, &mut leave);
+        while let Some(verdict) = self.verdict(true) {
+            self.let_go(verdict, &mut leave);
         }
     }
 
-    /// Whether the time of the first held trade is right; none if no trade is held, or too few
-    /// follow it.
-    fn verdict(&self, ended: bool) -> Option<bool> {
+    /// What is known of the time of the first held trade; none if no trade is held, or too few follow
+    /// it.
+    fn verdict(&self, ended: bool) -> Option<Verdict> {
         let first = self.held.front()?.trade.event_time;
-        if self.last.is_some_and(|last| first.saturating_sub(last) <= FAR_AHEAD) {
-            return Some(true);
+        if let Some(last) = self.last {
+            if lies_before(first, last) {
+                return Some(Verdict::Behind(last.saturating_sub(first)));
+            }
+            if is_near(last, first) {
+                return Some(Verdict::Right);
+            }
         }
+        let mut run = 0;
         let (mut stay, mut lie_before) = (0, 0);
-        for next in self.held.iter().skip(1) {
-            match first.saturating_sub(next.trade.event_time) > FAR_AHEAD {
+        for next in &self.held {
+            match lies_before(next.trade.event_time, first) {
                 true => lie_before += 1,
+                false if lie_before == 0 => run += 1,
                 false => stay += 1,
             }
-            if stay == VOTES || lie_before == VOTES {
-                return Some(stay == VOTES);
+            if run > LONGEST_RUN {
+                return Some(Verdict::Right);
+            }
+            let votes = VOTES.max(run);
+            if stay == votes || lie_before == votes {
+                return Some(if stay == votes { Verdict::Right } else { Verdict::Ahead });
             }
         }
-        ended.then_some(stay >= lie_before)
+        let is_ahead = lie_before >= run && lie_before > stay;
+        ended.then_some(if is_ahead { Verdict::Ahead } else { Verdict::Right })
     }
 
-    fn let_go(&mut self, is_right: bool, leave: &mut impl FnMut(Passage)) {
+    fn let_go(&mut self, verdict: Verdict, leave: &mut impl FnMut(Passage)) {
         let Some(first) = self.held.pop_front() else { return };
-        if is_right {
-            self.last = Some(first.trade.event_time);
-            leave(Passage::Through(first));
-            return;
-        }
-        let behind = self
-            .held
-            .iter()
-            .map(|next| next.trade.event_time)
-            .filter(|time| first.trade.event_time.saturating_sub(*time) > FAR_AHEAD);
-        let by = behind.max().map_or(0, |time| first.trade.event_time.saturating_sub(time));
-        self.hand_on(0, &first.gaps);
-        leave(Passage::FarAhead(first, by));
+        let time = first.trade.event_time;
+        let passage = match verdict {
+            Verdict::Right => {
+                self.last = Some(time);
+                leave(Passage::Through(first));
+                return;
+            }
+            Verdict::Behind(by) => Passage::FarBehind(first, by),
+            Verdict::Ahead => {
+                let behind = self.held.iter().map(|next| next.trade.event_time);
+                let latest = behind.filter(|next| lies_before(*next, time)).max();
+                Passage::FarAhead(first, latest.map_or(0, |latest| time.saturating_sub(latest)))
+            }
+        };
+        let (Passage::Through(held) | Passage::FarAhead(held, _) | Passage::FarBehind(held, _)) =
+            &passage;
+        self.hand_on(0, &held.gaps);
+        leave(passage);
     }
 
     /// The gaps before a trade that was held here and is not used come before the next one.
@@ -211,14 +254,23 @@ mod tests {
     fn wrong(minutes: &[i64]) -> Vec<u64> {
         let (mut gate, mut through, mut wrong) = (TimeGate::default(), Vec::new(), Vec::new());
         let mut leave = |passage| match passage {
-            Passage::Through(held) => through.push(held.row),
-            Passage::FarAhead(held, _) => wrong.push(held.row),
+            Passage::Through(held) => through.push(held),
+            Passage::FarAhead(held, by) | Passage::FarBehind(held, by) => {
+                assert!(by > FAR_APART);
+                wrong.push(held.row);
+            }
         };
         for (row, minute) in (0..).zip(minutes) {
             gate.push(held(row, *minute), &mut leave);
+            assert!(gate.held().len() < 3 * LONGEST_RUN);
         }
         gate.finish(&mut leave);
-        assert!(through.windows(2).all(|pair| pair[0] < pair[1]));
+        assert!(through.windows(2).all(|pair| pair[0].row < pair[1].row));
+        assert!(
+            through
+                .windows(2)
+                .all(|pair| { !lies_before(pair[1].trade.event_time, pair[0].trade.event_time) })
+        );
         assert_eq!(through.len() + wrong.len(), minutes.len());
         wrong
     }
@@ -235,24 +287,43 @@ mod tests {
     }
 
     #[test]
+    fn a_time_before_the_trades_before_it_is_wrong() {
+        assert_eq!(wrong(&[100, 101, 40, 102, 103, 104]), [2]);
+        assert_eq!(wrong(&[100, 101, 90, 102, 40]), [2, 4]);
+        // After a pause, while it is still in doubt whether time has gone on.
+        assert_eq!(wrong(&[0, 2880, 2881, 5, 2882, 2883]), [3]);
+    }
+
+    #[test]
     fn a_market_that_goes_on_later_is_right() {
         assert!(wrong(&[0, 1, 2880, 2881, 2882]).is_empty());
         // Each trade an hour after the other, and only one at the end.
         assert!(wrong(&[0, 60, 120, 180, 240, 300]).is_empty());
         assert!(wrong(&[0, 1, 2880]).is_empty());
-        // A late print, whose time is long past.
-        assert!(wrong(&[100, 101, 40, 102, 103, 104]).is_empty());
-        // Less than ten minutes.
+        // Less than ten minutes, ahead and behind.
         assert!(wrong(&[0, 1, 11, 2, 3, 4]).is_empty());
+        assert!(wrong(&[100, 101, 92, 102, 103, 104]).is_empty());
+    }
+
+    #[test]
+    fn a_run_ahead_too_long_to_be_recognised_is_named_at_its_end() {
+        let ahead = LONGEST_RUN as i64 + 1;
+        let minutes: Vec<i64> = (0..ahead + 3).map(|n| if n < ahead { 5000 } else { n }).collect();
+        assert_eq!(wrong(&minutes), [ahead as u64, ahead as u64 + 1, ahead as u64 + 2]);
     }
 
     proptest! {
         #[test]
         fn what_leaves_at_once_is_what_would_leave_one_by_one(
             before in prop::collection::vec(0i64..40, 0..6),
-            minutes in prop::collection::vec(0i64..16, 1..12),
+            minutes in prop_oneof![
+                prop::collection::vec(0i64..16, 1..12),
+                prop::collection::vec(0i64..11, LONGEST_RUN - 2..LONGEST_RUN + 4),
+            ],
+            resumes in any::<bool>(),
         ) {
             let mut gate = TimeGate::default();
+            gate.resume(resumes.then_some(15 * MINUTE));
             for (row, minute) in (0..).zip(&before) {
                 gate.push(held(row, *minute), drop);
             }
@@ -278,13 +349,32 @@ mod tests {
             steps in prop::collection::vec(0i64..5, 5..40),
             at in any::<prop::sample::Index>(),
             by in 60i64..100_000,
+            is_behind in any::<bool>(),
         ) {
             let mut minutes: Vec<i64> = Vec::new();
             steps.iter().for_each(|step| minutes.push(minutes.last().unwrap_or(&0) + step));
             let at = at.index(minutes.len() - 1);
             prop_assert_eq!(wrong(&minutes), Vec::<u64>::new());
+            // Before the first one a pause is possible.
+            let (at, by) = if is_behind { (at + 1, -by) } else { (at, by) };
             minutes[at] += by;
             prop_assert_eq!(wrong(&minutes), [at as u64]);
+        }
+
+        /// So is a run of them, if as many trades follow it; a pause of any length is none.
+        #[test]
+        fn a_run_of_wrong_times_is_found_and_a_pause_is_right(
+            begin in 0usize..20,
+            run in 1usize..=LONGEST_RUN,
+            more in 0usize..200,
+            by in 3000i64..1_000_000,
+        ) {
+            let end = begin + run;
+            let mut minutes: Vec<i64> = (0..(end + run + more) as i64).collect();
+            minutes[begin..end].iter_mut().for_each(|minute| *minute += by);
+            prop_assert_eq!(wrong(&minutes), (begin as u64..end as u64).collect::<Vec<_>>());
+            minutes[end..].iter_mut().for_each(|minute| *minute += by);
+            prop_assert_eq!(wrong(&minutes), Vec::<u64>::new());
         }
     }
 }

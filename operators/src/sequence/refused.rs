@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::gate::FAR_AHEAD;
+use super::gate::FAR_APART;
 use super::memory::Standing;
 use crate::order::recent::difference;
 use crate::trade::Trade;
@@ -49,13 +49,15 @@ pub enum Objection {
     Forgotten,
     /// Its time is this much later than that of the trades behind it, ns.
     FarAhead(i64),
+    /// Its time is this much earlier than that of the trade before it, ns.
+    FarBehind(i64),
 }
 
 impl Objection {
     /// The field that is wrong.
     pub fn field(&self) -> &'static str {
         match self {
-            Self::FarAhead(_) => "time",
+            Self::FarAhead(_) | Self::FarBehind(_) => "time",
             _ => "trade_id",
         }
     }
@@ -63,7 +65,7 @@ impl Objection {
     /// The value of that field.
     pub fn value(&self, trade: &Trade) -> String {
         match self {
-            Self::FarAhead(_) => trade.event_time.to_string(),
+            Self::FarAhead(_) | Self::FarBehind(_) => trade.event_time.to_string(),
             _ => trade.trade_id.to_string(),
         }
     }
@@ -98,9 +100,10 @@ impl fmt::Display for Objection {
             Self::Forgotten => f.write_str(
                 "arrives too late to tell whether its id was read before; sort the rows by id",
             ),
-            Self::FarAhead(ahead) => {
-                write!(f, "{} after its neighbours", Span(*ahead))?;
-                write!(f, " (more than {} is not believed)", Span(FAR_AHEAD))
+            Self::FarAhead(by) | Self::FarBehind(by) => {
+                let side = if matches!(self, Self::FarAhead(_)) { "after" } else { "before" };
+                write!(f, "{} {side} its neighbours", Span(*by))?;
+                write!(f, " (more than {} is not believed)", Span(FAR_APART))
             }
         }
     }
@@ -115,7 +118,7 @@ impl fmt::Display for Span {
             [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
         let seconds = self.0 / 1_000_000_000;
         // Two days less a few seconds are two days.
-        let seconds = seconds + seconds / 100;
+        let seconds = seconds + (seconds / 100).min(600);
         let found = UNITS.iter().find(|(length, _)| seconds >= *length);
         let (length, unit) = found.copied().unwrap_or((1, "second"));
         let n = seconds / length;

@@ -278,6 +278,9 @@ impl Out<'_> {
             Passage::FarAhead(held, by) => {
                 self.refuse(held.trade, held.row, Objection::FarAhead(by), memory);
             }
+            Passage::FarBehind(held, by) => {
+                self.refuse(held.trade, held.row, Objection::FarBehind(by), memory);
+            }
         }
     }
 

@@ -142,6 +142,8 @@ fn rows_without_ids_come_behind_what_waits_for_one() {
     // At its very beginning, and behind a gap at its end: both wait for more.
     for (first, released) in [(&[1, 2, 3][..], 0), (&[1, 2, 3, 4, 5, 6, 9], 6)] {
         let mut sequencer = Sequencer::new(5);
+        // The first of all times would be in doubt.
+        sequencer.resume(Resume { settled: Settled::default(), last_time: Some(0) });
         let mut findings = Findings::default();
         let before = sequencer.on_batch(batch(&feed(), first), lines(), &pool, &mut findings);
         assert_eq!(before.trade_id, first[..released]);
