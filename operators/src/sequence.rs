@@ -29,8 +29,9 @@ pub use refused::{Objection, Refused};
 /// trades close together need not be in order.
 const GOES_ON: i64 = 10_000_000_000;
 
-/// Rows whose places are remembered where rows have no ids to compare.
-const PLACES_REMEMBERED: u64 = 64;
+/// Rows whose places are remembered where rows have no ids to compare: as many as wait for those behind
+/// them.
+const PLACES_REMEMBERED: u64 = gate::MOST_HELD as u64;
 
 /// What was noticed about the sequence while taking one batch.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -200,10 +201,7 @@ impl Sequencer {
 
     /// The last id that is settled: of a trade released, or one that will not come.
     pub fn last_id(&self) -> Option<u64> {
-        match self.gate.held().front() {
-            Some(held) => held.before,
-            None => self.ids.last(),
-        }
+        self.gate.settled_before().unwrap_or_else(|| self.ids.last())
     }
 
     /// Which ids are settled.
@@ -211,21 +209,21 @@ impl Sequencer {
         self.ids.settled()
     }
 
-    /// Whether trades wait: for a missing id, or for those behind them.
+    /// Whether trades wait for a missing id or for those behind them, or a gap for the next trade.
     pub fn is_waiting(&self) -> bool {
-        self.ids.is_waiting() || !self.gate.held().is_empty()
+        self.ids.is_waiting() || self.gate.oldest().is_some()
     }
 
-    /// How many batches were taken since the first that has trades waiting, that one included; 0 if
+    /// How many batches were taken since the first of which something waits, that one included; 0 if
     /// none waits.
     pub fn batches_waiting(&self) -> usize {
         let for_ids = self.ids.waiting().map(|waiting| waiting.came_with);
-        let for_times = self.gate.held().iter().map(|held| held.came_with);
-        let oldest = for_ids.chain(for_times).min();
+        let oldest = for_ids.chain(self.gate.oldest()).min();
         oldest.map_or(0, |oldest| (self.batches - oldest + 1) as usize)
     }
 
-    /// The last id that is settled and the event time of the last trade; none while trades wait. Two
+    /// The last id that is settled and the event time of the last trade; none while trades or gaps
+    /// wait. Two
     /// sequencers with equal marks let the same trades through from there on, whatever either has seen
     /// before: of rows after the mark both let none through, and differ at most in what they call
     /// them.

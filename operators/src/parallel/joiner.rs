@@ -200,7 +200,7 @@ impl ChunkJoiner {
     /// Whether a chunk's order and the true one let the same trades through from here on.
     fn same_order(&self, chunk: Option<Mark>, truth: Option<Mark>) -> bool {
         let (Some(chunk), Some(truth)) = (chunk, truth) else { return false };
-        self.shifted(chunk).last_id == truth.last_id
+        self.shifted(chunk) == truth
     }
 
     fn shifted(&self, mark: Mark) -> Mark {

@@ -12,6 +12,9 @@ pub const FAR_APART: i64 = 600_000_000_000;
 /// Trades that are ahead side by side are recognised as wrong up to so many.
 const LONGEST_RUN: usize = 256;
 
+/// Trades that wait at most, and the one that decides: a run and as many that return and that do not.
+pub(super) const MOST_HELD: usize = 3 * LONGEST_RUN;
+
 /// Of the trades behind a run that is ahead, at least so many decide, and as many as it is long.
 const VOTES: usize = 3;
 
@@ -36,6 +39,8 @@ pub(super) struct TimeGate {
     held: VecDeque<Held>,
     /// Gaps before the next trade.
     pending: Vec<Gap>,
+    /// Which batch came when the first of them was found, counted from 1.
+    pending_with: u64,
 }
 
 /// A trade in its place in the order.
@@ -44,9 +49,9 @@ pub(super) struct Held {
     pub(super) trade: Trade,
     /// Which row of the input it was, see [`Memory`](super::memory::Memory).
     pub(super) row: u64,
-    /// Which batch it came with, counted from 1.
+    /// Which batch it came with, counted from 1, or the first gap before it.
     pub(super) came_with: u64,
-    /// The last id settled before it.
+    /// The last id settled before it and those gaps.
     pub(super) before: Option<u64>,
     /// Ids given up as missing before it.
     pub(super) gaps: Vec<Gap>,
@@ -83,15 +88,15 @@ fn is_near(before: i64, after: i64) -> bool {
     after.wrapping_sub(before).wrapping_add(FAR_APART) as u64 <= 2 * FAR_APART as u64
 }
 
+/// The last id settled before a gap.
+fn before(gap: &Gap) -> Option<u64> {
+    gap.first_missing.checked_sub(1)
+}
+
 impl TimeGate {
     /// Continues after a trade of this time.
     pub(super) fn resume(&mut self, last: Option<i64>) {
         self.last = last;
-    }
-
-    /// The trades that are held.
-    pub(super) fn held(&self) -> &VecDeque<Held> {
-        &self.held
     }
 
     /// Event time of the last trade that left as valid, ns; none before the first.
@@ -137,7 +142,10 @@ impl TimeGate {
 
     /// Takes the next trade.
     pub(super) fn push(&mut self, mut next: Held, mut leave: impl FnMut(Passage)) {
-        next.gaps.append(&mut self.pending);
+        if let Some(gap) = self.pending.first() {
+            (next.before, next.came_with) = (before(gap), next.came_with.min(self.pending_with));
+            next.gaps.append(&mut self.pending);
+        }
         self.held.push_back(next);
         while let Some(verdict) = self.verdict(false) {
             self.let_go(verdict, &mut leave);
@@ -201,22 +209,39 @@ impl TimeGate {
         };
         let (Passage::Through(held) | Passage::FarAhead(held, _) | Passage::FarBehind(held, _)) =
             &passage;
-        self.hand_on(0, &held.gaps);
+        self.hand_on(0, &held.gaps, held.came_with);
         leave(passage);
     }
 
     /// The gaps before a trade that was held here and is not used come before the next one.
-    fn hand_on(&mut self, place: usize, gaps: &[Gap]) {
-        let before = match self.held.get_mut(place) {
-            Some(next) => &mut next.gaps,
-            None => &mut self.pending,
+    fn hand_on(&mut self, place: usize, gaps: &[Gap], came_with: u64) {
+        let Some(gap) = gaps.first() else { return };
+        let Some(next) = self.held.get_mut(place) else {
+            gaps.iter().for_each(|gap| self.gap(*gap, came_with));
+            return;
         };
-        before.splice(0..0, gaps.iter().copied());
+        (next.before, next.came_with) = (before(gap), next.came_with.min(came_with));
+        next.gaps.splice(0..0, gaps.iter().copied());
     }
 
-    /// A gap before the next trade.
-    pub(super) fn gap(&mut self, gap: Gap) {
+    /// A gap before the next trade, found when this batch came.
+    pub(super) fn gap(&mut self, gap: Gap, came_with: u64) {
+        if self.pending.is_empty() {
+            self.pending_with = came_with;
+        }
         self.pending.push(gap);
+    }
+
+    /// The first batch of what waits here, counted from 1.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        let pending = (!self.pending.is_empty()).then_some(self.pending_with);
+        self.held.iter().map(|held| held.came_with).chain(pending).min()
+    }
+
+    /// The last id settled before what waits here; none if nothing does.
+    pub(super) fn settled_before(&self) -> Option<Option<u64>> {
+        let held = self.held.front().map(|held| held.before);
+        held.or_else(|| self.pending.first().map(before))
     }
 
     /// The gaps behind the last trade.
@@ -228,7 +253,7 @@ impl TimeGate {
     pub(super) fn take_out(&mut self, row: u64) -> bool {
         let Some(place) = self.held.iter().position(|held| held.row == row) else { return false };
         let Some(out) = self.held.remove(place) else { return false };
-        self.hand_on(place, &out.gaps);
+        self.hand_on(place, &out.gaps, out.came_with);
         true
     }
 }
@@ -262,7 +287,7 @@ mod tests {
         };
         for (row, minute) in (0..).zip(minutes) {
             gate.push(held(row, *minute), &mut leave);
-            assert!(gate.held().len() < 3 * LONGEST_RUN);
+            assert!(gate.held.len() < MOST_HELD);
         }
         gate.finish(&mut leave);
         assert!(through.windows(2).all(|pair| pair[0].row < pair[1].row));

@@ -252,8 +252,9 @@ impl Sequencer {
 
     /// Gives up the ids before the first waiting trade and releases what follows them.
     pub(super) fn give_up_gap(&mut self, out: &mut Out<'_>) {
+        let came_with = self.ids.waiting().map(|waiting| waiting.came_with).min();
         if let Some(gap) = self.ids.give_up() {
-            self.gate.gap(gap);
+            self.gate.gap(gap, came_with.unwrap_or(self.batches));
         }
         self.release_waiting(out);
     }
