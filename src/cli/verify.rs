@@ -18,8 +18,9 @@ use super::say::{say, show};
 use super::signals::Signals;
 use super::stdout::print;
 use super::{summary, weak};
-use crate::compare::audit::{Audit, Mark, Standing, judge, ranges};
-use crate::compare::cell::{Cell, Row};
+use crate::compare::audit::{Audit, Standing, judge, ranges};
+use crate::compare::cell::Row;
+use crate::compare::mark::Mark;
 use crate::compare::source::{self, SourceError};
 use crate::config::delivery::DeliveryOptions;
 use crate::config::problem::Problems;
@@ -27,6 +28,7 @@ use crate::config::replay::ReplaySettings;
 use crate::config::sink_kind::SinkKind;
 use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 use crate::job::ReplayJob;
+use crate::sinks::record::BarRecord;
 use crate::stop::Stop;
 
 const EXAMPLES: &str = "\
@@ -198,14 +200,8 @@ fn unreadable(error: SourceError) -> Failure {
 }
 
 fn note(series: &mut Series, row: &Row) {
-    let whole = |name| u64::try_from(row.whole(name)).unwrap_or_default();
-    let digest = match row.get("state_digest") {
-        Cell::Text(text) => u64::from_str_radix(text, 16).unwrap_or_default(),
-        _ => 0,
-    };
-    let trades = (whole("first_trade_id"), whole("last_trade_id"));
-    let mark = Mark { seq: whole("seq"), trades, digest };
-    series.entry(row.key()).or_default().take(mark, row.retracts(), whole("revision"));
+    let revision = u64::try_from(row.whole("revision")).unwrap_or_default();
+    series.entry(row.key()).or_default().take(Mark::from(row), row.retracts(), revision);
 }
 
 fn as_text(audit: &Audit) -> String {
@@ -263,11 +259,9 @@ impl BarSink for Keeper {
     fn commit(&mut self, commit: &Commit) -> Result<(), SinkError> {
         let mut series = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (published, diff) in &commit.bars {
-            let key = (published.feed.instrument.to_string(), published.spec.to_string());
-            let bar = &published.bar;
-            let trades = (bar.first_trade_id, bar.last_trade_id);
-            let mark = Mark { seq: bar.seq, trades, digest: bar.state_digest };
-            series.entry(key).or_default().take(mark, *diff < 0, bar.revision.into());
+            let row = source::written(&BarRecord::of(published, *diff));
+            let row = row.map_err(SinkError::Refused)?;
+            note(&mut series, &row);
         }
         Ok(())
     }

@@ -1,5 +1,4 @@
-//! Are the bars of an output the bars that the trades make? Digest by digest, without keeping whole
-//! bars.
+//! Are the bars of an output the bars that the trades make? Mark by mark, without keeping whole bars.
 //!
 //! ```text
 //! output:      …before… ┊ ? ? ? ┊ = = = = = = = ┊ …behind…
@@ -14,22 +13,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What identifies a bar: its position, its trades, and the state after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark {
-    /// Its number in its series.
-    pub seq: u64,
-    /// First and last trade.
-    pub trades: (u64, u64),
-    /// The state after it.
-    pub digest: u64,
-}
-
-impl Mark {
-    fn content(&self) -> ((u64, u64), u64) {
-        (self.trades, self.digest)
-    }
-}
+use super::mark::Mark;
 
 /// What became of one series of bars.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -125,15 +109,18 @@ pub fn judge(expected: &[Mark], found: &[Mark]) -> Audit {
     let on_agreement = exact.first().filter(|_| earlier);
     let begin = exact.first().map_or(u64::MAX, |bar| bar.trades.1);
 
-    let mut counts: BTreeMap<((u64, u64), u64), u64> = BTreeMap::new();
+    // An output of an earlier version does not have all fields.
+    let with_added = judged.iter().all(|bar| bar.values.added.is_some());
+    let content = |bar: &Mark| bar.content(with_added);
+    let mut counts: BTreeMap<_, u64> = BTreeMap::new();
     let mut highest = None;
-    let wanted: BTreeSet<_> = exact.iter().map(Mark::content).collect();
+    let wanted: BTreeSet<_> = exact.iter().map(content).collect();
     for bar in judged.iter().filter(|bar| bar.trades.1 >= begin || !earlier) {
         let content = match on_agreement {
             Some(agreed) if (bar.trades.1, bar.digest) == (agreed.trades.1, agreed.digest) => {
-                agreed.content()
+                content(agreed)
             }
-            _ => bar.content(),
+            _ => content(bar),
         };
         let count = counts.entry(content).or_default();
         *count += 1;
@@ -146,7 +133,7 @@ pub fn judge(expected: &[Mark], found: &[Mark]) -> Audit {
         }
         highest = highest.max(Some(bar.seq));
     }
-    let is_there = |bar: &&Mark| counts.contains_key(&bar.content());
+    let is_there = |bar: &&Mark| counts.contains_key(&content(bar));
     audit.missing = exact.iter().filter(|bar| !is_there(bar)).copied().collect();
     audit.equal = (exact.len() - audit.missing.len()) as u64;
     audit
@@ -174,11 +161,15 @@ pub fn ranges(bars: &[Mark]) -> String {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::mark::Values;
     use super::*;
 
     fn series(bars: u64) -> Vec<Mark> {
         (0..bars)
-            .map(|seq| Mark { seq, trades: (seq * 10, seq * 10 + 9), digest: seq ^ 77 })
+            .map(|seq| {
+                let values = Values { first_version: seq ^ 5, added: Some(seq ^ 6) };
+                Mark { seq, trades: (seq * 10, seq * 10 + 9), digest: seq ^ 77, values }
+            })
             .collect()
     }
 
@@ -198,6 +189,15 @@ mod tests {
         found.swap(0, 1);
         assert_eq!(judge(&expected, &found).disordered.len(), 1);
         assert_eq!(ranges(&judge(&expected, &[]).missing), "0–19");
+        // Another price, and an output that is older than the added fields.
+        let mut found = expected.clone();
+        found[3].values.first_version ^= 1;
+        assert_eq!(ranges(&judge(&expected, &found).unexpected), "3");
+        found = expected.clone();
+        found[4].values.added = Some(0);
+        assert_eq!(ranges(&judge(&expected, &found).missing), "4");
+        found.iter_mut().for_each(|bar| bar.values.added = None);
+        assert!(judge(&expected, &found).is_clean());
     }
 
     #[test]

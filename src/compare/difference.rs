@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use super::cell::Row;
-use crate::sinks::record::ADDED;
+use crate::sinks::record::{ADDED, added};
 
 /// How two outputs are compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,12 +39,23 @@ struct Sequence {
     revised: bool,
     /// Rows that take back what was never there.
     unfounded: Vec<Row>,
+    /// The first original that comes after one with a higher number, and that one.
+    disordered: Option<(Row, Row)>,
 }
 
 impl Sequence {
     fn take(&mut self, row: Row) {
         self.revised |= row.retracts() || row.whole("revision") != 0;
         if !row.retracts() {
+            let is_original = |row: &Row| row.whole("revision") == 0;
+            if let Some(before) = self.bars.last()
+                && is_original(before)
+                && is_original(&row)
+                && self.disordered.is_none()
+                && row.whole("seq") < before.whole("seq")
+            {
+                self.disordered = Some((row.clone(), before.clone()));
+            }
             return self.bars.push(row);
         }
         let same = |bar: &Row| {
@@ -86,6 +97,11 @@ pub fn compare(a: Vec<Row>, b: Vec<Row>, rules: Rules) -> Verdict {
             (None, None) => {}
         }
         for (which, found) in [("A", a.get(&key)), ("B", b.get(&key))] {
+            if let Some((row, before)) = found.and_then(|found| found.disordered.as_ref()) {
+                let (seq, before) = (row.get("seq"), before.get("seq"));
+                let text = format!("{name}: {which} has bar {seq} after bar {before}");
+                verdict.differences.push(text);
+            }
             for row in found.iter().flat_map(|found| &found.unfounded) {
                 verdict.differences.push(format!(
                     "{name}: {which} retracts bar {} (trades {} to {}), which does not exist",
@@ -106,8 +122,7 @@ fn older(a: &[Row], b: &[Row]) -> Vec<String> {
     [("A", first_a, first_b), ("B", first_b, first_a)]
         .into_iter()
         .filter_map(|(which, row, other)| {
-            let missing: Vec<&str> =
-                ADDED.into_iter().filter(|name| lacks(name, row, other)).collect();
+            let missing: Vec<&str> = added().filter(|name| lacks(name, row, other)).collect();
             (!missing.is_empty()).then(|| {
                 let missing = missing.join(", ");
                 format!("{which} is of an earlier version, without {missing}: not compared")
@@ -173,12 +188,17 @@ fn meeting(a: &[Row], b: &[Row]) -> Option<(usize, usize)> {
     a.iter().enumerate().find_map(|(at, row)| Some((at, *places.get(&digest(row))?)))
 }
 
+/// Whether a bar is of a version before the one that brought the field: then it has none of those that
+/// this version and later ones brought.
+fn is_older(bar: &Row, field: &str) -> bool {
+    let since = ADDED.iter().position(|fields| fields.contains(&field));
+    since.is_some_and(|since| !ADDED[since..].iter().copied().flatten().any(|name| bar.has(name)))
+}
+
 /// How a bar differs, the telling fields first.
 fn bar(a: &Row, b: &Row, rules: Rules) -> Option<String> {
-    // An output of an earlier version does not have all.
-    let later = |field: &str| ADDED.contains(&field) && (!a.has(field) || !b.has(field));
     let skipped = |field: &str| match field {
-        _ if later(field) => true,
+        _ if is_older(a, field) || is_older(b, field) => true,
         "seq" => rules.synchronise || rules.revised,
         "revision" | "known_time" => rules.revised,
         // An original retracts nothing, and older outputs do not say so.
@@ -235,10 +255,36 @@ mod tests {
     }
 
     #[test]
-    fn equal_outputs_are_equal_in_any_order() {
-        let rows = vec![row(0, 10, "aa", 1.0), row(1, 20, "bb", 2.0)];
-        let verdict = compare(rows.clone(), rows.into_iter().rev().collect(), Rules::default());
-        assert_eq!((verdict.equal, verdict.differences.len()), (2, 0));
+    fn series_may_come_in_any_order_and_their_bars_may_not() {
+        let of = |spec: &str, mut row: Row| {
+            row.0.retain(|(field, _)| field != "spec");
+            row.0.push(("spec".to_owned(), Cell::Text(spec.to_owned())));
+            row
+        };
+        let [a, b] = [row(0, 10, "aa", 1.0), row(1, 20, "bb", 2.0)];
+        let other = of("vib", row(0, 15, "cc", 1.5));
+        let rows = vec![a.clone(), b.clone(), other.clone()];
+        let mixed = vec![other.clone(), a.clone(), b.clone()];
+        let verdict = compare(rows.clone(), mixed, Rules::default());
+        assert_eq!((verdict.equal, verdict.differences.len()), (3, 0), "{verdict:?}");
+        let verdict = compare(rows, vec![b, other, a], Rules::default());
+        assert_eq!(verdict.differences, ["a:b:C dib: B has bar 0 after bar 1"]);
+    }
+
+    #[test]
+    fn a_bar_that_lacks_a_part_of_its_version_is_no_older_one() {
+        let with = |names: &[&str]| {
+            let mut bar = row(0, 10, "aa", 1.0);
+            bar.0.extend(names.iter().map(|name| ((*name).to_owned(), Cell::Whole(1))));
+            bar
+        };
+        let all: Vec<&str> = added().collect();
+        let compare = |a: &[&str], b: &[&str]| {
+            compare(vec![with(a)], vec![with(b)], Rules::default()).differences.len()
+        };
+        assert_eq!((compare(&all, &all[..1]), compare(&all[..2], &all)), (0, 0));
+        let torn: Vec<&str> = all.iter().copied().filter(|name| *name != "known_time").collect();
+        assert_eq!((compare(&all, &torn), compare(&torn, &all)), (1, 1));
     }
 
     #[test]

@@ -6,4 +6,5 @@
 pub mod audit;
 pub mod cell;
 pub mod difference;
+pub mod mark;
 pub mod source;

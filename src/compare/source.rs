@@ -24,7 +24,7 @@ use crate::graph::sink::SinkError;
 use crate::sinks::encode::avro;
 use crate::sinks::kafka::KafkaSettings;
 use crate::sinks::kafka::topic_reader::{ReadError, consumer, read_to_end};
-use crate::sinks::record::INT64;
+use crate::sinks::record::{BarRecord, INT64};
 
 /// How long Kafka may be silent.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -161,6 +161,14 @@ fn json_lines(path: &Path, file: File, each: &mut dyn FnMut(Row)) -> Result<(), 
 fn json(bytes: &[u8]) -> Result<Row, String> {
     let value: Value = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
     bar(&value)
+}
+
+/// The row that a record is read back as.
+///
+/// # Errors
+/// When it cannot be written as JSON.
+pub fn written(record: &BarRecord<'_>) -> Result<Row, String> {
+    bar(&serde_json::to_value(record).map_err(|error| error.to_string())?)
 }
 
 fn bar(value: &Value) -> Result<Row, String> {

@@ -24,16 +24,17 @@ pub const INT64: [&str; 12] = [
     "low_time",
 ];
 
-/// Fields that the first version did not have.
-pub const ADDED: [&str; 7] = [
-    "missing_ids",
-    "retracts",
-    "bar_id",
-    "known_time",
-    "high_time",
-    "low_time",
-    "quadratic_variation",
+/// Fields that the first version did not have, by the version that brought them.
+pub const ADDED: [&[&str]; 3] = [
+    &["missing_ids"],
+    &["retracts"],
+    &["bar_id", "known_time", "high_time", "low_time", "quadratic_variation"],
 ];
+
+/// All of [`ADDED`], in order.
+pub fn added() -> impl Iterator<Item = &'static str> {
+    ADDED.into_iter().flatten().copied()
+}
 
 /// The fields of docs/BARS.md, in the order in which all encodings list them.
 ///

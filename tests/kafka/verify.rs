@@ -53,6 +53,13 @@ fn what_is_wrong_with_a_file_is_named() {
     {
         assert!(said.contains(wanted), "{wanted}: {said}");
     }
+    // Only a price is another one.
+    let mut other = whole.clone();
+    let low = other[40].split("\"low\":").nth(1).unwrap().split(',').next().unwrap().to_owned();
+    other[40] = other[40].replace(&format!("\"low\":{low}"), "\"low\":1.5");
+    let (code, said, _) = judged(&other);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("1 not made by these trades: bars 40"), "{said}");
     broken.swap(3, 4);
     assert!(judged(&broken).1.contains("1 out of order: bars 3"));
 }
