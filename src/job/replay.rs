@@ -1,5 +1,6 @@
 //! A replay: trade files or recordings, read once, into a sink.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -262,9 +263,14 @@ impl Ready<'_> {
         Ok(Some((send, files.holding(lock))))
     }
 
-    /// How inputs end: days that files name are complete, unless the run is stopped before.
+    /// How inputs end: days that files name are complete, unless the run is stopped before. A job
+    /// continues, as a feed does: only a later trade says that an interval is over, so that any number of runs
+    /// makes the bars of one, also where a file of today has grown in between.
     fn end_of(&self) -> EndOf {
-        let ends = self.source.complete_until(self.settings.to);
+        let ends = match self.settings.delivery.is_exactly_once() {
+            true => BTreeMap::new(),
+            false => self.source.complete_until(self.settings.to),
+        };
         let (stop, flush) = (Stop::clone(self.stop), self.settings.flush);
         Arc::new(move |instrument| {
             let until = ends.get(instrument).copied();

@@ -98,6 +98,37 @@ fn an_interval_that_is_over_by_the_end_of_the_day_is_closed() {
 }
 
 #[test]
+fn a_job_day_by_day_makes_the_bars_of_one_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, trades) = day(folder.path(), 1, 60, 1);
+    let (second, _) = day(folder.path(), 2, 60, trades + 1);
+    let whole = fs::read_to_string(&first).unwrap();
+    let bars = ["--bar", "h=time,every=1h", "--bar", "d=time,every=1d", "--bar", "t=tick,size=7"];
+    let job = |out: &str, files: &[&Path]| {
+        let out = folder.path().join(out);
+        let to = ["--delivery", "exactly-once", "--out", out.to_str().unwrap()];
+        replay(files, &[&bars[..], &to].concat());
+        // Where a run ends, bars of one specification come before those of another.
+        let spec = |line: &String| serde_json::from_str::<Value>(line).unwrap()["spec"].to_string();
+        let lines = fs::read_to_string(out).unwrap();
+        let mut lines: Vec<String> = lines.lines().map(str::to_owned).collect();
+        lines.sort_by_key(spec);
+        lines
+    };
+    let at_once = job("once.jsonl", &[&first, &second]);
+    // The file of today is read in the middle of an hour, and has grown when it is read again.
+    let half: Vec<&str> = whole.split_inclusive('\n').take(700).collect();
+    fs::write(&first, half.concat()).unwrap();
+    job("days.jsonl", &[&first]);
+    fs::write(&first, whole).unwrap();
+    job("days.jsonl", &[&first]);
+    assert_eq!(job("days.jsonl", &[&first, &second]), at_once);
+    // Without a job there is no later run: the day that the name says is over then.
+    let (made, _) = replay(&[&first, &second], &bars);
+    assert_eq!(made.len(), at_once.len() + 2);
+}
+
+#[test]
 fn a_job_that_continues_after_a_flush_has_every_trade_once() {
     let folder = tempfile::tempdir().unwrap();
     let (first, trades) = day(folder.path(), 1, 60, 1);
