@@ -106,7 +106,7 @@ pub struct Bar {
     pub missing_ids: u64,
     /// Event time from which this version of the bar is known: of the trade that closed it, which for
     /// an interval or a session is the first one after it; of the correction that made it; of the end
-    /// of the input (docs/adr/0015-contract-of-a-bar.md). Never before `close_time`.
+    /// of the input (docs/adr/0015-contract-of-a-bar.md). Never before another time of the bar.
     pub known_time: i64,
     /// Event time of the first trade at the highest price.
     pub high_time: i64,
@@ -279,7 +279,8 @@ impl OpenBar {
             state_digest: digest,
             revision: 0,
             missing_ids: 0,
-            known_time: self.close_time,
+            // Times may run backwards from trade to trade.
+            known_time: self.close_time.max(self.open_time).max(self.high_time).max(self.low_time),
             high_time: self.high_time,
             low_time: self.low_time,
             quadratic_variation: self.quadratic_variation,

@@ -334,7 +334,7 @@ impl<R: Rule> Builder<R> {
     ) {
         let digest = self.digest(signer);
         let bar = self.open.finish(self.next_seq, levels, reason, digest);
-        bars.push(Bar { known_time: known.max(bar.close_time), ..bar });
+        bars.push(Bar { known_time: known.max(bar.known_time), ..bar });
         self.next_seq += 1;
         self.before = Some(self.open.close);
         self.open = OpenBar::default();

@@ -260,7 +260,9 @@ fn bar(
         state_digest: 0,
         revision: 0,
         missing_ids: 0,
-        known_time: closed.max(last.event_time),
+        known_time: [trades[0].event_time, last.event_time, first_at(high), first_at(low)]
+            .into_iter()
+            .fold(closed, i64::max),
         high_time: first_at(high),
         low_time: first_at(low),
         quadratic_variation: sum(&mut changes),
