@@ -15,6 +15,7 @@ use crate::error::ReplayError;
 use crate::plan::PlannedFile;
 use crate::progress::Progress;
 use crate::read_options::ReadOptions;
+use crate::rows::edges::Edges;
 use crate::rows::header::before_rows;
 use crate::rows::read::read_rows;
 use crate::rows::{Output, RowRules};
@@ -46,6 +47,8 @@ pub(crate) struct RowsOfFile {
     line: u64,
     /// Lines of the file, if it is read from its end.
     lines: Option<u64>,
+    /// What stands outside the wanted times.
+    edges: Edges,
     /// Where the next input batch starts.
     at: FilePosition,
     /// Whether the decoder has said that it was all.
@@ -96,6 +99,7 @@ impl RowsOfFile {
             block: None,
             line,
             lines: None,
+            edges: Edges::default(),
             at,
             at_end: false,
         })
@@ -124,6 +128,7 @@ impl RowsOfFile {
                 line: self.line,
                 ordinal,
                 rows: options.batch_rows,
+                edges: &mut self.edges,
                 other_header: false,
             };
             *at = read_rows(&self.rules, &block.bytes, *at, block.end, &mut out);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use barflow_operators::batch::{Feed, TradeBatch};
 use barflow_operators::trade::Trade;
 use barflow_replay::decode::MARGIN;
+use barflow_replay::rows::edges::Edges;
 use barflow_replay::rows::read::read_rows;
 use barflow_replay::rows::{Exclude, Layout, Output, Quote, RowFormat, RowRules, careful};
 use proptest::prelude::*;
@@ -37,6 +38,7 @@ fn both_ways(columns: usize, agg: bool, text: &str) -> (Made, Made) {
         let (mut rejects, mut left_out, mut ordinal) = (Vec::new(), Vec::new(), 1);
         let source: Arc<str> = "t".into();
         let mut out = Output {
+            edges: &mut Edges::default(),
             other_header: false,
             batch: &mut batch,
             rejects: &mut rejects,

@@ -131,6 +131,37 @@ fn ids_that_are_all_one_number_are_refused() {
 }
 
 #[test]
+fn a_wanted_range_hides_no_wrong_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("XBTUSD.csv");
+    let write = |wrong: Option<(usize, i64)>| {
+        let row = |n: usize| {
+            let off = wrong.filter(|(at, _)| *at == n).map_or(0, |(_, off)| off);
+            format!("{},{}.5,0.5\n", 1_709_251_200 + n as i64 * 10 + off, 100 + n % 7)
+        };
+        fs::write(&file, (0..400).map(row).collect::<String>()).unwrap();
+    };
+    let file = file.to_str().unwrap();
+    let more = ["--instrument", "kraken:spot:XBTUSD", file, "--from", "2024-03-01T00:10"];
+    let more = [&more[..], &["--to", "2024-03-01T00:50"]].concat();
+    write(None);
+    let whole = replay(&more);
+    assert_eq!((whole.code, ticks(&whole.bars)), (Some(0), 240), "{}", whole.report);
+    for off in [-86_400, 86_400] {
+        write(Some((200, off)));
+        let run = replay(&more);
+        assert_eq!(run.code, Some(1), "{}", run.report);
+        assert!(run.report.contains("XBTUSD.csv:201"), "{}", run.report);
+        let (run, bad) = set_aside(folder.path(), &more);
+        assert_eq!((run.code, bad.len()), (Some(1), 1), "{}", run.report);
+        assert_eq!((&bad[0]["line"], &bad[0]["field"]), (&201.into(), &"time".into()));
+        // Where it is not wanted either, nothing is missed.
+        write(Some((390, off)));
+        assert_eq!(replay(&more).bars, whole.bars);
+    }
+}
+
+#[test]
 fn a_time_that_the_next_rows_contradict_is_a_bad_row() {
     let folder = tempfile::tempdir().unwrap();
     let bars = ["--bar", "m=time,every=10s"];

@@ -62,6 +62,7 @@ pub fn settle(
             if rules.format.layout.is_ordinal() {
                 trade.trade_id = *out.ordinal;
                 *out.ordinal += 1;
+                out.watch(rules, trade.event_time, raw);
             }
             out.take(rules, &trade);
         }

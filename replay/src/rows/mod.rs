@@ -14,12 +14,15 @@ use barflow_operators::validation;
 use crate::columns::Columns;
 
 pub mod careful;
+pub mod edges;
 pub mod fast;
 pub mod header;
 pub mod judge;
 pub mod mapped;
 pub mod read;
 pub mod scan;
+
+use edges::{Edges, Outside};
 
 /// Which columns a file has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -259,6 +262,8 @@ pub struct Output<'a> {
     pub ordinal: &'a mut u64,
     /// Rows after which to stop.
     pub rows: usize,
+    /// What stands outside the wanted times.
+    pub edges: &'a mut Edges,
     /// Whether the next line is a header of other columns than the file's own: rows after it cannot
     /// be read.
     pub other_header: bool,
@@ -282,6 +287,23 @@ impl Output<'_> {
     fn leave_out(&mut self, id: Option<u64>, reason: &'static str) {
         let row = self.batch.len() as u32;
         self.left_out.push(LeftOut { row, line: self.line, id, reason: reason.into() });
+    }
+
+    /// Looks whether the time of a row without an id is contradicted by its neighbours, where only one of
+    /// both is wanted.
+    fn watch(&mut self, rules: &RowRules, event_time: i64, raw: impl FnOnce() -> String) {
+        let (source, line) = (self.source, self.line);
+        let outside = || Outside { source: Arc::clone(source), line, event_time, raw: raw() };
+        let before = self.rejects.len();
+        if event_time < rules.from {
+            self.rejects.extend(self.edges.before(event_time, outside));
+        } else if event_time >= rules.to {
+            self.edges.behind(outside);
+        } else {
+            self.rejects.extend(self.edges.inside(event_time));
+        }
+        let row = self.batch.len() as u32;
+        self.rejects[before..].iter_mut().for_each(|reject| reject.row = row);
     }
 
     /// Takes a valid trade if it lies within the wanted times.

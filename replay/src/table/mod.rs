@@ -22,6 +22,7 @@ use crate::error::ReplayError;
 use crate::parquet_guard::{GuardedBatches, guarded};
 use crate::progress::Progress;
 use crate::read_options::ReadOptions;
+use crate::rows::edges::Edges;
 use crate::rows::judge::settle;
 use crate::rows::{Output, RowRules, mapped};
 use crate::rows_of_file::turn;
@@ -75,6 +76,8 @@ pub struct TableTrades {
     columns: Arc<Columns>,
     /// The place of each of the file's columns among those that are read.
     places: Vec<Option<usize>>,
+    /// What stands outside the wanted times.
+    edges: Edges,
     at: FilePosition,
     bytes_per_row: u64,
     progress: Progress,
@@ -106,7 +109,19 @@ impl TableTrades {
         let batches = Batches::open(path, builder, wanted, skip, backwards)?;
         let bytes = spool::length(path).map_err(|e| ReplayError::io("open", path, e))?;
         let (bytes_per_row, progress) = (bytes / rows.max(1), options.progress.clone());
-        Ok(Self { batches, rows, backwards, rules, columns, places, at, bytes_per_row, progress })
+        let edges = Edges::default();
+        Ok(Self {
+            batches,
+            rows,
+            backwards,
+            rules,
+            columns,
+            places,
+            edges,
+            at,
+            bytes_per_row,
+            progress,
+        })
     }
 
     /// The next input batch; none at the file's end.
@@ -123,6 +138,7 @@ impl TableTrades {
         let start = Position::File(self.at.clone());
         let mut trades = options.pool.take(feed);
         let (mut rejects, mut left_out) = (Vec::new(), Vec::new());
+        let mut edges = std::mem::take(&mut self.edges);
         let mut out = Output {
             batch: &mut trades,
             rejects: &mut rejects,
@@ -131,6 +147,7 @@ impl TableTrades {
             line: self.at.line,
             ordinal,
             rows: usize::MAX,
+            edges: &mut edges,
             other_header: false,
         };
         let last = batch.num_rows().saturating_sub(1);
@@ -142,6 +159,7 @@ impl TableTrades {
             settle(&self.rules, read, raw, &mut out);
             out.line += 1;
         }
+        self.edges = edges;
         let rows = batch.num_rows() as u64;
         self.progress.add_bytes(rows * self.bytes_per_row);
         self.at.byte += rows;
