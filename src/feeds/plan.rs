@@ -21,7 +21,7 @@ const WAITING_ROOM: usize = 1 << 20;
 
 /// How far a trade's time may lie after its receive time: clocks differ by less, and Kafka's brokers take
 /// no more unless told to.
-pub const AHEAD_MAX: Duration = Duration::from_secs(3600);
+pub const AHEAD_MAX: Duration = Duration::from_secs(600);
 
 /// How long before the venue's own cut a connection is replaced.
 const BEFORE_THE_CUT: Duration = Duration::from_secs(3600);
