@@ -84,7 +84,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(if usage.use_stderr() { 2 } else { 0 });
         }
     };
-    match run(&cli, matches.subcommand().map_or(&matches, |(_, matches)| matches)) {
+    let ended = run(&cli, matches.subcommand().map_or(&matches, |(_, matches)| matches));
+    match ended.and_then(all_printed) {
         Ok(outcome) => ExitCode::from(outcome.code()),
         Err(failure) => {
             say!("error: {}", redacted(&in_words(&failure.error)));
@@ -93,6 +94,16 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             }
             ExitCode::from(failure.code)
         }
+    }
+}
+
+/// A result that did not arrive is none.
+fn all_printed(outcome: Outcome) -> Result<Outcome, Failure> {
+    match stdout::lost() {
+        None => Ok(outcome),
+        Some(why) => Err(Failure::outside(anyhow::anyhow!(
+            "not everything could be written to standard output: {why}"
+        ))),
     }
 }
 

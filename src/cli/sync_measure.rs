@@ -1,6 +1,9 @@
 //! What `barflow sync-report` measures: after how many trades a builder that begins late makes the
 //! bars of one that saw everything.
 
+use std::sync::Arc;
+
+use barflow_operators::batch::TradeBatch;
 use barflow_operators::convergence::measure::{Arrival, Findings, Measurement, tolerance_rank};
 use barflow_operators::input_batch::{InputBatch, lines};
 use barflow_operators::instrument::InstrumentId;
@@ -33,7 +36,8 @@ pub struct Measured {
     pub pace: f64,
 }
 
-/// Reads an instrument's history once, with all its specifications.
+/// Reads an instrument's history once, with all its specifications; also returns how many bad rows it has,
+/// which are left out.
 ///
 /// # Errors
 /// Files that cannot be read.
@@ -42,7 +46,7 @@ pub fn measure(
     settings: &ReplaySettings,
     points: usize,
     progress: &Progress,
-) -> Result<Vec<Measured>, ReplayError> {
+) -> Result<(Vec<Measured>, u64), ReplayError> {
     let instrument = plan.feed.instrument.clone();
     let specs = settings.bars.for_feed(&plan.feed);
     let mut measurements: Vec<Measurement> =
@@ -58,20 +62,29 @@ pub fn measure(
     };
     let mut order = Sequencer::new(settings.reorder_window);
     let mut paces = Vec::new();
-    let mut trades = 0;
-    for input_batch in InstrumentStream::open(plan, read)? {
-        // Rows that are not trades, duplicates and late rows do not matter here.
-        let input_batch = input_batch?;
-        let InputBatch { trades: rows, rejects, left_out, start, places, .. } = input_batch;
-        let lines = lines(&start, &rejects, &left_out, &places);
-        let batch = order.on_rows(rows, &left_out, lines, &pool, &mut Sequence::default());
+    let (mut trades, mut rejected) = (0, 0);
+    let mut found = Sequence::default();
+    let mut take = |batch: Arc<TradeBatch>| {
         trades += batch.len() as u64;
         if let (Some(first), Some(last)) = (batch.event_time.first(), batch.event_time.last()) {
             paces.push(last.saturating_sub(*first) as f64 / batch.len() as f64);
         }
         measurements.iter_mut().for_each(|measurement| measurement.on_batch(&batch));
         pool.give_back(batch);
+    };
+    let feed = Arc::clone(&plan.feed);
+    for input_batch in InstrumentStream::open(plan, read)? {
+        let input_batch = input_batch?;
+        let InputBatch { trades: rows, rejects, left_out, start, places, .. } = input_batch;
+        rejected += rejects.len();
+        let lines = lines(&start, &rejects, &left_out, &places);
+        take(order.on_rows(rows, &left_out, lines, &pool, &mut found));
+        rejected += found.refused.drain(..).count() + found.late.drain(..).count();
     }
+    let mut rest = TradeBatch::with_capacity(feed, 0);
+    order.flush(&mut rest, &mut found);
+    take(Arc::new(rest));
+    rejected += found.refused.len();
     paces.sort_by(f64::total_cmp);
     let pace = paces.get(paces.len() / 2).copied().unwrap_or(0.0);
     let of = |measurement: Measurement| Measured {
@@ -81,7 +94,7 @@ pub fn measure(
         findings: measurement.findings(),
         pace,
     };
-    Ok(measurements.into_iter().map(of).collect())
+    Ok((measurements.into_iter().map(of).collect(), rejected as u64))
 }
 
 impl Measured {

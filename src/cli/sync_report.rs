@@ -18,7 +18,7 @@ use super::sync_plot;
 use crate::config::replay::ReplaySettings;
 use crate::job::outputs::{Content, Inputs, Outputs};
 use crate::sinks::atomic_file;
-use crate::thousands::grouped;
+use crate::thousands::{counted, grouped};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -73,7 +73,7 @@ pub struct SyncReportArgs {
 /// Runs the command.
 ///
 /// # Errors
-/// Wrong settings or files (2), outside world (3).
+/// Wrong settings or files (2), outside world (3). With bad rows the outcome is 1.
 pub fn run(args: &SyncReportArgs, matches: &ArgMatches) -> Result<Outcome, Failure> {
     let settings = ReplaySettings::understand(args.config.read()?, options::typed(matches))?;
     if settings.protocol.is_some() {
@@ -92,9 +92,12 @@ pub fn run(args: &SyncReportArgs, matches: &ArgMatches) -> Result<Outcome, Failu
     outputs.check(&inputs).map_err(Failure::usage)?;
     let progress = Progress::default();
     let shown = Shown::start(progress.clone(), plan.bytes());
-    let mut measured = Vec::new();
+    let (mut measured, mut bad) = (Vec::new(), Vec::new());
     for instrument in plan.instruments {
-        measured.extend(measure(instrument, &settings, args.points, &progress)?);
+        let name = instrument.feed.instrument.clone();
+        let (found, rejected) = measure(instrument, &settings, args.points, &progress)?;
+        measured.extend(found);
+        bad.extend((rejected > 0).then_some((name, rejected)));
     }
     drop(shown);
     for measured in &measured {
@@ -110,7 +113,13 @@ pub fn run(args: &SyncReportArgs, matches: &ArgMatches) -> Result<Outcome, Failu
         atomic_file::write(path, plot.as_bytes())?;
         say!("the plot is in {}", path.display());
     }
-    Ok(Outcome::Done)
+    for (instrument, rejected) in &bad {
+        say!(
+            "{instrument}: {} left out; `barflow replay --quarantine FILE` names them",
+            counted(*rejected, "bad row")
+        );
+    }
+    Ok(if bad.is_empty() { Outcome::Done } else { Outcome::WithRejects })
 }
 
 const SHARES: [(&str, f64); 5] =

@@ -344,6 +344,23 @@ fn unwritable_output_leaves_nothing_under_the_final_name() {
         let output = command.stdout(fs::File::create(full).unwrap()).output().unwrap();
         assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
         assert!(stderr(&output).contains("No space left"), "{}", stderr(&output));
+        let bars = folder.path().join("bars.jsonl");
+        check(&["replay", text(&days), "--bar", "t=tick,size=500", "--out", text(&bars)], 0, &[]);
+        let config = folder.path().join("replay.toml");
+        fs::write(&config, "[replay]\n").unwrap();
+        // Reports as well, one after another.
+        for report in [
+            &["quality", text(&days)][..],
+            &["verify", text(&days), "--bar", "t=tick,size=500", "--against", text(&bars)],
+            &["check", text(&config)],
+            &["sync-report", text(&days)],
+            &["completions", "bash"],
+        ] {
+            let full = fs::File::create(full).unwrap();
+            let output = barflow().args(report).stdout(full).output().unwrap();
+            assert_eq!(output.status.code(), Some(3), "{report:?} {}", stderr(&output));
+            assert!(stderr(&output).contains("No space left"), "{}", stderr(&output));
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! `barflow sync-report`: what it measures is what a builder that joins late does.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::support::days::synth;
 use crate::support::process::barflow;
@@ -11,6 +11,11 @@ fn report(files: &[PathBuf], more: &[&str]) -> String {
     let output = barflow().arg("sync-report").args(files).args(more).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
+}
+
+fn rows_of(archive: &Path) -> String {
+    let mut archive = zip::ZipArchive::new(fs::File::open(archive).unwrap()).unwrap();
+    std::io::read_to_string(archive.by_index(0).unwrap()).unwrap()
 }
 
 /// Last trades and digests of all bars.
@@ -32,11 +37,7 @@ fn closes(rows: &str, first: usize, bar: &str) -> Vec<(u64, Value)> {
 fn arrivals_are_those_of_runs_that_began_there() {
     let folder = tempfile::tempdir().unwrap();
     let files = synth(folder.path(), "--days 2 --trades 60000");
-    let mut rows = String::new();
-    for file in &files {
-        let mut archive = zip::ZipArchive::new(fs::File::open(file).unwrap()).unwrap();
-        std::io::Read::read_to_string(&mut archive.by_index(0).unwrap(), &mut rows).unwrap();
-    }
+    let rows: String = files.iter().map(|file| rows_of(file)).collect();
     let bar = "dib=imbalance,target=50,alpha=0.02,warmup=100";
     let text = report(&files, &["--json", "--points", "4", "--bar", bar]);
     let said: Value = serde_json::from_str(text.trim()).unwrap();
@@ -84,6 +85,21 @@ fn bars_that_depend_on_their_beginning_are_called_so() {
         "{text}"
     );
     assert!(fs::read_to_string(&plot).unwrap().starts_with("<svg"));
+}
+
+#[test]
+fn bad_rows_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = synth(folder.path(), "--days 1 --trades 20000");
+    let text = rows_of(&files[0]);
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    lines[100] = lines[100].replacen(',', ",x", 1);
+    let rows = folder.path().join("BTCUSDT-trades-2024-03-01.csv");
+    fs::write(&rows, lines.join("\n") + "\n").unwrap();
+    let output = barflow().arg("sync-report").arg(&rows).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("binance:spot:BTCUSDT: 1 bad row left out"), "{said}");
 }
 
 #[test]
