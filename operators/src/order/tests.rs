@@ -78,6 +78,11 @@ fn at(row: usize) -> Position {
     FilePosition { byte, line, ..FilePosition::start("file".into()) }.into()
 }
 
+/// Not quite in the order of ids, and with a pause after every 64 of them.
+fn time(trade_id: u64) -> i64 {
+    (trade_id ^ 1) as i64 + (trade_id / 64) as i64 * 2 * crate::sequence::FAR_APART
+}
+
 /// The rows `from..to` of a source.
 fn batch(rows: &[Row], from: usize, to: usize) -> InputBatch {
     let (mut trades, mut rejects) = (Vec::new(), Vec::new());
@@ -85,8 +90,7 @@ fn batch(rows: &[Row], from: usize, to: usize) -> InputBatch {
         match row {
             Row::Trade(trade_id) | Row::Other(trade_id) => trades.push(Trade {
                 trade_id: *trade_id,
-                // Not quite in the order of ids.
-                event_time: (trade_id ^ 1) as i64,
+                event_time: time(*trade_id),
                 price: if matches!(row, Row::Other(_)) { 2.0 } else { 1.0 },
                 qty: 1.0,
                 quote: 1.0,
@@ -279,7 +283,7 @@ proptest! {
         let mut order = InstrumentOrder::new(feed(), options.clone());
         let mut settled = Settled::up_to(last, outcome.gaps.iter().copied());
         settled.first = outcome.trades.first().copied();
-        order.resume(Resume { settled, last_time: Some(0) });
+        order.resume(Resume { settled, last_time: last.map(time) });
         for batch in batches(&rows, position.file().unwrap().byte as usize, &cuts_after) {
             outcome.add(&order.on_batch(batch).unwrap());
         }
@@ -392,8 +396,8 @@ proptest! {
         }
         prop_assert!(order.is_stopped() && outcome.late.len() == 1);
         let mut next = InstrumentOrder::new(feed(), stop);
-        let settled = Settled::up_to(outcome.trades.last().copied(), []);
-        next.resume(Resume { settled, last_time: Some(0) });
+        let last = outcome.trades.last().copied();
+        next.resume(Resume { settled: Settled::up_to(last, []), last_time: last.map(time) });
         let repaired = with_a_second_row(ids, of, later, Row::Trade(10 + of), Row::Trade(10 + of));
         for batch in batches(&repaired, position.file().unwrap().byte as usize, &cuts) {
             outcome.trades.extend(&next.on_batch(batch).unwrap().trades.trade_id);
