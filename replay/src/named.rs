@@ -208,17 +208,25 @@ pub fn is_of_kraken(path: &Path, members: &[(usize, String)]) -> Result<(), Repl
     Err(ReplayError::layout(path, reason))
 }
 
+/// The pair that a file is named for: `XBTUSD` of `XBTUSD`, `XBTUSD_2023Q1` and `XBTUSD-2024-03-01`. None where
+/// more stands in the name: then it may be of anything, and files of one pair would be taken for
+/// instruments of their own.
+pub fn pair(stem: &str) -> Option<&str> {
+    let (pair, period) = stem.split_once(['_', '-']).unwrap_or((stem, ""));
+    let is_period = |c: char| c.is_ascii_digit() || matches!(c, 'Q' | '_' | '-');
+    let is_one = !pair.is_empty() && pair.chars().all(|c| c.is_alphanumeric() || c == '.');
+    (is_one && period.chars().all(is_period)).then_some(pair)
+}
+
 fn is_krakens_name(name: &str) -> bool {
     let stem = name.rsplit('/').next().unwrap_or_default();
     let stem = stem.split_once(".csv").map_or(stem, |(stem, _)| stem);
     let stem = stem.strip_suffix(".zip").unwrap_or(stem);
-    let (pair, period) = stem.split_once('_').unwrap_or((stem, ""));
     let is_symbol = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '.';
-    let is_period = |c: char| c.is_ascii_digit() || matches!(c, 'Q' | '_' | '-');
-    let has_quote = |quote: &str| pair.strip_suffix(quote).is_some_and(|base| !base.is_empty());
-    pair.chars().all(is_symbol)
-        && period.chars().all(is_period)
-        && KRAKENS_QUOTES.iter().any(|quote| has_quote(quote))
+    pair(stem).is_some_and(|pair| {
+        let has_quote = |quote: &str| pair.strip_suffix(quote).is_some_and(|base| !base.is_empty());
+        pair.chars().all(is_symbol) && KRAKENS_QUOTES.iter().any(|quote| has_quote(quote))
+    })
 }
 
 #[cfg(test)]
@@ -301,6 +309,16 @@ mod tests {
         is_of_kraken(archive, &members(&["XBTUSD.csv"])).unwrap();
         is_of_kraken(archive, &members(&["rows.csv"])).unwrap_err();
         is_of_kraken(Path::new("rows.csv"), &[]).unwrap_err();
+    }
+
+    #[test]
+    fn a_period_in_a_name_is_no_part_of_the_pair() {
+        for name in ["XBTUSD", "XBTUSD_2023Q1", "XBTUSD-2024-03-01", "XBTUSD_2024-03"] {
+            assert_eq!(pair(name), Some("XBTUSD"), "{name}");
+        }
+        for name in ["", "XBTUSD-trades-2024-03-01", "kraken_XBTUSD", "2024-03-01_XBTUSD"] {
+            assert_eq!(pair(name), None, "{name}");
+        }
     }
 
     #[test]

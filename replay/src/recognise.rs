@@ -217,14 +217,16 @@ fn name_instrument(
     let stem = path.file_name().unwrap_or_default().to_string_lossy();
     let stem = stem.split('.').next().unwrap_or_default();
     let symbol = naming.symbol.clone();
+    let pair = || symbol.as_deref().or_else(|| named::pair(stem));
+    let kraken = || pair().map(|pair| format!("kraken:spot:{pair}"));
     let text = match layout {
         Layout::Mapped(columns) if columns.exchange.is_some() => {
             return named_by_rows(path, sniffed.market.as_deref());
         }
         Layout::Mapped(columns) if naming.input.is_none() => {
-            columns.is_bare().then(|| format!("kraken:spot:{stem}"))
+            columns.is_bare().then(kraken).flatten()
         }
-        Layout::Kraken => Some(format!("kraken:spot:{stem}")),
+        Layout::Kraken => kraken(),
         Layout::Lean { .. } => symbol.map(|symbol| format!("lean:equity:{symbol}")),
         Layout::Trades { .. } | Layout::AggTrades { .. } | Layout::Mapped(_) => {
             symbol.map(|symbol| {

@@ -47,6 +47,28 @@ fn three_columns_without_names_are_krakens_only_where_a_name_says_so() {
         let bars = String::from_utf8(output.stdout).unwrap();
         assert_eq!((output.status.code(), bars.lines().count()), (Some(0), 2_000), "{name}");
     }
+    // Days and quarters of a pair are one history.
+    for n in 0..3_i64 {
+        let name = format!("LTCUSD_2024-03-{:02}.csv", n + 1);
+        file(&name, &|row| format!("{}", MARCH_MS / 1000 + n * 86_400 + row), i64::MAX);
+    }
+    let days =
+        ["replay", "LTCUSD_2024-03-01.csv", "LTCUSD_2024-03-02.csv", "LTCUSD_2024-03-03.csv"];
+    let output = run(folder.path(), &[&days[..], &["--bar", "t=tick,size=6000"]].concat());
+    let bars = String::from_utf8(output.stdout).unwrap();
+    assert_eq!((output.status.code(), bars.lines().count()), (Some(0), 1));
+    assert!(bars.contains("\"instrument\":\"kraken:spot:LTCUSD\""), "{bars}");
+    // With a header, the name still has to say the pair, or the archives' form.
+    let mut headed = "time,price,volume\n".to_owned();
+    headed += &fs::read_to_string(folder.path().join("LTCUSD_2024-03-01.csv")).unwrap();
+    for (name, expected) in [("LTCUSD-trades-2024-03-01.csv", 0), ("my_LTCUSD.csv", 2)] {
+        fs::write(folder.path().join(name), &headed).unwrap();
+        let output = run(folder.path(), &[&["replay", name][..], &BAR].concat());
+        assert_eq!(output.status.code(), Some(expected), "{name}");
+        let bars = String::from_utf8(output.stdout).unwrap();
+        let is_named = bars.contains("\"instrument\":\"kraken:spot:LTCUSD\"");
+        assert_eq!(is_named, expected == 0, "{name}");
+    }
     for (name, more) in
         [("ETHUSD.csv", &[][..]), ("trades.csv", &["--instrument", "kraken:spot:ETHUSD"])]
     {
