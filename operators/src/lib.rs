@@ -29,6 +29,7 @@ pub mod pool;
 pub mod position;
 pub mod published;
 pub mod quality;
+pub mod read_before;
 pub mod revision;
 mod saved;
 pub mod sequence;

@@ -81,6 +81,8 @@ pub struct InstrumentOrder {
     /// Where each batch starts since the first that has trades waiting. Reading would have to resume
     /// there.
     waiting: VecDeque<Position>,
+    /// The end of the latest batch, while trades wait.
+    read_to: Option<Position>,
 }
 
 impl InstrumentOrder {
@@ -94,6 +96,7 @@ impl InstrumentOrder {
             continued: false,
             stopped: false,
             waiting: VecDeque::new(),
+            read_to: None,
         }
     }
 
@@ -245,15 +248,19 @@ impl InstrumentOrder {
 
     /// The input has ended: releases what still waits.
     pub fn finish(&mut self) -> Option<Ordered> {
-        let position = self.waiting.pop_front()?;
+        let first = self.waiting.pop_front()?;
         self.waiting.clear();
+        let end = self.read_to.take();
         let mut findings = Findings::default();
         let mut rest = TradeBatch::with_capacity(Arc::clone(&self.feed), 0);
         self.sequencer.flush(&mut rest, &mut findings);
-        let mut position = self.with_last_id(position);
         let stops = self.options.policy == RejectPolicy::Stop;
+        let lines = lines(&first, &[], &[], &[]);
+        // Everything has been applied, unless a row stops it.
+        let mut position = self.with_last_id(end.unwrap_or_else(|| first.clone()));
         if let Some(refused) = findings.refused.first().filter(|_| stops) {
             // A later run has to meet it again, and what follows it.
+            position = self.with_last_id(first);
             let keep = rest.trade_id.partition_point(|id| *id < refused.trade.trade_id);
             rest = rest.head(keep);
             findings.released = keep as u64;
@@ -263,7 +270,6 @@ impl InstrumentOrder {
             findings.refused.truncate(1);
             self.stopped = true;
         }
-        let lines = lines(&position, &[], &[], &[]);
         let rejects = self.refused(&mut findings, &lines);
         Some(Ordered {
             trades: Arc::new(rest),
@@ -290,7 +296,13 @@ impl InstrumentOrder {
         }
         let released = self.waiting.len().saturating_sub(held);
         self.waiting.drain(..released);
-        self.with_last_id(self.waiting.front().cloned().unwrap_or(end))
+        match self.waiting.front().cloned() {
+            Some(first) => {
+                self.read_to = Some(end);
+                self.with_last_id(first)
+            }
+            None => self.with_last_id(end),
+        }
     }
 
     fn with_last_id(&self, mut position: Position) -> Position {
@@ -311,7 +323,10 @@ fn late_reject(row: usize, trade: &Trade, lines: &Lines, window: usize) -> Rejec
         line,
         field: "trade_id".to_owned(),
         value: trade.trade_id.to_string(),
-        reason: format!("arrives more than {window} trades after its position in the order of ids"),
+        reason: format!(
+            "arrives more than {window} trades after its position in the order of ids, or in a later \
+             run: its id was given up as missing"
+        ),
         raw: text(trade),
     }
 }

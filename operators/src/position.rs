@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::read_before::{FilesRead, LastRows};
+
 /// A place in an input at or before which everything has been applied.
 ///
 /// The graph carries positions without looking inside, except that it notes the last id that it
@@ -30,6 +32,10 @@ pub struct FilePosition {
     pub line: u64,
     /// Id of the last trade before it; none before the first trade.
     pub trade_id: Option<u64>,
+    /// The last rows of this file before it; none at its beginning.
+    pub last_rows: Option<LastRows>,
+    /// The files before this one.
+    pub files_read: FilesRead,
 }
 
 /// A place in a feed, which resumes after the last trade that was applied.
@@ -115,7 +121,15 @@ impl LatestNames {
 impl FilePosition {
     /// The beginning of a file.
     pub fn start(source: Arc<str>) -> Self {
-        Self { source, member: None, byte: 0, line: 1, trade_id: None }
+        Self {
+            source,
+            member: None,
+            byte: 0,
+            line: 1,
+            trade_id: None,
+            last_rows: None,
+            files_read: FilesRead::default(),
+        }
     }
 
     /// The file, or `archive.zip/member.csv`.

@@ -13,8 +13,10 @@ use std::sync::Arc;
 use barflow_operators::batch::{Feed, IdKind};
 use barflow_operators::input_batch::InputBatch;
 use barflow_operators::position::FilePosition;
+use barflow_operators::read_before::LastRows;
 
 use crate::checksum::verify;
+use crate::continued::mark;
 use crate::decode::Container;
 use crate::error::ReplayError;
 use crate::file_part::FilePart;
@@ -167,7 +169,7 @@ impl Chunk {
     pub fn open(&self, options: &ReadOptions) -> Result<ChunkReader, ReplayError> {
         let rows = self.open_rows(options)?;
         let next = self.next.clone().filter(|_| self.feed.ids != IdKind::Ordinal);
-        Ok(ChunkReader { rows, file: self.file.clone(), next, last: None })
+        Ok(ChunkReader { rows, file: self.file.clone(), next, last: None, last_rows: None })
     }
 
     fn open_rows(&self, options: &ReadOptions) -> Result<ChunkRows, ReplayError> {
@@ -196,6 +198,7 @@ pub struct ChunkReader {
     next: Option<Box<PlannedFile>>,
     /// Id and event time of the last trade.
     last: Option<(u64, i64)>,
+    last_rows: Option<LastRows>,
 }
 
 enum ChunkRows {
@@ -212,7 +215,10 @@ impl ChunkReader {
     /// When the file is damaged or cannot be read, and where the next file overlaps with it: files
     /// read at the same time cannot be merged.
     pub fn next_batch(&mut self) -> Result<Option<InputBatch>, ReplayError> {
-        let input_batch = self.rows.next_batch()?;
+        let mut input_batch = self.rows.next_batch()?;
+        if let (ChunkRows::Groups(..), Some(batch)) = (&self.rows, &mut input_batch) {
+            mark(batch, &self.file, &mut self.last_rows);
+        }
         if let (Some(next), Some(InputBatch { trades, .. })) = (&self.next, &input_batch) {
             if let Some(beginning) = next.beginning()
                 && overlaps(trades, self.last, beginning)

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use barflow_operators::batch::TradeBatch;
 use barflow_operators::input_batch::{InputBatch, LeftOut, Reject, RowPlace};
+use barflow_operators::order::ids::{Place, Settled};
 use barflow_operators::position::Position;
 
 /// Merges lanes. Lanes are numbered from 0, in the order of their files; when one ends, those after
@@ -62,8 +63,8 @@ struct Lane {
     left_out: usize,
     /// The highest id so far, that of the next row included.
     key: u64,
-    /// Rows up to this id were applied by an earlier run, until one beyond it comes.
-    applied: Option<u64>,
+    /// What an earlier run has applied, until a row comes that it has not.
+    applied: Option<Arc<Settled>>,
 }
 
 impl Merged {
@@ -95,8 +96,9 @@ impl Merger {
         self.lanes.get(lane).map(|lane| &lane.batch)
     }
 
-    /// Adds a lane with its first batch. Rows up to the id `applied` are passed over at its beginning.
-    pub fn add(&mut self, batch: InputBatch, applied: Option<u64>) {
+    /// Adds a lane with its first batch. Rows that an earlier run has applied are passed over at its
+    /// beginning; not those that it gave up as missing.
+    pub fn add(&mut self, batch: InputBatch, applied: Option<Arc<Settled>>) {
         let mut lane = Lane { batch, row: 0, reject: 0, left_out: 0, key: 0, applied };
         lane.begin();
         self.lanes.push(lane);
@@ -171,8 +173,9 @@ impl Lane {
     /// Steps to the first row that was not applied before.
     fn begin(&mut self) {
         let ids = &self.batch.trades.trade_id;
-        if let Some(applied) = self.applied {
-            while ids.get(self.row).is_some_and(|id| *id <= applied) {
+        if let Some(applied) = &self.applied {
+            let is_applied = |id: &u64| applied.place(*id, *id) == Place::Repeated;
+            while ids.get(self.row).is_some_and(is_applied) {
                 self.row += 1;
             }
             if self.row < ids.len() {

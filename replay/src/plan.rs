@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use barflow_operators::batch::Feed;
 use barflow_operators::instrument::InstrumentId;
+use barflow_operators::read_before::{FilesRead, SeenFile};
 use barflow_operators::trade::Trade;
 
 use crate::columns::choice::ColumnChoice;
@@ -70,6 +71,8 @@ pub struct PlannedFile {
     pub bytes: u64,
     /// The first rows of the file after it, where it is names alone that say that the two do not overlap.
     pub next_rows: Arc<[Trade]>,
+    /// The files that are read before it, which positions in it name; none where nothing resumes.
+    pub files_read: FilesRead,
 }
 
 impl PlannedFile {
@@ -90,6 +93,7 @@ impl PlannedFile {
             part: FilePart::default(),
             bytes,
             next_rows: Arc::new([]),
+            files_read: FilesRead::default(),
         }
     }
 
@@ -103,6 +107,11 @@ impl PlannedFile {
     /// Where its ids and times begin.
     pub fn beginning(&self) -> Option<Beginning> {
         self.first_id.map(|id| Beginning { id, time: self.first_time })
+    }
+
+    /// By what a later run knows it again.
+    pub fn seen(&self) -> SeenFile {
+        SeenFile { first_time: self.first_time, bytes: self.bytes }
     }
 
     /// The file, or `archive.zip/member.csv`.

@@ -1,5 +1,8 @@
 //! How a history is read: batches, range of time, where it resumes.
 
+use std::sync::Arc;
+
+use barflow_operators::order::ids::Settled;
 use barflow_operators::pool::BatchPool;
 use barflow_operators::position::FilePosition;
 
@@ -22,6 +25,8 @@ pub struct ReadOptions {
     pub resume: Option<FilePosition>,
     /// Event time of the last trade that was applied before that, ns, where it is known.
     pub resume_time: Option<i64>,
+    /// The ids that were settled before that.
+    pub settled: Option<Arc<Settled>>,
     /// Take rows without ids in any order of time.
     pub any_order: bool,
     /// Read on after a damaged file; [`into_files`](crate::stream::InstrumentStream::into_files) says which were.
@@ -41,6 +46,7 @@ impl ReadOptions {
             to: None,
             resume: None,
             resume_time: None,
+            settled: None,
             any_order: false,
             past_damage: false,
             progress: Progress::default(),

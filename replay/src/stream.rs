@@ -14,9 +14,12 @@ use std::thread::{self, JoinHandle};
 
 use barflow_operators::batch::{Feed, IdKind};
 use barflow_operators::input_batch::InputBatch;
+use barflow_operators::order::ids::Settled;
 use barflow_operators::position::{FilePosition, Position};
+use barflow_operators::read_before::LastRows;
 
 use crate::checksum::verify;
+use crate::continued::{Continues, mark, passes_over};
 use crate::error::ReplayError;
 use crate::merge::{self, Merged, Merger, Step};
 use crate::named_days;
@@ -45,9 +48,12 @@ pub struct InstrumentStream {
     ordinal: u64,
     /// Id of the last trade read.
     last_id: Option<u64>,
-    /// Up to here another run has applied the trades: their id, and their time if it is known.
-    applied: Option<(u64, Option<i64>)>,
+    /// What another run has applied.
+    applied: Option<Arc<Settled>>,
     time: TimeOrder,
+    continues: Option<Continues>,
+    /// Where rows were first passed over that a later run may want: it resumes there.
+    held_at: Option<FilePosition>,
     done: Vec<FileRead>,
     failed: bool,
 }
@@ -67,6 +73,7 @@ struct OpenFile {
     rows: u64,
     /// Id and event time of the last trade of the last batch.
     last: Option<(u64, i64)>,
+    last_rows: Option<LastRows>,
 }
 
 enum Reading {
@@ -90,10 +97,18 @@ impl InstrumentStream {
         }
         let last_id = options.resume.as_ref().and_then(|resume| resume.trade_id);
         let has_ids = plan.feed.ids != IdKind::Ordinal;
+        let settled = options.settled.clone();
+        let applied = last_id.filter(|_| has_ids).map(|id| {
+            settled.unwrap_or_else(|| Arc::new(Settled::up_to(Some(id), [])))
+        });
+        let last = options.settled.as_ref().and_then(|settled| settled.last);
+        let continues = last.zip(options.resume_time).map(|(id, time)| Continues::after(id, time));
         Ok(Self {
             feed: plan.feed,
             files,
-            applied: last_id.filter(|_| has_ids).map(|id| (id, options.resume_time)),
+            applied,
+            continues,
+            held_at: None,
             options,
             verifying: None,
             verified: None,
@@ -121,9 +136,12 @@ impl InstrumentStream {
     /// after it.
     fn advance(&mut self) -> Result<bool, ReplayError> {
         let Some(file) = self.files.pop_front() else { return Ok(false) };
+        let last_rows = self.options.resume.as_ref().and_then(|resume| resume.last_rows.clone());
         let opened = self.open_file(&file);
         match opened {
-            Ok(reading) => self.open.push(OpenFile { file, reading, rows: 0, last: None }),
+            Ok(reading) => {
+                self.open.push(OpenFile { file, reading, rows: 0, last: None, last_rows });
+            }
             Err(error) => self.give_up(file, error)?,
         }
         Ok(true)
@@ -206,6 +224,10 @@ impl InstrumentStream {
         match next {
             Ok(Some(mut batch)) => {
                 open.rows += (batch.trades.len() + batch.rejects.len()) as u64;
+                mark(&mut batch, &open.file, &mut open.last_rows);
+                if self.options.to.is_some() && passes_over(&batch, &open.file.kind) {
+                    self.held_at = self.held_at.take().or_else(|| batch.start.file().cloned());
+                }
                 if self.feed.ids == IdKind::Ordinal {
                     number_after(self.last_id, &mut batch);
                     self.ordinal = self.ordinal.max(last_of(&batch).map_or(0, |(id, _)| id + 1));
@@ -300,20 +322,34 @@ impl InstrumentStream {
         Ok(())
     }
 
-    /// Up to which id an earlier run has applied the trades of the next file, which it has merged.
-    fn applied_of_next(&self) -> Option<u64> {
+    /// What an earlier run has applied, if it has merged the next file.
+    fn applied_of_next(&self) -> Option<Arc<Settled>> {
         let next = self.files.front()?.beginning()?;
-        let (id, _) = self.applied?;
-        (next.id <= id).then_some(id)
+        let applied = self.applied.as_ref()?;
+        (Some(next.id) <= applied.last).then(|| Arc::clone(applied))
     }
 
     /// The same, where the files that it was merged with have been read to their ends.
-    fn merged_before(&self) -> Option<u64> {
-        let time = self.applied?.1?;
+    fn merged_before(&self) -> Option<Arc<Settled>> {
+        let time = self.options.resume_time?;
         let next = self.files.front()?.beginning()?;
         // The file to resume in is read from its position on.
         let applied = self.applied_of_next().filter(|_| self.options.resume.is_none());
         applied.filter(|_| next.time <= time)
+    }
+
+    /// What becomes of a batch on its way out.
+    fn leave(&mut self, mut batch: InputBatch) -> Result<InputBatch, ReplayError> {
+        if let Some(continues) = &mut self.continues
+            && continues.check(&batch)?
+        {
+            self.continues = None;
+        }
+        if let Some(held) = &self.held_at {
+            let id = batch.end.trade_id().filter(|_| self.feed.ids != IdKind::Ordinal);
+            batch.end = FilePosition { trade_id: id.or(held.trade_id), ..held.clone() }.into();
+        }
+        Ok(batch)
     }
 
     /// The next batch of merged rows; `end` is where the batch of the first file ends.
@@ -380,7 +416,8 @@ impl Iterator for InstrumentStream {
         if self.failed {
             return None;
         }
-        let next = self.read().transpose();
+        let next = self.read().and_then(|batch| batch.map(|batch| self.leave(batch)).transpose());
+        let next = next.transpose();
         if let Some(Ok(batch)) = &next {
             self.options.progress.add_rows(batch.trades.len() as u64);
         }

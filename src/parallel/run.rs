@@ -6,6 +6,7 @@ use std::thread;
 
 use barflow_operators::batch::Feed;
 use barflow_operators::order::OrderOptions;
+use barflow_operators::order::ids::Settled;
 use barflow_operators::parallel::{
     ChunkBatch, ChunkEnd, ChunkJoiner, JoinedBatch, JoinerOptions, ReadAgain, Recomputed,
 };
@@ -33,6 +34,8 @@ pub struct History {
     pub resume: Option<FilePosition>,
     /// Event time of the last trade that was applied before it, ns.
     pub resume_time: Option<i64>,
+    /// The ids that were settled before it.
+    pub settled: Option<Arc<Settled>>,
     /// Corrections that are still due.
     pub corrections: Vec<Correction>,
 }
@@ -96,14 +99,15 @@ pub fn feeders(histories: Vec<Vec<History>>, options: &Options) -> Vec<Feeder> {
 }
 
 fn replay(history: History, options: &Options, inlet: &Inlet, stop: &Stop) -> Result<(), Cause> {
-    let History { plan, resume, corrections, .. } = history;
+    let History { plan, resume, resume_time, settled, corrections } = history;
+    let read = ReadOptions { resume_time, settled, ..options.read.clone() };
     let feed = Arc::clone(&plan.feed);
     let OrderOptions { policy, reorder_window, pool, .. } = options.order.clone();
     let specs = if options.built_ahead { (options.specs_of)(&feed) } else { Vec::new() };
     let chunks = Chunks::new(plan, options.read.batch_rows, resume)?;
     let beliefs = Mutex::new(Beliefs::new(&specs, chunks.rows(), options.threads));
     let chunks = Mutex::new(chunks);
-    let shared = Shared { chunks, beliefs, read: &options.read, policy, reorder_window, stop };
+    let shared = Shared { chunks, beliefs, read: &read, policy, reorder_window, stop };
     let mut recomputed = Recomputed::default();
     let ended = thread::scope(|threads| {
         let (send, underway) = bounded(2 * options.threads);

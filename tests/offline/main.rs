@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod changed_files;
 mod cli;
 mod colours;
 mod columns;

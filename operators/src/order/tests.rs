@@ -315,6 +315,22 @@ proptest! {
 }
 
 #[test]
+fn at_the_end_the_position_is_behind_all_that_was_applied() {
+    // Too few trades for the window to say where ids begin: all of them wait for the end.
+    let rows = [1, 2, 3].map(Row::Trade);
+    let mut order = InstrumentOrder::new(feed(), options(9, RejectPolicy::SetAside, false));
+    for batch in batches(&rows, 0, &[1]) {
+        assert_eq!(order.on_batch(batch).unwrap().position, at(0));
+    }
+    let last = order.finish().unwrap();
+    assert_eq!(last.trades.len(), rows.len());
+    let (Position::File(found), Position::File(end)) = (last.position, at(rows.len())) else {
+        panic!("not in a file")
+    };
+    assert_eq!((found.byte, found.line), (end.byte, end.line));
+}
+
+#[test]
 fn what_lies_beyond_a_row_that_stops_a_feed_is_left_to_the_next_run() {
     let rows = [Row::Trade(1), Row::Trade(2), Row::Bad, Row::Trade(5), Row::Trade(6)];
     let known = |gaps| FeedOrder { gaps, through: Some(6), ..FeedOrder::default() };

@@ -177,7 +177,20 @@ fn shared(
             return Ok(shared);
         }
     }
-    Ok(if from == end { Shared::Nothing } else { Shared::Unclear })
+    if from < end {
+        return Ok(Shared::Unclear);
+    }
+    // None of them as a whole: in another order, a trade of both counts twice all the same.
+    for row in rows(look, next)?.take(CANDIDATES) {
+        let row = row?;
+        if row.event_time > from {
+            break;
+        }
+        if candidates.iter().any(|ours| is_same(ours, &row)) {
+            return Ok(Shared::Unclear);
+        }
+    }
+    Ok(Shared::Nothing)
 }
 
 type Row = Result<Trade, ReplayError>;

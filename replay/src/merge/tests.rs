@@ -1,6 +1,7 @@
 //! Batches in, batches out.
 
 use barflow_operators::batch::Feed;
+use barflow_operators::gap::Gap;
 use barflow_operators::position::FilePosition;
 use barflow_operators::trade::{Aggressor, Trade};
 use proptest::prelude::*;
@@ -123,10 +124,25 @@ fn rejects_keep_their_places() {
     assert_eq!(places, [(3, 2), (4, 4)]);
 }
 
+/// What a run has applied that ended with trade 3.
+fn applied(gaps: impl IntoIterator<Item = Gap>) -> Option<Arc<Settled>> {
+    Some(Arc::new(Settled::up_to(Some(3), gaps)))
+}
+
+#[test]
+fn what_an_earlier_run_gave_up_is_not_passed_over() {
+    let mut merger = Merger::default();
+    let gap = Gap { first_missing: 2, last_missing: 2 };
+    merger.add(file("a", &[1, 2, 3, 4], 9).remove(0), applied([gap]));
+    let mut out = Merged::new(trades(&[]), 9, 9);
+    assert_eq!(merger.step(&mut out), Step::Needs(0));
+    assert_eq!(merger.finish(out, at("", 0)).trades.trade_id, [2, 3, 4]);
+}
+
 #[test]
 fn what_an_earlier_run_applied_is_passed_over() {
     let mut merger = Merger::default();
-    merger.add(file("a", &[1, 2, 3, 4], 9).remove(0), Some(3));
+    merger.add(file("a", &[1, 2, 3, 4], 9).remove(0), applied([]));
     let mut out = Merged::new(trades(&[]), 9, 9);
     assert_eq!(merger.step(&mut out), Step::Needs(0));
     assert!(merger.is_single());

@@ -5,13 +5,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use barflow_operators::batch::{Feed, IdKind};
+use barflow_operators::order::ids::Settled;
 use barflow_operators::position::{FilePosition, Position};
+use barflow_operators::read_before::{FilesRead, SeenFile};
 use barflow_operators::sign::SignRule;
 use barflow_replay::corrections::Corrections;
 use barflow_replay::error::ReplayError;
 use barflow_replay::naming;
 use barflow_replay::plan::{InstrumentPlan, Plan, PlannedFile};
 use barflow_replay::read_options::ReadOptions;
+use barflow_replay::resume::{NotApplied, first_not_applied, rows_fit};
 use barflow_replay::stream::InstrumentStream;
 use jiff::tz::TimeZone;
 
@@ -25,8 +28,7 @@ use crate::stop::Stop;
 
 /// The histories of each worker of this process. An instrument is read by the worker that its
 /// trades would be sent to anyway, so nothing crosses between workers. An instrument with a
-/// position resumes there; corrections that were due before it have been applied. Rows before `from`
-/// are not wanted.
+/// position resumes there; corrections that were due before it have been applied.
 ///
 /// # Errors
 /// When an instrument cannot resume from these files.
@@ -35,30 +37,37 @@ pub fn histories(
     workers: &Workers,
     resumption: &Resumption,
     mut corrections: Corrections,
-    from: Option<i64>,
+    read: &ReadOptions,
 ) -> Result<Vec<Vec<History>>, ReplayError> {
     let share = workers.share();
     let mut histories: Vec<Vec<History>> = (0..workers.here()).map(|_| Vec::new()).collect();
-    for instrument in plan.instruments {
-        let id = &instrument.feed.instrument;
+    for mut instrument in plan.instruments {
+        let id = &instrument.feed.instrument.clone();
         if let Some(worker) = share.worker(id) {
             if let Some(before) = resumption.feeds.get(id).filter(|f| **f != instrument.feed) {
                 return Err(other_trades(before, &instrument.feed));
             }
             let position = resumption.positions.get(id);
             if let Some(begin) = resumption.first_times.get(id)
-                && let Some(file) = never_read(&instrument, *begin, from)
+                && let Some(file) = never_read(&instrument, *begin, read.from)
             {
                 return Err(too_early(&instrument, file));
             }
-            let resume = position.map(|position| go_on(&instrument, position)).transpose()?;
+            let settled = resumption.orders.get(id).map(|order| Arc::new(order.settled.clone()));
+            let resume = match position.zip(settled.as_deref()) {
+                Some((position, settled)) => go_on(&mut instrument, position, settled, read)?,
+                None => {
+                    name_files_read(&mut instrument, &[], 0);
+                    None
+                }
+            };
             let mut corrections = corrections.remove(id).unwrap_or_default();
             if let Some(position) = position {
                 corrections.retain(|c| Some(c.trade_id.max(c.known_after)) > position.trade_id());
             }
-            let resume = resume.flatten();
             let resume_time = resumption.last_times.get(id).copied();
-            histories[worker].push(History { plan: instrument, resume, resume_time, corrections });
+            let plan = instrument;
+            histories[worker].push(History { plan, resume, resume_time, settled, corrections });
         }
     }
     Ok(histories)
@@ -92,8 +101,8 @@ fn feed(
     inlet: &Inlet,
     stop: &Stop,
 ) -> Result<(), ReplayError> {
-    for History { plan, resume, resume_time, mut corrections } in mine {
-        let options = ReadOptions { resume, resume_time, ..options.clone() };
+    for History { plan, resume, resume_time, settled, mut corrections } in mine {
+        let options = ReadOptions { resume, resume_time, settled, ..options.clone() };
         for input_batch in InstrumentStream::open(plan, options)? {
             let mut input_batch = match input_batch {
                 Err(ReplayError::Stopped) => return Ok(()),
@@ -151,29 +160,127 @@ fn too_early(plan: &InstrumentPlan, file: &PlannedFile) -> ReplayError {
     ))
 }
 
-/// Where reading resumes among these files. The file of the position may be gone while later ones
-/// are there: then what was applied is known by its ids.
-fn go_on(plan: &InstrumentPlan, position: &Position) -> Result<Option<FilePosition>, ReplayError> {
-    match place(plan, position) {
-        None if plan.feed.ids == IdKind::Ordinal => Err(ReplayError::Resume(format!(
-            "{} stopped in \"{}\", which is not among the files; its trades have no ids to resume \
-             by",
-            plan.feed.instrument,
-            position.source()
-        ))),
-        found => Ok(found),
+/// Where reading resumes among these files; those before it hold nothing that was not applied. None
+/// where the file of the position is gone: then what was applied is known by its ids.
+fn go_on(
+    plan: &mut InstrumentPlan,
+    position: &Position,
+    settled: &Settled,
+    read: &ReadOptions,
+) -> Result<Option<FilePosition>, ReplayError> {
+    let has_ids = plan.feed.ids != IdKind::Ordinal;
+    let candidates = places(plan, position);
+    let mut found = None;
+    for (place, at) in &candidates {
+        if rows_fit(&plan.feed, &plan.files[*place], at, read)? {
+            found = Some((*place, at.clone()));
+            break;
+        }
+    }
+    // Of another file, or changed: ids tell which of its trades are new.
+    let anew = candidates.into_iter().next().map(|(place, at)| {
+        let file = &plan.files[place];
+        let start = file.part.start(&file.path);
+        (place, FilePosition { trade_id: at.trade_id, files_read: at.files_read, ..start })
+    });
+    let is_there = anew.is_some();
+    match found.or(anew.filter(|_| has_ids)) {
+        Some((place, at)) => {
+            all_applied_before(plan, place, &at, settled, read)?;
+            name_files_read(plan, at.files_read.files(), place);
+            Ok(Some(at))
+        }
+        None if has_ids => {
+            name_files_read(plan, &[], 0);
+            Ok(None)
+        }
+        None => Err(cannot_go_on(&plan.feed, position, is_there)),
+    }
+}
+
+fn cannot_go_on(feed: &Feed, position: &Position, is_there: bool) -> ReplayError {
+    let what = match is_there {
+        true => format!(
+            "in whose place is now a file of other rows: those before line {} are not the ones that \
+             were read there",
+            position.line()
+        ),
+        false => "which is not among the files".to_owned(),
+    };
+    ReplayError::Resume(format!(
+        "{} stopped in \"{}\", {what}. Its trades have no ids to resume by: give that file as it was \
+         (it may have grown) and new trades in files of their own, or make all bars again \
+         (--reset-state)",
+        feed.instrument,
+        position.source()
+    ))
+}
+
+/// Checks that no file before that of the position holds trades that were not applied.
+fn all_applied_before(
+    plan: &InstrumentPlan,
+    place: usize,
+    at: &FilePosition,
+    settled: &Settled,
+    read: &ReadOptions,
+) -> Result<(), ReplayError> {
+    let seen = at.files_read.files();
+    for (file, next) in plan.files.iter().zip(plan.files.iter().skip(1)).take(place) {
+        let is_unwanted = read.from.is_some_and(|from| next.first_time <= from);
+        if seen.contains(&file.seen()) || is_unwanted {
+            continue;
+        }
+        let what = if plan.feed.ids != IdKind::Ordinal {
+            let Some(lost) = first_not_applied(&plan.feed, file, settled, read)? else { continue };
+            let NotApplied { source, line, id } = lost;
+            format!("{source}:{line} has trade {id}")
+        } else if seen.iter().any(|other| other.first_time == file.first_time) {
+            format!("{} has changed since it was read", file.name())
+        } else {
+            format!("{} was not there when its time was read", file.name())
+        };
+        return Err(ReplayError::Resume(format!(
+            "{what}, but the job has read on to \"{}\" without it, and its trades would be in no \
+             bar: leave this file out, or make all bars again (--reset-state)",
+            at.source
+        )));
+    }
+    Ok(())
+}
+
+/// Tells each file which were read before it: these, then those of the plan from `place` on.
+fn name_files_read(plan: &mut InstrumentPlan, before: &[SeenFile], place: usize) {
+    let (passed, ahead) = plan.files.split_at_mut(place);
+    let unknown = passed.iter().map(PlannedFile::seen).filter(|file| !before.contains(file));
+    let mut all: Vec<SeenFile> = before.iter().copied().chain(unknown).collect();
+    let first = all.len();
+    all.extend(ahead.iter().map(PlannedFile::seen));
+    let all: Arc<[SeenFile]> = all.into();
+    for (read, file) in (first..).zip(ahead) {
+        file.files_read = FilesRead::first_of(&all, read);
     }
 }
 
 /// The position among these files, if its file is one of them; it may have been moved.
 pub fn place(plan: &InstrumentPlan, position: &Position) -> Option<FilePosition> {
-    let position = position.file()?;
-    let named = |path: &Path| path.display().to_string() == *position.source;
-    let called = |path: &Path| path.file_name() == Path::new(&*position.source).file_name();
-    let paths = || plan.files.iter().map(|file| file.path.as_path());
-    let found = paths().find(|path| named(path)).or_else(|| paths().find(|path| called(path)));
-    let source = found.map(|path| path.display().to_string().into());
-    source.map(|source| FilePosition { source, ..position.clone() })
+    places(plan, position).into_iter().next().map(|(_, at)| at)
+}
+
+/// The files in which a position may be: the one of its path, then those of its name.
+fn places(plan: &InstrumentPlan, position: &Position) -> Vec<(usize, FilePosition)> {
+    let Some(position) = position.file() else { return Vec::new() };
+    let here = Path::new(&*position.source);
+    let files = || plan.files.iter().enumerate();
+    let named = files().filter(|(_, file)| file.path == here);
+    let called =
+        files().filter(|(_, file)| file.path != here && file.path.file_name() == here.file_name());
+    let found = named.chain(called).filter(|(_, file)| file.part.contains(position));
+    found
+        .map(|(place, file)| {
+            let source = file.path.display().to_string().into();
+            (place, FilePosition { source, ..position.clone() })
+        })
+        .collect()
 }
 
 /// What the user should know about how these bars come out of these files.

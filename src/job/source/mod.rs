@@ -124,6 +124,10 @@ impl Source {
             // Files that overlap are merged, in one pass.
             return false;
         }
+        if settings.to.is_some() && settings.delivery.is_exactly_once() {
+            // Where rows were passed over that a later run may want, only one pass knows.
+            return false;
+        }
         let specs = plan.instruments.first().map(|i| settings.bars.for_feed(&i.feed));
         let ahead = settings.makes_bars_in_graph().is_none();
         parallel::is_worth(plan, &specs.unwrap_or_default(), settings.parallel, ahead)
@@ -212,7 +216,7 @@ impl Source {
                 return Ok(found.feeders(workers, options, read.pool.clone()));
             }
         };
-        let histories = files::histories(plan, workers, resume, corrections, read.from)?;
+        let histories = files::histories(plan, workers, resume, corrections, read)?;
         Ok(match chunks {
             Some(options) => parallel::feeders(histories, options),
             None => files::feeders(histories, read),

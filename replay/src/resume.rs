@@ -1,0 +1,118 @@
+//! Whether a job can continue in files that may have changed since it read them.
+//!
+//! Positions tell the last rows before them, and the files before theirs (`crate::continued`). A later run
+//! reads those rows again ([`rows_fit`]) before it continues behind them, and looks for trades that nobody
+//! has applied in files that it would not read ([`first_not_applied`]).
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use barflow_operators::batch::Feed;
+use barflow_operators::order::ids::{Place, Settled};
+use barflow_operators::position::FilePosition;
+use barflow_operators::read_before::LastRows;
+
+use crate::error::ReplayError;
+use crate::plan::{InstrumentPlan, PlannedFile};
+use crate::read_options::ReadOptions;
+use crate::stream::InstrumentStream;
+
+/// Rows per batch.
+const ROWS: u64 = 8192;
+
+/// A trade that no run has applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotApplied {
+    /// Its file, or `archive.zip/member.csv`.
+    pub source: Arc<str>,
+    /// Its line, from 1.
+    pub line: u64,
+    /// Its id.
+    pub id: u64,
+}
+
+/// Whether the rows before a position in a file are those that were read there.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn rows_fit(
+    feed: &Arc<Feed>,
+    file: &PlannedFile,
+    at: &FilePosition,
+    read: &ReadOptions,
+) -> Result<bool, ReplayError> {
+    let Some(expected) = &at.last_rows else { return Ok(true) };
+    let LastRows { member, byte, line, trades, .. } = expected.clone();
+    let source = Arc::clone(&at.source);
+    let begin = FilePosition { member, byte, line, ..FilePosition::start(source) };
+    let (mut left, mut first) = (trades, None);
+    let batches = match batches(feed, file, Some(begin), read, trades) {
+        Err(error) => return is_other(error),
+        batches => batches?,
+    };
+    for batch in batches {
+        let trades = match batch {
+            Err(error) => return is_other(error),
+            Ok(batch) => batch.trades,
+        };
+        let found = trades.len() as u64;
+        if found == 0 {
+            continue;
+        }
+        let first = first.get_or_insert_with(|| trades.trade(0));
+        if found >= left {
+            return Ok(expected.are((first, &trades.trade(left as usize - 1))));
+        }
+        left -= found;
+    }
+    Ok(false)
+}
+
+/// What cannot be read there is something else, unless it cannot be read at all.
+fn is_other(error: ReplayError) -> Result<bool, ReplayError> {
+    match error {
+        ReplayError::Io { ref source, .. } if source.kind() == ErrorKind::UnexpectedEof => Ok(false),
+        // A row of the next file as well (`crate::named_days`): that file is the wrong one.
+        ReplayError::Io { .. } | ReplayError::Stopped | ReplayError::Mixed(_) => Err(error),
+        _ => Ok(false),
+    }
+}
+
+/// The first trade of a file that is not among those applied: it was given up as missing, or lies
+/// before the first or behind the last of them.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn first_not_applied(
+    feed: &Arc<Feed>,
+    file: &PlannedFile,
+    settled: &Settled,
+    read: &ReadOptions,
+) -> Result<Option<NotApplied>, ReplayError> {
+    for batch in batches(feed, file, None, read, ROWS)? {
+        let batch = batch?;
+        let is_applied = |id: &u64| settled.place(*id, *id) == Place::Repeated;
+        if let Some(row) = batch.trades.trade_id.iter().position(|id| !is_applied(id)) {
+            let (source, line) = batch.place_of(row);
+            return Ok(Some(NotApplied { source, line, id: batch.trades.trade_id[row] }));
+        }
+    }
+    Ok(None)
+}
+
+fn batches(
+    feed: &Arc<Feed>,
+    file: &PlannedFile,
+    resume: Option<FilePosition>,
+    read: &ReadOptions,
+    rows: u64,
+) -> Result<InstrumentStream, ReplayError> {
+    let plan = InstrumentPlan { feed: Arc::clone(feed), files: vec![file.clone()] };
+    let (from, to) = (read.from, read.to);
+    let progress = read.progress.uncounted();
+    // No further than need be: what lies behind is not asked for.
+    let rows = rows.clamp(1, ROWS) as usize;
+    // What is wrong with the file is found where the bars are made.
+    let once = ReadOptions { verify: false, progress, ..ReadOptions::new(rows) };
+    InstrumentStream::open(plan, ReadOptions { resume, from, to, ..once })
+}
