@@ -71,7 +71,9 @@ pub fn rows_fit(
 /// What cannot be read there is something else, unless it cannot be read at all.
 fn is_other(error: ReplayError) -> Result<bool, ReplayError> {
     match error {
-        ReplayError::Io { ref source, .. } if source.kind() == ErrorKind::UnexpectedEof => Ok(false),
+        ReplayError::Io { ref source, .. } if source.kind() == ErrorKind::UnexpectedEof => {
+            Ok(false)
+        }
         // A row of the next file as well (`crate::named_days`): that file is the wrong one.
         ReplayError::Io { .. } | ReplayError::Stopped | ReplayError::Mixed(_) => Err(error),
         _ => Ok(false),

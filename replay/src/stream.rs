@@ -98,9 +98,9 @@ impl InstrumentStream {
         let last_id = options.resume.as_ref().and_then(|resume| resume.trade_id);
         let has_ids = plan.feed.ids != IdKind::Ordinal;
         let settled = options.settled.clone();
-        let applied = last_id.filter(|_| has_ids).map(|id| {
-            settled.unwrap_or_else(|| Arc::new(Settled::up_to(Some(id), [])))
-        });
+        let applied = last_id
+            .filter(|_| has_ids)
+            .map(|id| settled.unwrap_or_else(|| Arc::new(Settled::up_to(Some(id), []))));
         let last = options.settled.as_ref().and_then(|settled| settled.last);
         let continues = last.zip(options.resume_time).map(|(id, time)| Continues::after(id, time));
         Ok(Self {
