@@ -3,7 +3,7 @@
 use barflow_operators::input_batch::InputBatch;
 use barflow_operators::position::Position;
 use barflow_operators::read_before::LastRows;
-use barflow_operators::sequence::FAR_AHEAD;
+use barflow_operators::sequence::FAR_APART;
 use jiff::Timestamp;
 
 use crate::error::ReplayError;
@@ -66,7 +66,7 @@ impl Continues {
                 continue;
             }
             self.seen += 1;
-            self.lie_before += usize::from(self.time.saturating_sub(*time) > FAR_AHEAD);
+            self.lie_before += usize::from(self.time.saturating_sub(*time) > FAR_APART);
             if self.lie_before > VOTERS / 2 {
                 return Err(self.stray(batch, row));
             }
