@@ -323,10 +323,14 @@ fn late_reject(row: usize, trade: &Trade, lines: &Lines, window: usize) -> Rejec
         line,
         field: "trade_id".to_owned(),
         value: trade.trade_id.to_string(),
-        reason: format!(
-            "arrives more than {window} trades after its position in the order of ids, or in a later \
-             run: its id was given up as missing"
-        ),
+        reason: match window {
+            // A feed has asked for it.
+            0 => "arrives after its id was given up as missing".to_owned(),
+            _ => format!(
+                "arrives more than {window} trades after its position in the order of ids, or in a \
+                 later run: its id was given up as missing"
+            ),
+        },
         raw: text(trade),
     }
 }

@@ -168,6 +168,34 @@ fn a_trade_that_comes_after_the_run_that_gave_it_up_is_a_late_row() {
 }
 
 #[test]
+fn a_recording_whose_trades_were_given_up_is_not_passed_over() {
+    let job = Job::new(Venue);
+    let frame = |n: i64| {
+        let time = second(n);
+        format!(
+            "{time}000000 {{\"stream\":\"btcusdt@trade\",\"data\":{{\"e\":\"trade\",\"E\":{time},\
+             \"s\":\"BTCUSDT\",\"t\":{n},\"p\":\"60000.0\",\"q\":\"0.5\",\"T\":{time},\
+             \"m\":true,\"M\":true}}}}\n"
+        )
+    };
+    let add = |name: &str, trades: RangeInclusive<i64>| {
+        job.write(name, &trades.map(frame).collect::<String>());
+    };
+    let recorded = ["--protocol", "binance-spot", "--any-host"];
+    add("a.txt", 1..=20);
+    add("c.txt", 41..=60);
+    let (code, bars, said) = job.run(&recorded);
+    assert_eq!((code, bars), (Some(0), 40), "{said}");
+    add("b.txt", 21..=40);
+    let (code, bars, said) = job.run(&recorded);
+    assert_eq!((code, bars), (Some(1), 40), "{said}");
+    assert!(said.contains("after its id was given up as missing: \"21\""), "{said}");
+    let (code, bars, said) = job.run(&[&recorded[..], &["--quarantine", "q.jsonl"]].concat());
+    assert_eq!((code, bars), (Some(1), 40), "{said}");
+    assert_eq!(fs::read_to_string(job.path().join("q.jsonl")).unwrap().lines().count(), 20);
+}
+
+#[test]
 fn files_that_come_and_grow_in_order_make_the_bars_of_one_run() {
     for ids in [Venue, Ids::None] {
         for more in [&[][..], &["--parallel", "2"], &["--batch-rows", "3"]] {

@@ -7,7 +7,6 @@ use crate::batch::TradeBatch;
 use crate::gap::Gap;
 use crate::order::ids::Place;
 use crate::pool::BatchPool;
-use crate::trade::Trade;
 
 impl Sequencer {
     /// Takes a batch that a feed has put in order already, after what waits: none of its trades is
@@ -34,8 +33,7 @@ impl Sequencer {
             self.ids.remember(gap);
             findings.gaps.push(gap);
         }
-        let batch = self.without_late(batch, &known.late, findings);
-        let batch = self.skip_applied(batch, findings);
+        let batch = self.new_ones(batch, &known.late, findings);
         let ordered = match ordered {
             None => batch,
             Some(mut ordered) => {
@@ -51,34 +49,30 @@ impl Sequencer {
         Arc::new(ordered)
     }
 
-    /// Moves the late ones of a batch's trades to the findings. A late one that an earlier run has
-    /// applied is a duplicate.
-    fn without_late(&self, batch: TradeBatch, late: &[u32], findings: &mut Findings) -> TradeBatch {
-        if late.is_empty() {
+    /// Without the trades of a batch that cannot follow what is applied: those that an earlier run has
+    /// applied are duplicates, others come after their ids were given up, here or in an earlier run.
+    fn new_ones(&self, batch: TradeBatch, late: &[u32], findings: &mut Findings) -> TradeBatch {
+        let last = self.ids.last();
+        let is_old = |id: &u64| last.is_some_and(|last| *id <= last);
+        if late.is_empty() && !batch.trade_id.first().is_some_and(is_old) {
             return batch;
         }
-        let mut in_order = TradeBatch::with_capacity(Arc::clone(&batch.feed), batch.len());
+        let mut new = TradeBatch::with_capacity(Arc::clone(&batch.feed), batch.len());
         for (row, trade) in batch.iter().enumerate() {
-            if !late.contains(&(row as u32)) {
-                in_order.push(&trade);
-            } else if self.ids.place(trade.trade_id, trade.trade_id) == Place::Repeated {
+            let is_late = match self.ids.place(trade.trade_id, trade.trade_id) {
+                Place::GivenUp => true,
+                Place::Repeated => false,
+                _ => late.contains(&(row as u32)),
+            };
+            if is_late {
+                let known_time = new.event_time.last().copied().or(self.last_time);
+                findings.late.push(Late { row, trade, known_time });
+            } else if is_old(&trade.trade_id) {
                 findings.duplicates += 1;
             } else {
-                let known_time = in_order.event_time.last().copied().or(self.last_time);
-                findings.late.push(Late { row, trade, known_time });
+                new.push(&trade);
             }
         }
-        in_order
-    }
-
-    /// Rows that an earlier run had applied come again where it stopped amid a piece.
-    fn skip_applied(&self, batch: TradeBatch, findings: &mut Findings) -> TradeBatch {
-        let Some(last) = self.ids.last() else { return batch };
-        if batch.trade_id.first().is_none_or(|first| *first > last) {
-            return batch;
-        }
-        let news: Vec<Trade> = batch.iter().filter(|trade| trade.trade_id > last).collect();
-        findings.duplicates += (batch.len() - news.len()) as u64;
-        TradeBatch::from_trades(Arc::clone(&batch.feed), &news)
+        new
     }
 }
