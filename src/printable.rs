@@ -3,9 +3,11 @@
 //! Names in files and archives, symbols, and what servers say may hold characters that move the cursor,
 //! begin a line, or turn the order of letters around: a reader would see something that nobody
 //! wrote. They are shown as escapes (`\u{1b}`, `\n`). A text without them stays as it is, and so does one
-//! that is escaped already.
+//! that is escaped already. Secrets of this process are not shown, whoever repeats them.
 
 use std::borrow::Cow;
+
+use crate::secrets;
 
 /// Whether a character shows as what it is.
 fn is_plain(c: char) -> bool {
@@ -40,8 +42,9 @@ pub fn page(text: &str) -> Cow<'_, str> {
 
 /// Escapes what does not show, unless `stays` says of what begins with it that it may stay.
 fn escaped(text: &str, stays: impl Fn(&str) -> bool) -> Cow<'_, str> {
+    let text = secrets::without(text);
     if text.chars().all(is_plain) {
-        return Cow::Borrowed(text);
+        return text;
     }
     let mut safe = String::with_capacity(text.len() + 16);
     for (at, c) in text.char_indices() {
@@ -68,20 +71,31 @@ fn beginning(text: &str, most: usize) -> &str {
 
 /// A text of which the end is left out where it is too long for a message; then its length is said.
 pub fn excerpt(text: &str, most: usize) -> Cow<'_, str> {
+    // A secret is looked for before the text is cut: half of it is not recognised.
+    let shown = secrets::without(beginning(text, most.saturating_add(secrets::longest())));
     if text.len() <= most {
-        return Cow::Borrowed(text);
+        return shown;
     }
-    Cow::Owned(format!("{}… ({} bytes)", beginning(text, most), text.len()))
+    Cow::Owned(format!("{}… ({} bytes)", beginning(&shown, most), text.len()))
 }
 
 /// As [`excerpt`], of bytes that may not be a text.
 pub fn excerpt_of_bytes(bytes: &[u8], most: usize) -> String {
-    match bytes.get(..most) {
-        Some(kept) if bytes.len() > most => {
-            format!("{}… ({} bytes)", String::from_utf8_lossy(kept), bytes.len())
-        }
-        _ => String::from_utf8_lossy(bytes).into_owned(),
+    let looked_at = most.saturating_add(secrets::longest());
+    let text = String::from_utf8_lossy(&bytes[..looked_at.min(bytes.len())]);
+    let shown = secrets::without(&text);
+    if bytes.len() <= most {
+        return shown.into_owned();
     }
+    format!("{}… ({} bytes)", beginning(&shown, most), bytes.len())
+}
+
+/// Bytes of a response that an error quotes.
+const SAID: usize = 300;
+
+/// What a server said instead of what it was asked for.
+pub fn said(body: &[u8]) -> String {
+    excerpt_of_bytes(body.trim_ascii(), SAID)
 }
 
 #[cfg(test)]
@@ -124,6 +138,18 @@ mod tests {
         assert_eq!(excerpt("ünf", 3), "ün… (4 bytes)");
         assert_eq!(excerpt_of_bytes(b"ab\xff", 2), "ab… (3 bytes)");
         assert_eq!(excerpt_of_bytes(b"ab\xff", 3), "ab\u{fffd}");
+    }
+
+    #[test]
+    fn secrets_are_hidden_before_a_text_is_cut() {
+        secrets::keep("sw0rdfish");
+        assert_eq!(line("key=sw0rdfish\t."), "key=***\\t.");
+        for most in 0..13 {
+            let cut =
+                [excerpt("key=sw0rdfish.", most), excerpt_of_bytes(b"key=sw0rdfish.", most).into()];
+            assert!(!cut.iter().any(|text| text.contains("sw")), "{cut:?}");
+        }
+        assert_eq!(said(b" no sw0rdfish\n"), "no ***");
     }
 
     proptest! {

@@ -1,11 +1,67 @@
 //! Secrets by reference: a setting names the environment variable or the file that holds its value.
+//!
+//! **Invariant:** a secret that this process was told of ([`keep`]) is not in what it prints or logs, whoever
+//! repeats it: [`printable`](crate::printable) takes it out of all such texts.
 
+use std::borrow::Cow;
 use std::path::Path;
+use std::sync::{PoisonError, RwLock};
 
 use barflow_replay::files;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// Bytes of a file of a secret that are read.
 const LONGEST: u64 = 1 << 20;
+
+/// What stands for a secret.
+pub const HIDDEN: &str = "***";
+
+/// Bytes of the shortest text that is hidden wherever it occurs: a shorter one is in half of all words.
+const SHORTEST: usize = 4;
+
+/// What this process keeps to itself, in lower case, the longest first: a secret may contain another one.
+static KEPT: RwLock<Vec<String>> = RwLock::new(Vec::new());
+
+/// From now on this text is hidden, as it is and as others would quote it.
+pub fn keep(secret: &str) {
+    if secret.len() < SHORTEST {
+        return;
+    }
+    let mut kept = KEPT.write().unwrap_or_else(PoisonError::into_inner);
+    let encoded = utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string();
+    for spelling in [secret.to_owned(), secret.escape_debug().to_string(), encoded] {
+        let spelling = spelling.to_ascii_lowercase();
+        if !kept.contains(&spelling) {
+            kept.push(spelling);
+        }
+    }
+    kept.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+}
+
+/// The text without what is kept; letters are compared without their case.
+pub fn without(text: &str) -> Cow<'_, str> {
+    let kept = KEPT.read().unwrap_or_else(PoisonError::into_inner);
+    let mut shown = Cow::Borrowed(text);
+    for secret in kept.iter() {
+        let lower = shown.to_ascii_lowercase();
+        let mut safe = String::new();
+        let mut from = 0;
+        for (at, _) in lower.match_indices(secret.as_str()) {
+            safe.extend([&shown[from..at], HIDDEN]);
+            from = at + secret.len();
+        }
+        if from > 0 {
+            safe.push_str(&shown[from..]);
+            shown = Cow::Owned(safe);
+        }
+    }
+    shown
+}
+
+/// Bytes of the longest text that is kept; 0 if there is none.
+pub fn longest() -> usize {
+    KEPT.read().unwrap_or_else(PoisonError::into_inner).first().map_or(0, String::len)
+}
 
 /// A value of a setting: given as it is, or where to find it.
 #[derive(Debug, PartialEq, Eq)]
@@ -68,6 +124,23 @@ impl<'a> Value<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_kept_is_hidden_however_it_is_quoted() {
+        keep("v3ry/\"s3cret\"");
+        keep("v3ry/\"s3cret\"-too");
+        keep("abc");
+        for (text, shown) in [
+            ("key v3ry/\"s3cret\", v3ry/\"s3cret\"-too.", "key ***, ***."),
+            (r#"{"key": "v3ry/\"s3cret\""}"#, r#"{"key": "***"}"#),
+            ("?key=v3ry%2F%22s3cret%22&a", "?key=***&a"),
+            ("V3RY/\"S3CRET\" ünd v3ry/\"s3cret\"ü", "*** ünd ***ü"),
+            ("an abc", "an abc"),
+        ] {
+            assert_eq!(without(text), shown);
+        }
+        assert!(longest() >= 24);
+    }
 
     #[test]
     fn references_are_told_from_literals_and_halves_are_refused() {

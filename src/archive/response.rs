@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use super::error::FetchError;
 use crate::backoff::retry_after;
 use crate::net::url::{Url, redacted};
+use crate::printable::said;
 
 /// A response.
 pub(super) type Response = ureq::http::Response<ureq::Body>;
@@ -134,8 +135,8 @@ pub(super) fn judge(url: &Url, mut response: Response) -> Result<Response, Setba
             Err(Setback::Passing { what: format!("HTTP {status}"), pause, reached: 0 })
         }
         _ => {
-            let text = response.body_mut().with_config().limit(4096).read_to_string();
-            let said = text.unwrap_or_default().trim().chars().take(200).collect();
+            let body = response.body_mut().with_config().limit(4096).read_to_vec();
+            let said = said(&body.unwrap_or_default());
             Err(FetchError::Refused { url: url.to_string(), status, said }.into())
         }
     }

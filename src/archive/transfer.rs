@@ -20,6 +20,7 @@ use super::error::FetchError;
 use super::limits::{SizeLimit, Tries};
 use super::response::{Part, Setback};
 use crate::net::url::Url;
+use crate::printable::excerpt;
 
 /// What came of a transfer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,8 +173,7 @@ impl Transfer<'_> {
         match sum_in(&text) {
             Some(sum) => Ok((text, sum)),
             None => {
-                let first = text.lines().next().unwrap_or("nothing");
-                let line: String = first.chars().take(80).collect();
+                let line = excerpt(text.lines().next().unwrap_or("nothing"), 80);
                 let what = format!("not a checksum file: \"{line}\"");
                 Err(FetchError::Meaningless { url: beside.to_string(), what })
             }

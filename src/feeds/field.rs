@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::print::{BadFrame, BadRow, Prints};
+use crate::printable::excerpt;
 
 /// A field as it appears in the message; none if it is missing.
 pub type Field<'a> = Option<&'a RawValue>;
@@ -84,7 +85,7 @@ const SHOWN: usize = 80;
 /// Names what is wrong with a field.
 #[cold]
 pub fn wrong(name: &'static str, field: Field<'_>, reason: &str) -> BadRow {
-    let value: String = field.map_or("", RawValue::get).chars().take(SHOWN).collect();
+    let value = excerpt(field.map_or("", RawValue::get), SHOWN).into_owned();
     BadRow { slot: None, id: None, field: name, value, reason: reason.to_owned() }
 }
 

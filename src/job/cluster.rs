@@ -6,7 +6,7 @@ use crate::config::live::LiveSettings;
 use crate::config::replay::ReplaySettings;
 use crate::graph::cluster::{ClusterJob, ClusterSecret};
 use crate::graph::workers::{Share, Workers};
-use crate::secrets::Value;
+use crate::secrets::{self, Value};
 
 /// The workers of all processes, if each has this many.
 pub(super) fn workers(settings: &ClusterSettings, threads: usize) -> Workers {
@@ -26,6 +26,7 @@ pub(super) fn secret(settings: &ClusterSettings) -> Result<ClusterSecret, JobErr
     let found = Value::parse(reference)
         .map_err(str::to_owned)
         .and_then(|value| value.resolve(&|name| std::env::var(name).ok()))
+        .inspect(|text| secrets::keep(text))
         .and_then(|text| ClusterSecret::new(&text).map_err(|error| error.to_string()));
     found.map_err(|what| JobError::ClusterSecret { reference: reference.clone(), what })
 }

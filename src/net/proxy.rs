@@ -118,6 +118,7 @@ impl Setting {
         let uri: Uri = format!("http://{place}/").parse().map_err(|_| wrong(form))?;
         let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(|| wrong(form))?;
         let login = login.map(Login::of);
+        login.iter().for_each(Login::keep);
         let port = uri.port_u16().unwrap_or(80);
         Ok(Proxy { variable, host: host.to_owned(), port, login })
     }

@@ -12,8 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 use ureq::http::Uri;
 
-/// What stands for a secret.
-const HIDDEN: &str = "***";
+use crate::secrets::{self, HIDDEN};
 
 /// A parameter whose name contains one of these holds a secret.
 const SECRET_NAMES: [&str; 9] =
@@ -48,6 +47,13 @@ impl Login {
         let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
         let (user, password) = text.split_once(':').unwrap_or((text, ""));
         Self { user: decoded(user), password: decoded(password) }
+    }
+
+    /// Hides it wherever somebody repeats it.
+    pub fn keep(&self) {
+        secrets::keep(&STANDARD.encode(format!("{}:{}", self.user, self.password)));
+        // A token takes the place of the user.
+        secrets::keep(if self.password.is_empty() { &self.user } else { &self.password });
     }
 
     /// The user.
@@ -100,10 +106,22 @@ impl Url {
         Ok(Self { host: host.to_owned(), text, login, veil: None })
     }
 
-    /// A URL whose path nobody may see either.
+    /// A URL whose path nobody may see either. What is secret of it is hidden from now on, whoever repeats
+    /// it.
     pub fn veiled(self) -> Self {
-        let path = split_query(&self.text).0.trim_end_matches('/').len();
-        Self { veil: Some(path).filter(|path| *path > self.root().len()), ..self }
+        let (before, query) = split_query(&self.text);
+        let (path, root) = (before.trim_end_matches('/').len(), self.root().len());
+        secrets::keep(&self.text[root..path.max(root)]);
+        for (name, value) in
+            query.iter().flat_map(|query| query.split('&')).filter_map(|p| p.split_once('='))
+        {
+            if is_secret_name(name) {
+                secrets::keep(value);
+                secrets::keep(&percent_decode_str(value).decode_utf8_lossy());
+            }
+        }
+        self.login.iter().for_each(Login::keep);
+        Self { veil: Some(path).filter(|path| *path > root), ..self }
     }
 
     /// Scheme, host and port.
@@ -308,9 +326,22 @@ fn redact(url: &str, shown: &mut String) {
         None if cut => before.rfind('@'),
         login => login,
     };
-    match login {
-        Some(at) => shown.extend([HIDDEN, "@", &before[at + 1..]]),
-        None => shown.push_str(before),
+    let place = match login {
+        Some(at) => {
+            shown.extend([HIDDEN, "@"]);
+            &before[at + 1..]
+        }
+        None => before,
+    };
+    // Segments of a path may have parameters; where one is secret, its value may hold a slash.
+    let secret = place.match_indices(['/', ';', '&']).find_map(|(at, _)| {
+        let (name, value) = place[at + 1..].split_once('=')?;
+        let is_named = !name.contains(['/', ';', '&']) && is_secret_name(name) && !value.is_empty();
+        is_named.then(|| at + 1 + name.len() + 1)
+    });
+    match secret {
+        Some(value) => shown.extend([&place[..value], HIDDEN]),
+        None => shown.push_str(place),
     }
     let mut query = query;
     while !query.is_empty() {
@@ -346,6 +377,8 @@ mod tests {
             ("https://u:s3c/ret@h/x", "https://***@h/x"),
             ("https://u:s3c@ret@h", "https://***@h"),
             ("wss://h/ws?api_key=s3cret&x=1", "wss://h/ws?api_key=***&x=1"),
+            ("https://h/a;v=1;password=s3/cret/b;c?x=1", "https://h/a;v=1;password=***?x=1"),
+            ("https://h/apikey=s3cret", "https://h/apikey=***"),
             ("https://h/?x=1;TOKEN=s3cret#a", "https://h/?x=1;TOKEN=***#a"),
             ("https://h/a#access_token=s3cret", "https://h/a#access_token=***"),
             ("https://h/a?X-Amz-Signature=s3cret", "https://h/a?X-Amz-Signature=***"),

@@ -25,4 +25,5 @@ mod simulator_shapes;
 mod soak;
 mod status_line;
 mod url_secrets;
+mod venue_hostile;
 mod weak_transport;

@@ -24,8 +24,8 @@ const CRATES: [(&str, &str, &[&str]); 5] = [
 
 /// The modules of `src/`, the lowest first: each may use those of the rows above it.
 const LAYERS: [&[&str]; 12] = [
-    &["backoff", "bounded", "fault_points", "memory", "printable", "secrets", "stop", "thousands"],
-    &["net"],
+    &["backoff", "bounded", "fault_points", "memory", "secrets", "stop", "thousands"],
+    &["net", "printable"],
     &["plot", "telemetry"],
     &["graph"],
     &["checkpoints"],

@@ -13,6 +13,7 @@ use super::{Binance, UNLISTED, ZERO, event_time, span};
 use crate::feeds::field::{self, object};
 use crate::feeds::print::{BadFrame, BadRow, Listing, Prints};
 use crate::feeds::venue::{Channel, Request};
+use crate::printable::said;
 
 /// Rows of a page, the most there are: futures' `historicalTrades` gives fewer.
 const PAGE: u64 = 1000;
@@ -85,7 +86,7 @@ pub(super) fn read(
     prints: &mut Prints,
 ) -> Result<(), BadFrame> {
     if body.trim_ascii_start().first() != Some(&b'[') {
-        let said = String::from_utf8_lossy(&body[..body.len().min(300)]).into_owned();
+        let said = said(body);
         return Err(BadFrame::new(format!("Binance responded: {said}")));
     }
     let rows: Vec<Row<'_>> =

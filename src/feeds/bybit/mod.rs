@@ -31,6 +31,7 @@ use super::print::{
 };
 use super::symbol_table::SymbolTable;
 use super::venue::{Channel, Decode, Keepalive, Limits, Missing, RefusedBy, Request, Venue};
+use crate::printable::said;
 
 #[cfg(test)]
 mod tests;
@@ -181,7 +182,7 @@ impl Venue for Bybit {
             serde_json::from_slice(body).map_err(|error| field::malformed(&error))?;
         let code = answer.code.map(|code| code.get());
         let (Some("0"), Some(result)) = (code, answer.result) else {
-            let said = String::from_utf8_lossy(&body[..body.len().min(300)]).into_owned();
+            let said = said(body);
             let refusal = code.is_some_and(|code| NOT_NOW.contains(&code));
             return Err(BadFrame { what: format!("Bybit responded: {said}"), refusal });
         };

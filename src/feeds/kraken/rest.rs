@@ -13,6 +13,7 @@ use super::to_microseconds;
 use crate::feeds::field::{self, object};
 use crate::feeds::print::{BadFrame, BadRow, Listing, Prints};
 use crate::feeds::venue::{Missing, Request};
+use crate::printable::said;
 
 /// `since` is a time in ns, exclusive. One ms earlier than the last trade before what is missing:
 /// several trades share a time, and rows that came already are welcome.
@@ -41,7 +42,10 @@ pub(super) fn read(
     let errors: Vec<&str> = field::list("error", answer.error)?;
     let (true, Some(result)) = (errors.is_empty(), answer.result) else {
         let refusal = errors.iter().any(|error| NOT_NOW.iter().any(|part| error.contains(part)));
-        return Err(BadFrame { what: format!("Kraken responded: {}", errors.join(", ")), refusal });
+        return Err(BadFrame {
+            what: format!("Kraken responded: {}", said(errors.join(", ").as_bytes())),
+            refusal,
+        });
     };
     // The pair is called by Kraken's own name for it, whatever it was asked by.
     let result: BTreeMap<&str, &RawValue> =

@@ -29,6 +29,7 @@ use super::symbol_table::SymbolTable;
 use super::venue::{
     Channel, Decode, Keepalive, Limits, Missing, MissingTrades, RefusedBy, Request, Venue,
 };
+use crate::printable::said;
 
 #[cfg(test)]
 mod tests;
@@ -209,7 +210,7 @@ impl Venue for Okx {
         let answer: Message<'_> =
             serde_json::from_slice(body).map_err(|error| field::malformed(&error))?;
         if answer.code.is_none_or(|code| code.get() != "\"0\"") {
-            let said = String::from_utf8_lossy(&body[..body.len().min(300)]).into_owned();
+            let said = said(body);
             let refusal = answer.code.is_some_and(|code| NOT_NOW.contains(&code.get()));
             return Err(BadFrame { what: format!("OKX responded: {said}"), refusal });
         }

@@ -10,7 +10,7 @@ use crate::net::address::{Address, Speaks, weakness};
 use crate::net::proxy::{Proxies, Proxy, ProxyError};
 use crate::net::trust::{Trust, TrustError};
 use crate::net::url::Url;
-use crate::secrets::Value;
+use crate::secrets::{self, Value};
 
 /// What a feed's connections need besides its plan.
 #[derive(Clone)]
@@ -140,5 +140,7 @@ fn key(
 ) -> Result<Option<String>, String> {
     let Some(reference) = &plan.api_key else { return Ok(None) };
     let value = Value::parse(reference).map_err(str::to_owned)?;
-    value.resolve(environment).map(Some)
+    let key = value.resolve(environment)?;
+    secrets::keep(&key);
+    Ok(Some(key))
 }

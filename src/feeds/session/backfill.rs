@@ -16,12 +16,16 @@ use crate::backoff::{Backoff, retry_after};
 use crate::feeds::plan::FeedPlan;
 use crate::feeds::state::{Answer, NoAnswer, Query};
 use crate::net::url::{Url, redacted};
+use crate::printable::{excerpt, said};
 
 /// Largest answer read, decompressed: 1,000 trades are some 200 KB.
 const ANSWER_BYTES: u64 = 16 << 20;
 
 /// How long one request may take, to the end of its answer.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes of a redirect's target that are shown.
+pub(super) const LOCATION: usize = 300;
 
 /// Longest pause that a venue may ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
@@ -242,6 +246,7 @@ pub(super) fn fetch(
     if let (300..=399, Some(to)) = (status, answer.headers().get("location")) {
         let to = String::from_utf8_lossy(to.as_bytes());
         let to = redacted(&to);
+        let to = excerpt(&to, LOCATION);
         let said = format!("GET {url}: HTTP {status}: redirects are not followed (to {to})");
         return Fetched::Failed(said);
     }
@@ -256,8 +261,7 @@ pub(super) fn fetch(
         return Fetched::Body(body);
     }
     // Venues explain themselves in the body of a refusal.
-    let said = String::from_utf8_lossy(&body[..body.len().min(300)]).trim().to_owned();
-    let said = format!("GET {url}: HTTP {status}: {said}");
+    let said = format!("GET {url}: HTTP {status}: {}", said(&body));
     match status {
         418 | 429 | 500..=599 => Fetched::Refused(said, pause),
         _ if pause.is_some() || plan.venue.refusals().contains(&status) => {

@@ -11,6 +11,7 @@ use tokio_tungstenite::{
 };
 
 use crate::net::proxy::Proxy;
+use crate::printable::excerpt;
 
 /// A websocket, encrypted or not.
 pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -61,6 +62,6 @@ async fn tunnel(request: &Request, proxy: &Proxy) -> std::io::Result<TcpStream> 
     let status = first.split(' ').nth(1).and_then(|status| status.parse::<u16>().ok());
     match status {
         Some(200..=299) => Ok(stream),
-        _ => Err(failed(format!("CONNECT {target} was answered by \"{first}\""))),
+        _ => Err(failed(format!("CONNECT {target} was answered by \"{}\"", excerpt(first, 300)))),
     }
 }

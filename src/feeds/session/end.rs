@@ -4,9 +4,11 @@ use std::time::{Duration, SystemTime};
 
 use tokio_tungstenite::tungstenite::error::Error as WsError;
 
+use super::backfill::LOCATION;
 use super::subscriptions::ANSWERING;
 use crate::backoff::retry_after;
 use crate::net::url::{Url, redacted};
+use crate::printable::{excerpt, said};
 
 /// Why a connection ended, or did not come about.
 #[derive(Debug, thiserror::Error)]
@@ -43,13 +45,12 @@ pub(super) fn not_connected(base: &Url, error: WsError) -> End {
     match error {
         WsError::Http(response) => {
             let body = response.body().as_deref().unwrap_or_default();
-            let body = String::from_utf8_lossy(&body[..body.len().min(300)]);
             let body = match response.headers().get("location") {
                 Some(to) => {
                     let to = String::from_utf8_lossy(to.as_bytes());
-                    format!("redirects are not followed (to {})", redacted(&to))
+                    format!("redirects are not followed (to {})", excerpt(&redacted(&to), LOCATION))
                 }
-                None => body.trim().to_owned(),
+                None => said(body),
             };
             let retry_after = retry_after(response.headers(), SystemTime::now());
             End::Http { url, status: response.status().as_u16(), body, retry_after }

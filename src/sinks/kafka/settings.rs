@@ -262,6 +262,11 @@ impl KafkaSettings {
             Err(KafkaError::ClientConfig(result, text, _, _))
                 if literal || result == RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN =>
             {
+                // What may be a password in the wrong line is not repeated.
+                let invalid =
+                    text.strip_prefix("Invalid value \"").and_then(|of| of.rsplit_once("\" for "));
+                let text = invalid
+                    .map_or_else(|| text.clone(), |(_, of)| format!("Invalid value for {of}"));
                 Err(format!("was refused by librdkafka: {text}"))
             }
             _ => Ok(()),
@@ -360,6 +365,9 @@ impl KafkaSettings {
                 Ok(found) => {
                     if !matches!(value, Value::Literal(_)) {
                         secrets.add(&found);
+                        if is_secret(key) {
+                            crate::secrets::keep(&found);
+                        }
                     }
                     config.set(key, found);
                 }
@@ -435,6 +443,9 @@ mod tests {
             with(&[("lingr.ms", "5"), ("linger.ms", "soon"), ("nonsense.password", "${X}")])
                 .problems();
         assert_eq!(problems.len(), 3, "{problems:?}");
+        let misplaced = [("compression.type", "s3cret"), ("security.protocol", "s3cret\" for x")];
+        let said = with(&[misplaced[0], misplaced[1], ("debug", "broker,s3cret")]).problems();
+        assert!(said.len() == 3 && !said.concat().contains("s3cret"), "{said:?}");
         assert!(problems[0].contains("\"linger.ms\" was refused"), "{problems:?}");
         assert!(problems[1].contains("\"lingr.ms\" was refused"), "{problems:?}");
         assert_eq!(with(&[("sasl.password", "${X}"), ("linger.ms", "${Y}")]).problems().len(), 0);
