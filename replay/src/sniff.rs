@@ -271,7 +271,7 @@ pub fn rows(
 /// # Errors
 /// When it cannot be read, has no rows, or its columns are not understood.
 pub fn table(path: &Path, choice: Option<&ColumnChoice>) -> Result<Sniffed, ReplayError> {
-    by_name(path, &table::look(path)?, choice, None)
+    by_name(path, &table::look(path, choice)?, choice, None)
 }
 
 fn by_name(

@@ -137,6 +137,22 @@ impl Columns {
         parts.join(",")
     }
 
+    /// The columns that are read, in the file's order.
+    pub fn needed(&self) -> Vec<usize> {
+        let side = match &self.side {
+            Some(Side::Word { column, .. } | Side::BuyerIsMaker { column }) => Some(*column),
+            Some(Side::SignOfQty) | None => None,
+        };
+        let (first, last) = self.span.unzip();
+        let always = [self.time, self.price, self.qty];
+        let maybe = [self.quote, self.id, side, first, last, self.exchange, self.symbol];
+        let mut needed: Vec<usize> =
+            always.into_iter().chain(maybe.into_iter().flatten()).collect();
+        needed.sort_unstable();
+        needed.dedup();
+        needed
+    }
+
     /// Whether its names are those of Binance's futures archives.
     pub fn is_of_binance_futures(&self) -> bool {
         let has = |role| self.names.iter().any(|n| names::known(n).is_some_and(|k| k.role == role));

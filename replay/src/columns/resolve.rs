@@ -38,11 +38,7 @@ pub fn resolve(seen: &Seen, choice: Option<&ColumnChoice>) -> Result<Resolved, S
     let width = seen.rows.first().map_or(0, Vec::len);
     let by_position = || (1..=width).map(|position| position.to_string()).collect();
     let names = seen.names.clone().unwrap_or_else(by_position);
-    let mut finder = Finder { names: &names, known: names.iter().map(|n| known(n)).collect() };
-    let mut found = match choice {
-        Some(choice) => finder.chosen(choice)?,
-        None => finder.guessed()?,
-    };
+    let mut found = draft(&names, choice)?;
     found.columns.delimiter = seen.delimiter;
     found.columns.form = form(&seen.rows, found.columns.time, found.unit)?;
     refuse_codes(&found.columns, &seen.rows)?;
@@ -59,6 +55,22 @@ pub fn resolve(seen: &Seen, choice: Option<&ColumnChoice>) -> Result<Resolved, S
     let time = |row: &Vec<Cell<'static>>| row.get(columns.time)?.time(columns.form);
     let first_time = seen.rows.iter().find_map(time).unwrap_or(0);
     Ok(Resolved { columns, without_ids, market, first_time })
+}
+
+/// The columns of a file with these names that its values matter in, in the file's order.
+///
+/// # Errors
+/// What is missing or doubtful, and what was understood.
+pub fn needed(names: &[String], choice: Option<&ColumnChoice>) -> Result<Vec<usize>, String> {
+    draft(names, choice).map(|found| found.columns.needed())
+}
+
+fn draft(names: &[String], choice: Option<&ColumnChoice>) -> Result<Draft, String> {
+    let mut finder = Finder { names, known: names.iter().map(|name| known(name)).collect() };
+    match choice {
+        Some(choice) => finder.chosen(choice),
+        None => finder.guessed(),
+    }
 }
 
 /// Columns before their values were looked at.

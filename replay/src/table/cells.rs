@@ -13,6 +13,12 @@ use arrow_schema::{DataType, TimeUnit};
 
 use crate::columns::cell::Cell;
 
+/// Bytes of the longest text that is taken for a price, a side, an id or a symbol.
+const LONGEST: usize = 4096;
+
+/// Characters that are shown of a longer one.
+const SHOWN: usize = 40;
+
 /// The value in a row of a column.
 pub(super) fn cell(array: &ArrayRef, row: usize) -> Cell<'_> {
     if array.is_null(row) {
@@ -38,11 +44,14 @@ pub(super) fn cell(array: &ArrayRef, row: usize) -> Cell<'_> {
         DataType::Decimal256(..) => {
             text(array.as_primitive::<Decimal256Type>().value_as_string(row))
         }
-        DataType::Utf8 => Cell::Text(Cow::Borrowed(array.as_string::<i32>().value(row))),
-        DataType::LargeUtf8 => Cell::Text(Cow::Borrowed(array.as_string::<i64>().value(row))),
-        DataType::Utf8View => Cell::Text(Cow::Borrowed(array.as_string_view().value(row))),
-        DataType::Binary => {
-            Cell::Text(String::from_utf8_lossy(array.as_binary::<i32>().value(row)))
+        // All texts are views of where they were decoded: see `Opened`.
+        DataType::Utf8View => short(array.as_string_view().value(row)),
+        DataType::BinaryView => {
+            let bytes = array.as_binary_view().value(row);
+            match bytes.len() <= LONGEST {
+                true => Cell::Text(String::from_utf8_lossy(bytes)),
+                false => text(format!("({} bytes)", bytes.len())),
+            }
         }
         DataType::FixedSizeBinary(_) => text(hex::encode(array.as_fixed_size_binary().value(row))),
         DataType::Timestamp(unit, _) => timestamp(array, row, *unit),
@@ -65,6 +74,15 @@ fn timestamp(array: &ArrayRef, row: usize, unit: TimeUnit) -> Cell<'static> {
             instant(array.as_primitive::<TimestampNanosecondType>().value(row), 1)
         }
     }
+}
+
+/// A text that is not too long to be a field of a trade; of another one, enough to see what it is.
+fn short(whole: &str) -> Cell<'_> {
+    if whole.len() <= LONGEST {
+        return Cell::Text(Cow::Borrowed(whole));
+    }
+    let beginning: String = whole.chars().take(SHOWN).collect();
+    text(format!("{beginning}… ({} bytes)", whole.len()))
 }
 
 fn text(text: String) -> Cell<'static> {

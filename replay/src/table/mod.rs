@@ -12,14 +12,13 @@ use arrow_array::RecordBatch;
 use barflow_operators::batch::Feed;
 use barflow_operators::input_batch::{InputBatch, RowPlace};
 use barflow_operators::position::{FilePosition, Position};
-use parquet::arrow::ProjectionMask;
 
-use self::batches::{Batches, Wanted, damaged, open};
+use self::batches::{Batches, Opened, Wanted};
+use crate::columns::Columns;
 use crate::columns::cell::Cell;
-use crate::columns::resolve::Seen;
-use crate::columns::{Columns, Side};
+use crate::columns::choice::ColumnChoice;
+use crate::columns::resolve::{Seen, needed};
 use crate::error::ReplayError;
-use crate::parquet_guard::{GuardedBatches, guarded};
 use crate::progress::Progress;
 use crate::read_options::ReadOptions;
 use crate::rows::edges::Edges;
@@ -34,22 +33,29 @@ mod cells;
 /// Rows that are looked at before a file is read.
 const SAMPLE: usize = 1000;
 
-/// Looks at names and first rows; there are none in a file without rows.
+/// Looks at names, and at the first rows of the columns that matter; there are none in a file without rows.
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn look(path: &Path) -> Result<Seen, ReplayError> {
-    let builder = open(path)?;
-    let names: Vec<String> =
-        builder.schema().fields().iter().map(|field| field.name().clone()).collect();
-    let reader = guarded(|| builder.with_batch_size(SAMPLE).build());
-    let mut reader = GuardedBatches::from(reader.map_err(|error| damaged(path, &error))?);
-    let batch = reader.next().transpose().map_err(|error| damaged(path, &error))?;
-    let rows = batch.map_or_else(Vec::new, |batch| {
-        let cells =
-            |row| batch.columns().iter().map(|array| owned(cells::cell(array, row))).collect();
-        (0..batch.num_rows()).map(cells).collect()
-    });
+pub fn look(path: &Path, choice: Option<&ColumnChoice>) -> Result<Seen, ReplayError> {
+    let opened = Opened::open(path)?;
+    let names = opened.names();
+    // Names that are not understood are told of by their reader, who knows what was chosen.
+    let needed = needed(&names, choice).unwrap_or_default();
+    let (columns, mut rows) = (names.len(), Vec::new());
+    let wanted = Wanted::of(path, &opened, &needed, SAMPLE)?;
+    let mut batches = Batches::open(path, opened, wanted, 0, false)?;
+    while rows.len() < SAMPLE
+        && let Some(batch) = batches.next()?
+    {
+        for row in 0..batch.num_rows().min(SAMPLE - rows.len()) {
+            let mut cells = vec![Cell::Null; columns];
+            for (at, array) in needed.iter().zip(batch.columns()) {
+                cells[*at] = owned(cells::cell(array, row));
+            }
+            rows.push(cells);
+        }
+    }
     Ok(Seen { names: Some(names), delimiter: b',', rows })
 }
 
@@ -96,17 +102,16 @@ impl TableTrades {
         backwards: bool,
         options: &ReadOptions,
     ) -> Result<Self, ReplayError> {
-        let builder = open(path)?;
-        let rows = builder.metadata().file_metadata().num_rows().max(0) as u64;
-        let needed = needed(&columns);
+        let opened = Opened::open(path)?;
+        let rows = opened.rows();
+        let needed = columns.needed();
         let mut places = vec![None; columns.names.len()];
         for (place, column) in needed.iter().enumerate() {
             places[*column] = Some(place);
         }
-        let columns_read = ProjectionMask::roots(builder.parquet_schema(), needed);
-        let wanted = Wanted { columns: columns_read, rows: options.batch_rows.max(1) };
+        let wanted = Wanted::of(path, &opened, &needed, options.batch_rows.max(1))?;
         let skip = at.byte.min(rows) as usize;
-        let batches = Batches::open(path, builder, wanted, skip, backwards)?;
+        let batches = Batches::open(path, opened, wanted, skip, backwards)?;
         let bytes = spool::length(path).map_err(|e| ReplayError::io("open", path, e))?;
         let (bytes_per_row, progress) = (bytes / rows.max(1), options.progress.clone());
         let edges = Edges::default();
@@ -185,19 +190,4 @@ impl TableTrades {
         // Columns that nobody needs are not read.
         array.map_or(Cell::Text(Cow::Borrowed("")), |array| cells::cell(array, row))
     }
-}
-
-/// The columns that are read, in the file's order.
-fn needed(columns: &Columns) -> Vec<usize> {
-    let side = match &columns.side {
-        Some(Side::Word { column, .. } | Side::BuyerIsMaker { column }) => Some(*column),
-        Some(Side::SignOfQty) | None => None,
-    };
-    let (first, last) = columns.span.unzip();
-    let always = [columns.time, columns.price, columns.qty];
-    let maybe = [columns.quote, columns.id, side, first, last, columns.exchange, columns.symbol];
-    let mut needed: Vec<usize> = always.into_iter().chain(maybe.into_iter().flatten()).collect();
-    needed.sort_unstable();
-    needed.dedup();
-    needed
 }
