@@ -142,9 +142,9 @@ impl Tally {
         self.totals.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The current lengths.
-    pub fn lengths(&self) -> Lengths {
-        self.lengths.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The lengths, taken out at the end of the run: there may be many, of some kilobytes each.
+    pub fn take_lengths(&self) -> Lengths {
+        std::mem::take(&mut self.lengths.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -287,7 +287,7 @@ impl Records {
             elapsed: self.began.elapsed(),
             workers,
             inputs: counts(&self.tally),
-            bars: self.tally.lengths(),
+            bars: self.tally.take_lengths(),
             left: self.tally.left(),
             joined: self.tally.joined(),
             positions: self.tally.positions(),

@@ -31,6 +31,19 @@ pub enum RecordingsError {
         /// What was found in its place, if anything.
         notes: Vec<RecordingNote>,
     },
+    /// They would take up the memory.
+    #[error("the recordings mention more than {} symbols, the most that is read", super::SYMBOLS)]
+    ManySymbols,
+    /// As [`ManySymbols`](Self::ManySymbols).
+    #[error(
+        "\"{}\" has more than {} connections, the most that is read of a file",
+        path.display(),
+        super::CONNECTIONS
+    )]
+    ManyConnections {
+        /// Which file.
+        path: PathBuf,
+    },
     /// A file was recorded elsewhere.
     #[error("\"{}\" was recorded from {host}, which is not a host of {protocol}", path.display())]
     OtherHost {
@@ -79,6 +92,7 @@ impl RecordingsError {
                      {protocol} all the same"
                 ),
             }),
+            Self::ManySymbols => Some("name fewer files at once".to_owned()),
             Self::OtherMarket { spoken, .. } => Some(format!("--protocol {spoken}")),
             _ => None,
         }

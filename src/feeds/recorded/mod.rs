@@ -101,6 +101,9 @@ impl Recordings {
             all.refuse_elsewhere(path, survey, &options.stop)?;
         }
         let mentioned: BTreeSet<&String> = surveys.iter().flat_map(|s| &s.symbols[0]).collect();
+        if mentioned.len() > SYMBOLS {
+            return Err(RecordingsError::ManySymbols);
+        }
         let mut unread: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for text in mentioned {
             match all.symbol(text, options) {
@@ -203,7 +206,12 @@ impl Recordings {
                     return !stop.is_raised();
                 };
                 let inlet = &inlets[worker];
-                let trades = std::mem::replace(&mut piece.released.trades, pool.take(&feed));
+                // Only who fills batches gets one with room for thousands of trades.
+                let next = match piece.released.trades.len() < FULL {
+                    true => TradeBatch::with_capacity(feed, 0),
+                    false => pool.take(&feed),
+                };
+                let trades = std::mem::replace(&mut piece.released.trades, next);
                 let rejects = std::mem::take(&mut piece.rejects);
                 let mut position = piece.position.clone();
                 position.trade_id = piece.buffer.last().map(|(id, _)| id);
@@ -248,6 +256,7 @@ impl Recordings {
                 match frame.direction {
                     Direction::Connect if self.is_elsewhere(&frame.frame) => {
                         passed_over.insert(frame.connection);
+                        few_connections(&passed_over, path)?;
                     }
                     Direction::Received if !passed_over.contains(&frame.connection) => {
                         let line = frames.line();
@@ -283,7 +292,7 @@ impl Recordings {
 
     fn piece(&self, symbol: &Symbol, position: FilePosition) -> RecordedBatch {
         let feed = symbol.feed(self.venue.as_ref(), self.channel);
-        let trades = TradeBatch::with_capacity(feed, FULL);
+        let trades = TradeBatch::with_capacity(feed, 0);
         RecordedBatch {
             buffer: ReorderBuffer::new(self.venue.ids(self.channel), usize::MAX),
             released: Released::new(trades),
@@ -316,6 +325,12 @@ impl Recordings {
 
 /// Trades of a piece before it is handed over.
 const FULL: usize = 4096;
+
+/// Symbols that recordings may mention: no venue lists as many, and each takes memory.
+const SYMBOLS: usize = 10_000;
+
+/// Connections that a file may have.
+const CONNECTIONS: usize = 1_000_000;
 
 /// What a file brought.
 #[derive(Clone, Copy, Debug, Default)]
@@ -409,6 +424,14 @@ fn give_out(
         }
     }
     touched
+}
+
+/// Refuses a file whose connections would take up the memory.
+fn few_connections(connections: &HashSet<u32>, path: &Path) -> Result<(), RecordingsError> {
+    match connections.len() > CONNECTIONS {
+        true => Err(RecordingsError::ManyConnections { path: path.to_owned() }),
+        false => Ok(()),
+    }
 }
 
 /// Reads a frame; what is wrong with it as a whole is a bad row of the first instrument.

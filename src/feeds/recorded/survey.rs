@@ -6,16 +6,22 @@ use std::sync::Arc;
 
 use barflow_replay::progress::StopFlag;
 
-use super::{FileCounts, RecordingOptions, Recordings, RecordingsError};
+use super::{FileCounts, RecordingOptions, Recordings, RecordingsError, SYMBOLS, few_connections};
 use crate::feeds::print::{Ids, Listing, Prints};
 use crate::feeds::provenance::{Origin, RecordingNote, host, left_out, origin};
 use crate::recording::{Direction, reader};
+
+/// Hosts of a file that its notes tell of.
+const HOSTS: usize = 100;
+
+/// Bytes of the longest symbol.
+const SYMBOL: usize = 256;
 
 /// What a file says of itself, apart from its trades.
 #[derive(Debug, Default)]
 pub(super) struct Survey {
     /// Hosts that are the venue's own, or unknown to everybody.
-    own: Vec<String>,
+    own: BTreeSet<String>,
     /// Hosts of others, and the protocols that are spoken there.
     others: BTreeMap<String, Vec<&'static str>>,
     /// When its first frame was received, ns, if it says so.
@@ -61,12 +67,16 @@ impl Recordings {
                 let url = String::from_utf8_lossy(&frame.frame).into_owned();
                 survey.connections += u64::from(!self.is_elsewhere(&frame.frame));
                 match origin(&url, self.venue.as_ref()) {
-                    Origin::Fits => survey.own.extend(host(&url)),
+                    Origin::Fits if survey.own.len() < HOSTS => survey.own.extend(host(&url)),
+                    Origin::Fits => {}
                     Origin::Differs { host, protocols } => {
                         if !self.any_host {
                             foreign.insert(frame.connection);
+                            few_connections(&foreign, path)?;
                         }
-                        survey.others.insert(host, protocols);
+                        if survey.others.len() < HOSTS {
+                            survey.others.insert(host, protocols);
+                        }
                     }
                 }
                 continue;
@@ -84,12 +94,17 @@ impl Recordings {
             for (key, finder) in KEYS.iter().zip(&finders) {
                 for at in finder.find_iter(&frame.frame) {
                     let rest = &frame.frame[at + key.len()..];
+                    // Without an end, or with one so far away, it is no symbol.
+                    let rest = &rest[..rest.len().min(SYMBOL)];
                     let end = memchr::memchr(b'"', rest).unwrap_or(0);
                     if let Ok(text) = std::str::from_utf8(&rest[..end])
                         && end > 0
                         && !symbols.contains(text)
                     {
                         symbols.insert(text.replace("\\/", "/"));
+                        if symbols.len() > SYMBOLS {
+                            return Err(RecordingsError::ManySymbols);
+                        }
                     }
                 }
             }
