@@ -1,7 +1,7 @@
 //! How a run is stopped, and why.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -72,6 +72,9 @@ impl fmt::Display for Asker {
     }
 }
 
+/// How long an end may take where nobody has said otherwise: so long container managers wait.
+const ENDING: Duration = Duration::from_secs(30);
+
 /// A flag that everybody who feeds the graph looks at, and the first reason for raising it.
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
@@ -82,6 +85,8 @@ pub struct Stop {
     since: Arc<OnceLock<Instant>>,
     /// Whether somebody else asked, even if the end had been decided by then.
     was_asked: Arc<AtomicBool>,
+    /// Seconds that the end may take longer than usual.
+    longer: Arc<AtomicU64>,
 }
 
 impl Stop {
@@ -104,6 +109,18 @@ impl Stop {
     /// For how long the end has been asked for; none if it has not been.
     pub fn raised_for(&self) -> Option<Duration> {
         self.since.get().map(Instant::elapsed)
+    }
+
+    /// The end may take so much longer than usual: somebody is to be waited for.
+    pub fn allow(&self, longer: Duration) {
+        self.longer.fetch_max(longer.as_secs(), Ordering::AcqRel);
+    }
+
+    /// Whether the end was asked for so long ago that something must be waited for in vain, such as the
+    /// reader of an output.
+    pub fn is_overdue(&self) -> bool {
+        let allowed = ENDING + Duration::from_secs(self.longer.load(Ordering::Acquire));
+        self.raised_for().is_some_and(|since| since >= allowed)
     }
 
     /// Requests the end on behalf of another, who is remembered if it is the first request.

@@ -10,10 +10,13 @@
 
 use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::progress::StopFlag;
 
@@ -181,7 +184,11 @@ impl<R: Read> Read for Heard<R> {
     }
 }
 
-fn up_to(file: impl Read, most: u64) -> io::Result<Vec<u8>> {
+/// Reads an open file of at most so many bytes.
+///
+/// # Errors
+/// When the system refuses, and when it is longer.
+pub fn up_to(file: impl Read, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     match bytes.len() as u64 > most {
@@ -277,7 +284,11 @@ pub enum Output {
 #[derive(Debug)]
 pub struct Stream {
     file: File,
+    /// Whether it is shared with others, so that it cannot be told not to wait.
+    shared: bool,
     stop: StopFlag,
+    /// Until when its reader is waited for: the end was asked for, and it takes nothing.
+    until: Option<Instant>,
 }
 
 /// Opens an output that was named, or makes a regular file there.
@@ -330,7 +341,9 @@ impl Stream {
         let until = Instant::now() + PATIENCE;
         loop {
             match options.open(path) {
-                Ok(file) => return Ok(Self { file, stop: stop.clone() }),
+                Ok(file) => {
+                    return Ok(Self { file, shared: false, stop: stop.clone(), until: None });
+                }
                 Err(error) if error.raw_os_error() != Some(libc::ENXIO) => return Err(error),
                 Err(_) if stop.is_raised() || Instant::now() >= until => {
                     let text = "it is a pipe that nobody reads; start its reader first";
@@ -342,21 +355,53 @@ impl Stream {
     }
 }
 
+/// Standard output. It is written to at once: a print before or after it stands before or after it.
+///
+/// # Errors
+/// When there is none.
+pub fn standard_output(stop: &StopFlag) -> io::Result<Output> {
+    let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    Ok(match special(file.metadata()?.file_type()) {
+        None => Output::File(file),
+        Some(_) => Output::Stream(Stream { file, shared: true, stop: stop.clone(), until: None }),
+    })
+}
+
+impl Stream {
+    /// Writes what is taken without waiting for long.
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.shared {
+            return self.file.write(bytes);
+        }
+        let look = Timespec { tv_sec: 0, tv_nsec: LOOK.subsec_nanos().into() };
+        match poll(&mut [PollFd::new(&self.file, PollFlags::OUT)], Some(&look)) {
+            Ok(0) => Err(io::ErrorKind::WouldBlock.into()),
+            // So much has room in a pipe that takes anything at all.
+            Ok(_) => self.file.write(&bytes[..bytes.len().min(libc::PIPE_BUF)]),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
 impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut until = None;
         loop {
-            match self.file.write(bytes) {
+            match self.try_write(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => return done,
+                done => {
+                    self.until = None;
+                    return done;
+                }
             }
             if self.stop.is_raised() {
-                let until = *until.get_or_insert_with(|| Instant::now() + PATIENCE);
+                let until = *self.until.get_or_insert_with(|| Instant::now() + PATIENCE);
                 if Instant::now() >= until {
                     return Err(io::Error::other("its reader takes nothing"));
                 }
             }
-            thread::sleep(LOOK);
+            if !self.shared {
+                thread::sleep(LOOK);
+            }
         }
     }
 

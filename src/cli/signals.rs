@@ -17,7 +17,10 @@ use crate::telemetry::terminal;
 /// then the child's whole group, a terminal the group and a wrapper the child once more.
 const ECHO: Duration = Duration::from_millis(500);
 
-/// How long a terminal may take to clear the status line.
+/// Between two looks at whether an end is overdue.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// How long a terminal may take to clear the status line, or to take a message.
 const CLEARING: Duration = Duration::from_millis(100);
 
 /// What the first signal does.
@@ -66,10 +69,13 @@ impl Signals {
     fn on_first(&self, signal: Signal) {
         let first = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match first {
-            First::Raises(stop) => stop.raise_for(Asker::Signal(signal)),
+            First::Raises(stop) => {
+                stop.raise_for(Asker::Signal(signal));
+                insist(stop, signal);
+            }
             First::Exits(said) => {
                 clear_terminal();
-                say!("stopped by {signal}; {said}");
+                briefly(move || say!("stopped by {signal}; {said}"));
                 exit(signal);
             }
         }
@@ -89,15 +95,39 @@ fn unhandled(error: std::io::Error) -> Failure {
     Failure::outside(anyhow::Error::new(error).context("signal handlers could not be installed"))
 }
 
+/// Ends the process if its orderly end does not come: then it waits for what does not answer, such as the
+/// reader of its output.
+fn insist(stop: Stop, signal: Signal) {
+    // Without this thread a second signal ends it.
+    let _ = Builder::new().name("end".to_owned()).spawn(move || {
+        while !stop.is_overdue() {
+            std::thread::sleep(LOOK);
+        }
+        clear_terminal();
+        briefly(move || {
+            say!(
+                "stopped by {signal}; an orderly end did not come: something does not answer, such as \
+                 the reader of an output"
+            );
+        });
+        exit(signal);
+    });
+}
+
 /// Clears the status line, unless the terminal does not take anything.
 fn clear_terminal() {
+    briefly(terminal::clear);
+}
+
+/// Does what may have to wait for a terminal, but does not wait for it.
+fn briefly(work: impl FnOnce() + Send + 'static) {
     let (done, is_done) = std::sync::mpsc::channel();
-    let clearing = Builder::new().spawn(move || {
-        terminal::clear();
+    let working = Builder::new().spawn(move || {
+        work();
         // Nobody waits any longer.
         let _ = done.send(());
     });
-    if clearing.is_ok() {
+    if working.is_ok() {
         let _ = is_done.recv_timeout(CLEARING);
     }
 }

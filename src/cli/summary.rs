@@ -188,7 +188,11 @@ pub fn print_live(report: &JobReport) {
 /// Who stopped a replay, and how far it got.
 fn stopped_replay(report: &JobReport) -> String {
     let Some(who) = &report.stopped_by else { return String::new() };
-    let mut text = format!("stopped by {who}; everything read before is in the output\n");
+    let written = match report.sink {
+        Some(_) => "everything read before is in the output",
+        None => "not everything read before is in the output",
+    };
+    let mut text = format!("stopped by {who}; {written}\n");
     for (instrument, at) in &report.positions {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{instrument}: applied up to {}", line(&at.to_string()));

@@ -137,7 +137,7 @@ impl SinkRequest<'_> {
     /// Lines on standard output, or in a file.
     fn lines(&self, format: LineFormat) -> Result<OpenSink, JobError> {
         let Some(path) = self.out.filter(|out| *out != Path::new("-")) else {
-            return Ok(OpenSink::Plain(Box::new(TextBars::stdout(format))));
+            return Ok(OpenSink::Plain(Box::new(TextBars::stdout(format, self.stop)?)));
         };
         let output = Output::Lines(format, path.to_owned());
         if self.delivery.is_exactly_once() {

@@ -1,21 +1,27 @@
 //! Files made to harm: they end with words, or by a signal, and never by a panic.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use arrow_array::types::{Int32Type, Int64Type};
+use arrow_array::{ArrayRef, DictionaryArray, Float64Array, Int64Array, ListArray, RecordBatch};
 use barflow_replay::checksum::{sum_of, verify_published};
 use barflow_replay::error::ReplayError;
 use barflow_replay::progress::Progress;
 use barflow_replay::sniff;
 use barflow_replay::store::audit::audit;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use zip::write::SimpleFileOptions;
 use zip::{ZipArchive, ZipWriter};
 
 use crate::support::archives;
-use crate::support::process::{Process, barflow};
+use crate::support::process::{Process, barflow, wait_until};
 use crate::support::spoiled;
 
 /// An archive with one trade and then blank lines, 20 MB in each of many members that have bytes of
@@ -192,4 +198,148 @@ fn no_byte_of_a_parquet_file_makes_its_reader_panic() {
         let _ = sniff::table(&path, None);
     }
     assert!(refused > whole.len() / 2, "{refused} of {}", whole.len());
+}
+
+/// The peak memory that a summary tells of, in MiB.
+fn peak(said: &str) -> u64 {
+    let memory = said.split("peak memory ").nth(1).and_then(|rest| rest.split(' ').next());
+    memory.and_then(|text| text.replace(',', "").parse().ok()).unwrap_or_else(|| panic!("{said}"))
+}
+
+/// A thousand trades in Parquet whose texts are one of a megabyte, which the file has once.
+fn repeated_text(folder: &Path, name: &str, text_in: &str, encoding: Option<Encoding>) -> PathBuf {
+    let rows = 0..1000i64;
+    let number = |of: fn(i64) -> i64| -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values(rows.clone().map(of)))
+    };
+    let prices: ArrayRef = Arc::new(Float64Array::from_iter_values(rows.clone().map(|_| 61000.5)));
+    let large = "x".repeat(1_000_000);
+    let texts = |text: &str| -> ArrayRef {
+        let all = rows.clone().map(|_| text);
+        Arc::new(all.collect::<DictionaryArray<Int32Type>>())
+    };
+    let note = if text_in == "note" { &*large } else { "a note" };
+    let side = if text_in == "side" { &*large } else { "buy" };
+    let batch = RecordBatch::try_from_iter([
+        ("id", number(|row| row + 1)),
+        ("price", Arc::clone(&prices)),
+        ("qty", prices),
+        ("time", number(|row| 1_709_251_200_000 + row)),
+        ("side", texts(side)),
+        ("note", texts(note)),
+    ])
+    .unwrap();
+    let mut properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_dictionary_page_size_limit(1 << 30);
+    if let Some(encoding) = encoding {
+        properties = properties.set_dictionary_enabled(false);
+        properties = properties.set_column_encoding("side".into(), encoding);
+        properties = properties.set_column_encoding("note".into(), encoding);
+    }
+    let path = folder.join(name);
+    let to = File::create(&path).unwrap();
+    let mut writer = ArrowWriter::try_new(to, batch.schema(), Some(properties.build())).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    assert!(fs::metadata(&path).unwrap().len() < 100_000, "{text_in} {encoding:?}");
+    path
+}
+
+#[test]
+fn a_text_that_parquet_has_once_and_every_row_names_costs_no_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    for encoding in [None, Some(Encoding::DELTA_BYTE_ARRAY)] {
+        for text_in in ["note", "side"] {
+            let path = repeated_text(folder.path(), "x.parquet", text_in, encoding);
+            let mut command = barflow();
+            command.arg("replay").arg(&path).args(["--instrument", "a:b:C", "--sink", "none"]);
+            command.args(["--bar", "t=tick,size=100", "--quarantine"]);
+            command.arg(folder.path().join("rejects.jsonl"));
+            let (code, said) = Process::start(command).finish();
+            assert!(code.is_some_and(|code| code < 2), "{said}");
+            assert!(peak(&said) < 300, "{text_in}, {encoding:?}: {said}");
+            let refused = if text_in == "side" { "quarantined 1,000" } else { "quarantined 0" };
+            assert!(said.contains(refused), "{text_in}, {encoding:?}: {said}");
+        }
+    }
+    let rejects = fs::read_to_string(folder.path().join("rejects.jsonl")).unwrap();
+    assert!(rejects.contains("(1000000 bytes)") && rejects.len() < 4_000_000, "{}", rejects.len());
+}
+
+#[test]
+fn a_column_whose_rows_have_many_values_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.parquet");
+    let lists = (0..3).map(|_| Some((0..1000i64).map(Some)));
+    let prices: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(lists));
+    let plain: ArrayRef = Arc::new(Int64Array::from_iter_values(1..4));
+    let columns = [("price", prices), ("qty", Arc::clone(&plain)), ("time", plain)];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let to = File::create(&path).unwrap();
+    let mut writer = ArrowWriter::try_new(to, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let mut command = barflow();
+    command.arg("replay").arg(&path).args(["--instrument", "a:b:C", "--bar", "t=tick,size=1"]);
+    let (code, said) = Process::start(command).finish();
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("its column \"price\" has values of the type List"), "{said}");
+}
+
+/// A recording with one trade in each of many symbols that nobody has heard of.
+fn made_up_symbols(path: &Path, symbols: usize) {
+    let mut text = "wss://stream.binance.com:9443/ws <-> 1709251200.0\n".to_owned();
+    for n in 0..symbols {
+        writeln!(
+            text,
+            "1709251200.5: {{\"e\":\"trade\",\"E\":1709251200000,\"s\":\"S{n}\",\"t\":1,\"p\":\"1\",\
+             \"q\":\"1\",\"T\":1709251200000,\"m\":false,\"M\":true}}"
+        )
+        .unwrap();
+    }
+    fs::write(path, text).unwrap();
+}
+
+#[test]
+fn a_symbol_of_a_recording_costs_no_more_than_its_trades_and_there_is_a_limit_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.capture");
+    let replay = || {
+        let mut command = barflow();
+        command.args(["replay", "--protocol", "binance-spot", "--sink", "none"]);
+        command.args(["--bar", "t=tick,size=1"]).arg(&path);
+        Process::start(command).finish()
+    };
+    made_up_symbols(&path, 2000);
+    let (code, said) = replay();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(peak(&said) < 130, "{said}");
+    made_up_symbols(&path, 10_001);
+    let (code, said) = replay();
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("more than 10000 symbols"), "{said}");
+}
+
+#[test]
+fn the_first_signal_ends_a_run_whose_output_nobody_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive =
+        archives::write(folder.path(), "BTCUSDT-trades-2024-03-01", &archives::day_rows(1, 20_000));
+    let mut command = barflow();
+    command.arg("replay").arg(&archive).args(["--bar", "t=tick,size=1"]);
+    let (process, out) = Process::start_with_pipe(command);
+    let (mut before, mut same) = (0, 0);
+    wait_until("the pipe is full", || {
+        let now = rustix::io::ioctl_fionread(&out).unwrap();
+        same = if now > 0 && now == before { same + 1 } else { 0 };
+        before = now;
+        same > 50
+    });
+    process.signal("TERM");
+    let (code, said) = process.finish();
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("standard output: its reader takes nothing"), "{said}");
+    assert!(said.contains("not everything read before is in the output"), "{said}");
 }

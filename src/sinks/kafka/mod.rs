@@ -105,6 +105,7 @@ impl KafkaSink {
         }
         let wrong = |problem| SinkError::Settings(vec![problem]);
         let template = settings.topic_template.parse().map_err(wrong)?;
+        settings.stop.allow(settings.shutdown_timeout);
         let producer = Producer::new(&config, &settings.brokers, secrets, settings.patience)?;
         Ok(Self {
             encoder: Encoder::new(settings.encoding).with_int64(settings.int64),

@@ -1,12 +1,10 @@
 //! Bars as lines of text, JSON or CSV, on standard output or in a file.
 
 use std::fs::File;
-use std::io::{
-    self, BufRead, BufReader, BufWriter, IsTerminal, Read, Seek, SeekFrom, StdoutLock, Write,
-};
+use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use barflow_replay::files::{Access, Output, Stream, Writing, open_output};
+use barflow_replay::files::{Access, Output, Stream, Writing, open_output, standard_output};
 
 use super::atomic_file::{AtomicFile, refused};
 use super::encode::json::{self, Int64};
@@ -39,8 +37,10 @@ pub struct TextBars {
 
 #[derive(Debug)]
 enum Target {
-    /// Locked anew for each commit: the sink lives on another thread than its maker.
+    /// Standard output.
     Stdout {
+        /// Where it leads.
+        to: Output,
         /// Whether it is a terminal, which may have a line that redraws itself.
         is_terminal: bool,
     },
@@ -87,10 +87,15 @@ impl LineFormat {
 }
 
 impl TextBars {
-    /// Writes to standard output, flushed at each commit.
-    pub fn stdout(format: LineFormat) -> Self {
+    /// Writes to standard output, flushed at each commit. Once the end was asked for, a reader that takes
+    /// nothing is not waited for.
+    ///
+    /// # Errors
+    /// When there is no standard output.
+    pub fn stdout(format: LineFormat, stop: &Stop) -> Result<Self, SinkError> {
         let is_terminal = io::stdout().is_terminal();
-        Self { format, to: Target::Stdout { is_terminal }, headed: false, bars: 0 }
+        let to = standard_output(&stop.flag().into()).map_err(stdout_error)?;
+        Ok(Self { format, to: Target::Stdout { to, is_terminal }, headed: false, bars: 0 })
     }
 
     /// Writes to a file that appears when the run is over.
@@ -147,9 +152,9 @@ impl TextBars {
             Ok(())
         };
         match &mut self.to {
-            Target::Stdout { is_terminal } => {
-                let mut write = || {
-                    let mut out = BufWriter::<StdoutLock<'_>>::new(io::stdout().lock());
+            Target::Stdout { to, is_terminal } => {
+                let write = || {
+                    let mut out = BufWriter::new(to);
                     lines(&mut out).and_then(|()| out.flush())
                 };
                 if *is_terminal { above(write) } else { write() }.map_err(stdout_error)
