@@ -26,6 +26,15 @@ use crate::telemetry::clock::received_ns;
 /// How long dialling and the handshakes may take.
 const DIALLING: Duration = Duration::from_secs(10);
 
+/// How long a venue may take nothing of what we send.
+const SENDING: Duration = Duration::from_secs(10);
+
+/// Bytes of answers (pongs) that wait for a venue to read them; what comes after them replaces the last.
+const UNSENT: usize = 1 << 20;
+
+/// Bytes read at once: tokio lets others of the thread have their turn after 128 reads, whatever they hold.
+const READ: usize = 16 << 10;
+
 /// Frames read in one go before the rest of the feed gets its turn.
 const FRAMES_AT_ONCE: usize = 256;
 
@@ -72,9 +81,11 @@ pub(super) async fn run(session: &Session, slots: &[u32], handles: Handles) -> E
     let slots: Rc<[u32]> = Rc::clone(&connection.slots);
     let subscriber = Subscriber::new(session, &slots, listings, carried, up);
     let end = tokio::select! {
-        end = connection.read(subscriber) => end,
+        // However much a venue sends, the end is noticed.
+        biased;
         _ = ending.wait_for(|ending| *ending) => End::Closed,
         _ = retire.wait_for(|retire| *retire) => End::Closed,
+        end = connection.read(subscriber) => end,
     };
     if matches!(end, End::Closed | End::Refused(_) | End::Silent(_)) {
         let closing = connection.socket.close(None);
@@ -169,7 +180,9 @@ impl<'a> Connection<'a> {
         request.headers_mut().insert("User-Agent", agent.parse().map_err(|_| End::Closed)?);
         let config = WebSocketConfig::default()
             .max_message_size(Some(plan.frame_bytes_max))
-            .max_frame_size(Some(plan.frame_bytes_max));
+            .max_frame_size(Some(plan.frame_bytes_max))
+            .max_write_buffer_size(UNSENT)
+            .read_buffer_size(READ);
         let access = &session.access;
         let dialling = dial(request, config, access.websocket_proxy(), access.connector());
         let socket = match tokio::time::timeout(DIALLING, dialling).await {
@@ -291,7 +304,10 @@ impl<'a> Connection<'a> {
         if let Message::Text(text) = &message {
             self.record(Direction::Sent, text.as_bytes());
         }
-        self.socket.send(message).await.map_err(|error| End::Lost(error.to_string()))
+        match tokio::time::timeout(SENDING, self.socket.send(message)).await {
+            Ok(sent) => sent.map_err(|error| End::Lost(error.to_string())),
+            Err(_) => Err(End::Lost(format!("the venue took nothing for {SENDING:?}"))),
+        }
     }
 
     fn record(&self, direction: Direction, frame: &[u8]) {
