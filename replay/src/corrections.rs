@@ -103,16 +103,21 @@ pub fn open(path: &Path) -> Result<Take<File>, ReplayError> {
 /// Reads a file. `instruments` are those of the run.
 ///
 /// # Errors
-/// When it cannot be read, or a row is not a correction; the line and the field are named.
+/// When it cannot be read, or a row is not a correction; the line and the field are named. When `stop` is
+/// raised before its end.
 pub fn read(
     path: &Path,
     instruments: &BTreeMap<InstrumentId, Terms>,
+    stop: &StopFlag,
 ) -> Result<Corrections, ReplayError> {
     let mut reader =
         csv::ReaderBuilder::new().trim(csv::Trim::All).comment(Some(b'#')).from_reader(open(path)?);
     let headers = reader.headers().map_err(|error| unreadable(path, error))?.clone();
     let mut corrections = Corrections::new();
     for record in reader.records() {
+        if stop.is_raised() {
+            return Err(ReplayError::Stopped);
+        }
         let record = record.map_err(|error| unreadable(path, error))?;
         let row: Row =
             record.deserialize(Some(&headers)).map_err(|error| unreadable(path, error))?;
@@ -228,7 +233,17 @@ mod tests {
         std::fs::write(file.path(), text).unwrap();
         let id: InstrumentId = "binance:spot:BTCUSDT".parse().unwrap();
         let terms = Terms { quote: Quote::Product, has_aggressor: true };
-        read(file.path(), &BTreeMap::from([(id, terms)])).map_err(|e| e.to_string())
+        read(file.path(), &BTreeMap::from([(id, terms)]), &StopFlag::default())
+            .map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn reading_ends_when_it_is_stopped() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "action,trade_id\nremove,7\n").unwrap();
+        let raised = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true)).into();
+        let read = read(file.path(), &BTreeMap::new(), &raised);
+        assert!(matches!(read, Err(ReplayError::Stopped)), "{read:?}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use barflow_operators::input_batch::Reject;
 use barflow_operators::instrument::InstrumentId;
@@ -24,6 +25,9 @@ use crate::graph::revised::Revised;
 use crate::sinks::rejects::Quarantine;
 use crate::stop::Stop;
 
+/// Refused corrections that the log names.
+const TOLD: u64 = 1000;
+
 /// Reads the corrections of these histories.
 ///
 /// # Errors
@@ -34,7 +38,8 @@ pub fn corrections(
     contract_size: Option<f64>,
     stop: &Stop,
 ) -> Result<Corrections, ReplayError> {
-    take(path, &stop.flag().into())?;
+    let stop = stop.flag().into();
+    take(path, &stop)?;
     let terms = plan.instruments.iter().map(|instrument| {
         let id = &instrument.feed.instrument;
         let quote = match instrument.files.first().map(|file| &file.kind) {
@@ -47,7 +52,7 @@ pub fn corrections(
         };
         (id.clone(), Terms { quote, has_aggressor: instrument.feed.has_aggressor })
     });
-    read(path, &terms.collect::<BTreeMap<_, _>>())
+    read(path, &terms.collect::<BTreeMap<_, _>>(), &stop)
 }
 
 /// How much of the past is retained: what the user says; else, where there are corrections, as much
@@ -81,6 +86,7 @@ pub fn on_revision(
     quarantine: Option<Arc<Quarantine>>,
     stop: Stop,
 ) -> OnRevision {
+    let told = AtomicU64::new(0);
     Arc::new(move |instrument, revision| {
         for (correction, why) in revised.note(instrument, revision) {
             if stop.is_raised() && why == Refusal::NeverReached {
@@ -88,7 +94,17 @@ pub fn on_revision(
                 continue;
             }
             let reject = reject(instrument, &correction, why);
-            tracing::warn!(%instrument, trade_id = correction.trade_id, "correction refused: {why}");
+            match told.fetch_add(1, Ordering::Relaxed) {
+                ..TOLD => tracing::warn!(
+                    %instrument,
+                    trade_id = correction.trade_id,
+                    "correction refused: {why}"
+                ),
+                TOLD => {
+                    tracing::warn!("further corrections that are refused are only counted here")
+                }
+                _ => {}
+            }
             if let Some(quarantine) = &quarantine {
                 set_aside(quarantine, &reject, &stop);
             }
