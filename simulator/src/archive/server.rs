@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::TcpListener;
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,7 +22,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::corrupt::{BodyFault, corrupt};
 use super::faults::{Faults, Kind};
 use super::listing;
-use super::tree::{Content, Tree};
+use super::tree::{Content, Tree, open_published};
 use super::{ServerOptions, Tally};
 use crate::serving::stopped;
 
@@ -163,12 +164,24 @@ impl ServerState {
             }
         }
         let is_head = request.method() == Method::HEAD;
-        let served = match ServeFile::new(path).try_call(request).await {
+        let file = match open_published(path) {
+            Ok(file) => file,
+            // Not what was listed, or gone.
+            Err(_) => return not_found(),
+        };
+        // The open file itself: nothing can take its place.
+        let opened = format!("/dev/fd/{}", file.as_raw_fd());
+        let mut served = match ServeFile::new(opened).try_call(request).await {
             Ok(served) => served.map(Body::new),
             Err(error) => {
                 return (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response();
             }
         };
+        drop(file);
+        if served.status().is_success() {
+            let zip = HeaderValue::from_static("application/zip");
+            served.headers_mut().insert(header::CONTENT_TYPE, zip);
+        }
         let length = served.headers().get(header::CONTENT_LENGTH);
         let length = length.and_then(|value: &HeaderValue| value.to_str().ok()?.parse().ok());
         if is_head {

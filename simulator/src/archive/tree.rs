@@ -1,6 +1,9 @@
 //! Files by their key in the public archive's layout.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -50,7 +53,7 @@ pub struct Published {
 /// What is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// A file.
+    /// A file, at the place without links where it was found.
     File(PathBuf),
     /// A text.
     Text(String),
@@ -119,8 +122,24 @@ impl Tree {
             etag: etag.clone(),
         };
         self.keys.insert(format!("{key}.CHECKSUM"), checksum);
-        self.keys.insert(key, Published { content: Content::File(path), bytes, etag });
+        let place = path.canonicalize().map_err(read)?;
+        self.keys.insert(key, Published { content: Content::File(place), bytes, etag });
         Ok(())
+    }
+}
+
+/// Opens a published file, if no link leads to it by now: what is open is what stands at its place.
+///
+/// # Errors
+/// When something else is there.
+pub fn open_published(place: &Path) -> io::Result<File> {
+    let file = files::open(place)?;
+    let there = std::fs::symlink_metadata(place.canonicalize()?)?;
+    let opened = file.metadata()?;
+    let is_same = (there.dev(), there.ino()) == (opened.dev(), opened.ino());
+    match is_same && place.canonicalize()? == place {
+        true => Ok(file),
+        false => Err(io::Error::other("a symbolic link leads to it")),
     }
 }
 
@@ -219,6 +238,17 @@ mod tests {
         for published in tree.keys.values() {
             assert!(!matches!(&published.content, Content::Text(text) if text.contains("secret")));
         }
+        let place = at(&day(1)).canonicalize().unwrap();
+        assert!(open_published(&place).is_ok());
+        std::fs::remove_file(&place).unwrap();
+        symlink(outside.path().join("secret"), &place).unwrap();
+        assert!(open_published(&place).is_err(), "a link that was made later");
+        std::fs::create_dir(at("later")).unwrap();
+        std::fs::write(at("later").join(day(3)), "three").unwrap();
+        let place = at("later").join(day(3)).canonicalize().unwrap();
+        std::fs::rename(at("later"), at("before")).unwrap();
+        symlink(outside.path(), at("later")).unwrap();
+        assert!(open_published(&place).is_err(), "a link in the place of a folder");
         // What is named itself is served.
         let tree = Tree::of(&[text(&at(&day(2))), text(&at("sub"))], None).unwrap();
         assert_eq!((tree.keys.len(), tree.linked.len()), (4, 0), "{tree:?}");
