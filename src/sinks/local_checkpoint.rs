@@ -1,8 +1,9 @@
 //! A checkpoint in a file of its own: replaced as a whole, durable before the old one goes.
 
+use std::io::{self, Seek};
 use std::path::{Path, PathBuf};
 
-use barflow_operators::checkpoint::envelope::{Unreadable, open, seal};
+use barflow_operators::checkpoint::envelope::{Unreadable, check, open, seal};
 use barflow_replay::atomic_file;
 use barflow_replay::files::{self, Access};
 use serde::{Deserialize, Serialize};
@@ -34,7 +35,7 @@ pub struct LiveOutput {
 }
 
 /// Bytes that are read: far above any state.
-const LONGEST: u64 = 4 << 30;
+const LONGEST: u64 = 1 << 30;
 
 /// As it was before live jobs had files of their own.
 #[derive(Deserialize)]
@@ -71,11 +72,17 @@ impl LocalCheckpoint {
     /// # Errors
     /// When it is there and cannot be used.
     pub fn read(path: &Path) -> Result<Option<Self>, LocalError> {
-        let bytes = match files::read(path, LONGEST) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(LocalError::Disk(refused("read", path, &error))),
+        let disk = |error: io::Error| LocalError::Disk(refused("read", path, &error));
+        let unreadable = |reason| LocalError::Unreadable { path: path.to_owned(), reason };
+        let mut file = match files::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(disk(error)),
         };
+        let length = file.metadata().map_err(disk)?.len();
+        check(&file, length).map_err(disk)?.map_err(unreadable)?;
+        file.rewind().map_err(disk)?;
+        let bytes = files::up_to(file, LONGEST).map_err(disk)?;
         let read: Result<Self, Unreadable> = open(&bytes);
         read.or_else(|reason| match open(&bytes) {
             Ok(WithoutLive { entries, journal, bars }) => {
@@ -84,7 +91,7 @@ impl LocalCheckpoint {
             Err(_) => Err(reason),
         })
         .map(Some)
-        .map_err(|reason| LocalError::Unreadable { path: path.to_owned(), reason })
+        .map_err(unreadable)
     }
 
     /// Replaces the file; afterwards either the old one or this one is there, whatever happens.
@@ -117,6 +124,21 @@ mod tests {
         fs::write(&path, bytes).unwrap();
         let read = LocalCheckpoint::read(&path).unwrap().unwrap();
         assert_eq!(read, LocalCheckpoint { entries, journal: 70_000, bars: 12, live: None });
+    }
+
+    #[test]
+    fn a_length_that_was_made_up_is_found_before_it_costs_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bars.checkpoint");
+        let said = |begin: &[u8], length: u64| {
+            fs::write(&path, begin).unwrap();
+            fs::File::options().write(true).open(&path).unwrap().set_len(length).unwrap();
+            LocalCheckpoint::read(&path).unwrap_err().to_string()
+        };
+        // More than there is memory for: by its first bytes.
+        assert!(said(b"", 1 << 42).ends_with("bars.checkpoint: not a barflow checkpoint"));
+        let damaged = said(&VERSION_3[..100], 32 << 20);
+        assert!(damaged.contains("its checksum does not match"), "{damaged}");
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! What surrounds saved state: a mark, a version, a checksum.
 
+use std::io::{self, Read};
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
 /// First bytes of everything saved.
 const MARK: [u8; 4] = *b"BFCK";
@@ -15,6 +17,9 @@ const HEAD: usize = MARK.len() + 2;
 
 /// Behind the content: its checksum.
 const TAIL: usize = 8;
+
+/// Bytes that are looked at at once.
+const BLOCK: usize = 1 << 16;
 
 /// Saved state that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +50,36 @@ pub fn seal(content: &impl Serialize) -> Vec<u8> {
     let checksum = xxh3_64(&bytes);
     bytes.extend_from_slice(&checksum.to_le_bytes());
     bytes
+}
+
+/// Whether the bytes of a file are an envelope that is whole, looked at block by block: a length that
+/// somebody made up costs no memory. What is foreign is known by its first bytes.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn check(mut from: impl Read, bytes: u64) -> io::Result<Result<(), Unreadable>> {
+    let mut block = vec![0; BLOCK];
+    let mut left = bytes.saturating_sub(TAIL as u64);
+    let mut hash = Xxh3Default::new();
+    let mut is_first = true;
+    while left > 0 {
+        let next = left.min(BLOCK as u64) as usize;
+        from.read_exact(&mut block[..next])?;
+        if std::mem::take(&mut is_first) && !block[..next].starts_with(&MARK) {
+            return Ok(Err(Unreadable::Foreign));
+        }
+        hash.update(&block[..next]);
+        left -= next as u64;
+    }
+    if is_first {
+        return Ok(Err(Unreadable::Foreign));
+    }
+    let mut tail = [0; TAIL];
+    from.read_exact(&mut tail)?;
+    Ok(match hash.digest().to_le_bytes() == tail {
+        true => Ok(()),
+        false => Err(Unreadable::Damaged("its checksum does not match".to_owned())),
+    })
 }
 
 /// Takes the content out again.
@@ -85,10 +120,25 @@ mod tests {
             let mut damaged = sealed.clone();
             damaged[at / 8] ^= 1 << (at % 8);
             assert!(open::<(String, u64)>(&damaged).is_err(), "bit {at}");
+            assert!(check(&damaged[..], damaged.len() as u64).unwrap().is_err(), "bit {at}");
         }
         for end in 0..sealed.len() {
             assert!(open::<(String, u64)>(&sealed[..end]).is_err(), "cut at {end}");
         }
+    }
+
+    #[test]
+    fn what_is_sealed_is_whole_and_what_is_foreign_is_not_read() {
+        for length in [0, 1, BLOCK - 20, BLOCK, 3 * BLOCK] {
+            let sealed = seal(&vec![7u8; length]);
+            assert_eq!(check(&sealed[..], sealed.len() as u64).unwrap(), Ok(()));
+            let cut = sealed.len() as u64 - 1;
+            assert!(check(&sealed[..], cut).unwrap().is_err());
+        }
+        let mut zeros = io::repeat(0).take(1 << 40);
+        assert_eq!(check(&mut zeros, 1 << 40).unwrap(), Err(Unreadable::Foreign));
+        assert_eq!(zeros.limit(), (1 << 40) - BLOCK as u64);
+        assert_eq!(check(&b"BFCK"[..], 4).unwrap(), Err(Unreadable::Foreign));
     }
 
     #[test]

@@ -119,8 +119,12 @@ impl<R: Read> Entries<R> {
         let (at, bar) = (self.at, self.read + 1);
         let wrong = |reason| Damage::Length { at, bar, reason };
         let left = self.bytes - self.at;
+        let cut = |error: io::Error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => Damage::Changed { at, bar, what: "its entry is cut" },
+            _ => Damage::Disk(error),
+        };
         let of_length = bounded::length(LENGTH, left, LENGTH).map_err(wrong)?;
-        bounded::fill(&mut self.from, of_length, &mut self.buffer)?;
+        bounded::fill(&mut self.from, of_length, &mut self.buffer).map_err(cut)?;
         let head: [u8; 4] = self.buffer[..].try_into().unwrap_or_default();
         let claimed = u32::from_le_bytes(head);
         let is_checked = claimed & 0xff00_0000 == MARK;
@@ -130,11 +134,11 @@ impl<R: Read> Entries<R> {
         };
         let left = (left - LENGTH).saturating_sub(after);
         let length = bounded::length(claimed.into(), left, LONGEST).map_err(wrong)?;
-        bounded::fill(&mut self.from, length, &mut self.buffer)?;
+        bounded::fill(&mut self.from, length, &mut self.buffer).map_err(cut)?;
         let changed = |what| Damage::Changed { at, bar, what };
         if is_checked {
             let mut expected = [0; CHECKSUM as usize];
-            self.from.read_exact(&mut expected)?;
+            self.from.read_exact(&mut expected).map_err(cut)?;
             if expected != checksum(head, &self.buffer) {
                 return Err(changed("its checksum does not match"));
             }
@@ -256,6 +260,26 @@ mod tests {
         assert!(error.contains("bar 2: its entry has no checksum"), "{error}");
     }
 
+    #[test]
+    fn a_cut_entry_is_damage_and_no_error_of_the_disk() {
+        let two = journal(2);
+        let longer = |bytes: &[u8]| Entries::new(bytes, two.len() as u64, 2).collect::<Vec<_>>();
+        for end in two.len() / 2..two.len() {
+            for read in
+                [read(&two[..end], 2).map(|_| ()), longer(&two[..end]).pop().unwrap().map(|_| ())]
+            {
+                let error = read.unwrap_err();
+                assert!(!matches!(error, Damage::Disk(_)), "cut at {end}: {error}");
+                assert!(error.to_string().contains("bar 2"), "cut at {end}: {error}");
+            }
+        }
+        let found = [3, 0, 0, 0, 191, 191, 47, 39, 84, 255, 0];
+        for end in 0..found.len() {
+            let error = read(&found[..end], 1).unwrap_err();
+            assert!(!matches!(error, Damage::Disk(_)), "cut at {end}: {error}");
+        }
+    }
+
     proptest! {
         #[test]
         fn damage_ends_the_reading(
@@ -270,7 +294,9 @@ mod tests {
             }
             bytes.truncate(cut.index(bytes.len() + 1));
             let entries = Entries::new(&bytes[..], bytes.len() as u64, bars);
-            prop_assert!(entries.count() as u64 <= bars + 1);
+            let read: Vec<_> = entries.collect();
+            prop_assert!(read.len() as u64 <= bars + 1);
+            prop_assert!(!read.iter().any(|entry| matches!(entry, Err(Damage::Disk(_)))));
         }
     }
 }
