@@ -3,7 +3,7 @@
 //! Names in files and archives, symbols, and what servers say may hold characters that move the cursor,
 //! begin a line, or turn the order of letters around: a reader would see something that nobody
 //! wrote. They are shown as escapes (`\u{1b}`, `\n`). A text without them stays as it is, and so does one
-//! that is escaped already. Secrets of this process are not shown, whoever repeats them.
+//! that is escaped already. Secrets of this process are not shown, even when a server repeats them.
 
 use std::borrow::Cow;
 

@@ -1,7 +1,7 @@
 //! Secrets by reference: a setting names the environment variable or the file that holds its value.
 //!
-//! **Invariant:** a secret that this process was told of ([`keep`]) is not in what it prints or logs, whoever
-//! repeats it: [`printable`](crate::printable) takes it out of all such texts.
+//! **Invariant:** a secret that this process was told of ([`keep`]) is not in what it prints or logs, even when
+//! a server repeats it: [`printable`](crate::printable) takes it out of all such texts.
 
 use std::borrow::Cow;
 use std::path::Path;

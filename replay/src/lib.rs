@@ -34,6 +34,7 @@ mod merge;
 pub mod named;
 mod named_days;
 pub mod naming;
+pub mod output;
 pub mod parquet_guard;
 pub mod plan;
 pub mod plan_note;

@@ -8,8 +8,8 @@ use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use barflow_replay::atomic_file::is_unfinished;
-use barflow_replay::files;
 use barflow_replay::store::layout;
+use barflow_replay::{files, output};
 
 /// An output that would destroy something.
 #[derive(Debug, thiserror::Error)]
@@ -188,7 +188,7 @@ impl Output {
     fn earlier(&self, inputs: &[(FileId, &Path)]) -> Result<Vec<PathBuf>, OutputError> {
         // What is replaced takes the place of a link; what is added to would be written through it.
         let grows = matches!(self.what, Use::Appended(_) | Use::Grown);
-        if grows && files::is_link(&self.path) {
+        if grows && output::is_link(&self.path) {
             return Err(self.refused(
                 "it is a symbolic link, which is not written through; name the file itself, or remove \
                  the link",

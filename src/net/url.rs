@@ -106,8 +106,8 @@ impl Url {
         Ok(Self { host: host.to_owned(), text, login, veil: None })
     }
 
-    /// A URL whose path nobody may see either. What is secret of it is hidden from now on, whoever repeats
-    /// it.
+    /// A URL whose path nobody may see either. What is secret of it is hidden from now on, even when
+    /// somebody else repeats it.
     pub fn veiled(self) -> Self {
         let (before, query) = split_query(&self.text);
         let (path, root) = (before.trim_end_matches('/').len(), self.root().len());

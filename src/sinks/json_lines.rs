@@ -4,7 +4,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use barflow_replay::files::{Access, Output, Writing, open_output};
+use barflow_replay::files::Access;
+use barflow_replay::output::{Output, Writing, open_output};
 use barflow_replay::progress::StopFlag;
 use serde::Serialize;
 

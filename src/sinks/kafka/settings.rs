@@ -31,6 +31,9 @@ const FIXED: [(&str, &str); 5] = [
     ("allow.auto.create.topics", "false"),
 ];
 
+/// Ways to log in; what else librdkafka is told it repeats, be it a password in the wrong line.
+const MECHANISMS: [&str; 5] = ["GSSAPI", "OAUTHBEARER", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
+
 /// Properties that mean nothing to a consumer, or something else.
 const PRODUCERS_ONLY: [&str; 16] = [
     "acks",
@@ -242,6 +245,12 @@ impl KafkaSettings {
                 redacted_address(&self.brokers)
             ));
         }
+        if matches!(key, "sasl.mechanism" | "sasl.mechanisms")
+            && matches!(value, Value::Literal(_))
+            && !MECHANISMS.contains(&text)
+        {
+            return Err(format!("is not one of {}", MECHANISMS.join(", ")));
+        }
         if key == "transactional.id" {
             return Err(format!("is \"{text}\"; it is reserved by barflow"));
         }
@@ -443,7 +452,7 @@ mod tests {
             with(&[("lingr.ms", "5"), ("linger.ms", "soon"), ("nonsense.password", "${X}")])
                 .problems();
         assert_eq!(problems.len(), 3, "{problems:?}");
-        let misplaced = [("compression.type", "s3cret"), ("security.protocol", "s3cret\" for x")];
+        let misplaced = [("sasl.mechanism", "s3cret"), ("security.protocol", "s3cret\" for x")];
         let said = with(&[misplaced[0], misplaced[1], ("debug", "broker,s3cret")]).problems();
         assert!(said.len() == 3 && !said.concat().contains("s3cret"), "{said:?}");
         assert!(problems[0].contains("\"linger.ms\" was refused"), "{problems:?}");

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use barflow_replay::files::{Access, Output, Stream, Writing, open_output, standard_output};
+use barflow_replay::files::Access;
+use barflow_replay::output::{Output, Stream, Writing, open_output, standard_output};
 
 use super::atomic_file::{AtomicFile, refused};
 use super::encode::json::{self, Int64};
