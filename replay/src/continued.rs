@@ -42,6 +42,8 @@ pub(crate) struct Continues {
     /// Of the last trade applied.
     id: u64,
     time: i64,
+    /// Whether its id is the number of its row, which another row has in a file that was changed.
+    numbered: bool,
     seen: usize,
     lie_before: usize,
 }
@@ -51,17 +53,20 @@ const VOTERS: usize = 5;
 
 impl Continues {
     /// After this trade.
-    pub(crate) fn after(id: u64, time: i64) -> Self {
-        Self { id, time, seen: 0, lie_before: 0 }
+    pub(crate) fn after(id: u64, time: i64, numbered: bool) -> Self {
+        Self { id, time, numbered, seen: 0, lie_before: 0 }
     }
 
     /// Takes the next trades; whether all are seen that decide.
     ///
     /// # Errors
-    /// When most of them lie far before the last trade applied.
+    /// When most of them lie far before the last trade applied, or another row has its number.
     pub(crate) fn check(&mut self, batch: &InputBatch) -> Result<bool, ReplayError> {
         let trades = &batch.trades;
         for (row, (id, time)) in trades.trade_id.iter().zip(&trades.event_time).enumerate() {
+            if *id == self.id && *time != self.time && self.numbered {
+                return Err(self.another(batch, row));
+            }
             if *id <= self.id {
                 continue;
             }
@@ -77,11 +82,18 @@ impl Continues {
         Ok(false)
     }
 
+    fn another(&self, batch: &InputBatch, row: usize) -> ReplayError {
+        let (source, line) = batch.place_of(row);
+        ReplayError::Resume(format!(
+            "{source}:{line} has the time {}, but the row that the job read there has {}: its rows were \
+             changed, and have no ids to resume by. Give that file with the rows as they were up to \
+             there, or make all bars again (--reset-state)",
+            shown(batch.trades.event_time[row]),
+            shown(self.time)
+        ))
+    }
+
     fn stray(&self, batch: &InputBatch, row: usize) -> ReplayError {
-        let shown = |ns: i64| {
-            let time = Timestamp::from_nanosecond(i128::from(ns));
-            time.map_or_else(|_| ns.to_string(), |time| time.to_string())
-        };
         let (source, line) = batch.place_of(row);
         ReplayError::Resume(format!(
             "the last trade that the job has applied, {}, has the time {}, but the trades after it have \
@@ -92,6 +104,11 @@ impl Continues {
             shown(batch.trades.event_time[row])
         ))
     }
+}
+
+fn shown(ns: i64) -> String {
+    let time = Timestamp::from_nanosecond(i128::from(ns));
+    time.map_or_else(|_| ns.to_string(), |time| time.to_string())
 }
 
 #[cfg(test)]
@@ -120,7 +137,7 @@ mod tests {
     }
 
     fn after_ten() -> Continues {
-        Continues::after(10, 1000 * 60_000_000_000)
+        Continues::after(10, 1000 * 60_000_000_000, false)
     }
 
     #[test]
@@ -135,6 +152,16 @@ mod tests {
         assert!(!continues.check(&batch(&[(7, 1), (8, 2), (9, 3), (10, 4)], 6)).unwrap());
         assert!(!continues.check(&batch(&[(11, 5), (12, 6)], 4)).unwrap());
         assert!(continues.check(&batch(&[(13, 7)], 3)).is_err());
+    }
+
+    #[test]
+    fn a_number_is_that_of_the_row_that_was_read() {
+        let read = batch(&[(9, 999), (10, 1000), (11, 1001)], 5);
+        let other = batch(&[(9, 999), (10, 1001), (11, 1001)], 5);
+        let after = |numbered| Continues { numbered, ..after_ten() };
+        assert!(after(true).check(&read).is_ok() && after(false).check(&other).is_ok());
+        let error = after(true).check(&other).unwrap_err().to_string();
+        assert!(error.contains("file:3 has the time"), "{error}");
     }
 
     #[test]

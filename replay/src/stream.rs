@@ -102,7 +102,9 @@ impl InstrumentStream {
             .filter(|_| has_ids)
             .map(|id| settled.unwrap_or_else(|| Arc::new(Settled::up_to(Some(id), []))));
         let last = options.settled.as_ref().and_then(|settled| settled.last);
-        let continues = last.zip(options.resume_time).map(|(id, time)| Continues::after(id, time));
+        let is_numbered = !has_ids && options.resume.is_some();
+        let last = last.zip(options.resume_time);
+        let continues = last.map(|(id, time)| Continues::after(id, time, is_numbered));
         Ok(Self {
             feed: plan.feed,
             files,

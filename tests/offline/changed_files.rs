@@ -266,6 +266,23 @@ fn rows_without_ids_go_on_only_in_the_file_that_was_read() {
     }
 }
 
+/// What lies between the position and the row that stopped the run has been applied as well.
+#[test]
+fn rows_without_ids_before_a_bad_row_may_not_change() {
+    for (fixed, code) in [(rows(Ids::None, 1..=540), 0), (rows(Ids::None, 4..=540), 2)] {
+        let job = Job::new(Ids::None);
+        let bad = rows(Ids::None, 1..=500) + "oops,1,1\n";
+        job.write("x.csv", &(bad + &rows(Ids::None, 501..=540)));
+        let (stopped, _, said) = job.run(&["--columns", "time=1,price=2,qty=3"]);
+        assert_eq!(stopped, Some(1), "{said}");
+        job.write("x.csv", &fixed);
+        let (found, bars, said) = job.run(&["--columns", "time=1,price=2,qty=3"]);
+        assert_eq!(found, Some(code), "{said}");
+        assert!(code != 0 || bars == 540, "{bars}");
+        assert!(code == 0 || said.contains("d/x.csv:500 has the time"), "{said}");
+    }
+}
+
 #[test]
 fn ids_tell_what_is_new_in_a_file_that_was_replaced() {
     for first in [6, 3] {
