@@ -27,7 +27,7 @@ use crate::checkpoints::saved::Saved;
 use crate::checkpoints::settings::{JobSettings, SettingsChanges};
 use crate::config::cluster::ClusterSettings;
 use crate::graph::checkpoints::{BARS_PER_CUT, Checkpoints};
-use crate::graph::cluster::{Cluster, ClusterJob};
+use crate::graph::cluster::{Cluster, ClusterJob, SILENCE};
 use crate::graph::sink::BarSink;
 use crate::sinks::journal::JournaledSink;
 use crate::sinks::kafka::ShardSinks;
@@ -93,6 +93,10 @@ impl Start<'_> {
         };
         let workers = self.sink.workers.clone();
         let (same, patience, stop) = (self.cluster_job, others.patience, self.sink.stop);
+        if others.hosts.len() > 1 {
+            // A process that hangs is waited for, and named.
+            stop.allow(SILENCE);
+        }
         let cluster = Cluster::connect(workers, same, &secret, patience, stop)?;
         let (job, settings) = (self.sink.job()?, self.sink.settings(self.decisive));
         let (sinks, saved, settings_changes) = match sink {

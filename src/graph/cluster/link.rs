@@ -16,7 +16,7 @@ use crate::graph::workers::Workers;
 
 /// Silence after which the other process or its computer is taken for dead. A process that dies is noticed at once;
 /// this is for those that hang, and for those whose computer or network dies with them.
-const SILENCE: Duration = Duration::from_secs(30);
+pub const SILENCE: Duration = Duration::from_secs(30);
 
 /// Between two signs of life.
 const BEAT: Duration = Duration::from_secs(5);

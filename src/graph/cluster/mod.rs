@@ -30,6 +30,7 @@ use timely::communication::{Config, Hooks};
 
 pub use self::handshake::ClusterJob;
 use self::link::Link;
+pub use self::link::SILENCE;
 pub use self::peers::Peers;
 pub use self::secret::{ClusterSecret, ShortSecret};
 use self::stream::PeerStream;
