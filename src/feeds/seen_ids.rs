@@ -170,18 +170,24 @@ impl SeenIds {
     /// What of a list of recent prints comes after all that was seen, and whether the list reaches
     /// back to that. What it has before happened before we began, or its place has passed.
     pub(super) fn news<'a>(&self, recent: &'a [Print]) -> (&'a [Print], bool) {
-        if let Some(last) = recent.iter().rposition(|print| self.knows(print)) {
-            return (&recent[last + 1..], true);
-        }
         let until = self.seen_until();
-        let is_old = |print: &Print| Some(print.trade.event_time) <= until;
-        let reaches = recent.first().is_some_and(|oldest| Some(oldest.trade.event_time) < until);
         let held = self.held.iter().flat_map(|held| &held.prints);
         let held: HashSet<u64> = held.map(|print| print.key).collect();
         // What is held was heard since, whatever its time.
-        let old = |print: &&Print| is_old(print) && !held.contains(&print.key);
-        let old = recent.iter().take_while(old).count();
-        (&recent[old..], reaches)
+        let from_first_new = |recent: &'a [Print], is_old: &dyn Fn(i64) -> bool| {
+            let old = |print: &&Print| is_old(print.trade.event_time) && !held.contains(&print.key);
+            &recent[recent.iter().take_while(old).count()..]
+        };
+        if let Some(last) = recent.iter().rposition(|print| self.knows(print)) {
+            let behind = &recent[last + 1..];
+            // A list that ends before the last print seen has behind a known one what was given up.
+            return match self.order.back() == Some(&recent[last].key) {
+                true => (behind, true),
+                false => (from_first_new(behind, &|time| Some(time) < until), true),
+            };
+        }
+        let reaches = recent.first().is_some_and(|oldest| Some(oldest.trade.event_time) < until);
+        (from_first_new(recent, &|time| Some(time) <= until), reaches)
     }
 
     /// Whether a list has any of what is held.

@@ -121,6 +121,19 @@ fn a_list_that_lags_behind_the_websocket_does_not_end_the_suspicion() {
 }
 
 #[test]
+fn what_was_given_up_is_not_put_behind_by_a_list_that_lags() {
+    let (mut buffer, mut out) = cut_off([20, 21, 22]);
+    assert!(buffer.give_up(&mut out).is_some());
+    buffer.suspect();
+    buffer.take(&named(26), &mut out);
+    // Before 22, which was seen last: 13 to 17 are in the gap.
+    assert_eq!(buffer.reconcile(&list(8..=17), true, &mut out), (0, None));
+    assert!(buffer.missing().is_some());
+    assert_eq!(buffer.reconcile(&list(21..=26), true, &mut out), (4, None));
+    assert_eq!(keys(&out), [10, 11, 12, 20, 21, 22, 23, 24, 25, 26]);
+}
+
+#[test]
 fn what_happened_before_we_began_is_not_put_behind() {
     let (mut buffer, mut out) = cut_off([15]);
     assert_eq!(buffer.reconcile(&list(1..=15), true, &mut out), (3, None));
