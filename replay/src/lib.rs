@@ -54,3 +54,4 @@ pub mod table;
 mod time_order;
 pub mod trades_parquet;
 mod unchanged;
+mod wanted_end;

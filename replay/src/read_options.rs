@@ -21,6 +21,8 @@ pub struct ReadOptions {
     pub from: Option<i64>,
     /// First event time no longer wanted, ns.
     pub to: Option<i64>,
+    /// Whether a later run may want what comes after `to`.
+    pub to_may_move: bool,
     /// Continue from here.
     pub resume: Option<FilePosition>,
     /// Event time of the last trade that was applied before that, ns, where it is known.
@@ -44,6 +46,7 @@ impl ReadOptions {
             verify: true,
             from: None,
             to: None,
+            to_may_move: false,
             resume: None,
             resume_time: None,
             settled: None,

@@ -12,6 +12,8 @@ use barflow_operators::order::ids::{Place, Settled};
 use barflow_operators::position::FilePosition;
 use barflow_operators::read_before::LastRows;
 
+use crate::backwards;
+use crate::decode::{Block, Buffers, Container, Decoding, MARGIN, decode};
 use crate::error::ReplayError;
 use crate::plan::{InstrumentPlan, PlannedFile};
 use crate::read_options::ReadOptions;
@@ -61,11 +63,60 @@ pub fn rows_fit(
         }
         let first = first.get_or_insert_with(|| trades.trade(0));
         if found >= left {
-            return Ok(expected.are((first, &trades.trade(left as usize - 1))));
+            let are = expected.are((first, &trades.trade(left as usize - 1)));
+            return Ok(are && lines_fit(file, expected, at, read)?);
         }
         left -= found;
     }
     Ok(false)
+}
+
+/// Whether as many lines lie between the last rows and the position as did, and it is the beginning of
+/// one: else a row that was written differently would move all behind it, and reading would resume amid
+/// another.
+fn lines_fit(
+    file: &PlannedFile,
+    begin: &LastRows,
+    at: &FilePosition,
+    read: &ReadOptions,
+) -> Result<bool, ReplayError> {
+    if file.container == Container::Parquet {
+        // Positions are numbers of rows.
+        return Ok(true);
+    }
+    let (mut line, mut fits) = (begin.line, false);
+    let take = &mut |block: Block| {
+        if !file.part.has(&block) {
+            return false;
+        }
+        if block.first {
+            line = 1;
+        }
+        let bytes = &block.bytes[MARGIN..][..block.length as usize];
+        let here = at.byte.checked_sub(block.offset).filter(|_| block.member == at.member);
+        let Some((before, behind)) = here.and_then(|here| bytes.split_at_checked(here as usize))
+        else {
+            line += lines_in(bytes);
+            return true;
+        };
+        line += lines_in(before);
+        // A last row without an end of line counted as one.
+        let unended = matches!(behind.first(), None | Some(b'\n' | b'\r')) && line + 1 == at.line;
+        fits = unended || (line == at.line && matches!(before.last(), None | Some(b'\n')));
+        false
+    };
+    let (path, container, buffers) = (&file.path, file.container, &Buffers::default());
+    let (from, progress) =
+        (Some((begin.member.as_deref(), begin.byte)), &read.progress.uncounted());
+    let decode = if file.part.backwards { backwards::decode } else { decode };
+    match decode(Decoding { path, container, from, progress, buffers }, take) {
+        Err(error) => is_other(error),
+        Ok(()) => Ok(fits),
+    }
+}
+
+fn lines_in(bytes: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', bytes).count() as u64
 }
 
 /// What cannot be read there is something else, unless it cannot be read at all.

@@ -19,6 +19,7 @@ use crate::rows::edges::Edges;
 use crate::rows::header::before_rows;
 use crate::rows::read::read_rows;
 use crate::rows::{Output, RowRules};
+use crate::wanted_end::WantedEnd;
 
 /// Bytes of a header in messages.
 const HEADER_SHOWN: usize = 200;
@@ -49,6 +50,7 @@ pub(crate) struct RowsOfFile {
     lines: Option<u64>,
     /// What stands outside the wanted times.
     edges: Edges,
+    wanted_end: WantedEnd,
     /// Where the next input batch starts.
     at: FilePosition,
     /// Whether the decoder has said that it was all.
@@ -100,6 +102,7 @@ impl RowsOfFile {
             line,
             lines: None,
             edges: Edges::default(),
+            wanted_end: WantedEnd::default(),
             at,
             at_end: false,
         })
@@ -116,7 +119,7 @@ impl RowsOfFile {
         let mut trades = options.pool.take(feed);
         let (mut rejects, mut left_out) = (Vec::new(), Vec::new());
         let mut start = None;
-        let mut known = (0, 0);
+        let (mut known, mut behind) = ((0, 0), None);
         while self.is_in_block(&options.progress)? {
             let Some((block, at)) = &mut self.block else { break };
             start.get_or_insert_with(|| self.at.clone());
@@ -129,6 +132,7 @@ impl RowsOfFile {
                 ordinal,
                 rows: options.batch_rows,
                 edges: &mut self.edges,
+                behind,
                 other_header: false,
             };
             *at = read_rows(&self.rules, &block.bytes, *at, block.end, &mut out);
@@ -138,7 +142,7 @@ impl RowsOfFile {
                 return Err(other_header(&self.at, line, &block.bytes[*at..block.end]));
             }
             let full = out.is_full();
-            self.line = out.line;
+            (self.line, behind) = (out.line, out.behind);
             if let Some(lines) = block.lines {
                 turn(lines, &mut rejects[known.0..], &mut left_out[known.1..]);
                 known = (rejects.len(), left_out.len());
@@ -154,6 +158,9 @@ impl RowsOfFile {
             if full {
                 break;
             }
+        }
+        if options.to_may_move {
+            self.wanted_end.check(&self.path, trades.len(), behind)?;
         }
         if let Some(last) = trades.trade_id.last() {
             self.at.trade_id = Some(*last);

@@ -39,6 +39,7 @@ fn both_ways(columns: usize, agg: bool, text: &str) -> (Made, Made) {
         let source: Arc<str> = "t".into();
         let mut out = Output {
             edges: &mut Edges::default(),
+            behind: None,
             other_header: false,
             batch: &mut batch,
             rejects: &mut rejects,

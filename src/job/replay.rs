@@ -201,6 +201,7 @@ impl Ready<'_> {
             verify: settings.verify,
             from: settings.from,
             to: settings.to,
+            to_may_move: settings.delivery.is_exactly_once(),
             progress: progress.clone(),
             ..ReadOptions::new(settings.batch_rows)
         };

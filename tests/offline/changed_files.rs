@@ -335,6 +335,69 @@ fn rows_behind_the_end_of_the_range_are_left_to_a_run_that_wants_them() {
     }
 }
 
+/// Written with another number of digits, rows move all that follow: reading may not resume amid one.
+#[test]
+fn rows_that_change_their_length_move_no_others() {
+    for more in [&[][..], &["--batch-rows", "10"]] {
+        let rewritten = |ids, row: usize, from: &str, to: &str| {
+            let job = Job::new(ids);
+            job.add("a.csv", 1..=200);
+            assert_eq!(job.run(more).0, Some(0));
+            let text = rows(ids, 1..=230);
+            let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            assert!(lines[row].contains(from), "{}", lines[row]);
+            lines[row] = lines[row].replacen(from, to, 1);
+            job.write("a.csv", &(lines.join("\n") + "\n"));
+            job
+        };
+        for (from, to) in [(",0.5", ",0.500"), (",0.5", ",.5")] {
+            // Ids tell that nothing but the last thirty is new.
+            let job = rewritten(Venue, 195, from, to);
+            let (code, bars, said) = job.run(more);
+            assert_eq!((code, bars), (Some(0), 230), "{said}");
+            job.same_as_one_run();
+            let job = rewritten(Ids::None, 195, from, to);
+            job.refused(&["those before line 201 are not the ones"], 230);
+        }
+    }
+    // A last row without an end of line grows no digits, and gets its end.
+    for (text, is_same) in [("\n", true), ("5\n", false)] {
+        let job = Job::new(Ids::None);
+        job.write("a.csv", rows(Ids::None, 1..=200).trim_end());
+        job.good(200);
+        job.write("a.csv", &(rows(Ids::None, 1..=200).trim_end().to_owned() + text));
+        match is_same {
+            true => job.good(200),
+            false => job.refused(&["are not the ones"], 200),
+        }
+    }
+}
+
+#[test]
+fn a_range_that_leaves_no_place_to_continue_from_is_refused() {
+    for ids in [Venue, Ids::None] {
+        let job = Job::new(ids);
+        let time = |n: i64| {
+            second(if n == 15 {
+                18
+            } else if n == 18 {
+                15
+            } else {
+                n
+            })
+        };
+        job.write("a.csv", &at(ids, 1..=40, time));
+        let to = ["--to", "2024-03-01T00:00:17Z"];
+        let (code, _, said) = job.run(&to);
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains("d/a.csv") && said.contains("give a --to at which"), "{said}");
+        // Nobody continues a run that is no job.
+        assert!(job.replay(&to).status.success());
+        assert_eq!(job.run(&["--reset-state"]).0, Some(0));
+        job.same_as_one_run();
+    }
+}
+
 #[test]
 fn trades_of_one_instant_in_another_order_are_not_counted_twice() {
     let row = |second: i64, price: i64| format!("{},{price},1\n", MARCH_MS / 1000 + second);

@@ -264,6 +264,8 @@ pub struct Output<'a> {
     pub rows: usize,
     /// What stands outside the wanted times.
     pub edges: &'a mut Edges,
+    /// Trades before the first row behind the wanted times, if there is one.
+    pub behind: Option<usize>,
     /// Whether the next line is a header of other columns than the file's own: rows after it cannot
     /// be read.
     pub other_header: bool,
@@ -311,6 +313,8 @@ impl Output<'_> {
     pub fn take(&mut self, rules: &RowRules, trade: &Trade) {
         if rules.wants(trade.event_time) {
             self.batch.push(trade);
+        } else if trade.event_time >= rules.to {
+            self.behind.get_or_insert(self.batch.len());
         }
     }
 }

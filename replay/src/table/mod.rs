@@ -26,6 +26,7 @@ use crate::rows::judge::settle;
 use crate::rows::{Output, RowRules, mapped};
 use crate::rows_of_file::turn;
 use crate::spool;
+use crate::wanted_end::WantedEnd;
 
 mod batches;
 mod cells;
@@ -84,6 +85,7 @@ pub struct TableTrades {
     places: Vec<Option<usize>>,
     /// What stands outside the wanted times.
     edges: Edges,
+    wanted_end: WantedEnd,
     at: FilePosition,
     bytes_per_row: u64,
     progress: Progress,
@@ -123,6 +125,7 @@ impl TableTrades {
             columns,
             places,
             edges,
+            wanted_end: WantedEnd::default(),
             at,
             bytes_per_row,
             progress,
@@ -153,6 +156,7 @@ impl TableTrades {
             ordinal,
             rows: usize::MAX,
             edges: &mut edges,
+            behind: None,
             other_header: false,
         };
         let last = batch.num_rows().saturating_sub(1);
@@ -164,7 +168,11 @@ impl TableTrades {
             settle(&self.rules, read, raw, &mut out);
             out.line += 1;
         }
+        let behind = out.behind;
         self.edges = edges;
+        if options.to_may_move {
+            self.wanted_end.check(Path::new(&*self.at.source), trades.len(), behind)?;
+        }
         let rows = batch.num_rows() as u64;
         self.progress.add_bytes(rows * self.bytes_per_row);
         self.at.byte += rows;

@@ -33,6 +33,7 @@ use crate::error::ReplayError;
 use crate::parquet_guard::{GuardedBatches, guarded};
 use crate::read_options::ReadOptions;
 use crate::spool;
+use crate::wanted_end::WantedEnd;
 
 /// What a file says of itself.
 #[derive(Clone, Debug, PartialEq)]
@@ -198,6 +199,8 @@ pub struct ParquetTrades {
     pool: BatchPool,
     from: i64,
     to: i64,
+    to_may_move: bool,
+    wanted_end: WantedEnd,
     at: FilePosition,
     /// The row after the last, by the footer.
     end: u64,
@@ -306,6 +309,8 @@ impl ParquetTrades {
             pool: options.pool.clone(),
             from: options.from.unwrap_or(i64::MIN),
             to: options.to.unwrap_or(i64::MAX),
+            to_may_move: options.to_may_move,
+            wanted_end: WantedEnd::default(),
             end: rows.end.max(rows.start),
             left_out,
             tells_rest: ends_file && options.from.is_none() && options.to.is_none(),
@@ -356,6 +361,13 @@ impl ParquetTrades {
         }
         let mut left_out = self.left_out.among(&trades, self.at.line - trades.len() as u64);
         let inside = |time: &i64| (self.from..self.to).contains(time);
+        if self.to_may_move {
+            let times = &trades.event_time;
+            let wanted = |times: &[i64]| times.iter().filter(|time| inside(time)).count();
+            let behind = times.iter().position(|time| *time >= self.to);
+            let before = behind.map(|behind| wanted(&times[..behind]));
+            self.wanted_end.check(&self.path, wanted(times), before)?;
+        }
         if !trades.event_time.iter().all(inside) {
             let mut kept = self.pool.take(&self.feed);
             for trade in trades.iter().filter(|trade| inside(&trade.event_time)) {
