@@ -69,7 +69,14 @@ fn rotated(protocol: &str, instrument: &str, symbol: &str, settings: &str) -> Op
     // Bybit's REST lists the last 1,000 trades: a slow machine may take two seconds to ask for them.
     let mut arguments = vec!["--protocol", protocol, "--instrument", instrument, "--rate", "400"];
     arguments.extend(["--faults", "stall=900:400ms", "--seed", "8"]);
-    let simulator = Simulator::start(&arguments, &[&day]);
+    // Whenever it is asked, its list reaches back to the history, though its tape has just begun.
+    let tape = folder.path().join("tape");
+    fs::create_dir(&tape).unwrap();
+    let tape = tape.join(day.file_name().unwrap());
+    let [before, rows] = [&history, &day].map(|file| fs::read_to_string(file).unwrap());
+    let before: Vec<&str> = before.split_inclusive('\n').collect();
+    fs::write(&tape, before[before.len() - 200..].concat() + &rows).unwrap();
+    let simulator = Simulator::start(&arguments, &[&tape]);
     let config = folder.path().join("live.toml");
     let feed = format!("[feeds.f]\nvenue = {protocol:?}\ninstruments = [{symbol:?}]\n{settings}");
     fs::write(&config, feed).unwrap();
