@@ -75,12 +75,20 @@ impl fmt::Display for Asker {
 /// How long an end may take where nobody has said otherwise: so long container managers wait.
 const ENDING: Duration = Duration::from_secs(30);
 
+/// What the first error was about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// An input that cannot be read on; what it gave before may still be on its way.
+    Input,
+    Other,
+}
+
 /// A flag that everybody who feeds the graph looks at, and the first reason for raising it.
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
     raised: Arc<AtomicBool>,
     failed: Arc<AtomicBool>,
-    cause: Arc<Mutex<Option<Cause>>>,
+    cause: Arc<Mutex<Option<(Origin, Cause)>>>,
     asker: Arc<Mutex<Option<Asker>>>,
     since: Arc<OnceLock<Instant>>,
     /// Whether somebody else asked, even if the end had been decided by then.
@@ -145,8 +153,27 @@ impl Stop {
 
     /// Asks for the end because of an error; the first error is kept.
     pub fn fail(&self, cause: impl Into<Cause>) {
+        self.keep_first(Origin::Other, cause.into());
+    }
+
+    /// Asks for the end because an input cannot be read on.
+    pub fn fail_input(&self, cause: impl Into<Cause>) {
+        self.keep_first(Origin::Input, cause.into());
+    }
+
+    /// Asks for the end because of a row that an input gave. Readers are ahead of those who look at
+    /// the rows: an input that could not be read on since then failed behind this row, and the row is
+    /// the first error.
+    pub fn fail_row(&self, cause: impl Into<Cause>) {
         let mut slot = self.cause.lock().unwrap_or_else(PoisonError::into_inner);
-        slot.get_or_insert_with(|| cause.into());
+        slot.take_if(|(origin, _)| *origin == Origin::Input);
+        drop(slot);
+        self.keep_first(Origin::Other, cause.into());
+    }
+
+    fn keep_first(&self, origin: Origin, cause: Cause) {
+        let mut slot = self.cause.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.get_or_insert((origin, cause));
         drop(slot);
         self.fail_untold();
     }
@@ -169,6 +196,32 @@ impl Stop {
 
     /// The first error, taken out.
     pub fn take_cause(&self) -> Option<Cause> {
-        self.cause.lock().unwrap_or_else(PoisonError::into_inner).take()
+        let taken = self.cause.lock().unwrap_or_else(PoisonError::into_inner).take();
+        taken.map(|(_, cause)| cause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_error_is_kept_and_a_row_comes_before_the_end_of_its_input() {
+        type Fail = fn(&Stop);
+        let input: Fail = |stop| stop.fail_input("input");
+        let row: Fail = |stop| stop.fail_row("row");
+        let sink: Fail = |stop| stop.fail("sink");
+        for (fails, kept) in [
+            (vec![input, row], "row"),
+            (vec![row, input], "row"),
+            (vec![input, sink], "input"),
+            (vec![sink, input, row], "sink"),
+            (vec![input, row, sink], "row"),
+        ] {
+            let stop = Stop::new();
+            fails.iter().for_each(|fail| fail(&stop));
+            assert!(stop.has_failed() && stop.is_raised());
+            assert_eq!(stop.take_cause().map(|cause| cause.to_string()).as_deref(), Some(kept));
+        }
     }
 }

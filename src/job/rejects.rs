@@ -28,7 +28,7 @@ pub struct BadRow(pub Box<Reject>);
 pub(super) fn of_files(quarantine: Option<Arc<Quarantine>>, stop: Stop) -> OnReject {
     Arc::new(move |reject| match &quarantine {
         Some(quarantine) => set_aside(quarantine, &reject, &stop),
-        None => stop.fail(BadRow(Box::new(reject))),
+        None => stop.fail_row(BadRow(Box::new(reject))),
     })
 }
 

@@ -109,7 +109,6 @@ impl ReplayJob {
         let (earlier_trades, earlier_bars) =
             earlier_own.into_iter().partition(|path| path.parent() == settings.trades.as_deref());
         notices.extend(source.notices(settings));
-        notices.extend(earlier.into_iter().map(Notice::Replaces));
         notices.extend(doubtful(&settings.bars));
         let began = Instant::now();
         let sink = SinkRequest {
@@ -133,6 +132,10 @@ impl ReplayJob {
         let started = start.run(self.sink, &settings.cluster)?;
         if settings.trades.is_some() && !started.resume.is_empty() {
             return Err(JobError::PartOfTheTrades);
+        }
+        // A job that continues adds to what it has written.
+        if started.resume.is_empty() {
+            notices.extend(earlier.into_iter().map(Notice::Replaces));
         }
         notices.extend(resumed(&started.resume));
         if settings.from.is_some() {

@@ -89,7 +89,7 @@ pub fn feeders(histories: Vec<Vec<History>>, options: &Options) -> Vec<Feeder> {
                 }
                 // Told before the inlet goes: an input that fails has not come to its end.
                 if let Err(cause) = replay(history, &options, &inlet, stop) {
-                    stop.fail(cause);
+                    stop.fail_input(cause);
                 }
             }
             Ok(())

@@ -139,6 +139,20 @@ fn a_day_that_was_missing_is_refused_when_it_comes_and_may_stay_away() {
 }
 
 #[test]
+fn a_job_that_continues_does_not_say_that_its_file_is_replaced() {
+    let job = Job::new(Venue);
+    job.add("a.csv", 1..=10);
+    job.good(10);
+    job.add("b.csv", 11..=20);
+    let (code, bars, said) = job.run(&[]);
+    assert_eq!((code, bars), (Some(0), 20), "{said}");
+    assert!(!said.contains("is replaced"), "{said}");
+    let (code, bars, said) = job.run(&["--reset-state"]);
+    assert_eq!((code, bars), (Some(0), 20), "{said}");
+    assert!(said.contains("o.jsonl of an earlier run is replaced"), "{said}");
+}
+
+#[test]
 fn a_hole_in_a_file_that_is_filled_later_is_refused() {
     let job = Job::new(Venue);
     job.write("a.csv", &(rows(Venue, 1..=40) + &rows(Venue, 51..=100)));

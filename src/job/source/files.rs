@@ -86,7 +86,7 @@ pub fn feeders(histories: Vec<Vec<History>>, options: &ReadOptions) -> Vec<Feede
                 drop(inlets);
                 // Told before the inlet goes: an input that fails has not come to its end.
                 if let Err(error) = feed(mine, &options, &inlet, stop) {
-                    stop.fail(error);
+                    stop.fail_input(error);
                 }
                 Ok(())
             })
