@@ -146,9 +146,12 @@ fn nothing_that_is_not_this_jobs_is_touched() {
     assert_eq!(fs::read(&out).unwrap(), before);
 
     // A job that begins anew keeps what it had.
-    let (code, said) = live(&simulator, "jsonl", &out, "--for 1s --reset-state").finish();
+    let mut anew = live(&simulator, "jsonl", &out, "--reset-state");
+    let kept = folder.path().join("bars.jsonl.1");
+    anew.wait_until("the earlier file under its new name", |_| kept.exists());
+    let (code, _, said) = anew.stop();
     assert_eq!(code, Some(0), "{said}");
-    assert_eq!(fs::read(folder.path().join("bars.jsonl.1")).unwrap(), before);
+    assert_eq!(fs::read(kept).unwrap(), before);
 
     // A folder of Parquet files that are not parts of this job.
     let bars = folder.path().join("bars");

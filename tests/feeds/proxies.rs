@@ -104,7 +104,7 @@ fn loopback_is_reached_directly_and_a_proxy_of_another_kind_refused() {
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("ALL_PROXY") && said.contains("socks5://"), "{said}");
     assert!(!said.contains("secret"), "{said}");
-    let away = [&venue[..], &["--for", "2s"]].concat();
+    let away = [&venue[..], &["--for", "8s"]].concat();
     let (code, said) = live(&[("HTTPS_PROXY", "http://127.0.0.1:9")], &away).finish();
     assert_eq!(code, Some(3), "{said}");
     assert!(said.contains("proxy http://127.0.0.1:9 (HTTPS_PROXY)"), "{said}");

@@ -83,7 +83,7 @@ fn a_terminal_shows_how_the_job_is_doing_and_keeps_nothing_of_it() {
     let simulator = Simulator::start(&["--protocol", "binance-spot", "--rate", "300"], &[&day]);
     let mut live = barflow();
     live.args(["live", "--venue", "binance-spot", "--instrument", "XBTUSD"]);
-    live.args(["--at", &simulator.address, "--report-every", "100ms", "--for", "4s"]);
+    live.args(["--at", &simulator.address, "--report-every", "100ms", "--for", "9s"]);
     live.args(["--bar", "v=volume,size=70", "--bar", "t=tick,size=30"]);
     let copy = folder.path().join("copy");
     let Some(mut script) = on_a_terminal(&live, &[], &copy) else { return };
@@ -123,7 +123,7 @@ fn a_run_that_never_connects_leaves_nothing_either() {
     // Nobody is there, so that the job tries on.
     live.args(["live", "--venue", "binance-spot", "--instrument", "XBTUSD"]);
     live.args(["--at", "127.0.0.1:1", "--bar", "t=tick,size=30", "--log", "error"]);
-    live.args(["--for", "2s"]);
+    live.args(["--for", "8s"]);
     let copy = folder.path().join("copy");
     let Some(mut script) = on_a_terminal(&live, &[], &copy) else { return };
     let mut child = script.spawn().unwrap();
