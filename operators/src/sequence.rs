@@ -27,7 +27,7 @@ pub use refused::{Objection, Refused};
 
 /// A time this much after that of the latest trade, in ns, is that of a later trade: 10 s. Times of
 /// trades close together need not be in order.
-const GOES_ON: i64 = 10_000_000_000;
+pub(crate) const GOES_ON: i64 = 10_000_000_000;
 
 /// Rows whose places are remembered where rows have no ids to compare: as many as wait for those behind
 /// them.

@@ -356,9 +356,10 @@ fn tell(path: &Path, line: &str, naming: &Naming) -> Result<Sniffed, ReplayError
         8 => (Layout::AggTrades { columns: 8 }, 5),
         n => {
             let reason = format!(
-                "its rows have {n} fields, and no layout that is known does: Binance trades (6 or \
+                "its rows have {n} field{}, and no layout that is known does: Binance trades (6 or \
                  7), Binance aggTrades (7 or 8), Kraken time & sales (3), LEAN ticks (6); name the \
-                 columns with --columns time=1,price=2,qty=3 (positions where there is no header)"
+                 columns with --columns time=1,price=2,qty=3 (positions where there is no header)",
+                if n == 1 { "" } else { "s" }
             );
             return Err(ReplayError::layout(path, reason));
         }

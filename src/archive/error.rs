@@ -10,7 +10,7 @@ use crate::net::trust::TrustError;
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// Asked again and again, in vain.
-    #[error("{url}: gave up after {tries} attempts: {what}")]
+    #[error("{url}: gave up after {tries} attempt{}: {what}", if *tries == 1 { "" } else { "s" })]
     GaveUp {
         /// What was asked for.
         url: String,

@@ -15,6 +15,7 @@ use super::say::say;
 use super::signals::Signals;
 use crate::stop::Stop;
 use crate::telemetry;
+use crate::thousands::counted;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -77,7 +78,7 @@ pub fn run(args: &ArchiveServerArgs) -> Result<Outcome, Failure> {
     Signals::raise(&stop)?;
     telemetry::start(tracing::Level::WARN, None)
         .map_err(|error| Failure::outside(anyhow::anyhow!(error)))?;
-    say!("{} archives", tree.keys.len() / 2);
+    say!("{}", counted((tree.keys.len() / 2) as u64, "archive"));
     let options = ServerOptions {
         listen: args.listen,
         faults: args.faults.clone(),

@@ -129,7 +129,7 @@ impl From<JobError> for Failure {
     fn from(error: JobError) -> Self {
         let hint = error.hint();
         let code = match &error {
-            JobError::BadRow(_) => 1,
+            JobError::BadRow(_) | JobError::MostlyBad(_) => 1,
             JobError::Input(ReplayError::Io { .. })
             | JobError::KeptTrades(_)
             | JobError::Io { .. }

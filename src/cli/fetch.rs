@@ -31,6 +31,7 @@ use crate::net::url::Url;
 use crate::printable::line;
 use crate::sinks::roll::Roll;
 use crate::stop::Stop;
+use crate::thousands::counted;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -352,8 +353,8 @@ fn list(here: &[Download], missing: &[Download]) {
     print(&text);
     let size = |jobs: &[Download]| bytes(jobs.iter().filter_map(|job| job.listed.bytes).sum());
     say!(
-        "{} files ({}) to fetch, {} ({}) already present",
-        missing.len(),
+        "{} ({}) to fetch, {} ({}) already present",
+        counted(missing.len() as u64, "file"),
         size(missing),
         here.len(),
         size(here)
@@ -396,12 +397,13 @@ fn bring(
     }
     let seconds = begun.elapsed().as_secs_f64();
     say!(
-        "{fetched} files ({}) fetched in {seconds:.1} s; {} already present, {refused} refused",
+        "{} ({}) fetched in {seconds:.1} s; {} already present, {refused} refused",
+        counted(fetched, "file"),
         bytes(wire),
         here.len() + found,
     );
     if let Some(error) = trouble {
-        say!("{left} files left; run the same command to resume");
+        say!("{} left; run the same command to resume", counted(left, "file"));
         return Err(failure(error));
     }
     if left > 0 {

@@ -39,13 +39,13 @@ pub(super) fn remarks(parallel: &ParallelReport) -> Vec<String> {
                 format!("{name}: processed sequentially, because such builders do not converge")
             }
             (ahead, Some(median), Some(most)) => format!(
-                "{name}: {} of {} chunks converged, after {} trades (median; maximum {})",
+                "{name}: {} of {} converged, after {} (median; maximum {})",
                 grouped(joined.len() as u64),
-                grouped(ahead),
-                grouped(*median),
+                counted(ahead, "chunk"),
+                counted(*median, "trade"),
                 grouped(*most)
             ),
-            (ahead, ..) => format!("{name}: none of {} chunks converged", grouped(ahead)),
+            (ahead, ..) => format!("{name}: none of {} converged", counted(ahead, "chunk")),
         });
     }
     remarks

@@ -15,7 +15,7 @@ use crate::job::live::status::Status;
 use crate::job::observer::InputSize;
 use crate::job::{JobReport, Observer};
 use crate::telemetry::terminal::{self, BottomLine};
-use crate::thousands::grouped;
+use crate::thousands::counted;
 
 /// Prints the summary of a run.
 type Summarise = fn(&JobReport);
@@ -96,13 +96,13 @@ impl Goal {
 
     /// A line of a log.
     fn line(self, progress: &Progress) -> String {
-        let trades = grouped(progress.rows());
+        let trades = counted(progress.rows(), "trade");
         let (done, total) = self.done(progress);
         let share = || done.saturating_mul(100) / total.max(1);
         match self {
-            Self::Bytes(_) => format!("{} % read, {trades} trades", share()),
-            Self::Rows(_) => format!("{} % written, {trades} trades", share()),
-            Self::Unknown => format!("{trades} trades read"),
+            Self::Bytes(_) => format!("{} % read, {trades}", share()),
+            Self::Rows(_) => format!("{} % written, {trades}", share()),
+            Self::Unknown => format!("{trades} read"),
         }
     }
 }

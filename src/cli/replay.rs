@@ -107,6 +107,11 @@ pub struct ReplayArgs {
     #[command(flatten)]
     pub quarantine: QuarantineArgs,
 
+    /// With a quarantine, stop when more than this share of the rows is bad, after 10,000 bad rows
+    /// [default: 50%]
+    #[arg(long, value_name = "PERCENT", env = "BARFLOW_MAX_BAD", help_heading = "Quality")]
+    pub max_bad: Option<String>,
+
     /// What was wrong with the files.
     #[command(flatten)]
     pub corrections: CorrectionArgs,

@@ -32,6 +32,7 @@ use crate::feeds::recorded::{RecordingOptions, Recordings, are_recordings};
 use crate::feeds::venue::{Channel, Venue};
 use crate::stop::Stop;
 use crate::telemetry;
+use crate::thousands::counted;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -133,7 +134,9 @@ pub fn run(args: &SimulatorArgs) -> Result<Outcome, Failure> {
     Signals::raise(&stop)?;
     telemetry::start(tracing::Level::WARN, None)
         .map_err(|error| Failure::outside(anyhow::anyhow!(error)))?;
-    say!("{} trades of {} instruments as {}", tape.order.len(), tape.series.len(), args.protocol);
+    let trades = counted(tape.order.len() as u64, "trade");
+    let instruments = counted(tape.series.len() as u64, "instrument");
+    say!("{trades} of {instruments} as {}", args.protocol);
     let running = barflow_simulator::exchange::start(exchange, tape, options)
         .with_context(|| format!("cannot listen at {}", args.listen))
         .map_err(Failure::outside)?;

@@ -16,6 +16,7 @@ pub mod instruments;
 pub mod kafka;
 mod limits;
 pub mod live;
+pub mod max_bad;
 pub mod problem;
 pub mod quality;
 pub mod replay;

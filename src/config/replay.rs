@@ -23,6 +23,7 @@ use super::instant::instant_ns;
 use super::instruments::of_files;
 use super::kafka::KafkaOptions;
 use super::limits::limits;
+use super::max_bad::MaxBad;
 use super::problem::Problems;
 use super::quality::suite;
 use super::revisions::window;
@@ -96,6 +97,8 @@ pub struct ReplaySettings {
     pub quarantine: Option<PathBuf>,
     /// How much is written there.
     pub quarantine_limits: Limits,
+    /// The largest share of bad rows with which a run reads on.
+    pub max_bad: MaxBad,
     /// File for sums of the bars by day.
     pub daily: Option<PathBuf>,
     /// Which quote value.
@@ -186,6 +189,7 @@ impl ReplaySettings {
             verify: replay.parse("verify", "true or false", problems_ref).unwrap_or(true),
             quarantine: replay.text("quarantine", problems_ref).map(|(path, _)| path.into()),
             quarantine_limits: limits(&mut replay, problems_ref),
+            max_bad: replay.parse_with("max_bad", str::parse, problems_ref).unwrap_or_default(),
             daily: replay.text("daily", problems_ref).map(|(path, _)| path.into()),
             quote: replay.choice("quote", &quotes, problems_ref).unwrap_or_default(),
             contract_size: replay.parse("contract_size", "a number", problems_ref),

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use barflow_replay::error::ReplayError;
 
+use super::bad_share::MostlyBad;
 use super::outputs::OutputError;
 use super::rejects::BadRow;
 use crate::checkpoints::job::JobName;
@@ -56,6 +57,9 @@ pub enum JobError {
     /// A row is not a trade, and no quarantine is configured.
     #[error(transparent)]
     BadRow(#[from] BadRow),
+    /// Most rows are not trades.
+    #[error(transparent)]
+    MostlyBad(#[from] MostlyBad),
     /// A feed cannot continue.
     #[error(transparent)]
     Feed(#[from] SessionFault),
@@ -134,6 +138,10 @@ impl JobError {
             Self::BadRow(_) => {
                 "bars before that row were written; --quarantine FILE rejects bad rows and \
                  continues"
+            }
+            Self::MostlyBad(_) => {
+                "`barflow check FILE` shows how its columns are understood; --max-bad 100% reads on \
+                 however many rows are bad"
             }
             Self::Feed(fault) => fault.hint,
             Self::Checkpoint(error) => error.hint(),
@@ -224,6 +232,7 @@ impl From<Cause> for JobError {
             .or_else(typed::<ReplayError>)
             .or_else(typed::<RecordingsError>)
             .or_else(typed::<BadRow>)
+            .or_else(typed::<MostlyBad>)
             .or_else(typed::<HistoryError>)
             .or_else(typed::<SessionFault>)
             .or_else(typed::<ClusterError>)

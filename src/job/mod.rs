@@ -11,6 +11,7 @@
 //!
 //! **Invariant:** nothing here knows clap, signals, standard error or exit codes.
 
+pub mod bad_share;
 mod cluster;
 pub mod corrections;
 pub mod error;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use barflow_operators::input_batch::Reject;
 
+use super::bad_share::BadShare;
 use crate::graph::options::OnReject;
 use crate::printable::excerpt;
 use crate::sinks::rejects::Quarantine;
@@ -24,10 +25,19 @@ const SHOWN: usize = 200;
 )]
 pub struct BadRow(pub Box<Reject>);
 
-/// Sets bad rows of files aside; without a quarantine the first one ends the run.
-pub(super) fn of_files(quarantine: Option<Arc<Quarantine>>, stop: Stop) -> OnReject {
+/// Sets bad rows of files aside until too many are bad; without a quarantine the first one ends the run.
+pub(super) fn of_files(
+    quarantine: Option<Arc<Quarantine>>,
+    share: BadShare,
+    stop: Stop,
+) -> OnReject {
     Arc::new(move |reject| match &quarantine {
-        Some(quarantine) => set_aside(quarantine, &reject, &stop),
+        Some(quarantine) => {
+            set_aside(quarantine, &reject, &stop);
+            if let Err(mostly) = share.add() {
+                stop.fail_row(mostly);
+            }
+        }
         None => stop.fail_row(BadRow(Box::new(reject))),
     })
 }

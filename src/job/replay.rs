@@ -19,6 +19,7 @@ use barflow_replay::read_options::ReadOptions;
 use crossbeam::channel::Sender;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::bad_share::BadShare;
 use super::corrections::{fingerprint, on_revision, window};
 use super::error::JobError;
 use super::observer::{Notices, Observer};
@@ -224,7 +225,7 @@ impl Ready<'_> {
             trades,
             daily: daily.clone(),
             checkpoints: started.checkpoints,
-            ..self.options(pool, &started.resume)
+            ..self.options(pool, &started.resume, &progress)
         };
         let chunks = in_chunks.then(|| parallel::Options {
             specs_of: Arc::clone(&options.specs_of),
@@ -283,7 +284,7 @@ impl Ready<'_> {
     }
 
     /// What the graph needs to know, besides where trades, sums and checkpoints go.
-    fn options(&self, pool: BatchPool, resume: &Resumption) -> GraphOptions {
+    fn options(&self, pool: BatchPool, resume: &Resumption, read: &Progress) -> GraphOptions {
         let Self { settings, stop, records, .. } = self;
         let book = settings.bars.clone();
         let quarantine = records.quarantine.clone();
@@ -306,7 +307,11 @@ impl Ready<'_> {
                 quarantine.clone(),
                 Stop::clone(stop),
             ),
-            on_reject: rejects::of_files(quarantine, Stop::clone(stop)),
+            on_reject: rejects::of_files(
+                quarantine,
+                BadShare::new(self.source.max_bad(settings), read.clone()),
+                Stop::clone(stop),
+            ),
             end_of: self.end_of(),
             trades: None,
             daily: None,

@@ -69,6 +69,31 @@ fn ids_that_begin_again_at_a_later_time_are_bad_rows() {
     }
 }
 
+/// However few rows may wait for a missing id, and in one file as well as in two.
+#[test]
+fn ids_that_begin_again_are_named_as_such_with_any_window_and_in_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let day = 86_400 * SECOND;
+    for ids in [60, 2_000] {
+        let both = [rows(1..=ids, 0), rows(1..=ids, day)];
+        let one_file = write(folder.path(), 3, &both.concat());
+        let two_files = [0, 1].map(|n| write(folder.path(), n + 1, &both[n as usize]));
+        for window in ["1", "16", "59", "1024"] {
+            let window = ["--reorder-window", window];
+            for (files, place) in [
+                (vec![two_files[0].as_str(), &two_files[1]], "2024-03-02.csv:1: ".to_owned()),
+                (vec![one_file.as_str()], format!("2024-03-03.csv:{}: ", ids + 1)),
+            ] {
+                let run = replay(&[&files[..], &window].concat());
+                assert_eq!(run.code, Some(1), "{}", run.report);
+                let named = format!("{place}field \"trade_id\": ids begin again");
+                assert!(run.report.contains(&named), "{window:?}: {}", run.report);
+                assert_eq!(ticks(&run.bars), ids, "{window:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn of_two_rows_of_one_id_that_differ_neither_is_used() {
     let folder = tempfile::tempdir().unwrap();

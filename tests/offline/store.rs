@@ -196,7 +196,7 @@ fn days_become_months_and_give_the_same_bars() {
     fs::write(place.join("BTCUSDT-trades-2024-03-09.parquet"), march).unwrap();
     assert!(bars == bars_of_store(&store, &[]));
     let (_, told) = expect(0, &["compact", "--store", at], &[]);
-    assert!(told.contains("1 files of an earlier merge removed"), "{told}");
+    assert!(told.contains("1 file of an earlier merge removed"), "{told}");
     assert_eq!(trades(&store).len(), 3);
 
     // Too small a target merges nothing.
@@ -339,7 +339,7 @@ fn repeated_and_disordered_rows_are_put_right_and_counted() {
     rows.insert(2000, rows[1990].clone());
     let spoiled = archives::write(folder.path(), "BTCUSDT-trades-2024-03-01", &rows);
     let (_, told) = expect(0, &["convert", "--store", at], &[spoiled]);
-    assert!(told.contains("1 duplicate trades dropped"), "{told}");
+    assert!(told.contains("1 duplicate trade dropped"), "{told}");
     let (info, _) = expect(0, &["store", "info", "--store", at], &[]);
     let facts: serde_json::Value = serde_json::from_str(&info).unwrap();
     assert_eq!((&facts["rows"], &facts["source_rows"]), (&4000.into(), &4001.into()));

@@ -103,6 +103,20 @@ fn a_quarantine_has_a_limit_and_rows_beyond_it_are_counted() {
 }
 
 #[test]
+fn an_input_most_of_whose_rows_are_bad_is_not_read_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let day = flood(folder.path(), 200_000, "1");
+    let replay = ["replay", "--bar", "t=tick,size=2", "--sink", "none", "--quarantine", "q", &day];
+    let said = told(folder.path(), 1, &replay);
+    assert!(said.contains("error: 10,000 of the 10,001 rows read so far are bad"), "{said}");
+    assert!(said.contains("more than 50%") && said.contains("--max-bad 100%"), "{said}");
+    let said = told(folder.path(), 1, &[&replay[..], &["--max-bad", "100%"]].concat());
+    assert!(said.contains("quarantined 200,000"), "{said}");
+    let wrong = told(folder.path(), 2, &[&replay[..], &["--max-bad", "half"]].concat());
+    assert!(wrong.contains("max_bad = \"half\": not a percentage"), "{wrong}");
+}
+
+#[test]
 fn a_row_that_is_too_long_to_show_is_cut_with_its_length() {
     let folder = tempfile::tempdir().unwrap();
     let row = format!("7,{},1,1,1,True,True", "9".repeat(100_000));

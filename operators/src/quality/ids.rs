@@ -11,6 +11,7 @@ use super::memory::Memory;
 use super::suite::Check;
 use crate::batch::IdKind;
 use crate::order::recent::{difference, is_same};
+use crate::sequence::GOES_ON;
 
 /// Holes that can still be filled by a late id. Beyond them the one of the lowest ids is final, and
 /// its ids count as repeated if they come. 4096 holes of ~100 B are 0.4 MB.
@@ -88,7 +89,8 @@ impl Ids {
             if !(timed && self.follows(row))
                 && self.take(row, day, timed, counts, || rows.place(at)) == Taken::Repeated
             {
-                self.repeated(rows, at, number + at as u64, tells_conflicts, counts);
+                let again = self.begin_again(row, timed);
+                self.repeated(rows, at, number + at as u64, (tells_conflicts, again), counts);
             }
         }
     }
@@ -143,22 +145,31 @@ impl Ids {
         rows: &Rows<'_>,
         at: usize,
         number: u64,
-        tells_conflicts: bool,
+        (tells_conflicts, again): (bool, Option<String>),
         counts: &mut Counts,
     ) {
         let trade = rows.trade(at);
+        let again = again.map_or_else(String::new, |again| format!("; {again}"));
         match self.memory.find(trade.trade_id, number) {
             Some((earlier, place)) if tells_conflicts && !is_same(&earlier, &trade) => {
                 counts.of(Check::NoConflictingIds).offend(|| {
                     let said = difference(&earlier, &trade);
-                    let value = format!("{said}; the first is {place}");
+                    let value = format!("{said}; the first is {place}{again}");
                     Example { other: Some(place), ..rows.example(at, value) }
                 });
             }
             _ => counts
                 .of(Check::NoDuplicateIds)
-                .offend(|| rows.example(at, "seen before".to_owned())),
+                .offend(|| rows.example(at, format!("seen before{again}"))),
         }
+    }
+
+    /// What is said of a row with an id below the highest at a time after it: ids have begun again.
+    fn begin_again(&self, row: Row, timed: bool) -> Option<String> {
+        let (_, highest) = self.seen?;
+        let later = row.time.saturating_sub(self.time);
+        (timed && row.last < highest && later > GOES_ON)
+            .then(|| format!("ids begin again, {} after trade {highest}", length(later)))
     }
 
     /// Takes a row that does not just follow. `timed`: whether its time is to be believed. What a

@@ -99,9 +99,9 @@ impl TimeGate {
         self.last = last;
     }
 
-    /// Event time of the last trade that left as valid, ns; none before the first.
-    pub(super) fn last(&self) -> Option<i64> {
-        self.last
+    /// Event time of the latest trade in order, ns, in doubt or not; none before the first.
+    pub(super) fn latest(&self) -> Option<i64> {
+        self.held.back().map(|held| held.trade.event_time).or(self.last)
     }
 
     /// Whether trades of these times would all leave at once. Without branches, so that it

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::GOES_ON;
 use crate::batch::TradeBatch;
 use crate::pool::BatchPool;
 use crate::trade::Trade;
@@ -88,7 +89,6 @@ enum BlockOrder {
 pub(super) struct Remembered {
     pub(super) trade: Trade,
     pub(super) row: u64,
-    pub(super) place: Standing,
 }
 
 impl Block {
@@ -176,19 +176,45 @@ impl Memory {
                 row = same.map(|row| *row as usize).find(|row| first + *row as u64 >= oldest)?;
             }
             let number = first + row as u64;
-            (number >= oldest && number < before).then(|| Remembered {
-                trade: block.batch.trade(row),
-                row: number,
-                place: block.lines.of(row),
-            })
+            (number >= oldest && number < before)
+                .then(|| Remembered { trade: block.batch.trade(row), row: number })
         })
     }
 
     /// Where a row stands, if it is remembered.
     pub(super) fn place(&self, row: u64) -> Option<Standing> {
+        let (block, row) = self.block_of(row)?;
+        Some(block.lines.of(row))
+    }
+
+    /// Whether a row of an id that came, at a later time than all before, begins a new sequence of ids
+    /// or belongs to one, rather than telling the earlier trade otherwise. Where it has the last id, both
+    /// rows may be of one trade, unless it comes from another file, or after a row that is of the new
+    /// sequence.
+    pub(super) fn is_anew(
+        &self,
+        earlier: &Remembered,
+        trade: &Trade,
+        row: u64,
+        is_last: bool,
+    ) -> bool {
+        let source = |row| self.place(row).map(|place| place.source);
+        let before = || row.checked_sub(1).and_then(|before| self.block_of(before));
+        let after_new = || {
+            before().filter(|(block, before)| *before < block.batch.len()).is_some_and(|found| {
+                let (block, before) = found;
+                let Trade { trade_id, event_time, .. } = block.batch.trade(before);
+                trade_id < trade.trade_id
+                    && event_time.saturating_sub(earlier.trade.event_time) > GOES_ON
+            })
+        };
+        !is_last || source(row) != source(earlier.row) || after_new()
+    }
+
+    fn block_of(&self, row: u64) -> Option<(&Block, usize)> {
         let after = self.blocks.partition_point(|(first, _)| *first <= row);
         let (first, block) = self.blocks.get(after.checked_sub(1)?)?;
-        Some(block.lines.of((row - first) as usize))
+        Some((block, usize::try_from(row - first).ok()?))
     }
 
     /// Rows that came, and that another memory has.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::gate::{Held, Passage};
-use super::memory::{Lines, Memory};
+use super::memory::{Lines, Memory, Remembered};
 use super::refused::{Objection, Refused};
 use super::{Findings, GOES_ON, Item, Late, Sequencer, Waiting};
 use crate::batch::{IdKind, TradeBatch};
@@ -186,8 +186,9 @@ impl Sequencer {
             out.found.duplicates += 1;
             return;
         }
-        let source = |row| self.memory.place(row).map(|place| place.source);
-        if let Some(again) = again.filter(|_| source(row) != source(other.row)) {
+        let earlier = Remembered { trade: waits, row: other.row };
+        let is_last = newest.is_some_and(|newest| last == newest.trade_id);
+        if let Some(again) = again.filter(|_| self.memory.is_anew(&earlier, &trade, row, is_last)) {
             out.refuse(trade, row, again, &self.memory);
             return;
         }
@@ -200,15 +201,15 @@ impl Sequencer {
     pub(super) fn on_settled(&mut self, place: Place, trade: Trade, row: u64, out: &mut Out<'_>) {
         let id = trade.trade_id;
         let time_goes_on = |last: i64| trade.event_time.saturating_sub(last) > GOES_ON;
-        let is_later = self.gate.last().is_some_and(time_goes_on);
+        let is_later = self.gate.latest().is_some_and(time_goes_on);
         let again = Objection::IdsBeginAgain { last: self.ids.last().unwrap_or(id) };
         if let Some(earlier) = self.memory.find(id, row) {
             if is_same(&earlier.trade, &trade) {
                 out.found.duplicates += 1;
                 return;
             }
-            let here = self.memory.place(row);
-            if is_later && here.is_some_and(|here| here.source != earlier.place.source) {
+            let is_last = self.ids.last() == Some(id);
+            if is_later && self.memory.is_anew(&earlier, &trade, row, is_last) {
                 out.refuse(trade, row, again, &self.memory);
                 return;
             }

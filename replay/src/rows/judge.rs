@@ -88,7 +88,7 @@ pub(super) fn wrong_width(found: usize, expected: usize) -> Wrong {
     let few = if found < expected { "few" } else { "many" };
     Wrong {
         field: "row",
-        value: format!("{found} fields"),
+        value: format!("{found} field{}", if found == 1 { "" } else { "s" }),
         reason: format!("too {few} fields: {expected} are expected"),
     }
 }

@@ -76,6 +76,7 @@ const KEYS: &[(&str, Table, &str, Form)] = &[
     ("quarantine", Table::Run, "quarantine", Form::Text),
     ("quarantine_max_rows", Table::Run, "quarantine_max_rows", Form::Text),
     ("quarantine_max_size", Table::Run, "quarantine_max_size", Form::Text),
+    ("max_bad", Table::Run, "max_bad", Form::Text),
     ("daily", Table::Run, "daily", Form::Text),
     ("sink_trades", Table::Run, "trades", Form::Text),
     ("no_clobber", Table::Run, "replace", Form::Flag("false")),

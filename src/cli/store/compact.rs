@@ -16,6 +16,7 @@ use super::super::failure::{Failure, Outcome};
 use super::super::progress::Shown;
 use super::super::say::{say, show};
 use super::selection::{Place, bytes, stop, threads};
+use crate::thousands::counted;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -79,10 +80,10 @@ pub fn run(args: &CompactArgs) -> Result<Outcome, Failure> {
     if args.dry_run {
         for (series, merge) in &merges {
             show!(
-                "{} {}: {} files, {}",
+                "{} {}: {}, {}",
                 series.feed.instrument,
                 barflow_replay::store::series::range(&(merge.first, merge.last)),
-                merge.files.len(),
+                counted(merge.files.len() as u64, "file"),
                 bytes(merge.bytes())
             );
         }
@@ -128,7 +129,7 @@ pub fn run(args: &CompactArgs) -> Result<Outcome, Failure> {
         }
         removed => removed?,
     };
-    say!("merged {files} files into {made} ({}){removed}", bytes(total));
+    say!("merged {} into {made} ({}){removed}", counted(files as u64, "file"), bytes(total));
     let failed = done.iter().any(|result| !matches!(result, Some(Ok(_))));
     Ok(if failed { Outcome::WithRejects } else { Outcome::Done })
 }
@@ -147,7 +148,7 @@ fn leftovers(store: &Path, all: &[Series], progress: &Progress) -> Result<String
     }
     Ok(match covered.len() {
         0 => String::new(),
-        count => format!("; {count} files of an earlier merge removed"),
+        count => format!("; {} of an earlier merge removed", counted(count as u64, "file")),
     })
 }
 

@@ -27,7 +27,7 @@ use super::super::say::say;
 use super::selection::{bytes, stop, threads};
 use crate::config::instruments;
 use crate::stop::Stop;
-use crate::thousands::grouped;
+use crate::thousands::{counted, grouped};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -162,8 +162,8 @@ fn conclude(
                 disagreements.extend(conversion.disagreements.clone());
                 let repeated = conversion.source_rows - conversion.rows;
                 if repeated > 0 {
-                    let count = grouped(repeated);
-                    say!("{}: {count} duplicate trades dropped", conversion.archive);
+                    let count = counted(repeated, "duplicate trade");
+                    say!("{}: {count} dropped", conversion.archive);
                 }
             }
             Some(Ok(ConvertOutcome::Already(conversion))) => {
@@ -183,11 +183,11 @@ fn conclude(
     disagreements.iter().for_each(|disagreement| say!("{disagreement}"));
     let seconds = begun.elapsed().as_secs_f64();
     say!(
-        "{converted} of {} archives ({}) converted: {} trades in {seconds:.2} s ({} trades/s); \
-         {already} already converted, {refused} refused",
-        archives.len(),
+        "{converted} of {} ({}) converted: {} in {seconds:.2} s ({} trades/s); {already} already \
+         converted, {refused} refused",
+        counted(archives.len() as u64, "archive"),
         bytes(total),
-        grouped(trades),
+        counted(trades, "trade"),
         grouped((trades as f64 / seconds.max(1e-9)) as u64),
     );
     if already > 0 {
@@ -197,7 +197,7 @@ fn conclude(
         );
     }
     if left > 0 {
-        say!("stopped: {left} archives left; run the same command to resume");
+        say!("stopped: {} left; run the same command to resume", counted(left, "archive"));
         return Ok(Outcome::stopped(stop));
     }
     let is_whole = refused == 0 && disagreements.is_empty();

@@ -20,6 +20,7 @@ use super::super::failure::{Failure, Outcome};
 use super::super::say::{say, show};
 use super::selection::{Place, bytes};
 use crate::config::instant::day;
+use crate::thousands::counted;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -85,10 +86,10 @@ pub fn run(args: &PruneArgs) -> Result<Outcome, Failure> {
             }
         }
     }
-    let (count, size) = (goes.len(), bytes(total));
+    let (files, size) = (counted(goes.len() as u64, "file"), bytes(total));
     match args.yes {
-        true => say!("{count} files ({size}) removed"),
-        false => say!("{count} files ({size}) would be removed; add --yes to remove them"),
+        true => say!("{files} ({size}) removed"),
+        false => say!("{files} ({size}) would be removed; add --yes to remove"),
     }
     Ok(if kept > 0 { Outcome::WithRejects } else { Outcome::Done })
 }

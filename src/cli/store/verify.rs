@@ -18,7 +18,7 @@ use super::super::failure::{Failure, Outcome};
 use super::super::progress::Shown;
 use super::super::say::{say, show};
 use super::selection::{Place, stop, threads};
-use crate::thousands::grouped;
+use crate::thousands::counted;
 
 /// `barflow store verify`.
 #[derive(Debug, Args)]
@@ -75,10 +75,10 @@ pub fn run(args: &VerifyArgs) -> Result<Outcome, Failure> {
     journal.disagreements().for_each(|disagreement| say!("{disagreement}"));
     let trades: u64 = files.iter().map(|file| file.rows).sum();
     say!(
-        "{} files ({} trades) and {} archives read, {damaged} damaged",
-        files.len(),
-        grouped(trades),
-        archives.len()
+        "{} ({}) and {} read, {damaged} damaged",
+        counted(files.len() as u64, "file"),
+        counted(trades, "trade"),
+        counted(archives.len() as u64, "archive")
     );
     if left > 0 {
         say!("stopped: {left} were not read; run the same command again");

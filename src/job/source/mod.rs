@@ -18,6 +18,7 @@ use super::error::JobError;
 use super::observer::InputSize;
 use super::report::Notice;
 use super::start::Resumption;
+use crate::config::max_bad::MaxBad;
 use crate::config::replay::ReplaySettings;
 use crate::feeds::recorded::{RecordingOptions, Recordings};
 use crate::graph::quality::Quality;
@@ -174,6 +175,15 @@ impl Source {
         };
         let other = Known { from, to, own_quotes: false };
         Quality::new(suite, move |instrument| known.get(instrument).copied().unwrap_or(other))
+    }
+
+    /// The largest share of bad rows with which reading continues; recordings are read to their end, as
+    /// feeds run on.
+    pub(in crate::job) fn max_bad(&self, settings: &ReplaySettings) -> MaxBad {
+        match self {
+            Self::Files(_) => settings.max_bad,
+            Self::Recordings(_) => MaxBad::all(),
+        }
     }
 
     /// Lanes have put recorded trades in order already.
