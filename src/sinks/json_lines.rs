@@ -58,8 +58,8 @@ impl LineFile {
             Admission::Full => {
                 let Limits { rows, bytes } = self.meter.limits();
                 tracing::warn!(
-                    "\"{}\" has as much as one run may write to it ({} lines or {} bytes); what \
-                     follows is only counted",
+                    "\"{}\" has reached the limit of one run ({} lines or {} bytes); further lines are \
+                     only counted",
                     self.path.display(),
                     grouped(rows),
                     grouped(bytes)

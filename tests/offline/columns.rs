@@ -233,7 +233,7 @@ fn a_header_amid_the_rows_is_passed_over_if_it_is_the_files_own_and_else_refused
     fs::write(folder.join("other.csv"), other).unwrap();
     let ran = replay(folder, "other.csv", &ID);
     assert_eq!(ran.code, Some(2), "{}", ran.log);
-    assert!(ran.log.contains("a header amid the rows"), "{}", ran.log);
+    assert!(ran.log.contains("a header among the rows"), "{}", ran.log);
 }
 
 #[test]

@@ -14,7 +14,7 @@ pub struct OutputArgs {
     #[arg(long, value_name = "PATH", env = "BARFLOW_OUT", value_hint = ValueHint::AnyPath)]
     pub out: Option<String>,
 
-    /// How JSON has 64-bit integers: number, or string for readers that parse numbers into doubles
+    /// How 64-bit integers are written in JSON: number, or string for readers that parse numbers into doubles
     /// [default: number]
     #[arg(long, value_name = "number|string", env = "BARFLOW_INT64")]
     pub int64: Option<String>,

@@ -37,10 +37,11 @@ Examples:
   # archives from elsewhere
   barflow convert --store history 'data/BTCUSDT-trades-2024-03-*.zip'
 
-Writes one Parquet file per instrument and UTC day, ordered by id, with times in µs unless the venue's
-the venue has no more digits. A file has its name when it was written, read back and found equal; an archive
-that is damaged or holds a bad row is named, and nothing of it gets in. Where two archives give a day other
-trades, the one with more trades is used, else the one with the later name, and both are named. If it is stopped, the same command resumes it.
+Writes one Parquet file per instrument and UTC day, ordered by id, with times in µs if the venue publishes
+µs or ms, otherwise ns. A file gets its final name only after it was written, read back and found equal.
+An archive that is damaged or contains a bad row is reported and not converted. Where two archives
+disagree about a day, the one with more trades is used (on a tie, the one whose name sorts last) and
+both are reported. If interrupted, run the same command to resume.
 
 Exit codes: 0 all converted; 1 some were refused, or disagree; 2 wrong usage; 3 disk unavailable;
 130, 143 stopped by SIGINT or SIGTERM.";
