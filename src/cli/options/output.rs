@@ -33,8 +33,8 @@ pub struct ExpectationArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Quality")]
 pub struct QuarantineArgs {
-    /// Write bad rows and frames to this file (JSON lines) [default: a file stops at its first bad
-    /// row, a feed logs it]
+    /// Write bad rows and frames to this file (JSON lines) and continue [default: stop at the first one;
+    /// `live` logs them]
     #[arg(long, value_name = "FILE", env = "BARFLOW_QUARANTINE", value_hint = ValueHint::FilePath)]
     pub quarantine: Option<String>,
 

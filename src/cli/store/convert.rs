@@ -54,19 +54,23 @@ const REORDER_WINDOW: usize = 1 << 16;
 #[command(after_help = EXAMPLES)]
 pub struct ConvertArgs {
     /// Archives, folders or patterns [default: the archives of the store]
-    #[arg(value_name = "FILES", value_hint = ValueHint::AnyPath)]
+    #[arg(value_name = "FILES", value_hint = ValueHint::AnyPath, help_heading = "Input")]
     pub files: Vec<String>,
 
     /// Folder of the store
     #[arg(long, value_name = "DIR", env = "BARFLOW_STORE", value_hint = ValueHint::DirPath)]
     pub store: PathBuf,
 
+    /// Convert archives again that were converted before
+    #[arg(long)]
+    pub again: bool,
+
     /// Instrument of all files, such as binance:spot:BTCUSDT [default: from the file names]
-    #[arg(long, value_name = "ID", value_parser = instruments::of_files)]
+    #[arg(long, value_name = "ID", value_parser = instruments::of_files, help_heading = "Input")]
     pub instrument: Option<GivenInstrument>,
 
     /// Quote value of one contract of an inverse instrument [default: the venue's rule]
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", help_heading = "Input")]
     pub contract_size: Option<f64>,
 
     /// How their rows are read.
@@ -74,12 +78,8 @@ pub struct ConvertArgs {
     pub layout: LayoutArgs,
 
     /// Archives to convert in parallel [default: one per core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = "Threads and processes")]
     pub jobs: Option<usize>,
-
-    /// Convert archives again that were converted before
-    #[arg(long)]
-    pub again: bool,
 }
 
 /// Runs the command.
