@@ -15,7 +15,8 @@ use barflow_replay::store::claim::Disagreement;
 use barflow_replay::store::convert::{self as conversion, ConvertOptions, ConvertOutcome};
 use barflow_replay::store::journal::Journal;
 use barflow_replay::store::layout::ARCHIVE;
-use barflow_replay::store::work::{Writing, on_threads};
+use barflow_replay::store::work::Writing;
+use barflow_replay::threads::on_threads;
 use barflow_replay::trades_parquet::read::is_own;
 use clap::{Args, ValueHint};
 
