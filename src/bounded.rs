@@ -6,7 +6,7 @@ use std::io::{self, Read};
 #[derive(Debug, thiserror::Error)]
 pub enum Overlong {
     /// It would be longer than anything that is written.
-    #[error("{length} bytes, and the most is {most}")]
+    #[error("{length} bytes, and the limit is {most}")]
     Most {
         /// How long it is said to be.
         length: u64,
@@ -55,7 +55,7 @@ mod tests {
     #[test]
     fn a_length_is_held_against_what_is_left_and_what_is_possible() {
         assert_eq!(length(3, 3, 4).unwrap(), 3);
-        assert_eq!(length(5, 9, 4).unwrap_err().to_string(), "5 bytes, and the most is 4");
+        assert_eq!(length(5, 9, 4).unwrap_err().to_string(), "5 bytes, and the limit is 4");
         assert_eq!(length(4, 3, 4).unwrap_err().to_string(), "4 bytes, and 3 are left");
         assert!(length(u64::MAX, u64::MAX - 1, u64::MAX).is_err());
     }

@@ -98,7 +98,8 @@ fn judge(venue: &dyn Venue, channel: Channel, listings: &[Listing], prints: &Pri
         assert_eq!(valid, Ok(()), "{row:?}");
         assert!(trade.count > 0, "{row:?} stands for no trade");
         match venue.ids(channel) {
-            Ids::Names => assert_eq!(trade.trade_id, 0, "the lane numbers: {row:?}"),
+            // The reorder buffer numbers.
+            Ids::Names => {}
             Ids::Consecutive | Ids::Spans => assert_eq!(row.key, trade.trade_id, "{row:?}"),
         }
     }

@@ -173,6 +173,52 @@ fn any_spec() -> impl Strategy<Value = BarSpec> {
     ]
 }
 
+/// A history as it was, as it is delivered, and the corrections that follow.
+struct Delivery {
+    right: Vec<Trade>,
+    delivered: Vec<Trade>,
+    /// By the number of delivered trades after which it becomes known.
+    known: BTreeMap<usize, Vec<Correction>>,
+}
+
+/// Delivers trades as their fates are.
+fn deliver(trades: &[Trade], fates: &[Fate]) -> Delivery {
+    let mut right = Vec::new();
+    let mut delivered = Vec::new();
+    let mut known: BTreeMap<usize, Vec<Correction>> = BTreeMap::new();
+    for ((at, trade), fate) in trades.iter().enumerate().zip(fates.iter().cycle()) {
+        let trade = Trade { trade_id: 10 + at as u64, ..*trade };
+        let mut later = |lag: usize, change| {
+            let correction =
+                Correction { trade_id: trade.trade_id, change, known_after: 0, known_time: None };
+            known.entry(delivered.len() + lag).or_default().push(correction);
+        };
+        match *fate {
+            Fate::Right => {}
+            Fate::Late(lag) => {
+                later(lag, Change::Add(trade));
+                right.push(trade);
+                continue;
+            }
+            Fate::Struck(lag) => {
+                later(lag, Change::Remove);
+                delivered.push(trade);
+                continue;
+            }
+            Fate::Wrong(lag) => {
+                later(lag, Change::Replace(trade));
+                right.push(trade);
+                delivered.push(Trade { price: trade.price + 0.3, qty: 5.0, ..trade });
+                continue;
+            }
+            Fate::Nothing => continue,
+        }
+        right.push(trade);
+        delivered.push(trade);
+    }
+    Delivery { right, delivered, known }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -186,39 +232,7 @@ proptest! {
         ahead in any::<bool>(),
     ) {
         let specs = named(specs);
-        let mut right = Vec::new();
-        let mut delivered = Vec::new();
-        // By the number of delivered trades after which it becomes known.
-        let mut known: BTreeMap<usize, Vec<Correction>> = BTreeMap::new();
-        for ((at, trade), fate) in trades.iter().enumerate().zip(fates.iter().cycle()) {
-            let trade = Trade { trade_id: 10 + at as u64, ..*trade };
-            let mut later = |lag: usize, change| {
-                let correction = Correction { trade_id: trade.trade_id, change, known_after: 0, known_time: None };
-                known.entry(delivered.len() + lag).or_default().push(correction);
-            };
-            match *fate {
-                Fate::Right => {}
-                Fate::Late(lag) => {
-                    later(lag, Change::Add(trade));
-                    right.push(trade);
-                    continue;
-                }
-                Fate::Struck(lag) => {
-                    later(lag, Change::Remove);
-                    delivered.push(trade);
-                    continue;
-                }
-                Fate::Wrong(lag) => {
-                    later(lag, Change::Replace(trade));
-                    right.push(trade);
-                    delivered.push(Trade { price: trade.price + 0.3, qty: 5.0, ..trade });
-                    continue;
-                }
-                Fate::Nothing => continue,
-            }
-            right.push(trade);
-            delivered.push(trade);
-        }
+        let Delivery { mut right, mut delivered, mut known } = deliver(&trades, &fates);
         prop_assume!(!delivered.is_empty());
         // A trade after all of them, so that every correction's place is passed.
         let end = Trade { trade_id: 10_000, ..delivered[0] };

@@ -90,8 +90,16 @@ pub fn replace(path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {
 /// When the disk refuses.
 pub fn publish(file: &File, unfinished: &Path, path: &Path) -> io::Result<()> {
     file.sync_all()?;
-    fs::rename(unfinished, path)?;
-    sync_folder(path)
+    rename(unfinished, path)
+}
+
+/// Gives a file or a folder, whose content is durable, another name, durably.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    sync_folder(to)
 }
 
 /// Removes unfinished files of this name that nobody writes any more.

@@ -9,11 +9,13 @@
 //! | a text that was named ([`read_named`]) | followed | read, up to a limit |
 
 use std::fs::{self, File, FileType, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use serde::Serialize;
 
 /// The longest line of a file of ours, or of one that was written by a barflow: far above any.
 pub const LONGEST_LINE: u64 = 1 << 20;
@@ -203,6 +205,25 @@ pub struct Line<'a> {
     pub text: &'a [u8],
     /// Where the next one begins; none if this one has no end, as a crash leaves it.
     pub next: Option<u64>,
+}
+
+/// An object as JSON, and the end of its line.
+///
+/// # Errors
+/// When it has no JSON form.
+pub fn json_line(object: &impl Serialize) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(object)?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// Adds an object to a file of JSON lines, durably and in one write.
+///
+/// # Errors
+/// When it has no JSON form, or the disk refuses.
+pub fn append_json(file: &mut File, object: &impl Serialize) -> io::Result<()> {
+    file.write_all(&json_line(object)?)?;
+    file.sync_data()
 }
 
 /// The lines of a file, none longer than [`LONGEST_LINE`].

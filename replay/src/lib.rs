@@ -51,6 +51,7 @@ pub mod store;
 pub mod stream;
 pub mod synth;
 pub mod table;
+pub mod threads;
 mod time_order;
 pub mod trades_parquet;
 mod unchanged;

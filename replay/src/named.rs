@@ -1,6 +1,7 @@
 //! Whether names agree about the instrument: of a file and of what was typed, of an archive and of its
 //! members.
 
+use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -53,6 +54,15 @@ impl GivenInstrument {
             None => (Renames::Nothing, text),
         };
         Ok(Self { id: parse(id)?, renames })
+    }
+}
+
+impl fmt::Display for GivenInstrument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.renames {
+            Renames::Symbol(name) => write!(f, "{name}={}", self.id),
+            Renames::Nothing | Renames::Anything => write!(f, "{}", self.id),
+        }
     }
 }
 

@@ -230,7 +230,7 @@ fn other_header(at: &FilePosition, line: u64, rest: &[u8]) -> ReplayError {
     let header = String::from_utf8_lossy(&rest[..end]);
     let member = at.member.as_ref().map(|member| format!("member \"{member}\", "));
     let reason = format!(
-        "{}line {line}: a header amid the rows that is not the file's first: \"{}\"; the rows after \
+        "{}line {line}: a header among the rows that is not the file's first: \"{}\"; the rows after \
          it have other columns, so cut the file there and give both parts",
         member.unwrap_or_default(),
         header.trim()

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use barflow_replay::files::{Access, Lines};
+use barflow_replay::files::{Access, Lines, append_json};
 use serde::{Deserialize, Serialize};
 
 use super::error::FetchError;
@@ -115,10 +115,7 @@ impl Manifest {
     /// When the disk refuses.
     pub fn note(&mut self, entry: Entry) -> Result<(), FetchError> {
         if let Some(file) = &mut self.file {
-            // Plain data always has a JSON form.
-            let mut line = serde_json::to_string(&entry).unwrap_or_default();
-            line.push('\n');
-            let written = file.write_all(line.as_bytes()).and_then(|()| file.sync_data());
+            let written = append_json(file, &entry);
             written.map_err(|e| FetchError::disk("write", &self.path, e))?;
         }
         self.entries.insert(entry.path.clone(), entry);

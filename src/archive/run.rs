@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use barflow_replay::store::layout::{self, ARCHIVE};
-use barflow_replay::store::work::on_threads;
+use barflow_replay::threads::on_threads;
 
 use super::client::Client;
 use super::error::FetchError;

@@ -61,9 +61,9 @@ pub enum CheckpointError {
         /// What is missing.
         reason: Broken,
     },
-    /// The job has written bars of which its checkpoint knows nothing.
+    /// The job has written bars of an instrument that its checkpoint does not contain.
     #[error(
-        "the checkpoint of job \"{job}\" knows nothing of {instrument}, though the job wrote bars of it: \
+        "the checkpoint of job \"{job}\" does not contain {instrument}, though the job wrote bars of it: \
          topic \"{topic}\", partition {partition}, offset {offset}{}",
         more_like_it(*more)
     )]

@@ -107,13 +107,14 @@ impl JobSettings {
         self.others.insert(key.to_owned(), value.to_string());
     }
 
+    /// A line of text for each key.
+    pub fn text(&self) -> String {
+        self.all().into_iter().map(|(key, value)| format!("{key}={value}\n")).collect()
+    }
+
     /// A fingerprint, for people and logs.
     pub fn hash(&self) -> u64 {
-        let mut text = String::new();
-        for (key, value) in self.all() {
-            text.extend([&key.to_string(), "=", value, "\n"]);
-        }
-        xxh3_64(text.as_bytes())
+        xxh3_64(self.text().as_bytes())
     }
 
     /// What is not as it was in `before`.

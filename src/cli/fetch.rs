@@ -114,7 +114,7 @@ pub struct FetchArgs {
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: u16,
 
-    /// Failed attempts for a file before giving up; each MB that came earns one back
+    /// Failed attempts for a file before giving up; each MB of progress restores one
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     tries: u32,
 

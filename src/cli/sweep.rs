@@ -319,7 +319,7 @@ fn write_bars(settings: &SweepSettings, results: &Results<'_>, stop: &Stop) -> R
     }
     remove_bars(&folder).map_err(|error| disk("replace", error))?;
     std::fs::create_dir_all(&made)
-        .and_then(|()| std::fs::rename(&made, &folder))
+        .and_then(|()| barflow_replay::atomic_file::rename(&made, &folder))
         .map_err(|error| disk("write", error))?;
     say!("bars of the best {bars} are in {}", folder.display());
     Ok(())

@@ -1,4 +1,4 @@
-//! The plot of `barflow sync-report`: which share of builders has arrived after how many trades.
+//! The plot of `barflow sync-report`: which share of builders has converged after how many trades.
 
 use std::collections::BTreeSet;
 

@@ -29,8 +29,8 @@ Examples:
   barflow sync-report data/ --plot memories.svg \\
     --bar 'quick=imbalance,alpha=0.003' --bar 'slow=imbalance,alpha=0.0003'
 
-A builder that saw everything runs beside builders that began at many points of the same trades. One
-of them has arrived when both close a bar on the same trade in the same state: from there on all
+A builder that saw everything runs beside builders that began at many points of the same trades. A
+builder has converged when both close a bar on the same trade in the same state: from there on all
 their bars are equal. See docs/SYNCHRONISATION.md.";
 
 /// `barflow sync-report`.

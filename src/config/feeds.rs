@@ -97,7 +97,7 @@ fn check_name(name: &str, origin: &str, problems: &mut Problems) {
     }
 }
 
-/// Where others on the way could read the key.
+/// Where the key would be sent unencrypted.
 fn key_in_the_clear(plan: &FeedPlan) -> Option<Url> {
     plan.api_key.as_ref()?;
     let bases = plan.known_bases().into_iter();

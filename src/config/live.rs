@@ -39,6 +39,16 @@ pub enum Start {
     FromHistory,
 }
 
+impl Start {
+    /// Its name in settings.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Now => "now",
+            Self::FromHistory => "from-history",
+        }
+    }
+}
+
 /// A validated live run.
 #[derive(Clone)]
 pub struct LiveSettings {
@@ -99,7 +109,7 @@ impl LiveSettings {
         let mut live = over(file.take("live"), typed.replay);
         let mut sink = over(file.take("sink"), typed.sink);
         let kafka = over(file.take("kafka"), typed.kafka);
-        let starts = [("now", Start::Now), ("from-history", Start::FromHistory)];
+        let starts = [Start::Now, Start::FromHistory].map(|start| (start.as_str(), start));
         let kind = sink.choice("kind", &SINKS, p).unwrap_or_default();
         let out: Option<PathBuf> = sink.text("out", p).map(|(path, _)| path.into());
         let cluster = ClusterSettings::understand(&mut live, p);

@@ -170,8 +170,8 @@ impl Counters {
         ];
         if self.contradicts() {
             lines.push(format!(
-                "not counted: {} repeated ids with other content (the first one counts), {} trades of ids \
-                 that begin anew (--reset-state makes bars of them)",
+                "not used: {} repeated ids with other content (the first one counts), {} trades after a \
+                 reset of the id sequence (--reset-state makes bars of them)",
                 self.conflicts, self.ids_anew
             ));
         }

@@ -102,9 +102,18 @@ pub struct Print {
     /// What identifies it among all prints of the instrument: the trade id where the venue
     /// numbers trades, otherwise a 64-bit xxh3 hash of the venue's own unique id.
     pub key: u64,
-    /// The trade. Where the venue has no numeric ids `trade_id` is 0 and the reorder buffer
-    /// numbers.
+    /// The trade. Where prints have names, the reorder buffer gives it its `trade_id`; nothing reads that
+    /// of the print.
     pub trade: Trade,
+}
+
+/// What a venue calls a print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrintId {
+    /// By a number that orders it among the prints of its instrument.
+    Number(u64),
+    /// By a name; this is its 64-bit xxh3 hash.
+    Name(u64),
 }
 
 /// A row that cannot be a trade, with everything a person needs to see why.
@@ -164,7 +173,7 @@ impl Prints {
             if print.standing == Standing::Trade {
                 bad.push(BadRow {
                     slot: Some(print.slot),
-                    id: Some(trade.trade_id).filter(|id| *id != 0),
+                    id: (ids != Ids::Names).then_some(trade.trade_id),
                     field: "time",
                     value: trade.event_time.to_string(),
                     reason: FUTURE_REASON.to_owned(),
@@ -186,14 +195,17 @@ impl Prints {
         &mut self,
         slot: u32,
         contract: Contract,
-        key: u64,
-        trade_id: u64,
+        id: PrintId,
         count: u32,
         event_time: i64,
         price: f64,
         printed_qty: f64,
         aggressor: Aggressor,
     ) {
+        let (key, number) = match id {
+            PrintId::Number(number) => (number, Some(number)),
+            PrintId::Name(hash) => (hash, None),
+        };
         let (qty, quote) = contract.amounts(price, printed_qty);
         if let Err(defect) = validation::check(price, qty, quote, event_time) {
             let value = match defect.field {
@@ -204,13 +216,15 @@ impl Prints {
             };
             self.bad.push(BadRow {
                 slot: Some(slot),
-                id: Some(trade_id).filter(|id| *id != 0),
+                id: number,
                 field: defect.field,
                 value,
                 reason: defect.reason.to_owned(),
             });
             return;
         }
+        // That of a name is not read.
+        let trade_id = number.unwrap_or_default();
         let trade = Trade { trade_id, event_time, price, qty, quote, aggressor, count };
         self.rows.push(Print { slot, standing: Standing::Trade, key, trade });
     }

@@ -18,6 +18,16 @@ pub enum Channel {
     Aggregates,
 }
 
+impl Channel {
+    /// Its name in settings.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Trades => "trades",
+            Self::Aggregates => "aggregates",
+        }
+    }
+}
+
 /// What a venue allows. Documented limits, each with its source in the venue's folder.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {

@@ -85,7 +85,7 @@ impl Address {
     /// The URL.
     ///
     /// # Errors
-    /// When the reference leads to none, or to one whose login others on the way could read.
+    /// When the reference leads to none, or to one whose login would be sent unencrypted.
     pub fn resolve(
         &self,
         setting: &str,
@@ -125,7 +125,7 @@ pub fn weakness(setting: &str, url: &Url) -> Option<String> {
     let better = if url.scheme() == "ws" { "wss" } else { "https" };
     url.is_exposed_on_the_way().then(|| {
         format!(
-            "{setting} = \"{url}\" is not encrypted: others on the way can read and change what comes; \
+            "{setting} = \"{url}\" is not encrypted, which allows eavesdropping and tampering; \
              use {better}://"
         )
     })

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use barflow_operators::input_batch::InputBatch;
 use barflow_operators::quality::day::DayReport;
@@ -16,6 +15,7 @@ use barflow_replay::plan::{FileKind, InstrumentPlan, PlannedFile};
 use barflow_replay::progress::Progress;
 use barflow_replay::read_options::ReadOptions;
 use barflow_replay::stream::{FileRead, InstrumentStream};
+use barflow_replay::threads::on_threads;
 use barflow_replay::trades_parquet::verify::verify;
 
 use super::files;
@@ -52,28 +52,12 @@ const BATCH_ROWS: usize = 8192;
 /// I/O errors. Damaged files are findings, not errors.
 pub fn judge(inputs: Inputs, settings: &Settings) -> Result<Report, ReplayError> {
     let Inputs { plan, archives, damaged, empty } = inputs;
-    let instruments: Vec<_> = plan.instruments.into_iter().map(|i| Mutex::new(Some(i))).collect();
-    let results: Vec<_> = instruments.iter().map(|_| Mutex::new(None)).collect();
-    let next = AtomicUsize::new(0);
-    let take = || {
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(slot) = instruments.get(at) else { return };
-            let plan = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let judged = plan.map(|plan| judge_instrument(plan, &archives, &empty, settings));
-            *results[at].lock().unwrap_or_else(PoisonError::into_inner) = judged;
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 1..settings.jobs.get().min(instruments.len().max(1)) {
-            scope.spawn(take);
-        }
-        take();
+    // Reading heeds signals by itself; what was begun is judged.
+    let never = AtomicBool::new(false);
+    let results = on_threads(&plan.instruments, settings.jobs.get(), &never, |plan| {
+        judge_instrument(plan, &archives, &empty, settings)
     });
-    let results = results.into_iter();
-    let results =
-        results.filter_map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner));
-    let instruments: Result<_, _> = results.collect();
+    let instruments: Result<_, _> = results.into_iter().flatten().collect();
     Ok(Report { suite: settings.suite.clone(), instruments: instruments?, unopened: damaged })
 }
 
@@ -107,12 +91,12 @@ fn sound_files(
 }
 
 fn judge_instrument(
-    plan: InstrumentPlan,
+    plan: &InstrumentPlan,
     archives: &[InstrumentPlan],
     empty: &EmptyDays,
     settings: &Settings,
 ) -> Result<Judged, ReplayError> {
-    let known = known(&plan, settings.from, settings.to);
+    let known = known(plan, settings.from, settings.to);
     let mut judge = Judge::new(settings.suite.clone(), known);
     if settings.keep_all {
         judge = judge.keeping_all();
@@ -131,7 +115,7 @@ fn judge_instrument(
     // The others are checked even if one is damaged.
     let read = ReadOptions { past_damage: true, any_order: true, ..read };
     let mut rows: Vec<(PlannedFile, Option<u64>)> = Vec::new();
-    let sound = sound_files(&plan, settings, &mut judged, &mut rows);
+    let sound = sound_files(plan, settings, &mut judged, &mut rows);
     let mut stream = InstrumentStream::open(sound, read.clone())?;
     for input_batch in &mut stream {
         let input_batch = input_batch?;

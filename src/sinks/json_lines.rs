@@ -4,22 +4,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use barflow_replay::files::Access;
+use barflow_replay::files::{Access, json_line};
 use barflow_replay::output::{Output, Writing, open_output};
 use barflow_replay::progress::StopFlag;
 use serde::Serialize;
 
 use super::limits::{Admission, Limits, Meter};
 use crate::thousands::grouped;
-
-/// Writes an object and the end of its line.
-///
-/// # Errors
-/// When the writer refuses.
-fn write_line(out: &mut impl Write, object: &impl Serialize) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, object)?;
-    out.write_all(b"\n")
-}
 
 /// A file of lines that any thread adds to, up to a limit. Each line is one write: lines never mix, and
 /// a crash loses none that was added.
@@ -47,10 +38,7 @@ impl LineFile {
     /// # Errors
     /// When the disk refuses.
     pub fn add(&self, object: &impl Serialize) -> io::Result<()> {
-        let (admission, line) = self.meter.admit(|| {
-            let mut line = Vec::new();
-            write_line(&mut line, object).map(|()| line)
-        })?;
+        let (admission, line) = self.meter.admit(|| json_line(object))?;
         match admission {
             Admission::Written => {
                 self.file.lock().unwrap_or_else(PoisonError::into_inner).write_all(&line)
@@ -58,8 +46,8 @@ impl LineFile {
             Admission::Full => {
                 let Limits { rows, bytes } = self.meter.limits();
                 tracing::warn!(
-                    "\"{}\" has as much as one run may write to it ({} lines or {} bytes); what \
-                     follows is only counted",
+                    "\"{}\" has reached the limit of one run ({} lines or {} bytes); further lines are \
+                     only counted",
                     self.path.display(),
                     grouped(rows),
                     grouped(bytes)

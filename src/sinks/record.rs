@@ -36,13 +36,13 @@ pub fn added() -> impl Iterator<Item = &'static str> {
     ADDED.into_iter().flatten().copied()
 }
 
-/// The fields of docs/BARS.md, in the order in which all encodings list them.
+/// The fields of docs/FIELDS.md, in the order in which all encodings list them.
 ///
 /// Times are ns since the Unix epoch, prices in quote currency, `volume` in base and
 /// `quote_volume` in quote currency, θ and thresholds in the bar's measure. `state_digest` is 16
 /// hexadecimal digits, because JSON readers lose integers beyond 2^53.
 #[derive(Clone, Debug, Serialize)]
-#[allow(missing_docs)] // docs/BARS.md says what each is.
+#[allow(missing_docs)] // docs/FIELDS.md says what each is.
 pub struct BarRecord<'a> {
     pub spec: &'a str,
     pub instrument: &'a str,
@@ -100,7 +100,9 @@ pub struct BarRecord<'a> {
 
 /// A number that is too large for a signed 64-bit number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("field \"{field}\" is {value}, and a signed 64-bit number ends at 9223372036854775807")]
+#[error(
+    "field \"{field}\" is {value}, above the largest signed 64-bit integer, 9223372036854775807"
+)]
 pub struct BeyondLong {
     /// The field.
     pub field: &'static str,

@@ -197,7 +197,10 @@ fn ids_that_begin_anew_are_an_error_and_do_not_pass_for_repeated_ones() {
         assert!(ran.quarantine.iter().map(id).eq(again.clone()), "{:?}", ran.quarantine);
         assert!(said.contains("ERROR") && said.contains(", 0 duplicates"), "{said}");
         assert!(said.contains("--reset-state"), "{said}");
-        assert!(said.contains(&format!("{count} trades of ids that begin anew")), "{said}");
+        assert!(
+            said.contains(&format!("{count} trades after a reset of the id sequence")),
+            "{said}"
+        );
         // The first, the tenth and so on, and not each of them besides.
         let logged = |level: &str| {
             said.lines().filter(|line| line.contains(level) && line.contains("last one")).count()

@@ -171,71 +171,74 @@ fn binance_says_microseconds_to_those_who_ask() {
     assert_eq!(time(("Accept", "*/*")), tape[1].event_time / 1_000_000);
 }
 
+/// What venues refuse: protocol, path, subscription, and what the answer contains.
+const REFUSED: [(&str, &str, &str, &str); 11] = [
+    (
+        "coinbase",
+        "/",
+        r#"{"type":"subscribe","channel":"market_trades","product_ids":["NO-USD"]}"#,
+        "NO-USD is not a valid product",
+    ),
+    ("coinbase", "/", r#"{"type":"subscribe","channel":"level9"}"#, r#""type":"error""#),
+    (
+        "coinbase-exchange",
+        "/",
+        r#"{"type":"subscribe","channels":["matches"],"product_ids":["NO-USD"]}"#,
+        "NO-USD is not a valid product",
+    ),
+    (
+        "kraken",
+        "/v2",
+        r#"{"method":"subscribe","params":{"channel":"trade","symbol":["NO/USD"]}}"#,
+        r#""success":false,"symbol":"NO/USD""#,
+    ),
+    (
+        "kraken",
+        "/v2",
+        r#"{"method":"subscribe","params":{"channel":"level9"}}"#,
+        r#""success":false"#,
+    ),
+    (
+        "bybit-spot",
+        "/v5/public/spot",
+        r#"{"op":"subscribe","args":["publicTrade.NO"]}"#,
+        r#""success":false"#,
+    ),
+    (
+        "bybit-spot",
+        "/v5/public/spot",
+        r#"{"op":"subscribe","args":["1","2","3","4","5","6","7","8","9","10","11"]}"#,
+        "args size >10",
+    ),
+    (
+        "bybit-linear",
+        "/v5/public/linear",
+        r#"{"op":"subscribe","args":["level9.BTCUSDT"]}"#,
+        r#""success":false"#,
+    ),
+    (
+        "okx",
+        "/ws/v5/public",
+        r#"{"op":"subscribe","args":[{"channel":"trades-all","instId":"BTC-USDT"}]}"#,
+        r#""code":"60018""#,
+    ),
+    (
+        "okx",
+        "/ws/v5/business",
+        r#"{"op":"subscribe","args":[{"channel":"trades-all","instId":"NO-USDT"}]}"#,
+        r#""code":"60018""#,
+    ),
+    (
+        "binance-spot",
+        "/stream",
+        r#"{"method":"SUBSCRIBE","params":["nothing"],"id":3}"#,
+        r#""id":3"#,
+    ),
+];
+
 #[test]
 fn what_there_is_not_is_refused_in_the_venues_words() {
-    for (name, path, ask, wanted) in [
-        (
-            "coinbase",
-            "/",
-            r#"{"type":"subscribe","channel":"market_trades","product_ids":["NO-USD"]}"#,
-            "NO-USD is not a valid product",
-        ),
-        ("coinbase", "/", r#"{"type":"subscribe","channel":"level9"}"#, r#""type":"error""#),
-        (
-            "coinbase-exchange",
-            "/",
-            r#"{"type":"subscribe","channels":["matches"],"product_ids":["NO-USD"]}"#,
-            "NO-USD is not a valid product",
-        ),
-        (
-            "kraken",
-            "/v2",
-            r#"{"method":"subscribe","params":{"channel":"trade","symbol":["NO/USD"]}}"#,
-            r#""success":false,"symbol":"NO/USD""#,
-        ),
-        (
-            "kraken",
-            "/v2",
-            r#"{"method":"subscribe","params":{"channel":"level9"}}"#,
-            r#""success":false"#,
-        ),
-        (
-            "bybit-spot",
-            "/v5/public/spot",
-            r#"{"op":"subscribe","args":["publicTrade.NO"]}"#,
-            r#""success":false"#,
-        ),
-        (
-            "bybit-spot",
-            "/v5/public/spot",
-            r#"{"op":"subscribe","args":["1","2","3","4","5","6","7","8","9","10","11"]}"#,
-            "args size >10",
-        ),
-        (
-            "bybit-linear",
-            "/v5/public/linear",
-            r#"{"op":"subscribe","args":["level9.BTCUSDT"]}"#,
-            r#""success":false"#,
-        ),
-        (
-            "okx",
-            "/ws/v5/public",
-            r#"{"op":"subscribe","args":[{"channel":"trades-all","instId":"BTC-USDT"}]}"#,
-            r#""code":"60018""#,
-        ),
-        (
-            "okx",
-            "/ws/v5/business",
-            r#"{"op":"subscribe","args":[{"channel":"trades-all","instId":"NO-USDT"}]}"#,
-            r#""code":"60018""#,
-        ),
-        (
-            "binance-spot",
-            "/stream",
-            r#"{"method":"SUBSCRIBE","params":["nothing"],"id":3}"#,
-            r#""id":3"#,
-        ),
-    ] {
+    for (name, path, ask, wanted) in REFUSED {
         let protocol = protocol(name);
         let simulator = start(protocol, trades(protocol, 3), options(""));
         let mut client = Client::open(simulator.address, path);

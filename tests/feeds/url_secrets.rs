@@ -73,7 +73,11 @@ fn a_secret_in_a_setting_or_a_flag_is_refused_with_the_way_to_give_it() {
     let (code, said) = run(barflow().args(words(at)).args(["--at", "user:s3cretpw@127.0.0.1:9"]));
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("--at: must be HOST:PORT") && !said.contains(SECRET), "{said}");
+}
 
+#[test]
+fn a_secret_in_brokers_topics_or_hosts_is_refused_and_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
     let day = synth(folder.path(), "--trades 100").remove(0);
     let into = |brokers: &str| {
         let sink = ["--sink", "kafka", "--brokers", brokers, "--bar", "t=tick,size=5"];
@@ -97,7 +101,10 @@ fn a_secret_in_a_setting_or_a_flag_is_refused_with_the_way_to_give_it() {
     let (code, said) = run(barflow().args(job).arg(&hosts));
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("hosts.txt:1: ") && !said.contains(SECRET), "{said}");
-    // Where no URL is meant either.
+}
+
+#[test]
+fn a_secret_is_not_shown_where_no_url_is_meant() {
     let url = "https://user:s3cretpw@h/x.csv";
     for arguments in [
         vec!["replay", url],

@@ -46,7 +46,7 @@ fn assert_refused(job: &Job, runs: usize) {
     let (code, said) = job.run(&[]);
     assert_eq!(code, Some(2), "{said}");
     let lost =
-        format!("the checkpoint of job \"{}\" knows nothing of binance:spot:BTCUSDT", job.name);
+        format!("the checkpoint of job \"{}\" does not contain binance:spot:BTCUSDT", job.name);
     for wanted in [lost.as_str(), &format!("topic \"{}\", partition ", job.topic), "--reset-state"]
     {
         assert!(said.contains(wanted), "{said}\nwithout: {wanted}");

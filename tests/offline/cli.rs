@@ -294,6 +294,38 @@ fn commands_list_only_options_that_mean_something_there() {
     }
 }
 
+/// The headings of a help text, and the options below each.
+fn headings(help: &str) -> Vec<(&str, Vec<&str>)> {
+    let mut found: Vec<(&str, Vec<&str>)> = Vec::new();
+    for line in help.lines() {
+        match line.strip_suffix(':').filter(|line| !line.starts_with(' ')) {
+            Some(heading) => found.push((heading, Vec::new())),
+            None => {
+                let option = line.split_whitespace().find(|word| word.starts_with("--"));
+                let option = option.filter(|_| line.trim_start().starts_with('-'));
+                if let Some((_, options)) = found.last_mut() {
+                    options.extend(option);
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn options_of_a_conversion_are_under_the_headings_where_they_belong() {
+    let help = stdout(&run(&["convert", "--help"]));
+    let headings = headings(&help);
+    let below = |heading: &str| {
+        let found = headings.iter().find(|(name, _)| *name == heading);
+        found.map(|(_, options)| options.as_slice()).unwrap_or_default()
+    };
+    let input = ["--instrument", "--contract-size", "--columns", "--keep-suspicious"];
+    assert_eq!(below("Input"), input, "{help}");
+    assert_eq!(below("Threads and processes"), ["--jobs"], "{help}");
+    assert!(below("Options").starts_with(&["--store", "--again"]), "{help}");
+}
+
 #[test]
 fn every_configuration_in_the_repository_is_valid() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");

@@ -121,74 +121,84 @@ fn canonical(folder: &Path) -> Vec<String> {
     bars
 }
 
+fn id(row: &Row) -> String {
+    row.id.to_string()
+}
+
+fn ms(row: &Row) -> String {
+    row.ms.to_string()
+}
+
+fn seconds(row: &Row) -> String {
+    format!("{}.{:03}", row.ms / 1000, row.ms % 1000)
+}
+
+fn iso(row: &Row) -> String {
+    jiff::Timestamp::from_millisecond(row.ms).unwrap().to_string()
+}
+
+/// Names of columns, and what is in them.
+type Columns = &'static [Column<'static>];
+
+/// Delimiters and columns of the programs that write them.
+const SHAPES: [(&str, Columns); 6] = [
+    (",", &[("TIME", ms), ("Is Buyer Maker", maker), ("QTY", qty), ("Price", price), ("ID", id)]),
+    (
+        ",",
+        &[
+            ("exchange", |_| "x".into()),
+            ("symbol", |_| "X".into()),
+            ("timestamp", |r| (r.ms * 1000).to_string()),
+            ("local_timestamp", |_| "1".into()),
+            ("id", id),
+            ("side", side),
+            ("price", price),
+            ("amount", qty),
+        ],
+    ),
+    (
+        ",",
+        &[
+            ("timestamp", seconds),
+            ("symbol", |_| "X".into()),
+            ("side", |r| side(r).to_uppercase()),
+            ("size", qty),
+            ("price", price),
+            ("tradeId", id),
+        ],
+    ),
+    (";", &[("datetime", iso), ("px", price), ("volume", qty), ("side", side), ("trade_id", id)]),
+    (
+        "\t",
+        &[
+            ("", id),
+            ("ts_ns", |r| (r.ms * 1_000_000).to_string()),
+            ("p", price),
+            ("q", qty),
+            ("m", maker),
+            ("aggTradeId", id),
+        ],
+    ),
+    (
+        ",",
+        &[
+            ("a", id),
+            ("price", price),
+            ("amount", qty),
+            ("cost", |_| "1".into()),
+            ("takerOrMaker", |_| String::new()),
+            ("timestamp", ms),
+            ("side", side),
+        ],
+    ),
+];
+
 #[test]
 fn columns_are_taken_by_the_names_of_the_header_whatever_their_order() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let expected = canonical(folder);
-    type Columns<'a> = &'a [(&'a str, fn(&Row) -> String)];
-    let id: fn(&Row) -> String = |r| r.id.to_string();
-    let ms: fn(&Row) -> String = |r| r.ms.to_string();
-    let seconds: fn(&Row) -> String = |r| format!("{}.{:03}", r.ms / 1000, r.ms % 1000);
-    let iso: fn(&Row) -> String = |r| jiff::Timestamp::from_millisecond(r.ms).unwrap().to_string();
-    let shapes: [(&str, Columns<'_>); 6] = [
-        (
-            ",",
-            &[("TIME", ms), ("Is Buyer Maker", maker), ("QTY", qty), ("Price", price), ("ID", id)],
-        ),
-        (
-            ",",
-            &[
-                ("exchange", |_| "x".into()),
-                ("symbol", |_| "X".into()),
-                ("timestamp", |r| (r.ms * 1000).to_string()),
-                ("local_timestamp", |_| "1".into()),
-                ("id", id),
-                ("side", side),
-                ("price", price),
-                ("amount", qty),
-            ],
-        ),
-        (
-            ",",
-            &[
-                ("timestamp", seconds),
-                ("symbol", |_| "X".into()),
-                ("side", |r| side(r).to_uppercase()),
-                ("size", qty),
-                ("price", price),
-                ("tradeId", id),
-            ],
-        ),
-        (
-            ";",
-            &[("datetime", iso), ("px", price), ("volume", qty), ("side", side), ("trade_id", id)],
-        ),
-        (
-            "\t",
-            &[
-                ("", id),
-                ("ts_ns", |r| (r.ms * 1_000_000).to_string()),
-                ("p", price),
-                ("q", qty),
-                ("m", maker),
-                ("aggTradeId", id),
-            ],
-        ),
-        (
-            ",",
-            &[
-                ("a", id),
-                ("price", price),
-                ("amount", qty),
-                ("cost", |_| "1".into()),
-                ("takerOrMaker", |_| String::new()),
-                ("timestamp", ms),
-                ("side", side),
-            ],
-        ),
-    ];
-    for (n, (delimiter, columns)) in shapes.into_iter().enumerate() {
+    for (n, (delimiter, columns)) in SHAPES.into_iter().enumerate() {
         let name = format!("shape{n}.csv");
         fs::write(folder.join(&name), csv(columns, delimiter)).unwrap();
         let ran = replay(folder, &name, &ID);
@@ -233,7 +243,7 @@ fn a_header_amid_the_rows_is_passed_over_if_it_is_the_files_own_and_else_refused
     fs::write(folder.join("other.csv"), other).unwrap();
     let ran = replay(folder, "other.csv", &ID);
     assert_eq!(ran.code, Some(2), "{}", ran.log);
-    assert!(ran.log.contains("a header amid the rows"), "{}", ran.log);
+    assert!(ran.log.contains("a header among the rows"), "{}", ran.log);
 }
 
 #[test]

@@ -151,7 +151,7 @@ fn rows_after_a_header_of_other_columns_are_never_read_by_the_first() {
     ] {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(name), content).unwrap();
-        refused_by_all(folder.path(), &["a header amid the rows", "line 21", "id,qty,price"]);
+        refused_by_all(folder.path(), &["a header among the rows", "line 21", "id,qty,price"]);
     }
     // A total is no header, and a byte order mark no part of one.
     let folder = tempfile::tempdir().unwrap();

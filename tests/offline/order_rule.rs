@@ -59,7 +59,7 @@ fn ids_that_begin_again_at_a_later_time_are_bad_rows() {
         for parallel in ["1", "2"] {
             let run = replay(&[&one, &two, "--parallel", parallel]);
             assert_eq!(run.code, Some(1), "{}", run.report);
-            let place = "2024-03-02.csv:1: field \"trade_id\": ids begin again";
+            let place = "2024-03-02.csv:1: field \"trade_id\": the id sequence was reset";
             assert!(run.report.contains(place), "{}", run.report);
             assert_eq!(ticks(&run.bars), ids, "the first day stands");
             let (run, bad) = set_aside(folder.path(), &[&one, &two, "--parallel", parallel]);

@@ -39,7 +39,7 @@ fn a_length_in_a_journal_is_not_believed_and_a_reset_helps() {
     let head = u32::from_le_bytes(whole[..4].try_into().unwrap());
     let second = 4 + (head & 0xff_ffff) as usize + 8;
     for (at, length, said) in [
-        (0, u32::MAX, "bar 1: its entry claims 4294967295 bytes, and the most is"),
+        (0, u32::MAX, "bar 1: its entry claims 4294967295 bytes, and the limit is"),
         (second, 1 << 20, "bar 2: its entry claims 1048576 bytes, and"),
         (second, 1, "is damaged at byte"),
         (0, 0, "is damaged at byte 0, bar 1"),
@@ -83,7 +83,7 @@ fn a_quarantine_has_a_limit_and_rows_beyond_it_are_counted() {
         let _ = fs::remove_file(&path);
         let said = told(folder.path(), 1, &[&set_aside[..], &[&day, limit, value]].concat());
         assert!(said.contains("quarantined 3,000") && said.contains(left), "{said}");
-        let full = said.matches("what follows is only counted").count();
+        let full = said.matches("further lines are only counted").count();
         assert_eq!(full, usize::from(!left.is_empty()), "{said}");
         let kept = fs::read_to_string(&path).unwrap();
         match limit {

@@ -1,7 +1,7 @@
 //! Measures after how many trades builders converge, in one pass over a stream.
 //!
 //! A builder that saw everything runs beside others that began at points spread evenly over the
-//! stream. One of those has arrived when both close a bar on the same trade with equal digests; from
+//! stream. One of those has converged when both close a bar on the same trade with equal digests; from
 //! there on the two are identical, so it is dropped.
 //!
 //! How long the stream is need not be known: points begin close together, and whenever there are too

@@ -82,16 +82,16 @@ impl fmt::Display for Objection {
                 f.write_str(" the same id and other content; ")?;
                 f.write_str(if *both { "neither is used" } else { "this one is not used" })?;
                 match is_later {
-                    true => {
-                        f.write_str(" (its time is later than all before: ids may begin again)")
-                    }
+                    true => f.write_str(
+                        " (its time is later than all before: a reset of the id sequence?)",
+                    ),
                     false => Ok(()),
                 }
             }
             Self::IdsBeginAgain { last } => write!(
                 f,
-                "ids begin again: it comes after trade {last}, at a later time; replay what begins \
-                 here as a history of its own"
+                "the id sequence was reset: it comes after trade {last}, at a later time; replay \
+                 what begins here as a history of its own"
             ),
             Self::Backwards { first } => write!(
                 f,

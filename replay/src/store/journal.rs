@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use jiff::civil::Date;
@@ -11,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::claim::Disagreement;
 use crate::error::ReplayError;
-use crate::files::{Access, Lines};
+use crate::files::{Access, Lines, append_json};
 use crate::trades_parquet::facts::Facts;
 
 /// An archive that was converted.
@@ -129,10 +128,7 @@ impl Journal {
     /// # Errors
     /// When the disk refuses.
     pub fn note(&mut self, conversion: Conversion) -> Result<(), ReplayError> {
-        // Plain data always has a JSON form.
-        let mut line = serde_json::to_string(&conversion).unwrap_or_default();
-        line.push('\n');
-        let written = self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data());
+        let written = append_json(&mut self.file, &conversion);
         written.map_err(|e| ReplayError::io("write", &self.path, e))?;
         self.known.0.insert(conversion.sha256.clone(), conversion);
         Ok(())

@@ -59,7 +59,7 @@ pub struct LayoutArgs {
     #[arg(long, value_name = "MAP", env = "BARFLOW_COLUMNS")]
     pub columns: Option<String>,
 
-    /// Make bars of ticks that LEAN flags as suspicious, too [default: left out and counted]
+    /// Keep ticks that LEAN flags as suspicious [default: left out and counted]
     #[arg(long)]
     pub keep_suspicious: bool,
 }

@@ -14,7 +14,7 @@ pub struct OutputArgs {
     #[arg(long, value_name = "PATH", env = "BARFLOW_OUT", value_hint = ValueHint::AnyPath)]
     pub out: Option<String>,
 
-    /// How JSON has 64-bit integers: number, or string for readers that parse numbers into doubles
+    /// How 64-bit integers are written in JSON: number, or string for readers that parse numbers into doubles
     /// [default: number]
     #[arg(long, value_name = "number|string", env = "BARFLOW_INT64")]
     pub int64: Option<String>,
@@ -33,8 +33,8 @@ pub struct ExpectationArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Quality")]
 pub struct QuarantineArgs {
-    /// Write bad rows and frames to this file (JSON lines) [default: a file stops at its first bad
-    /// row, a feed logs it]
+    /// Write bad rows and frames to this file (JSON lines) and continue [default: stop at the first one;
+    /// `live` logs them]
     #[arg(long, value_name = "FILE", env = "BARFLOW_QUARANTINE", value_hint = ValueHint::FilePath)]
     pub quarantine: Option<String>,
 

@@ -9,7 +9,8 @@ use barflow_replay::progress::Progress;
 use barflow_replay::store::compact::{merge, plan};
 use barflow_replay::store::layout;
 use barflow_replay::store::series::Series;
-use barflow_replay::store::work::{Writing, on_threads};
+use barflow_replay::store::work::Writing;
+use barflow_replay::threads::on_threads;
 use clap::Args;
 
 use super::super::failure::{Failure, Outcome};

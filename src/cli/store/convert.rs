@@ -15,7 +15,8 @@ use barflow_replay::store::claim::Disagreement;
 use barflow_replay::store::convert::{self as conversion, ConvertOptions, ConvertOutcome};
 use barflow_replay::store::journal::Journal;
 use barflow_replay::store::layout::ARCHIVE;
-use barflow_replay::store::work::{Writing, on_threads};
+use barflow_replay::store::work::Writing;
+use barflow_replay::threads::on_threads;
 use barflow_replay::trades_parquet::read::is_own;
 use clap::{Args, ValueHint};
 
@@ -37,10 +38,11 @@ Examples:
   # archives from elsewhere
   barflow convert --store history 'data/BTCUSDT-trades-2024-03-*.zip'
 
-Writes one Parquet file per instrument and UTC day, ordered by id, with times in µs unless the venue's
-the venue has no more digits. A file has its name when it was written, read back and found equal; an archive
-that is damaged or holds a bad row is named, and nothing of it gets in. Where two archives give a day other
-trades, the one with more trades is used, else the one with the later name, and both are named. If it is stopped, the same command resumes it.
+Writes one Parquet file per instrument and UTC day, ordered by id, with times in µs if the venue publishes
+µs or ms, otherwise ns. A file gets its final name only after it was written, read back and found equal.
+An archive that is damaged or contains a bad row is reported and not converted. Where two archives
+disagree about a day, the one with more trades is used (on a tie, the one whose name sorts last) and
+both are reported. If interrupted, run the same command to resume.
 
 Exit codes: 0 all converted; 1 some were refused, or disagree; 2 wrong usage; 3 disk unavailable;
 130, 143 stopped by SIGINT or SIGTERM.";
@@ -53,19 +55,23 @@ const REORDER_WINDOW: usize = 1 << 16;
 #[command(after_help = EXAMPLES)]
 pub struct ConvertArgs {
     /// Archives, folders or patterns [default: the archives of the store]
-    #[arg(value_name = "FILES", value_hint = ValueHint::AnyPath)]
+    #[arg(value_name = "FILES", value_hint = ValueHint::AnyPath, help_heading = "Input")]
     pub files: Vec<String>,
 
     /// Folder of the store
     #[arg(long, value_name = "DIR", env = "BARFLOW_STORE", value_hint = ValueHint::DirPath)]
     pub store: PathBuf,
 
+    /// Convert archives again that were converted before
+    #[arg(long)]
+    pub again: bool,
+
     /// Instrument of all files, such as binance:spot:BTCUSDT [default: from the file names]
-    #[arg(long, value_name = "ID", value_parser = instruments::of_files)]
+    #[arg(long, value_name = "ID", value_parser = instruments::of_files, help_heading = "Input")]
     pub instrument: Option<GivenInstrument>,
 
     /// Quote value of one contract of an inverse instrument [default: the venue's rule]
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", help_heading = "Input")]
     pub contract_size: Option<f64>,
 
     /// How their rows are read.
@@ -73,12 +79,8 @@ pub struct ConvertArgs {
     pub layout: LayoutArgs,
 
     /// Archives to convert in parallel [default: one per core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = "Threads and processes")]
     pub jobs: Option<usize>,
-
-    /// Convert archives again that were converted before
-    #[arg(long)]
-    pub again: bool,
 }
 
 /// Runs the command.

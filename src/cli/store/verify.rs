@@ -10,7 +10,7 @@ use barflow_replay::store::audit::audit;
 use barflow_replay::store::journal::Journal;
 use barflow_replay::store::layout::ARCHIVE;
 use barflow_replay::store::series::{Series, range};
-use barflow_replay::store::work::on_threads;
+use barflow_replay::threads::on_threads;
 use barflow_replay::trades_parquet::facts::Facts;
 use clap::Args;
 

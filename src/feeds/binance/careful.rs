@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::{ADL, INSURANCE_FUND, NOT_MARKET, ZERO, event_time, span};
 use crate::feeds::field::{self, object};
-use crate::feeds::print::{Acknowledged, BadFrame, BadRow, FrameKind, Prints, Refusal};
+use crate::feeds::print::{Acknowledged, BadFrame, BadRow, FrameKind, PrintId, Prints, Refusal};
 use crate::feeds::symbol_table::SymbolTable;
 use crate::feeds::venue::Channel;
 
@@ -154,6 +154,6 @@ fn read_print(
         }
     }
     let aggressor = if seller { Aggressor::Seller } else { Aggressor::Buyer };
-    prints.push(slot, listing.contract, id, id, count, time, price, qty, aggressor);
+    prints.push(slot, listing.contract, PrintId::Number(id), count, time, price, qty, aggressor);
     Ok(())
 }

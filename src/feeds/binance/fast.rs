@@ -8,7 +8,7 @@ use barflow_replay::binance::is_not_a_trade;
 
 use super::{ZERO, event_time, span};
 use crate::feeds::field;
-use crate::feeds::print::Prints;
+use crate::feeds::print::{PrintId, Prints};
 use crate::feeds::symbol_table::SymbolTable;
 use crate::feeds::venue::Channel;
 
@@ -69,7 +69,7 @@ fn trade(scan: &mut Scan<'_>, symbol_table: &SymbolTable, prints: &mut Prints) -
     if futures && is_not_a_trade(qty) {
         prints.exclude(slot, id, time, ZERO);
     } else {
-        prints.push(slot, listing.contract, id, id, 1, time, price, qty, aggressor);
+        prints.push(slot, listing.contract, PrintId::Number(id), 1, time, price, qty, aggressor);
     }
     Some(())
 }
@@ -112,7 +112,16 @@ fn aggregate(scan: &mut Scan<'_>, symbol_table: &SymbolTable, prints: &mut Print
     if futures && is_not_a_trade(qty) {
         prints.exclude(slot, id, time, ZERO);
     } else {
-        prints.push(slot, listing.contract, id, id, count, time, price, qty, aggressor);
+        prints.push(
+            slot,
+            listing.contract,
+            PrintId::Number(id),
+            count,
+            time,
+            price,
+            qty,
+            aggressor,
+        );
     }
     Some(())
 }

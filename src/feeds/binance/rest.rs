@@ -11,7 +11,7 @@ use barflow_replay::binance::is_not_a_trade;
 
 use super::{Binance, UNLISTED, ZERO, event_time, span};
 use crate::feeds::field::{self, object};
-use crate::feeds::print::{BadFrame, BadRow, Listing, Prints};
+use crate::feeds::print::{BadFrame, BadRow, Listing, PrintId, Prints};
 use crate::feeds::venue::{Channel, Request};
 use crate::printable::said;
 
@@ -143,7 +143,16 @@ fn read_row(
         prints.exclude(slot, id, time, ZERO);
     } else {
         let aggressor = if seller { Aggressor::Seller } else { Aggressor::Buyer };
-        prints.push(slot, listing.contract, id, id, count, time, price, qty, aggressor);
+        prints.push(
+            slot,
+            listing.contract,
+            PrintId::Number(id),
+            count,
+            time,
+            price,
+            qty,
+            aggressor,
+        );
     }
     Ok((id, time))
 }

@@ -27,7 +27,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::field::{self, Field, object};
 use super::print::{
-    Acknowledged, BadFrame, BadRow, Contract, FrameKind, Ids, Listing, Prints, Refusal,
+    Acknowledged, BadFrame, BadRow, Contract, FrameKind, Ids, Listing, PrintId, Prints, Refusal,
 };
 use super::symbol_table::SymbolTable;
 use super::venue::{Channel, Decode, Keepalive, Limits, Missing, RefusedBy, Request, Venue};
@@ -337,7 +337,7 @@ impl Columns<'_> {
             prints.exclude(slot, key, time, BLOCK_TRADE);
             return Ok(());
         }
-        prints.push(slot, listing.contract, key, 0, 1, time, price, qty, side);
+        prints.push(slot, listing.contract, PrintId::Name(key), 1, time, price, qty, side);
         Ok(())
     }
 }

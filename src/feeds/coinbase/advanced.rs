@@ -7,7 +7,7 @@
 
 use super::aggressor;
 use crate::feeds::field::{self, object};
-use crate::feeds::print::{Acknowledged, BadFrame, BadRow, FrameKind, Prints, Refusal};
+use crate::feeds::print::{Acknowledged, BadFrame, BadRow, FrameKind, PrintId, Prints, Refusal};
 use crate::feeds::symbol_table::SymbolTable;
 use crate::feeds::venue::Decode;
 
@@ -115,7 +115,7 @@ impl Decoder {
         let size = field::quoted_decimal("size", row.size).map_err(known)?;
         let time = field::rfc3339("time", row.time).map_err(known)?;
         let side = aggressor("side", row.side, "BUY", "SELL").map_err(known)?;
-        prints.push(slot, listing.contract, id, id, 1, time, price, size, side);
+        prints.push(slot, listing.contract, PrintId::Number(id), 1, time, price, size, side);
         Ok(())
     }
 }

@@ -5,7 +5,7 @@
 
 use super::aggressor;
 use crate::feeds::field::{self, object};
-use crate::feeds::print::{BadFrame, BadRow, Listing, Prints};
+use crate::feeds::print::{BadFrame, BadRow, Listing, PrintId, Prints};
 use crate::feeds::venue::Request;
 use crate::printable::said;
 
@@ -59,6 +59,6 @@ fn read_row(
     let size = field::quoted_decimal("size", row.size).map_err(known)?;
     let time = field::rfc3339("time", row.time).map_err(known)?;
     let side = aggressor("side", row.side, "buy", "sell").map_err(known)?;
-    prints.push(slot, listing.contract, id, id, 1, time, price, size, side);
+    prints.push(slot, listing.contract, PrintId::Number(id), 1, time, price, size, side);
     Ok(())
 }

@@ -20,7 +20,7 @@ use barflow_operators::instrument::InstrumentId;
 
 use super::field::{self, object};
 use super::print::{
-    Acknowledged, BadFrame, BadRow, Contract, FrameKind, Ids, Listing, Prints, Refusal,
+    Acknowledged, BadFrame, BadRow, Contract, FrameKind, Ids, Listing, PrintId, Prints, Refusal,
 };
 use super::symbol_table::SymbolTable;
 use super::venue::{Channel, Decode, Keepalive, Limits, Missing, RefusedBy, Request, Venue};
@@ -248,7 +248,7 @@ impl Decoder {
         let qty = field::bare_decimal("qty", row.qty).map_err(known)?;
         let time = to_microseconds(field::rfc3339("timestamp", row.time).map_err(known)?);
         let side = field::taker("side", row.side, "buy", "sell").map_err(known)?;
-        prints.push(slot, listing.contract, id, id, 1, time, price, qty, side);
+        prints.push(slot, listing.contract, PrintId::Number(id), 1, time, price, qty, side);
         Ok(())
     }
 }

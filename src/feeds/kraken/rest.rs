@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::to_microseconds;
 use crate::feeds::field::{self, object};
-use crate::feeds::print::{BadFrame, BadRow, Listing, Prints};
+use crate::feeds::print::{BadFrame, BadRow, Listing, PrintId, Prints};
 use crate::feeds::venue::{Missing, Request};
 use crate::printable::said;
 
@@ -81,6 +81,6 @@ fn read_row(
     let qty = field::quoted_decimal("volume", column(1)).map_err(known)?;
     let time = to_microseconds(field::seconds("time", column(2)).map_err(known)?);
     let side: Aggressor = field::taker("side", column(3), "b", "s").map_err(known)?;
-    prints.push(slot, listing.contract, id, id, 1, time, price, qty, side);
+    prints.push(slot, listing.contract, PrintId::Number(id), 1, time, price, qty, side);
     Ok(())
 }

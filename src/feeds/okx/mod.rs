@@ -23,7 +23,7 @@ use barflow_operators::instrument::InstrumentId;
 
 use super::field::{self, object};
 use super::print::{
-    Acknowledged, BadFrame, BadRow, Contract, FrameKind, Ids, Listing, Prints, Refusal,
+    Acknowledged, BadFrame, BadRow, Contract, FrameKind, Ids, Listing, PrintId, Prints, Refusal,
 };
 use super::symbol_table::SymbolTable;
 use super::venue::{
@@ -343,6 +343,6 @@ fn read_row(
             })?
         }
     };
-    prints.push(slot, listing.contract, id, id, count, time, price, qty, side);
+    prints.push(slot, listing.contract, PrintId::Number(id), count, time, price, qty, side);
     Ok(())
 }

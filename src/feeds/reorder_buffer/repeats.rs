@@ -65,8 +65,8 @@ impl ReorderBuffer {
                 format!("came before with other content ({difference}); the first one counts")
             }
             (Disposition::BegunAnew, Some((last, last_time))) => format!(
-                "is not above {last}, the last one, yet its time {} is later than {last_time}: the ids begin \
-                 anew, and the trade does not count",
+                "is not above {last}, the last one, yet its time {} is later than {last_time}: the id \
+                 sequence was reset, and the trade is not used",
                 trade.event_time
             ),
             _ => return None,

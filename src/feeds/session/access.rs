@@ -32,7 +32,7 @@ pub enum AccessError {
     /// An address cannot be used.
     #[error("{0}")]
     Address(String),
-    /// Others on the way could read the key.
+    /// The key would be sent unencrypted.
     #[error("api_key would be sent unencrypted to {0}")]
     KeyInTheClear(Url),
     /// The environment's proxy cannot be used.

@@ -47,8 +47,8 @@ impl FeedState {
             Disposition::BegunAnew => (
                 &mut self.counters.ids_anew,
                 &mut slot.contradictions.ids_anew,
-                "ids begin anew, so that trades do not count: the symbol may be another instrument's \
-                 now; restart with --reset-state to make bars of them, before they pass the last old id",
+                "the id sequence was reset, so trades are not used: the symbol may have been reassigned; \
+                 restart with --reset-state before the new ids pass the last old one",
             ),
             _ => (
                 &mut self.counters.conflicts,

@@ -186,7 +186,7 @@ impl Source {
         }
     }
 
-    /// Lanes have put recorded trades in order already.
+    /// Recorded trades are in order already.
     pub(in crate::job) fn reorder_window(&self, settings: &ReplaySettings) -> usize {
         match self {
             Self::Files(_) => settings.reorder_window,

@@ -192,7 +192,7 @@ impl JournaledSink {
     fn remedy(&self) -> &'static str {
         match self.shape {
             Shape::AtEnd => "--reset-state makes the bars again",
-            _ => "put it back as it was, or begin anew with --reset-state",
+            _ => "put it back as it was, or start over with --reset-state",
         }
     }
 

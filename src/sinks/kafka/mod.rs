@@ -194,7 +194,7 @@ impl KafkaSink {
         })?;
         let Some(tails) = tails else {
             tracing::info!(
-                "cannot see whether other jobs write the same bars: that needs Read on the bar topics \
+                "cannot check whether other jobs write the same bars: that needs Read on the bar topics \
                  and on the group \"barflow-checkpoints\""
             );
             return Ok(None);

@@ -104,7 +104,7 @@ impl ShardSinks {
         sink.rewrite(&keys, &[(self.job.deleted_key(), seal(&deleted))])
     }
 
-    /// Looks whether the job wrote bars of instruments of which its checkpoint knows nothing, unless that
+    /// Looks whether the job wrote bars of instruments that its checkpoint does not contain, unless that
     /// was deleted on purpose, or `resets` says that it is now.
     ///
     /// # Errors

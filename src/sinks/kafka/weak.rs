@@ -1,4 +1,4 @@
-//! Settings with which others on the way to the brokers can read, or pretend to be one.
+//! Settings that let someone on the network path read what is sent, or impersonate a broker.
 
 use std::collections::BTreeMap;
 
@@ -13,15 +13,15 @@ pub(super) fn weaknesses(properties: &BTreeMap<String, String>) -> Vec<String> {
     if matches!(protocol.as_str(), "ssl" | "sasl_ssl") {
         if value(&["enable.ssl.certificate.verification"]) == "false" {
             found.push(
-                "kafka property \"enable.ssl.certificate.verification\" = \"false\": anybody on the way \
-                 can pretend to be a broker; remove it, and name the authority by ssl.ca.location"
+                "kafka property \"enable.ssl.certificate.verification\" = \"false\": anyone on the \
+                 network path can impersonate a broker; remove it, and name the authority by ssl.ca.location"
                     .to_owned(),
             );
         }
         if value(&["ssl.endpoint.identification.algorithm"]) == "none" {
             found.push(
                 "kafka property \"ssl.endpoint.identification.algorithm\" = \"none\": any certificate of \
-                 the authority passes for a broker's; remove it, and give the brokers certificates with \
+                 the authority is accepted as a broker's; remove it, and give the brokers certificates with \
                  their host names"
                     .to_owned(),
             );

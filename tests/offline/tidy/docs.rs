@@ -11,6 +11,9 @@ use crate::support::process::barflow;
 /// Flags of `deploy/kafka/broker`.
 const OTHERS_FLAGS: [&str; 4] = ["--dir", "--port", "--sasl", "--tls"];
 
+/// Most characters of a line of prose; tables and code may be wider.
+const LINE: usize = 120;
+
 /// Words that look like names of ours and are those of others.
 const OTHERS_NAMES: [&str; 1] = ["is_deleted"];
 
@@ -39,6 +42,14 @@ struct Page {
     spans: Vec<String>,
     blocks: Vec<(String, String)>,
     links: Vec<String>,
+}
+
+impl Page {
+    /// Blocks of commands: those that a test runs (`sh`) and others (`bash`).
+    fn commands(&self) -> impl Iterator<Item = &String> {
+        let is_command = |language: &str| matches!(language, "sh" | "bash");
+        self.blocks.iter().filter(move |(language, _)| is_command(language)).map(|(_, block)| block)
+    }
 }
 
 fn parsed() -> Vec<Page> {
@@ -88,6 +99,37 @@ fn architecture_names_every_folder() {
     assert!(missing.is_empty(), "docs/ARCHITECTURE.md does not name {missing:#?}");
 }
 
+#[test]
+fn the_index_names_every_page() {
+    let index = fs::read_to_string(Path::new(ROOT).join("docs/README.md")).unwrap();
+    let pages = files(Path::new(ROOT), "docs", ".md").into_iter();
+    let pages = pages.map(|path| path["docs/".len()..].to_owned());
+    let missing: BTreeSet<String> = pages
+        .filter(|page| page != "README.md" && !index.contains(&format!("]({page})")))
+        .collect();
+    assert!(missing.is_empty(), "docs/README.md does not name {missing:#?}");
+}
+
+#[test]
+fn lines_fit_a_screen() {
+    let is_prose = |line: &str| {
+        let link = line.starts_with('[') && line.contains("]: ");
+        !link && !line.trim_start().starts_with(['|', '#', '!'])
+    };
+    let mut long = BTreeSet::new();
+    for (path, text) in pages() {
+        let mut in_block = false;
+        for (line, number) in text.lines().zip(1..) {
+            let is_fence = line.trim_start().starts_with("```");
+            in_block ^= is_fence;
+            if !in_block && !is_fence && is_prose(line) && line.chars().count() > LINE {
+                long.insert(format!("{path}:{number}"));
+            }
+        }
+    }
+    assert!(long.is_empty(), "lines of more than {LINE} characters: {long:#?}");
+}
+
 /// Headings as links name them.
 fn anchors(text: &str) -> BTreeSet<String> {
     let headings = text.lines().filter(|line| line.starts_with('#'));
@@ -128,8 +170,7 @@ fn paths_exist() {
         .collect();
     let mut wrong = BTreeSet::new();
     for page in parsed() {
-        let in_blocks = page.blocks.iter().filter(|(language, _)| language == "sh");
-        let texts = page.spans.iter().chain(in_blocks.map(|(_, block)| block));
+        let texts = page.spans.iter().chain(page.commands());
         for word in texts.flat_map(|text| text.split([' ', '\n', ',', ';', '\'', '(', ')'])) {
             let word = word.trim_end_matches(['/', '.', ':']);
             let Some((top, _)) = word.split_once('/') else { continue };
@@ -186,8 +227,7 @@ fn flags_exist() {
             let command = command.trim_start();
             command.starts_with("barflow ") || command.starts_with("--") || command.starts_with('[')
         };
-        let blocks = page.blocks.iter().filter(|(language, _)| language == "sh");
-        let lines: Vec<String> = blocks.map(|(_, block)| block.replace("\\\n", " ")).collect();
+        let lines: Vec<String> = page.commands().map(|block| block.replace("\\\n", " ")).collect();
         let commands = lines.iter().flat_map(|block| block.split(['\n', '|', ';', '&']));
         for text in page.spans.iter().map(String::as_str).chain(commands).filter(ours) {
             let named = flags(text).into_iter().filter(|flag| !known.contains(flag));
