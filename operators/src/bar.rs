@@ -145,7 +145,9 @@ pub struct Levels {
 /// The bar being gathered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct OpenBar {
-    /// Rows so far; 0 when no bar is open, and then nothing else here means anything.
+    /// Rows so far; 0 when no bar is open, and then nothing else here means anything. No `Option` of the
+    /// whole: checkpoints and digests have these fields also where no bar is open, and every trade adds to
+    /// them without asking.
     pub ticks: u64,
     /// Rows with sign +1.
     pub buy_ticks: u64,

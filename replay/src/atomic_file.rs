@@ -168,6 +168,11 @@ fn prefix(path: &Path) -> OsString {
     name
 }
 
+/// Creates a file of which there was nothing before, not even a link that leads nowhere.
+fn create(path: &Path, access: Access) -> io::Result<File> {
+    access.open_options().read(true).write(true).create_new(true).open(path)
+}
+
 /// A new file beside `path`, locked. Another writer of the same name that looks for leftovers between
 /// its making and its lock may remove it: then there is another one.
 fn exclusive(path: &Path, access: Access) -> io::Result<NamedTempFile> {
@@ -175,9 +180,7 @@ fn exclusive(path: &Path, access: Access) -> io::Result<NamedTempFile> {
     let mut builder = Builder::new();
     builder.prefix(&prefix).rand_bytes(12);
     loop {
-        let made = builder.make_in(folder(path), |path| {
-            access.open_options().read(true).write(true).create_new(true).open(path)
-        })?;
+        let made = builder.make_in(folder(path), |path| create(path, access))?;
         let is_ours = match made.as_file().try_lock() {
             Ok(()) => made.path().try_exists()?,
             Err(TryLockError::WouldBlock) => false,
@@ -209,6 +212,21 @@ fn folder(path: &Path) -> &Path {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn neither_a_file_nor_a_link_is_taken_for_a_new_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("precious"), "precious").unwrap();
+        std::os::unix::fs::symlink(at("precious"), at("link")).unwrap();
+        std::os::unix::fs::symlink(at("nothing"), at("dangling")).unwrap();
+        for name in ["precious", "link", "dangling"] {
+            let error = create(&at(name), Access::Group).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AlreadyExists, "{name}");
+        }
+        assert!(!at("nothing").exists());
+        assert_eq!(fs::read(at("precious")).unwrap(), b"precious");
+    }
 
     #[test]
     fn a_file_is_there_whole_or_as_it_was() {

@@ -191,6 +191,14 @@ pub fn up_to(file: impl Read, most: u64) -> io::Result<Vec<u8>> {
     }
 }
 
+/// Whether a file of this length is read.
+///
+/// # Errors
+/// When it is longer than `most`.
+pub fn check_length(length: u64, most: u64) -> io::Result<()> {
+    if length > most { Err(too_long("it", most)) } else { Ok(()) }
+}
+
 fn too_long(what: &str, most: u64) -> io::Error {
     let text = format!("{what} is longer than {most} bytes, the most that is read of such a file");
     io::Error::new(io::ErrorKind::InvalidData, text)

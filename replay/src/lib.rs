@@ -36,6 +36,7 @@ mod named_days;
 pub mod naming;
 pub mod output;
 pub mod parquet_guard;
+mod parquet_pages;
 pub mod plan;
 pub mod plan_note;
 pub mod planner;

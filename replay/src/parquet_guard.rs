@@ -6,11 +6,16 @@
 
 use std::any::Any;
 use std::cell::Cell;
+use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Once;
 
 use arrow_array::RecordBatch;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
+
+use crate::parquet_pages::{BoundedFile, Refusal};
 
 thread_local! {
     /// Whether this thread is in the library, so that a panic is an error that somebody reports.
@@ -45,12 +50,36 @@ fn message(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given")
 }
 
-/// A file's batches; the last item is an error if the file is damaged.
-pub struct GuardedBatches(Option<ParquetRecordBatchReader>);
+/// Chooses the rows and columns of a file that are read.
+pub(crate) type Builder = ParquetRecordBatchReaderBuilder<BoundedFile>;
 
-impl From<ParquetRecordBatchReader> for GuardedBatches {
-    fn from(reader: ParquetRecordBatchReader) -> Self {
-        Self(Some(reader))
+/// A file's batches; the last item is an error if the file is damaged, or takes too much memory.
+pub struct GuardedBatches {
+    /// None after an error.
+    reader: Option<ParquetRecordBatchReader>,
+    refusal: Refusal,
+}
+
+impl GuardedBatches {
+    /// All rows of all columns of a file.
+    ///
+    /// # Errors
+    /// What the library says, and when the footer contradicts itself.
+    pub fn all(file: File) -> Result<Self, String> {
+        let footer = guarded(|| ArrowReaderMetadata::load(&file, Default::default()))?;
+        Self::open(file, footer, |builder| builder)
+    }
+
+    /// What is chosen of a file, whose footer was read.
+    pub(crate) fn open(
+        file: File,
+        footer: ArrowReaderMetadata,
+        choose: impl FnOnce(Builder) -> Builder,
+    ) -> Result<Self, String> {
+        let file = BoundedFile::new(file, footer.metadata())?;
+        let refusal = file.refusal();
+        let reader = guarded(|| choose(Builder::new_with_metadata(file, footer)).build())?;
+        Ok(Self { reader: Some(reader), refusal })
     }
 }
 
@@ -58,12 +87,12 @@ impl Iterator for GuardedBatches {
     type Item = Result<RecordBatch, String>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let reader = self.0.as_mut()?;
+        let reader = self.reader.as_mut()?;
         let batch = guarded(|| reader.next().transpose()).transpose();
         if !matches!(batch, Some(Ok(_))) {
-            self.0 = None;
+            self.reader = None;
         }
-        batch
+        batch.map(|batch| batch.map_err(|error| self.refusal.reason().unwrap_or(error)))
     }
 }
 

@@ -10,6 +10,7 @@ use signal_hook::iterator::Signals as Incoming;
 
 use super::failure::{Failure, Outcome};
 use super::say::say;
+use super::stdout;
 use crate::stop::{Asker, Signal, Stop};
 use crate::telemetry::terminal;
 
@@ -19,6 +20,9 @@ const ECHO: Duration = Duration::from_millis(500);
 
 /// Between two looks at whether an end is overdue.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// How long the end may wait for the reader of what a command prints: the same command prints it again.
+const PRINTING: Duration = Duration::from_secs(1);
 
 /// How long a terminal may take to clear the status line, or to take a message.
 const CLEARING: Duration = Duration::from_millis(100);
@@ -100,18 +104,26 @@ fn unhandled(error: std::io::Error) -> Failure {
 fn insist(stop: Stop, signal: Signal) {
     // Without this thread a second signal ends it.
     let _ = Builder::new().name("end".to_owned()).spawn(move || {
-        while !stop.is_overdue() {
+        let why = loop {
+            if is_unread(&stop) {
+                break "nobody reads what it prints; run the same command again";
+            }
+            if stop.is_overdue() {
+                break "an orderly end did not come: something does not answer, such as the reader of an \
+                       output";
+            }
             std::thread::sleep(LOOK);
-        }
+        };
         clear_terminal();
-        briefly(move || {
-            say!(
-                "stopped by {signal}; an orderly end did not come: something does not answer, such as \
-                 the reader of an output"
-            );
-        });
+        briefly(move || say!("stopped by {signal}; {why}"));
         exit(signal);
     });
+}
+
+/// Whether the end waits for the reader of what a command prints, which are reports and never bars.
+fn is_unread(stop: &Stop) -> bool {
+    let is_long = |time: Option<Duration>| time.is_some_and(|time| time >= PRINTING);
+    is_long(stop.raised_for()) && is_long(stdout::waits())
 }
 
 /// Clears the status line, unless the terminal does not take anything.

@@ -11,10 +11,9 @@ use arrow_array::types::{Float64Type, Int64Type, TimestampNanosecondType, UInt32
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, TimeUnit};
 use barflow_replay::files::Lines;
-use barflow_replay::parquet_guard::{GuardedBatches, guarded};
+use barflow_replay::parquet_guard::GuardedBatches;
 use barflow_replay::progress::StopFlag;
 use barflow_replay::spool;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rdkafka::Message;
 use rdkafka::consumer::Consumer;
 use serde_json::Value;
@@ -193,11 +192,7 @@ fn bar(value: &Value) -> Result<Row, String> {
 }
 
 fn parquet(path: &Path, file: File, each: &mut dyn FnMut(Row)) -> Result<(), SourceError> {
-    let reader = guarded(|| {
-        ParquetRecordBatchReaderBuilder::try_new(file)
-            .and_then(ParquetRecordBatchReaderBuilder::build)
-    });
-    for batch in GuardedBatches::from(reader.map_err(|e| unreadable(path, &e))?) {
+    for batch in GuardedBatches::all(file).map_err(|e| unreadable(path, &e))? {
         let batch = batch.map_err(|e| unreadable(path, &e))?;
         (0..batch.num_rows()).for_each(|row| each(parquet_row(&batch, row)));
     }

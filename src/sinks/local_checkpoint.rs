@@ -80,9 +80,11 @@ impl LocalCheckpoint {
             Err(error) => return Err(disk(error)),
         };
         let length = file.metadata().map_err(disk)?.len();
+        // Before it is compared: even that takes minutes where a file says to have a terabyte.
+        files::check_length(length, LONGEST).map_err(disk)?;
         check(&file, length).map_err(disk)?.map_err(unreadable)?;
         file.rewind().map_err(disk)?;
-        let bytes = files::up_to(file, LONGEST).map_err(disk)?;
+        let bytes = files::up_to(file, length).map_err(disk)?;
         let read: Result<Self, Unreadable> = open(&bytes);
         read.or_else(|reason| match open(&bytes) {
             Ok(WithoutLive { entries, journal, bars }) => {
@@ -135,8 +137,12 @@ mod tests {
             fs::File::options().write(true).open(&path).unwrap().set_len(length).unwrap();
             LocalCheckpoint::read(&path).unwrap_err().to_string()
         };
-        // More than there is memory for: by its first bytes.
-        assert!(said(b"", 1 << 42).ends_with("bars.checkpoint: not a barflow checkpoint"));
+        assert!(said(b"", 1 << 20).ends_with("bars.checkpoint: not a barflow checkpoint"));
+        // More than there is time to compare with a checksum.
+        for begin in [b"", &VERSION_3[..100]] {
+            let long = said(begin, (1 << 30) + 1);
+            assert!(long.contains("it is longer than 1073741824 bytes"), "{long}");
+        }
         let damaged = said(&VERSION_3[..100], 32 << 20);
         assert!(damaged.contains("its checksum does not match"), "{damaged}");
     }

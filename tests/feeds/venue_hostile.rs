@@ -174,3 +174,25 @@ fn a_venue_that_pings_and_reads_nothing_takes_no_memory() {
     let mebibytes: u64 = memory.unwrap().parse().unwrap();
     assert!(mebibytes < 110, "{said}");
 }
+
+#[test]
+fn a_signal_ends_a_run_whose_venue_sends_parts_of_a_message_without_an_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let rest = Http::serve(|_, stream| whole(stream, "200 OK", b"[]"));
+    let sent = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&sent);
+    let venue = websocket(move |_, stream| {
+        // A text of which there is more, and empty parts of it.
+        let parts = [0; 1 << 16];
+        let mut written = stream.write_all(&[1, 0]);
+        while written.is_ok() {
+            written = stream.write_all(&parts);
+            counted.fetch_add(parts.len(), Ordering::AcqRel);
+        }
+    });
+    let at = |scheme: &str, address: &str| format!("{scheme}://{address}");
+    let mut live = live(folder.path(), &at("ws", &venue), &at("http", &rest.address));
+    live.wait_until("parts are sent", |_| sent.load(Ordering::Acquire) > 1 << 20);
+    let (code, _, said) = live.stop();
+    assert_eq!(code, Some(0), "{said}");
+}

@@ -14,6 +14,7 @@ use barflow_replay::error::ReplayError;
 use barflow_replay::progress::Progress;
 use barflow_replay::sniff;
 use barflow_replay::store::audit::audit;
+use barflow_replay::trades_parquet::verify::verify;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -170,6 +171,7 @@ fn checks_that_read_a_whole_file_end_when_they_are_stopped() {
     assert!(matches!(audit(&parquet, &raised), Err(ReplayError::Stopped)));
     assert!(matches!(verify_published(&archive, &raised), Err(ReplayError::Stopped)));
     assert!(matches!(sum_of(&archive, &raised), Err(ReplayError::Stopped)));
+    assert!(matches!(verify(&parquet, &raised), Err(ReplayError::Stopped)));
     let free = Progress::default();
     audit(&parquet, &free).unwrap();
     verify_published(&archive, &free).unwrap();
@@ -201,7 +203,7 @@ fn no_byte_of_a_parquet_file_makes_its_reader_panic() {
 }
 
 /// The peak memory that a summary tells of, in MiB.
-fn peak(said: &str) -> u64 {
+pub fn peak(said: &str) -> u64 {
     let memory = said.split("peak memory ").nth(1).and_then(|rest| rest.split(' ').next());
     memory.and_then(|text| text.replace(',', "").parse().ok()).unwrap_or_else(|| panic!("{said}"))
 }
@@ -342,4 +344,61 @@ fn the_first_signal_ends_a_run_whose_output_nobody_reads() {
     assert_eq!(code, Some(3), "{said}");
     assert!(said.contains("standard output: its reader takes nothing"), "{said}");
     assert!(said.contains("not everything read before is in the output"), "{said}");
+}
+
+#[test]
+fn the_first_signal_ends_a_report_that_nobody_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let archives = archives::days(folder.path(), 1..=1, 10);
+    let mut convert = barflow();
+    convert.args(["convert", "--store", "store"]).args(&archives).current_dir(folder.path());
+    assert_eq!(Process::start(convert).finish().0, Some(0));
+
+    // What is damaged is printed.
+    let places = format!("{}/store/**/*.parquet", folder.path().display());
+    let trades = glob::glob(&places).unwrap().next().unwrap().unwrap();
+    let mut bytes = fs::read(&trades).unwrap();
+    bytes[10] ^= 1;
+    fs::write(&trades, bytes).unwrap();
+
+    let (out, mut full) = std::io::pipe().unwrap();
+    rustix::io::ioctl_fionbio(&full, true).unwrap();
+    while full.write_all(&[b'x'; 4096]).is_ok() {}
+    rustix::io::ioctl_fionbio(&full, false).unwrap();
+    let mut command = barflow();
+    command.args(["store", "verify", "--store", "store"]).current_dir(folder.path());
+    let mut process = Process::start_into(command, full.into());
+    // The number of the system call and its first argument, which is standard output.
+    let writes = format!("{} 0x1 ", libc::SYS_write);
+    process.wait_until("it prints", |process| {
+        let call = fs::read_to_string(format!("/proc/{}/syscall", process.id()));
+        call.is_ok_and(|call| call.starts_with(&writes))
+    });
+    process.signal("TERM");
+    let (code, said) = process.finish();
+    assert_eq!(code, Some(143), "{said}");
+    assert!(said.contains("nobody reads what it prints; run the same command again"), "{said}");
+    drop(out);
+}
+
+#[test]
+fn the_log_names_a_limited_number_of_refused_corrections() {
+    let folder = tempfile::tempdir().unwrap();
+    let archives = archives::days(folder.path(), 1..=1, 10);
+    let mut text = "action,trade_id\n".to_owned();
+    for id in 0..1500 {
+        writeln!(text, "remove,{}", 1_000_000 + id).unwrap();
+    }
+    fs::write(folder.path().join("corrections.csv"), text).unwrap();
+    let mut command = barflow();
+    command.args(["replay", "--bar", "t=tick,size=1", "--sink", "none"]).args(&archives);
+    command.args(["--corrections", "corrections.csv", "--quarantine", "refused.jsonl"]);
+    command.current_dir(folder.path());
+    let (code, said) = Process::start(command).finish();
+    assert_eq!(code, Some(1), "{said}");
+    let lines = |text: &str| said.lines().filter(|line| line.contains(text)).count();
+    assert_eq!(lines("correction refused: "), 1000, "{said}");
+    assert_eq!(lines("further corrections that are refused are only counted"), 1, "{said}");
+    let refused = fs::read_to_string(folder.path().join("refused.jsonl")).unwrap();
+    assert_eq!(refused.lines().count(), 1500);
 }

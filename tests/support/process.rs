@@ -107,6 +107,14 @@ impl Process {
         (Self { child, out, lines: Vec::new(), begun: String::new(), said }, pipe)
     }
 
+    /// Starts one whose standard output is this.
+    pub fn start_into(mut command: Command, to: Stdio) -> Self {
+        let said = NamedTempFile::new().unwrap();
+        let out = BufReader::new(tempfile::tempfile().unwrap());
+        command.stdin(Stdio::null()).stdout(to).stderr(said.reopen().unwrap());
+        Self { child: command.spawn().unwrap(), out, lines: Vec::new(), begun: String::new(), said }
+    }
+
     /// Starts one that is to be killed; where a place in the code says when, it does that itself.
     pub fn start_to_be_killed(mut command: Command, kill: Option<Kill>) -> Self {
         if let Some(Kill::At(place, nth)) = kill {

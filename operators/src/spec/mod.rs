@@ -56,7 +56,8 @@ pub struct AdaptiveSpec {
     pub memory: f64,
     /// Trades before the first bar.
     pub warmup: u64,
-    /// Mantissa bits kept at a close; 0 = all.
+    /// Mantissa bits kept at a close; 0 = all. A number, as users write it and checkpoints have it: an
+    /// option would have other bytes there.
     pub round_bits: u32,
     /// E\[T\].
     pub expected_ticks: ExpectedTicksSpec,

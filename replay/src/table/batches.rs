@@ -3,15 +3,15 @@
 //! Texts are decoded as views: a text that a dictionary has once and a million rows name is there once.
 //! Where a file repeats parts of texts in another way, batches have fewer rows.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
+use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
-    ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
+    ArrowReaderMetadata, ArrowReaderOptions, RowSelection, RowSelector,
 };
 use parquet::basic::Encoding;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
@@ -28,6 +28,9 @@ const BATCHES: usize = 128;
 
 /// Bytes that the texts of a batch may take.
 const TEXTS: usize = 64 << 20;
+
+/// Bytes that the rows of a block may take: a block of the longest numbers takes half of it.
+const BLOCK_BYTES: usize = 256 << 20;
 
 /// Fewest rows of a batch, whatever is in them.
 const FEWEST: usize = 16;
@@ -80,18 +83,20 @@ impl Opened {
         wanted: &Wanted,
         group: Option<usize>,
         rows: Option<RowSelection>,
-    ) -> Result<ParquetRecordBatchReader, ReplayError> {
+    ) -> Result<GuardedBatches, ReplayError> {
         let file = spool::open(path).map_err(|e| ReplayError::io("open", path, e))?;
-        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.0.clone())
-            .with_projection(wanted.columns.clone())
-            .with_batch_size(wanted.rows);
-        if let Some(group) = group {
-            builder = builder.with_row_groups(vec![group]);
-        }
-        if let Some(rows) = rows {
-            builder = builder.with_row_selection(rows);
-        }
-        guarded(|| builder.build()).map_err(|error| damaged(path, &error))
+        let batches = GuardedBatches::open(file, self.0.clone(), |builder| {
+            let mut builder =
+                builder.with_projection(wanted.columns.clone()).with_batch_size(wanted.rows);
+            if let Some(group) = group {
+                builder = builder.with_row_groups(vec![group]);
+            }
+            if let Some(rows) = rows {
+                builder = builder.with_row_selection(rows);
+            }
+            builder
+        });
+        batches.map_err(|error| damaged(path, &error))
     }
 }
 
@@ -186,7 +191,7 @@ impl Batches {
         let selection =
             || RowSelection::from(vec![RowSelector::skip(skip), RowSelector::select(rest)]);
         let reader = opened.reader(path, &wanted, None, (skip > 0).then(selection))?;
-        Ok(Self::Forwards(path.to_owned(), Box::new(reader.into())))
+        Ok(Self::Forwards(path.to_owned(), Box::new(reader)))
     }
 
     pub(super) fn next(&mut self) -> Result<Option<RecordBatch>, ReplayError> {
@@ -233,10 +238,38 @@ impl Backwards {
             let block = vec![RowSelector::skip(begin), RowSelector::select(end - begin)];
             let block = Some(RowSelection::from(block));
             let reader = self.opened.reader(&self.path, &self.wanted, Some(group), block)?;
-            let read = GuardedBatches::from(reader).collect::<Result<Vec<_>, String>>();
+            let read = limited(reader);
             self.left = read.map_err(|error| damaged(&self.path, &error))?;
         }
     }
+}
+
+/// The batches of a block, as long as they take a limited amount of memory.
+fn limited(
+    batches: impl Iterator<Item = Result<RecordBatch, String>>,
+) -> Result<Vec<RecordBatch>, String> {
+    let (mut read, mut bytes, mut texts) = (Vec::new(), 0, HashSet::new());
+    for batch in batches {
+        let batch = batch?;
+        bytes += batch.columns().iter().map(|column| size(column, &mut texts)).sum::<usize>();
+        if bytes > BLOCK_BYTES {
+            let most = BLOCK_BYTES >> 20;
+            return Err(format!(
+                "values above {most} MiB in rows that are read from the last to the first; write the \
+                 file again with the oldest trade first"
+            ));
+        }
+        read.push(batch);
+    }
+    Ok(read)
+}
+
+/// Bytes of the values of a column, without the texts that are known by where they are.
+fn size(column: &ArrayRef, texts: &mut HashSet<(usize, usize)>) -> usize {
+    let data = column.to_data();
+    let buffers = data.buffers().iter();
+    let new = buffers.filter(|buffer| texts.insert((buffer.as_ptr() as usize, buffer.len())));
+    new.map(|buffer| buffer.len()).sum()
 }
 
 #[cfg(test)]
@@ -245,7 +278,7 @@ mod tests {
 
     use arrow_array::cast::AsArray;
     use arrow_array::types::UInt64Type;
-    use arrow_array::{ArrayRef, StringArray, UInt64Array};
+    use arrow_array::{StringArray, StringViewArray, UInt64Array};
     use parquet::arrow::ArrowWriter;
     use parquet::file::properties::WriterProperties;
 
@@ -293,6 +326,22 @@ mod tests {
                 assert_eq!(came, expected, "{rows} rows of {block}, without {skip}");
             }
         }
+    }
+
+    #[test]
+    fn a_block_whose_texts_are_copies_of_a_large_one_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.parquet");
+        file(&path, 100, Encoding::DELTA_BYTE_ARRAY, &"x".repeat(4 << 20));
+        let opened = Opened::open(&path).unwrap();
+        let wanted = Wanted::of(&path, &opened, &[0, 1], 8192).unwrap();
+        let error = Batches::open(&path, opened, wanted, 0, true).unwrap().next().unwrap_err();
+        assert!(error.to_string().contains("the oldest trade first"), "{error}");
+        // A million rows that name one text have it once.
+        let texts: ArrayRef = Arc::new(StringViewArray::from_iter_values(["x".repeat(1 << 20)]));
+        let batch = RecordBatch::try_from_iter([("side", texts)]).unwrap();
+        let batches = std::iter::repeat_n(batch, 1000).map(Ok);
+        assert_eq!(limited(batches).map(|batches| batches.len()), Ok(1000));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 pub mod digest;
 pub mod facts;
+mod layout;
 pub mod left_out;
 pub mod read;
 pub(crate) mod seal;

@@ -1,6 +1,5 @@
 //! Reading trades back.
 
-use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,17 +19,18 @@ use barflow_operators::position::{FilePosition, Position};
 use barflow_operators::trade::Aggressor;
 use barflow_operators::validation;
 use crossbeam::channel::{Receiver, bounded};
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection,
-    RowSelector,
+    ArrowReaderMetadata, ArrowReaderOptions, RowSelection, RowSelector,
 };
 use parquet::file::metadata::FileMetaData;
 
+use super::layout::COLUMNS;
 use super::left_out::{self, Interleave, LeftOutIds};
 use super::write::Unit;
 use super::{FEED_KEY, VERSION, VERSION_KEY, seal};
 use crate::error::ReplayError;
-use crate::parquet_guard::{GuardedBatches, guarded};
+use crate::parquet_guard::{Builder, GuardedBatches, guarded};
 use crate::read_options::ReadOptions;
 use crate::spool;
 use crate::wanted_end::WantedEnd;
@@ -72,8 +72,8 @@ const AHEAD: usize = 4;
 /// # Errors
 /// When it is not a trades file of barflow.
 pub fn head(path: &Path) -> Result<Head, ReplayError> {
-    let builder = open(path)?;
-    let metadata = builder.metadata().file_metadata();
+    let footer = Footer::read(path)?;
+    let metadata = footer.file_metadata();
     let feed = feed_of(path, metadata)?;
     let first_time = note(metadata, "barflow.first_event_time").and_then(|text| text.parse().ok());
     if first_time.is_none() && metadata.num_rows() > 0 {
@@ -89,8 +89,8 @@ pub fn head(path: &Path) -> Result<Head, ReplayError> {
 /// # Errors
 /// When its footer cannot be read.
 pub fn is_own(path: &Path) -> Result<bool, ReplayError> {
-    let builder = open(path)?;
-    let pairs = builder.metadata().file_metadata().key_value_metadata();
+    let footer = Footer::read(path)?;
+    let pairs = footer.file_metadata().key_value_metadata();
     // Any of them: with a damaged version it is still not another writer's.
     Ok(pairs.is_some_and(|pairs| pairs.iter().any(|pair| pair.key.starts_with("barflow."))))
 }
@@ -129,14 +129,6 @@ fn left_out(path: &Path, metadata: &FileMetaData) -> Result<LeftOutIds, ReplayEr
         .map_err(|_| ReplayError::corrupt(path, key, "ranges of ids as JSON", "other text"))
 }
 
-type Builder = ParquetRecordBatchReaderBuilder<File>;
-
-fn open(path: &Path) -> Result<Builder, ReplayError> {
-    let footer = Footer::read(path)?;
-    let file = spool::open(path).map_err(|e| ReplayError::io("open", path, e))?;
-    Ok(Builder::new_with_metadata(file, footer.0))
-}
-
 /// A file's footer, read once for all readers of its row groups.
 #[derive(Clone, Debug)]
 pub struct Footer(ArrowReaderMetadata);
@@ -164,6 +156,35 @@ impl Footer {
     /// When the footer has something else in their place.
     pub fn left_out(&self, path: &Path) -> Result<LeftOutIds, ReplayError> {
         left_out(path, self.file_metadata())
+    }
+
+    /// The columns of trades, and no others that a file may have.
+    fn columns(&self, path: &Path) -> Result<ProjectionMask, ReplayError> {
+        let schema = self.0.schema();
+        let mut columns = Vec::new();
+        for (name, is_written) in COLUMNS {
+            let Some((at, field)) = schema.column_with_name(name) else { continue };
+            if !is_written(field.data_type()) {
+                return Err(other_column(path, name));
+            }
+            columns.push(at);
+        }
+        Ok(ProjectionMask::roots(self.file_metadata().schema_descr(), columns))
+    }
+
+    /// A reader of the trades that are chosen, the first of which is in row `from_row`.
+    fn batches(
+        &self,
+        path: &Path,
+        from_row: u64,
+        choose: impl FnOnce(Builder) -> Builder,
+    ) -> Result<GuardedBatches, ReplayError> {
+        let file = spool::open(path).map_err(|e| ReplayError::io("open", path, e))?;
+        let columns = self.columns(path)?;
+        let batches = GuardedBatches::open(file, self.0.clone(), |builder| {
+            choose(builder.with_projection(columns))
+        });
+        batches.map_err(|error| damaged(path, from_row, &error))
     }
 
     /// Unit of its times.
@@ -220,21 +241,18 @@ impl ParquetTrades {
         from_row: u64,
         options: &ReadOptions,
     ) -> Result<Self, ReplayError> {
-        let builder = open(path)?;
-        let rows = builder.metadata().file_metadata().num_rows().max(0) as u64;
-        let left_out = left_out(path, builder.metadata().file_metadata())?;
-        let left_out = (Interleave::new(left_out, from_row > 0), true);
+        let footer = Footer::read(path)?;
+        let rows = footer.file_metadata().num_rows().max(0) as u64;
+        let left_out = (Interleave::new(footer.left_out(path)?, from_row > 0), true);
         let skip = from_row.min(rows) as usize;
         let selection = RowSelection::from(vec![
             RowSelector::skip(skip),
             RowSelector::select(rows as usize - skip),
         ]);
-        let mut builder = builder.with_batch_size(options.batch_rows);
-        if skip > 0 {
-            builder = builder.with_row_selection(selection);
-        }
-        let reader = guarded(|| builder.build()).map_err(|e| damaged(path, from_row, &e))?;
-        let reader = GuardedBatches::from(reader);
+        let reader = footer.batches(path, from_row, |builder| {
+            let builder = builder.with_batch_size(options.batch_rows);
+            if skip > 0 { builder.with_row_selection(selection) } else { builder }
+        })?;
         let (send, batches) = bounded(AHEAD);
         let bytes = spool::length(path).unwrap_or(0);
         let progress = options.progress.clone();
@@ -279,17 +297,15 @@ impl ParquetTrades {
         from_row: u64,
         options: &ReadOptions,
     ) -> Result<Self, ReplayError> {
-        let file = spool::open(path).map_err(|e| ReplayError::io("open", path, e))?;
-        let builder = Builder::new_with_metadata(file, footer.0.clone());
-        let builder = builder.with_batch_size(options.batch_rows);
-        let reader = guarded(|| builder.with_row_groups(groups.clone().collect()).build());
-        let reader = reader.map_err(|e| damaged(path, from_row, &e))?;
+        let reader = footer.batches(path, from_row, |builder| {
+            builder.with_batch_size(options.batch_rows).with_row_groups(groups.clone().collect())
+        })?;
         let all = footer.group_rows();
         let ends_file = groups.end >= all.len();
         let rows = groups.filter_map(|group| all.get(group)).copied().fold(0, u64::saturating_add);
         let rows = from_row..from_row.saturating_add(rows);
         let left_out = (Interleave::new(footer.left_out(path)?, from_row > 0), ends_file);
-        Ok(Self::new(path, Batches::Here(Box::new(reader.into())), feed, rows, left_out, options))
+        Ok(Self::new(path, Batches::Here(Box::new(reader)), feed, rows, left_out, options))
     }
 
     fn new(
@@ -349,10 +365,7 @@ impl ParquetTrades {
         };
         let start = Position::File(self.at.clone());
         let mut trades = self.pool.take(&self.feed);
-        fill(&mut trades, &batch).map_err(|column| {
-            let expected = "the column types that barflow writes, without nulls";
-            ReplayError::corrupt(&self.path, format!("column \"{column}\""), expected, "others")
-        })?;
+        fill(&mut trades, &batch).map_err(|column| other_column(&self.path, column))?;
         self.check(&trades)?;
         self.at.byte += batch.num_rows() as u64;
         self.at.line += batch.num_rows() as u64;
@@ -430,6 +443,11 @@ impl Drop for ParquetTrades {
         drop(batches);
         let _ = decoding.join();
     }
+}
+
+fn other_column(path: &Path, column: &str) -> ReplayError {
+    let expected = "the column types that barflow writes, without nulls";
+    ReplayError::corrupt(path, format!("column \"{column}\""), expected, "others")
 }
 
 /// Copies columns; Err names the one that is not as written.

@@ -178,11 +178,7 @@ impl<'a> Connection<'a> {
         }
         let agent = concat!("barflow/", env!("CARGO_PKG_VERSION"));
         request.headers_mut().insert("User-Agent", agent.parse().map_err(|_| End::Closed)?);
-        let config = WebSocketConfig::default()
-            .max_message_size(Some(plan.frame_bytes_max))
-            .max_frame_size(Some(plan.frame_bytes_max))
-            .max_write_buffer_size(UNSENT)
-            .read_buffer_size(READ);
+        let config = limits(plan.frame_bytes_max);
         let access = &session.access;
         let dialling = dial(request, config, access.websocket_proxy(), access.connector());
         let socket = match tokio::time::timeout(DIALLING, dialling).await {
@@ -318,5 +314,82 @@ impl<'a> Connection<'a> {
         if let Some(recorder) = &self.session.recorder {
             recorder.take(at, self.number, direction, frame);
         }
+    }
+}
+
+/// What a venue may make us hold and do.
+fn limits(frame_bytes: usize) -> WebSocketConfig {
+    WebSocketConfig::default()
+        .max_message_size(Some(frame_bytes))
+        .max_frame_size(Some(frame_bytes))
+        .max_write_buffer_size(UNSENT)
+        .read_buffer_size(READ)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::pin::{Pin, pin};
+    use std::task::{Context, Poll, ready};
+
+    use futures_util::{FutureExt, StreamExt};
+    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+    use tokio::task::coop::cooperative;
+    use tokio_tungstenite::WebSocketStream;
+    use tokio_tungstenite::tungstenite::protocol::Role;
+
+    use super::*;
+
+    /// A venue that sends empty parts of a message as fast as they are read; counts its bytes.
+    struct Endless(usize);
+
+    impl AsyncRead for Endless {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            // As for a socket, it is one of the reads that a task has before others have their turn.
+            ready!(pin!(cooperative(std::future::ready(()))).poll(context));
+            // The first part is a text, of which there is more; the others continue it.
+            let first: &[u8] = if self.0 == 0 { &[1, 0] } else { &[] };
+            let rest = vec![0; (buffer.remaining() - first.len()) & !1];
+            buffer.put_slice(first);
+            buffer.put_slice(&rest);
+            self.0 += first.len() + rest.len();
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Endless {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn parts_of_a_message_without_an_end_leave_others_their_turn() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let config = limits(1 << 20);
+            let venue = Endless(0);
+            let mut socket =
+                WebSocketStream::from_raw_socket(venue, Role::Client, Some(config)).await;
+            assert!(socket.next().now_or_never().is_none());
+            let read = socket.get_ref().0;
+            assert!(read > 0 && read <= 4 << 20, "{read} bytes before the signal is looked at");
+        });
     }
 }

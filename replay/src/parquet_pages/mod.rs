@@ -1,0 +1,252 @@
+//! A Parquet file whose pages are unpacked only while they take a limited amount of memory.
+//!
+//! A page is decoded whole, and a few KB of a codec can stand for gigabytes. So each page's header is
+//! looked at as the library reads it, before the page is: [`MOST`] is what the pages may have that are
+//! unpacked at the same time, which are one of each column and its dictionary. A codec that gives more
+//! than the header said is stopped by the library at the header's size; codecs that are not are refused.
+
+mod header;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufReader, Chain, Cursor, Read};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use parquet::basic::{Compression, Encoding};
+use parquet::errors::{ParquetError, Result};
+use parquet::file::metadata::ParquetMetaData;
+use parquet::file::reader::{ChunkReader, Length};
+
+use self::header::Header;
+
+/// Bytes of the pages that are unpacked at the same time. Writers make pages of about 1 MiB.
+const MOST: u64 = 256 << 20;
+
+/// A file that refuses pages that take too much memory.
+pub(crate) struct BoundedFile {
+    file: File,
+    pages: Arc<Pages>,
+}
+
+/// Why a file was refused, once it was.
+#[derive(Clone)]
+pub(crate) struct Refusal(Arc<Pages>);
+
+impl Refusal {
+    /// The reason, in words that follow "found".
+    pub(crate) fn reason(&self) -> Option<String> {
+        self.0.state().refused.clone()
+    }
+}
+
+/// The column chunks of a file, and what of them is unpacked.
+struct Pages {
+    metadata: Arc<ParquetMetaData>,
+    /// By their places in the file.
+    chunks: Vec<Chunk>,
+    /// Bytes that may be unpacked at the same time.
+    most: u64,
+    state: Mutex<State>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Chunk {
+    begin: u64,
+    end: u64,
+    group: usize,
+    column: usize,
+}
+
+#[derive(Default)]
+struct State {
+    /// By column.
+    unpacked: BTreeMap<usize, Unpacked>,
+    refused: Option<String>,
+}
+
+/// What is unpacked of a column.
+#[derive(Clone, Copy, Default)]
+struct Unpacked {
+    group: usize,
+    dictionary: u64,
+    page: u64,
+}
+
+impl BoundedFile {
+    /// A file with the footer that was read of it.
+    ///
+    /// # Errors
+    /// When columns share bytes, or are packed in a way that has no limit.
+    pub(crate) fn new(file: File, metadata: &Arc<ParquetMetaData>) -> Result<Self, String> {
+        let mut chunks = Vec::new();
+        for (group, columns) in metadata.row_groups().iter().enumerate() {
+            for (column, chunk) in columns.columns().iter().enumerate() {
+                let begin = chunk.dictionary_page_offset().unwrap_or(chunk.data_page_offset());
+                let begin = u64::try_from(begin).map_err(|_| "a column with a negative place")?;
+                let length = u64::try_from(chunk.compressed_size());
+                let end = length.ok().and_then(|length| begin.checked_add(length));
+                let end = end.ok_or("a column with an impossible length")?;
+                chunks.push(Chunk { begin, end, group, column });
+            }
+        }
+        chunks.retain(|chunk| chunk.begin < chunk.end);
+        chunks.sort_unstable();
+        let metadata = Arc::clone(metadata);
+        let pages = Pages { metadata, chunks, most: MOST, state: Mutex::default() };
+        for two in pages.chunks.windows(2) {
+            if let [one, other] = two
+                && one.end > other.begin
+            {
+                let (one, other) = (pages.place(one), pages.place(other));
+                return Err(format!("bytes that are both of {one} and of {other}"));
+            }
+        }
+        Ok(Self { file, pages: Arc::new(pages) })
+    }
+
+    pub(crate) fn refusal(&self) -> Refusal {
+        Refusal(Arc::clone(&self.pages))
+    }
+}
+
+impl Length for BoundedFile {
+    fn len(&self) -> u64 {
+        Length::len(&self.file)
+    }
+}
+
+impl ChunkReader for BoundedFile {
+    type T = Headed;
+
+    /// The library reads headers of pages this way, and nothing else; what it knows it does not read again.
+    fn get_read(&self, start: u64) -> Result<Headed> {
+        let file = self.file.get_read(start)?;
+        Ok(Headed(Reading::Unread { file, pages: Arc::clone(&self.pages), start }))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
+        if length as u64 > Length::len(self).saturating_sub(start) {
+            return Err(ParquetError::EOF("a page that ends after the file".to_owned()));
+        }
+        self.file.get_bytes(start, length)
+    }
+}
+
+/// What begins with the header of a page, which is looked at when the first byte of it is read.
+pub(crate) struct Headed(Reading);
+
+enum Reading {
+    /// Nothing was read yet.
+    Unread { file: BufReader<File>, pages: Arc<Pages>, start: u64 },
+    /// The page fits.
+    Fits(Chain<Cursor<Vec<u8>>, BufReader<File>>),
+    /// It does not, which was said.
+    Refused,
+}
+
+impl Read for Headed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Reading::Unread { file, pages, start } = &mut self.0 {
+            let looked = header::read(file).and_then(|(header, bytes)| {
+                pages.look_at(*start, header).map(|()| bytes).map_err(io::Error::other)
+            });
+            let Reading::Unread { file, .. } = std::mem::replace(&mut self.0, Reading::Refused)
+            else {
+                return Ok(0);
+            };
+            self.0 = Reading::Fits(Cursor::new(looked?).chain(file));
+        }
+        match &mut self.0 {
+            Reading::Fits(rest) => rest.read(buffer),
+            _ => Err(io::Error::other("the header of a page that was refused")),
+        }
+    }
+}
+
+/// Whole MiB, rounded up.
+fn mib(bytes: u64) -> String {
+    format!("{} MiB", bytes.div_ceil(1 << 20))
+}
+
+impl Pages {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A chunk in words.
+    fn place(&self, chunk: &Chunk) -> String {
+        let schema = self.metadata.file_metadata().schema_descr();
+        let column = schema.columns().get(chunk.column);
+        let name = column.map(|column| column.path().string()).unwrap_or_default();
+        let groups = self.metadata.num_row_groups();
+        format!("column \"{name}\" in row group {} of {groups}", chunk.group + 1)
+    }
+
+    /// Takes a page into account that begins at this byte.
+    fn look_at(&self, start: u64, header: Header) -> Result<(), String> {
+        let mut state = self.state();
+        let looked = self.judge(&mut state, start, header);
+        if let Err(reason) = &looked {
+            state.refused = Some(reason.clone());
+        }
+        looked
+    }
+
+    fn judge(&self, state: &mut State, start: u64, header: Header) -> Result<(), String> {
+        let next = self.chunks.partition_point(|chunk| chunk.begin <= start);
+        let chunk = next.checked_sub(1).and_then(|at| self.chunks.get(at));
+        let chunk = chunk.filter(|chunk| start < chunk.end).ok_or("a page that is of no column")?;
+        self.check_claims(chunk, header)?;
+        let unpacked = state.unpacked.entry(chunk.column).or_default();
+        if header.is_dictionary || unpacked.group != chunk.group {
+            *unpacked = Unpacked { group: chunk.group, ..Unpacked::default() };
+        }
+        let bytes = header.unpacked.max(header.packed);
+        let kind = if header.is_dictionary { &mut unpacked.dictionary } else { &mut unpacked.page };
+        *kind = bytes;
+        let all = state.unpacked.values().map(|column| column.dictionary + column.page);
+        let (all, most) = (all.sum::<u64>(), self.most);
+        if all <= most {
+            return Ok(());
+        }
+        let place = self.place(chunk);
+        let page = match bytes {
+            bytes if mib(bytes) == mib(all) => format!("a page of {} in {place}", mib(bytes)),
+            bytes => {
+                let all = mib(all);
+                format!("a page of {} in {place}, {all} with those of all columns", mib(bytes))
+            }
+        };
+        Err(format!(
+            "{page}; at most {} are unpacked at once: write the file again with smaller pages or row \
+             groups",
+            mib(most)
+        ))
+    }
+
+    /// Holds a page against what the footer says of its column, as far as that decides about memory.
+    fn check_claims(&self, chunk: &Chunk, header: Header) -> Result<(), String> {
+        let groups = self.metadata.row_groups().get(chunk.group);
+        let column = groups.and_then(|group| group.columns().get(chunk.column));
+        let column = column.ok_or("a page that is of no column")?;
+        let packing = column.compression();
+        // The library unpacks these to their end, whatever the header says.
+        if let Compression::GZIP(_) | Compression::BROTLI(_) | Compression::LZ4 = packing {
+            let place = self.place(chunk);
+            return Err(format!(
+                "{packing} in {place}, which is not read: write the file again with zstd or without"
+            ));
+        }
+        let said = column.encodings().any(|encoding| encoding == Encoding::DELTA_BYTE_ARRAY);
+        let longest = u64::try_from(column.uncompressed_size()).unwrap_or(0);
+        if header.is_difference && !(said && header.unpacked <= longest) {
+            let place = self.place(chunk);
+            return Err(format!("a page of texts in {place} of which the footer says nothing"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! Which pages are unpacked.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
+use parquet::basic::{GzipLevel, ZstdLevel};
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaDataBuilder};
+use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
+
+use super::*;
+
+/// Two groups of 100 rows: in each two columns with a page of about 10 KB.
+fn written(properties: WriterPropertiesBuilder) -> (tempfile::NamedTempFile, ArrowReaderMetadata) {
+    let numbers: ArrayRef = Arc::new(UInt64Array::from_iter_values(0..200));
+    let texts = StringArray::from_iter_values((0..200).map(|n| format!("{n:0100}")));
+    let other: ArrayRef = Arc::new(texts.clone());
+    let columns = [("id", numbers), ("side", Arc::new(texts) as ArrayRef), ("note", other)];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let properties = properties
+        .set_dictionary_enabled(false)
+        .set_max_row_group_row_count(Some(100))
+        .set_column_encoding("note".into(), Encoding::DELTA_BYTE_ARRAY)
+        .build();
+    let to = file.reopen().unwrap();
+    let mut writer = ArrowWriter::try_new(to, batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let footer = ArrowReaderMetadata::load(&file.reopen().unwrap(), Default::default()).unwrap();
+    (file, footer)
+}
+
+fn zstd() -> WriterPropertiesBuilder {
+    WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default()))
+}
+
+/// Reads everything with so many bytes of pages at once: rows, or why it is refused.
+fn read(
+    file: &tempfile::NamedTempFile,
+    footer: &ArrowReaderMetadata,
+    most: u64,
+) -> Result<usize, String> {
+    let mut bounded = BoundedFile::new(file.reopen().unwrap(), footer.metadata())?;
+    Arc::get_mut(&mut bounded.pages).unwrap().most = most;
+    let refusal = bounded.refusal();
+    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bounded, footer.clone());
+    let batches = builder.build().unwrap().collect::<Result<Vec<_>, _>>();
+    let rows = batches.map(|batches| batches.iter().map(RecordBatch::num_rows).sum());
+    rows.map_err(|error| refusal.reason().unwrap_or_else(|| error.to_string()))
+}
+
+/// The footer with every column chunk changed.
+fn changed(
+    footer: &ArrowReaderMetadata,
+    change: impl Fn(usize, ColumnChunkMetaData) -> ColumnChunkMetaData,
+) -> ArrowReaderMetadata {
+    let mut metadata = ParquetMetaDataBuilder::from((**footer.metadata()).clone());
+    let groups = metadata.take_row_groups().into_iter().map(|group| {
+        let mut group = group.into_builder();
+        let columns = group.take_columns().into_iter().enumerate();
+        let columns = columns.map(|(column, chunk)| change(column, chunk)).collect();
+        group.set_column_metadata(columns).build().unwrap()
+    });
+    let groups = groups.collect();
+    let metadata = metadata.set_row_groups(groups).build();
+    ArrowReaderMetadata::try_new(Arc::new(metadata), Default::default()).unwrap()
+}
+
+#[test]
+fn pages_of_all_columns_are_unpacked_within_one_limit_and_what_is_above_is_named() {
+    let (file, footer) = written(zstd());
+    assert_eq!(read(&file, &footer, MOST), Ok(200));
+    // Pages of 800, 10,400 and some 1,000 bytes; those of the first group are gone before the second.
+    assert_eq!(read(&file, &footer, 14_000), Ok(200));
+    let error = read(&file, &footer, 11_000).unwrap_err();
+    assert!(error.starts_with("a page of 1 MiB in column "), "{error}");
+    assert!(error.contains(" in row group 1 of 2; at most 1 MiB"), "{error}");
+    let error = read(&file, &footer, 100).unwrap_err();
+    assert!(
+        error.starts_with("a page of 1 MiB in column \"id\" in row group 1 of 2; at"),
+        "{error}"
+    );
+}
+
+#[test]
+fn dictionaries_count_as_well_until_the_next_group() {
+    let (_file, footer) = written(zstd());
+    let pages = Pages {
+        metadata: Arc::clone(footer.metadata()),
+        chunks: vec![
+            Chunk { begin: 0, end: 10, group: 0, column: 1 },
+            Chunk { begin: 10, end: 20, group: 1, column: 1 },
+        ],
+        most: 150,
+        state: Mutex::default(),
+    };
+    let page = |unpacked| Header { unpacked, ..Header::default() };
+    let dictionary = Header { is_dictionary: true, ..page(100) };
+    assert_eq!(pages.look_at(0, dictionary), Ok(()));
+    assert_eq!(pages.look_at(1, page(50)), Ok(()));
+    assert_eq!(pages.look_at(2, page(40)), Ok(()));
+    assert!(pages.look_at(3, page(51)).is_err());
+    assert_eq!(pages.look_at(10, page(51)), Ok(()));
+    assert_eq!(pages.look_at(11, dictionary), Ok(()));
+    assert!(pages.look_at(20, page(1)).unwrap_err().contains("of no column"));
+    let mebibytes = |mib: u64| page(mib << 20);
+    let pages = Pages { most: 3 << 20, ..pages };
+    assert!(pages.look_at(10, Header { is_dictionary: true, ..mebibytes(2) }).is_ok());
+    let error = pages.look_at(11, mebibytes(2)).unwrap_err();
+    let expected = "a page of 2 MiB in column \"side\" in row group 2 of 2, 4 MiB with those of all columns; \
+                    at most 3 MiB are unpacked at once";
+    assert!(error.starts_with(expected), "{error}");
+    // What is not packed is in memory as it is in the file.
+    let packed = Header { packed: 151, ..Header::default() };
+    assert!(Pages { most: 150, ..pages }.look_at(12, packed).is_err());
+}
+
+#[test]
+fn columns_that_share_bytes_and_codecs_without_a_limit_are_refused() {
+    let (file, footer) = written(zstd());
+    let first = footer.metadata().row_group(0).column(0).data_page_offset();
+    let shared = changed(&footer, |column, chunk| match column {
+        1 => chunk.into_builder().set_data_page_offset(first).build().unwrap(),
+        _ => chunk,
+    });
+    let error = read(&file, &shared, MOST).unwrap_err();
+    assert!(
+        error.starts_with("bytes that are both of column \"id\" in row group 1 of 2 and"),
+        "{error}"
+    );
+    let gzip = Compression::GZIP(GzipLevel::default());
+    let gzipped =
+        changed(&footer, |_, chunk| chunk.into_builder().set_compression(gzip).build().unwrap());
+    let pages = BoundedFile::new(file.reopen().unwrap(), gzipped.metadata()).unwrap().pages;
+    let error = pages.look_at(first as u64, Header::default()).unwrap_err();
+    assert!(error.contains("in column \"id\" in row group 1 of 2, which is not read"), "{error}");
+}
+
+#[test]
+fn texts_that_are_differences_are_refused_where_the_footer_is_silent_on_them() {
+    let (file, footer) = written(zstd());
+    let plain = footer.metadata().row_group(0).column(1).encodings().collect::<Vec<_>>();
+    let silent = changed(&footer, |_, chunk| {
+        chunk.into_builder().set_encodings(plain.clone()).build().unwrap()
+    });
+    let error = read(&file, &silent, MOST).unwrap_err();
+    assert!(error.contains("a page of texts in column \"note\" in row group 1 of 2"), "{error}");
+    let small = changed(&footer, |_, chunk| {
+        chunk.into_builder().set_total_uncompressed_size(1).build().unwrap()
+    });
+    let error = read(&file, &small, MOST).unwrap_err();
+    assert!(error.contains("of which the footer says nothing"), "{error}");
+}
+
+#[test]
+fn a_codec_that_gives_more_than_the_header_said_is_stopped_there() {
+    let (file, footer) = written(zstd());
+    let bytes = std::fs::read(file.path()).unwrap();
+    let begin = footer.metadata().row_group(0).column(1).data_page_offset() as usize;
+    let (header, seen) = header::read(&mut &bytes[begin..]).unwrap();
+    assert!(header.unpacked > 8192, "{header:?}");
+    // The second field, in three bytes after the first: 10,400 bytes or so become 8,192.
+    assert_eq!(seen[..3], [0x15, 0, 0x15]);
+    let mut less = bytes;
+    less[begin + 3..begin + 6].copy_from_slice(&[0x80, 0x80, 0x01]);
+    std::fs::write(file.path(), less).unwrap();
+    let error = read(&file, &footer, MOST).unwrap_err();
+    assert!(error.contains("too small") || error.contains("size"), "{error}");
+}
