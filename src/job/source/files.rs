@@ -14,7 +14,7 @@ use barflow_replay::error::ReplayError;
 use barflow_replay::naming;
 use barflow_replay::plan::{InstrumentPlan, Plan, PlannedFile};
 use barflow_replay::read_options::ReadOptions;
-use barflow_replay::resume::{NotApplied, first_not_applied, rows_fit};
+use barflow_replay::resume::{Fit, NotApplied, first_not_applied, rows_fit};
 use barflow_replay::stream::InstrumentStream;
 use jiff::tz::TimeZone;
 
@@ -170,12 +170,19 @@ fn go_on(
 ) -> Result<Option<FilePosition>, ReplayError> {
     let has_ids = plan.feed.ids != IdKind::Ordinal;
     let candidates = places(plan, position);
-    let mut found = None;
+    let (mut found, mut changed) = (None, None);
     for (place, at) in &candidates {
-        if rows_fit(&plan.feed, &plan.files[*place], at, read)? {
-            found = Some((*place, at.clone()));
-            break;
+        match rows_fit(&plan.feed, &plan.files[*place], at, read)? {
+            Fit::Same => {
+                found = Some((*place, at.clone()));
+                break;
+            }
+            Fit::LastChanged(source, line) => changed = changed.or(Some((source, line))),
+            Fit::Other => {}
         }
+    }
+    if let Some((source, line)) = changed.filter(|_| found.is_none()) {
+        return Err(last_row_changed(&source, line));
     }
     // Of another file, or changed: ids tell which of its trades are new.
     let anew = candidates.into_iter().next().map(|(place, at)| {
@@ -196,6 +203,15 @@ fn go_on(
         }
         None => Err(cannot_go_on(&plan.feed, position, is_there)),
     }
+}
+
+/// The last row that a job applied says something else now: ids would call it a repeat.
+fn last_row_changed(source: &str, line: u64) -> ReplayError {
+    ReplayError::Resume(format!(
+        "{source}:{line} is the last row that the job read there, and reads differently now (if it had \
+         no line end, the file was still being written): bars have what it was. Give that file with the \
+         row as it was, or make all bars again (--reset-state)"
+    ))
 }
 
 fn cannot_go_on(feed: &Feed, position: &Position, is_there: bool) -> ReplayError {
