@@ -250,8 +250,8 @@ fn all_applied_before(
             let Some(lost) = first_not_applied(&plan.feed, file, settled, read)? else { continue };
             let NotApplied { source, line, id } = lost;
             format!("{source}:{line} has trade {id}")
-        } else if seen.iter().any(|other| other.first_time == file.first_time) {
-            format!("{} has changed since it was read", file.name())
+        } else if let Some(read) = seen.iter().find(|read| read.first_time == file.first_time) {
+            return Err(not_the_one_read(file, read.bytes, at));
         } else {
             format!("{} was not there when its time was read", file.name())
         };
@@ -262,6 +262,19 @@ fn all_applied_before(
         )));
     }
     Ok(())
+}
+
+/// A file without ids that begins as one that was read, and has another size.
+fn not_the_one_read(file: &PlannedFile, bytes: u64, at: &FilePosition) -> ReplayError {
+    ReplayError::Resume(format!(
+        "{} is not the file that was read: it has {} bytes, and the one that began at the same time had \
+         {bytes}. The job has read on to \"{}\", and the trades have no ids that would tell whether any \
+         of them are new. If it was only compressed or written differently, leave it out or give the \
+         file that was read; if it has other rows, make all bars again (--reset-state)",
+        file.name(),
+        file.bytes,
+        at.source
+    ))
 }
 
 /// Tells each file which were read before it: these, then those of the plan from `place` on.
