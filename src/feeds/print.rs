@@ -195,8 +195,10 @@ impl Prints {
         aggressor: Aggressor,
     ) {
         let (qty, quote) = contract.amounts(price, printed_qty);
-        if let Err(defect) = validation::check(price, qty, quote, event_time) {
+        let valid = validation::check(price, qty, quote, event_time);
+        if let Err(defect) = valid.and_then(|()| validation::check_id(trade_id)) {
             let value = match defect.field {
+                "trade_id" => trade_id.to_string(),
                 "price" => price.to_string(),
                 "qty" => printed_qty.to_string(),
                 "quote" => quote.to_string(),
@@ -204,7 +206,8 @@ impl Prints {
             };
             self.bad.push(BadRow {
                 slot: Some(slot),
-                id: Some(trade_id).filter(|id| *id != 0),
+                // One that cannot be belongs to no sequence.
+                id: Some(trade_id).filter(|id| *id != 0 && validation::check_id(*id).is_ok()),
                 field: defect.field,
                 value,
                 reason: defect.reason.to_owned(),

@@ -213,6 +213,7 @@ impl RowRules {
     /// The first field that cannot be.
     #[inline(always)]
     pub fn judge(&self, row: &RawRow) -> Result<Trade, validation::Defect> {
+        validation::check_id(row.id)?;
         let event_time = self.event_time(row);
         let (qty, quote) = match self.format.quote {
             Quote::Product => (row.qty, row.price * row.qty),
