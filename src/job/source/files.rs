@@ -162,7 +162,10 @@ fn too_early(plan: &InstrumentPlan, file: &PlannedFile) -> ReplayError {
 
 /// Where reading resumes among these files; those before it hold nothing that was not applied. None
 /// where the file of the position is gone: then what was applied is known by its ids.
-fn go_on(
+///
+/// # Errors
+/// When the file of the position is there, but its rows are not those that were read.
+pub fn go_on(
     plan: &mut InstrumentPlan,
     position: &Position,
     settled: &Settled,
@@ -278,7 +281,7 @@ fn not_the_one_read(file: &PlannedFile, bytes: u64, at: &FilePosition) -> Replay
 }
 
 /// Tells each file which were read before it: these, then those of the plan from `place` on.
-fn name_files_read(plan: &mut InstrumentPlan, before: &[SeenFile], place: usize) {
+pub fn name_files_read(plan: &mut InstrumentPlan, before: &[SeenFile], place: usize) {
     let (passed, ahead) = plan.files.split_at_mut(place);
     let unknown = passed.iter().map(PlannedFile::seen).filter(|file| !before.contains(file));
     let mut all: Vec<SeenFile> = before.iter().copied().chain(unknown).collect();
@@ -288,11 +291,6 @@ fn name_files_read(plan: &mut InstrumentPlan, before: &[SeenFile], place: usize)
     for (read, file) in (first..).zip(ahead) {
         file.files_read = FilesRead::first_of(&all, read);
     }
-}
-
-/// The position among these files, if its file is one of them; it may have been moved.
-pub fn place(plan: &InstrumentPlan, position: &Position) -> Option<FilePosition> {
-    places(plan, position).into_iter().next().map(|(_, at)| at)
 }
 
 /// The files in which a position may be: the one of its path, then those of its name.
