@@ -331,7 +331,7 @@ fn late_reject(row: usize, trade: &Trade, lines: &Lines, window: usize) -> Rejec
                  later run: its id was given up as missing"
             ),
         },
-        raw: text(trade),
+        raw: trade.to_string(),
     }
 }
 
@@ -346,13 +346,8 @@ fn refused_reject(row: u32, refused: &Refused, lines: &Lines) -> Reject {
         field: why.field().to_owned(),
         value: why.value(trade),
         reason: refused.reason(),
-        raw: text(trade),
+        raw: trade.to_string(),
     }
-}
-
-fn text(trade: &Trade) -> String {
-    let Trade { trade_id, price, qty, event_time, aggressor, .. } = trade;
-    format!("{trade_id},{price},{qty},{event_time},{}", aggressor.sign())
 }
 
 #[cfg(test)]

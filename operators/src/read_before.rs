@@ -20,8 +20,12 @@ pub struct LastRows {
     pub line: u64,
     /// How many trades they are.
     pub trades: u64,
-    /// Of the first and the last of them.
-    digest: u64,
+    /// What the first of them said.
+    first: u64,
+    /// What the last of them said.
+    last: u64,
+    /// The id of the last of them.
+    pub last_id: u64,
 }
 
 /// A file of a history, by what does not change when it is moved.
@@ -50,25 +54,35 @@ impl LastRows {
     pub fn new(
         (member, byte, line): (Option<Arc<str>>, u64, u64),
         trades: u64,
-        ends: (&Trade, &Trade),
+        (first, last): (&Trade, &Trade),
     ) -> Self {
-        Self { member, byte, line, trades, digest: digest(ends) }
+        let last_id = last.trade_id;
+        let (first, last) = (digest(first), digest(last));
+        Self { member, byte, line, trades, first, last, last_id }
     }
 
     /// Whether the first and the last of the trades there are these.
-    pub fn are(&self, ends: (&Trade, &Trade)) -> bool {
-        self.digest == digest(ends)
+    pub fn are(&self, (first, last): (&Trade, &Trade)) -> bool {
+        self.begin_with(first) && self.last == digest(last)
+    }
+
+    /// Whether the first of them is this one.
+    pub fn begin_with(&self, first: &Trade) -> bool {
+        self.first == digest(first)
+    }
+
+    /// Whether a trade has the id of the last of them, and says something else.
+    pub fn contradict(&self, last: &Trade) -> bool {
+        self.last_id == last.trade_id && self.last != digest(last)
     }
 }
 
-/// Without ids: rows that have none are numbered as they are read.
-fn digest((first, last): (&Trade, &Trade)) -> u64 {
+/// Without its id: rows that have none are numbered as they are read.
+fn digest(trade: &Trade) -> u64 {
     let mut digest = Digest::of("rows");
-    for trade in [first, last] {
-        digest.u64(trade.event_time.cast_unsigned());
-        digest.f64s(&[trade.price, trade.qty]);
-        digest.byte(trade.aggressor.sign().to_le_bytes()[0]);
-    }
+    digest.u64(trade.event_time.cast_unsigned());
+    digest.f64s(&[trade.price, trade.qty]);
+    digest.byte(trade.aggressor.sign().to_le_bytes()[0]);
     digest.finish()
 }
 

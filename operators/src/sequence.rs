@@ -6,6 +6,7 @@ mod memory;
 mod of_feed;
 mod refused;
 mod rows;
+mod votes;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -21,9 +22,9 @@ use crate::pool::BatchPool;
 use crate::trade::Trade;
 use gate::TimeGate;
 
-pub use gate::FAR_APART;
 pub use memory::{Lines, Memory, ROWS_REMEMBERED, Standing};
 pub use refused::{Objection, Refused};
+pub use votes::FAR_APART;
 
 /// A time this much after that of the latest trade, in ns, is that of a later trade: 10 s. Times of
 /// trades close together need not be in order.

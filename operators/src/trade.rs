@@ -1,5 +1,7 @@
 //! One execution printed by a venue.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// Who crossed the spread.
@@ -43,4 +45,11 @@ pub struct Trade {
     pub aggressor: Aggressor,
     /// Trades underlying this row: 1, or `last_id − first_id + 1` of an aggregate.
     pub count: u32,
+}
+
+impl fmt::Display for Trade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { trade_id, price, qty, event_time, aggressor, .. } = self;
+        write!(f, "{trade_id},{price},{qty},{event_time},{}", aggressor.sign())
+    }
 }

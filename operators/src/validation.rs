@@ -14,6 +14,22 @@ pub struct Defect {
     pub reason: &'static str,
 }
 
+/// First id no longer taken: bars have ids as signed 64-bit numbers, where they are not written as text.
+pub const IDS_END: u64 = 1 << 63;
+
+/// Judges a trade's id.
+///
+/// # Errors
+/// When not every output could hold it.
+#[inline]
+pub fn check_id(id: u64) -> Result<(), Defect> {
+    if id < IDS_END {
+        return Ok(());
+    }
+    let reason = "not below 9223372036854775808 (2^63): bars have ids as signed 64-bit numbers";
+    Err(Defect { field: "trade_id", reason })
+}
+
 /// Judges a trade's values. One pass of comparisons, no allocation: it runs for every row.
 ///
 /// # Errors

@@ -7,7 +7,7 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use barflow_operators::batch::Feed;
+use barflow_operators::batch::{Feed, IdKind};
 use barflow_operators::order::ids::{Place, Settled};
 use barflow_operators::position::FilePosition;
 use barflow_operators::read_before::LastRows;
@@ -33,7 +33,30 @@ pub struct NotApplied {
     pub id: u64,
 }
 
-/// Whether the rows before a position in a file are those that were read there.
+/// How the rows before a position in a file are to those that were read there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// They are the same, and a row ends there.
+    Same,
+    /// The last of them says something else under its id, or continues where it ended: the file was
+    /// still being written. The file, or `archive.zip/member.csv`, and its line.
+    LastChanged(Arc<str>, u64),
+    /// The file is another one, or was changed elsewhere.
+    Other,
+}
+
+/// Where a position is in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Border {
+    /// Between two rows, as many lines on as it was.
+    BetweenRows,
+    /// Behind the last row that was read, which had no end of line and continues now.
+    AmidLast,
+    /// Elsewhere.
+    Elsewhere,
+}
+
+/// How the rows before a position in a file are to those that were read there.
 ///
 /// # Errors
 /// When the file cannot be read.
@@ -42,49 +65,64 @@ pub fn rows_fit(
     file: &PlannedFile,
     at: &FilePosition,
     read: &ReadOptions,
-) -> Result<bool, ReplayError> {
-    let Some(expected) = &at.last_rows else { return Ok(true) };
+) -> Result<Fit, ReplayError> {
+    let Some(expected) = &at.last_rows else { return Ok(Fit::Same) };
     let LastRows { member, byte, line, trades, .. } = expected.clone();
     let source = Arc::clone(&at.source);
     let begin = FilePosition { member, byte, line, ..FilePosition::start(source) };
     let (mut left, mut first) = (trades, None);
     let batches = match batches(feed, file, Some(begin), read, trades) {
-        Err(error) => return is_other(error),
+        Err(error) => return is_other(error, Fit::Other),
         batches => batches?,
     };
     for batch in batches {
-        let trades = match batch {
-            Err(error) => return is_other(error),
-            Ok(batch) => batch.trades,
+        let batch = match batch {
+            Err(error) => return is_other(error, Fit::Other),
+            Ok(batch) => batch,
         };
+        let trades = &batch.trades;
         let found = trades.len() as u64;
         if found == 0 {
             continue;
         }
-        let first = first.get_or_insert_with(|| trades.trade(0));
-        if found >= left {
-            let are = expected.are((first, &trades.trade(left as usize - 1)));
-            return Ok(are && lines_fit(file, expected, at, read)?);
+        let first = *first.get_or_insert_with(|| trades.trade(0));
+        if found < left {
+            left -= found;
+            continue;
         }
-        left -= found;
+        let row = left as usize - 1;
+        let last = trades.trade(row);
+        let has_ids = feed.ids != IdKind::Ordinal;
+        let (are, border) = (expected.are((&first, &last)), border(file, expected, at, read)?);
+        if are && border == Border::BetweenRows {
+            return Ok(Fit::Same);
+        }
+        // A file of the same first row is no other one.
+        let is_known = has_ids && (expected.trades == 1 || expected.begin_with(&first));
+        let is_cut = border == Border::AmidLast && expected.last_id != last.trade_id;
+        if is_known && (is_cut || expected.contradict(&last)) {
+            let (source, line) = batch.place_of(row);
+            return Ok(Fit::LastChanged(source, line));
+        }
+        return Ok(Fit::Other);
     }
-    Ok(false)
+    Ok(Fit::Other)
 }
 
 /// Whether as many lines lie between the last rows and the position as did, and it is the beginning of
 /// one: else a row that was written differently would move all behind it, and reading would resume amid
 /// another.
-fn lines_fit(
+fn border(
     file: &PlannedFile,
     begin: &LastRows,
     at: &FilePosition,
     read: &ReadOptions,
-) -> Result<bool, ReplayError> {
+) -> Result<Border, ReplayError> {
     if file.container == Container::Parquet {
         // Positions are numbers of rows.
-        return Ok(true);
+        return Ok(Border::BetweenRows);
     }
-    let (mut line, mut fits) = (begin.line, false);
+    let (mut line, mut found) = (begin.line, Border::Elsewhere);
     let take = &mut |block: Block| {
         if !file.part.has(&block) {
             return false;
@@ -101,8 +139,15 @@ fn lines_fit(
         };
         line += lines_in(before);
         // A last row without an end of line counted as one.
-        let unended = matches!(behind.first(), None | Some(b'\n' | b'\r')) && line + 1 == at.line;
-        fits = unended || (line == at.line && matches!(before.last(), None | Some(b'\n')));
+        let was_unended = line + 1 == at.line;
+        let ends = matches!(behind.first(), None | Some(b'\n' | b'\r'));
+        found = if was_unended && !ends {
+            Border::AmidLast
+        } else if was_unended || (line == at.line && matches!(before.last(), None | Some(b'\n'))) {
+            Border::BetweenRows
+        } else {
+            Border::Elsewhere
+        };
         false
     };
     let (path, container, buffers) = (&file.path, file.container, &Buffers::default());
@@ -110,8 +155,8 @@ fn lines_fit(
         (Some((begin.member.as_deref(), begin.byte)), &read.progress.uncounted());
     let decode = if file.part.backwards { backwards::decode } else { decode };
     match decode(Decoding { path, container, from, progress, buffers }, take) {
-        Err(error) => is_other(error),
-        Ok(()) => Ok(fits),
+        Err(error) => is_other(error, Border::Elsewhere),
+        Ok(()) => Ok(found),
     }
 }
 
@@ -120,14 +165,14 @@ fn lines_in(bytes: &[u8]) -> u64 {
 }
 
 /// What cannot be read there is something else, unless it cannot be read at all.
-fn is_other(error: ReplayError) -> Result<bool, ReplayError> {
+fn is_other<T>(error: ReplayError, other: T) -> Result<T, ReplayError> {
     match error {
         ReplayError::Io { ref source, .. } if source.kind() == ErrorKind::UnexpectedEof => {
-            Ok(false)
+            Ok(other)
         }
         // A row of the next file as well (`crate::named_days`): that file is the wrong one.
         ReplayError::Io { .. } | ReplayError::Stopped | ReplayError::Mixed(_) => Err(error),
-        _ => Ok(false),
+        _ => Ok(other),
     }
 }
 

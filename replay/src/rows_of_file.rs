@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use barflow_operators::batch::Feed;
+use barflow_operators::batch::{Feed, TradeBatch};
 use barflow_operators::input_batch::{InputBatch, LeftOut, Reject, RowPlace};
 use barflow_operators::position::{FilePosition, Position};
 use crossbeam::channel::{Receiver, bounded};
@@ -159,6 +159,7 @@ impl RowsOfFile {
                 break;
             }
         }
+        self.look_outside(&trades, &mut rejects);
         if options.to_may_move {
             self.wanted_end.check(&self.path, trades.len(), behind)?;
         }
@@ -177,6 +178,17 @@ impl RowsOfFile {
         batch.left_out = left_out;
         batch.places.extend(falls);
         Ok(Some(batch))
+    }
+
+    /// Rejects rows outside the wanted times that the trades of the batch contradict.
+    fn look_outside(&mut self, trades: &TradeBatch, rejects: &mut Vec<Reject>) {
+        let known = rejects.len();
+        rejects.extend(self.edges.ids.end_batch(trades));
+        if let Some(lines) = self.lines {
+            turn(lines, &mut rejects[known..], &mut []);
+        }
+        // As they stand in the input.
+        rejects.sort_by_key(|reject| reject.row);
     }
 
     /// Whether there are rows to read: of the block that was begun, or else of the next one.

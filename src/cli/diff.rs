@@ -22,6 +22,9 @@ Examples:
   # a live run that started in the middle against the whole history
   barflow diff --synchronise live.jsonl replay.jsonl
 
+Bars with corrections are compared as they are after the last one, without seq, revision and known_time,
+which say how an output came about.
+
 Exit codes: 0 equal, 1 different, 2 not bars, 3 cannot be read.";
 
 /// `barflow diff`.

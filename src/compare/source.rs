@@ -1,6 +1,7 @@
 //! Reads bars back: JSON lines, Parquet files and folders, Kafka topics.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use barflow_replay::progress::StopFlag;
 use barflow_replay::spool;
 use rdkafka::Message;
 use rdkafka::consumer::Consumer;
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::cell::{Cell, Row};
@@ -106,7 +108,7 @@ pub fn read_each(
     read_file(path, each)
 }
 
-fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> SourceError {
+fn unreadable(path: &Path, error: &dyn fmt::Display) -> SourceError {
     SourceError::File { path: path.display().to_string(), reason: error.to_string() }
 }
 
@@ -158,8 +160,39 @@ fn json_lines(path: &Path, file: File, each: &mut dyn FnMut(Row)) -> Result<(), 
 }
 
 fn json(bytes: &[u8]) -> Result<Row, String> {
-    let value: Value = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
-    bar(&value)
+    let fields: Fields = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+    row(fields.0.iter().map(|(name, value)| (name, value)))
+}
+
+/// The fields of a JSON object, each once.
+struct Fields(BTreeMap<String, Value>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(EachOnce)
+    }
+}
+
+/// Reads an object; a name that comes again says that two programs disagree on what it says.
+struct EachOnce;
+
+impl<'de> Visitor<'de> for EachOnce {
+    type Value = Fields;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+        let mut fields = BTreeMap::new();
+        while let Some((name, value)) = map.next_entry::<String, Value>()? {
+            if fields.contains_key(&name) {
+                return Err(A::Error::custom(format_args!("\"{name}\" is there twice")));
+            }
+            fields.insert(name, value);
+        }
+        Ok(Fields(fields))
+    }
 }
 
 /// The row that a record is read back as.
@@ -172,6 +205,10 @@ pub fn written(record: &BarRecord<'_>) -> Result<Row, String> {
 
 fn bar(value: &Value) -> Result<Row, String> {
     let Value::Object(fields) = value else { return Err("must be an object".to_owned()) };
+    row(fields.iter())
+}
+
+fn row<'a>(fields: impl Iterator<Item = (&'a String, &'a Value)>) -> Result<Row, String> {
     let cell = |(name, value): (&String, &Value)| {
         let cell = match Cell::from(value) {
             // JSON with int64 = string.
@@ -182,7 +219,7 @@ fn bar(value: &Value) -> Result<Row, String> {
         };
         (name.clone(), cell)
     };
-    let row = Row(fields.iter().map(cell).collect());
+    let row = Row(fields.map(cell).collect());
     for needed in ["instrument", "spec", "seq", "state_digest"] {
         if *row.get(needed) == Cell::Null {
             return Err(format!("\"{needed}\" is missing"));

@@ -207,8 +207,10 @@ impl Prints {
             PrintId::Name(hash) => (hash, None),
         };
         let (qty, quote) = contract.amounts(price, printed_qty);
-        if let Err(defect) = validation::check(price, qty, quote, event_time) {
+        let valid = validation::check(price, qty, quote, event_time);
+        if let Err(defect) = valid.and_then(|()| number.map_or(Ok(()), validation::check_id)) {
             let value = match defect.field {
+                "trade_id" => number.map_or_else(String::new, |id| id.to_string()),
                 "price" => price.to_string(),
                 "qty" => printed_qty.to_string(),
                 "quote" => quote.to_string(),
@@ -216,7 +218,8 @@ impl Prints {
             };
             self.bad.push(BadRow {
                 slot: Some(slot),
-                id: number,
+                // One that cannot be belongs to no sequence.
+                id: number.filter(|id| validation::check_id(*id).is_ok()),
                 field: defect.field,
                 value,
                 reason: defect.reason.to_owned(),

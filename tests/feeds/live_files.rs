@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::live::{Simulator, assert_same, replayed};
+use crate::support::live::{Simulator, assert_same, listen, replayed};
 use crate::support::process::{Process, barflow, output};
 
 const TICK: &str = "t=tick,size=10";
@@ -224,4 +224,45 @@ fn a_file_that_is_taken_away_ends_the_run_with_its_name() {
             assert!(said.contains(what) && said.contains(out.to_str().unwrap()), "{said}");
         }
     }
+}
+
+/// Its place is told by its rows, as that of any job.
+#[test]
+fn a_history_is_resumed_in_only_if_its_rows_are_those_that_were_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("XBTUSD-trades-2024-03-01.csv");
+    let row = |id: u64| format!("{id},100.5,1.0,1.0,{},True,True\n", 1_709_251_200_000 + id * 1000);
+    let write = |ids: std::ops::RangeInclusive<u64>| {
+        fs::write(&path, ids.map(row).collect::<String>()).unwrap();
+    };
+    let out = folder.path().join("o.jsonl");
+    // Nobody listens there, and the feed tries again until it is told to end.
+    let run = |bars: usize| {
+        let mut arguments = vec!["--venue", "binance-spot", "--instrument", "XBTUSD"];
+        arguments.extend(["--at", "127.0.0.1:9", "--bar", "t=tick,size=1", "--log", "warn"]);
+        arguments.extend(["--out", out.to_str().unwrap(), "--history", path.to_str().unwrap()]);
+        let mut live = listen(&arguments);
+        live.wait_until("bars", |_| lines(&out).len() >= bars);
+        let (code, _, said) = live.stop();
+        assert_eq!(code, Some(0), "{said}");
+        said
+    };
+    let ids = || -> Vec<u64> {
+        let bar = |line: &String| {
+            let bar: serde_json::Value = serde_json::from_str(line).unwrap();
+            bar["last_trade_id"].as_u64().unwrap()
+        };
+        lines(&out).iter().map(bar).collect()
+    };
+    write(1..=40);
+    let said = run(40);
+    assert_eq!(ids(), (1..=40).collect::<Vec<_>>(), "{said}");
+    // A window that moves on: other rows lie at that place now.
+    write(21..=90);
+    let said = run(90);
+    assert_eq!(ids(), (1..=90).collect::<Vec<_>>(), "{said}");
+    // It has grown.
+    write(21..=99);
+    let said = run(99);
+    assert_eq!(ids(), (1..=99).collect::<Vec<_>>(), "{said}");
 }

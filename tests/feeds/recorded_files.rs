@@ -114,3 +114,33 @@ fn a_look_at_recordings_ends_when_it_is_told_to() {
     let found = Recordings::find(&[file.display().to_string()], "binance-spot", None, &options);
     assert!(matches!(found.err(), Some(RecordingsError::Search(ReplayError::Stopped))));
 }
+
+#[test]
+fn a_trade_that_comes_after_its_id_was_given_up_is_named_by_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("late.txt");
+    let (mut text, mut lines) = (String::new(), 0_u64);
+    let mut add = |symbol: &str, id: u64| {
+        let (time, received) = (1_709_251_200_000 + id, 1_709_251_300_000 + lines);
+        let small = symbol.to_lowercase();
+        text += &format!(
+            "{received}000000 {{\"stream\":\"{small}@trade\",\"data\":{{\"e\":\"trade\",\"E\":{time},\"s\":\
+             \"{symbol}\",\"t\":{id},\"p\":\"60000.0\",\"q\":\"0.5\",\"T\":{time},\"m\":true,\"M\":true}}}}\n"
+        );
+        lines += 1;
+        lines
+    };
+    // So many that it is given up, with lines of another symbol between them.
+    for id in (1..=1_200).filter(|id| *id != 10) {
+        add("BTCUSDT", id);
+        add("ETHUSDT", id);
+    }
+    let late = add("BTCUSDT", 10);
+    (1_201..1_300).for_each(|id| {
+        add("BTCUSDT", id);
+    });
+    fs::write(&path, text).unwrap();
+    let (code, _, said) = replay("binance-spot", &[&path], &["--any-host"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(&format!("late.txt:{late}: field \"trade_id\"")), "{said}");
+}

@@ -249,9 +249,13 @@ fn rows_without_ids_of_a_file_that_comes_too_late_are_refused() {
     job.good(20);
     job.add("b.csv", 11..=20);
     job.refused(&["d/b.csv was not there when its time was read"], 30);
-    // One that was read already has grown.
+    // One that was read already has grown, or was written differently.
     job.add("b.csv", 11..=25);
-    job.refused(&["d/b.csv has changed since it was read"], 35);
+    let words =
+        ["d/b.csv is not the file that was read", "bytes", "only compressed", "leave it out"];
+    job.refused(&words, 35);
+    job.write("b.csv", &rows(Ids::None, 11..=25).replace("0.5", "0.50"));
+    job.refused(&words, 35);
 }
 
 #[test]
@@ -424,4 +428,65 @@ fn trades_of_one_instant_in_another_order_are_not_counted_twice() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(code), "{second:?}: {said}");
     }
+}
+
+/// A file that is still being written may end amid a number.
+#[test]
+fn half_a_number_is_not_kept_by_a_job_that_goes_on() {
+    let columns = ["--columns", "id=1,time=2,time_unit=ms,qty=3,price=4"];
+    let text = |trades: RangeInclusive<i64>| {
+        let row = |n: i64| format!("{n},{},0.5,{}\n", second(n), 60_000 + n % 7);
+        trades.map(row).collect::<String>()
+    };
+    for more in [&[][..], &["--parallel", "2"], &["--batch-rows", "3"]] {
+        let options = [&columns[..], more].concat();
+        for (cut, grown, line) in [(3, 10, 10), (3, 25, 10), (1, 25, 0)] {
+            let job = Job::new(Venue);
+            let whole = text(1..=10);
+            job.write("x.csv", &whole[..whole.len() - cut]);
+            let (code, bars, said) = job.run(&options);
+            assert_eq!((code, bars), (Some(0), 10), "{said}");
+            let before = job.bars();
+            job.write("x.csv", &text(1..=grown));
+            let (code, bars, said) = job.run(&options);
+            if line == 0 {
+                // Only its line end was missing.
+                assert_eq!((code, bars), (Some(0), grown as usize), "{said}");
+                continue;
+            }
+            assert_eq!(code, Some(2), "{more:?}: {said}");
+            for word in ["d/x.csv:10 is the last row", "reads differently", "--reset-state"] {
+                assert!(said.contains(word), "{word}: {said}");
+            }
+            assert_eq!(job.bars(), before);
+            let (code, bars, said) = job.run(&[&options[..], &["--reset-state"]].concat());
+            assert_eq!((code, bars), (Some(0), grown as usize), "{said}");
+        }
+    }
+}
+
+/// The id of the row may be what was cut.
+#[test]
+fn half_an_id_is_not_kept_by_a_job_that_goes_on() {
+    let columns = ["--columns", "time=1,time_unit=ms,qty=2,price=3,id=4"];
+    let row = |n: i64, id: i64| format!("{},0.5,60000,{id}\n", second(n));
+    let text = (1..=5).map(|n| row(n, n)).collect::<String>() + &row(6, 1234);
+    let job = Job::new(Venue);
+    job.write("x.csv", text.strip_suffix("34\n").unwrap());
+    let (code, bars, said) = job.run(&columns);
+    assert_eq!((code, bars), (Some(0), 6), "{said}");
+    job.write("x.csv", &text);
+    let (code, _, said) = job.run(&columns);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("d/x.csv:6 is the last row"), "{said}");
+}
+
+#[test]
+fn the_last_row_of_a_run_may_not_change_whatever_ids_say() {
+    let job = Job::new(Venue);
+    job.add("a.csv", 1..=10);
+    job.good(10);
+    let changed = rows(Venue, 1..=20).replacen("10,60003,", "10,60009,", 1);
+    job.write("a.csv", &changed);
+    job.refused(&["d/a.csv:10 is the last row"], 20);
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::support::process::output;
+use crate::support::process::{output, run, told};
 
 /// 2024-03-01T00:00:00Z in ms.
 const START: u64 = 1_709_251_200_000;
@@ -191,4 +191,22 @@ fn an_output_of_an_earlier_version_is_compared_in_what_it_has() {
     older[3]["close"] = 1.into();
     let differs = output(&["diff", &write("other.jsonl", &older), &new], None);
     assert_eq!(differs.status.code(), Some(1));
+}
+
+/// The last of two would count in silence.
+#[test]
+fn a_field_that_is_there_twice_is_no_bar() {
+    let folder = tempfile::tempdir().unwrap();
+    let bar =
+        "{\"instrument\":\"a:b:C\",\"spec\":\"t\",\"seq\":1,\"state_digest\":\"00\",\"close\":1.0";
+    fs::write(folder.path().join("once.jsonl"), format!("{bar}}}\n")).unwrap();
+    fs::write(folder.path().join("twice.jsonl"), format!("{bar}}}\n{bar},\"close\":2.0}}\n"))
+        .unwrap();
+    fs::write(folder.path().join("list.jsonl"), "[1]\n").unwrap();
+    let diff = |other: &str| told(folder.path(), 2, &["diff", "once.jsonl", other]);
+    let said = diff("twice.jsonl");
+    assert!(said.contains("twice.jsonl:2: not a bar: \"close\" is there twice"), "{said}");
+    assert!(diff("list.jsonl").contains("list.jsonl:1: not a bar"));
+    let help = String::from_utf8(run(folder.path(), &["diff", "--help"]).stdout).unwrap();
+    assert!(help.contains("known_time"), "{help}");
 }

@@ -13,6 +13,7 @@ use barflow_operators::published::PublishedBar;
 
 use crate::support::avro::assert_same;
 use crate::support::bars::{bar, feed, published};
+use crate::support::process::told;
 
 fn made(bar: Bar) -> PublishedBar {
     published("di", &feed("binance:spot:BTCUSDT"), bar)
@@ -217,4 +218,38 @@ fn records_of_an_earlier_version_are_read_from_topics() {
         expected.as_object_mut().unwrap().remove(name).unwrap();
     }
     assert_eq!(read, expected);
+}
+
+/// Every output refuses them as one does, and before any bar.
+#[test]
+fn ids_beyond_signed_64_bit_numbers_are_bad_rows_for_every_output() {
+    let folder = tempfile::tempdir().unwrap();
+    let row = |id: u64| format!("{id},60000,0.5,1,1709251200000,True,True\n");
+    let span = |id: u64| format!("{id},60000,0.5,{id},{id},1709251200000,True,True\n");
+    let mapped = |id: u64| format!("{id},60000,0.5,1709251200000\n");
+    let beyond = 1 << 63;
+    for (name, text, field) in [
+        ("BTCUSDT-trades-2024-03-01.csv", row(beyond - 1) + &row(beyond), "trade_id"),
+        ("BTCUSDT-aggTrades-2024-03-01.csv", span(beyond - 1) + &span(beyond), "agg_trade_id"),
+        (
+            "x.csv",
+            format!("id,price,qty,time\n{}{}", mapped(beyond - 1), mapped(beyond)),
+            "trade_id",
+        ),
+    ] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+        for sink in ["jsonl", "csv", "parquet", "none"] {
+            let out = format!("{name}.{sink}");
+            let bar =
+                ["replay", name, "--instrument", "binance:spot:BTCUSDT", "--bar", "t=tick,size=1"];
+            let sink = match sink {
+                "none" => vec!["--sink", sink],
+                _ => vec!["--sink", sink, "--out", &out],
+            };
+            let said = told(folder.path(), 1, &[&bar[..], &sink].concat());
+            for wanted in [&format!("field \"{field}\""), "2^63", "\"9223372036854775808\""] {
+                assert!(said.contains(wanted), "{wanted}: {said}");
+            }
+        }
+    }
 }

@@ -86,7 +86,7 @@ fn ids_that_begin_again_are_named_as_such_with_any_window_and_in_one_file() {
             ] {
                 let run = replay(&[&files[..], &window].concat());
                 assert_eq!(run.code, Some(1), "{}", run.report);
-                let named = format!("{place}field \"trade_id\": ids begin again");
+                let named = format!("{place}field \"trade_id\": the id sequence was reset");
                 assert!(run.report.contains(&named), "{window:?}: {}", run.report);
                 assert_eq!(ticks(&run.bars), ids, "{window:?}");
             }

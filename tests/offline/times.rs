@@ -103,3 +103,32 @@ fn made_up_days_of_two_runs_are_one_history() {
     assert_eq!(synth("2024-03-09", "1").0, 2);
     assert_eq!(fs::read_to_string(&real).unwrap(), "of the venue");
 }
+
+/// Left out, it would be no more than a missing id.
+#[test]
+fn a_wrong_time_outside_the_range_is_named_between_ids_inside() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("BTCUSDT-trades-2024-03-01.csv");
+    let all = rows(1, 4_000, MARCH, 10_000_000);
+    // Inside 01:00 to 09:00 are trades 361 to 3,240.
+    let range = ["--from", "2024-03-01T01:00Z", "--to", "2024-03-01T09:00Z"];
+    let at = |hour: i64| MARCH.saturating_add_signed(hour * 3_600_000_000);
+    for (row, hour) in [(1_000, 20), (1_000, -30), (1_000, 0), (3_000, 10)] {
+        for more in [&[][..], &["--parallel", "2"], &["--batch-rows", "7"]] {
+            let mut all = all.clone();
+            let time = all[row].split(',').nth(4).unwrap().to_owned();
+            all[row] = all[row].replace(&time, &at(hour).to_string());
+            fs::write(&path, all.join("\n") + "\n").unwrap();
+            let arguments = ["replay", path.to_str().unwrap(), "--bar", "t=tick,size=1"];
+            let (code, lines, told) = ran(&[&arguments[..], &range, more].concat());
+            assert_eq!((code, lines), (1, row - 360), "{row} {hour} {more:?}: {told}");
+            let place = format!("2024-03-01.csv:{}: field \"time\"", row + 1);
+            assert!(told.contains(&place), "{place}: {told}");
+        }
+    }
+    // Nothing is wrong with rows before and behind it.
+    fs::write(&path, all.join("\n") + "\n").unwrap();
+    let arguments = ["replay", path.to_str().unwrap(), "--bar", "t=tick,size=1"];
+    let (code, lines, told) = ran(&[&arguments[..], &range].concat());
+    assert_eq!((code, lines), (0, 2_880), "{told}");
+}

@@ -169,7 +169,7 @@ impl Ids {
         let (_, highest) = self.seen?;
         let later = row.time.saturating_sub(self.time);
         (timed && row.last < highest && later > GOES_ON)
-            .then(|| format!("ids begin again, {} after trade {highest}", length(later)))
+            .then(|| format!("the id sequence was reset {} after trade {highest}", length(later)))
     }
 
     /// Takes a row that does not just follow. `timed`: whether its time is to be believed. What a

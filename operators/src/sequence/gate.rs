@@ -2,35 +2,28 @@
 
 use std::collections::VecDeque;
 
+use super::votes::{LONGEST_RUN, Verdict, Votes, is_near, lies_before};
 use crate::gap::Gap;
 use crate::trade::Trade;
 
-/// Times of neighbours in the order that are this far apart, in ns, are not believed without a look at
-/// the trades behind them: ten minutes.
-pub const FAR_APART: i64 = 600_000_000_000;
-
-/// Trades that are ahead side by side are recognised as wrong up to so many.
-const LONGEST_RUN: usize = 256;
-
-/// Trades that wait at most, and the one that decides: a run and as many that return and that do not.
-pub(super) const MOST_HELD: usize = 3 * LONGEST_RUN;
-
-/// Of the trades behind a run that is ahead, at least so many decide, and as many as it is long.
-const VOTES: usize = 3;
+/// Trades that wait at most, and the one that decides: two runs and as many others.
+pub(super) const MOST_HELD: usize = 4 * LONGEST_RUN;
 
 /// Holds trades in order for as long as the time of the first of them is in doubt.
 ///
 /// A trade more than [`FAR_APART`] before the last one is wrong. One that is later by as much is in
 /// doubt until it is known whether time returns: it is right if none of the next [`LONGEST_RUN`]
-/// trades lies before it by more than [`FAR_APART`]. Otherwise those from the first that does decide,
-/// by majority: as many as there are ahead of it, and at least [`VOTES`] of one kind. So a market that
-/// continues after a pause is right, and a run of wrong times, after which the others return, is
-/// wrong. At the end of the input those that are there decide.
+/// trades lies before it by more than [`FAR_APART`]. Otherwise the trades behind it are counted, see
+/// [`Votes`]. So a market that continues after a pause is right, and runs of wrong times, after which
+/// as many others return, are wrong, also where few others stand between two runs. At the end of the
+/// input those that are there decide.
 ///
 /// # Contract
 /// Trades leave in the order in which they came, each once. Of those that pass none is more than
 /// [`FAR_APART`] before the one that passed before it. What leaves depends on the sequence of trades
 /// alone.
+///
+/// [`FAR_APART`]: super::votes::FAR_APART
 #[derive(Clone, Debug, Default)]
 pub(super) struct TimeGate {
     /// Event time of the last trade that left as valid, ns; none before the first.
@@ -66,26 +59,6 @@ pub(super) enum Passage {
     FarAhead(Held, i64),
     /// Its time is this much earlier than that of the trade before it, ns.
     FarBehind(Held, i64),
-}
-
-/// What is known of a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    Right,
-    Ahead,
-    /// By this much, ns.
-    Behind(i64),
-}
-
-/// Whether a time lies so far before another that both cannot be right in this order.
-fn lies_before(time: i64, other: i64) -> bool {
-    other.saturating_sub(time) > FAR_APART
-}
-
-/// Whether two neighbours lie close enough together that nothing has to be asked. Without branches.
-#[inline]
-fn is_near(before: i64, after: i64) -> bool {
-    after.wrapping_sub(before).wrapping_add(FAR_APART) as u64 <= 2 * FAR_APART as u64
 }
 
 /// The last id settled before a gap.
@@ -171,24 +144,10 @@ impl TimeGate {
                 return Some(Verdict::Right);
             }
         }
-        let mut run = 0;
-        let (mut stay, mut lie_before) = (0, 0);
-        for next in &self.held {
-            match lies_before(next.trade.event_time, first) {
-                true => lie_before += 1,
-                false if lie_before == 0 => run += 1,
-                false => stay += 1,
-            }
-            if run > LONGEST_RUN {
-                return Some(Verdict::Right);
-            }
-            let votes = VOTES.max(run);
-            if stay == votes || lie_before == votes {
-                return Some(if stay == votes { Verdict::Right } else { Verdict::Ahead });
-            }
-        }
-        let is_ahead = lie_before >= run && lie_before > stay;
-        ended.then_some(if is_ahead { Verdict::Ahead } else { Verdict::Right })
+        let mut votes = Votes::new(first, self.last);
+        let early = self.held.iter().skip(1).find_map(|next| votes.count(next.trade.event_time));
+        let all_there = ended || self.held.len() >= MOST_HELD;
+        early.or_else(|| all_there.then(|| votes.result(ended)))
     }
 
     fn let_go(&mut self, verdict: Verdict, leave: &mut impl FnMut(Passage)) {
@@ -262,6 +221,7 @@ impl TimeGate {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::votes::{FAR_APART, VOTES};
     use super::*;
     use crate::trade::Aggressor;
 
@@ -309,6 +269,23 @@ mod tests {
         assert_eq!(wrong(&[0, 1, 2, two_days, 3]), [3]);
         assert_eq!(wrong(&[0, two_days, two_days, 1, 2, 3, 4]), [1, 2]);
         assert_eq!(wrong(&[0, 30, 30, 1, 2, 60, 3, 4, 5]), [1, 2, 5]);
+    }
+
+    #[test]
+    fn runs_of_wrong_times_with_few_right_ones_between_them_are_wrong() {
+        let ahead = 5000;
+        let times = [0, 1, ahead, ahead, ahead, 2, ahead, ahead, ahead, 3, 4, 5, 6, 7, 8];
+        assert_eq!(wrong(&times), [2, 3, 4, 6, 7, 8]);
+        // At the beginning, and ahead by several times.
+        assert_eq!(wrong(&[ahead, ahead, 1, ahead, 2, 3, 4]), [0, 1, 3]);
+        assert_eq!(wrong(&[0, 60, ahead, 1, 9000, 60, 2, 3, 4, 5]), [1, 2, 4, 5]);
+        // Time reaches one of them, or jumps over it.
+        assert_eq!(wrong(&[0, 12, 1, 6, 11, 16, 21, 26]), [1]);
+        assert_eq!(wrong(&[0, 30, 1, 90, 91, 92, 93]), [1]);
+        // The one that returns is wrong: at the beginning, and after a pause.
+        assert_eq!(wrong(&[5000, 5001, 1, 5002, 5003]), [2]);
+        assert_eq!(wrong(&[5000, 1, 2, 3, 5001, 5002, 5003, 5004]), [1, 2, 3]);
+        assert_eq!(wrong(&[0, 60, 75, 90, 5, 105, 120]), [4]);
     }
 
     #[test]
@@ -384,6 +361,44 @@ mod tests {
             let (at, by) = if is_behind { (at + 1, -by) } else { (at, by) };
             minutes[at] += by;
             prop_assert_eq!(wrong(&minutes), [at as u64]);
+        }
+
+        /// However runs of wrong times are mixed among right ones, if as many right ones follow among
+        /// those that wait.
+        #[test]
+        fn mixtures_of_wrong_times_are_found_and_nothing_else(
+            begin in prop_oneof![0usize..5, LONGEST_RUN + 1..LONGEST_RUN + 9],
+            mixture in prop::collection::vec(
+                (prop::collection::vec((1usize..=LONGEST_RUN, 1usize..20), 1..4), 0usize..40),
+                1..4,
+            ),
+            offsets in prop::collection::vec(
+                prop_oneof![4 => 3000i64..1_000_000, 1 => -1_000_000i64..-3000],
+                1..5,
+            ),
+        ) {
+            let (mut minutes, mut expected): (Vec<i64>, Vec<u64>) = (Vec::new(), Vec::new());
+            let mut offsets = offsets.iter().cycle();
+            let mut time = 0;
+            let mut right = |minutes: &mut Vec<i64>, rows| {
+                minutes.extend((0..rows).map(|_| { time += 1; time % 7 + time / 2 }));
+            };
+            right(&mut minutes, begin);
+            for (runs, more) in &mixture {
+                let mut wrong = 0;
+                for (run, between) in runs {
+                    let run = *run.min(&(MOST_HELD / 2 - wrong));
+                    // At the beginning nothing says where time was: a pause is possible.
+                    let by = offsets.next().unwrap();
+                    let by = if begin <= LONGEST_RUN { by.abs() } else { *by };
+                    expected.extend(minutes.len() as u64..(minutes.len() + run) as u64);
+                    minutes.extend((0..run as i64).map(|row| by + row % 9));
+                    wrong += run;
+                    right(&mut minutes, *between);
+                }
+                right(&mut minutes, wrong + VOTES + more);
+            }
+            prop_assert_eq!(wrong(&minutes), expected);
         }
 
         /// So is a run of them, if as many trades follow it; a pause of any length is none.

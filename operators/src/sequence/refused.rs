@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::gate::FAR_APART;
 use super::memory::Standing;
+use super::votes::FAR_APART;
 use crate::order::recent::difference;
 use crate::trade::Trade;
 

@@ -76,12 +76,13 @@ fn by_place(
     let fields = Fields { names: names(rules), texts };
     let Read { row, suspicious } = read(&fields)?;
     judge(rules, &row, true, suspicious).map_err(|defect| {
-        let place = fields.names.iter().position(|name| *name == defect.field);
-        let value = match place {
-            Some(place) => text(fields.texts[place]),
-            None => text(line),
+        // "agg_trade_id" is the "trade_id" of its rows.
+        let place = fields.names.iter().position(|name| name.ends_with(defect.field));
+        let (field, value) = match place {
+            Some(place) => (fields.names[place], text(fields.texts[place])),
+            None => (defect.field, text(line)),
         };
-        Wrong { field: defect.field, value, reason: defect.reason.to_owned() }
+        Wrong { field, value, reason: defect.reason.to_owned() }
     })
 }
 

@@ -1,16 +1,13 @@
 //! Rows outside the wanted times, between rows inside.
 
-use std::sync::Arc;
-
 use barflow_operators::input_batch::Reject;
 use barflow_operators::sequence::{FAR_APART, Objection};
 
-/// Rows behind the wanted times that are remembered: more of them are a later time, and what returns from
-/// there is wrong.
-const MOST_BEHIND: usize = 256;
+use super::id_edges::IdEdges;
+use super::outside::{MOST_BEHIND, Outside};
 
-/// Watches the rows of a source without ids that lie outside the wanted times: where nobody sees a
-/// missing id, a row with a wrong time would be left out unsaid.
+/// Watches the rows of a source that lie outside the wanted times: a row with a wrong time
+/// would be left out unsaid. This is for rows without ids; see [`IdEdges`] for others.
 ///
 /// Rows in order lie before the wanted times, inside, and behind. One that breaks this by more than
 /// [`FAR_APART`] is a bad row.
@@ -22,19 +19,8 @@ pub struct Edges {
     behind: Vec<Outside>,
     /// How many there were.
     rows_behind: usize,
-}
-
-/// A row outside the wanted times.
-#[derive(Clone, Debug)]
-pub struct Outside {
-    /// Names the file.
-    pub source: Arc<str>,
-    /// Its line, from 1.
-    pub line: u64,
-    /// Its event time, ns.
-    pub event_time: i64,
-    /// The row as it stands there.
-    pub raw: String,
+    /// Where rows have ids.
+    pub ids: IdEdges,
 }
 
 impl Edges {
@@ -68,20 +54,6 @@ impl Edges {
             .take(if few { MOST_BEHIND } else { 1 })
             .map(|row| row.reject(&Objection::FarAhead(ahead(row))))
             .collect()
-    }
-}
-
-impl Outside {
-    fn reject(&self, why: &Objection) -> Reject {
-        Reject {
-            row: 0,
-            source: Arc::clone(&self.source),
-            line: self.line,
-            field: why.field().to_owned(),
-            value: self.event_time.to_string(),
-            reason: why.to_string(),
-            raw: self.raw.clone(),
-        }
     }
 }
 

@@ -39,6 +39,7 @@ pub(super) fn judge(
         // Everything else about it has to be valid; mostly its price is 0 as well.
         let price = if row.price == 0.0 { 1.0 } else { row.price };
         validation::check(price, 1.0, price, event_time)?;
+        validation::check_id(row.id)?;
         let (id, reason) = (with_id.then_some(row.id), binance::QTY_ZERO);
         return Ok(Row::LeftOut { id, event_time, reason });
     }

@@ -41,6 +41,7 @@ pub fn cells<'a>(
             "price" => Some(columns.price),
             "qty" => Some(columns.qty),
             "time" => Some(columns.time),
+            "trade_id" => columns.id,
             _ => None,
         };
         let value = at.map_or_else(|| row.quote.to_string(), |at| cell(at).text().into_owned());

@@ -17,12 +17,15 @@ pub mod careful;
 pub mod edges;
 pub mod fast;
 pub mod header;
+pub mod id_edges;
 pub mod judge;
 pub mod mapped;
+pub mod outside;
 pub mod read;
 pub mod scan;
 
-use edges::{Edges, Outside};
+use edges::Edges;
+use outside::Outside;
 
 /// Which columns a file has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -213,6 +216,7 @@ impl RowRules {
     /// The first field that cannot be.
     #[inline(always)]
     pub fn judge(&self, row: &RawRow) -> Result<Trade, validation::Defect> {
+        validation::check_id(row.id)?;
         let event_time = self.event_time(row);
         let (qty, quote) = match self.format.quote {
             Quote::Product => (row.qty, row.price * row.qty),
@@ -313,8 +317,23 @@ impl Output<'_> {
     pub fn take(&mut self, rules: &RowRules, trade: &Trade) {
         if rules.wants(trade.event_time) {
             self.batch.push(trade);
-        } else if trade.event_time >= rules.to {
+            return;
+        }
+        if trade.event_time >= rules.to {
             self.behind.get_or_insert(self.batch.len());
         }
+        if !rules.format.layout.is_ordinal() {
+            self.watch_id(trade);
+        }
+    }
+
+    /// Looks whether the time of a row with an id is contradicted by rows that are wanted.
+    fn watch_id(&mut self, trade: &Trade) {
+        let (source, line, event_time) = (self.source, self.line, trade.event_time);
+        let row = || {
+            let raw = trade.to_string();
+            Outside { source: Arc::clone(source), line, event_time, raw }
+        };
+        self.rejects.extend(self.edges.ids.outside(self.batch, trade.trade_id, row));
     }
 }

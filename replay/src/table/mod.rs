@@ -169,6 +169,8 @@ impl TableTrades {
             out.line += 1;
         }
         let behind = out.behind;
+        rejects.extend(edges.ids.end_batch(&trades));
+        rejects.sort_by_key(|reject| reject.row);
         self.edges = edges;
         if options.to_may_move {
             self.wanted_end.check(Path::new(&*self.at.source), trades.len(), behind)?;

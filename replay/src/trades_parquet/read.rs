@@ -415,12 +415,15 @@ impl ParquetTrades {
         let sound = rows.fold(true, |sound, (((price, qty), quote), time)| {
             sound & validation::check(*price, *qty, *quote, *time).is_ok()
         });
+        let sound =
+            trades.trade_id.iter().fold(sound, |sound, id| sound & (*id < validation::IDS_END));
         if sound {
             return Ok(());
         }
         let bad = (0..trades.len()).find_map(|row| {
             let t = trades.trade(row);
-            let defect = validation::check(t.price, t.qty, t.quote, t.event_time).err()?;
+            let valid = validation::check(t.price, t.qty, t.quote, t.event_time);
+            let defect = valid.and_then(|()| validation::check_id(t.trade_id)).err()?;
             Some((row as u64 + self.at.line, defect))
         });
         let (row, defect) = bad.map_or((self.at.line, "a field"), |(row, d)| (row, d.field));

@@ -29,7 +29,10 @@ use crate::printable::excerpt_of_bytes;
 use crate::recording::{Direction, RecordingError, reader};
 
 mod error;
+mod places;
 mod survey;
+
+use self::places::Places;
 
 pub use self::error::RecordingsError;
 
@@ -219,6 +222,7 @@ impl Recordings {
                 let mut input_batch = InputBatch::new(trades, rejects, position.clone(), position);
                 input_batch.order = Some(std::mem::take(&mut piece.released.order));
                 input_batch.left_out = std::mem::take(&mut piece.released.left_out);
+                input_batch.places = piece.places.take();
                 ended = stop.is_raised() || inlet.send(input_batch).is_err();
                 !ended
             });
@@ -245,6 +249,11 @@ impl Recordings {
         let start = FilePosition::start(first.unwrap_or_default().into());
         let mut pieces: Vec<RecordedBatch> =
             self.symbols.iter().map(|symbol| self.piece(symbol, start.clone())).collect();
+        let mut hand_over = |slot, piece: &mut RecordedBatch| {
+            let goes_on = take(slot, piece);
+            piece.places.take();
+            goes_on
+        };
         let mut prints = Prints::default();
         let mut counts = vec![FileCounts::default(); self.files.len()];
         for (path, counted) in self.files.iter().zip(0..) {
@@ -270,10 +279,8 @@ impl Recordings {
                         counts[counted].foreign += u64::from(prints.foreign);
                         let place = FramePlace { source: &source, line, frame: &frame.frame };
                         let touched = give_out(&mut prints, &mut pieces, options, &place);
-                        if let Some(slot) = touched
-                            && pieces[slot].is_full()
-                            && !take(slot, &mut pieces[slot])
-                        {
+                        let full = touched.filter(|slot| pieces[*slot].is_full());
+                        if full.is_some_and(|slot| !hand_over(slot, &mut pieces[slot])) {
                             return Ok(counts);
                         }
                     }
@@ -283,7 +290,8 @@ impl Recordings {
         }
         for (slot, piece) in pieces.iter_mut().enumerate() {
             while piece.buffer.give_up(&mut piece.released).is_some() {}
-            if !take(slot, piece) {
+            piece.note_places();
+            if !hand_over(slot, piece) {
                 break;
             }
         }
@@ -298,6 +306,7 @@ impl Recordings {
             released: Released::new(trades),
             rejects: Vec::new(),
             position,
+            places: Places::default(),
         }
     }
 
@@ -347,6 +356,7 @@ struct RecordedBatch {
     released: Released,
     rejects: Vec<Reject>,
     position: FilePosition,
+    places: Places,
 }
 
 impl RecordedBatch {
@@ -373,6 +383,14 @@ impl RecordedBatch {
     fn lose_patience(&mut self) {
         if self.buffer.waits() > PATIENCE {
             self.buffer.give_up(&mut self.released);
+        }
+    }
+
+    /// Notes where the trades stand that were released by the frame of its position.
+    fn note_places(&mut self) {
+        self.places.note(&self.released.trades, &self.position);
+        if self.buffer.waits() == 0 {
+            self.places.none_waits();
         }
     }
 
@@ -419,7 +437,11 @@ fn give_out(
             if let Some(bad) = bad.or_else(|| piece.buffer.contradiction(print, taken)) {
                 piece.reject(&bad, place);
             }
+            if taken == Disposition::Waits {
+                piece.places.wait(print.trade.trade_id, &piece.position);
+            }
             piece.lose_patience();
+            piece.note_places();
             touched = Some(slot);
         }
     }

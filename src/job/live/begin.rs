@@ -7,7 +7,7 @@ use barflow_operators::batch::{Feed, TradeBatch};
 use barflow_operators::input_batch::InputBatch;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::order::recent::RecentTrades;
-use barflow_operators::position::{FilePosition, Position};
+use barflow_operators::position::Position;
 use barflow_operators::sequence::FeedOrder;
 use barflow_replay::error::ReplayError;
 use barflow_replay::named;
@@ -23,7 +23,7 @@ use crate::feeds::plan::LastTrade;
 use crate::feeds::state::Outlets;
 use crate::graph::flow::Inlet;
 use crate::job::error::HistoryError;
-use crate::job::source::files::place;
+use crate::job::source::files::{go_on, name_files_read};
 use crate::job::start::Resumption;
 use crate::stop::Cause;
 
@@ -36,7 +36,7 @@ const RECENT: usize = 256;
 /// When the files cannot be read, or are not of the feeds' instruments and kind.
 pub fn from_history(
     settings: &mut LiveSettings,
-    positions: &BTreeMap<InstrumentId, Position>,
+    resumption: &Resumption,
     outlets: &Outlets,
 ) -> Result<(), Cause> {
     let (instrument, renames) = named::parts(settings.history_instrument.as_ref());
@@ -57,19 +57,21 @@ pub fn from_history(
     let mine = |history: &InstrumentPlan| share.holds(&history.feed.instrument);
     histories.instruments.iter().filter(|h| mine(h)).try_for_each(|h| fits(h, settings))?;
     let mut applied = BTreeMap::new();
-    for history in histories.instruments {
+    for mut history in histories.instruments {
         let instrument = history.feed.instrument.clone();
         // The history of another process's instrument is read there.
         let Some(worker) = share.worker(&instrument) else { continue };
         let inlet = &outlets.inlets[worker];
         // A job that stopped within its history resumes there; one that stopped later, after it.
-        let resume = positions.get(&instrument).map(|position| place(&history, position));
-        if resume == Some(None) {
+        let is_new = !resumption.positions.contains_key(&instrument);
+        let progress = Progress::until(outlets.stop.flag().into());
+        let read = ReadOptions { progress, ..ReadOptions::new(8192) };
+        let Some(read) = resume(&mut history, resumption, read)? else {
             tracing::info!(%instrument, "history skipped: the job's position is after it");
             continue;
-        }
-        let (is_new, feed) = (resume.is_none(), Arc::clone(&history.feed));
-        let Some(replayed) = replay(history, resume.flatten(), outlets, inlet)? else {
+        };
+        let feed = Arc::clone(&history.feed);
+        let Some(replayed) = replay(history, read, outlets, inlet)? else {
             return Ok(());
         };
         warn_of_warm_ups(settings, &feed, is_new.then_some(replayed.rows));
@@ -92,15 +94,39 @@ struct Replayed {
     recent: RecentTrades,
 }
 
+/// How a history is read: from its beginning, or where a job stopped within it; none if the job's
+/// position is not in it.
+///
+/// # Errors
+/// When the files there are not those that the job read.
+fn resume(
+    history: &mut InstrumentPlan,
+    resumption: &Resumption,
+    read: ReadOptions,
+) -> Result<Option<ReadOptions>, ReplayError> {
+    let instrument = &history.feed.instrument.clone();
+    let order = resumption.orders.get(instrument);
+    let Some((position, order)) = resumption.positions.get(instrument).zip(order) else {
+        name_files_read(history, &[], 0);
+        return Ok(Some(read));
+    };
+    if position.file().is_none() {
+        return Ok(None);
+    }
+    let resume = go_on(history, position, &order.settled, &read)?;
+    let settled = Some(Arc::new(order.settled.clone()));
+    let resume_time = resumption.last_times.get(instrument).copied();
+    let is_within = resume.is_some();
+    Ok(is_within.then_some(ReadOptions { resume, resume_time, settled, ..read }))
+}
+
 /// Replays a history into the graph; none if the job ends meanwhile.
 fn replay(
     history: InstrumentPlan,
-    resume: Option<FilePosition>,
+    options: ReadOptions,
     outlets: &Outlets,
     inlet: &Inlet,
 ) -> Result<Option<Replayed>, ReplayError> {
-    let progress = Progress::until(outlets.stop.flag().into());
-    let options = ReadOptions { resume, progress, ..ReadOptions::new(8192) };
     let mut replayed = Replayed { rows: 0, last: None, recent: RecentTrades::new(RECENT) };
     let mut end = None;
     for input_batch in InstrumentStream::open(history, options)? {

@@ -153,7 +153,7 @@ impl Shared {
         options.on_revision =
             gaps::with_lost(options.on_revision, self.deferred.clone(), Arc::clone(&on_gap));
         let left_off = LeftOff::new(begin::last_trades(&started.resume));
-        options.validate.resume = started.resume.orders;
+        options.validate.resume = started.resume.orders.clone();
         options.checkpoints = started.checkpoints;
         let on_contradiction = rejects::told(self.records.quarantine.clone(), stop.clone());
         let outlets = {
@@ -180,7 +180,7 @@ impl Shared {
             reload,
             book: self.book.clone(),
             on_new_bars: on_new_bars(started.settings, started.settings_changes),
-            positions: started.resume.positions,
+            resume: started.resume,
             settings,
         };
         observer.listening(&Status::new(

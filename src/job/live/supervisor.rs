@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use barflow_operators::batch::Feed;
 use barflow_operators::instrument::InstrumentId;
-use barflow_operators::position::Position;
 use metrics::gauge;
 use tokio::sync::mpsc;
 
@@ -20,6 +19,7 @@ use crate::config::live::LiveSettings;
 use crate::feeds::plan::{FeedPlan, Symbol};
 use crate::feeds::session::{self, Change, FeedReport, SessionFault};
 use crate::feeds::state::Outlets;
+use crate::job::start::Resumption;
 use crate::recording::recorder::Recorder;
 use crate::stop::{Breakdown, Cause, Stop};
 use crate::telemetry::clock;
@@ -76,8 +76,8 @@ pub struct Supervisor {
     pub settings: LiveSettings,
     /// How the configuration is read again, if it can change.
     pub reload: Option<Reload>,
-    /// Where the checkpoint is, by instrument.
-    pub positions: BTreeMap<InstrumentId, Position>,
+    /// Where the checkpoint is.
+    pub resume: Resumption,
     /// Bars, shared with the graph.
     pub book: Book,
     /// Receives other bars during the run.
@@ -108,7 +108,7 @@ impl Supervisor {
     pub fn run(mut self, outlets: Outlets) -> Result<(), Cause> {
         let stop = outlets.stop.clone();
         if !self.settings.history.is_empty() {
-            begin::from_history(&mut self.settings, &self.positions, &outlets)?;
+            begin::from_history(&mut self.settings, &self.resume, &outlets)?;
         }
         let mut running = Vec::new();
         let mut waiting = Vec::new();

@@ -14,7 +14,7 @@ use barflow_replay::error::ReplayError;
 use barflow_replay::naming;
 use barflow_replay::plan::{InstrumentPlan, Plan, PlannedFile};
 use barflow_replay::read_options::ReadOptions;
-use barflow_replay::resume::{NotApplied, first_not_applied, rows_fit};
+use barflow_replay::resume::{Fit, NotApplied, first_not_applied, rows_fit};
 use barflow_replay::stream::InstrumentStream;
 use jiff::tz::TimeZone;
 
@@ -162,7 +162,10 @@ fn too_early(plan: &InstrumentPlan, file: &PlannedFile) -> ReplayError {
 
 /// Where reading resumes among these files; those before it hold nothing that was not applied. None
 /// where the file of the position is gone: then what was applied is known by its ids.
-fn go_on(
+///
+/// # Errors
+/// When the file of the position is there, but its rows are not those that were read.
+pub fn go_on(
     plan: &mut InstrumentPlan,
     position: &Position,
     settled: &Settled,
@@ -170,12 +173,19 @@ fn go_on(
 ) -> Result<Option<FilePosition>, ReplayError> {
     let has_ids = plan.feed.ids != IdKind::Ordinal;
     let candidates = places(plan, position);
-    let mut found = None;
+    let (mut found, mut changed) = (None, None);
     for (place, at) in &candidates {
-        if rows_fit(&plan.feed, &plan.files[*place], at, read)? {
-            found = Some((*place, at.clone()));
-            break;
+        match rows_fit(&plan.feed, &plan.files[*place], at, read)? {
+            Fit::Same => {
+                found = Some((*place, at.clone()));
+                break;
+            }
+            Fit::LastChanged(source, line) => changed = changed.or(Some((source, line))),
+            Fit::Other => {}
         }
+    }
+    if let Some((source, line)) = changed.filter(|_| found.is_none()) {
+        return Err(last_row_changed(&source, line));
     }
     // Of another file, or changed: ids tell which of its trades are new.
     let anew = candidates.into_iter().next().map(|(place, at)| {
@@ -196,6 +206,15 @@ fn go_on(
         }
         None => Err(cannot_go_on(&plan.feed, position, is_there)),
     }
+}
+
+/// The last row that a job applied says something else now: ids would call it a repeat.
+fn last_row_changed(source: &str, line: u64) -> ReplayError {
+    ReplayError::Resume(format!(
+        "{source}:{line} is the last row that the job read there, and reads differently now (if it had \
+         no line end, the file was still being written): bars have what it was. Give that file with the \
+         row as it was, or make all bars again (--reset-state)"
+    ))
 }
 
 fn cannot_go_on(feed: &Feed, position: &Position, is_there: bool) -> ReplayError {
@@ -234,8 +253,8 @@ fn all_applied_before(
             let Some(lost) = first_not_applied(&plan.feed, file, settled, read)? else { continue };
             let NotApplied { source, line, id } = lost;
             format!("{source}:{line} has trade {id}")
-        } else if seen.iter().any(|other| other.first_time == file.first_time) {
-            format!("{} has changed since it was read", file.name())
+        } else if let Some(read) = seen.iter().find(|read| read.first_time == file.first_time) {
+            return Err(not_the_one_read(file, read.bytes, at));
         } else {
             format!("{} was not there when its time was read", file.name())
         };
@@ -248,8 +267,21 @@ fn all_applied_before(
     Ok(())
 }
 
+/// A file without ids that begins as one that was read, and has another size.
+fn not_the_one_read(file: &PlannedFile, bytes: u64, at: &FilePosition) -> ReplayError {
+    ReplayError::Resume(format!(
+        "{} is not the file that was read: it has {} bytes, and the one that began at the same time had \
+         {bytes}. The job has read on to \"{}\", and the trades have no ids that would tell whether any \
+         of them are new. If it was only compressed or written differently, leave it out or give the \
+         file that was read; if it has other rows, make all bars again (--reset-state)",
+        file.name(),
+        file.bytes,
+        at.source
+    ))
+}
+
 /// Tells each file which were read before it: these, then those of the plan from `place` on.
-fn name_files_read(plan: &mut InstrumentPlan, before: &[SeenFile], place: usize) {
+pub fn name_files_read(plan: &mut InstrumentPlan, before: &[SeenFile], place: usize) {
     let (passed, ahead) = plan.files.split_at_mut(place);
     let unknown = passed.iter().map(PlannedFile::seen).filter(|file| !before.contains(file));
     let mut all: Vec<SeenFile> = before.iter().copied().chain(unknown).collect();
@@ -259,11 +291,6 @@ fn name_files_read(plan: &mut InstrumentPlan, before: &[SeenFile], place: usize)
     for (read, file) in (first..).zip(ahead) {
         file.files_read = FilesRead::first_of(&all, read);
     }
-}
-
-/// The position among these files, if its file is one of them; it may have been moved.
-pub fn place(plan: &InstrumentPlan, position: &Position) -> Option<FilePosition> {
-    places(plan, position).into_iter().next().map(|(_, at)| at)
 }
 
 /// The files in which a position may be: the one of its path, then those of its name.
