@@ -386,7 +386,7 @@ fn convert_takes_parquet_of_other_writers_and_names_its_own() {
     table(&folder.join("x.parquet"), 100, columns);
     let ran = run(folder, &[&["convert", "--store", "st", "."], &OWN[..]].concat());
     assert_eq!(ran.status.code(), Some(0), "{}", said(&ran));
-    assert!(said(&ran).contains("1 of 1 archives"), "{}", said(&ran));
+    assert!(said(&ran).contains("1 of 1 archive"), "{}", said(&ran));
     let stored = replay(folder, &[&["--store", "st"], &OWN[..]].concat());
     assert_eq!(bars(&stored), bars(&replay(folder, &[&["x.parquet"], &OWN[..]].concat())));
     let again = run(folder, &[&["convert", "--store", "st", "."], &OWN[..]].concat());

@@ -154,11 +154,15 @@ fn rest_pages_are_trades_and_skip_what_futures_do_not_list() {
         assert!(ids.is_sorted());
     }
     // There is no id behind the largest one, and none is made up.
-    let body = format!("[{},{}]", row(u64::MAX), row(3));
-    let mut prints = Prints::default();
-    Binance::Um.read_backfill(Channel::Trades, 0, &listing, body.as_bytes(), &mut prints).unwrap();
-    let ids: Vec<u64> = prints.rows.iter().map(|print| print.trade.trade_id).collect();
-    assert_eq!(ids, [3, u64::MAX]);
+    const LARGEST: u64 = i64::MAX as u64;
+    for (largest, expected, bad) in [(LARGEST, vec![3, LARGEST], 0), (u64::MAX, vec![3], 1)] {
+        let body = format!("[{},{}]", row(largest), row(3));
+        let mut prints = Prints::default();
+        let body = body.as_bytes();
+        Binance::Um.read_backfill(Channel::Trades, 0, &listing, body, &mut prints).unwrap();
+        let ids: Vec<u64> = prints.rows.iter().map(|print| print.trade.trade_id).collect();
+        assert_eq!((ids, prints.bad.len()), (expected, bad));
+    }
     let refusal = br#"{"code":-1121,"msg":"Invalid symbol."}"#;
     let error = Binance::Spot
         .read_backfill(Channel::Trades, 0, &listing, refusal, &mut Prints::default())
