@@ -125,8 +125,8 @@ pub(super) fn feed_of(path: &Path, metadata: &FileMetaData) -> Result<Feed, Repl
 fn left_out(path: &Path, metadata: &FileMetaData) -> Result<LeftOutIds, ReplayError> {
     let key = format!("barflow.{}", left_out::KEY);
     let Some(text) = note(metadata, &key) else { return Ok(LeftOutIds::default()) };
-    serde_json::from_str(&text)
-        .map_err(|_| ReplayError::corrupt(path, key, "ranges of ids as JSON", "other text"))
+    LeftOutIds::parse(&text)
+        .map_err(|found| ReplayError::corrupt(path, key, "ranges of ids as JSON", found))
 }
 
 /// A file's footer, read once for all readers of its row groups.
