@@ -1,7 +1,18 @@
 //! Values that are far longer, and claims that are far larger, than those of any honest file.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use arrow_array::types::Int32Type;
+use arrow_array::{ArrayRef, DictionaryArray, RecordBatch};
+use arrow_schema::{Field, Schema};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::Encoding;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use crate::hostile::peak;
 use crate::support::archives;
@@ -54,4 +65,91 @@ fn ids_that_a_footer_leaves_out_are_counted_before_they_are_believed() {
     let (code, said) = finish(&REPLAY, &path);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("left out 1,000,000 (x)") && peak(&said) < 300, "{said}");
+}
+
+/// A file of bars in which a column has the same text in every row.
+fn bars_with(folder: &Path, column: &str, text: &str, encoding: Option<Encoding>) -> PathBuf {
+    let out = folder.join("bars");
+    if !out.exists() {
+        let rows = archives::day_rows(1, 1000);
+        let archive = archives::write(folder, "BTCUSDT-trades-2024-03-01", &rows);
+        let mut command = barflow();
+        command.arg("replay").arg(archive).args(["--bar", "t=tick,size=1", "--sink", "parquet"]);
+        command.arg("--out").arg(&out);
+        let (code, said) = Process::start(command).finish();
+        assert_eq!(code, Some(0), "{said}");
+    }
+    let made = File::open(out.join("binance-spot-BTCUSDT.t.parquet")).unwrap();
+    let made = ParquetRecordBatchReaderBuilder::try_new(made).unwrap();
+    let batch = made.with_batch_size(1000).build().unwrap().next().unwrap().unwrap();
+    assert_eq!(batch.num_rows(), 1000);
+    let texts: ArrayRef = Arc::new((0..1000).map(|_| text).collect::<DictionaryArray<Int32Type>>());
+    let schema = batch.schema();
+    let fields = schema.fields().iter().zip(batch.columns());
+    let mut columns: Vec<(&str, ArrayRef)> =
+        fields.map(|(field, array)| (field.name().as_str(), Arc::clone(array))).collect();
+    columns.retain(|(name, _)| *name != column);
+    columns.push((column, texts));
+    let field = |(name, array): &(&str, ArrayRef)| {
+        Field::new(*name, array.data_type().clone(), array.is_nullable())
+    };
+    let schema = Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()));
+    let arrays = columns.into_iter().map(|(_, array)| array).collect();
+    let batch = RecordBatch::try_new(schema, arrays).unwrap();
+    let mut properties = WriterProperties::builder()
+        .set_compression(parquet::basic::Compression::ZSTD(Default::default()))
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_dictionary_page_size_limit(1 << 30);
+    if let Some(encoding) = encoding {
+        properties = properties.set_column_dictionary_enabled(column.into(), false);
+        properties = properties.set_column_encoding(column.into(), encoding);
+    }
+    let path = folder.join("changed.parquet");
+    let to = File::create(&path).unwrap();
+    // Nothing says that the texts are in a dictionary: each is to be a text of its own.
+    let options = ArrowWriterOptions::new().with_properties(properties.build());
+    let options = options.with_skip_arrow_metadata(true);
+    let mut writer = ArrowWriter::try_new_with_options(to, batch.schema(), options).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    path
+}
+
+/// Runs a command with 1 GB of addresses.
+fn confined(arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -v 1000000; exec \"$@\"", "sh"]);
+    command.arg(barflow().get_program()).args(arguments);
+    Process::start(command).finish()
+}
+
+#[test]
+fn only_the_columns_of_bars_are_compared_and_their_texts_are_short() {
+    let folder = tempfile::tempdir().unwrap();
+    let large = "x".repeat(1_000_000);
+    for encoding in [None, Some(Encoding::DELTA_BYTE_ARRAY)] {
+        for column in ["extra", "close_reason"] {
+            let path = bars_with(folder.path(), column, &large, encoding);
+            let archive = folder.path().join("BTCUSDT-trades-2024-03-01.zip");
+            let (path, archive) = (path.to_str().unwrap(), archive.to_str().unwrap());
+            let diff = ["diff", path, path];
+            let verify = ["verify", "--bar", "t=tick,size=1", "--against", path, archive];
+            for arguments in [&diff[..], &verify] {
+                let (code, said) = confined(arguments);
+                let case = format!("{column}, {encoding:?}: {said}");
+                if column == "extra" {
+                    assert_eq!(code, Some(0), "{case}");
+                    continue;
+                }
+                assert_eq!(code, Some(2), "{case}");
+                assert!(said.contains("changed.parquet"), "{case}");
+                assert!(said.contains("\"close_reason\" has a text of 1000000 bytes"), "{case}");
+            }
+        }
+    }
+    // A dictionary is as good as its values.
+    let path = bars_with(folder.path(), "close_reason", "threshold", None);
+    let made = folder.path().join("bars");
+    let (code, said) = confined(&["diff", path.to_str().unwrap(), made.to_str().unwrap()]);
+    assert_eq!(code, Some(0), "{said}");
 }
