@@ -1,6 +1,7 @@
 //! Values that are far longer, and claims that are far larger, than those of any honest file.
 
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -152,4 +153,36 @@ fn only_the_columns_of_bars_are_compared_and_their_texts_are_short() {
     let made = folder.path().join("bars");
     let (code, said) = confined(&["diff", path.to_str().unwrap(), made.to_str().unwrap()]);
     assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn connections_of_a_recording_have_short_names_and_there_is_a_limit_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let connect = |name: &str| {
+        format!("{{\"t\":\"connect\",\"conn\":\"{name}\",\"ts\":1.1,\"addr\":\"wss://x\"}}\n")
+    };
+    let read = ["replay", "--protocol", "binance-spot", "--bar", "t=tick,size=1", "--sink", "none"];
+    for (name, line) in [
+        ("json", connect(&"a".repeat(100_000))),
+        ("text", format!("wss://{} <-> 1.1\n", "a".repeat(100_000))),
+    ] {
+        let path = folder.path().join(name);
+        let first = if name == "json" { connect("a") } else { "wss://x <-> 1.0\n".to_owned() };
+        fs::write(&path, first + &line).unwrap();
+        let (code, said) = finish(&read, &path);
+        assert_eq!(code, Some(2), "{said:.2000}");
+        assert!(said.contains(&format!("/{name}\", line 2: ")), "{said:.2000}");
+        assert!(said.contains("a connection has a name of 100"), "{said:.2000}");
+        assert!(said.len() < 2000, "{}", said.len());
+    }
+    let path = folder.path().join("many");
+    let mut file = std::io::BufWriter::new(File::create(&path).unwrap());
+    for n in 0..=100_000 {
+        file.write_all(connect(&format!("{n}")).as_bytes()).unwrap();
+    }
+    drop(file);
+    let (code, said) = finish(&read, &path);
+    assert_eq!(code, Some(2), "{said:.2000}");
+    let named = said.contains("/many\", line 100001: it names more than 100000");
+    assert!(named, "{said:.2000}");
 }
