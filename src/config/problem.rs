@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use barflow_operators::excerpt::excerpt;
+
 use crate::net::url::redacted;
 
 /// One thing that is wrong, and where.
@@ -42,6 +44,12 @@ impl fmt::Display for Problems {
         }
         Ok(())
     }
+}
+
+/// A value as a message shows it. The secrets of a URL are taken out before it is cut: half of one may look
+/// like something else.
+pub(super) fn shown(value: &str) -> String {
+    excerpt(&redacted(value)).into_owned()
 }
 
 /// " (did you mean "x"?)" when one of the known words is close.

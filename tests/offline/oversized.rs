@@ -68,6 +68,30 @@ fn ids_that_a_footer_leaves_out_are_counted_before_they_are_believed() {
     assert!(said.contains("left out 1,000,000 (x)") && peak(&said) < 300, "{said}");
 }
 
+#[test]
+fn a_symbol_has_a_length_and_a_long_value_is_not_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let symbol = |letters: usize| {
+        footer_says(folder.path(), "barflow.feed", &|feed| {
+            feed.unwrap().replace("BTCUSDT", &"B".repeat(letters))
+        })
+    };
+    let (code, said) = finish(&REPLAY, &symbol(256));
+    assert_eq!(code, Some(0), "{said}");
+    for letters in [257, 3_000_000] {
+        let (code, said) = finish(&REPLAY, &symbol(letters));
+        assert_eq!(code, Some(2), "{letters}: {}", said.len());
+        assert!(said.contains("barflow.feed") && said.contains("256 bytes"), "{said:.2000}");
+        assert!(said.len() < 2000, "{letters}: {}", said.len());
+    }
+    let csv = folder.path().join("BTCUSDT-trades-2024-03-01.csv");
+    fs::write(&csv, archives::day_rows(1, 20).join("\n")).unwrap();
+    let long = format!("a:b:{}", "C".repeat(100_000));
+    let (code, said) = finish(&[&REPLAY[..], &["--instrument", &long]].concat(), &csv);
+    assert_eq!(code, Some(2));
+    assert!(said.len() < 2000 && said.contains("256 bytes"), "{said:.2000}");
+}
+
 /// A file of bars in which a column has the same text in every row.
 fn bars_with(folder: &Path, column: &str, text: &str, encoding: Option<Encoding>) -> PathBuf {
     let out = folder.join("bars");
