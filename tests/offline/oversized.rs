@@ -17,7 +17,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use crate::hostile::peak;
 use crate::support::archives;
-use crate::support::process::{Process, barflow};
+use crate::support::process::{Process, barflow, wait_until};
 use crate::support::spoiled;
 
 /// Trades as we keep them, with another value of a key of the footer.
@@ -209,4 +209,39 @@ fn connections_of_a_recording_have_short_names_and_there_is_a_limit_of_them() {
     assert_eq!(code, Some(2), "{said:.2000}");
     let named = said.contains("/many\", line 100001: it names more than 100000");
     assert!(named, "{said:.2000}");
+}
+
+#[test]
+fn secrets_and_certificates_are_not_read_from_a_pipe() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let csv = folder.path().join("BTCUSDT-trades-2024-03-01.csv");
+    fs::write(&csv, archives::day_rows(1, 20).join("\n")).unwrap();
+    fs::write(folder.path().join("hosts"), "127.0.0.1:1\n127.0.0.1:2\n").unwrap();
+    let settings = format!(
+        "[feeds.a]\nvenue = \"binance-spot\"\ninstruments = [\"BTCUSDT\"]\napi_key = \"${{file:{}}}\"\n\
+         websocket = \"ws://127.0.0.1:1\"\nrest = \"http://127.0.0.1:1\"\n\
+         [bars.t]\nkind = \"tick\"\nsize = 1\n[sink]\nkind = \"none\"\n",
+        pipe.display()
+    );
+    fs::write(folder.path().join("c.toml"), settings).unwrap();
+    let day = ["--from", "2024-03-01", "--to", "2024-03-01", "--symbol", "BTCUSDT"];
+    let secret = format!("${{file:{}}}", pipe.display());
+    let mesh = ["--hosts", "hosts", "--process", "0", "--mesh-secret", &secret];
+    let url = ["--store", "s", "--base-url", "https://127.0.0.1:1", "--ca-file", "pipe"];
+    for arguments in [
+        ["live", "--config", "c.toml"].to_vec(),
+        [&REPLAY[..], &mesh, &[csv.to_str().unwrap()]].concat(),
+        [&["fetch"][..], &day, &url].concat(),
+    ] {
+        let mut command = barflow();
+        command.current_dir(folder.path()).args(&arguments);
+        let mut process = Process::start(command);
+        // It is not opened for writing, so nothing would ever come.
+        wait_until("it ends", || !process.runs());
+        let (code, said) = process.finish();
+        assert_eq!(code, Some(2), "{arguments:?}: {said}");
+        assert!(said.contains("it is a pipe, not a regular file"), "{arguments:?}: {said}");
+    }
 }
