@@ -15,6 +15,9 @@ pub struct Problem {
     pub message: String,
 }
 
+/// Problems that are printed; who mends these learns of the others.
+const SHOWN: usize = 20;
+
 /// Everything that is wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
 pub struct Problems(pub Vec<Problem>);
@@ -39,10 +42,13 @@ impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let s = if self.0.len() == 1 { "" } else { "s" };
         write!(f, "the configuration has {} problem{s}:", self.0.len())?;
-        for Problem { origin, message } in &self.0 {
+        for Problem { origin, message } in self.0.iter().take(SHOWN) {
             write!(f, "\n  {origin}: {message}")?;
         }
-        Ok(())
+        match self.0.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, "\n  and {more} more"),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Values that are far longer, and claims that are far larger, than those of any honest file.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -244,4 +245,32 @@ fn secrets_and_certificates_are_not_read_from_a_pipe() {
         assert_eq!(code, Some(2), "{arguments:?}: {said}");
         assert!(said.contains("it is a pipe, not a regular file"), "{arguments:?}: {said}");
     }
+}
+
+#[test]
+fn messages_about_settings_and_corrections_have_an_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let csv = folder.path().join("BTCUSDT-trades-2024-03-01.csv");
+    fs::write(&csv, archives::day_rows(1, 20).join("\n")).unwrap();
+    let corrections = folder.path().join("c.csv");
+    let digits = "7".repeat(1_000_000);
+    fs::write(&corrections, format!("action,trade_id\nremove,{digits}\n")).unwrap();
+    let file = corrections.to_str().unwrap();
+    let (code, said) = finish(&[&REPLAY[..], &["--corrections", file]].concat(), &csv);
+    assert_eq!(code, Some(2), "{said:.2000}");
+    let told = said.contains("line 2: field \"trade_id\"") && said.contains("(1000000 bytes)");
+    assert!(told && said.len() < 2000, "{said:.2000}");
+
+    let hosts = folder.path().join("hosts");
+    let mut lines = String::new();
+    for n in 0..5000 {
+        writeln!(lines, "bad{n}").unwrap();
+    }
+    fs::write(&hosts, lines).unwrap();
+    let hosts = ["--hosts", hosts.to_str().unwrap(), "--process", "0"];
+    let (code, said) = finish(&[&REPLAY[..], &hosts].concat(), &csv);
+    assert_eq!(code, Some(2), "{said:.2000}");
+    assert!(said.contains("hosts:1:") && said.contains("hosts:20:"), "{said:.4000}");
+    assert!(said.contains("5000 problems") && said.contains("4980 more"), "{said:.4000}");
+    assert!(said.lines().count() < 30, "{}", said.lines().count());
 }
