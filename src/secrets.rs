@@ -108,7 +108,7 @@ impl<'a> Value<'a> {
             Self::Environment(name) => environment(name)
                 .ok_or_else(|| format!("environment variable \"{name}\" is not set"))?,
             Self::File(path) => {
-                let text = files::read_named(Path::new(path), LONGEST)
+                let text = files::read_text(Path::new(path), LONGEST)
                     .map_err(|error| format!("file \"{path}\" could not be read: {error}"))?;
                 text.trim_end_matches(['\r', '\n']).to_owned()
             }

@@ -7,7 +7,8 @@ use std::sync::LazyLock;
 
 use barflow_replay::sniff;
 use barflow_replay::trades_parquet::facts::Facts;
-use barflow_replay::trades_parquet::read::is_own;
+use barflow_replay::trades_parquet::left_out::MOST;
+use barflow_replay::trades_parquet::read::{Footer, is_own};
 use libfuzzer_sys::fuzz_target;
 
 /// One file per process: fuzzers run side by side.
@@ -20,6 +21,9 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(facts) = Facts::read(&FILE) {
         assert_eq!(is_own(&FILE).ok(), Some(true), "facts are of our own files");
         assert_eq!(facts.bytes, bytes.len() as u64);
+    }
+    if let Ok(ids) = Footer::read(&FILE).and_then(|footer| footer.left_out(&FILE)) {
+        assert!(ids.count() <= MOST, "{} ids left out", ids.count());
     }
     // Of any writer: columns by name, and a thousand rows.
     let _ = sniff::table(&FILE, None);

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::excerpt::excerpt;
+
 /// An instrument, for example `binance:spot:BTCUSDT`.
 ///
 /// Cheap to clone; ordered and hashed by its text. `market` is the venue's own division (for
@@ -15,8 +17,25 @@ pub struct InstrumentId(Arc<str>);
 
 /// Why a text is not an instrument.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("instrument \"{0}\" is not of the form venue:market:SYMBOL, such as binance:spot:BTCUSDT")]
-pub struct InstrumentError(pub String);
+pub enum InstrumentError {
+    /// Not three parts, or parts with other letters.
+    #[error(
+        "instrument \"{}\" is not of the form venue:market:SYMBOL, such as binance:spot:BTCUSDT",
+        excerpt(_0)
+    )]
+    Form(String),
+    /// A part is longer than [`LONGEST_PART`].
+    #[error(
+        "an instrument has a part of {bytes} bytes, and no part may have more than {LONGEST_PART} bytes"
+    )]
+    Long {
+        /// How long it is.
+        bytes: usize,
+    },
+}
+
+/// Bytes of the longest part of an instrument, and so of a symbol: every bar repeats it.
+pub const LONGEST_PART: usize = 256;
 
 impl InstrumentId {
     /// The venue, for example `binance`.
@@ -63,10 +82,14 @@ impl FromStr for InstrumentId {
                 && part.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
         };
         let parts: Vec<&str> = text.split(':').collect();
+        if let Some(bytes) = parts.iter().map(|part| part.len()).find(|bytes| *bytes > LONGEST_PART)
+        {
+            return Err(InstrumentError::Long { bytes });
+        }
         if parts.len() == 3 && parts.iter().all(|part| valid(part)) {
             Ok(Self(text.into()))
         } else {
-            Err(InstrumentError(text.to_owned()))
+            Err(InstrumentError::Form(text.to_owned()))
         }
     }
 }
@@ -104,13 +127,21 @@ mod tests {
         let id: InstrumentId = "binance:spot:BTCUSDT".parse().unwrap();
         assert_eq!((id.venue(), id.market(), id.symbol()), ("binance", "spot", "BTCUSDT"));
         for wrong in ["", "BTCUSDT", "binance:BTCUSDT", "a:b:c:d", "a::c", "a:b:c d", "a/b:c:d"] {
-            assert_eq!(wrong.parse::<InstrumentId>(), Err(InstrumentError(wrong.into())));
+            assert_eq!(wrong.parse::<InstrumentId>(), Err(InstrumentError::Form(wrong.into())));
         }
         for odd in [".", "..", "...", ".hidden", "-rf", "--"] {
             for text in [format!("{odd}:b:c"), format!("a:{odd}:c"), format!("a:b:{odd}")] {
-                assert_eq!(text.parse::<InstrumentId>(), Err(InstrumentError(text)));
+                assert_eq!(text.parse::<InstrumentId>(), Err(InstrumentError::Form(text)));
             }
         }
+        let longest = "X".repeat(LONGEST_PART);
+        assert!(format!("a:b:{longest}").parse::<InstrumentId>().is_ok());
+        for text in [format!("a:b:{longest}X"), format!("{longest}X:b:C"), format!("{longest}X")] {
+            let long = InstrumentError::Long { bytes: LONGEST_PART + 1 };
+            assert_eq!(text.parse::<InstrumentId>(), Err(long));
+        }
+        let colons = InstrumentError::Form(":".repeat(100_000)).to_string();
+        assert!(colons.len() < 1000 && colons.contains("(100000 bytes)"), "{colons}");
         for fine in ["a.b:c-d:E.F-G", "bybit:linear:BTC-PERP", "x:y:BRK.B"] {
             assert_eq!(fine.parse::<InstrumentId>().map(|id| id.to_string()), Ok(fine.into()));
         }

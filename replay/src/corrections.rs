@@ -17,6 +17,7 @@ use std::fs::File;
 use std::io::{Read as _, Take};
 use std::path::Path;
 
+use barflow_operators::excerpt::excerpt;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::revision::{Change, Correction};
 use barflow_operators::trade::{Aggressor, Trade};
@@ -124,6 +125,7 @@ pub fn read(
         let (instrument, correction) = understand(&row, instruments).map_err(|wrong| {
             let Wrong { field, value, reason } = wrong;
             let line = record.position().map_or(0, csv::Position::line);
+            let value = excerpt(&value);
             let text = format!("line {line}: field \"{field}\": {reason}: \"{value}\"");
             ReplayError::layout(path, text)
         })?;

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use barflow_operators::excerpt::excerpt;
+
 /// A file (or a set of them) that cannot be replayed. Every text names the file.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
@@ -92,7 +94,7 @@ impl ReplayError {
         Self::Io { action, path: path.to_owned(), source }
     }
 
-    /// A damaged file.
+    /// A damaged file. Of what is found there the beginning is enough.
     pub fn corrupt(
         path: &Path,
         what: impl Into<String>,
@@ -103,7 +105,7 @@ impl ReplayError {
             path: path.to_owned(),
             what: what.into(),
             expected: expected.into(),
-            found: found.into(),
+            found: excerpt(&found.into()).into_owned(),
         }
     }
 

@@ -7,6 +7,7 @@
 //! | an output that was named ([`open_output`](crate::output::open_output)) | refused, except the system's own (`/dev/stdout`) | written to as a [`Stream`](crate::output::Stream) |
 //! | what is read ([`open`], [`read`]) | followed | refused |
 //! | a text that was named ([`read_named`]) | followed | read, up to a limit |
+//! | a secret or a certificate that was named ([`read_text`]) | followed | refused |
 
 use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -143,6 +144,19 @@ pub fn read_named(path: &Path, most: u64) -> io::Result<String> {
         // A terminal is waited for.
         false => up_to(File::open(path)?, most)?,
     };
+    text(bytes)
+}
+
+/// Reads a text of at most so many bytes from a regular file: a pipe would be waited for, and that
+/// cannot be interrupted where a run has begun.
+///
+/// # Errors
+/// As [`read`], and when it is not UTF-8.
+pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
+    text(read(path, most)?)
+}
+
+fn text(bytes: Vec<u8>) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         io::Error::new(io::ErrorKind::InvalidData, format!("byte {at} of it is not UTF-8"))

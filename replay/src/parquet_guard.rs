@@ -11,6 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Once;
 
 use arrow_array::RecordBatch;
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
@@ -61,13 +62,18 @@ pub struct GuardedBatches {
 }
 
 impl GuardedBatches {
-    /// All rows of all columns of a file.
+    /// All rows of some columns of a file, whose footer was read, so many rows at a time.
     ///
     /// # Errors
     /// What the library says, and when the footer contradicts itself.
-    pub fn all(file: File) -> Result<Self, String> {
-        let footer = guarded(|| ArrowReaderMetadata::load(&file, Default::default()))?;
-        Self::open(file, footer, |builder| builder)
+    pub fn of_columns(
+        file: File,
+        footer: ArrowReaderMetadata,
+        columns: ProjectionMask,
+        rows: usize,
+    ) -> Result<Self, String> {
+        let choose = |builder: Builder| builder.with_projection(columns).with_batch_size(rows);
+        Self::open(file, footer, choose)
     }
 
     /// What is chosen of a file, whose footer was read.

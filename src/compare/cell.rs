@@ -63,6 +63,9 @@ impl From<&Value> for Cell {
     }
 }
 
+/// Fields without which nothing is a bar.
+pub(super) const NEEDED: [&str; 4] = ["instrument", "spec", "seq", "state_digest"];
+
 /// A bar: its fields by name, in the order in which its output lists them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row(pub Vec<(String, Cell)>);

@@ -7,4 +7,5 @@ pub mod audit;
 pub mod cell;
 pub mod difference;
 pub mod mark;
+mod parquet_bars;
 pub mod source;

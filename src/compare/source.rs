@@ -7,12 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int64Type, TimestampNanosecondType, UInt32Type, UInt64Type};
-use arrow_array::{Array, RecordBatch};
-use arrow_schema::{DataType, TimeUnit};
 use barflow_replay::files::Lines;
-use barflow_replay::parquet_guard::GuardedBatches;
 use barflow_replay::progress::StopFlag;
 use barflow_replay::spool;
 use rdkafka::Message;
@@ -20,7 +15,8 @@ use rdkafka::consumer::Consumer;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::cell::{Cell, Row};
+use super::cell::{Cell, NEEDED, Row};
+use super::parquet_bars::{self, Unread as UnreadBars};
 use crate::graph::sink::SinkError;
 use crate::sinks::encode::avro;
 use crate::sinks::kafka::KafkaSettings;
@@ -139,7 +135,12 @@ fn find(
 fn read_file(path: &Path, each: &mut dyn FnMut(Row)) -> Result<(), SourceError> {
     let file = spool::open(path).map_err(|e| unreadable(path, &e))?;
     if path.extension().is_some_and(|ending| ending == "parquet") {
-        parquet(path, file, each)
+        parquet_bars::read(file, each).map_err(|error| match error {
+            UnreadBars::File(reason) => unreadable(path, &reason),
+            UnreadBars::NotBars(reason) => {
+                SourceError::NotABar { place: path.display().to_string(), reason }
+            }
+        })
     } else {
         json_lines(path, file, each)
     }
@@ -220,54 +221,12 @@ fn row<'a>(fields: impl Iterator<Item = (&'a String, &'a Value)>) -> Result<Row,
         (name.clone(), cell)
     };
     let row = Row(fields.map(cell).collect());
-    for needed in ["instrument", "spec", "seq", "state_digest"] {
+    for needed in NEEDED {
         if *row.get(needed) == Cell::Null {
             return Err(format!("\"{needed}\" is missing"));
         }
     }
     Ok(row)
-}
-
-fn parquet(path: &Path, file: File, each: &mut dyn FnMut(Row)) -> Result<(), SourceError> {
-    for batch in GuardedBatches::all(file).map_err(|e| unreadable(path, &e))? {
-        let batch = batch.map_err(|e| unreadable(path, &e))?;
-        (0..batch.num_rows()).for_each(|row| each(parquet_row(&batch, row)));
-    }
-    Ok(())
-}
-
-fn parquet_row(batch: &RecordBatch, row: usize) -> Row {
-    let schema = batch.schema();
-    let fields = schema.fields().iter().zip(batch.columns());
-    Row(fields
-        .map(|(field, column)| {
-            let cell = cell(column.as_ref(), row);
-            // Digests are hexadecimal; they were numbers in files of schema version 3.
-            let cell = match (field.name().as_str(), cell) {
-                ("state_digest", Cell::Whole(digest)) => Cell::Text(format!("{digest:016x}")),
-                (_, cell) => cell,
-            };
-            (field.name().clone(), cell)
-        })
-        .collect())
-}
-
-fn cell(column: &dyn Array, row: usize) -> Cell {
-    if column.is_null(row) {
-        return Cell::Null;
-    }
-    match column.data_type() {
-        DataType::Utf8 => Cell::Text(column.as_string::<i32>().value(row).to_owned()),
-        DataType::Int64 => Cell::Whole(column.as_primitive::<Int64Type>().value(row).into()),
-        DataType::UInt64 => Cell::Whole(column.as_primitive::<UInt64Type>().value(row).into()),
-        DataType::UInt32 => Cell::Whole(column.as_primitive::<UInt32Type>().value(row).into()),
-        DataType::Boolean => Cell::Text(column.as_boolean().value(row).to_string()),
-        DataType::Float64 => Cell::Number(column.as_primitive::<Float64Type>().value(row)),
-        DataType::Timestamp(TimeUnit::Nanosecond, _) => {
-            Cell::Whole(column.as_primitive::<TimestampNanosecondType>().value(row).into())
-        }
-        other => Cell::Text(format!("a column of type {other}")),
-    }
 }
 
 /// Reads a topic from its beginning to where it ends now, committed messages only. `settings` say how to

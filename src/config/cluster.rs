@@ -1,5 +1,6 @@
 //! One process of several: who they are, and which of them this is.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use barflow_replay::files;
 
 use super::durations::duration;
 use super::file::LONGEST;
-use super::problem::Problems;
+use super::problem::{Problems, shown};
 use super::section::Section;
 use crate::secrets::Value;
 
@@ -119,7 +120,7 @@ fn read(path: &str, origin: &str, problems: &mut Problems) -> Vec<String> {
 /// One `host:port` a line; `#` begins a comment.
 fn understand(path: &str, text: &str, problems: &mut Problems) -> Vec<String> {
     let before = problems.0.len();
-    let mut hosts: Vec<String> = Vec::new();
+    let (mut hosts, mut known) = (Vec::new(), HashSet::new());
     for (line, text) in text.lines().enumerate() {
         let host = text.split('#').next().unwrap_or_default().trim();
         if host.is_empty() {
@@ -127,8 +128,8 @@ fn understand(path: &str, text: &str, problems: &mut Problems) -> Vec<String> {
         }
         let at = || format!("{path}:{}", line + 1);
         if !is_address(host) {
-            problems.add(at(), format!("\"{host}\" is not host:port"));
-        } else if hosts.iter().any(|other| other == host) {
+            problems.add(at(), format!("\"{}\" is not host:port", shown(host)));
+        } else if !known.insert(host) {
             problems
                 .add(at(), format!("{host} is listed twice; every process needs its own address"));
         } else {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use barflow_operators::excerpt::excerpt;
+
 use crate::net::url::redacted;
 
 /// One thing that is wrong, and where.
@@ -12,6 +14,9 @@ pub struct Problem {
     /// Key, value and rule.
     pub message: String,
 }
+
+/// Problems that are printed; who mends these learns of the others.
+const SHOWN: usize = 20;
 
 /// Everything that is wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
@@ -37,11 +42,20 @@ impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let s = if self.0.len() == 1 { "" } else { "s" };
         write!(f, "the configuration has {} problem{s}:", self.0.len())?;
-        for Problem { origin, message } in &self.0 {
+        for Problem { origin, message } in self.0.iter().take(SHOWN) {
             write!(f, "\n  {origin}: {message}")?;
         }
-        Ok(())
+        match self.0.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, "\n  and {more} more"),
+        }
     }
+}
+
+/// A value as a message shows it. The secrets of a URL are taken out before it is cut: half of one may look
+/// like something else.
+pub(super) fn shown(value: &str) -> String {
+    excerpt(&redacted(value)).into_owned()
 }
 
 /// " (did you mean "x"?)" when one of the known words is close.

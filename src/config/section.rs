@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt::{self, Display};
 use std::str::FromStr;
 
-use super::problem::{Problems, suggestion};
+use super::problem::{Problems, shown, suggestion};
 use crate::net::url::redacted_address;
 
 /// A value as it was written.
@@ -92,7 +92,7 @@ impl Section {
         match text.trim().replace('_', "").parse() {
             Ok(value) => Some(value),
             Err(_) => {
-                problems.add(origin, format!("{key} = \"{text}\" is not {what}"));
+                problems.add(origin, format!("{key} = \"{}\" is not {what}", shown(&text)));
                 None
             }
         }
@@ -109,7 +109,7 @@ impl Section {
         match parse(text.trim()) {
             Ok(value) => Some(value),
             Err(error) => {
-                problems.add(origin, format!("{key} = \"{text}\": {error}"));
+                problems.add(origin, format!("{key} = \"{}\": {error}", shown(&text)));
                 None
             }
         }
@@ -128,6 +128,7 @@ impl Section {
             let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
             let hint = suggestion(&text, words.iter().copied());
             let words = words.join(", ");
+            let text = shown(&text);
             problems.add(origin, format!("{key} = \"{text}\" is not one of {words}{hint}"));
         }
         found.map(|(_, value)| *value)

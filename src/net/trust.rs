@@ -89,7 +89,7 @@ const LONGEST: u64 = 16 << 20;
 /// The certificates of a file.
 fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
     let wrong = |what: String| TrustError::File { path: path.to_owned(), what };
-    let text = files::read_named(path, LONGEST)
+    let text = files::read_text(path, LONGEST)
         .map_err(|error| wrong(format!("could not be read: {error}")))?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
     let found = found.map_err(|error| wrong(format!("is not in PEM form: {error}")))?;

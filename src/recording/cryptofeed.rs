@@ -1,25 +1,47 @@
 //! Recordings of cryptofeed: the older text captures and the newer JSON lines.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::error::excerpt;
 use super::{Direction, Recorded, recv_time};
 
-/// Numbers for connections, in order of appearance.
+/// Bytes of the longest name of a connection: of a URL that lists a thousand streams.
+const LONGEST_NAME: usize = 64 << 10;
+
+/// Connections that a recording may name. Each takes some 30 bytes, whatever its name.
+const MOST: usize = 100_000;
+
+/// Numbers for connections, in order of appearance, by hashes of their names.
 #[derive(Debug, Default)]
-struct Connections(HashMap<String, u32>);
+struct Connections(HashMap<u128, u32>);
 
 impl Connections {
     fn number(&mut self, name: &str) -> Result<u32, String> {
-        if let Some(number) = self.0.get(name) {
-            return Ok(*number);
+        let name = short(name)?;
+        let next = self.0.len();
+        match self.0.entry(xxh3_128(name.as_bytes())) {
+            Entry::Occupied(number) => Ok(*number.get()),
+            Entry::Vacant(_) if next >= MOST => Err(format!(
+                "it names more than {MOST} connections, the most that is read of a file"
+            )),
+            // The limit fits.
+            Entry::Vacant(number) => Ok(*number.insert(next as u32)),
         }
-        let next = u32::try_from(self.0.len()).map_err(|_| "too many connections".to_owned())?;
-        self.0.insert(name.to_owned(), next);
-        Ok(next)
+    }
+}
+
+/// A name or URL that is not too long.
+fn short(name: &str) -> Result<&str, String> {
+    match name.len() {
+        ..=LONGEST_NAME => Ok(name),
+        bytes => Err(format!(
+            "a connection has a name of {bytes} bytes; it may have {LONGEST_NAME} bytes"
+        )),
     }
 }
 
@@ -136,12 +158,16 @@ impl JsonLines {
             .map_err(|e| format!("{} is not a line of a recording: {e}", excerpt(line)))?;
         let (direction, frame) = match line.t.as_str() {
             "header" => return Ok(None),
-            "connect" => (Direction::Connect, line.addr.ok_or("\"addr\" is missing")?),
+            "connect" => {
+                let url = line.addr.ok_or("\"addr\" is missing")?;
+                short(&url)?;
+                (Direction::Connect, url)
+            }
             "send" => (Direction::Sent, line.data.ok_or("\"data\" is missing")?),
             "recv" => (Direction::Received, line.data.ok_or("\"data\" is missing")?),
             "http" => (Direction::Answer, line.data.ok_or("\"data\" is missing")?),
             other => {
-                return Err(format!("unknown \"t\": \"{}\"", other.escape_debug()));
+                return Err(format!("unknown \"t\": {}", excerpt(other.as_bytes())));
             }
         };
         Ok(Some(Recorded {

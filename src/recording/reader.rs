@@ -11,8 +11,9 @@ use flate2::bufread::MultiGzDecoder;
 use super::error::excerpt;
 use super::{Recorded, RecordingError, cryptofeed, hftbacktest, native};
 
-/// The longest line: far above any frame, far below what memory holds.
-const LONGEST_LINE: u64 = 64 << 20;
+/// The longest line: an answer of REST (16 MiB), the longest that is recorded, every byte of which is
+/// escaped by another one. A line is read whole before a signal is heeded.
+const LONGEST_LINE: u64 = 32 << 20;
 
 /// Blank lines before the first line that says what a file is.
 const BLANK_LINES: u64 = 1000;

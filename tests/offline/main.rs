@@ -25,6 +25,7 @@ mod misread;
 mod mutations;
 mod order_rule;
 mod outputs;
+mod oversized;
 mod pages;
 mod parallel;
 mod paths;

@@ -4,8 +4,10 @@
 //! `BARFLOW_MUTATIONS` says how many (`.ci/extended` runs 3,000), `BARFLOW_MUTATIONS_SEED` which. A
 //! failure prints the seed and number of its run and keeps its files.
 
+use std::cell::RefCell;
 use std::fs;
 use std::io::{Read, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
@@ -14,6 +16,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use fastrand::Rng;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
@@ -39,6 +42,10 @@ struct Kind {
 }
 
 const DAY: &str = "BTCUSDT-trades-2024-03-01.csv";
+
+/// A key of a Parquet footer of ours, and a value that it may have.
+const LEFT_OUT: &str = "barflow.left_out";
+const IDS: &str = r#"{"quantity 0":[[900,903],[2000,2000]],"suspicious":[[2001,2004]]}"#;
 
 type Commands = &'static [&'static str];
 
@@ -145,9 +152,12 @@ fn tables(folder: &Path, rows: &[String]) -> Vec<Kind> {
     let seal = memchr::memmem::find(&own, b"barflow.seal").unwrap();
     let mut unsealed = own.clone();
     unsealed[seal..seal + 12].copy_from_slice(b"barflow.none");
+    let noted = folder.join("noted.trades.parquet");
+    spoiled::rewrite_with_note(&kept, &noted, LEFT_OUT, &|_| IDS.to_owned());
     vec![
         kind("own parquet", "own.trades.parquet", own, REPLAYS),
         kind("unsealed parquet", "own.trades.parquet", unsealed, REPLAYS),
+        kind("parquet with ids left out", "own.trades.parquet", fs::read(&noted).unwrap(), REPLAYS),
         kind("other parquet", "other.parquet", fs::read(&to).unwrap(), MAPPED),
     ]
 }
@@ -165,18 +175,62 @@ fn recordings() -> Vec<Kind> {
     ]
 }
 
-/// Journal and checkpoint of a job that stopped at a bad row and is started again.
+/// Journal and checkpoint of a job that has read its file; the next run makes its output of them.
 fn jobs(folder: &Path, csv: &[u8]) -> Vec<Kind> {
-    fs::write(folder.join(DAY), [csv, b"not,a,row\n"].concat()).unwrap();
-    let stopped = command(JOB[0], "", folder).output().unwrap();
-    assert_eq!(stopped.status.code(), Some(1), "{}", String::from_utf8_lossy(&stopped.stderr));
+    fs::write(folder.join(DAY), csv).unwrap();
+    let run = || {
+        let ran = command(JOB[0], "", folder).output().unwrap();
+        assert_eq!(ran.status.code(), Some(0), "{}", String::from_utf8_lossy(&ran.stderr));
+        let bars = fs::read(folder.join("b.jsonl")).unwrap();
+        fs::remove_file(folder.join("b.jsonl")).unwrap();
+        bars
+    };
+    let bars = run();
     let left = ["b.jsonl.journal", "b.jsonl.checkpoint"];
     let left = left.map(|name| (name, fs::read(folder.join(name)).unwrap()));
+    assert_eq!(entries(&left[0].1).len(), 6, "a bar of 50 trades each");
+    assert_eq!(run(), bars, "made of the journal");
     let again = |name, (file, bytes): &(&'static str, Vec<u8>)| Kind {
         beside: [&[(DAY, csv.to_vec())], &left[..]].concat(),
         ..kind(name, file, bytes.clone(), JOB)
     };
     vec![again("journal", &left[0]), again("checkpoint", &left[1])]
+}
+
+/// Where the entries of a journal are, without their heads of 4 bytes and checksums of 8.
+fn entries(journal: &[u8]) -> Vec<Range<usize>> {
+    let (mut entries, mut at) = (Vec::new(), 0);
+    while let Some(&[a, b, c, 0xbf]) = journal.get(at..at + 4) {
+        let entry = at + 4..at + 4 + u32::from_le_bytes([a, b, c, 0]) as usize;
+        if entry.end + 8 > journal.len() {
+            break;
+        }
+        at = entry.end + 8;
+        entries.push(entry);
+    }
+    entries
+}
+
+/// Puts the right checksums into what was mutated, so that what lies behind them is read.
+fn reseal(kind: &Kind, bytes: &mut [u8]) {
+    let checksums: Vec<(usize, u64)> = match kind.name {
+        "journal" => {
+            let of_entry = |entry: Range<usize>| {
+                let head = bytes[entry.start - 4..entry.start].try_into().unwrap();
+                let seed = u32::from_le_bytes(head).into();
+                (entry.end, xxh3_64_with_seed(&bytes[entry], seed))
+            };
+            entries(bytes).into_iter().map(of_entry).collect()
+        }
+        "checkpoint" => {
+            let content = bytes.len().checked_sub(8).map(|end| (end, xxh3_64(&bytes[..end])));
+            content.into_iter().collect()
+        }
+        _ => return,
+    };
+    for (at, checksum) in checksums {
+        bytes[at..at + 8].copy_from_slice(&checksum.to_le_bytes());
+    }
 }
 
 fn settings(csv: &[u8]) -> Vec<Kind> {
@@ -270,10 +324,37 @@ fn mutate(bytes: &mut Vec<u8>, random: &mut Rng) {
     }
 }
 
+/// A text of the footer of a Parquet is mutated, and the footer is whole.
+fn mutate_note(kind: &Kind, random: &mut Rng) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+    fs::write(&from, &kind.bytes).unwrap();
+    let key = [LEFT_OUT, LEFT_OUT, "barflow.feed", "barflow.rows"][random.usize(0..4)];
+    let random = RefCell::new(random);
+    spoiled::rewrite_with_note(&from, &to, key, &|value| {
+        const NUMBERS: [&str; 4] = ["18446744073709551615", "4611686018427387904", "5000000", "-1"];
+        let (mut text, mut random) = (value.unwrap_or_default(), random.borrow_mut());
+        let digits = text.split(|c: char| !c.is_ascii_digit()).filter(|word| !word.is_empty());
+        let digits: Vec<String> = digits.map(str::to_owned).collect();
+        if random.bool() && !digits.is_empty() {
+            let number = NUMBERS[random.usize(0..NUMBERS.len())];
+            text = text.replacen(&digits[random.usize(0..digits.len())], number, 1);
+            return text;
+        }
+        let mut bytes = text.into_bytes();
+        mutate(&mut bytes, &mut random);
+        String::from_utf8_lossy(&bytes).into_owned()
+    });
+    fs::read(to).unwrap()
+}
+
 /// Text that is mutated before it is packed, in place of the packed bytes.
 fn mutate_inside(kind: &Kind, csv: &[u8], random: &mut Rng) -> Option<Vec<u8>> {
     if random.bool() {
         return None;
+    }
+    if kind.name == "parquet with ids left out" {
+        return Some(mutate_note(kind, random));
     }
     let mut inside = csv.to_vec();
     mutate(&mut inside, random);
@@ -338,6 +419,9 @@ fn run(kinds: &[Kind], seed: u64, number: usize) -> Result<(), String> {
     let bytes = mutate_inside(kind, &kinds[0].bytes, &mut random).unwrap_or_else(|| {
         let mut bytes = kind.bytes.clone();
         mutate(&mut bytes, &mut random);
+        if random.u8(0..4) > 0 {
+            reseal(kind, &mut bytes);
+        }
         bytes
     });
     fs::write(folder.path().join(kind.file), bytes).unwrap();
@@ -358,7 +442,7 @@ fn number_of(name: &str) -> Option<u64> {
 
 #[test]
 fn whatever_is_in_a_file_the_program_ends_by_itself() {
-    let runs = number_of("BARFLOW_MUTATIONS").unwrap_or(84) as usize;
+    let runs = number_of("BARFLOW_MUTATIONS").unwrap_or(88) as usize;
     let seed = number_of("BARFLOW_MUTATIONS_SEED").unwrap_or(15);
     println!("BARFLOW_MUTATIONS_SEED={seed} BARFLOW_MUTATIONS={runs}");
     let kinds = kinds();

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
 /// A row of a day in Binance's spot layout: id, price, qty, quote, time, buyer is maker, best match.
@@ -51,6 +52,22 @@ pub fn rewrite(from: &Path, to: &Path, change: impl Fn(RecordBatch) -> RecordBat
     write_anew(from, to, true, change);
 }
 
+/// Writes a Parquet of ours again, without its seal and with another value of one key of its metadata,
+/// which is made of the one that is there.
+pub fn rewrite_with_note(
+    from: &Path,
+    to: &Path,
+    key: &str,
+    value: &dyn Fn(Option<String>) -> String,
+) {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(fs::File::open(from).unwrap()).unwrap();
+    let mut pairs = builder.metadata().file_metadata().key_value_metadata().cloned().unwrap();
+    pairs.retain(|pair| pair.key.starts_with("barflow.") && pair.key != "barflow.seal");
+    let there = pairs.iter().position(|pair| pair.key == key).map(|at| pairs.swap_remove(at));
+    pairs.push(KeyValue::new(key.to_owned(), value(there.and_then(|pair| pair.value))));
+    write_with(builder, to, pairs, |batch| batch);
+}
+
 /// As another program would write it: nothing says of it that it is our own, which is sealed.
 pub fn rewrite_as_another_program(
     from: &Path,
@@ -64,6 +81,15 @@ fn write_anew(from: &Path, to: &Path, own: bool, change: impl Fn(RecordBatch) ->
     let builder = ParquetRecordBatchReaderBuilder::try_new(fs::File::open(from).unwrap()).unwrap();
     let pairs = builder.metadata().file_metadata().key_value_metadata().cloned().unwrap();
     let pairs = pairs.into_iter().filter(|pair| own && pair.key.starts_with("barflow.")).collect();
+    write_with(builder, to, pairs, change);
+}
+
+fn write_with(
+    builder: ParquetRecordBatchReaderBuilder<fs::File>,
+    to: &Path,
+    pairs: Vec<KeyValue>,
+    change: impl Fn(RecordBatch) -> RecordBatch,
+) {
     let properties = WriterProperties::builder().set_key_value_metadata(Some(pairs)).build();
     let schema = Arc::clone(builder.schema());
     let file = fs::File::create(to).unwrap();

@@ -1,6 +1,7 @@
 //! The recent past of one instrument: trades in columns, states to begin again from, bars made.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::block::{Block, append};
@@ -175,23 +176,12 @@ impl Retained {
         if due == 0 {
             return None;
         }
-        // As they were told, for each id.
-        let mut waiting: Vec<Correction> = self.pending.drain(..due).collect();
-        waiting.sort_by_key(|correction| correction.trade_id);
+        let rounds = Rounds::of(self.pending.drain(..due).collect());
         let mut out = Revision::default();
         if let Some(tail) = self.blocks.back_mut() {
             tail.gaps.append(behind);
         }
-        while !waiting.is_empty() {
-            // One per id at a time: the next finds the history as this one leaves it.
-            let mut round: Vec<Correction> = Vec::new();
-            waiting.retain(|correction| {
-                let again = round.last().is_some_and(|c| c.trade_id == correction.trade_id);
-                if !again {
-                    round.push(*correction);
-                }
-                again
-            });
+        for mut round in rounds {
             round.retain(|correction| {
                 let outcome = self.judge(correction);
                 out.outcomes.push((*correction, outcome));
@@ -261,7 +251,83 @@ impl Retained {
     }
 }
 
+/// Corrections of which each round has at most one for an id: the next of them finds the history as this
+/// one leaves it.
+struct Rounds {
+    /// By id, and for each as they were told.
+    corrections: Vec<Correction>,
+    /// Those of each id that are still to come.
+    left: Vec<Range<usize>>,
+}
+
+impl Rounds {
+    fn of(mut corrections: Vec<Correction>) -> Self {
+        corrections.sort_by_key(|correction| correction.trade_id);
+        let (mut left, mut from) = (Vec::new(), 0);
+        for same in corrections.chunk_by(|a, b| a.trade_id == b.trade_id) {
+            left.push(from..from + same.len());
+            from += same.len();
+        }
+        Self { corrections, left }
+    }
+}
+
+impl Iterator for Rounds {
+    type Item = Vec<Correction>;
+
+    /// The next of every id that has one; in all that takes no longer than there are corrections.
+    fn next(&mut self) -> Option<Vec<Correction>> {
+        let Self { corrections, left } = self;
+        let round: Vec<Correction> =
+            left.iter_mut().filter_map(|same| same.next()).map(|at| corrections[at]).collect();
+        left.retain(|same| !same.is_empty());
+        (!round.is_empty()).then_some(round)
+    }
+}
+
 /// The id after which a correction can be applied.
 fn due(correction: &Correction) -> u64 {
     correction.trade_id.max(correction.known_after)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn correction(trade_id: u64, told: u64) -> Correction {
+        Correction { trade_id, change: Change::Remove, known_after: told, known_time: None }
+    }
+
+    /// Of rounds that look at everything that still waits, each of these would have to look at a
+    /// million: half a million million looks.
+    #[test]
+    fn many_corrections_of_one_id_are_as_many_rounds() {
+        let many = 1_000_000;
+        let mut rounds = Rounds::of((0..many).map(|told| correction(7, told)).collect());
+        for told in 0..many {
+            assert_eq!(rounds.next(), Some(vec![correction(7, told)]));
+        }
+        assert_eq!(rounds.next(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_round_has_each_id_once_and_the_rounds_keep_their_order(
+            ids in prop::collection::vec(0u64..8, 0..60)
+        ) {
+            let all = || ids.iter().zip(0..).map(|(id, told)| correction(*id, told));
+            let rounds: Vec<Vec<Correction>> = Rounds::of(all().collect()).collect();
+            for id in 0..8 {
+                let of_id = |c: &Correction| c.trade_id == id;
+                let came: Vec<Correction> = rounds.iter().flatten().copied().filter(of_id).collect();
+                prop_assert_eq!(&came, &all().filter(of_id).collect::<Vec<_>>());
+                let first = rounds.iter().take(came.len());
+                prop_assert!(first.clone().all(|round| round.iter().filter(|c| of_id(c)).count() == 1));
+            }
+            let is_sorted = |round: &Vec<Correction>| round.is_sorted_by_key(|c| c.trade_id);
+            prop_assert!(rounds.iter().all(|round| !round.is_empty() && is_sorted(round)));
+        }
+    }
 }

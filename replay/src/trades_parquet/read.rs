@@ -105,8 +105,8 @@ pub(super) fn feed_of(path: &Path, metadata: &FileMetaData) -> Result<Feed, Repl
     match note(metadata, VERSION_KEY) {
         Some(version) if version == VERSION => {}
         Some(version) => {
-            let reason = format!("its layout version is {version}; this barflow reads {VERSION}");
-            return Err(ReplayError::layout(path, reason));
+            let expected = format!("the layout version {VERSION}, which this barflow reads");
+            return Err(ReplayError::corrupt(path, VERSION_KEY, expected, version));
         }
         None => {
             let reason = "it is a Parquet file, but not one of barflow's trades (write those with \
@@ -114,19 +114,18 @@ pub(super) fn feed_of(path: &Path, metadata: &FileMetaData) -> Result<Feed, Repl
             return Err(ReplayError::layout(path, reason));
         }
     }
-    let feed = note(metadata, FEED_KEY).and_then(|text| serde_json::from_str(&text).ok());
-    feed.ok_or_else(|| {
-        let found = note(metadata, FEED_KEY).unwrap_or_else(|| "none".to_owned());
-        ReplayError::corrupt(path, FEED_KEY, "the feed as JSON", found)
-    })
+    let feed = note(metadata, FEED_KEY)
+        .ok_or_else(|| "none".to_owned())
+        .and_then(|text| serde_json::from_str(&text).map_err(|error| format!("{error}: {text}")));
+    feed.map_err(|found| ReplayError::corrupt(path, FEED_KEY, "the feed as JSON", found))
 }
 
 /// Rows that were not trades, by what a file says.
 fn left_out(path: &Path, metadata: &FileMetaData) -> Result<LeftOutIds, ReplayError> {
     let key = format!("barflow.{}", left_out::KEY);
     let Some(text) = note(metadata, &key) else { return Ok(LeftOutIds::default()) };
-    serde_json::from_str(&text)
-        .map_err(|_| ReplayError::corrupt(path, key, "ranges of ids as JSON", "other text"))
+    LeftOutIds::parse(&text)
+        .map_err(|found| ReplayError::corrupt(path, key, "ranges of ids as JSON", found))
 }
 
 /// A file's footer, read once for all readers of its row groups.

@@ -190,6 +190,14 @@ impl TradeWriter {
     /// # Errors
     /// When the disk refuses; then there is no file.
     pub fn close(mut self) -> Result<Unpublished, ReplayError> {
+        let left_out = self.left_out.count();
+        if left_out > left_out::MOST {
+            let text = format!(
+                "{left_out} rows of its sources are no trades, and a file may note {} of them",
+                left_out::MOST
+            );
+            return Err(write_error(self.atomic.path(), &text));
+        }
         let mut note = |key: &str, value: String| {
             self.writer.append_key_value_metadata(KeyValue::new(format!("barflow.{key}"), value));
         };

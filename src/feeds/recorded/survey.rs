@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use barflow_operators::instrument::LONGEST_PART;
 use barflow_replay::progress::StopFlag;
 
 use super::{FileCounts, RecordingOptions, Recordings, RecordingsError, SYMBOLS, few_connections};
@@ -13,9 +14,6 @@ use crate::recording::{Direction, reader};
 
 /// Hosts of a file that its notes tell of.
 const HOSTS: usize = 100;
-
-/// Bytes of the longest symbol.
-const SYMBOL: usize = 256;
 
 /// What a file says of itself, apart from its trades.
 #[derive(Debug, Default)]
@@ -95,7 +93,7 @@ impl Recordings {
                 for at in finder.find_iter(&frame.frame) {
                     let rest = &frame.frame[at + key.len()..];
                     // Without an end, or with one so far away, it is no symbol.
-                    let rest = &rest[..rest.len().min(SYMBOL)];
+                    let rest = &rest[..rest.len().min(LONGEST_PART + 1)];
                     let end = memchr::memchr(b'"', rest).unwrap_or(0);
                     if let Ok(text) = std::str::from_utf8(&rest[..end])
                         && end > 0

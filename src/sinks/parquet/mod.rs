@@ -21,7 +21,7 @@ use super::record::{BarRecord, SCHEMA_VERSION};
 use super::roll::Roll;
 use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 
-mod columns;
+pub(crate) mod columns;
 
 /// What files say of themselves in their metadata.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
