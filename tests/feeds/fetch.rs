@@ -215,7 +215,7 @@ fn nothing_of_a_bad_archive_gets_in_and_it_is_named() {
         let line = said.lines().find(|line| line.starts_with(&name)).unwrap();
         assert!(line.contains(why), "{line}");
     }
-    assert!(said.contains("1 files") && said.contains("2 refused"), "{said}");
+    assert!(said.contains("1 file ") && said.contains("2 refused"), "{said}");
     assert_eq!(files(&store.join("archive")), as_published(&archives[..1], "daily"));
     let entries = manifest(&store);
     assert_eq!(entries.iter().filter(|entry| entry["state"] == "refused").count(), 2);

@@ -234,7 +234,7 @@ fn once_ends_by_itself_and_sigterm_ends_it_in_good_order() {
     );
     let said = String::from_utf8(ended.stderr).unwrap();
     assert_eq!(ended.status.code(), Some(0), "{said}");
-    assert!(said.contains("1000 trades of 1 instruments as kraken"), "{said}");
+    assert!(said.contains("1,000 trades of 1 instrument as kraken"), "{said}");
     assert!(said.contains("1000 trades played, 0 frames sent over 0 connections"), "{said}");
     // With a client: it is told all, and the connection is closed in good order.
     let arguments = ["--protocol", "binance-spot", "--speed", "max", "--once"];
