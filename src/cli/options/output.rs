@@ -96,6 +96,10 @@ pub struct KafkaArgs {
     #[arg(long)]
     pub current: bool,
 
+    /// Compacted topic for how far bars are complete, or off [default: bars.progress beside bars.{spec}]
+    #[arg(long, value_name = "NAME|off", env = "BARFLOW_PROGRESS_TOPIC")]
+    pub progress_topic: Option<String>,
+
     /// After Ctrl-C or SIGTERM, retry an interrupted commit for this long while Kafka is away
     /// [default: 30s]
     #[arg(long, value_name = "TIME", env = "BARFLOW_SHUTDOWN_TIMEOUT")]

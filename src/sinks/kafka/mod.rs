@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use barflow_operators::instrument::InstrumentId;
+use barflow_operators::progress::Progress;
 use barflow_operators::published::PublishedBar;
 use rdkafka::ClientConfig;
 use rdkafka::types::RDKafkaErrorCode;
@@ -22,10 +23,11 @@ use rdkafka::types::RDKafkaErrorCode;
 use self::producer::{Outgoing, Producer};
 use self::tails::Tails;
 use self::topic_policy::{Judgement, TopicPolicy};
-use self::topics::{NotCreated, Template};
+use self::topics::{NewTopics, NotCreated, Template};
 use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 use crate::printable::line;
-use crate::sinks::encode::Encoder;
+use crate::sinks::encode::{Encoder, json};
+use crate::sinks::progress::ProgressRecord;
 use crate::sinks::record::BarRecord;
 use crate::telemetry::latency::{Latency, Stage};
 
@@ -35,6 +37,7 @@ mod hanging;
 mod headers;
 mod outcome;
 mod producer;
+mod progress;
 mod remedy;
 mod reports;
 pub(crate) mod secrets;
@@ -42,15 +45,18 @@ mod settings;
 mod shard_sinks;
 mod shutdown;
 mod tails;
+mod topic_names;
 mod topic_policy;
 pub(crate) mod topic_reader;
 mod topics;
 mod transaction;
+mod transactional;
 mod transactions;
 mod weak;
 
 pub use self::checkpoint_topic::CheckpointTopic;
 pub use self::headers::HeaderStyle;
+pub use self::progress::ProgressTopic;
 pub use self::settings::KafkaSettings;
 pub use self::shard_sinks::ShardSinks;
 pub use self::transactions::TransactionalSink;
@@ -70,6 +76,8 @@ pub struct KafkaSink {
     /// Whether to warn of topics that forget: one of several sinks of a job does.
     warns: bool,
     routes: HashMap<(Arc<str>, InstrumentId), Route>,
+    /// Records of progress sent.
+    reported: u64,
     latency: Option<Latency>,
 }
 
@@ -118,6 +126,7 @@ impl KafkaSink {
             policies: BTreeMap::new(),
             warns: true,
             routes: HashMap::new(),
+            reported: 0,
             latency: None,
         })
     }
@@ -158,7 +167,11 @@ impl KafkaSink {
                 .unavailable(&format!("kafka at \"{brokers}\" did not describe topics: {reason}"))
         })?;
         for (topic, policy) in &found {
-            match policy.judge(topic, topic.ends_with(CURRENT), brokers) {
+            let judged = match self.settings.is_progress(topic) {
+                true => policy.judge_progress(topic, brokers),
+                false => policy.judge(topic, self.settings.is_compacted(topic), brokers),
+            };
+            match judged {
                 Judgement::Refused(reason) => return Err(SinkError::Settings(vec![reason])),
                 Judgement::Forgets(warning) if self.warns => tracing::warn!("{warning}"),
                 Judgement::Forgets(_) | Judgement::Keeps => {}
@@ -184,7 +197,7 @@ impl KafkaSink {
         let Some(job) = self.settings.job.as_deref() else { return Ok(None) };
         let brokers = &self.settings.brokers;
         let topics = self.topics.union(&self.needed);
-        let topics = topics.filter(|topic| !topic.ends_with(CURRENT)).cloned();
+        let topics = topics.filter(|topic| !self.settings.is_compacted(topic)).cloned();
         let read = Tails::read(&self.settings.reader()?, topics, self.settings.patience);
         let tails = read.map_err(|error| {
             self.producer.unavailable(&format!(
@@ -240,8 +253,9 @@ impl KafkaSink {
         if !missing.is_empty() && self.settings.create_topics {
             // Below i32::MAX, or the settings had been refused.
             let partitions = i32::try_from(self.settings.partitions).unwrap_or(i32::MAX);
-            let patience = self.settings.patience;
-            let made = topics::create(&self.config, &missing, partitions, patience);
+            let (patience, progress) = (self.settings.patience, &self.settings.progress_topic);
+            let like = NewTopics { partitions, patience, progress: progress.as_deref() };
+            let made = topics::create(&self.config, &missing, like);
             made.map_err(|NotCreated { code, reason }| {
                 let brokers = &self.settings.brokers;
                 let text = format!("kafka at \"{brokers}\" did not create topics: {reason}");
@@ -250,9 +264,14 @@ impl KafkaSink {
         } else if !missing.is_empty() {
             let names: Vec<String> = missing.iter().map(|topic| format!("\"{topic}\"")).collect();
             return Err(SinkError::Refused(format!(
-                "kafka at \"{}\" has no topic {}\nhint: --create-topics creates missing topics",
+                "kafka at \"{}\" has no topic {}\nhint: --create-topics creates missing topics{}",
                 self.settings.brokers,
-                names.join(", ")
+                names.join(", "),
+                if missing.iter().any(|topic| self.settings.is_progress(topic)) {
+                    "; --progress-topic off writes no progress"
+                } else {
+                    ""
+                }
             )));
         }
         self.check_policies(topics)?;
@@ -272,8 +291,14 @@ impl KafkaSink {
                 None | Some(RDKafkaErrorCode::LeaderNotAvailable) => {}
                 Some(code) => {
                     let text = format!(
-                        "kafka at \"{}\" does not give access to topic \"{topic}\": {code}",
-                        self.settings.brokers
+                        "kafka at \"{}\" does not give access to topic \"{topic}\": {code}{}",
+                        self.settings.brokers,
+                        if self.settings.is_progress(topic) {
+                            "\nhint: the user needs Write and Describe on it; --progress-topic off writes no \
+                             progress"
+                        } else {
+                            ""
+                        }
                     );
                     return Err(self.producer.failure(Some(code), &text));
                 }
@@ -287,10 +312,16 @@ impl KafkaSink {
         if let Some(route) = self.routes.get(&key) {
             return Ok(route.clone());
         }
-        let topic = self
-            .template
-            .topic(&bar.spec, &bar.feed.instrument)
-            .map_err(|problem| SinkError::Settings(vec![problem]))?;
+        let wrong = |problem| SinkError::Settings(vec![problem]);
+        let topic = self.template.topic(&bar.spec, &bar.feed.instrument).map_err(wrong)?;
+        if let Some(problem) = self
+            .settings
+            .progress_topic
+            .as_deref()
+            .and_then(|name| progress::problem(name, std::slice::from_ref(&topic)))
+        {
+            return Err(wrong(problem));
+        }
         let current = self.settings.current.then(|| current_of(&topic));
         let route = Route { topic: topic.into(), current: current.map(Into::into) };
         self.routes.insert(key, route.clone());
@@ -384,6 +415,31 @@ impl KafkaSink {
     }
 }
 
+impl KafkaSink {
+    /// How far the bars of a series are complete; they must have been sent before.
+    fn publish_progress(&mut self, progress: &Progress) -> Result<(), SinkError> {
+        let Some(topic) = self.settings.progress_topic.clone() else { return Ok(()) };
+        if !self.topics.contains(&topic) {
+            self.prepare(std::slice::from_ref(&topic))?;
+        }
+        let (key, mut value) = (progress.key(), Vec::new());
+        let written = json::write(&mut value, &ProgressRecord::from(progress), self.settings.int64);
+        written.map_err(|error| {
+            SinkError::Refused(format!("progress of \"{key}\" could not be written: {error}"))
+        })?;
+        self.reported += 1;
+        self.producer.send(Outgoing {
+            topic: &topic,
+            partition: None,
+            key: &key,
+            value: Some(&value),
+            timestamp: Some(milliseconds(progress.complete_time)),
+            headers: progress::headers(&progress.spec, self.settings.job.as_deref()),
+            ticket: None,
+        })
+    }
+}
+
 /// Which of a bar's topics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
@@ -398,6 +454,13 @@ impl BarSink for KafkaSink {
         for (bar, diff) in &commit.bars {
             self.publish(bar, *diff)?;
         }
+        if !commit.reports.is_empty() && self.settings.progress_topic.is_some() {
+            // Never ahead of its bars: those are in another partition, which may be slower.
+            self.producer.drain()?;
+            for progress in &commit.reports {
+                self.publish_progress(progress)?;
+            }
+        }
         self.producer.check()
     }
 
@@ -407,7 +470,8 @@ impl BarSink for KafkaSink {
 
     fn finish(&mut self) -> Result<SinkReport, SinkError> {
         self.producer.drain()?;
-        Ok(SinkReport { bars: self.producer.delivered(), places: self.places() })
+        let bars = self.producer.delivered().saturating_sub(self.reported);
+        Ok(SinkReport { bars, places: self.places() })
     }
 }
 
