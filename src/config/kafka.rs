@@ -114,6 +114,7 @@ impl KafkaOptions {
         KafkaSettings {
             brokers: self.brokers.clone().unwrap_or_default(),
             progress_topic: self.progress_topic.name(&topic_template),
+            progress_required: matches!(self.progress_topic, ProgressTopic::Named(_)),
             topic_template,
             current: self.current,
             encoding: self.encoding,

@@ -18,12 +18,11 @@ use barflow_operators::instrument::InstrumentId;
 use barflow_operators::progress::Progress;
 use barflow_operators::published::PublishedBar;
 use rdkafka::ClientConfig;
-use rdkafka::types::RDKafkaErrorCode;
 
 use self::producer::{Outgoing, Producer};
 use self::tails::Tails;
-use self::topic_policy::{Judgement, TopicPolicy};
-use self::topics::{NewTopics, NotCreated, Template};
+use self::topic_policy::TopicPolicy;
+use self::topics::Template;
 use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 use crate::printable::line;
 use crate::sinks::encode::{Encoder, json};
@@ -36,6 +35,7 @@ mod forbidden;
 mod hanging;
 mod headers;
 mod outcome;
+mod prepare;
 mod producer;
 mod progress;
 mod remedy;
@@ -131,19 +131,6 @@ impl KafkaSink {
         })
     }
 
-    /// As [`prepare_known`](Self::prepare_known), but creates nothing: what is not there can wait,
-    /// what we may not use cannot.
-    fn look_for_known(&mut self) -> Result<(), SinkError> {
-        if !self.settings.create_topics {
-            return self.prepare_known();
-        }
-        let known = self.known()?;
-        let missing = self.missing(&known)?;
-        let there: Vec<String> =
-            known.into_iter().filter(|topic| !missing.contains(topic)).collect();
-        self.check_policies(&there)
-    }
-
     /// The settings with smaller batches, if a topic takes none as large as those of this producer:
     /// a batch is refused as a whole, though each of its messages is small enough.
     fn with_batches_that_fit(&self) -> Option<KafkaSettings> {
@@ -153,42 +140,6 @@ impl KafkaSink {
         settings.properties.insert("batch.size".to_owned(), largest.to_string());
         // What librdkafka takes where nothing is set.
         (largest < set.unwrap_or(1_000_000)).then_some(settings)
-    }
-
-    /// Refuses topics that would delete bars that readers need, and warns of those that keep them for a
-    /// limited time.
-    fn check_policies(&mut self, topics: &[String]) -> Result<(), SinkError> {
-        let new = topics.iter().filter(|topic| !self.policies.contains_key(*topic));
-        let new: Vec<String> = new.cloned().collect();
-        let brokers = &self.settings.brokers;
-        let found = topic_policy::describe(&self.config, &new, self.settings.patience);
-        let found = found.map_err(|reason| {
-            self.producer
-                .unavailable(&format!("kafka at \"{brokers}\" did not describe topics: {reason}"))
-        })?;
-        for (topic, policy) in &found {
-            let judged = match self.settings.is_progress(topic) {
-                true => policy.judge_progress(topic, brokers),
-                false => policy.judge(topic, self.settings.is_compacted(topic), brokers),
-            };
-            match judged {
-                Judgement::Refused(reason) => return Err(SinkError::Settings(vec![reason])),
-                Judgement::Forgets(warning) if self.warns => tracing::warn!("{warning}"),
-                Judgement::Forgets(_) | Judgement::Keeps => {}
-            }
-        }
-        self.policies.extend(found);
-        Ok(())
-    }
-
-    /// Makes sure of the topics that are known to be needed.
-    fn prepare_known(&mut self) -> Result<(), SinkError> {
-        let known = self.known()?;
-        if known.is_empty() {
-            // A broker that is not there is better found now than with the first bar.
-            self.producer.metadata(None)?;
-        }
-        self.prepare(&known)
     }
 
     /// Reads who wrote the last bars of the topics, and warns of other jobs that write the same bars. None
@@ -228,83 +179,10 @@ impl KafkaSink {
         Ok(Some(tails))
     }
 
-    fn known(&self) -> Result<Vec<String>, SinkError> {
-        self.settings.known_topics().map_err(|problem| SinkError::Settings(vec![problem]))
-    }
-
     /// Tells `latency` when Kafka has confirmed a bar of a live feed.
     pub fn observed_by(mut self, latency: Latency) -> Self {
         self.latency = Some(latency);
         self
-    }
-
-    /// Makes sure that the topics exist, before the first bar for them is sent.
-    fn prepare(&mut self, topics: &[String]) -> Result<(), SinkError> {
-        let missing = self.missing(topics)?;
-        // An empty one in its place would pass for the whole.
-        if let Some(topic) = missing.iter().find(|topic| self.needed.contains(*topic)) {
-            return Err(SinkError::Refused(format!(
-                "topic \"{topic}\" at \"{}\" was deleted, with the bars that this job had \
-                 written\nhint: --reset-state with --create-topics makes them again; another \
-                 --job starts separately",
-                self.settings.brokers
-            )));
-        }
-        if !missing.is_empty() && self.settings.create_topics {
-            // Below i32::MAX, or the settings had been refused.
-            let partitions = i32::try_from(self.settings.partitions).unwrap_or(i32::MAX);
-            let (patience, progress) = (self.settings.patience, &self.settings.progress_topic);
-            let like = NewTopics { partitions, patience, progress: progress.as_deref() };
-            let made = topics::create(&self.config, &missing, like);
-            made.map_err(|NotCreated { code, reason }| {
-                let brokers = &self.settings.brokers;
-                let text = format!("kafka at \"{brokers}\" did not create topics: {reason}");
-                self.producer.failure(code, &text)
-            })?;
-        } else if !missing.is_empty() {
-            let names: Vec<String> = missing.iter().map(|topic| format!("\"{topic}\"")).collect();
-            return Err(SinkError::Refused(format!(
-                "kafka at \"{}\" has no topic {}\nhint: --create-topics creates missing topics{}",
-                self.settings.brokers,
-                names.join(", "),
-                if missing.iter().any(|topic| self.settings.is_progress(topic)) {
-                    "; --progress-topic off writes no progress"
-                } else {
-                    ""
-                }
-            )));
-        }
-        self.check_policies(topics)?;
-        self.topics.extend(topics.iter().cloned());
-        Ok(())
-    }
-
-    fn missing(&self, topics: &[String]) -> Result<Vec<String>, SinkError> {
-        let mut missing = Vec::new();
-        for topic in topics {
-            let metadata = self.producer.metadata(Some(topic))?;
-            match metadata.topics().first().and_then(|found| found.error()).map(Into::into) {
-                Some(
-                    RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,
-                ) => missing.push(topic.clone()),
-                // A partition between two leaders does not stop the run: sending waits for it.
-                None | Some(RDKafkaErrorCode::LeaderNotAvailable) => {}
-                Some(code) => {
-                    let text = format!(
-                        "kafka at \"{}\" does not give access to topic \"{topic}\": {code}{}",
-                        self.settings.brokers,
-                        if self.settings.is_progress(topic) {
-                            "\nhint: the user needs Write and Describe on it; --progress-topic off writes no \
-                             progress"
-                        } else {
-                            ""
-                        }
-                    );
-                    return Err(self.producer.failure(Some(code), &text));
-                }
-            }
-        }
-        Ok(missing)
     }
 
     fn route(&mut self, bar: &PublishedBar) -> Result<Route, SinkError> {

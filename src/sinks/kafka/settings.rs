@@ -82,6 +82,8 @@ pub struct KafkaSettings {
     pub current: bool,
     /// The compacted topic of progress; none if it is not written.
     pub progress_topic: Option<String>,
+    /// Whether a run fails that cannot have that topic.
+    pub progress_required: bool,
     /// How values are written.
     pub encoding: Encoding,
     /// How JSON has 64-bit integers.
@@ -120,6 +122,7 @@ impl Default for KafkaSettings {
             topic_template: "bars.{spec}".to_owned(),
             current: false,
             progress_topic: None,
+            progress_required: false,
             encoding: Encoding::Json,
             int64: Int64::Number,
             headers: HeaderStyle::Plain,

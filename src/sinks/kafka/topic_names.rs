@@ -27,18 +27,12 @@ impl KafkaSettings {
         problems
     }
 
-    /// The topics that are known to be needed: those of all bars that are known to come, but for those
-    /// that depend on instruments not yet known, and that of progress.
+    /// The topics of all bars that are known to come, but for those that depend on instruments not yet
+    /// known.
     ///
     /// # Errors
     /// When the template is wrong, or makes an impossible topic.
-    pub(super) fn known_topics(&self) -> Result<Vec<String>, String> {
-        let mut topics = self.known_bar_topics()?;
-        topics.extend(self.progress_topic.clone());
-        Ok(topics)
-    }
-
-    fn known_bar_topics(&self) -> Result<Vec<String>, String> {
+    pub(super) fn known_bar_topics(&self) -> Result<Vec<String>, String> {
         let template: Template = self.topic_template.parse()?;
         let mut topics = Vec::new();
         for spec in &self.specs {

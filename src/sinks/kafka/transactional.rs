@@ -34,6 +34,7 @@ pub(super) fn reopen(
     shard: usize,
     latency: Option<&Latency>,
 ) -> Result<KafkaSink, SinkError> {
-    let sink = open_sink(settings, job, shard, latency)?;
+    let mut sink = open_sink(settings, job, shard, latency)?;
+    sink.settings.progress_topic.clone_from(&before.settings.progress_topic);
     Ok(KafkaSink { policies: before.policies.clone(), warns: before.warns, ..sink })
 }
