@@ -163,13 +163,7 @@ pub fn bars<'scope>(
             }
             match worker.due(ended) {
                 Due::Now { reports } => {
-                    if let Some(cap) = worker.cut_cap.take() {
-                        let mut session = out.session(&cap);
-                        worker.cut(reports, ended, |out| session.give(out));
-                        drop(session);
-                        // Reports whose time has not come need another cut.
-                        worker.cut_cap = Some(cap).filter(|_| !ended && worker.has_reports());
-                    }
+                    worker.cut(reports, ended, |cap, item| out.session(cap).give(item));
                 }
                 Due::Later(time) => activator.activate_after(time),
                 Due::Wait => {}
@@ -321,19 +315,20 @@ where
 
     /// Gives out the records of all that has changed since the cut before, after the reports if they are due;
     /// at the end those of all instruments.
-    fn cut(&mut self, reports: bool, ended: bool, mut give: impl FnMut(Out)) {
-        let Some(policy) = &self.policy else { return };
+    fn cut(&mut self, reports: bool, ended: bool, mut give: impl FnMut(&Capability<Epoch>, Out)) {
+        let (Some(policy), Some(cap)) = (&self.policy, self.cut_cap.take()) else { return };
+        let (reports, records) = (policy.reports && reports, policy.restored.is_some());
         self.cut_at = self.sent;
-        if policy.reports && reports {
-            let reports = self.reports(ended);
-            if !reports.is_empty() {
-                give(Out::Report(reports));
-            }
+        let reports = if reports { self.reports(ended) } else { Vec::new() };
+        if !reports.is_empty() {
+            give(&cap, Out::Report(reports));
         }
-        if self.policy.as_ref().is_some_and(|policy| policy.restored.is_some()) {
+        if records {
             let records = self.states.values_mut().filter_map(InstrumentState::cut).collect();
-            give(Out::Cut(records));
+            give(&cap, Out::Cut(records));
         }
+        // Reports whose time has not come need another cut.
+        self.cut_cap = Some(cap).filter(|_| !ended && self.has_reports());
     }
 
     /// Whether anything is to be reported.
