@@ -120,7 +120,7 @@ pub struct RecoveryArgs {
     #[arg(long, value_name = "NAME", env = "BARFLOW_JOB")]
     pub job: Option<String>,
 
-    /// Time between two commits of exactly-once delivery [default: 1s]
+    /// Time between two commits of exactly-once delivery, and between records of progress [default: 1s]
     #[arg(long, value_name = "TIME", env = "BARFLOW_COMMIT_INTERVAL")]
     pub commit_interval: Option<String>,
 
