@@ -126,7 +126,7 @@ pub fn known_at(time: i64, bars: &mut [Bar]) {
 
 /// What a rule reports of its expectations when a bar closes: those of the closing trade's test.
 /// A bar that a session ends has no such trade; it reports the expectations after its last one.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Levels {
     /// See [`Bar::threshold`].
     pub threshold: Option<f64>,

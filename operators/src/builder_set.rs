@@ -14,6 +14,7 @@ use crate::convergence::monitor::{Beginning, Joined, Synchronised, Watch};
 use crate::end::{InputEnd, Unfinished};
 use crate::gap::Gap;
 use crate::open_bars::OpenState;
+use crate::progress::BuilderProgress;
 use crate::spec::BarSpec;
 
 /// The machines of one instrument.
@@ -152,6 +153,13 @@ impl BuilderSet {
         })
     }
 
+    /// How far its builders are, by specification.
+    pub fn progress(&self) -> impl Iterator<Item = (&Arc<str>, BuilderProgress)> {
+        self.slots
+            .iter()
+            .map(|slot| (slot.spec.name(), slot.state.progress(slot.watch.synchronised())))
+    }
+
     /// The input has ended so; hands out the bars that this closes, and says what is left.
     pub fn on_end(
         &mut self,
@@ -214,6 +222,19 @@ impl BuilderState {
         self.machine.on_end(end, spec, closed);
         for bar in &mut closed[before..] {
             bar.missing_ids = std::mem::take(&mut self.missing_ids);
+        }
+    }
+
+    /// How far it is.
+    pub(crate) fn progress(&self, synchronised: Synchronised) -> BuilderProgress {
+        let machine = &self.machine;
+        BuilderProgress {
+            bars: machine.bars(),
+            open: (machine.open().ticks > 0).then(|| *machine.open()),
+            levels: machine.levels(),
+            reached: machine.reached(),
+            warmup_left: machine.warmup_left(),
+            synchronised,
         }
     }
 

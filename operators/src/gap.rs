@@ -11,6 +11,15 @@ pub struct Gap {
     pub last_missing: u64,
 }
 
+/// A gap that may still be filled: its trades are waited for, or asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenGap {
+    /// Since when it is known, ns since the Unix epoch, by the clock of the computer.
+    pub since: i64,
+    /// Its first id, if the order continues over it; none if the order waits, and nothing passes it.
+    pub first_missing: Option<u64>,
+}
+
 impl Gap {
     /// How many ids are missing.
     pub fn len(&self) -> u64 {

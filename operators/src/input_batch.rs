@@ -8,6 +8,7 @@ use crate::bar::Bar;
 use crate::batch::TradeBatch;
 use crate::end::Unfinished;
 use crate::position::Position;
+use crate::progress::Progress;
 use crate::revision::Correction;
 use crate::sequence::{FeedOrder, Findings, Lines, Standing};
 use crate::spec::BarSpec;
@@ -89,6 +90,8 @@ pub struct Made {
     pub findings: Findings,
     /// What is left of the builders, if this is the end of the input.
     pub left: Vec<Unfinished>,
+    /// How far the bars are complete, if this is the end of the input.
+    pub progress: Vec<Progress>,
 }
 
 impl InputBatch {

@@ -28,6 +28,7 @@ pub mod order;
 pub mod parallel;
 pub mod pool;
 pub mod position;
+pub mod progress;
 pub mod published;
 pub mod quality;
 pub mod read_before;

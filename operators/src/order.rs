@@ -100,6 +100,11 @@ impl InstrumentOrder {
         }
     }
 
+    /// Whose trades they are.
+    pub fn feed(&self) -> &Arc<Feed> {
+        &self.feed
+    }
+
     /// Continues after what an earlier run applied.
     pub fn resume(&mut self, from: Resume) {
         self.sequencer.resume(from);

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{IdKind, TradeBatch};
-use crate::gap::Gap;
+use crate::gap::{Gap, OpenGap};
 use crate::left_out::LeftOut;
 use crate::order::ids::{IdOrder, Settled};
 use crate::pool::BatchPool;
@@ -153,6 +153,8 @@ pub struct FeedOrder {
     pub through: Option<u64>,
     /// Ids given up as missing since the batch before, in order.
     pub gaps: Vec<Gap>,
+    /// The gap that is open after the batch.
+    pub open_gap: Option<OpenGap>,
     /// Rows of the batch whose ids had been given up before they came, in order.
     pub late: Vec<u32>,
 }

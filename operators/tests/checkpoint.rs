@@ -48,6 +48,7 @@ fn pieces(trades: &[Trade], cuts: &[usize], gaps: &[bool], live: bool) -> Vec<Or
                 ..FilePosition::start("tape".into())
             }),
             gaps: (0..missing).map(|_| gap).collect(),
+            open_gap: None,
             received: live.then_some(1),
             specs: None,
             corrections: Vec::new(),

@@ -43,6 +43,7 @@ fn piece(before: Option<u64>, trades: &[Trade], corrections: Vec<Correction>) ->
             ..FilePosition::start("tape".into())
         }),
         gaps,
+        open_gap: None,
         received: None,
         specs: None,
         corrections,

@@ -9,7 +9,7 @@ use super::file::ConfigFile;
 use super::problem::Problems;
 use super::section::{Section, Value, over};
 use crate::sinks::encode::Encoding;
-use crate::sinks::kafka::{HeaderStyle, KafkaSettings};
+use crate::sinks::kafka::{HeaderStyle, KafkaSettings, ProgressTopic};
 
 /// Kafka options as the user gave them; references to secrets are still references.
 #[derive(Clone, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct KafkaOptions {
     pub topic: Option<String>,
     /// Whether current bars are also kept in compacted topics.
     pub current: bool,
+    /// Where progress goes.
+    pub progress_topic: ProgressTopic,
     /// Encoding of values.
     pub encoding: Encoding,
     /// Which headers records have.
@@ -56,6 +58,10 @@ impl KafkaOptions {
             brokers: keys.text("brokers", problems).map(|(text, _)| text),
             topic: keys.text("topic", problems).map(|(text, _)| text),
             current: keys.parse("current", "true or false", problems).unwrap_or(false),
+            progress_topic: keys
+                .text("progress_topic", problems)
+                .and_then(|(text, _)| text.parse().ok())
+                .unwrap_or_default(),
             encoding: keys.choice("encoding", &encodings, problems).unwrap_or(Encoding::Json),
             headers: keys.choice("headers", &headers, problems).unwrap_or_default(),
             create_topics: keys.parse("create_topics", "true or false", problems).unwrap_or(false),
@@ -104,9 +110,12 @@ impl KafkaOptions {
     /// The sink's settings; specifications and instruments are still to be named.
     pub fn settings(&self) -> KafkaSettings {
         let defaults = KafkaSettings::default();
+        let topic_template = self.topic.clone().unwrap_or(defaults.topic_template);
         KafkaSettings {
             brokers: self.brokers.clone().unwrap_or_default(),
-            topic_template: self.topic.clone().unwrap_or(defaults.topic_template),
+            progress_topic: self.progress_topic.name(&topic_template),
+            progress_required: matches!(self.progress_topic, ProgressTopic::Named(_)),
+            topic_template,
             current: self.current,
             encoding: self.encoding,
             headers: self.headers,

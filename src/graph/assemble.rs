@@ -20,7 +20,7 @@ use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::{Concat, Inspect, Probe};
 use timely::dataflow::{ProbeHandle, Scope, StreamVec};
 
-use super::checkpoints::Checkpoints;
+use super::checkpoints::policy;
 use super::control;
 use super::exit::exit;
 use super::flow::{InputQueue, source};
@@ -94,7 +94,7 @@ fn decide<'scope>(
     }
 
     let specs_of = Arc::clone(&options.specs_of);
-    let policy = options.checkpoints.as_ref().map(Checkpoints::policy);
+    let policy = policy(options.checkpoints.as_ref(), options.reports);
     let pool = options.validate.order.pool.clone();
     let end_of = Arc::clone(&options.end_of);
     let Bars { out, joined, revisions } = bars(

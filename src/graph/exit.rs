@@ -15,6 +15,7 @@ use barflow_operators::dataflow::bars::Out;
 use barflow_operators::dataflow::ledger::{Fact, FactKind, FactUpdate};
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::position::Position;
+use barflow_operators::progress::Progress;
 use barflow_operators::published::PublishedBar;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
@@ -84,6 +85,7 @@ struct Open {
     shard: usize,
     bars: Vec<(PublishedBar, isize)>,
     progress: BTreeMap<InstrumentId, Position>,
+    reports: Vec<Progress>,
     sink: SinkHandle,
     tally: Tally,
     stop: Stop,
@@ -91,7 +93,8 @@ struct Open {
 
 impl Open {
     fn new(shard: usize, sink: SinkHandle, tally: Tally, stop: Stop) -> Self {
-        Self { shard, bars: Vec::new(), progress: BTreeMap::new(), sink, tally, stop }
+        let (bars, progress, reports) = (Vec::new(), BTreeMap::new(), Vec::new());
+        Self { shard, bars, progress, reports, sink, tally, stop }
     }
 
     fn take(&mut self, out: Out) {
@@ -100,22 +103,25 @@ impl Open {
             Out::Progress(instrument, position) => {
                 self.progress.insert(instrument, position);
             }
+            Out::Report(reports) => self.reports.extend(reports),
             Out::Left(instrument, left) => self.tally.note_left(&instrument, left),
             Out::Cut(records) => self.hand_over(Some(records)),
         }
     }
 
-    /// Progress alone does not wake a sink, except at the end, where it is complete.
+    /// Positions alone do not wake a sink, except at the end, where they are complete.
     fn end_activation(&mut self, is_last: bool) {
-        if !self.bars.is_empty() || (is_last && !self.progress.is_empty()) {
+        let says = !self.bars.is_empty() || !self.reports.is_empty();
+        if says || (is_last && !self.progress.is_empty()) {
             self.hand_over(None);
         }
     }
 
     fn hand_over(&mut self, cut: Option<Vec<SealedRecord>>) {
         let (bars, progress) = (std::mem::take(&mut self.bars), std::mem::take(&mut self.progress));
+        let reports = std::mem::take(&mut self.reports);
         self.tally.advance(&progress);
-        let commit = Commit { shard: self.shard, bars, progress, cut };
+        let commit = Commit { shard: self.shard, bars, progress, reports, cut };
         if self.sink.give(commit).is_err() {
             // The sink has stopped; its error is reported separately.
             self.stop.raise();

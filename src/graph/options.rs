@@ -1,6 +1,7 @@
 //! What the dataflow needs to know.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use barflow_operators::batch::Feed;
 use barflow_operators::dataflow::validate::{OrderedBatch, ValidateOptions};
@@ -67,6 +68,8 @@ pub struct GraphOptions {
     pub latency: Latency,
     /// How often checkpoints are made, and where builders begin; none for a run without.
     pub checkpoints: Option<Checkpoints>,
+    /// How often an instrument's progress is reported at most; none if nobody wants to know.
+    pub reports: Option<Duration>,
 }
 
 impl GraphOptions {
@@ -89,6 +92,7 @@ impl GraphOptions {
             clock: EpochClock::default(),
             latency: Latency::default(),
             checkpoints: None,
+            reports: None,
         }
     }
 }

@@ -11,12 +11,13 @@ use std::collections::BTreeMap;
 use barflow_operators::checkpoint::instrument_state::SealedRecord;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::position::Position;
+use barflow_operators::progress::Progress;
 use barflow_operators::published::PublishedBar;
 
 use crate::stop::Stop;
 
 /// A stretch of one worker's ordered output: bars, then how far the input is applied with them,
-/// then perhaps a cut.
+/// then perhaps reports and a cut.
 #[derive(Clone, Debug, Default)]
 pub struct Commit {
     /// Which worker it comes from, among those of all processes.
@@ -27,9 +28,19 @@ pub struct Commit {
     /// Every instrument whose input has moved since the commit before, and through which position
     /// its bars are complete now. Input that closes no bar waits here for the next commit.
     pub progress: BTreeMap<InstrumentId, Position>,
+    /// How far bars are complete, for readers: bars of this and earlier commits. Only for runs that report
+    /// it.
+    pub reports: Vec<Progress>,
     /// Ends a transaction: these records and all bars since the cut before, the ones here
     /// included, count together. Only for runs that keep checkpoints.
     pub cut: Option<Vec<SealedRecord>>,
+}
+
+impl Commit {
+    /// Whether a sink has to wait for others to take it.
+    pub(super) fn waits(&self) -> bool {
+        self.cut.is_some() || !self.reports.is_empty()
+    }
 }
 
 /// Why a sink could not do its work. Prints itself and, as its source, what the system said.

@@ -36,8 +36,9 @@ impl SinkHandle {
     pub(super) fn give(&self, commit: Commit) -> Result<(), Gone> {
         match self {
             Self::Queue(queue) => queue.send(commit).map_err(|_| Gone),
-            // The end of a transaction is waited for elsewhere, and what follows it waits its turn.
-            Self::Direct(sink, queue) if commit.cut.is_some() || sink.is_behind() => {
+            // The end of a transaction, or that all bars are confirmed, is waited for elsewhere, and what
+            // follows waits its turn.
+            Self::Direct(sink, queue) if commit.waits() || sink.is_behind() => {
                 sink.behind.fetch_add(1, Ordering::AcqRel);
                 queue.send(commit).map_err(|_| Gone)
             }

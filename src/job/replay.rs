@@ -225,6 +225,7 @@ impl Ready<'_> {
             trades,
             daily: daily.clone(),
             checkpoints: started.checkpoints,
+            reports: started.reports,
             ..self.options(pool, &started.resume, &progress)
         };
         let chunks = in_chunks.then(|| parallel::Options {
@@ -322,6 +323,7 @@ impl Ready<'_> {
             clock: EpochClock::default(),
             latency: Latency::default(),
             checkpoints: None,
+            reports: None,
         }
     }
 }

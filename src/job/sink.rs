@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::spec::BarSpec;
@@ -202,6 +203,12 @@ impl SinkRequest<'_> {
         }
         let latency = self.latency.as_ref();
         Ok(OpenSink::Kafka(ShardSinks::take(kafka, &job, first..first + here, all, latency)?))
+    }
+
+    /// How often progress is reported; none if it is not.
+    pub fn reports(&self) -> Option<Duration> {
+        let topic = self.kafka.settings().progress_topic.filter(|_| self.kind == SinkKind::Kafka);
+        topic.map(|_| self.delivery.commit_interval)
     }
 
     /// What decides which bars come out where: these bars, this output, and what `more` adds.

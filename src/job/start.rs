@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use barflow_operators::batch::Feed;
 use barflow_operators::checkpoint::instrument_state::InstrumentState;
@@ -52,6 +53,8 @@ pub struct Started {
     pub sinks: Vec<Box<dyn BarSink>>,
     /// For the graph; none without checkpoints.
     pub checkpoints: Option<Checkpoints>,
+    /// How often progress is reported; none if it is not.
+    pub reports: Option<Duration>,
     /// Where inputs resume.
     pub resume: Resumption,
     /// What decides which bars come out.
@@ -114,7 +117,8 @@ impl Start<'_> {
             }
         });
         let resume = resume.unwrap_or_default();
-        Ok(Started { cluster, sinks, checkpoints, resume, settings, settings_changes })
+        let reports = self.sink.reports();
+        Ok(Started { cluster, sinks, checkpoints, reports, resume, settings, settings_changes })
     }
 
     fn restore_kafka(

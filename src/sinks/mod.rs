@@ -12,6 +12,7 @@ pub mod limits;
 pub mod local_checkpoint;
 pub mod none;
 pub mod parquet;
+pub mod progress;
 pub mod record;
 pub mod rejects;
 pub mod roll;

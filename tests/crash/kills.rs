@@ -24,9 +24,10 @@ use barflow::compare::source::read as read_bars;
 use barflow::sinks::kafka::KafkaSettings;
 
 /// The steps of a transaction, in order.
-const TRANSACTION: [&str; 7] = [
+const TRANSACTION: [&str; 8] = [
     "after-begin",
     "after-bars",
+    "before-progress",
     "before-records",
     "before-shard",
     "before-drain",

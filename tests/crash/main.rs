@@ -11,3 +11,5 @@ mod files_faults;
 /// Kills processes at named places, which only builds with this feature have.
 #[cfg(feature = "fault-points")]
 mod kills;
+#[cfg(feature = "fault-points")]
+mod progress;

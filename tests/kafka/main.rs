@@ -12,6 +12,7 @@ mod faults_hanging;
 mod faults_live;
 mod faults_rights;
 mod live;
+mod progress;
 mod readme;
 mod replay;
 mod revisions;

@@ -31,6 +31,7 @@ mod parallel;
 mod paths;
 mod peers_dvc;
 mod peers_store;
+mod progress;
 mod quality;
 mod quality_conflicts;
 mod quality_graph;

@@ -17,6 +17,7 @@ pub mod members;
 pub mod once;
 pub mod peers;
 pub mod process;
+pub mod progress;
 pub mod protocols;
 pub mod real;
 pub mod rights;

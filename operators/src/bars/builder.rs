@@ -111,6 +111,11 @@ impl<R: Rule> Builder<R> {
         if self.is_warming() { None } else { self.rule.reached(&self.open) }
     }
 
+    /// What the rule expects of the next trade; nothing in the warm-up.
+    pub fn levels(&self) -> Levels {
+        if self.is_warming() { Levels::default() } else { self.rule.levels() }
+    }
+
     /// Everything before `time` has come: closes the open bar if its day or interval is over.
     pub fn complete_until(&mut self, time: i64, bars: &mut Vec<Bar>) {
         if self.boundary.is_over_by(time) {

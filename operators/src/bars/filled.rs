@@ -67,6 +67,11 @@ impl FilledTime {
         None
     }
 
+    /// None of any kind: only time closes its bars.
+    pub fn levels(&self) -> Levels {
+        Levels::default()
+    }
+
     pub(crate) fn renumber(&mut self, next_seq: u64, ids: u64) {
         self.builder.renumber(next_seq, ids);
         self.last = self.last.map(|(price, id)| (price, id.wrapping_add(ids)));

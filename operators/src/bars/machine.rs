@@ -24,7 +24,7 @@ use super::product::Product;
 use super::runs::Runs;
 use super::size::{Never, Size};
 use super::wald::Wald;
-use crate::bar::{Bar, OpenBar, known_at};
+use crate::bar::{Bar, Levels, OpenBar, known_at};
 use crate::batch::TradeBatch;
 use crate::end::InputEnd;
 use crate::measure::Measure;
@@ -178,6 +178,11 @@ impl BarMachine {
     /// How much of its threshold the open bar has reached: 1 closes it; none where there is no threshold.
     pub fn reached(&self) -> Option<f64> {
         each!(self, machine => machine.reached())
+    }
+
+    /// What its rule expects of the next trade; nothing in the warm-up, or where there is no expectation.
+    pub fn levels(&self) -> Levels {
+        each!(self, machine => machine.levels())
     }
 
     /// The input has ended so; appends the bars that this closes. A builder of `spec` continues after

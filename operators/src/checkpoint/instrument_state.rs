@@ -15,6 +15,7 @@ use crate::gap::Gap;
 use crate::open_bars::OpenState;
 use crate::order::ids::Settled;
 use crate::position::Position;
+use crate::progress::Progress;
 use crate::revision::{Change, CorrectionOutcome, Refusal, Retained, Revision, Window, ids_of};
 use crate::sequence::Resume;
 use crate::spec::BarSpec;
@@ -39,6 +40,8 @@ pub struct InstrumentState {
     last_id: Option<u64>,
     last_time: Option<i64>,
     first_time: Option<i64>,
+    /// The input is known to be complete before this time, ns; none before its end.
+    complete_until: Option<i64>,
     /// Ids up to the last trade, but for that last one.
     settled: Settled,
     /// Gaps after the last trade: the next one will follow them.
@@ -86,6 +89,7 @@ impl InstrumentState {
             last_id: None,
             last_time: None,
             first_time: None,
+            complete_until: None,
             settled: Settled::default(),
             behind: Vec::new(),
             revisions: 0,
@@ -128,6 +132,7 @@ impl InstrumentState {
                         last_id,
                         last_time,
                         first_time,
+                        complete_until: None,
                         settled,
                         behind,
                         revisions,
@@ -189,6 +194,7 @@ impl InstrumentState {
         if keeps_book {
             self.note(batch, gaps, live);
         }
+        self.note_last(batch);
         let Some(retained) = &mut self.retained else {
             let each = |_, spec: &Arc<str>, bar, synchronised| emit(spec, bar, 1, synchronised);
             let joined = self.builder_set.on_batch_by_slot(trades, gaps, live, each);
@@ -221,12 +227,27 @@ impl InstrumentState {
         self.builder_set.open_bars()
     }
 
+    /// How far its bars are complete; nothing before the first trade.
+    pub fn progress(&self) -> Vec<Progress> {
+        let (Some(id), Some(time)) = (self.last_id, self.last_time) else { return Vec::new() };
+        let of_builder = |(spec, builder): (&Arc<str>, _)| Progress {
+            spec: Arc::clone(spec),
+            feed: Arc::clone(&self.feed),
+            complete_trade_id: id,
+            complete_time: self.complete_until.map_or(time, |until| time.max(until)),
+            builder,
+            gap_since: None,
+        };
+        self.builder_set.progress().map(of_builder).collect()
+    }
+
     /// The input has ended so; hands out the bars that this closes, and says what is left.
     pub fn on_end(
         &mut self,
         end: InputEnd,
         mut emit: impl FnMut(&Arc<str>, Bar, Synchronised),
     ) -> Vec<Unfinished> {
+        self.complete_until = end.until;
         let mut closed = false;
         let left = self.builder_set.on_end(end, |spec, bar, synchronised| {
             closed = true;
@@ -285,16 +306,6 @@ impl InstrumentState {
         self.dirty = true;
         self.position = Some(batch.position.clone());
         self.begin(batch.trades.iter().next().as_ref());
-        if let (Some(id), Some(time)) =
-            (batch.trades.trade_id.last(), batch.trades.event_time.last())
-        {
-            (self.last_id, self.last_time) = (Some(*id), Some(*time));
-        }
-        let numbered = batch.trades.feed.ids != IdKind::Ordinal;
-        // Ids after the last trade may be settled as well: known not to be trades.
-        if let Some(last) = self.last_id.filter(|_| numbered) {
-            self.last_id = batch.position.trade_id().max(Some(last));
-        }
         self.remember(&batch.gaps);
         if !self.behind.is_empty() {
             // Only a whole state has room for them; they are as good as never there.
@@ -314,6 +325,20 @@ impl InstrumentState {
                 live,
                 specs: batch.specs.clone(),
             });
+        }
+    }
+
+    /// Notes through which trade all is applied.
+    fn note_last(&mut self, batch: &OrderedBatch) {
+        if let (Some(id), Some(time)) =
+            (batch.trades.trade_id.last(), batch.trades.event_time.last())
+        {
+            (self.last_id, self.last_time) = (Some(*id), Some(*time));
+        }
+        let numbered = batch.trades.feed.ids != IdKind::Ordinal;
+        // Ids after the last trade may be settled as well: known not to be trades.
+        if let Some(last) = self.last_id.filter(|_| numbered) {
+            self.last_id = batch.position.trade_id().max(Some(last));
         }
     }
 

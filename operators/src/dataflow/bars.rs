@@ -20,6 +20,7 @@ use crate::instrument::InstrumentId;
 use crate::open_bars::{OpenBars, OpenState};
 use crate::pool::BatchPool;
 use crate::position::Position;
+use crate::progress::{Progress, ProgressGate};
 use crate::published::PublishedBar;
 use crate::revision::{Revision, Window};
 use crate::spec::BarSpec;
@@ -27,8 +28,8 @@ use crate::spec::BarSpec;
 /// A bar as a differential update: +1 published, −1 retracted by a later correction.
 pub type BarUpdate = (PublishedBar, Epoch, isize);
 
-/// What a worker has decided, in one order: a bar, then the progress of the input that closed it; a
-/// cut after everything that it covers.
+/// What a worker has decided, in one order: a bar, then the position of the input that closed it; a
+/// report, or a cut, after everything that it covers.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(clippy::large_enum_variant)] // Most are bars.
 pub enum Out {
@@ -36,10 +37,12 @@ pub enum Out {
     Bar(BarUpdate),
     /// How far an instrument's input is applied: its bars are complete through the position's trade.
     Progress(InstrumentId, Position),
+    /// How far bars are complete, for readers: all of them were given before.
+    Report(Vec<Progress>),
     /// What is left of an instrument's builders at the end of its input.
     Left(InstrumentId, Vec<Unfinished>),
     /// A checkpoint, which makes everything before it count as a whole: every instrument of this
-    /// worker that has moved since the cut before. None without a [`CheckpointPolicy`].
+    /// worker that has moved since the cut before. None without checkpoints.
     Cut(Vec<SealedRecord>),
 }
 
@@ -48,7 +51,7 @@ impl Out {
     pub fn bar(&self) -> Option<&BarUpdate> {
         match self {
             Self::Bar(update) => Some(update),
-            Self::Progress(..) | Self::Left(..) | Self::Cut(_) => None,
+            Self::Progress(..) | Self::Report(_) | Self::Left(..) | Self::Cut(_) => None,
         }
     }
 }
@@ -66,10 +69,12 @@ pub struct Bars<'scope> {
 /// Builders of an earlier run, taken out by the worker that first meets their instrument.
 pub type Restored = Arc<Mutex<BTreeMap<InstrumentId, InstrumentState>>>;
 
-/// How a worker keeps book for checkpoints.
-pub struct CheckpointPolicy {
-    /// Where builders resume.
-    pub restored: Restored,
+/// When a worker writes down how far it is.
+pub struct CutPolicy {
+    /// Where builders resume; none for a run without checkpoints, which only reports.
+    pub restored: Option<Restored>,
+    /// Whether progress is reported.
+    pub reports: bool,
     /// Whether it is time for a cut, given how many bars were sent since the last one. Asked when
     /// there is something to write down.
     pub due: Box<dyn FnMut(u64) -> Due>,
@@ -78,8 +83,11 @@ pub struct CheckpointPolicy {
 /// Whether it is time for a cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
-    /// It is.
-    Now,
+    /// It is, and for reports as well if an interval has passed since those before.
+    Now {
+        /// Whether it has.
+        reports: bool,
+    },
     /// It is not; ask again after this time even if nothing comes in.
     Later(Duration),
     /// It is not, and the time of the next check is known.
@@ -94,7 +102,7 @@ pub enum Due {
 ///
 /// With a `policy` the state of the builders is written down now and then, always between two
 /// batches: a [cut](Out::Cut) holds exactly the trades whose bars were sent before, whatever epochs
-/// they came in.
+/// they came in. So do the [reports](Out::Report) in front of it.
 ///
 /// With a `window` that much of the past is retained, and corrections change it.
 ///
@@ -104,7 +112,7 @@ pub fn bars<'scope>(
     trades: StreamVec<'scope, Epoch, OrderedBatch>,
     pool: BatchPool,
     specs_of: impl Fn(&Feed) -> Vec<BarSpec> + 'static,
-    policy: Option<CheckpointPolicy>,
+    policy: Option<CutPolicy>,
     window: Option<Window>,
     end_of: impl Fn(&InstrumentId) -> Option<InputEnd> + 'static,
     open_bars: &OpenBars,
@@ -154,10 +162,8 @@ pub fn bars<'scope>(
                 worker.on_end(&cap, |out| session.give(out));
             }
             match worker.due(ended) {
-                Due::Now => {
-                    if let Some(cap) = worker.cut_cap.take() {
-                        out.session(&cap).give(Out::Cut(worker.cut()));
-                    }
+                Due::Now { reports } => {
+                    worker.cut(reports, ended, |cap, item| out.session(cap).give(item));
                 }
                 Due::Later(time) => activator.activate_after(time),
                 Due::Wait => {}
@@ -174,11 +180,13 @@ struct Worker<S, E> {
     specs_of: S,
     end_of: E,
     pool: BatchPool,
-    policy: Option<CheckpointPolicy>,
+    policy: Option<CutPolicy>,
     window: Option<Window>,
     /// Which worker it is, of how many.
     place: (usize, usize),
     states: BTreeMap<InstrumentId, InstrumentState>,
+    /// What is to be reported; empty where nothing is.
+    gates: BTreeMap<InstrumentId, ProgressGate>,
     /// Bars sent.
     sent: u64,
     /// How many of them before the last cut.
@@ -200,7 +208,7 @@ where
         specs_of: S,
         end_of: E,
         pool: BatchPool,
-        policy: Option<CheckpointPolicy>,
+        policy: Option<CutPolicy>,
         window: Option<Window>,
         place: (usize, usize),
         end_cap: Option<Capability<Epoch>>,
@@ -213,6 +221,7 @@ where
             window,
             place,
             states: BTreeMap::new(),
+            gates: BTreeMap::new(),
             sent: 0,
             cut_at: 0,
             end_cap,
@@ -233,7 +242,8 @@ where
 
     /// Applies a batch, and gives out its bars and its progress.
     fn on_batch(&mut self, batch: OrderedBatch, epoch: Epoch, mut give: impl FnMut(Out)) -> Taken {
-        let Self { specs_of, policy, window, states, sent, .. } = self;
+        let Self { specs_of, policy, window, states, gates, sent, .. } = self;
+        let keeps_book = policy.as_ref().is_some_and(|policy| policy.restored.is_some());
         let feed = &batch.trades.feed;
         let state = states.entry(feed.instrument.clone()).or_insert_with(|| {
             let restored = policy.as_ref().and_then(|policy| policy.take(&feed.instrument));
@@ -244,14 +254,19 @@ where
             }
             state
         });
-        let taken =
-            state.on_ordered_batch(&batch, policy.is_some(), |spec, bar, diff, synchronised| {
-                let (spec, feed) = (Arc::clone(spec), Arc::clone(feed));
-                *sent += 1;
-                let received = batch.received;
-                let bar = PublishedBar { spec, feed, bar, received, synchronised };
-                give(Out::Bar((bar, epoch, diff)));
+        if policy.as_ref().is_some_and(|policy| policy.reports) {
+            let gate = gates.entry(feed.instrument.clone()).or_default();
+            gate.on_batch(batch.open_gap, batch.trades.trade_id.last().copied(), || {
+                state.progress()
             });
+        }
+        let taken = state.on_ordered_batch(&batch, keeps_book, |spec, bar, diff, synchronised| {
+            let (spec, feed) = (Arc::clone(spec), Arc::clone(feed));
+            *sent += 1;
+            let received = batch.received;
+            let bar = PublishedBar { spec, feed, bar, received, synchronised };
+            give(Out::Bar((bar, epoch, diff)));
+        });
         give(Out::Progress(feed.instrument.clone(), batch.position));
         self.pool.give_back(batch.trades);
         taken
@@ -282,7 +297,9 @@ where
             });
             give(Out::Left(instrument.clone(), left));
         }
-        if self.sent > bars_before && self.policy.is_some() {
+        let reports = self.policy.as_ref().is_some_and(|policy| policy.reports);
+        let says = reports && !self.states.is_empty();
+        if self.policy.is_some() && (self.sent > bars_before || says) {
             self.cut_cap = Some(cap.clone());
         }
     }
@@ -290,16 +307,49 @@ where
     /// Whether it is time for a cut.
     fn due(&mut self, ended: bool) -> Due {
         match (&mut self.policy, &self.cut_cap) {
-            (Some(_), Some(_)) if ended => Due::Now,
+            (Some(_), Some(_)) if ended => Due::Now { reports: true },
             (Some(policy), Some(_)) => (policy.due)(self.sent - self.cut_at),
             _ => Due::Wait,
         }
     }
 
-    /// The records of all that has changed since the cut before.
-    fn cut(&mut self) -> Vec<SealedRecord> {
+    /// Gives out the records of all that has changed since the cut before, after the reports if they are due;
+    /// at the end those of all instruments.
+    fn cut(&mut self, reports: bool, ended: bool, mut give: impl FnMut(&Capability<Epoch>, Out)) {
+        let (Some(policy), Some(cap)) = (&self.policy, self.cut_cap.take()) else { return };
+        let (reports, records) = (policy.reports && reports, policy.restored.is_some());
         self.cut_at = self.sent;
-        self.states.values_mut().filter_map(InstrumentState::cut).collect()
+        let reports = if reports { self.reports(ended) } else { Vec::new() };
+        if !reports.is_empty() {
+            give(&cap, Out::Report(reports));
+        }
+        if records {
+            let records = self.states.values_mut().filter_map(InstrumentState::cut).collect();
+            give(&cap, Out::Cut(records));
+        }
+        // Reports whose time has not come need another cut.
+        self.cut_cap = Some(cap).filter(|_| !ended && self.has_reports());
+    }
+
+    /// Whether anything is to be reported.
+    fn has_reports(&self) -> bool {
+        self.gates.values().any(ProgressGate::has_moved)
+    }
+
+    /// How far the instruments are that have moved since they were reported on; all, if that is so.
+    fn reports(&mut self, all: bool) -> Vec<Progress> {
+        let mut reports = Vec::new();
+        for (instrument, state) in &self.states {
+            match self.gates.get_mut(instrument) {
+                Some(gate) if all || gate.has_moved() => {
+                    reports.extend(gate.report(|| state.progress()));
+                }
+                // Restored, and nothing has come of it.
+                None if all => reports.extend(state.progress()),
+                _ => {}
+            }
+        }
+        reports
     }
 
     /// How far the open bars are.
@@ -318,14 +368,15 @@ where
     }
 }
 
-impl CheckpointPolicy {
+impl CutPolicy {
     /// The instruments of this worker of which no trade came.
     fn take_rest(
         &self,
         mine: impl Fn(&InstrumentId) -> bool,
         states: &mut BTreeMap<InstrumentId, InstrumentState>,
     ) {
-        let mut restored = self.restored.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(restored) = &self.restored else { return };
+        let mut restored = restored.lock().unwrap_or_else(PoisonError::into_inner);
         let (of_this, others) =
             std::mem::take(&mut *restored).into_iter().partition(|(id, _)| mine(id));
         *restored = others;
@@ -336,8 +387,9 @@ impl CheckpointPolicy {
     }
 
     fn take(&self, instrument: &InstrumentId) -> Option<InstrumentState> {
+        let restored = self.restored.as_ref()?;
         // A thread that panicked while holding it took one instrument state out, which is complete
         // either way.
-        self.restored.lock().unwrap_or_else(PoisonError::into_inner).remove(instrument)
+        restored.lock().unwrap_or_else(PoisonError::into_inner).remove(instrument)
     }
 }

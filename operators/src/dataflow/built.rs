@@ -61,6 +61,9 @@ pub fn built<'scope>(input_batches: StreamVec<'scope, Epoch, InputBatch>) -> Bui
                         out.give(Out::Bar((bar, epoch, 1)));
                     }
                     out.give(Out::Progress(feed.instrument.clone(), end));
+                    if !made.progress.is_empty() {
+                        out.give(Out::Report(made.progress));
+                    }
                     if !made.left.is_empty() {
                         out.give(Out::Left(feed.instrument.clone(), made.left));
                     }

@@ -13,7 +13,7 @@ use super::Epoch;
 use super::ledger::{Fact, FactKind, FactUpdate};
 use super::outputs::{Rights, output, rights};
 use crate::batch::TradeBatch;
-use crate::gap::Gap;
+use crate::gap::{Gap, OpenGap};
 use crate::input_batch::{InputBatch, Reject};
 use crate::instrument::InstrumentId;
 use crate::order::{InstrumentOrder, OrderOptions, Ordered};
@@ -40,6 +40,8 @@ pub struct OrderedBatch {
     pub position: Position,
     /// Gaps before or among the trades, in order.
     pub gaps: Vec<Gap>,
+    /// The gap that is open after it, as far as the feed knows.
+    pub open_gap: Option<OpenGap>,
     /// When the first frame of the piece came from a feed, ns; none for what was read from files.
     pub received: Option<i64>,
     /// The bars of this instrument from these trades on; none: as before.
@@ -176,10 +178,12 @@ impl Orders {
             order
         });
         let received = input_batch.order.as_ref().and_then(|known| known.received);
+        let open_gap = input_batch.order.as_ref().and_then(|known| known.open_gap);
         let specs = input_batch.specs.take();
         let ordered = order.on_batch(input_batch)?;
         let mut result = Validation::new(ordered);
         (result.sequenced.received, result.sequenced.specs) = (received, specs);
+        result.sequenced.open_gap = open_gap;
         Some(result)
     }
 
@@ -203,8 +207,9 @@ impl Validation {
             facts.push((Fact::new(instrument, FactKind::Rejected), rejects.len() as isize));
         }
         let gaps = findings.gaps;
-        let (received, specs) = (None, None);
-        let sequenced = OrderedBatch { trades, position, gaps, received, specs, corrections };
+        let (open_gap, received, specs) = (None, None, None);
+        let sequenced =
+            OrderedBatch { trades, position, gaps, open_gap, received, specs, corrections };
         Self { sequenced, rejects, facts }
     }
 }

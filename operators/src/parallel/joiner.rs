@@ -6,12 +6,14 @@ use super::chunk_batch::{ChunkBatch, ChunkEnd, Outline};
 use crate::bar::Bar;
 use crate::batch::{Feed, TradeBatch};
 use crate::builder_set::BuilderState;
+use crate::convergence::monitor::Synchronised;
 use crate::end::{InputEnd, Unfinished};
 use crate::gap::Gap;
 use crate::input_batch::{InputBatch, Made, Reject};
 use crate::order::{InstrumentOrder, OrderOptions, Ordered, RejectPolicy};
 use crate::pool::BatchPool;
 use crate::position::Position;
+use crate::progress::Progress;
 use crate::sequence::{Findings, Mark};
 use crate::spec::BarSpec;
 
@@ -97,16 +99,18 @@ pub struct JoinedBatch {
     pub stopped: bool,
     /// What is left of the builders, if this is the end of the input.
     pub left: Vec<Unfinished>,
+    /// How far the bars are complete, if this is the end of the input.
+    pub progress: Vec<Progress>,
 }
 
 impl JoinedBatch {
     /// As an input batch whose bars were built beforehand; none where nothing came of the batch.
     pub fn into_batch(self, feed: &Arc<Feed>) -> Option<InputBatch> {
-        let Self { bars, rejects, findings, position, left, .. } = self;
+        let Self { bars, rejects, findings, position, left, progress, .. } = self;
         let position = position?;
         let nothing = TradeBatch::with_capacity(Arc::clone(feed), 0);
         let mut input_batch = InputBatch::new(nothing, rejects, position.clone(), position);
-        input_batch.made = Some(Box::new(Made { bars, findings, left }));
+        input_batch.made = Some(Box::new(Made { bars, findings, left, progress }));
         Some(input_batch)
     }
 }
@@ -260,14 +264,8 @@ impl ChunkJoiner {
         }
         self.recomputed.trades += if worked_twice { rows } else { 0 };
         self.pool.give_back(trades);
-        Ok(JoinedBatch {
-            bars,
-            rejects,
-            findings,
-            position: Some(position),
-            stopped,
-            left: Vec::new(),
-        })
+        let position = Some(position);
+        Ok(JoinedBatch { bars, rejects, findings, position, stopped, ..JoinedBatch::default() })
     }
 
     fn on_outline(&mut self, mut batch: ChunkBatch) -> Result<JoinedBatch, ReadAgain> {
@@ -303,8 +301,8 @@ impl ChunkJoiner {
         let findings =
             Findings { released, time_reversals, gaps: Vec::<Gap>::new(), ..Findings::default() };
         let rejects = batch.rejects;
-        let (position, left) = (Some(position), Vec::new());
-        Ok(JoinedBatch { bars, rejects, findings, position, stopped: false, left })
+        let position = Some(position);
+        Ok(JoinedBatch { bars, rejects, findings, position, ..JoinedBatch::default() })
     }
 
     /// The chunk has ended; what is left of its builders is the truth where they had agreed. None
@@ -366,8 +364,8 @@ impl ChunkJoiner {
             slot.on_batch(&trades, &findings.gaps, &mut closed);
             hand_out(&chunk_builder.spec, closed, 0, 0, &mut bars);
         }
-        let (position, left) = (Some(position), Vec::new());
-        JoinedBatch { bars, rejects, findings, position, stopped: false, left }
+        let position = Some(position);
+        JoinedBatch { bars, rejects, findings, position, ..JoinedBatch::default() }
     }
 
     /// The input has ended so: what that closes, and what is left. Everything has to have come.
@@ -380,7 +378,27 @@ impl ChunkJoiner {
             hand_out(&chunk_builder.spec, closed, 0, 0, &mut bars);
             left.push(slot.unfinished(&chunk_builder.spec));
         }
-        JoinedBatch { bars, left, position: self.position.clone(), ..JoinedBatch::default() }
+        let (position, progress) = (self.position.clone(), self.progress(end));
+        JoinedBatch { bars, left, position, progress, ..JoinedBatch::default() }
+    }
+
+    /// How far the bars are complete at such an end; nothing before the first trade.
+    fn progress(&self, end: InputEnd) -> Vec<Progress> {
+        let Some(Mark { last_id: Some(id), last_time: Some(time) }) = self.truth.order.mark()
+        else {
+            return Vec::new();
+        };
+        let builders = self.chunk_builders.iter().zip(&self.truth.slots);
+        let of_builder = |(chunk_builder, slot): (&ChunkBuilder, &BuilderState)| Progress {
+            spec: Arc::clone(chunk_builder.spec.name()),
+            feed: Arc::clone(self.truth.order.feed()),
+            complete_trade_id: id,
+            complete_time: end.until.map_or(time, |until| time.max(until)),
+            // Chunks are not watched.
+            builder: slot.progress(Synchronised::Unknown),
+            gap_since: None,
+        };
+        builders.map(of_builder).collect()
     }
 
     /// What working in chunks has cost so far.

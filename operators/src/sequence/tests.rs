@@ -91,6 +91,7 @@ fn what_a_feed_knows_of_its_order_is_taken_over() {
             begins: None,
             through: Some(through),
             gaps,
+            open_gap: None,
             late: late.to_vec(),
         };
         let mut findings = Findings::default();

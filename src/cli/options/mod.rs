@@ -103,6 +103,7 @@ const KEYS: &[(&str, Table, &str, Form)] = &[
     ("headers", Table::Kafka, "headers", Form::Text),
     ("create_topics", Table::Kafka, "create_topics", Form::Flag("true")),
     ("current", Table::Kafka, "current", Form::Flag("true")),
+    ("progress_topic", Table::Kafka, "progress_topic", Form::Text),
     ("shutdown_timeout", Table::Kafka, "shutdown_timeout", Form::Text),
 ];
 

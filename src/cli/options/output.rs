@@ -96,6 +96,10 @@ pub struct KafkaArgs {
     #[arg(long)]
     pub current: bool,
 
+    /// Compacted topic for how far bars are complete, or off [default: bars.progress beside bars.{spec}]
+    #[arg(long, value_name = "NAME|off", env = "BARFLOW_PROGRESS_TOPIC")]
+    pub progress_topic: Option<String>,
+
     /// After Ctrl-C or SIGTERM, retry an interrupted commit for this long while Kafka is away
     /// [default: 30s]
     #[arg(long, value_name = "TIME", env = "BARFLOW_SHUTDOWN_TIMEOUT")]
@@ -116,7 +120,7 @@ pub struct RecoveryArgs {
     #[arg(long, value_name = "NAME", env = "BARFLOW_JOB")]
     pub job: Option<String>,
 
-    /// Time between two commits of exactly-once delivery [default: 1s]
+    /// Time between two commits of exactly-once delivery, and between records of progress [default: 1s]
     #[arg(long, value_name = "TIME", env = "BARFLOW_COMMIT_INTERVAL")]
     pub commit_interval: Option<String>,
 

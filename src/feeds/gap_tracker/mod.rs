@@ -288,6 +288,17 @@ impl GapTracker {
         self.order.waits()
     }
 
+    /// The gap that is open: since when, and its first id if the order continues over it.
+    pub fn open_gap(&self) -> Option<(Instant, Option<u64>)> {
+        if !self.wanted {
+            return None;
+        }
+        match &self.gaps {
+            Gaps::Numbered(gaps) => gaps.open_gap(&self.order),
+            Gaps::Unnumbered(gaps) => Some((gaps.open_since(&self.order)?, None)),
+        }
+    }
+
     /// The latest trades that were released, where trades have no numbers.
     pub fn latest(&self) -> Option<LatestNames> {
         self.order.latest()

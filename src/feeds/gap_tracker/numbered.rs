@@ -9,7 +9,7 @@ use barflow_operators::revision::missing::subtract;
 use super::pursuit::{GiveUp, Outcome, Pursuit, REFUSED_PAUSE};
 use super::{Ask, Pursued, Question, Reply, ReportedGap, RequestFor, Step, Unanswered};
 use crate::feeds::print::{Print, Standing};
-use crate::feeds::reorder_buffer::{Disposition, GivenUp};
+use crate::feeds::reorder_buffer::{Disposition, GivenUp, ReorderBuffer};
 use crate::feeds::venue::{Missing, MissingTrades};
 
 /// How long an instrument may show by a trade of its own what was missed, before REST is asked: of the
@@ -154,6 +154,17 @@ impl Numbered {
 
     pub(super) fn forget_gap(&mut self) {
         self.open = None;
+    }
+
+    /// Since when a gap is open, and its first id if the order continues over it.
+    pub(super) fn open_gap(&self, order: &ReorderBuffer) -> Option<(Instant, Option<u64>)> {
+        if let Some(deferred) = self.deferred.front() {
+            return Some((deferred.seen, Some(deferred.ids.first_missing)));
+        }
+        let open = self.open.as_ref()?;
+        // It may have been closed since it was looked at.
+        let MissingTrades::Ids { first, .. } = order.missing()?.trades else { return None };
+        (first <= open.last).then_some((open.seen, None))
     }
 
     pub(super) fn query_tail(&mut self, now: Instant) {

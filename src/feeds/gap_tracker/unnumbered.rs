@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::pursuit::{Outcome, Pursuit};
 use super::{Ask, Question, Reply, ReportedGap, RequestFor, Step, Unanswered};
-use crate::feeds::reorder_buffer::Disposition;
+use crate::feeds::reorder_buffer::{Disposition, ReorderBuffer};
 use crate::feeds::venue::{Missing, MissingTrades};
 
 /// The suspicion that trades are missing.
@@ -24,6 +24,11 @@ struct OpenGap {
 impl Unnumbered {
     pub(super) fn set_listening(&mut self, listening: bool) {
         self.listening = listening;
+    }
+
+    /// Since when trades are suspected to be missing.
+    pub(super) fn open_since(&self, order: &ReorderBuffer) -> Option<Instant> {
+        self.gap.as_ref().filter(|_| order.missing().is_some()).map(|gap| gap.seen)
     }
 
     pub(super) fn forget_gap(&mut self) {

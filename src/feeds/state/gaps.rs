@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use barflow_operators::gap::OpenGap;
 use barflow_operators::instrument::InstrumentId;
 use metrics::gauge;
 
-use super::{FeedState, Slot};
+use super::{FeedState, GapNews, Slot};
 use crate::feeds::gap_tracker::{Ask, Effects, Pursued, Question, Reply, ReportedGap, Unanswered};
 use crate::feeds::lag::LagNews;
 use crate::feeds::plan::Symbol;
@@ -16,6 +17,34 @@ use crate::telemetry::names;
 /// How long an instrument may bring nothing at all before somebody should look at its name: Binance
 /// confirms subscriptions to what it does not have.
 const SILENCE: Duration = Duration::from_secs(300);
+
+impl Slot {
+    /// Looks which gap is open.
+    pub(super) fn look_at_gap(&mut self) {
+        let open = self.tracker.open_gap();
+        self.gap.open = open.map(|(seen, first_missing)| match self.gap.open {
+            Some((known, gap)) if known == seen => (seen, OpenGap { first_missing, ..gap }),
+            _ => {
+                let age = i64::try_from(seen.elapsed().as_nanos()).unwrap_or(i64::MAX);
+                let since = now_ns().saturating_sub(age);
+                (seen, OpenGap { since, first_missing })
+            }
+        });
+    }
+}
+
+impl GapNews {
+    /// Whether there is something to tell.
+    pub(super) fn is_news(&self) -> bool {
+        self.told != self.open.map(|(_, gap)| gap)
+    }
+
+    /// What there is to tell.
+    pub(super) fn tell(&mut self) -> Option<OpenGap> {
+        self.told = self.open.map(|(_, gap)| gap);
+        self.told
+    }
+}
 
 /// A request on behalf of an instrument.
 pub(in crate::feeds) struct Query {
@@ -84,6 +113,10 @@ impl FeedState {
             let listing = &slot.symbol.listing;
             let request_for = |missing: &_| plan.venue.backfill(plan.channel, listing, missing);
             let effects = slot.tracker.on_tick(now, &request_for, &mut slot.released);
+            slot.look_at_gap();
+            if slot.gap.is_news() {
+                self.touch(at, now_ns());
+            }
             let asks = self.apply(at, effects);
             queries.extend(asks.into_iter().map(|ask| Query { slot: at, ask }));
         }

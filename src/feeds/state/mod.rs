@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use barflow_operators::batch::{Feed, TradeBatch};
+use barflow_operators::gap::OpenGap;
 use barflow_operators::input_batch::InputBatch;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::pool::BatchPool;
@@ -85,6 +86,15 @@ struct Slot {
     /// Whether a connection has brought a print of it.
     heard: bool,
     contradictions: Contradictions,
+    gap: GapNews,
+}
+
+/// What the graph is told of the gap that is open.
+#[derive(Clone, Copy, Debug, Default)]
+struct GapNews {
+    /// When it was seen, and what there is to say of it.
+    open: Option<(Instant, OpenGap)>,
+    told: Option<OpenGap>,
 }
 
 /// Trades of an instrument that contradict earlier ones.
@@ -176,6 +186,7 @@ impl FeedState {
             silent_since: None,
             heard: false,
             contradictions: Contradictions::default(),
+            gap: GapNews::default(),
         });
         self.slots.len() as u32 - 1
     }
@@ -332,7 +343,8 @@ impl FeedState {
         let slot = &mut self.slots[at as usize];
         // Once the graph has ended, or not taken anything for long after the end was asked for, there
         // is no use in waiting for it again on behalf of every other instrument.
-        if self.ended || slot.released.is_empty() && slot.specs.is_none() {
+        slot.look_at_gap();
+        if self.ended || slot.released.is_empty() && slot.specs.is_none() && !slot.gap.is_news() {
             return;
         }
         let fresh = self.outlets.pool.take(&slot.feed);
@@ -347,8 +359,9 @@ impl FeedState {
         });
         let mut input_batch = InputBatch::new(trades, Vec::new(), position.clone(), position);
         let received = slot.received.take();
+        let open_gap = slot.gap.tell();
         input_batch.order =
-            Some(FeedOrder { received, ..std::mem::take(&mut slot.released.order) });
+            Some(FeedOrder { received, open_gap, ..std::mem::take(&mut slot.released.order) });
         input_batch.left_out = std::mem::take(&mut slot.released.left_out);
         input_batch.specs = slot.specs.take();
         let never = slot.released.never.drain(..);

@@ -154,7 +154,7 @@ impl Shared {
             gaps::with_lost(options.on_revision, self.deferred.clone(), Arc::clone(&on_gap));
         let left_off = LeftOff::new(begin::last_trades(&started.resume));
         options.validate.resume = started.resume.orders.clone();
-        options.checkpoints = started.checkpoints;
+        (options.checkpoints, options.reports) = (started.checkpoints, started.reports);
         let on_contradiction = rejects::told(self.records.quarantine.clone(), stop.clone());
         let outlets = {
             let (pool, on_reject) = (self.pool.clone(), Arc::clone(&options.on_reject));
@@ -245,6 +245,7 @@ impl Shared {
             clock: EpochClock::default(),
             latency: records.latency.clone(),
             checkpoints: None,
+            reports: None,
         }
     }
 }

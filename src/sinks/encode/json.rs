@@ -1,4 +1,4 @@
-//! A bar as one JSON object, fields in the order of [`BarRecord`].
+//! A record as one JSON object, its fields in their order.
 //!
 //! Numbers are the shortest text that reads back to the same bits. JSON knows neither NaN nor
 //! infinities: a non-finite number becomes `null`. No bar of finite trades carries one, short of
@@ -9,8 +9,6 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::{CompactFormatter, Formatter};
-
-use crate::sinks::record::BarRecord;
 
 /// How 64-bit integers are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,7 +34,7 @@ impl Int64 {
 ///
 /// # Errors
 /// When the writer refuses.
-pub fn write(out: impl Write, record: &BarRecord<'_>, int64: Int64) -> serde_json::Result<()> {
+pub fn write(out: impl Write, record: &impl Serialize, int64: Int64) -> serde_json::Result<()> {
     match int64 {
         Int64::Number => serde_json::to_writer(out, record),
         Int64::Text => record.serialize(&mut Serializer::with_formatter(out, Quoted)),

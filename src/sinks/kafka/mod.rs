@@ -15,17 +15,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use barflow_operators::instrument::InstrumentId;
+use barflow_operators::progress::Progress;
 use barflow_operators::published::PublishedBar;
 use rdkafka::ClientConfig;
-use rdkafka::types::RDKafkaErrorCode;
 
 use self::producer::{Outgoing, Producer};
 use self::tails::Tails;
-use self::topic_policy::{Judgement, TopicPolicy};
-use self::topics::{NotCreated, Template};
+use self::topic_policy::TopicPolicy;
+use self::topics::Template;
 use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 use crate::printable::line;
-use crate::sinks::encode::Encoder;
+use crate::sinks::encode::{Encoder, json};
+use crate::sinks::progress::ProgressRecord;
 use crate::sinks::record::BarRecord;
 use crate::telemetry::latency::{Latency, Stage};
 
@@ -34,7 +35,9 @@ mod forbidden;
 mod hanging;
 mod headers;
 mod outcome;
+mod prepare;
 mod producer;
+mod progress;
 mod remedy;
 mod reports;
 pub(crate) mod secrets;
@@ -42,15 +45,18 @@ mod settings;
 mod shard_sinks;
 mod shutdown;
 mod tails;
+mod topic_names;
 mod topic_policy;
 pub(crate) mod topic_reader;
 mod topics;
 mod transaction;
+mod transactional;
 mod transactions;
 mod weak;
 
 pub use self::checkpoint_topic::CheckpointTopic;
 pub use self::headers::HeaderStyle;
+pub use self::progress::ProgressTopic;
 pub use self::settings::KafkaSettings;
 pub use self::shard_sinks::ShardSinks;
 pub use self::transactions::TransactionalSink;
@@ -70,6 +76,8 @@ pub struct KafkaSink {
     /// Whether to warn of topics that forget: one of several sinks of a job does.
     warns: bool,
     routes: HashMap<(Arc<str>, InstrumentId), Route>,
+    /// Records of progress sent.
+    reported: u64,
     latency: Option<Latency>,
 }
 
@@ -118,21 +126,9 @@ impl KafkaSink {
             policies: BTreeMap::new(),
             warns: true,
             routes: HashMap::new(),
+            reported: 0,
             latency: None,
         })
-    }
-
-    /// As [`prepare_known`](Self::prepare_known), but creates nothing: what is not there can wait,
-    /// what we may not use cannot.
-    fn look_for_known(&mut self) -> Result<(), SinkError> {
-        if !self.settings.create_topics {
-            return self.prepare_known();
-        }
-        let known = self.known()?;
-        let missing = self.missing(&known)?;
-        let there: Vec<String> =
-            known.into_iter().filter(|topic| !missing.contains(topic)).collect();
-        self.check_policies(&there)
     }
 
     /// The settings with smaller batches, if a topic takes none as large as those of this producer:
@@ -146,45 +142,13 @@ impl KafkaSink {
         (largest < set.unwrap_or(1_000_000)).then_some(settings)
     }
 
-    /// Refuses topics that would delete bars that readers need, and warns of those that keep them for a
-    /// limited time.
-    fn check_policies(&mut self, topics: &[String]) -> Result<(), SinkError> {
-        let new = topics.iter().filter(|topic| !self.policies.contains_key(*topic));
-        let new: Vec<String> = new.cloned().collect();
-        let brokers = &self.settings.brokers;
-        let found = topic_policy::describe(&self.config, &new, self.settings.patience);
-        let found = found.map_err(|reason| {
-            self.producer
-                .unavailable(&format!("kafka at \"{brokers}\" did not describe topics: {reason}"))
-        })?;
-        for (topic, policy) in &found {
-            match policy.judge(topic, topic.ends_with(CURRENT), brokers) {
-                Judgement::Refused(reason) => return Err(SinkError::Settings(vec![reason])),
-                Judgement::Forgets(warning) if self.warns => tracing::warn!("{warning}"),
-                Judgement::Forgets(_) | Judgement::Keeps => {}
-            }
-        }
-        self.policies.extend(found);
-        Ok(())
-    }
-
-    /// Makes sure of the topics that are known to be needed.
-    fn prepare_known(&mut self) -> Result<(), SinkError> {
-        let known = self.known()?;
-        if known.is_empty() {
-            // A broker that is not there is better found now than with the first bar.
-            self.producer.metadata(None)?;
-        }
-        self.prepare(&known)
-    }
-
     /// Reads who wrote the last bars of the topics, and warns of other jobs that write the same bars. None
     /// if the topics may not be read, or this sink is not a job's.
     fn tails(&self) -> Result<Option<Tails>, SinkError> {
         let Some(job) = self.settings.job.as_deref() else { return Ok(None) };
         let brokers = &self.settings.brokers;
         let topics = self.topics.union(&self.needed);
-        let topics = topics.filter(|topic| !topic.ends_with(CURRENT)).cloned();
+        let topics = topics.filter(|topic| !self.settings.is_compacted(topic)).cloned();
         let read = Tails::read(&self.settings.reader()?, topics, self.settings.patience);
         let tails = read.map_err(|error| {
             self.producer.unavailable(&format!(
@@ -215,71 +179,10 @@ impl KafkaSink {
         Ok(Some(tails))
     }
 
-    fn known(&self) -> Result<Vec<String>, SinkError> {
-        self.settings.known_topics().map_err(|problem| SinkError::Settings(vec![problem]))
-    }
-
     /// Tells `latency` when Kafka has confirmed a bar of a live feed.
     pub fn observed_by(mut self, latency: Latency) -> Self {
         self.latency = Some(latency);
         self
-    }
-
-    /// Makes sure that the topics exist, before the first bar for them is sent.
-    fn prepare(&mut self, topics: &[String]) -> Result<(), SinkError> {
-        let missing = self.missing(topics)?;
-        // An empty one in its place would pass for the whole.
-        if let Some(topic) = missing.iter().find(|topic| self.needed.contains(*topic)) {
-            return Err(SinkError::Refused(format!(
-                "topic \"{topic}\" at \"{}\" was deleted, with the bars that this job had \
-                 written\nhint: --reset-state with --create-topics makes them again; another \
-                 --job starts separately",
-                self.settings.brokers
-            )));
-        }
-        if !missing.is_empty() && self.settings.create_topics {
-            // Below i32::MAX, or the settings had been refused.
-            let partitions = i32::try_from(self.settings.partitions).unwrap_or(i32::MAX);
-            let patience = self.settings.patience;
-            let made = topics::create(&self.config, &missing, partitions, patience);
-            made.map_err(|NotCreated { code, reason }| {
-                let brokers = &self.settings.brokers;
-                let text = format!("kafka at \"{brokers}\" did not create topics: {reason}");
-                self.producer.failure(code, &text)
-            })?;
-        } else if !missing.is_empty() {
-            let names: Vec<String> = missing.iter().map(|topic| format!("\"{topic}\"")).collect();
-            return Err(SinkError::Refused(format!(
-                "kafka at \"{}\" has no topic {}\nhint: --create-topics creates missing topics",
-                self.settings.brokers,
-                names.join(", ")
-            )));
-        }
-        self.check_policies(topics)?;
-        self.topics.extend(topics.iter().cloned());
-        Ok(())
-    }
-
-    fn missing(&self, topics: &[String]) -> Result<Vec<String>, SinkError> {
-        let mut missing = Vec::new();
-        for topic in topics {
-            let metadata = self.producer.metadata(Some(topic))?;
-            match metadata.topics().first().and_then(|found| found.error()).map(Into::into) {
-                Some(
-                    RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,
-                ) => missing.push(topic.clone()),
-                // A partition between two leaders does not stop the run: sending waits for it.
-                None | Some(RDKafkaErrorCode::LeaderNotAvailable) => {}
-                Some(code) => {
-                    let text = format!(
-                        "kafka at \"{}\" does not give access to topic \"{topic}\": {code}",
-                        self.settings.brokers
-                    );
-                    return Err(self.producer.failure(Some(code), &text));
-                }
-            }
-        }
-        Ok(missing)
     }
 
     fn route(&mut self, bar: &PublishedBar) -> Result<Route, SinkError> {
@@ -287,10 +190,16 @@ impl KafkaSink {
         if let Some(route) = self.routes.get(&key) {
             return Ok(route.clone());
         }
-        let topic = self
-            .template
-            .topic(&bar.spec, &bar.feed.instrument)
-            .map_err(|problem| SinkError::Settings(vec![problem]))?;
+        let wrong = |problem| SinkError::Settings(vec![problem]);
+        let topic = self.template.topic(&bar.spec, &bar.feed.instrument).map_err(wrong)?;
+        if let Some(problem) = self
+            .settings
+            .progress_topic
+            .as_deref()
+            .and_then(|name| progress::problem(name, std::slice::from_ref(&topic)))
+        {
+            return Err(wrong(problem));
+        }
         let current = self.settings.current.then(|| current_of(&topic));
         let route = Route { topic: topic.into(), current: current.map(Into::into) };
         self.routes.insert(key, route.clone());
@@ -384,6 +293,31 @@ impl KafkaSink {
     }
 }
 
+impl KafkaSink {
+    /// How far the bars of a series are complete; they must have been sent before.
+    fn publish_progress(&mut self, progress: &Progress) -> Result<(), SinkError> {
+        let Some(topic) = self.settings.progress_topic.clone() else { return Ok(()) };
+        if !self.topics.contains(&topic) {
+            self.prepare(std::slice::from_ref(&topic))?;
+        }
+        let (key, mut value) = (progress.key(), Vec::new());
+        let written = json::write(&mut value, &ProgressRecord::from(progress), self.settings.int64);
+        written.map_err(|error| {
+            SinkError::Refused(format!("progress of \"{key}\" could not be written: {error}"))
+        })?;
+        self.reported += 1;
+        self.producer.send(Outgoing {
+            topic: &topic,
+            partition: None,
+            key: &key,
+            value: Some(&value),
+            timestamp: Some(milliseconds(progress.complete_time)),
+            headers: progress::headers(&progress.spec, self.settings.job.as_deref()),
+            ticket: None,
+        })
+    }
+}
+
 /// Which of a bar's topics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
@@ -398,6 +332,13 @@ impl BarSink for KafkaSink {
         for (bar, diff) in &commit.bars {
             self.publish(bar, *diff)?;
         }
+        if !commit.reports.is_empty() && self.settings.progress_topic.is_some() {
+            // Never ahead of its bars: those are in another partition, which may be slower.
+            self.producer.drain()?;
+            for progress in &commit.reports {
+                self.publish_progress(progress)?;
+            }
+        }
         self.producer.check()
     }
 
@@ -407,7 +348,8 @@ impl BarSink for KafkaSink {
 
     fn finish(&mut self) -> Result<SinkReport, SinkError> {
         self.producer.drain()?;
-        Ok(SinkReport { bars: self.producer.delivered(), places: self.places() })
+        let bars = self.producer.delivered().saturating_sub(self.reported);
+        Ok(SinkReport { bars, places: self.places() })
     }
 }
 

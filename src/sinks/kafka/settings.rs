@@ -13,7 +13,6 @@ use rdkafka::types::RDKafkaConfRes;
 use super::forbidden;
 use super::headers::HeaderStyle;
 use super::secrets::{Secrets, Value, is_secret};
-use super::topics::Template;
 use crate::graph::sink::SinkError;
 use crate::net::url::{redacted, redacted_address};
 use crate::sinks::encode::Encoding;
@@ -81,6 +80,10 @@ pub struct KafkaSettings {
     /// Whether current bars are also kept by key in a compacted topic beside each topic, named
     /// as it with `.current` appended.
     pub current: bool,
+    /// The compacted topic of progress; none if it is not written.
+    pub progress_topic: Option<String>,
+    /// Whether a run fails that cannot have that topic.
+    pub progress_required: bool,
     /// How values are written.
     pub encoding: Encoding,
     /// How JSON has 64-bit integers.
@@ -118,6 +121,8 @@ impl Default for KafkaSettings {
             brokers: String::new(),
             topic_template: "bars.{spec}".to_owned(),
             current: false,
+            progress_topic: None,
+            progress_required: false,
             encoding: Encoding::Json,
             int64: Int64::Number,
             headers: HeaderStyle::Plain,
@@ -152,6 +157,7 @@ impl fmt::Debug for KafkaSettings {
             .field("brokers", &redacted_address(&self.brokers))
             .field("topic_template", &self.topic_template)
             .field("current", &self.current)
+            .field("progress_topic", &self.progress_topic)
             .field("encoding", &self.encoding)
             .field("int64", &self.int64)
             .field("headers", &self.headers)
@@ -195,17 +201,7 @@ impl KafkaSettings {
                 ));
             }
         }
-        if let Err(problem) = self.known_topics() {
-            problems.push(problem);
-        }
-        if self.topic_template.ends_with(super::CURRENT) {
-            problems.push(format!(
-                "topic \"{}\" ends in \"{}\", which is reserved for the compacted topics of \
-                 current bars (current = true)",
-                self.topic_template,
-                super::CURRENT
-            ));
-        }
+        problems.extend(self.topic_problems());
         if self.partitions == 0 || i32::try_from(self.partitions).is_err() {
             problems.push(format!("partitions is {}; it must be at least 1", self.partitions));
         }
@@ -287,32 +283,6 @@ impl KafkaSettings {
         super::weak::weaknesses(&self.properties)
     }
 
-    /// The topics of all bars that are known to come; none for those that depend on instruments
-    /// not yet known.
-    ///
-    /// # Errors
-    /// When the template is wrong, or makes an impossible topic.
-    pub(super) fn known_topics(&self) -> Result<Vec<String>, String> {
-        let template: Template = self.topic_template.parse()?;
-        let mut topics = Vec::new();
-        for spec in &self.specs {
-            if template.depends_on_instrument() {
-                for instrument in &self.instruments {
-                    topics.push(template.topic(spec, instrument)?);
-                }
-            } else {
-                topics.push(template.topic_of_spec(spec)?);
-            }
-        }
-        if self.current {
-            let beside: Vec<String> = topics.iter().map(|topic| super::current_of(topic)).collect();
-            topics.extend(beside);
-        }
-        topics.sort();
-        topics.dedup();
-        Ok(topics)
-    }
-
     /// How a reader reaches the same Kafka.
     ///
     /// # Errors
@@ -337,16 +307,6 @@ impl KafkaSettings {
     /// What must never be shown.
     pub(super) fn secrets(&self) -> Result<Secrets, SinkError> {
         self.resolve(&|name| std::env::var(name).ok()).map(|(_, secrets)| secrets)
-    }
-
-    /// The topic of a bar of this specification and instrument.
-    ///
-    /// # Errors
-    /// When the template is wrong, or makes an impossible topic.
-    pub fn topic_of(&self, spec: &str, instrument: &InstrumentId) -> Result<String, SinkError> {
-        let wrong = |problem| SinkError::Settings(vec![problem]);
-        let template: Template = self.topic_template.parse().map_err(wrong)?;
-        template.topic(spec, instrument).map_err(wrong)
     }
 
     /// The client's configuration, with every reference resolved.

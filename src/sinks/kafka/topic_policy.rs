@@ -88,6 +88,19 @@ impl TopicPolicy {
         }
     }
 
+    /// Whether this topic can hold progress.
+    pub(super) fn judge_progress(&self, topic: &str, brokers: &str) -> Judgement {
+        if self.compacts {
+            return Judgement::Keeps;
+        }
+        Judgement::Forgets(format!(
+            "topic \"{topic}\" is not compacted (cleanup.policy): it grows with every commit, and may \
+             delete the progress of bars that are rarely made\nhint: kafka-configs.sh --bootstrap-server \
+             {brokers} --alter --entity-type topics --entity-name {topic} --add-config \
+             cleanup.policy=compact"
+        ))
+    }
+
     /// Why a record with this timestamp would be deleted at once; `now` and `timestamp` in ms since the
     /// Unix epoch.
     pub(super) fn deletes_at_once(&self, timestamp: i64, now: i64) -> Option<String> {
@@ -162,6 +175,15 @@ mod tests {
         assert!(text.contains("--entity-name x --add-config cleanup.policy=delete"), "{text}");
         let both = policy(true, true, None);
         assert!(matches!(both.judge("x", false, "b:1"), Judgement::Refused(_)));
+    }
+
+    #[test]
+    fn progress_is_compacted() {
+        assert_eq!(policy(false, true, None).judge_progress("x", "b:1"), Judgement::Keeps);
+        let Judgement::Forgets(text) = policy(true, false, None).judge_progress("x", "b:1") else {
+            panic!()
+        };
+        assert!(text.contains("--entity-name x --add-config cleanup.policy=compact"), "{text}");
     }
 
     #[test]

@@ -79,6 +79,11 @@ impl Template {
         self.0.iter().any(|piece| !matches!(piece, TemplatePart::Text(_) | TemplatePart::Spec))
     }
 
+    /// Whether anything is to be filled in.
+    pub(super) fn has_holes(&self) -> bool {
+        self.0.iter().any(|piece| !matches!(piece, TemplatePart::Text(_)))
+    }
+
     /// The topic for the bars of a specification on an instrument.
     ///
     /// # Errors
@@ -143,6 +148,17 @@ impl From<KafkaError> for NotCreated {
     }
 }
 
+/// What new topics are like.
+#[derive(Clone, Copy)]
+pub(super) struct NewTopics<'a> {
+    /// Partitions of each.
+    pub(super) partitions: i32,
+    /// How long Kafka may take.
+    pub(super) patience: Duration,
+    /// Which of them is that of progress.
+    pub(super) progress: Option<&'a str>,
+}
+
 /// Creates topics, and waits until each partition has a leader; topics that exist by now are left as they
 /// are.
 ///
@@ -151,19 +167,19 @@ impl From<KafkaError> for NotCreated {
 pub(super) fn create(
     config: &ClientConfig,
     topics: &[String],
-    partitions: i32,
-    patience: Duration,
+    like: NewTopics<'_>,
 ) -> Result<(), NotCreated> {
+    let patience = like.patience;
     let start = Instant::now();
     let admin: AdminClient<DefaultClientContext> = config.create()?;
-    let refused = request(&admin, topics, partitions, patience, true)?;
+    let refused = request(&admin, topics, like, true)?;
     // Brokers before Kafka 3.6 do not know the limit on future timestamps.
     let (unknown, refused): (Vec<_>, Vec<_>) =
         refused.into_iter().partition(|(_, code)| *code == RDKafkaErrorCode::InvalidConfig);
     let again: Vec<String> = unknown.into_iter().map(|(topic, _)| topic).collect();
     let mut refused = refused;
     if !again.is_empty() {
-        refused.extend(request(&admin, &again, partitions, patience, false)?);
+        refused.extend(request(&admin, &again, like, false)?);
     }
     if refused.is_empty() {
         return await_leaders(&admin, topics, start, patience);
@@ -178,21 +194,27 @@ pub(super) fn create(
 fn request(
     admin: &AdminClient<DefaultClientContext>,
     topics: &[String],
-    partitions: i32,
-    patience: Duration,
+    like: NewTopics<'_>,
     any_timestamp: bool,
 ) -> KafkaResult<Vec<(String, RDKafkaErrorCode)>> {
-    let is_current = |name: &str| name.ends_with(super::CURRENT);
+    let NewTopics { partitions, patience, progress } = like;
+    let is_compacted = |name: &str| name.ends_with(super::CURRENT) || progress == Some(name);
     let new = |name| {
         // -1: as many replicas as the brokers are configured to keep.
         let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(-1))
-            .set("cleanup.policy", if is_current(name) { "compact" } else { "delete" })
+            .set("cleanup.policy", if is_compacted(name) { "compact" } else { "delete" })
             // The producer has compressed already; the broker need not do it again.
             .set("compression.type", "producer")
             // A bar's timestamp is its close time. Kept for a number of days after that, a bar of
             // last year would go as soon as it came.
             .set("retention.ms", "-1")
             .set("message.timestamp.type", "CreateTime");
+        // Written every commit interval: Kafka compacts no segment that it still writes, and readers
+        // read all of them.
+        let topic = match progress == Some(name) {
+            true => topic.set("segment.bytes", "16777216").set("min.cleanable.dirty.ratio", "0.2"),
+            false => topic,
+        };
         // It is also the venue's time, not the broker's: one that is ahead must not stop the job.
         match any_timestamp {
             true => topic.set("message.timestamp.after.max.ms", ANY_TIME),

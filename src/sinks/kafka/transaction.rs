@@ -1,8 +1,10 @@
 //! What a transaction holds, and what of it has to be sent again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use barflow_operators::checkpoint::instrument_state::SealedRecord;
+use barflow_operators::progress::Progress;
 use barflow_operators::published::PublishedBar;
 
 use super::Part;
@@ -30,6 +32,8 @@ impl Message {
 #[derive(Debug, Default)]
 pub(super) struct Transaction {
     pub(super) messages: Vec<Message>,
+    /// How far bars are complete with it, by key; sent after all of them.
+    pub(super) reports: BTreeMap<String, Progress>,
     /// Records of an earlier one that were lost.
     pub(super) deferred: Vec<SealedRecord>,
     /// Those of the cut with which this one ends, once that has come.
@@ -41,6 +45,19 @@ pub(super) struct Transaction {
 }
 
 impl Transaction {
+    /// Takes reports; a later one of a series takes the place of an earlier one.
+    pub(super) fn note_reports(&mut self, reports: &[Progress]) {
+        self.reports.extend(reports.iter().map(|progress| (progress.key(), progress.clone())));
+    }
+
+    /// After a fault the reports of the one before are sent again, unless there are later ones: whether they
+    /// count is not looked up.
+    pub(super) fn report_again(&mut self, before: &Self) {
+        for (key, progress) in &before.reports {
+            self.reports.entry(key.clone()).or_insert_with(|| progress.clone());
+        }
+    }
+
     /// How many bars it adds to those of the run.
     pub(super) fn bars(&self) -> u64 {
         let new = |message: &&Message| message.part == Part::Series && !message.again;

@@ -21,10 +21,11 @@ use barflow_operators::checkpoint::envelope::{open, seal};
 use barflow_operators::checkpoint::instrument_state::SealedRecord;
 use rdkafka::message::OwnedHeaders;
 
-use super::checkpoint_topic::{CheckpointTopic, LARGEST_RECORD};
+use super::checkpoint_topic::CheckpointTopic;
 use super::hanging::{self, NOTHING};
 use super::producer::{Fault, Outgoing, Producer};
 use super::transaction::{Message, Transaction};
+use super::transactional::{open_sink, reopen};
 use super::{KafkaSettings, KafkaSink, shutdown};
 use crate::checkpoints::job::{JobName, Shard, Writer};
 use crate::checkpoints::settings::SettingsChanges;
@@ -148,6 +149,10 @@ impl TransactionalSink {
     /// Sends the records and commits.
     fn try_to_end(&mut self) -> Result<(), Fault> {
         self.begin()?;
+        fault_point!("before-progress");
+        for progress in self.open.reports.values() {
+            self.sink.publish_progress(progress)?;
+        }
         fault_point!("before-records");
         let producer = &mut self.sink.producer;
         for sealed in self.open.deferred.iter().chain(self.open.records.iter().flatten()) {
@@ -253,14 +258,17 @@ impl TransactionalSink {
     fn try_again(&mut self) -> Result<(), Fault> {
         let latency = self.latency.as_ref();
         let mut sink = reopen(&self.sink, &self.settings, &self.job, self.shard, latency)?;
-        sink.needed.extend(self.sink.needed.union(&self.sink.topics).cloned());
+        let used = self.sink.needed.union(&self.sink.topics);
+        sink.needed.extend(used.filter(|topic| !self.settings.is_progress(topic)).cloned());
         sink.prepare(&Vec::from_iter(self.sink.topics.iter().cloned()))?;
         self.sink = sink;
         self.begun = false;
         self.sink.producer.init_transactions()?;
         let checkpoints = [self.settings.checkpoint_topic.clone()];
         self.end_hanging(&self.sink.topics.iter().cloned().chain(checkpoints).collect())?;
+        self.open.report_again(&self.last);
         if self.keep_uncounted()? {
+            self.open.report_again(&self.last);
             return Ok(());
         }
         if !self.open.messages.is_empty() {
@@ -425,6 +433,7 @@ impl BarSink for TransactionalSink {
         {
             self.recover(fault)?;
         }
+        self.open.note_reports(&commit.reports);
         if let Some(records) = &commit.cut {
             let changed = self.changes.take();
             if changed.is_some() {
@@ -447,37 +456,6 @@ impl BarSink for TransactionalSink {
         let places = self.sink.places();
         Ok(SinkReport { bars: self.bars, places })
     }
-}
-
-fn open_sink(
-    settings: &KafkaSettings,
-    job: &JobName,
-    shard: usize,
-    latency: Option<&Latency>,
-) -> Result<KafkaSink, SinkError> {
-    let id = job.transactional_id(shard);
-    let mut over = vec![("transactional.id", id.as_str())];
-    if !settings.properties.contains_key("message.max.bytes") {
-        // What the checkpoint topic takes: ten builders with long windows have a state of megabytes.
-        over.push(("message.max.bytes", LARGEST_RECORD));
-    }
-    let sink = KafkaSink::connect(settings.clone(), &over)?;
-    Ok(match latency {
-        Some(latency) => sink.observed_by(latency.clone()),
-        None => sink,
-    })
-}
-
-/// A new sink in place of another, which knows what that one had found out.
-fn reopen(
-    before: &KafkaSink,
-    settings: &KafkaSettings,
-    job: &JobName,
-    shard: usize,
-    latency: Option<&Latency>,
-) -> Result<KafkaSink, SinkError> {
-    let sink = open_sink(settings, job, shard, latency)?;
-    Ok(KafkaSink { policies: before.policies.clone(), warns: before.warns, ..sink })
 }
 
 fn send(

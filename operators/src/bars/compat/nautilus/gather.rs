@@ -96,6 +96,10 @@ impl Gather {
         &self.open
     }
 
+    pub(super) fn levels(&self) -> Levels {
+        Levels { threshold: Some(self.step), ..Levels::default() }
+    }
+
     pub(super) fn renumber(&mut self, next_seq: u64, ids: u64) {
         self.next_seq = next_seq;
         self.open.shift_ids(ids);

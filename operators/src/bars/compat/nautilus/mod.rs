@@ -20,7 +20,7 @@ use self::gather::{Gather, Slices};
 use self::imbalance::{TickImbalance, ValueImbalance, VolumeImbalance};
 use self::runs::{TickRuns, ValueRuns, VolumeRuns};
 use self::totals::{Ticks, Value, Volume};
-use crate::bar::{Bar, OpenBar};
+use crate::bar::{Bar, Levels, OpenBar};
 use crate::batch::TradeBatch;
 use crate::measure::Measure;
 use crate::spec::{NautilusAggregation, NautilusSpec};
@@ -118,6 +118,11 @@ impl Nautilus {
     /// Always none: its steps are counted in integers of its own.
     pub fn reached(&self) -> Option<f64> {
         None
+    }
+
+    /// The fixed step.
+    pub fn levels(&self) -> Levels {
+        self.gather.levels()
     }
 
     /// Nothing ends with time.
