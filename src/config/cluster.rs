@@ -16,7 +16,7 @@ use crate::secrets::Value;
 /// How long is waited for the other processes at the start.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Keys `hosts`, `process`, `mesh_secret` and `mesh_patience`, validated.
+/// Keys `hosts`, `process`, `cluster_secret` and `cluster_timeout`, validated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClusterSettings {
     /// `host:port` of every process; empty for a process that is alone.
@@ -31,7 +31,7 @@ pub struct ClusterSettings {
 
 impl ClusterSettings {
     pub(super) fn understand(section: &mut Section, problems: &mut Problems) -> Self {
-        let patience = duration(section, "mesh_patience", problems, PATIENCE).unwrap_or_default();
+        let patience = duration(section, "cluster_timeout", problems, PATIENCE).unwrap_or_default();
         let secret = secret(section, problems);
         let hosts = section.text("hosts", problems);
         let origin = section.origin_of("process");
@@ -71,11 +71,11 @@ impl ClusterSettings {
 
 /// Where the secret is: never the secret itself, which others could read in a file or a list of processes.
 fn secret(section: &mut Section, problems: &mut Problems) -> Option<String> {
-    let (text, origin) = section.text("mesh_secret", problems)?;
+    let (text, origin) = section.text("cluster_secret", problems)?;
     match Value::parse(&text) {
         Ok(Value::Environment(_) | Value::File(_)) => Some(text),
         _ => {
-            problems.add(origin, "mesh_secret must be a reference ${NAME} or ${file:/path}");
+            problems.add(origin, "cluster_secret must be a reference ${NAME} or ${file:/path}");
             None
         }
     }
@@ -88,7 +88,7 @@ fn demand_secret(hosts: &[String], origin: &str, problems: &mut Problems) {
     }
     if let Some(host) = hosts.iter().find(|host| !is_loopback(host)) {
         let message = format!(
-            "hosts: {host} is not a loopback address, so the processes need a secret: mesh_secret = \
+            "hosts: {host} is not a loopback address, so the processes need a secret: cluster_secret = \
              \"${{file:/path}}\" or \"${{NAME}}\", the same for all (`openssl rand -hex 32` makes \
              one)"
         );

@@ -51,7 +51,7 @@ fn feed(name: String, mut section: Section, problems: &mut Problems) -> Option<F
     let backfill_budget = time("backfill_budget", |usual| usual.backfill_budget);
     let ahead_max = time("ahead_max", |usual| usual.ahead_max.unwrap_or_default());
     let lag_warning = time("lag_warning", |usual| usual.lag_warning.unwrap_or_default());
-    let connect_patience = time("connect_patience", |usual| usual.connect_patience);
+    let connect_timeout = time("connect_timeout", |usual| usual.connect_timeout);
     let frame_bytes_max = section.parse("frame_bytes_max", whole, problems);
     let waiting_room = section.parse("waiting_room", whole, problems);
     section.finish(problems);
@@ -72,7 +72,7 @@ fn feed(name: String, mut section: Section, problems: &mut Problems) -> Option<F
         backfill_budget: backfill_budget?,
         ahead_max,
         lag_warning,
-        connect_patience: connect_patience?,
+        connect_timeout: connect_timeout?,
         frame_bytes_max: frame_bytes_max.unwrap_or(usual.frame_bytes_max),
         waiting_room: waiting_room.unwrap_or(usual.waiting_room),
         ..usual

@@ -129,7 +129,7 @@ pub struct FeedPlan {
     /// only for venues that number their trades.
     pub revises: bool,
     /// How long the first connection may take before the feed is called unreachable.
-    pub connect_patience: Duration,
+    pub connect_timeout: Duration,
     /// Largest frame taken, bytes.
     pub frame_bytes_max: usize,
     /// Prints of an instrument that may wait for a missing one.
@@ -162,7 +162,7 @@ impl FeedPlan {
             ahead_max: Some(AHEAD_MAX),
             lag_warning: Some(Duration::from_secs(10)),
             revises: false,
-            connect_patience: Duration::from_secs(60),
+            connect_timeout: Duration::from_secs(60),
             frame_bytes_max: FRAME_BYTES_MAX,
             waiting_room: WAITING_ROOM,
             venue,

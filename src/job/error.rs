@@ -79,7 +79,7 @@ pub enum JobError {
     #[error(transparent)]
     Cluster(#[from] ClusterError),
     /// The secret that the processes share cannot be used.
-    #[error("mesh_secret = \"{reference}\": {what}")]
+    #[error("cluster_secret = \"{reference}\": {what}")]
     ClusterSecret {
         /// Where it should be.
         reference: String,

@@ -349,7 +349,7 @@ fn a_process_that_never_comes_is_named() {
     let days = days(folder.path(), 100);
     let addresses = free_addresses(3);
     let hosts = hosts_file(folder.path(), &addresses);
-    let command = replay(&days, Some((&hosts, 1)), &["--mesh-patience", "1s"]);
+    let command = replay(&days, Some((&hosts, 1)), &["--cluster-timeout", "1s"]);
     let end = Process::start(command).end();
     assert_eq!(end.code, Some(3), "{}", end.said);
     assert!(end.said.contains("not all processes connected within 1 s"), "{}", end.said);

@@ -23,7 +23,7 @@ fn replay(inputs: &Path, hosts: &Path, process: usize, secret: Option<&str>) -> 
     command.arg("replay").arg(inputs).args(["--bar", "t=tick,size=100", "--hosts"]).arg(hosts);
     command.args(["--process", &process.to_string()]);
     if let Some(secret) = secret {
-        command.args(["--mesh-secret", "${MESH_SECRET}"]).env("MESH_SECRET", secret);
+        command.args(["--cluster-secret", "${CLUSTER_SECRET}"]).env("CLUSTER_SECRET", secret);
     }
     command
 }
@@ -76,7 +76,7 @@ fn processes_with_a_secret_make_the_same_bars() {
         .collect();
     // The same secret from a file.
     let mut command = replay(&days, &hosts, 2, None);
-    command.arg("--mesh-secret").arg(format!("${{file:{}}}", file.display()));
+    command.arg("--cluster-secret").arg(format!("${{file:{}}}", file.display()));
     running.push(Process::start(command));
     assert_same_bars(running, &expected);
 }
@@ -91,11 +91,11 @@ fn a_process_with_another_secret_does_not_join_and_ends_nothing() {
         let hosts = hosts_file(folder.path(), &addresses);
         let mut first = Process::start(replay(&days, &hosts, 0, Some(SECRET)));
         let mut command = replay(&days, &hosts, 1, other);
-        command.args(["--mesh-patience", "2s"]);
+        command.args(["--cluster-timeout", "2s"]);
         let end = Process::start(command).end();
         assert_eq!(end.code, Some(3), "{}", end.said);
         let about = format!("process 0 at {} closed the connection", addresses[0]);
-        assert!(end.said.contains(&about) && end.said.contains("mesh_secret"), "{}", end.said);
+        assert!(end.said.contains(&about) && end.said.contains("cluster_secret"), "{}", end.said);
         assert!(!end.said.contains(OTHER) && !end.said.contains(SECRET), "{}", end.said);
         first.wait_until_it_says("it does not know the secret of this job");
         assert!(first.runs());
@@ -276,7 +276,7 @@ fn a_secret_is_demanded_for_other_computers_and_comes_by_reference() {
     let said = |hosts: &Path, reference: Option<&str>| {
         let mut command = replay(&days, hosts, 0, None);
         if let Some(reference) = reference {
-            command.args(["--mesh-secret", reference]);
+            command.args(["--cluster-secret", reference]);
         }
         let output = command.env("SHORT", "too short").output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
@@ -287,7 +287,7 @@ fn a_secret_is_demanded_for_other_computers_and_comes_by_reference() {
     assert!(demanded.contains("alpha:7000 is not a loopback address"), "{demanded}");
     for literal in [SECRET, "", "x${SHORT}"] {
         let refused = said(&loopback, Some(literal));
-        assert!(refused.contains("mesh_secret must be a reference"), "{refused}");
+        assert!(refused.contains("cluster_secret must be a reference"), "{refused}");
         assert!(!refused.contains(SECRET), "{refused}");
     }
     let unset = said(&loopback, Some("${NOT_SET}"));
@@ -319,7 +319,7 @@ fn an_impostor_at_an_address_is_named_once_and_called_again_until_patience_ends(
         let sits = thread::spawn(move || impostor(&listener));
         let hosts = hosts_file(folder.path(), &[taken.clone(), free_addresses(1).remove(0)]);
         let mut command = replay(&days, &hosts, 1, Some(SECRET));
-        command.args(["--mesh-patience", if gives_way { "60s" } else { "3s" }]);
+        command.args(["--cluster-timeout", if gives_way { "60s" } else { "3s" }]);
         let mut second = Process::start(command);
         second.wait_until_it_says("is not a barflow process of this version; calling again");
         if gives_way {

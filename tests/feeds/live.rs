@@ -264,7 +264,7 @@ fn a_venue_that_cannot_be_reached_or_refuses_is_named_with_advice() {
         let mut arguments = arguments.to_vec();
         // The feed's patience is a setting of files only.
         let text = format!(
-            "[feeds.f]\nvenue = \"{}\"\ninstruments = [\"{}\"]\nconnect_patience = \"300ms\"\n",
+            "[feeds.f]\nvenue = \"{}\"\ninstruments = [\"{}\"]\nconnect_timeout = \"300ms\"\n",
             arguments[1], arguments[3]
         );
         fs::write(&config, text).unwrap();

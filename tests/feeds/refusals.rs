@@ -151,15 +151,15 @@ fn what_is_added_and_does_not_come_up_is_named_and_what_ran_continues() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("live.toml");
     let (_simulator, kraken) = kraken(folder.path());
-    let here = format!("{kraken}\nconnect_patience = \"300ms\"");
+    let here = format!("{kraken}\nconnect_timeout = \"300ms\"");
     configuration(&config, &[("k", "kraken", &["BTC-USD"], &here)]);
     let mut live = listen(&["--config", config.to_str().unwrap()]);
     live.wait_for(5);
     // A symbol that is not listed, a feed whose host is away, one whose host refuses us, one whose key is
     // not there.
     let forbidding = answering(b"HTTP/1.1 451 No\r\ncontent-length: 0\r\n\r\n");
-    let away = "websocket = \"ws://127.0.0.1:9\"\nconnect_patience = \"300ms\"";
-    let forbidden = format!("websocket = \"ws://{forbidding}\"\nconnect_patience = \"300ms\"");
+    let away = "websocket = \"ws://127.0.0.1:9\"\nconnect_timeout = \"300ms\"";
+    let forbidden = format!("websocket = \"ws://{forbidding}\"\nconnect_timeout = \"300ms\"");
     let keyless = format!("{here}\napi_key = \"${{NO_SUCH_KEY_AT_ALL}}\"");
     configuration(
         &config,
@@ -194,7 +194,7 @@ fn a_start_fails_only_if_no_feed_comes_up() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("live.toml");
     let (_simulator, here) = kraken(folder.path());
-    let away = "websocket = \"ws://127.0.0.1:9\"\nconnect_patience = \"100ms\"";
+    let away = "websocket = \"ws://127.0.0.1:9\"\nconnect_timeout = \"100ms\"";
     let good: (&str, &str, &[&str], &str) = ("good", "kraken", &["BTC-USD"], &here);
     let refused: (&str, &str, &[&str], &str) =
         ("refused", "kraken", &["ETH-USD", "LTC-USD"], &here);

@@ -175,7 +175,7 @@ fn a_sink_that_is_stuck_makes_the_venue_wait_and_loses_nothing() {
 /// Starts live against this websocket; its exit code and what it said.
 fn refused(websocket: &str, more: &str) -> (Option<i32>, String) {
     let folder = tempfile::tempdir().unwrap();
-    let settings = format!("websocket = \"{websocket}\"\nconnect_patience = \"300ms\"\n{more}");
+    let settings = format!("websocket = \"{websocket}\"\nconnect_timeout = \"300ms\"\n{more}");
     let config = config(folder.path(), &settings);
     listen(&["--config", &config]).finish()
 }

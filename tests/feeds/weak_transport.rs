@@ -106,7 +106,7 @@ fn websockets_and_rest_trust_the_same_authorities() {
     let port = tls::front(&simulator.address, &ca_file);
     let there = format!(
         "websocket = \"wss://localhost:{port}\"\nrest = \"https://localhost:{port}\"\n\
-         connect_patience = \"300ms\""
+         connect_timeout = \"300ms\""
     );
     let trusting = format!("{there}\nca_file = \"{}\"", ca_file.display());
     let config = config(folder.path(), &trusting, "");
@@ -145,7 +145,7 @@ fn a_websocket_follows_no_redirect() {
     let elsewhere = Http::serve(|_, stream| redirect(stream, "http://127.0.0.1:9"));
     let to = format!("http://u:s3cret@{}/", elsewhere.address);
     let venue = Http::serve(move |_, stream| redirect(stream, &to));
-    let feed = format!("websocket = \"ws://{}\"\nconnect_patience = \"300ms\"", venue.address);
+    let feed = format!("websocket = \"ws://{}\"\nconnect_timeout = \"300ms\"", venue.address);
     let config = config(folder.path(), &feed, "");
     let (code, said) = run(&["live", "--config", &config, "--sink", "none"]);
     assert_eq!(code, Some(2), "{said}");

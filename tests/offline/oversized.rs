@@ -229,7 +229,7 @@ fn secrets_and_certificates_are_not_read_from_a_pipe() {
     fs::write(folder.path().join("c.toml"), settings).unwrap();
     let day = ["--from", "2024-03-01", "--to", "2024-03-01", "--symbol", "BTCUSDT"];
     let secret = format!("${{file:{}}}", pipe.display());
-    let mesh = ["--hosts", "hosts", "--process", "0", "--mesh-secret", &secret];
+    let mesh = ["--hosts", "hosts", "--process", "0", "--cluster-secret", &secret];
     let url = ["--store", "s", "--base-url", "https://127.0.0.1:1", "--ca-file", "pipe"];
     for arguments in [
         ["live", "--config", "c.toml"].to_vec(),

@@ -35,12 +35,12 @@ pub struct ClusterArgs {
 
     /// Where the secret is that all processes share: ${NAME}, an environment variable, or ${file:/path}; needed
     /// unless all --hosts are loopback addresses
-    #[arg(long, value_name = "REFERENCE", env = "BARFLOW_MESH_SECRET")]
-    pub mesh_secret: Option<String>,
+    #[arg(long, value_name = "REFERENCE", env = "BARFLOW_CLUSTER_SECRET")]
+    pub cluster_secret: Option<String>,
 
     /// How long to wait for the other processes at the start [default: 1m]
-    #[arg(long, value_name = "TIME", env = "BARFLOW_MESH_PATIENCE", hide_short_help = true)]
-    pub mesh_patience: Option<String>,
+    #[arg(long, value_name = "TIME", env = "BARFLOW_CLUSTER_TIMEOUT", hide_short_help = true)]
+    pub cluster_timeout: Option<String>,
 }
 
 /// Corrections of trade files.

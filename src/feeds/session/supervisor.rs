@@ -254,7 +254,7 @@ impl ConnectionSupervisor {
                 false,
             ),
             End::Unreachable { .. } | End::Unconfirmed { .. } | End::Http { .. }
-                if self.began.elapsed() > self.session.plan.connect_patience =>
+                if self.began.elapsed() > self.session.plan.connect_timeout =>
             {
                 fault("check `websocket`, name resolution and the network", false)
             }

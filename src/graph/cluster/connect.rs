@@ -384,7 +384,7 @@ impl<'a> Connecting<'a> {
             }
             Err(GreetingError::Closed) => {
                 self.trouble[peer] = "closed the connection without an answer (it has another \
-                                      mesh_secret, or is another version of barflow)"
+                                      cluster_secret, or is another version of barflow)"
                     .to_owned();
             }
             Err(error) => self.trouble[peer] = format!("did not answer ({error})"),
@@ -411,7 +411,7 @@ fn listen(address: &str, secret: &ClusterSecret) -> io::Result<TcpListener> {
     let listener = TcpListener::bind(address)?;
     let ip = listener.local_addr()?.ip();
     if !secret.admits(ip) {
-        let text = format!("{ip} can be reached from other computers; that needs mesh_secret");
+        let text = format!("{ip} can be reached from other computers; that needs cluster_secret");
         return Err(io::Error::new(ErrorKind::PermissionDenied, text));
     }
     listener.set_nonblocking(true)?;

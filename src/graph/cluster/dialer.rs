@@ -48,7 +48,8 @@ fn dial(address: &str, secret: &ClusterSecret) -> io::Result<TcpStream> {
     let mut trouble = io::Error::new(ErrorKind::NotFound, "the name is unknown");
     for address in address.to_socket_addrs()? {
         if !secret.admits(address.ip()) {
-            let text = format!("{} is not on this computer; that needs mesh_secret", address.ip());
+            let text =
+                format!("{} is not on this computer; that needs cluster_secret", address.ip());
             trouble = io::Error::new(ErrorKind::PermissionDenied, text);
             continue;
         }
