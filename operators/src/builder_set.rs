@@ -24,12 +24,12 @@ pub struct BuilderSet {
     /// Room for bars; empty between two batches.
     #[serde(skip)]
     closed: Vec<Bar>,
-    heard: Heard,
+    heard: SourceSeen,
 }
 
 /// What has been heard of the instrument so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Heard {
+enum SourceSeen {
     /// Nothing.
     Nothing,
     /// Trades of files only.
@@ -58,7 +58,7 @@ impl BuilderSet {
     /// Machines for these specifications.
     pub fn new(specs: &[BarSpec]) -> Self {
         let slots = specs.iter().map(BuilderSlot::new).collect();
-        Self { slots, closed: Vec::new(), heard: Heard::Nothing }
+        Self { slots, closed: Vec::new(), heard: SourceSeen::Nothing }
     }
 
     /// Takes another list of specifications: machines whose specification stays continue as if
@@ -69,7 +69,7 @@ impl BuilderSet {
             let stays = before.iter().position(|slot| slot.spec == *spec);
             self.slots.push(match stays {
                 Some(place) => before.swap_remove(place),
-                None if self.heard == Heard::Nothing => BuilderSlot::new(spec),
+                None if self.heard == SourceSeen::Nothing => BuilderSlot::new(spec),
                 None => BuilderSlot::new(spec).monitored(Beginning::Later),
             });
         }
@@ -123,12 +123,12 @@ impl BuilderSet {
     fn begins(&mut self, trades: &TradeBatch, gaps: &[Gap], live: bool) -> Option<Beginning> {
         let before = self.heard;
         if !trades.is_empty() {
-            let source = if live { Heard::Feed } else { Heard::History };
-            self.heard = if before == Heard::Feed { before } else { source };
+            let source = if live { SourceSeen::Feed } else { SourceSeen::History };
+            self.heard = if before == SourceSeen::Feed { before } else { source };
         }
         match (before, self.heard) {
-            (Heard::Nothing, Heard::Feed) => Some(Beginning::Later),
-            (Heard::History, Heard::Feed) => Some(Beginning::FirstLive),
+            (SourceSeen::Nothing, SourceSeen::Feed) => Some(Beginning::Later),
+            (SourceSeen::History, SourceSeen::Feed) => Some(Beginning::FirstLive),
             _ => (live && !gaps.is_empty()).then_some(Beginning::BehindGap),
         }
     }

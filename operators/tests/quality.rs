@@ -183,14 +183,14 @@ fn rows_that_are_no_trades_count_and_move_the_lines_behind_them() {
     let reports = reports_of(&trades, &rejects, Known::default());
     assert_eq!(
         offenders(&reports),
-        [(0, Check::RowsLawful, 3), (0, Check::PricePositive, 1), (0, Check::QtyWithin, 2)]
+        [(0, Check::RowsValid, 3), (0, Check::PricePositive, 1), (0, Check::QtyWithin, 2)]
     );
     let example = &reports[0].counts.get(Check::QtyWithin).examples[1];
     assert_eq!(example.trade_id, Some(1800));
     assert_eq!(example.place.as_ref().unwrap().line, Some(804));
     let nothing_else = reports_of(&[], &rejects, Known::default());
     assert_eq!(nothing_else.len(), 1);
-    assert_eq!(nothing_else[0].counts.get(Check::RowsLawful).offenders, 3);
+    assert_eq!(nothing_else[0].counts.get(Check::RowsValid).offenders, 3);
 }
 
 #[test]

@@ -140,7 +140,7 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 pub fn read_named(path: &Path, most: u64) -> io::Result<String> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     let bytes = match file.metadata()?.file_type().is_fifo() {
-        true => up_to(Heard { from: file, any: false }, most)?,
+        true => up_to(PipeReader { from: file, any: false }, most)?,
         // A terminal is waited for.
         false => up_to(File::open(path)?, most)?,
     };
@@ -164,13 +164,13 @@ fn text(bytes: Vec<u8>) -> io::Result<String> {
 }
 
 /// A pipe that is read; it is waited for, but not forever.
-struct Heard<R> {
+struct PipeReader<R> {
     from: R,
     /// Whether anything has come: before that an end means that nobody has opened it to write.
     any: bool,
 }
 
-impl<R: Read> Read for Heard<R> {
+impl<R: Read> Read for PipeReader<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let since = Instant::now();
         loop {

@@ -25,7 +25,7 @@ use barflow_operators::position::Position;
 /// it move up.
 #[derive(Debug, Default)]
 pub struct Merger {
-    lanes: Vec<Lane>,
+    lanes: Vec<MergeInput>,
 }
 
 /// What to do next.
@@ -56,7 +56,7 @@ pub struct Merged {
 
 /// The rows of one file.
 #[derive(Debug)]
-struct Lane {
+struct MergeInput {
     batch: InputBatch,
     row: usize,
     reject: usize,
@@ -99,7 +99,7 @@ impl Merger {
     /// Adds a lane with its first batch. Rows that an earlier run has applied are passed over at its
     /// beginning; not those that it gave up as missing.
     pub fn add(&mut self, batch: InputBatch, applied: Option<Arc<Settled>>) {
-        let mut lane = Lane { batch, row: 0, reject: 0, left_out: 0, key: 0, applied };
+        let mut lane = MergeInput { batch, row: 0, reject: 0, left_out: 0, key: 0, applied };
         lane.begin();
         self.lanes.push(lane);
     }
@@ -121,7 +121,7 @@ impl Merger {
     /// Appends rows until the batch is full or a lane has none left.
     pub fn step(&mut self, out: &mut Merged) -> Step {
         loop {
-            if let Some(empty) = self.lanes.iter().position(Lane::is_exhausted) {
+            if let Some(empty) = self.lanes.iter().position(MergeInput::is_exhausted) {
                 self.lanes[empty].take_rejects(out);
                 return Step::Needs(empty);
             }
@@ -165,7 +165,7 @@ impl Merger {
     }
 }
 
-impl Lane {
+impl MergeInput {
     fn is_exhausted(&self) -> bool {
         self.row >= self.batch.trades.len()
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::slots::{Id, Slots, Told};
+use crate::slots::{Id, SlotDecision, Slots};
 
 /// All slots of a server.
 pub(crate) struct Places {
@@ -46,18 +46,18 @@ impl Places {
     fn ask(self: &Arc<Self>) -> Option<Place> {
         let mut table = self.table();
         match table.slots.ask() {
-            Told::Take(id) => {
+            SlotDecision::Take(id) => {
                 let eviction = Arc::new(Notify::new());
                 table.evictions.insert(id, Arc::clone(&eviction));
                 Some(Place { id, places: Arc::clone(self), eviction })
             }
-            Told::Evict(id) => {
+            SlotDecision::Evict(id) => {
                 if let Some(eviction) = table.evictions.get(&id) {
                     eviction.notify_one();
                 }
                 None
             }
-            Told::Wait => None,
+            SlotDecision::Wait => None,
         }
     }
 

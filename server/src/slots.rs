@@ -18,7 +18,7 @@ enum Use {
 
 /// What a new connection is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum SlotDecision {
     /// This slot is its own.
     Take(Id),
     /// All slots are taken: this one, the one that has waited longest, is to be told to give way.
@@ -43,14 +43,14 @@ impl Slots {
     }
 
     /// A new connection asks for a slot.
-    pub(crate) fn ask(&mut self) -> Told {
+    pub(crate) fn ask(&mut self) -> SlotDecision {
         self.ticks += 1;
         if self.taken.len() < self.most {
             self.taken.insert(self.ticks, Use::Waits(self.ticks));
-            return Told::Take(self.ticks);
+            return SlotDecision::Take(self.ticks);
         }
         if self.taken.values().any(|usage| *usage == Use::Closes) {
-            return Told::Wait;
+            return SlotDecision::Wait;
         }
         let waiting = self.taken.iter_mut().filter_map(|(id, usage)| match usage {
             Use::Waits(since) => Some((*since, *id, usage)),
@@ -59,9 +59,9 @@ impl Slots {
         match waiting.min_by_key(|(since, ..)| *since) {
             Some((_, id, usage)) => {
                 *usage = Use::Closes;
-                Told::Evict(id)
+                SlotDecision::Evict(id)
             }
-            None => Told::Wait,
+            None => SlotDecision::Wait,
         }
     }
 
@@ -95,22 +95,22 @@ mod tests {
     #[test]
     fn the_one_that_waits_longest_gives_way_and_those_that_answer_stay() {
         let mut slots = Slots::new(3);
-        assert_eq!([slots.ask(), slots.ask(), slots.ask()], [1, 2, 3].map(Told::Take));
+        assert_eq!([slots.ask(), slots.ask(), slots.ask()], [1, 2, 3].map(SlotDecision::Take));
         slots.begin(1);
-        assert_eq!(slots.ask(), Told::Evict(2));
+        assert_eq!(slots.ask(), SlotDecision::Evict(2));
         // Nobody else is sent away for the same newcomer.
-        assert_eq!(slots.ask(), Told::Wait);
+        assert_eq!(slots.ask(), SlotDecision::Wait);
         slots.free(2);
-        assert_eq!(slots.ask(), Told::Take(6));
+        assert_eq!(slots.ask(), SlotDecision::Take(6));
         slots.end(1);
         // One that was answered lately has not waited long.
-        assert_eq!(slots.ask(), Told::Evict(3));
+        assert_eq!(slots.ask(), SlotDecision::Evict(3));
         slots.free(3);
-        let Told::Take(last) = slots.ask() else { panic!("one was free") };
+        let SlotDecision::Take(last) = slots.ask() else { panic!("one was free") };
         for id in [1, 6, last] {
             slots.begin(id);
         }
-        assert_eq!(slots.ask(), Told::Wait);
+        assert_eq!(slots.ask(), SlotDecision::Wait);
     }
 
     proptest! {
@@ -127,15 +127,15 @@ mod tests {
                 let at = (!open.is_empty()).then(|| which % open.len().max(1));
                 match (event, at) {
                     (0, _) => match slots.ask() {
-                        Told::Take(id) => open.push((id, false, false)),
-                        Told::Evict(id) => {
+                        SlotDecision::Take(id) => open.push((id, false, false)),
+                        SlotDecision::Evict(id) => {
                             prop_assert_eq!(open.len(), most);
                             prop_assert!(open.iter().all(|(_, _, closes)| !closes));
                             let found = open.iter_mut().find(|(open, ..)| *open == id).unwrap();
                             prop_assert!(!found.1);
                             found.2 = true;
                         }
-                        Told::Wait => {
+                        SlotDecision::Wait => {
                             prop_assert_eq!(open.len(), most);
                             let closes = open.iter().any(|(_, _, closes)| *closes);
                             prop_assert!(closes || open.iter().all(|(_, answers, _)| *answers));
@@ -158,7 +158,7 @@ mod tests {
                 slots.free(id);
             }
             for _ in 0..most {
-                prop_assert!(matches!(slots.ask(), Told::Take(_)));
+                prop_assert!(matches!(slots.ask(), SlotDecision::Take(_)));
             }
         }
     }

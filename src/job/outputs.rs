@@ -51,12 +51,12 @@ enum Use {
     /// A file of ours alone: state that is there is ours.
     State,
     /// Files in a folder of which these are replaced; none other may be there, if that is said.
-    Folder(Option<Names>),
+    Folder(Option<FolderFiles>),
 }
 
 /// Names of the files that a run may write into a folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Names {
+pub struct FolderFiles {
     /// With what they end.
     pub ending: &'static str,
     /// All of them.
@@ -122,7 +122,12 @@ impl Outputs {
 
     /// A folder whose files are replaced. With names, a file of another kind or name is a reason to
     /// refuse.
-    pub fn folder(self, option: &'static str, path: Option<&Path>, names: Option<Names>) -> Self {
+    pub fn folder(
+        self,
+        option: &'static str,
+        path: Option<&Path>,
+        names: Option<FolderFiles>,
+    ) -> Self {
         self.with(option, path, Use::Folder(names))
     }
 
@@ -242,7 +247,7 @@ impl Output {
 
     fn earlier_in_folder(
         &self,
-        names: &Names,
+        names: &FolderFiles,
         inputs: &[(FileId, &Path)],
     ) -> Result<Vec<PathBuf>, OutputError> {
         let mut earlier = Vec::new();
@@ -432,7 +437,7 @@ mod tests {
     #[test]
     fn a_folder_is_of_one_run() {
         let folder = tempfile::tempdir().unwrap();
-        let names = Names { ending: ".parquet", files: vec!["a.t.parquet".to_owned()] };
+        let names = FolderFiles { ending: ".parquet", files: vec!["a.t.parquet".to_owned()] };
         let outputs = Outputs::default().folder("--out", Some(folder.path()), Some(names));
         for name in ["a.t.parquet", ".hidden", "barflow.journal", "a.t.parquet.unfinished-x1"] {
             fs::write(folder.path().join(name), "x").unwrap();

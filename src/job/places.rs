@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::error::JobError;
-use super::outputs::{BARS, DAILY, GAPS, Inputs, Names, Outputs, REJECTS};
+use super::outputs::{BARS, DAILY, FolderFiles, GAPS, Inputs, Outputs, REJECTS};
 use super::source::Source;
 use crate::config::live::LiveSettings;
 use crate::config::replay::ReplaySettings;
@@ -89,16 +89,16 @@ fn inputs(settings: &ReplaySettings, source: &Source) -> Inputs {
     Inputs { files, any_name: settings.protocol.is_some(), ..given }
 }
 
-fn names_of_bars(settings: &ReplaySettings, source: &Source) -> Names {
+fn names_of_bars(settings: &ReplaySettings, source: &Source) -> FolderFiles {
     let specs: Vec<_> = settings.bars.orders().iter().map(|order| order.spec.name()).collect();
     let files = source.instruments();
     let files = files.iter().flat_map(|id| specs.iter().map(|spec| parquet::file_name(id, spec)));
-    Names { ending: ".parquet", files: files.collect() }
+    FolderFiles { ending: ".parquet", files: files.collect() }
 }
 
-fn names_of_trades(source: &Source) -> Names {
+fn names_of_trades(source: &Source) -> FolderFiles {
     let files = source.instruments().iter().map(trades::file_name).collect();
-    Names { ending: ".trades.parquet", files }
+    FolderFiles { ending: ".trades.parquet", files }
 }
 
 fn beside(path: &Path, what: &str) -> PathBuf {

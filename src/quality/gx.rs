@@ -145,7 +145,7 @@ fn plain(check: Check, footer: Option<&Footer>) -> Result<Counterparts, &'static
                 }),
             )
         }
-        Check::RowsLawful => {
+        Check::RowsValid => {
             let not_null =
                 |column| ("expect_column_values_to_not_be_null", json!({"column": column}));
             let mut all: Counterparts = COLUMNS.into_iter().map(not_null).collect();

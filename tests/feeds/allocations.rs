@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use barflow::feeds::plan::{FeedPlan, Symbol};
 use barflow::feeds::print::{Contract, FrameKind, Listing};
-use barflow::feeds::state::{FeedState, Outlets};
+use barflow::feeds::state::{FeedOutputs, FeedState};
 use barflow::feeds::venue;
 use barflow::graph::flow::inlet;
 use barflow::graph::workers::Workers;
@@ -74,7 +74,7 @@ fn a_trade_allocates_nothing_on_its_way_to_the_graph() {
         let listings: Arc<[Listing]> = [plan.symbols[0].listing.clone()].into();
         let mut decoder = plan.venue.decoder(plan.channel, listings);
         let (inlet, _inputs) = inlet(64);
-        let outlets = Outlets {
+        let outlets = FeedOutputs {
             inlets: vec![inlet],
             share: Workers::Threads(1).share(),
             pool: BatchPool::new(4096, 4),

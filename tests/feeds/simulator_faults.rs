@@ -10,7 +10,7 @@ use crate::support::live::Simulator;
 use crate::support::process::{barflow, output};
 use crate::support::protocols::{FIRST_ID, Protocol, protocol, trades};
 use crate::support::rows::{bare, rows};
-use crate::support::simulator::{Client, Heard, get, listed, options, start};
+use crate::support::simulator::{Client, Received, get, listed, options, start};
 use barflow_operators::trade::Aggressor;
 use barflow_simulator::exchange::Running;
 use barflow_simulator::exchange::faults::{KINDS, Kind};
@@ -36,14 +36,14 @@ fn counted(simulator: Running, kind: Kind) -> usize {
 }
 
 /// What a client hears until the last trade, which comes back whenever it is cut off.
-fn heard(address: SocketAddr, protocol: Protocol) -> Vec<Heard> {
+fn heard(address: SocketAddr, protocol: Protocol) -> Vec<Received> {
     let last = format!("\"t\":{}", FIRST_ID + MANY as u64 - 1);
     let mut heard = Vec::new();
     let mut client = Client::subscribed(address, protocol);
     loop {
         let frame = client.hear();
-        let gone = matches!(frame, Heard::Cut | Heard::Closed);
-        let done = matches!(&frame, Heard::Text(text) if text.contains(&last));
+        let gone = matches!(frame, Received::Cut | Received::Closed);
+        let done = matches!(&frame, Received::Text(text) if text.contains(&last));
         heard.push(frame);
         if done {
             return heard;
@@ -55,9 +55,9 @@ fn heard(address: SocketAddr, protocol: Protocol) -> Vec<Heard> {
 }
 
 /// Ids of valid trades in the order in which they came.
-fn ids(heard: &[Heard], protocol: Protocol) -> Vec<u64> {
+fn ids(heard: &[Received], protocol: Protocol) -> Vec<u64> {
     let texts = heard.iter().filter_map(|frame| match frame {
-        Heard::Text(text) => Some(text),
+        Received::Text(text) => Some(text),
         _ => None,
     });
     let rows = texts.flat_map(|text| rows(protocol.push, text));
@@ -69,7 +69,7 @@ fn all() -> Vec<u64> {
     (FIRST_ID..FIRST_ID + MANY as u64).collect()
 }
 
-fn run(faults: &str) -> (Running, Vec<Heard>, Vec<u64>) {
+fn run(faults: &str) -> (Running, Vec<Received>, Vec<u64>) {
     let protocol = protocol("binance-spot");
     let simulator = start(protocol, trades(protocol, MANY), options(faults));
     let heard = heard(simulator.address, protocol);
@@ -123,14 +123,14 @@ fn garbage_unknown_and_huge_frames_come_besides() {
     assert_eq!(ids, all());
     // The first frame is the answer to the subscription.
     assert_eq!(counted(simulator, Kind::Garbage), frames.len() - 1 - MANY);
-    assert!(frames.iter().any(|frame| matches!(frame, Heard::Binary(_))));
+    assert!(frames.iter().any(|frame| matches!(frame, Received::Binary(_))));
     let (simulator, frames, ids) = run("unknown=0.05");
     assert_eq!(ids, all());
-    let novelties = |frame: &&Heard| matches!(frame, Heard::Text(t) if t.contains("novelty"));
+    let novelties = |frame: &&Received| matches!(frame, Received::Text(t) if t.contains("novelty"));
     assert_eq!(counted(simulator, Kind::Unknown), frames.iter().filter(novelties).count());
     let (simulator, frames, ids) = run("huge=0.005");
     assert_eq!(ids, all());
-    let large = |frame: &&Heard| matches!(frame, Heard::Text(t) if t.len() == HUGE);
+    let large = |frame: &&Received| matches!(frame, Received::Text(t) if t.len() == HUGE);
     let count = frames.iter().filter(large).count();
     assert!(count > 0);
     assert_eq!(counted(simulator, Kind::Huge), count);
@@ -139,8 +139,8 @@ fn garbage_unknown_and_huge_frames_come_besides() {
 #[test]
 fn a_connection_is_cut_without_a_word_and_what_passes_meanwhile_is_in_rest_only() {
     let (simulator, frames, ids) = run("disconnect=200");
-    let cuts = frames.iter().filter(|frame| **frame == Heard::Cut).count();
-    assert!(cuts > 0 && !frames.contains(&Heard::Closed));
+    let cuts = frames.iter().filter(|frame| **frame == Received::Cut).count();
+    assert!(cuts > 0 && !frames.contains(&Received::Closed));
     assert!(ids.is_sorted() && ids.len() < MANY);
     let rows = listed(simulator.address, protocol("binance-spot"), "&limit=1000");
     assert_eq!(rows.len(), MANY);
@@ -165,7 +165,7 @@ fn the_same_seed_sends_the_same_frames_and_another_others() {
         heard(simulator.address, protocol)
     };
     let first = frames(11);
-    assert!(first.iter().filter(|frame| **frame == Heard::Cut).count() > 1);
+    assert!(first.iter().filter(|frame| **frame == Received::Cut).count() > 1);
     assert_eq!(first, frames(11));
     assert_ne!(first, frames(12));
 }
@@ -242,7 +242,7 @@ fn once_ends_by_itself_and_sigterm_ends_it_in_good_order() {
     let mut client =
         Client::subscribed(simulator.address.parse().unwrap(), protocol("binance-spot"));
     let mut frames = Vec::new();
-    while frames.last() != Some(&Heard::Closed) {
+    while frames.last() != Some(&Received::Closed) {
         frames.push(client.hear());
     }
     assert_eq!(frames.len(), 1 + MANY + 1);

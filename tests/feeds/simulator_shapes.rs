@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use crate::support::protocols::{protocol, trades};
 use crate::support::real::{compare, data, documented, example, kept, recorded};
 use crate::support::shapes::Grain;
-use crate::support::simulator::{Client, Heard, get, options, start};
+use crate::support::simulator::{Client, Received, get, options, start};
 use barflow_simulator::exchange::SimulatorOptions;
 
 /// What the simulator sends to a client that says this: all of a run, and what a client hears that comes
@@ -26,7 +26,7 @@ fn ours(name: &str, path: &str, asks: &[&str], parts: &[&str]) -> Vec<String> {
     let simulator = start(protocol, tape.clone(), once);
     let mut client = open(simulator.address);
     let mut heard = Vec::new();
-    while let Heard::Text(text) = client.hear() {
+    while let Received::Text(text) = client.hear() {
         heard.push(text);
     }
     let simulator = start(protocol, tape, SimulatorOptions { start_now: true, ..options("") });

@@ -106,13 +106,13 @@ fn values_out_of_bounds_are_told_apart() {
     };
     let (found, code) = spoiled(1, put(1, "-5"));
     let missing = ("no_id_gaps".to_owned(), 1);
-    let expected = [missing.clone(), ("rows_lawful".into(), 1), ("price_positive".into(), 1)];
+    let expected = [missing.clone(), ("rows_valid".into(), 1), ("price_positive".into(), 1)];
     assert_eq!((found, code), (expected.to_vec(), Some(1)));
     let (found, _) = spoiled(1, put(2, "-1"));
-    let expected = [missing.clone(), ("rows_lawful".into(), 1), ("qty_within".into(), 1)];
+    let expected = [missing.clone(), ("rows_valid".into(), 1), ("qty_within".into(), 1)];
     assert_eq!(found, expected);
     let (found, _) = spoiled(1, put(2, "oops"));
-    assert_eq!(found, [missing, ("rows_lawful".into(), 1)]);
+    assert_eq!(found, [missing, ("rows_valid".into(), 1)]);
     assert_eq!(spoiled(1, put(3, "1.0")), (one("quote_is_product", 1), Some(1)));
     let dear = |days: &mut Vec<Vec<Row>>| {
         let row = &mut days[0][3000];

@@ -38,7 +38,7 @@ pub fn start(protocol: Protocol, trades: Vec<Trade>, options: SimulatorOptions) 
 
 /// How a connection went on.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Heard {
+pub enum Received {
     Text(String),
     Binary(Vec<u8>),
     /// Closed in good order.
@@ -77,24 +77,24 @@ impl Client {
         self.0.send(Message::text(text)).unwrap();
     }
 
-    pub fn hear(&mut self) -> Heard {
+    pub fn hear(&mut self) -> Received {
         loop {
             match self.0.read() {
-                Ok(Message::Text(text)) => return Heard::Text(text.as_str().to_owned()),
-                Ok(Message::Binary(bytes)) => return Heard::Binary(bytes.to_vec()),
-                Ok(Message::Close(_)) => return Heard::Closed,
+                Ok(Message::Text(text)) => return Received::Text(text.as_str().to_owned()),
+                Ok(Message::Binary(bytes)) => return Received::Binary(bytes.to_vec()),
+                Ok(Message::Close(_)) => return Received::Closed,
                 Ok(_) => {}
                 Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {
                     panic!("nothing came in {PATIENCE:?}")
                 }
-                Err(_) => return Heard::Cut,
+                Err(_) => return Received::Cut,
             }
         }
     }
 
     pub fn text(&mut self) -> String {
         match self.hear() {
-            Heard::Text(text) => text,
+            Received::Text(text) => text,
             other => panic!("{other:?} instead of a message"),
         }
     }

@@ -184,7 +184,7 @@ impl InstrumentState {
         batch: &OrderedBatch,
         keeps_book: bool,
         mut emit: impl FnMut(&Arc<str>, Bar, isize, Synchronised),
-    ) -> Taken {
+    ) -> AppliedBatch {
         let live = batch.is_live();
         if let Some(specs) = &batch.specs {
             self.replace_specs(specs);
@@ -202,7 +202,7 @@ impl InstrumentState {
             let outcomes: Vec<_> = batch.corrections.iter().map(|c| (*c, refused)).collect();
             let revision = (!outcomes.is_empty())
                 .then(|| Box::new(Revision { outcomes, ..Revision::default() }));
-            return Taken { joined, revision };
+            return AppliedBatch { joined, revision };
         };
         retained.on_batch(&self.builder_set, trades, gaps);
         let each = |slot, spec: &Arc<str>, bar: Bar, synchronised| {
@@ -219,7 +219,7 @@ impl InstrumentState {
             }
             self.note_revision(revision);
         }
-        Taken { joined, revision }
+        AppliedBatch { joined, revision }
     }
 
     /// How its builders stand.
@@ -451,7 +451,7 @@ impl InstrumentState {
 
 /// What came of a batch of input beside its bars.
 #[derive(Debug, Default)]
-pub struct Taken {
+pub struct AppliedBatch {
     /// Builders that have become independent of where they began.
     pub joined: Vec<Joined>,
     /// What became of corrections, if any were due.

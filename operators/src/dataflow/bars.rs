@@ -13,7 +13,7 @@ use super::Epoch;
 use super::outputs::{output, rights};
 use super::validate::OrderedBatch;
 use crate::batch::Feed;
-use crate::checkpoint::instrument_state::{InstrumentState, SealedRecord, Taken};
+use crate::checkpoint::instrument_state::{AppliedBatch, InstrumentState, SealedRecord};
 use crate::convergence::monitor::Joined;
 use crate::end::{InputEnd, Unfinished};
 use crate::instrument::InstrumentId;
@@ -241,7 +241,12 @@ where
     }
 
     /// Applies a batch, and gives out its bars and its progress.
-    fn on_batch(&mut self, batch: OrderedBatch, epoch: Epoch, mut give: impl FnMut(Out)) -> Taken {
+    fn on_batch(
+        &mut self,
+        batch: OrderedBatch,
+        epoch: Epoch,
+        mut give: impl FnMut(Out),
+    ) -> AppliedBatch {
         let Self { specs_of, policy, window, states, gates, sent, .. } = self;
         let keeps_book = policy.as_ref().is_some_and(|policy| policy.restored.is_some());
         let feed = &batch.trades.feed;

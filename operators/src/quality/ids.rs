@@ -44,7 +44,7 @@ pub(super) struct Ids {
 /// Whether a row's id was seen before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-enum Taken {
+enum Occurrence {
     New,
     Repeated,
 }
@@ -87,7 +87,7 @@ impl Ids {
             let first = rows.first_id(at, kind);
             let row = Row { first, last: rows.ids[at], time: rows.times[at] };
             if !(timed && self.follows(row))
-                && self.take(row, day, timed, counts, || rows.place(at)) == Taken::Repeated
+                && self.take(row, day, timed, counts, || rows.place(at)) == Occurrence::Repeated
             {
                 let again = self.begin_again(row, timed);
                 self.repeated(rows, at, number + at as u64, (tells_conflicts, again), counts);
@@ -131,7 +131,7 @@ impl Ids {
     ) {
         let row = Row { first: id, last: id, time: self.time };
         if !(self.seen.is_some() && self.follows(row))
-            && self.take(row, day, false, counts, &place) == Taken::Repeated
+            && self.take(row, day, false, counts, &place) == Occurrence::Repeated
         {
             let example = Example::of_trade(id, "seen before".to_owned());
             let example = || Example { place: Some(place()), ..example };
@@ -181,13 +181,13 @@ impl Ids {
         timed: bool,
         counts: &mut Counts,
         place: impl Fn() -> Place,
-    ) -> Taken {
+    ) -> Occurrence {
         let example =
             |value| Example { place: Some(place()), ..Example::of_trade(row.last, value) };
         let Some((lowest, highest)) = self.seen else {
             self.seen = Some((row.first, row.last));
             self.time = if timed { row.time } else { i64::MIN };
-            return Taken::New;
+            return Occurrence::New;
         };
         if row.first > highest {
             if row.first > highest + 1 {
@@ -204,7 +204,7 @@ impl Ids {
                 self.time = row.time;
             }
             self.seen = Some((lowest, row.last));
-            return Taken::New;
+            return Occurrence::New;
         }
         if row.last < lowest {
             self.seen = Some((row.first, highest));
@@ -212,7 +212,7 @@ impl Ids {
                 self.open(row.last + 1, lowest - 1, day, lowest, place(), counts);
             }
         } else if !self.fill(row, day, counts) {
-            return Taken::Repeated;
+            return Occurrence::Repeated;
         }
         counts.of(Check::IdsInOrder).offend(|| example(format!("comes after {highest}")));
         if timed && row.time > self.time {
@@ -221,7 +221,7 @@ impl Ids {
                 example(format!("{ahead} after trade {highest}, which has the higher id"))
             });
         }
-        Taken::New
+        Occurrence::New
     }
 
     /// Holes of this day that are still open, as examples after those of final ones.
@@ -301,7 +301,8 @@ mod tests {
             if !machine.follows(row) {
                 let place = || Place { source: "x".into(), line: Some(n as u64 + 1) };
                 let taken = machine.take(row, 0, true, &mut counts, place);
-                counts.of(Check::NoDuplicateIds).offenders += u64::from(taken == Taken::Repeated);
+                counts.of(Check::NoDuplicateIds).offenders +=
+                    u64::from(taken == Occurrence::Repeated);
             }
         }
         [Check::NoIdGaps, Check::NoDuplicateIds, Check::IdsInOrder]

@@ -184,7 +184,7 @@ impl Judge {
                 self.today.as_ref().map_or((false, IdKind::Ordinal), |t| (t.sides, t.id_kind));
             self.settle(&stray, None, feed, out);
         }
-        if self.today.is_none() && self.early.get(Check::RowsLawful).rows > 0 {
+        if self.today.is_none() && self.early.get(Check::RowsValid).rows > 0 {
             // Nothing but rejects: their day is not known.
             self.begin(self.known.from.map_or(0, day_of), (false, IdKind::Ordinal));
         }
@@ -332,7 +332,7 @@ impl Judge {
             let said = || format!("{field} = \"{value}\": {reason}");
             count.offend(|| Example::of_no_trade(Some(place()), said()));
         };
-        offend(Check::RowsLawful);
+        offend(Check::RowsValid);
         // A field that is not a number at all says nothing about its bounds.
         let number = value.trim().parse::<f64>();
         match (field.as_str(), number, self.suite.get(Check::QtyWithin).map(|e| e.kind)) {
@@ -352,7 +352,7 @@ impl Judge {
         let day = today.report.day;
         today.report.trades += n;
         let counts = &mut today.report.counts;
-        for check in [Check::RowsLawful, Check::TimeInsideDay] {
+        for check in [Check::RowsValid, Check::TimeInsideDay] {
             counts.of(check).rows += n;
         }
         if inside {

@@ -58,7 +58,7 @@ pub enum Check {
     /// Rows lie within the day that is being read.
     TimeInsideDay,
     /// Every row is a trade.
-    RowsLawful,
+    RowsValid,
     /// Prices are finite and greater than 0.
     PricePositive,
     /// Prices lie near the rolling median.
@@ -92,7 +92,7 @@ impl Check {
         Self::IdsInOrder,
         Self::TimeMonotone,
         Self::TimeInsideDay,
-        Self::RowsLawful,
+        Self::RowsValid,
         Self::PricePositive,
         Self::PriceNearMedian,
         Self::QtyWithin,
@@ -114,7 +114,7 @@ impl Check {
             Self::IdsInOrder => "ids_in_order",
             Self::TimeMonotone => "time_monotone",
             Self::TimeInsideDay => "time_inside_day",
-            Self::RowsLawful => "rows_lawful",
+            Self::RowsValid => "rows_valid",
             Self::PricePositive => "price_positive",
             Self::PriceNearMedian => "price_near_median",
             Self::QtyWithin => "qty_within",
@@ -137,7 +137,7 @@ impl Check {
             Self::IdsInOrder => "rows are in the order of their ids",
             Self::TimeMonotone => "event time does not run backwards along the ids",
             Self::TimeInsideDay => "rows are within the day that the file is for",
-            Self::RowsLawful => "every row is a valid trade",
+            Self::RowsValid => "every row is a valid trade",
             Self::PricePositive => "prices are finite and greater than 0",
             Self::PriceNearMedian => "prices are near the rolling median",
             Self::QtyWithin => "quantities are within bounds",
@@ -174,7 +174,7 @@ impl Check {
                 &["trade_id", "event_time", "price", "qty", "aggressor", "count"]
             }
             Self::TimeMonotone => &["trade_id", "event_time"],
-            Self::RowsLawful => {
+            Self::RowsValid => {
                 &["trade_id", "event_time", "price", "qty", "quote", "aggressor", "count"]
             }
             Self::PricePositive | Self::PriceNearMedian => &["price"],

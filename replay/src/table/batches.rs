@@ -80,7 +80,7 @@ impl Opened {
     fn reader(
         &self,
         path: &Path,
-        wanted: &Wanted,
+        wanted: &ReadPlan,
         group: Option<usize>,
         rows: Option<RowSelection>,
     ) -> Result<GuardedBatches, ReplayError> {
@@ -113,14 +113,14 @@ fn viewed(field: &Field) -> Field {
 
 /// Which columns are read, and how many rows at a time.
 #[derive(Clone)]
-pub(super) struct Wanted {
+pub(super) struct ReadPlan {
     columns: ProjectionMask,
     rows: usize,
     /// Rows of a block, from the end.
     block: usize,
 }
 
-impl Wanted {
+impl ReadPlan {
     /// These columns, in batches of `rows`, or of fewer where texts may be large.
     ///
     /// # Errors
@@ -176,7 +176,7 @@ impl Batches {
     pub(super) fn open(
         path: &Path,
         opened: Opened,
-        wanted: Wanted,
+        wanted: ReadPlan,
         skip: usize,
         backwards: bool,
     ) -> Result<Self, ReplayError> {
@@ -208,7 +208,7 @@ impl Batches {
 pub(super) struct Backwards {
     path: PathBuf,
     opened: Opened,
-    wanted: Wanted,
+    wanted: ReadPlan,
     /// Rows of the groups that are still to be read; of the last one, those before the last block.
     groups: Vec<usize>,
     /// Rows to leave out at the end of those.
@@ -311,8 +311,8 @@ mod tests {
         for (rows, block) in [(8, 20), (7, 7), (64, 1 << 20), (1, 3)] {
             for skip in [0, 1, 49, 50, 130, 249, 250] {
                 let opened = Opened::open(&path).unwrap();
-                let wanted = Wanted::of(&path, &opened, &[0], rows).unwrap();
-                let wanted = Wanted { block, ..wanted };
+                let wanted = ReadPlan::of(&path, &opened, &[0], rows).unwrap();
+                let wanted = ReadPlan { block, ..wanted };
                 let mut batches = Batches::open(&path, opened, wanted, skip, true).unwrap();
                 let mut came = Vec::<u64>::new();
                 while let Some(batch) = batches.next().unwrap() {
@@ -334,7 +334,7 @@ mod tests {
         let path = folder.path().join("x.parquet");
         file(&path, 100, Encoding::DELTA_BYTE_ARRAY, &"x".repeat(4 << 20));
         let opened = Opened::open(&path).unwrap();
-        let wanted = Wanted::of(&path, &opened, &[0, 1], 8192).unwrap();
+        let wanted = ReadPlan::of(&path, &opened, &[0, 1], 8192).unwrap();
         let error = Batches::open(&path, opened, wanted, 0, true).unwrap().next().unwrap_err();
         assert!(error.to_string().contains("the oldest trade first"), "{error}");
         // A million rows that name one text have it once.
@@ -356,7 +356,7 @@ mod tests {
         ] {
             file(&path, 10, encoding, text);
             let opened = Opened::open(&path).unwrap();
-            let wanted = Wanted::of(&path, &opened, &[0, 1], 8192).unwrap();
+            let wanted = ReadPlan::of(&path, &opened, &[0, 1], 8192).unwrap();
             assert!(wanted.rows >= rows.min(FEWEST) && wanted.rows <= 8192, "{encoding}");
             assert_eq!(wanted.rows == 8192, rows == 8192, "{encoding}: {}", wanted.rows);
         }

@@ -13,7 +13,7 @@ use barflow_operators::batch::Feed;
 use barflow_operators::input_batch::{InputBatch, RowPlace};
 use barflow_operators::position::{FilePosition, Position};
 
-use self::batches::{Batches, Opened, Wanted};
+use self::batches::{Batches, Opened, ReadPlan};
 use crate::columns::Columns;
 use crate::columns::cell::Cell;
 use crate::columns::choice::ColumnChoice;
@@ -44,7 +44,7 @@ pub fn look(path: &Path, choice: Option<&ColumnChoice>) -> Result<Seen, ReplayEr
     // Names that are not understood are told of by their reader, who knows what was chosen.
     let needed = needed(&names, choice).unwrap_or_default();
     let (columns, mut rows) = (names.len(), Vec::new());
-    let wanted = Wanted::of(path, &opened, &needed, SAMPLE)?;
+    let wanted = ReadPlan::of(path, &opened, &needed, SAMPLE)?;
     let mut batches = Batches::open(path, opened, wanted, 0, false)?;
     while rows.len() < SAMPLE
         && let Some(batch) = batches.next()?
@@ -111,7 +111,7 @@ impl TableTrades {
         for (place, column) in needed.iter().enumerate() {
             places[*column] = Some(place);
         }
-        let wanted = Wanted::of(path, &opened, &needed, options.batch_rows.max(1))?;
+        let wanted = ReadPlan::of(path, &opened, &needed, options.batch_rows.max(1))?;
         let skip = at.byte.min(rows) as usize;
         let batches = Batches::open(path, opened, wanted, skip, backwards)?;
         let bytes = spool::length(path).map_err(|e| ReplayError::io("open", path, e))?;

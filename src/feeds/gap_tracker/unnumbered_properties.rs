@@ -36,7 +36,7 @@ fn turn() -> impl Strategy<Value = Turn> {
 }
 
 /// A venue whose trades have no numbers, and a tracker.
-struct Names {
+struct World {
     tracker: GapTracker,
     out: Released,
     now: Instant,
@@ -62,7 +62,7 @@ fn named(key: u64) -> Print {
     print
 }
 
-impl Names {
+impl World {
     fn new() -> Self {
         let mut tracker = GapTracker::new(Ids::Names, ROOM, POLICY, None);
         let mut out = released();
@@ -159,7 +159,7 @@ proptest! {
         turns in vec(turn(), 0..200),
         window in 8u64..40,
     ) {
-        let mut world = Names::new();
+        let mut world = World::new();
         turns.iter().for_each(|turn| world.step(*turn, window));
         for turn in [Turn::Connect, Turn::Trades(1), Turn::Read(10_000)] {
             world.step(turn, window);

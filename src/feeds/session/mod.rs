@@ -28,7 +28,7 @@ use self::roster::Roster;
 use self::supervisor::{ConnectionSupervisor, Fault};
 use super::counters::Counters;
 use super::plan::{FeedPlan, Symbol};
-use super::state::{Answer, FeedState, Outlets};
+use super::state::{Answer, FeedOutputs, FeedState};
 use crate::stop::Cause;
 use crate::telemetry::latency::Latency;
 
@@ -107,7 +107,7 @@ pub(super) struct Session {
 pub fn run(
     plan: Arc<FeedPlan>,
     access: Access,
-    outlets: Outlets,
+    outlets: FeedOutputs,
     latency: &Latency,
     report: &FeedReport,
     recorder: Option<crate::recording::recorder::Recorder>,

@@ -14,10 +14,10 @@ use crate::telemetry::names;
 
 /// What a running feed says of itself.
 #[derive(Clone, Debug, Default)]
-pub struct FeedReport(Arc<Mutex<Told>>);
+pub struct FeedReport(Arc<Mutex<ReportState>>);
 
 #[derive(Debug, Default)]
-struct Told {
+struct ReportState {
     counters: Counters,
     up: Option<usize>,
     refused: Vec<(InstrumentId, String)>,
@@ -106,7 +106,7 @@ impl FeedReport {
         self.told().counters.note_settled(feed, settled);
     }
 
-    fn told(&self) -> MutexGuard<'_, Told> {
+    fn told(&self) -> MutexGuard<'_, ReportState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -48,7 +48,7 @@ pub type OnGap = Arc<dyn Fn(&str, &InstrumentId, &ReportedGap) + Send + Sync>;
 
 /// What a feed's thread needs of the rest of the program.
 #[derive(Clone)]
-pub struct Outlets {
+pub struct FeedOutputs {
     /// One per worker of this process.
     pub inlets: Vec<Inlet>,
     /// Which instruments go where.
@@ -116,7 +116,7 @@ impl Slot {
 /// All instruments of a feed.
 pub struct FeedState {
     pub(super) plan: Arc<FeedPlan>,
-    outlets: Outlets,
+    outlets: FeedOutputs,
     slots: Vec<Slot>,
     dirty: Vec<u32>,
     prints: Prints,
@@ -133,7 +133,7 @@ pub struct FeedState {
 
 impl FeedState {
     /// A feed that has seen nothing yet.
-    pub fn new(plan: Arc<FeedPlan>, outlets: Outlets, latency: Arc<VenueLatency>) -> Self {
+    pub fn new(plan: Arc<FeedPlan>, outlets: FeedOutputs, latency: Arc<VenueLatency>) -> Self {
         let mut state = Self {
             plan: Arc::clone(&plan),
             outlets,

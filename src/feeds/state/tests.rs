@@ -23,7 +23,7 @@ pub(in crate::feeds) fn plan(protocol: &str, symbols: &[&str]) -> FeedPlan {
 /// The state of a feed, and the graph's end of what it hands over.
 pub(in crate::feeds) fn state(plan: FeedPlan) -> (FeedState, InputQueue) {
     let (inlet, input_batches) = inlet(64);
-    let outlets = Outlets {
+    let outlets = FeedOutputs {
         inlets: vec![inlet],
         share: Workers::Threads(1).share(),
         pool: BatchPool::new(16, 4),

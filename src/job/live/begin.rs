@@ -20,7 +20,7 @@ use barflow_replay::stream::InstrumentStream;
 use crate::config::live::LiveSettings;
 use crate::config::targets;
 use crate::feeds::plan::LastTrade;
-use crate::feeds::state::Outlets;
+use crate::feeds::state::FeedOutputs;
 use crate::graph::flow::Inlet;
 use crate::job::error::HistoryError;
 use crate::job::source::files::{go_on, name_files_read};
@@ -37,7 +37,7 @@ const RECENT: usize = 256;
 pub fn from_history(
     settings: &mut LiveSettings,
     resumption: &Resumption,
-    outlets: &Outlets,
+    outlets: &FeedOutputs,
 ) -> Result<(), Cause> {
     let (instrument, renames) = named::parts(settings.history_instrument.as_ref());
     let options = PlanOptions {
@@ -124,7 +124,7 @@ fn resume(
 fn replay(
     history: InstrumentPlan,
     options: ReadOptions,
-    outlets: &Outlets,
+    outlets: &FeedOutputs,
     inlet: &Inlet,
 ) -> Result<Option<Replayed>, ReplayError> {
     let mut replayed = Replayed { rows: 0, last: None, recent: RecentTrades::new(RECENT) };

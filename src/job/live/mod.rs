@@ -13,7 +13,7 @@ use barflow_operators::quality::judge::Known;
 
 use self::reload::Reload;
 use self::status::Status;
-use self::supervisor::{Book, Feeds, Reports, Supervisor};
+use self::supervisor::{Feeds, Reports, SharedBarBook, Supervisor};
 use super::corrections::on_revision;
 use super::error::JobError;
 use super::observer::Observer;
@@ -26,7 +26,7 @@ use crate::config::bars::BarBook;
 use crate::config::live::LiveSettings;
 use crate::feeds::deferred_gaps::DeferredGaps;
 use crate::feeds::session::FeedReport;
-use crate::feeds::state::{LeftOff, Outlets};
+use crate::feeds::state::{FeedOutputs, LeftOff};
 use crate::graph::flow::EpochClock;
 use crate::graph::options::GraphOptions;
 use crate::graph::quality::Quality;
@@ -59,7 +59,7 @@ pub struct LiveJob {
 /// What a running job shares with its feeds.
 struct Shared {
     pool: BatchPool,
-    book: Book,
+    book: SharedBarBook,
     reports: Reports,
     deferred: DeferredGaps,
     records: Records,
@@ -123,7 +123,7 @@ impl LiveJob {
         let records = records.with_quarantine(settings.quarantine.as_deref(), limits, stop)?;
         let shared = Shared {
             pool: BatchPool::new(BATCH_ROWS, BATCHES),
-            book: Book::new(settings.bars.clone()),
+            book: SharedBarBook::new(settings.bars.clone()),
             reports: Reports::default(),
             deferred: DeferredGaps::default(),
             records,
@@ -159,7 +159,7 @@ impl Shared {
         let outlets = {
             let (pool, on_reject) = (self.pool.clone(), Arc::clone(&options.on_reject));
             let (share, stop, deferred) = (workers.share(), stop.clone(), self.deferred.clone());
-            move |inlets| Outlets {
+            move |inlets| FeedOutputs {
                 inlets,
                 share,
                 pool,

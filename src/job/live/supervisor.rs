@@ -18,7 +18,7 @@ use crate::config::bars::BarBook;
 use crate::config::live::LiveSettings;
 use crate::feeds::plan::{FeedPlan, Symbol};
 use crate::feeds::session::{self, Change, FeedReport, SessionFault};
-use crate::feeds::state::Outlets;
+use crate::feeds::state::FeedOutputs;
 use crate::job::start::Resumption;
 use crate::recording::recorder::Recorder;
 use crate::stop::{Breakdown, Cause, Stop};
@@ -34,9 +34,9 @@ const AGAIN: Duration = Duration::from_secs(10);
 
 /// Bars as they are ordered now; reloading replaces them.
 #[derive(Clone, Debug, Default)]
-pub struct Book(Arc<RwLock<BarBook>>);
+pub struct SharedBarBook(Arc<RwLock<BarBook>>);
 
-impl Book {
+impl SharedBarBook {
     /// These bars.
     pub fn new(book: BarBook) -> Self {
         Self(Arc::new(RwLock::new(book)))
@@ -79,7 +79,7 @@ pub struct Supervisor {
     /// Where the checkpoint is.
     pub resume: Resumption,
     /// Bars, shared with the graph.
-    pub book: Book,
+    pub book: SharedBarBook,
     /// Receives other bars during the run.
     pub on_new_bars: Box<dyn Fn(&BarBook) + Send>,
     /// What every feed needs.
@@ -105,7 +105,7 @@ impl Supervisor {
     ///
     /// # Errors
     /// The first feed that cannot continue, or history that cannot be read.
-    pub fn run(mut self, outlets: Outlets) -> Result<(), Cause> {
+    pub fn run(mut self, outlets: FeedOutputs) -> Result<(), Cause> {
         let stop = outlets.stop.clone();
         if !self.settings.history.is_empty() {
             begin::from_history(&mut self.settings, &self.resume, &outlets)?;
@@ -165,7 +165,7 @@ impl Supervisor {
         Ok(())
     }
 
-    fn start(&self, plan: FeedPlan, outlets: &Outlets) -> Result<Running, Cause> {
+    fn start(&self, plan: FeedPlan, outlets: &FeedOutputs) -> Result<Running, Cause> {
         let access = access::resolve(&plan)?;
         let (changes, received) = mpsc::unbounded_channel();
         let report = FeedReport::default();
@@ -205,7 +205,7 @@ impl Supervisor {
         running: &mut Vec<Running>,
         waiting: &mut Vec<Waiting>,
         known: &mut BTreeMap<InstrumentId, Feed>,
-        outlets: &Outlets,
+        outlets: &FeedOutputs,
     ) {
         let fresh = match read() {
             Ok(mut fresh) => {
@@ -251,7 +251,7 @@ impl Supervisor {
         &self,
         running: &mut Vec<Running>,
         waiting: &mut Vec<Waiting>,
-        outlets: &Outlets,
+        outlets: &FeedOutputs,
     ) {
         for feed in waiting.iter_mut().filter(|feed| Instant::now() >= feed.at) {
             match self.start(feed.plan.clone(), outlets) {
