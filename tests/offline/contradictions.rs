@@ -1,6 +1,7 @@
 //! Inputs that contradict themselves, or what is known of their source: ids against times, one column against
 //! another, a name against its columns, a correction against its neighbours. None passes in silence.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
@@ -8,8 +9,10 @@ use std::process::Output;
 
 use zip::write::{SimpleFileOptions, ZipWriter};
 
-use crate::support::process::run;
+use crate::support::process::{run, told};
 
+const MARCH_MS: i64 = 1_709_251_200_000;
+const OWN: [&str; 2] = ["--instrument", "own:spot:X"];
 const BAR: [&str; 2] = ["--bar", "t=tick,size=1"];
 
 fn replay(folder: &Path, more: &[&str]) -> Output {
@@ -33,6 +36,14 @@ fn numbers(output: &Output, field: &str) -> Vec<f64> {
     let value =
         |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()[field].clone();
     bars.lines().map(|line| value(line).as_f64().unwrap()).collect()
+}
+
+/// A header, and rows at times 1 s apart.
+fn csv(header: &str, rows: i64, row: impl Fn(i64) -> String) -> String {
+    (0..rows).fold(format!("{header}\n"), |mut text, n| {
+        writeln!(text, "{}", row(n)).unwrap();
+        text
+    })
 }
 
 fn zipped(members: &[(&str, String)]) -> Vec<u8> {
@@ -119,6 +130,80 @@ fn a_fraction_among_scaled_prices_is_a_bad_row() {
     let ran = replay(at.path(), &["equity/usa/tick/spy"]);
     assert_eq!(ran.status.code(), Some(1), "{}", said(&ran));
     for word in ["20131007_spy_Trade_Tick.csv:2:", "price", "1682.75", "ten-thousandths"] {
+        assert!(said(&ran).contains(word), "{word}: {}", said(&ran));
+    }
+}
+
+#[test]
+fn ids_that_contradict_their_times_are_refused() {
+    let at = tempfile::tempdir().unwrap();
+    let at = at.path();
+    let row = |n: i64, id: i64| format!("{},{},1,{id}", MARCH_MS + n * 1000, 100 + n);
+    let counts_down = csv("time,price,qty,row", 100, |n| row(n, 500 - n)).replace("row", "id");
+    fs::write(at.join("down.csv"), &counts_down).unwrap();
+    let times_fall = csv("time,price,qty,id", 100, |n| row(-n, 500 + n));
+    fs::write(at.join("up.csv"), times_fall).unwrap();
+    for file in ["down.csv", "up.csv"] {
+        for command in ["replay", "quality"] {
+            let ran = run(at, &[&[command, file], &OWN[..]].concat());
+            let advice = "--columns time=time,price=price,qty=qty";
+            refused(&ran, &[file, "line 3", "\"id\"", "\"time\"", advice]);
+            assert!(!said(&ran).contains("newest trade first"), "{}", said(&ran));
+        }
+        let store = ["convert", "--store", "s", "--instrument", "own:spot:X", file];
+        assert!(told(at, 1, &store).contains("\"id\""));
+    }
+    // As the message says; a file of ids that agree is read from its end all the same.
+    let advice = ["--columns", "time=time,price=price,qty=qty"];
+    let ran = replay(at, &[&["down.csv"], &OWN[..], &advice].concat());
+    let opens: Vec<f64> = (100..200).map(f64::from).collect();
+    assert_eq!(numbers(&ran, "open"), opens);
+    fs::write(at.join("new.csv"), csv("time,price,qty,id", 100, |n| row(99 - n, 500 - n))).unwrap();
+    let ran = replay(at, &[&["new.csv"], &OWN[..]].concat());
+    assert_eq!(numbers(&ran, "open"), opens);
+    assert!(said(&ran).contains("newest trade first"), "{}", said(&ran));
+}
+
+#[test]
+fn two_columns_of_ids_are_refused_unless_one_is_plainly_another_thing() {
+    let at = tempfile::tempdir().unwrap();
+    let at = at.path();
+    let file = |first: &dyn Fn(i64) -> String| {
+        csv("id,trade_id,time,price,qty", 20, |n| {
+            format!("{},{},{},{},1", first(n), 90 + n, MARCH_MS + n, 100 + n)
+        })
+    };
+    fs::write(at.join("two.csv"), file(&|n| n.to_string())).unwrap();
+    let ran = replay(at, &[&["two.csv"], &OWN[..]].concat());
+    refused(&ran, &["two.csv", "id: trade_id, id", "--columns"]);
+    let choice = ["--columns", "time=time,price=price,qty=qty,id=id"];
+    let ran = replay(at, &[&["two.csv"], &OWN[..], &choice].concat());
+    assert_eq!(numbers(&ran, "first_trade_id")[..2], [0.0, 1.0]);
+    fs::write(at.join("same.csv"), file(&|n| (90 + n).to_string())).unwrap();
+    fs::write(at.join("text.csv"), file(&|n| format!("a-{n}"))).unwrap();
+    for name in ["same.csv", "text.csv"] {
+        let ran = replay(at, &[&[name], &OWN[..]].concat());
+        assert_eq!(numbers(&ran, "first_trade_id")[..2], [90.0, 91.0], "{name}");
+    }
+}
+
+#[test]
+fn a_side_that_the_maker_contradicts_is_a_bad_row() {
+    let at = tempfile::tempdir().unwrap();
+    let at = at.path();
+    let file = |wrong: i64| {
+        csv("time,price,qty,side,is_buyer_maker", 6, |n| {
+            let (side, maker) = (["buy", "sell"][n as usize % 2], (n % 2 == 1) != (n == wrong));
+            format!("{},1,1,{side},{maker}", MARCH_MS + n)
+        })
+    };
+    fs::write(at.join("good.csv"), file(-1)).unwrap();
+    let ran = replay(at, &[&["good.csv"], &OWN[..]].concat());
+    assert_eq!(numbers(&ran, "buy_ticks"), [1.0, 0.0, 1.0, 0.0, 1.0, 0.0]);
+    fs::write(at.join("bad.csv"), file(3)).unwrap();
+    let ran = replay(at, &[&["bad.csv"], &OWN[..]].concat());
+    assert_eq!(ran.status.code(), Some(1), "{}", said(&ran));
+    for word in ["bad.csv:5:", "is_buyer_maker", "side", "sell"] {
         assert!(said(&ran).contains(word), "{word}: {}", said(&ran));
     }
 }
