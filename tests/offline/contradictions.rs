@@ -9,6 +9,7 @@ use std::process::Output;
 
 use zip::write::{SimpleFileOptions, ZipWriter};
 
+use crate::support::archives::day_rows;
 use crate::support::process::{run, told};
 
 const MARCH_MS: i64 = 1_709_251_200_000;
@@ -206,4 +207,35 @@ fn a_side_that_the_maker_contradicts_is_a_bad_row() {
     for word in ["bad.csv:5:", "is_buyer_maker", "side", "sell"] {
         assert!(said(&ran).contains(word), "{word}: {}", said(&ran));
     }
+}
+
+#[test]
+fn trades_of_barflow_itself_are_converted_where_they_are_named() {
+    let at = tempfile::tempdir().unwrap();
+    let at = at.path();
+    for day in [1, 2] {
+        let name = format!("BTCUSDT-trades-2024-03-0{day}.csv");
+        fs::write(at.join(name), day_rows(day, 300).join("\n") + "\n").unwrap();
+    }
+    told(
+        at,
+        0,
+        &["replay", "BTCUSDT-trades-2024-03-01.csv", "--sink", "none", "--sink-trades", "t"],
+    );
+    let own = "t/binance-spot-BTCUSDT.trades.parquet";
+    let day = "BTCUSDT-trades-2024-03-02.csv";
+    // Found in a folder: left out, and said so as it is.
+    let note = told(at, 0, &["convert", "--store", "a", "t", day]);
+    assert!(note.contains(own) && note.contains("name the file itself"), "{note}");
+    assert!(!note.contains("converted already"), "{note}");
+    told(at, 0, &["convert", "--store", "s", own, day]);
+    let bars = numbers(&replay(at, &["--store", "s"]), "first_trade_id");
+    let whole = numbers(&replay(at, &["BTCUSDT-trades-2024-03-01.csv", day]), "first_trade_id");
+    assert_eq!(bars, whole);
+    assert_eq!(bars.len(), 600);
+    // Its own files are in the store already.
+    let inside = "s/trades/binance/spot/trades/BTCUSDT/BTCUSDT-trades-2024-03-01.parquet";
+    assert!(at.join(inside).exists());
+    let error = told(at, 2, &["convert", "--store", "s", inside]);
+    assert!(error.contains(inside) && error.contains("in this store"), "{error}");
 }
