@@ -239,3 +239,24 @@ fn trades_of_barflow_itself_are_converted_where_they_are_named() {
     let error = told(at, 2, &["convert", "--store", "s", inside]);
     assert!(error.contains(inside) && error.contains("in this store"), "{error}");
 }
+
+#[test]
+fn one_equal_row_makes_no_copy_whatever_the_names() {
+    let long = |newest_first: bool| {
+        let mut rows = vec!["1700000010,100.1,2.0\n".to_owned()];
+        rows.extend((0..30).map(|n| format!("{},100.{},1.0\n", 1_700_000_011 + n, n % 5)));
+        if newest_first {
+            rows.reverse();
+        }
+        rows.concat()
+    };
+    for newest_first in [false, true] {
+        for (one, longer) in [("XBTUSD_2.csv", "XBTUSD_8.csv"), ("XBTUSD_8.csv", "XBTUSD_2.csv")] {
+            let at = tempfile::tempdir().unwrap();
+            fs::write(at.path().join(one), "1700000010,100.1,2.0\n").unwrap();
+            fs::write(at.path().join(longer), long(newest_first)).unwrap();
+            let ran = replay(at.path(), &[one, longer]);
+            refused(&ran, &[one, longer, "leave one of them out"]);
+        }
+    }
+}
