@@ -260,3 +260,42 @@ fn one_equal_row_makes_no_copy_whatever_the_names() {
         }
     }
 }
+
+#[test]
+fn a_correction_far_from_its_neighbours_is_refused() {
+    let at = tempfile::tempdir().unwrap();
+    let at = at.path();
+    let row = |id: i64| {
+        // Trade 120 is not there.
+        let time = MARCH_MS + id * 1000;
+        format!("{id},100,1,100,{time},true,true\n")
+    };
+    let rows: String = (100..150).filter(|id| *id != 120).map(row).collect();
+    fs::write(at.join("BTCUSDT-trades-2024-03-01.csv"), rows).unwrap();
+    let plain = ["BTCUSDT-trades-2024-03-01.csv"];
+    let whole = numbers(&replay(at, &plain), "open_time");
+    for row in [
+        "replace,110,2034-03-01T00:00:00Z,100,1,buy",
+        "replace,110,2014-03-01T00:00:00Z,100,1,buy",
+        "replace,149,2034-03-01T00:00:00Z,100,1,buy",
+        "replace,100,2014-03-01T00:00:00Z,100,1,buy",
+        "add,120,2024-03-01T00:20:00Z,100,1,buy",
+    ] {
+        fs::write(at.join("c.csv"), format!("action,trade_id,time,price,qty,side\n{row}\n"))
+            .unwrap();
+        let more = ["--corrections", "c.csv", "--quarantine", "q.jsonl", "--out", "o.jsonl"];
+        let ran = replay(at, &[&plain[..], &more].concat());
+        assert_eq!(ran.status.code(), Some(1), "{row}: {}", said(&ran));
+        assert!(said(&ran).contains("ten minutes"), "{row}: {}", said(&ran));
+        let kept = fs::read_to_string(at.join("q.jsonl")).unwrap();
+        assert!(kept.contains("\"time\"") && kept.contains("ten minutes"), "{kept}");
+        let bars = fs::read_to_string(at.join("o.jsonl")).unwrap();
+        assert_eq!(bars.lines().count(), whole.len(), "{row}");
+        fs::remove_file(at.join("q.jsonl")).unwrap();
+        fs::remove_file(at.join("o.jsonl")).unwrap();
+    }
+    let row = "add,120,2024-03-01T00:02:00.5Z,100,1,buy";
+    fs::write(at.join("c.csv"), format!("action,trade_id,time,price,qty,side\n{row}\n")).unwrap();
+    let ran = replay(at, &[&plain[..], &["--corrections", "c.csv"]].concat());
+    assert_eq!(ran.status.code(), Some(0), "{}", said(&ran));
+}
