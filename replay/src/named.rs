@@ -5,11 +5,14 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
+use barflow_operators::batch::InputKind;
 use barflow_operators::instrument::{InstrumentError, InstrumentId};
 
 use crate::error::ReplayError;
 use crate::lean;
 use crate::naming::{self, Naming};
+use crate::rows::Layout;
+use crate::store::layout;
 
 /// Which files may be taken as an instrument although they are named for another symbol.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -127,6 +130,27 @@ pub fn market_agrees(
          as {symbol}={given} to take it as that",
         path.display()
     )))
+}
+
+/// Holds the kind of trades that a file is named for against that of its columns.
+///
+/// # Errors
+/// When they differ.
+pub fn input_agrees(path: &Path, naming: &Naming, columns: &Layout) -> Result<(), ReplayError> {
+    let found = columns.input();
+    // Aggregates of other writers may lack the ids of their trades.
+    let is_told = found == InputKind::AggTrades || matches!(columns, Layout::Trades { .. });
+    match naming.input.filter(|named| is_told && *named != found) {
+        None => Ok(()),
+        Some(named) => {
+            let (named, found) = (layout::kind(named), layout::kind(found));
+            Err(ReplayError::Mixed(format!(
+                "{}: it is named for {named}, and has the columns of {found}; give it a name that says \
+                 -{found}-",
+                path.display()
+            )))
+        }
+    }
 }
 
 /// The place that LEAN's folders say, or else the instrument that was given for a file.

@@ -74,6 +74,7 @@ pub fn recognise(path: &Path, options: &PlanOptions) -> Result<Recognised, Repla
         }
         sniffed => sniffed?,
     };
+    named::input_agrees(path, &naming, &sniffed.layout)?;
     check_kraken(path, &sniffed, given.as_ref(), &members)?;
     let instrument = match given {
         Some(instrument) => {

@@ -299,3 +299,27 @@ fn a_correction_far_from_its_neighbours_is_refused() {
     let ran = replay(at, &[&plain[..], &["--corrections", "c.csv"]].concat());
     assert_eq!(ran.status.code(), Some(0), "{}", said(&ran));
 }
+
+#[test]
+fn a_name_that_says_trades_and_columns_of_aggregates_are_refused_packed_or_not() {
+    let at = tempfile::tempdir().unwrap();
+    let at = at.path();
+    let aggregates = |header: bool| {
+        let name =
+            "agg_trade_id,price,quantity,first_trade_id,last_trade_id,transact_time,is_buyer_maker";
+        let rows =
+            csv(name, 20, |n| format!("{n},100,1,{},{},{},true", 2 * n, 2 * n + 1, MARCH_MS + n));
+        if header { rows } else { rows[name.len() + 1..].to_owned() }
+    };
+    let (csv, zip) = ("BTCUSDT-trades-2024-03-01.csv", "BTCUSDT-trades-2024-03-01.zip");
+    for header in [false, true] {
+        fs::write(at.join(csv), aggregates(header)).unwrap();
+        fs::write(at.join(zip), zipped(&[(csv, aggregates(header))])).unwrap();
+        for file in [csv, zip] {
+            refused(&replay(at, &[file]), &[file, "named for trades", "columns of aggTrades"]);
+        }
+    }
+    let named = "BTCUSDT-aggTrades-2024-03-01.csv";
+    fs::write(at.join(named), aggregates(true)).unwrap();
+    assert_eq!(numbers(&replay(at, &[named]), "open").len(), 20);
+}
