@@ -13,6 +13,7 @@ use barflow_operators::position::{FilePosition, Position};
 use barflow_operators::revision::{
     Change, Correction, CorrectionOutcome, Refusal, Revision, Window,
 };
+use barflow_operators::sequence::FAR_APART;
 use barflow_operators::spec::BarSpec;
 use barflow_operators::trade::{Aggressor, Trade};
 use proptest::prelude::*;
@@ -187,8 +188,12 @@ fn deliver(trades: &[Trade], fates: &[Fate]) -> Delivery {
     let mut right = Vec::new();
     let mut delivered = Vec::new();
     let mut known: BTreeMap<usize, Vec<Correction>> = BTreeMap::new();
+    let mut latest = i64::MIN;
     for ((at, trade), fate) in trades.iter().enumerate().zip(fates.iter().cycle()) {
-        let trade = Trade { trade_id: 10 + at as u64, ..*trade };
+        // As of trades in order: none is more than ten minutes before an earlier one.
+        latest = latest.max(trade.event_time);
+        let event_time = trade.event_time.max(latest - FAR_APART);
+        let trade = Trade { trade_id: 10 + at as u64, event_time, ..*trade };
         let mut later = |lag: usize, change| {
             let correction =
                 Correction { trade_id: trade.trade_id, change, known_after: 0, known_time: None };
@@ -236,7 +241,8 @@ proptest! {
         let Delivery { mut right, mut delivered, mut known } = deliver(&trades, &fates);
         prop_assume!(!delivered.is_empty());
         // A trade after all of them, so that every correction's place is passed.
-        let end = Trade { trade_id: 10_000, ..delivered[0] };
+        let latest = trades.iter().map(|trade| trade.event_time).max().unwrap();
+        let end = Trade { trade_id: 10_000, event_time: latest, ..delivered[0] };
         right.push(end);
         delivered.push(end);
 
@@ -338,6 +344,42 @@ fn corrections_that_change_nothing_or_cannot_be_applied_say_so() {
     let mut none = Job::new(&specs, None);
     none.take(&[trade(1)], vec![correct(1, Change::Remove)]);
     assert_eq!(none.outcomes(), [refused(Refusal::NotRetained)]);
+}
+
+#[test]
+fn a_time_far_from_the_neighbours_is_refused() {
+    let specs = [generate::wald(barflow_operators::measure::Measure::Dollar, 0.01, 10.0)];
+    const MINUTE: i64 = 60_000_000_000;
+    let at = |id: u64, minute: i64| Trade { event_time: minute * MINUTE, ..trade(id) };
+    // An hour passes between 5 and 6, and 8 is missing.
+    let minutes = [0, 1, 2, 3, 4, 64, 65, 67, 68];
+    let ids = [1, 2, 3, 4, 5, 6, 7, 9, 10];
+    let far = CorrectionOutcome::Refused(Refusal::FarFromNeighbours);
+    let add = |id, minute| (id, Change::Add(at(id, minute)));
+    let replace = |id, minute| (id, Change::Replace(at(id, minute)));
+    for ((trade_id, change), outcome) in [
+        (replace(3, 500), far),
+        (replace(3, 14), far),
+        (replace(3, 13), CorrectionOutcome::Applied),
+        (replace(5, 60), CorrectionOutcome::Applied),
+        (replace(6, 5), CorrectionOutcome::Applied),
+        (replace(6, -7), far),
+        (replace(1, -11), far),
+        (replace(1, -10), CorrectionOutcome::Applied),
+        (replace(10, 79), far),
+        (replace(10, 78), CorrectionOutcome::Applied),
+        (add(8, 66), CorrectionOutcome::Applied),
+        (add(8, 50), far),
+        (add(8, 80), far),
+    ] {
+        // Blocks of two trades: neighbours are in other blocks as well.
+        let mut job = Job::new(&specs, Some(Window { trades: 100, time: None, every: 2 }));
+        for (id, minute) in ids.into_iter().zip(minutes) {
+            job.take(&[at(id, minute)], Vec::new());
+        }
+        job.take(&[], vec![Correction { trade_id, change, known_after: 0, known_time: None }]);
+        assert_eq!(job.outcomes(), [outcome], "{trade_id}: {change:?}");
+    }
 }
 
 #[test]

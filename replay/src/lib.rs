@@ -27,6 +27,7 @@ pub mod file_part;
 pub mod files;
 pub mod find;
 pub mod history;
+pub mod lean;
 mod line_end;
 mod margin;
 pub mod members;

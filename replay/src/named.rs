@@ -5,10 +5,14 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
+use barflow_operators::batch::InputKind;
 use barflow_operators::instrument::{InstrumentError, InstrumentId};
 
 use crate::error::ReplayError;
+use crate::lean;
 use crate::naming::{self, Naming};
+use crate::rows::Layout;
+use crate::store::layout;
 
 /// Which files may be taken as an instrument although they are named for another symbol.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -128,6 +132,56 @@ pub fn market_agrees(
     )))
 }
 
+/// Holds the kind of trades that a file is named for against that of its columns.
+///
+/// # Errors
+/// When they differ.
+pub fn input_agrees(path: &Path, naming: &Naming, columns: &Layout) -> Result<(), ReplayError> {
+    let found = columns.input();
+    // Aggregates of other writers may lack the ids of their trades.
+    let is_told = found == InputKind::AggTrades || matches!(columns, Layout::Trades { .. });
+    match naming.input.filter(|named| is_told && *named != found) {
+        None => Ok(()),
+        Some(named) => {
+            let (named, found) = (layout::kind(named), layout::kind(found));
+            Err(ReplayError::Mixed(format!(
+                "{}: it is named for {named}, and has the columns of {found}; give it a name that says \
+                 -{found}-",
+                path.display()
+            )))
+        }
+    }
+}
+
+/// The place that LEAN's folders say, or else the instrument that was given for a file.
+///
+/// # Errors
+/// When they differ, and the file is not to be renamed.
+pub fn lean_place(
+    path: &Path,
+    naming: &Naming,
+    given: Option<&InstrumentId>,
+    renames: &Renames,
+) -> Result<Option<lean::Place>, ReplayError> {
+    let Some((given, typed)) = given.and_then(|id| Some((id, lean::Place::of_instrument(id)?)))
+    else {
+        return Ok(naming.lean.clone());
+    };
+    match naming.lean.as_ref().filter(|place| place.of_folder) {
+        Some(place) if place.security != typed.security && *renames == Renames::Nothing => {
+            let (place, symbol) = (place.security, naming.symbol.as_deref().unwrap_or("SYMBOL"));
+            Err(ReplayError::Mixed(format!(
+                "{} lies in a folder of LEAN's {place} ticks, and is to be {given}; give the \
+                 instrument as {}:{place}:{symbol}",
+                path.display(),
+                given.venue()
+            )))
+        }
+        Some(place) => Ok(Some(place.clone())),
+        None => Ok(Some(typed)),
+    }
+}
+
 /// Holds the names of an archive's members against the archive's own, or against each other. Returns
 /// what the archive's name says, completed by that of its members.
 ///
@@ -167,6 +221,7 @@ pub fn members_agree(
             told.symbol = of.symbol;
         }
         told.input = told.input.or(of.input);
+        told.lean = told.lean.or(of.lean);
     }
     Ok(told)
 }

@@ -8,6 +8,8 @@ use std::path::Path;
 use barflow_operators::batch::InputKind;
 use jiff::civil::Date;
 
+use crate::lean;
+
 /// What a name says; each part only if it does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Naming {
@@ -22,13 +24,16 @@ pub struct Naming {
     pub symbol_of_folder: bool,
     /// `spot`, `um` or `cm`, from folders.
     pub market: Option<&'static str>,
+    /// The place that LEAN's folders or names say.
+    pub lean: Option<lean::Place>,
 }
 
 /// Reads a path's name and folders.
 pub fn read(path: &Path) -> Naming {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let stem = name.split('.').next().unwrap_or_default();
-    let mut naming = Naming { market: market(path), ..Naming::default() };
+    let lean = lean::Place::of_folders(path);
+    let mut naming = Naming { market: market(path), lean, ..Naming::default() };
     for (word, kind) in [("-trades-", InputKind::Trades), ("-aggTrades-", InputKind::AggTrades)] {
         if let Some((symbol, date)) = stem.split_once(word) {
             naming.symbol = Some(symbol.to_owned()).filter(|symbol| !symbol.is_empty());
@@ -43,14 +48,16 @@ pub fn read(path: &Path) -> Naming {
         naming.symbol = folder.map(str::to_uppercase);
         naming.symbol_of_folder = true;
     }
-    // A member of it: `20131010_spy_Trade_Tick.csv`.
-    if let [date, symbol, trade, ..] = stem.split('_').collect::<Vec<_>>()[..]
-        && trade.eq_ignore_ascii_case("trade")
-        && let Some(day) = compact_date(date)
+    // A member of it: `20131010_spy_Trade_Tick.csv`, `20131007_es_tick_trade_201312.csv`.
+    if let Some(symbol) = lean::symbol(stem)
+        && let Some(day) = stem.split('_').next().and_then(compact_date)
     {
         naming.days = Some((day, day));
-        naming.symbol = Some(symbol.to_uppercase());
+        naming.symbol = Some(symbol);
         naming.symbol_of_folder = false;
+        if stem.to_ascii_lowercase().ends_with("_trade_tick") {
+            naming.lean.get_or_insert_with(lean::Place::of_equities);
+        }
     }
     naming
 }

@@ -91,6 +91,8 @@ pub enum Reason {
     NotARecording,
     /// It holds trades that were converted already.
     OwnTrades,
+    /// It holds trades that barflow wrote elsewhere, in a folder.
+    OwnTradesElsewhere,
 }
 
 impl fmt::Display for Reason {
@@ -108,6 +110,9 @@ impl fmt::Display for Reason {
             Self::DanglingLink => to.write_str("a link to a file that is not there"),
             Self::ChecksumAlone => to.write_str("a checksum whose file is not there"),
             Self::NotARecording => to.write_str("not a recording"),
+            Self::OwnTradesElsewhere => {
+                to.write_str("barflow's own trades: name the file itself to convert it")
+            }
             Self::OwnTrades => to.write_str("barflow's own trades, converted already"),
         }
     }

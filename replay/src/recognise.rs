@@ -61,6 +61,7 @@ pub fn recognise(path: &Path, options: &PlanOptions) -> Result<Recognised, Repla
     let named = naming.symbol.as_deref().filter(|_| !naming.symbol_of_folder);
     named::market_agrees(path, &naming, options.instrument.as_ref(), &options.renames)?;
     let given = given(path, named, options)?;
+    naming.lean = named::lean_place(path, &naming, given.as_ref(), &options.renames)?;
     let choice = options.columns.as_ref();
     let looked = match container {
         Container::Parquet => sniff::table(path, choice),
@@ -73,6 +74,7 @@ pub fn recognise(path: &Path, options: &PlanOptions) -> Result<Recognised, Repla
         }
         sniffed => sniffed?,
     };
+    named::input_agrees(path, &naming, &sniffed.layout)?;
     check_kraken(path, &sniffed, given.as_ref(), &members)?;
     let instrument = match given {
         Some(instrument) => {
@@ -227,7 +229,9 @@ fn name_instrument(
             columns.is_bare().then(kraken).flatten()
         }
         Layout::Kraken => kraken(),
-        Layout::Lean { .. } => symbol.map(|symbol| format!("lean:equity:{symbol}")),
+        Layout::Lean { .. } => symbol
+            .zip(naming.lean.as_ref())
+            .map(|(symbol, place)| format!("lean:{}:{symbol}", place.security)),
         Layout::Trades { .. } | Layout::AggTrades { .. } | Layout::Mapped(_) => {
             symbol.map(|symbol| {
                 let market = naming.market.unwrap_or(if naming::is_coin_margined(&symbol) {
@@ -273,7 +277,7 @@ fn is_outside(naming: &Naming, options: &PlanOptions) -> bool {
     const GRACE_NS: i64 = 3_600_000_000_000;
     const DAY_NS: i64 = 24 * GRACE_NS;
     let Some((first, last)) = naming.days else { return false };
-    // LEAN's days are New York's; a day of grace covers any zone.
+    // LEAN's days are those of the market; a day of grace covers any zone.
     let start = |day: jiff::civil::Date| {
         let zoned = day.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
         i64::try_from(zoned.timestamp().as_nanosecond()).ok()

@@ -335,13 +335,15 @@ fn tell(path: &Path, line: &str, naming: &Naming) -> Result<Sniffed, ReplayError
     };
     let time = |at: usize| fields.get(at).and_then(|text| text.trim().parse::<u64>().ok());
     let dated = |at: usize| time(at).and_then(unit_ns).is_some();
+    if let Some(place) = naming.lean.as_ref().filter(|place| place.of_folder) {
+        // Fewer fields than a tick has may be of anything; its folders say what of.
+        let symbol = naming.symbol.as_deref().unwrap_or_default();
+        place.terms(symbol).map_err(|reason| ReplayError::layout(path, reason))?;
+    }
     let aggregated = naming.input == Some(InputKind::AggTrades);
     let (layout, time_at) = match fields.len() {
         3 => (Layout::Kraken, 0),
-        6 if fields[3].trim().parse::<f64>().is_err() => {
-            let midnight = midnight(path, naming)?;
-            (Layout::Lean { midnight }, 0)
-        }
+        6 if fields[3].trim().parse::<f64>().is_err() => (lean(path, naming)?, 0),
         6 => (Layout::Trades { columns: 6 }, 4),
         // Seven columns are spot trades or futures aggregates; the column of the time decides.
         7 if is_bool(5) && !aggregated => (Layout::Trades { columns: 7 }, 4),
@@ -367,7 +369,7 @@ fn tell(path: &Path, line: &str, naming: &Naming) -> Result<Sniffed, ReplayError
     let text = fields[time_at].trim();
     let (unit, first_time) = match layout {
         Layout::Kraken => (1, text.parse::<f64>().map_or(0, seconds)),
-        Layout::Lean { midnight } => {
+        Layout::Lean { midnight, .. } => {
             (1_000_000, text.parse::<i64>().map_or(midnight, |ms| midnight + ms * 1_000_000))
         }
         _ => {
@@ -382,17 +384,32 @@ fn tell(path: &Path, line: &str, naming: &Naming) -> Result<Sniffed, ReplayError
     Ok(Sniffed { layout, unit, without_ids, market, header, margin, first_time })
 }
 
-/// Midnight in New York on the day that a LEAN file is named for, in ns since the Unix epoch.
-fn midnight(path: &Path, naming: &Naming) -> Result<i64, ReplayError> {
+/// The layout of a LEAN file: its market says how prices are written and where days begin, its name which day.
+fn lean(path: &Path, naming: &Naming) -> Result<Layout, ReplayError> {
+    let refused = |reason: String| ReplayError::layout(path, reason);
+    let symbol = naming.symbol.as_deref().unwrap_or_default();
+    let Some(place) = &naming.lean else {
+        return Err(refused(format!(
+            "it looks like LEAN ticks, and neither its folders (equity/usa/tick/SYMBOL) nor its name say of \
+             which market, which decides how prices and times are written; say it with --instrument \
+             lean:equity:{}",
+            if symbol.is_empty() { "SYMBOL" } else { symbol }
+        )));
+    };
+    // Contracts follow the symbol.
+    let terms = place.terms(symbol.split('_').next().unwrap_or_default()).map_err(refused)?;
     let day: Option<Date> = naming.days.map(|(first, _)| first);
-    let zone = TimeZone::get("America/New_York").ok();
+    let zone = TimeZone::get(terms.zone).ok();
     let midnight = day.zip(zone).and_then(|(day, zone)| {
         let zoned = day.at(0, 0, 0, 0).to_zoned(zone).ok()?;
         i64::try_from(zoned.timestamp().as_nanosecond()).ok()
     });
-    midnight.ok_or_else(|| {
-        let reason = "it looks like LEAN ticks, whose times count from midnight in New York, but \
-                      its name does not begin with the day (YYYYMMDD_trade.zip)";
-        ReplayError::layout(path, reason)
-    })
+    let midnight = midnight.ok_or_else(|| {
+        refused(
+            "it looks like LEAN ticks, whose times count from midnight, but its name does not begin with \
+             the day (YYYYMMDD_trade.zip)"
+                .to_owned(),
+        )
+    })?;
+    Ok(Layout::Lean { midnight, terms })
 }

@@ -113,12 +113,16 @@ pub fn on_revision(
 }
 
 fn reject(instrument: &InstrumentId, correction: &Correction, why: Refusal) -> Reject {
+    let (field, value) = match (why, correction.trade()) {
+        (Refusal::FarFromNeighbours, Some(trade)) => ("time", trade.event_time.to_string()),
+        _ => ("trade_id", correction.trade_id.to_string()),
+    };
     Reject {
         row: 0,
         source: format!("corrections of {instrument}").into(),
         line: 0,
-        field: "trade_id".to_owned(),
-        value: correction.trade_id.to_string(),
+        field: field.to_owned(),
+        value,
         reason: why.to_string(),
         raw: as_row(correction),
     }

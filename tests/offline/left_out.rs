@@ -116,8 +116,8 @@ fn a_quantity_of_zero_on_spot_is_a_bad_row_everywhere() {
 #[test]
 fn suspicious_ticks_of_lean_are_left_out_unless_they_are_wanted() {
     let folder = tempfile::tempdir().unwrap();
-    let lean = folder.path().join("spy");
-    fs::create_dir(&lean).unwrap();
+    let lean = folder.path().join("equity/usa/tick/spy");
+    fs::create_dir_all(&lean).unwrap();
     let rows: String = (0..40)
         .map(|n| {
             let flag = u8::from(n % 10 == 3);
@@ -127,11 +127,11 @@ fn suspicious_ticks_of_lean_are_left_out_unless_they_are_wanted() {
         .collect();
     fs::write(lean.join("20240305_trade.csv"), rows).unwrap();
     let bar = ["--bar", "t=tick,size=12"];
-    let (bars, log, code) = run(folder.path(), &[&["replay", "spy"][..], &bar].concat());
+    let (bars, log, code) = run(folder.path(), &[&["replay", "equity"][..], &bar].concat());
     assert_eq!((bars.lines().count(), code), (3, Some(0)), "{log}");
     assert!(!bars.contains("\"high\":900"), "{bars}");
     assert!(log.contains("left out 4 (flagged as suspicious)"), "{log}");
-    let kept = [&["replay", "spy", "--keep-suspicious"][..], &bar].concat();
+    let kept = [&["replay", "equity", "--keep-suspicious"][..], &bar].concat();
     let (bars, log, _) = run(folder.path(), &kept);
     assert!(bars.contains("\"high\":900"), "{bars}");
     assert!(!log.contains("left out"), "{log}");

@@ -9,6 +9,7 @@ mod cli;
 mod colours;
 mod columns;
 mod contract;
+mod contradictions;
 mod daily;
 mod destroy;
 mod encodings;

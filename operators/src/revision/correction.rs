@@ -88,6 +88,8 @@ pub enum Refusal {
     NoSuchTrade,
     /// Another trade has this id: that is a matter of replacing, not of adding.
     OtherTradeThere,
+    /// Its time contradicts those of the trades around its place.
+    FarFromNeighbours,
     /// The input ended before the trade's place.
     NeverReached,
     /// Nothing is retained in this run.
@@ -101,6 +103,9 @@ impl Refusal {
             Self::BeyondWindow => "its position is before the retained trades",
             Self::NoSuchTrade => "there is no trade with this id",
             Self::OtherTradeThere => "another trade has this id: use replace",
+            Self::FarFromNeighbours => {
+                "its time is more than ten minutes from those of the trades around its position"
+            }
             Self::NeverReached => "the input ended before its position",
             Self::NotRetained => "this run retains no trades",
         }

@@ -12,7 +12,9 @@ use crate::bar::Bar;
 use crate::batch::TradeBatch;
 use crate::builder_set::BuilderSet;
 use crate::gap::Gap;
+use crate::sequence::FAR_APART;
 use crate::spec::BarSpec;
+use crate::trade::Trade;
 
 /// How much of the past can be corrected: the less of both limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -241,8 +243,35 @@ impl Retained {
             (None, Change::Remove | Change::Replace(_)) => {
                 CorrectionOutcome::Refused(Refusal::NoSuchTrade)
             }
+            _ if correction.trade().is_some_and(|trade| self.is_far(trade, there.as_ref())) => {
+                CorrectionOutcome::Refused(Refusal::FarFromNeighbours)
+            }
             _ => CorrectionOutcome::Applied,
         }
+    }
+
+    /// Whether a trade lies so far before the one before its place, or after the one after it, that both cannot be
+    /// right: as of rows of the input. Where there is no such neighbour, the trade that was there takes its place.
+    fn is_far(&self, trade: &Trade, there: Option<&Trade>) -> bool {
+        let at = locate(&self.blocks, 0, trade.trade_id);
+        let block = &self.blocks[at];
+        let place = block.row(trade.trade_id);
+        let (before, after) = match place {
+            Ok(row) => (row, row + 1),
+            Err(row) => (row, row),
+        };
+        let here = &block.trades.event_time;
+        let before = before.checked_sub(1).map(|row| here[row]);
+        let before = before.or_else(|| {
+            self.blocks.iter().take(at).rev().find_map(|b| b.trades.event_time.last().copied())
+        });
+        let after = here.get(after).copied().or_else(|| {
+            self.blocks.iter().skip(at + 1).find_map(|b| b.trades.event_time.first().copied())
+        });
+        let was = there.map(|there| there.event_time);
+        let far = |earlier: i64, later: i64| later.saturating_sub(earlier) > FAR_APART;
+        before.or(was).is_some_and(|before| far(trade.event_time, before))
+            || after.or(was).is_some_and(|after| far(after, trade.event_time))
     }
 
     /// The input has ended: what still waits never will be applied.

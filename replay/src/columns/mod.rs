@@ -44,6 +44,8 @@ pub struct Columns {
     pub span: Option<(usize, usize)>,
     /// Who crossed the spread.
     pub side: Option<Side>,
+    /// Column that says of the buyer whether it was the maker, where another one has the side: both have to agree.
+    pub maker: Option<usize>,
     /// Column of the exchange.
     pub exchange: Option<usize>,
     /// Column of the symbol.
@@ -145,7 +147,8 @@ impl Columns {
         };
         let (first, last) = self.span.unzip();
         let always = [self.time, self.price, self.qty];
-        let maybe = [self.quote, self.id, side, first, last, self.exchange, self.symbol];
+        let maybe =
+            [self.quote, self.id, side, self.maker, first, last, self.exchange, self.symbol];
         let mut needed: Vec<usize> =
             always.into_iter().chain(maybe.into_iter().flatten()).collect();
         needed.sort_unstable();

@@ -44,6 +44,9 @@ pub fn row<'a>(columns: &Columns, cell: impl Fn(usize) -> Cell<'a>) -> Result<Ra
         }
         None => (printed, Aggressor::Unknown),
     };
+    if let Some(at) = columns.maker {
+        agrees(aggressor, &cell(at))?;
+    }
     let quote = match columns.quote {
         Some(at) => number("quote_qty", &cell(at))?,
         None => 0.0,
@@ -87,6 +90,20 @@ fn maker(cell: &Cell<'_>) -> Result<Aggressor, Wrong> {
         Some(false) => Ok(Aggressor::Buyer),
         None => Err(Wrong::new("is_buyer_maker", cell, "not True or False")),
     }
+}
+
+/// Holds the side against another column that tells the maker.
+fn agrees(aggressor: Aggressor, maker: &Cell<'_>) -> Result<(), Wrong> {
+    let side = match (aggressor, maker.truth()) {
+        (Aggressor::Buyer, Some(true)) => "buy",
+        (Aggressor::Seller, Some(false)) => "sell",
+        _ => return Ok(()),
+    };
+    let reason = format!(
+        "contradicts side = {side}: the maker is not the one who crossed the spread; --columns with \
+         side=… or buyer_is_maker=… says which of them is right"
+    );
+    Err(Wrong::new("is_buyer_maker", maker, reason))
 }
 
 fn by_sign(qty: f64) -> Aggressor {

@@ -42,6 +42,9 @@ pub fn resolve(seen: &Seen, choice: Option<&ColumnChoice>) -> Result<Resolved, S
     found.columns.delimiter = seen.delimiter;
     found.columns.form = form(&seen.rows, found.columns.time, found.unit)?;
     refuse_codes(&found.columns, &seen.rows)?;
+    if choice.is_none() {
+        refuse_second_ids(&found.columns, &seen.rows)?;
+    }
     let market = market(&found.columns, &seen.rows);
     let without_ids = found.columns.id.and_then(|at| {
         let consecutive =
@@ -62,7 +65,39 @@ pub fn resolve(seen: &Seen, choice: Option<&ColumnChoice>) -> Result<Resolved, S
 /// # Errors
 /// What is missing or doubtful, and what was understood.
 pub fn needed(names: &[String], choice: Option<&ColumnChoice>) -> Result<Vec<usize>, String> {
-    draft(names, choice).map(|found| found.columns.needed())
+    let columns = draft(names, choice)?.columns;
+    let mut needed = columns.needed();
+    needed.extend(second_ids(&columns));
+    needed.sort_unstable();
+    Ok(needed)
+}
+
+/// Columns that could have the ids as well.
+fn second_ids(columns: &Columns) -> impl Iterator<Item = usize> {
+    let is_id = |name: &String| known(name).is_some_and(|known| known.role == Role::Id);
+    let places = columns.names.iter().enumerate().filter(move |(_, name)| is_id(name));
+    places.map(|(at, _)| at).filter(|at| columns.id.is_some_and(|id| id != *at))
+}
+
+/// Of two columns that number the rows, nothing says which has the venue's ids. One that is text, empty, or
+/// jumps is another thing, and one of the same numbers says the same.
+///
+/// # Errors
+/// When there are two such columns.
+fn refuse_second_ids(columns: &Columns, rows: &[Vec<Cell<'static>>]) -> Result<(), String> {
+    let Some(id) = columns.id else { return Ok(()) };
+    let ids = |at: usize| rows.iter().map(move |row| row.get(at).and_then(Cell::id));
+    let is_rival = |at: &usize| without_ids(rows, *at, false).is_none() && !ids(*at).eq(ids(id));
+    if without_ids(rows, id, false).is_some() {
+        return Ok(());
+    }
+    match second_ids(columns).find(is_rival) {
+        None => Ok(()),
+        Some(other) => Err(format!(
+            "several columns could be its id: {}, {}; name one with --columns time=…,price=…,qty=…,id=…",
+            columns.names[id], columns.names[other]
+        )),
+    }
 }
 
 fn draft(names: &[String], choice: Option<&ColumnChoice>) -> Result<Draft, String> {
@@ -133,7 +168,8 @@ impl Finder<'_> {
                 missing.join(", ")
             ));
         };
-        let side = match (self.role(Role::Side)?, self.role(Role::BuyerIsMaker)?) {
+        let maker = self.role(Role::BuyerIsMaker)?;
+        let side = match (self.role(Role::Side)?, maker) {
             (Some(column), _) => Some(self.word(column, None, None)),
             (None, Some(column)) => Some(Side::BuyerIsMaker { column }),
             (None, None) => None,
@@ -150,6 +186,7 @@ impl Finder<'_> {
             quote: self.role(Role::Quote)?,
             id: self.role(Role::Id)?,
             span,
+            maker: maker.filter(|_| matches!(side, Some(Side::Word { .. }))),
             side,
             exchange: self.role(Role::Exchange)?,
             symbol: self.role(Role::Symbol)?,
@@ -187,6 +224,7 @@ impl Finder<'_> {
             id: maybe(&choice.id)?,
             span: None,
             side,
+            maker: None,
             exchange: None,
             // Whether or not it was named: rows of two symbols are not one series.
             symbol: match maybe(&choice.symbol)? {

@@ -9,6 +9,7 @@
 //! rows are repeats. Rows without ids cannot be told apart, so what two files share has to be found
 //! before anything is read.
 
+mod contradiction;
 mod sample;
 mod seam;
 
@@ -67,6 +68,16 @@ pub fn arrange(
     }
     instrument.files = files;
     Ok(notes)
+}
+
+/// Makes sure that the ids of files do not contradict their times; [`arrange`] does so as well.
+///
+/// # Errors
+/// The first contradiction. A damaged file is left to its reader.
+pub fn consistent(instrument: &InstrumentPlan, stop: &StopFlag) -> Result<(), ReplayError> {
+    let look = Look { feed: Arc::clone(&instrument.feed), stop: stop.clone() };
+    let mut files = instrument.files.iter().cloned().flat_map(by_member);
+    files.try_for_each(|file| sample::orient(&look, file, &mut Vec::new()).map(drop))
 }
 
 /// Each member of an archive of several, as a file of its own: they may stand in any order.

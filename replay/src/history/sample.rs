@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use barflow_operators::batch::{IdKind, TradeBatch};
+use barflow_operators::input_batch::InputBatch;
 
 use super::Look;
+use super::contradiction::Steps;
 use crate::decode::Container;
 use crate::error::ReplayError;
 use crate::file_part::Begin;
@@ -32,7 +34,8 @@ pub(super) fn orient(
     notes: &mut Vec<PlanNote>,
 ) -> Result<PlannedFile, ReplayError> {
     match oriented(look, file.clone()) {
-        Ok(oriented) => {
+        Ok(Err(contradiction)) => Err(contradiction),
+        Ok(Ok(oriented)) => {
             if oriented.part.backwards {
                 notes.push(PlanNote::NewestFirst { file: oriented.name() });
             }
@@ -44,28 +47,37 @@ pub(super) fn orient(
     }
 }
 
-fn oriented(look: &Look, mut file: PlannedFile) -> Result<PlannedFile, ReplayError> {
+/// The file, or what contradicts itself in it; an error is the reader's.
+fn oriented(
+    look: &Look,
+    mut file: PlannedFile,
+) -> Result<Result<PlannedFile, ReplayError>, ReplayError> {
     let head = head(look, &file)?;
-    let Some(first) = head.first else { return Ok(file) };
+    let Some(first) = head.first else { return Ok(Ok(file)) };
     file.first_time = first.1;
     if look.feed.ids != IdKind::Ordinal {
         file.first_id = Some(first.0);
     }
-    if head.down <= head.up {
-        return Ok(file);
+    let are_against = head.steps.are_against();
+    if head.down <= head.up && !are_against {
+        return Ok(Ok(file));
     }
     // Pages of an exchange may each have their newest trade first, in a file that has not.
-    let Some(last) = last(look, &file)? else { return Ok(file) };
+    let Some(last) = last(look, &file)? else { return Ok(Ok(file)) };
+    if let Some(contradiction) = head.steps.refuse(&file, first, last).filter(|_| are_against) {
+        return Ok(Err(contradiction));
+    }
+    // The time decides; ids do among trades of one time.
     let falls = match look.feed.ids {
         IdKind::Ordinal => last.1 < first.1,
-        _ => last.0 < first.0,
+        _ => last.0 < first.0 && last.1 <= first.1,
     };
     if falls {
         file.part.backwards = true;
         file.first_time = last.1;
         file.first_id = file.first_id.map(|_| last.0);
     }
-    Ok(file)
+    Ok(Ok(file))
 }
 
 /// The first trade, and how many of the first steps from row to row go up and down.
@@ -74,14 +86,17 @@ struct Head {
     first: Option<(u64, i64)>,
     up: usize,
     down: usize,
+    steps: Steps,
 }
 
 fn head(look: &Look, file: &PlannedFile) -> Result<Head, ReplayError> {
     let mut head = Head::default();
     let mut before: Option<(u64, i64)> = None;
-    for input_batch in trades(look, file, ROWS)?.take(BATCHES) {
-        let trades = input_batch?;
-        for row in trades.trade_id.iter().copied().zip(trades.event_time.iter().copied()) {
+    for input_batch in inputs(look, file, ROWS)?.take(BATCHES) {
+        let batch = input_batch?;
+        let trades = &batch.trades;
+        let rows = trades.trade_id.iter().copied().zip(trades.event_time.iter().copied());
+        for (at, row) in rows.enumerate() {
             head.first.get_or_insert(row);
             let step = before.map(|before| match look.feed.ids {
                 IdKind::Ordinal => row.1.cmp(&before.1),
@@ -89,9 +104,18 @@ fn head(look: &Look, file: &PlannedFile) -> Result<Head, ReplayError> {
             });
             head.up += usize::from(step == Some(std::cmp::Ordering::Greater));
             head.down += usize::from(step == Some(std::cmp::Ordering::Less));
+            if look.feed.ids != IdKind::Ordinal
+                && let Some(before) = before
+            {
+                head.steps.take([before, row], || batch.place_of(at));
+            }
             before = Some(row);
         }
-        if head.up + head.down >= STEPS {
+        let steps = match look.feed.ids {
+            IdKind::Ordinal => head.up + head.down,
+            _ => head.steps.len(),
+        };
+        if steps >= STEPS {
             break;
         }
     }
@@ -157,11 +181,18 @@ pub(super) fn trades(
     file: &PlannedFile,
     rows: usize,
 ) -> Result<impl Iterator<Item = Result<TradeBatch, ReplayError>> + use<>, ReplayError> {
+    Ok(inputs(look, file, rows)?.map(|batch| batch.map(|batch| batch.trades)))
+}
+
+fn inputs(
+    look: &Look,
+    file: &PlannedFile,
+    rows: usize,
+) -> Result<impl Iterator<Item = Result<InputBatch, ReplayError>> + use<>, ReplayError> {
     let plan = InstrumentPlan { feed: Arc::clone(&look.feed), files: vec![file.clone()] };
     // Time is looked at by the caller, and what is wrong with rows when they are read.
     let options = look.options(rows);
-    let stream = InstrumentStream::open(plan, options)?;
-    Ok(stream.map(|batch| batch.map(|batch| batch.trades)))
+    InstrumentStream::open(plan, options)
 }
 
 pub(super) fn last_of(trades: &TradeBatch) -> Option<(u64, i64)> {

@@ -203,7 +203,14 @@ fn compare(
     let mut rows = 0;
     loop {
         match (ours.next().transpose()?, theirs.next().transpose()?) {
-            (_, None) => return Ok((rows > 0).then_some(Shared::All)),
+            // Trades that are equal by chance exist: one row proves nothing.
+            (_, None) => {
+                return Ok(match rows {
+                    0 => None,
+                    1 => Some(Shared::Unclear),
+                    _ => Some(Shared::All),
+                });
+            }
             (None, Some(_)) => return Ok((rows > 0).then_some(Shared::Head(rows))),
             (Some(ours), Some(theirs)) if is_same(&ours, &theirs) => rows += 1,
             _ => return Ok(None),

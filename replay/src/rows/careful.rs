@@ -58,7 +58,7 @@ fn read_row(rules: &RowRules, line: &[u8]) -> Result<Row, Wrong> {
         Layout::Trades { .. } => by_place(rules, line, trade),
         Layout::AggTrades { .. } => by_place(rules, line, agg_trade),
         Layout::Kraken => by_place(rules, line, kraken),
-        Layout::Lean { .. } => by_place(rules, line, lean),
+        Layout::Lean { terms, .. } => by_place(rules, line, |fields| lean(fields, terms.scaled)),
     }
 }
 
@@ -156,10 +156,16 @@ fn kraken(fields: &Fields<'_>) -> Result<Read, Wrong> {
     Ok(row.into())
 }
 
-fn lean(fields: &Fields<'_>) -> Result<Read, Wrong> {
+fn lean(fields: &Fields<'_>, scaled: bool) -> Result<Read, Wrong> {
+    let price = match scaled {
+        true => integer(fields.texts[1]).map(|price| price as f64 / 10_000.0).ok_or_else(|| {
+            fields.wrong(1, "not a whole number: prices of this market are in ten-thousandths")
+        })?,
+        false => fields.number(1)?,
+    };
     let row = RawRow {
         id: 0,
-        price: fields.number(1)? / 10_000.0,
+        price,
         qty: fields.number(2)?,
         quote: 0.0,
         time: fields.integer(0)?,

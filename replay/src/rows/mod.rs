@@ -12,6 +12,7 @@ use barflow_operators::trade::{Aggressor, Trade};
 use barflow_operators::validation;
 
 use crate::columns::Columns;
+use crate::lean;
 
 pub mod careful;
 pub mod edges;
@@ -42,10 +43,12 @@ pub enum Layout {
     },
     /// Kraken time & sales: seconds, price, volume.
     Kraken,
-    /// LEAN ticks: ms since midnight New York, price × 10,000, size, exchange, flags, suspicious.
+    /// LEAN ticks: ms since midnight, price, size, exchange, flags, suspicious.
     Lean {
-        /// Midnight of the file's day in New York, in ns since the Unix epoch.
+        /// When the file's day begins, in ns since the Unix epoch.
         midnight: i64,
+        /// How its market writes prices and times.
+        terms: lean::Terms,
     },
     /// Any other, by the names of its columns.
     Mapped(Arc<Columns>),
@@ -205,7 +208,9 @@ impl RowRules {
     pub fn event_time(&self, row: &RawRow) -> i64 {
         match &self.format.layout {
             Layout::Mapped(_) => ns(row.time, 1),
-            Layout::Lean { midnight } => midnight.saturating_add(ns(row.time, self.format.unit)),
+            Layout::Lean { midnight, .. } => {
+                midnight.saturating_add(ns(row.time, self.format.unit))
+            }
             _ => ns(row.time, self.format.unit),
         }
     }

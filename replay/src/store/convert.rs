@@ -16,6 +16,7 @@ use super::journal::{Conversion, Journal};
 use super::layout;
 use crate::checksum::{published_sum, sum_of};
 use crate::error::ReplayError;
+use crate::history::consistent;
 use crate::naming;
 use crate::plan::{FileKind, InstrumentPlan, PlanOptions};
 use crate::progress::Progress;
@@ -242,6 +243,7 @@ fn history_of(archive: &Path, options: &PlanOptions) -> Result<InstrumentPlan, R
                       `barflow replay --sink-trades`";
         return Err(ReplayError::layout(archive, reason));
     }
+    consistent(&history, &options.stop)?;
     Ok(history)
 }
 

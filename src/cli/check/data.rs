@@ -1,5 +1,6 @@
 //! How a file of trades is understood: container, layout, columns, instrument, first rows.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -132,17 +133,21 @@ fn layout_name(kind: &FileKind) -> String {
     }
 }
 
-fn unit(kind: &FileKind) -> Option<&'static str> {
+fn unit(kind: &FileKind) -> Option<Cow<'static, str>> {
     let format = format_of(kind)?;
     match (&format.layout, format.unit) {
-        (Layout::Trades { .. } | Layout::AggTrades { .. }, unit) => Some(match unit {
-            1_000_000_000 => "s",
-            1_000_000 => "ms",
-            1_000 => "µs",
-            _ => "ns",
-        }),
-        (Layout::Kraken, _) => Some("s"),
-        (Layout::Lean { .. }, _) => Some("ms since midnight in New York"),
+        (Layout::Trades { .. } | Layout::AggTrades { .. }, unit) => {
+            Some(Cow::Borrowed(match unit {
+                1_000_000_000 => "s",
+                1_000_000 => "ms",
+                1_000 => "µs",
+                _ => "ns",
+            }))
+        }
+        (Layout::Kraken, _) => Some("s".into()),
+        (Layout::Lean { terms, .. }, _) => {
+            Some(format!("ms since midnight ({})", terms.zone).into())
+        }
         (Layout::Mapped(_), _) => None,
     }
 }

@@ -140,11 +140,33 @@ fn find(args: &ConvertArgs, stop: &Stop) -> Result<Found, Failure> {
         |path: &Path| find::ends_with(path, ".parquet") && is_own(path).unwrap_or_default();
     let (ours, paths): (BTreeSet<_>, BTreeSet<_>) =
         paths.into_iter().partition(|path| is_ours(path));
-    if !ours.is_empty() {
-        let not_taken = |path| NotTaken { path, reason: Reason::OwnTrades };
-        notes.push(PlanNote::NotTaken(ours.into_iter().map(not_taken).collect()));
+    let is_named = |path: &Path| args.files.iter().any(|file| Path::new(file) == path);
+    let (named, found): (BTreeSet<_>, BTreeSet<_>) =
+        ours.into_iter().partition(|path| is_named(path));
+    let inside = |path: &Path| is_inside(&args.store, path);
+    if let Some(path) = named.iter().find(|path| inside(path)) {
+        let text = "its trades are in this store already, this is the file that holds them";
+        return Err(Failure::usage(anyhow::anyhow!("{}: {text}", path.display())));
     }
-    Ok(Found { paths, notes })
+    if !found.is_empty() {
+        let not_taken = |path: PathBuf| {
+            let reason = match inside(&path) {
+                true => Reason::OwnTrades,
+                false => Reason::OwnTradesElsewhere,
+            };
+            NotTaken { reason, path }
+        };
+        let mut not_taken: Vec<_> = found.into_iter().map(not_taken).collect();
+        not_taken.sort();
+        notes.push(PlanNote::NotTaken(not_taken));
+    }
+    Ok(Found { paths: paths.into_iter().chain(named).collect(), notes })
+}
+
+/// Whether a file lies in the store, whatever leads there.
+fn is_inside(store: &Path, path: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    real(store).zip(real(path)).is_some_and(|(store, path)| path.starts_with(store))
 }
 
 fn conclude(
