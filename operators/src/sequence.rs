@@ -22,13 +22,10 @@ use crate::pool::BatchPool;
 use crate::trade::Trade;
 use gate::TimeGate;
 
+pub(crate) use memory::GOES_ON;
 pub use memory::{Lines, Memory, ROWS_REMEMBERED, Standing};
 pub use refused::{Objection, Refused};
 pub use votes::FAR_APART;
-
-/// A time this much after that of the latest trade, in ns, is that of a later trade: 10 s. Times of
-/// trades close together need not be in order.
-pub(crate) const GOES_ON: i64 = 10_000_000_000;
 
 /// Rows whose places are remembered where rows have no ids to compare: as many as wait for those behind
 /// them.

@@ -3,10 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::GOES_ON;
 use crate::batch::TradeBatch;
 use crate::pool::BatchPool;
 use crate::trade::Trade;
+
+/// A time this much after that of the latest trade, in ns, is that of a later trade: 10 s. Times of
+/// trades close together need not be in order.
+pub(crate) const GOES_ON: i64 = 10_000_000_000;
 
 /// Rows remembered, so that a repeated id can be compared with what came before.
 pub const ROWS_REMEMBERED: u64 = 65_536;

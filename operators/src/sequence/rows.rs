@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::gate::{Held, Passage};
-use super::memory::{Lines, Memory, Remembered};
+use super::memory::{GOES_ON, Lines, Memory, Remembered};
 use super::refused::{Objection, Refused};
-use super::{Findings, GOES_ON, Item, Late, Sequencer, Waiting};
+use super::{Findings, Item, Late, Sequencer, Waiting};
 use crate::batch::{IdKind, TradeBatch};
 use crate::left_out::LeftOut;
 use crate::order::ids::Place;
