@@ -162,7 +162,7 @@ fn json_lines(path: &Path, file: File, each: &mut dyn FnMut(Row)) -> Result<(), 
 
 fn json(bytes: &[u8]) -> Result<Row, String> {
     let fields: Fields = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
-    row(fields.0.iter().map(|(name, value)| (name, value)))
+    row(fields.0.iter())
 }
 
 /// The fields of a JSON object, each once.
