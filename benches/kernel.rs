@@ -6,6 +6,7 @@ mod tape;
 use std::hint::black_box;
 
 use barflow_operators::bars::machine::BarMachine;
+use barflow_operators::bars::round::Rounding;
 use barflow_operators::batch::TradeBatch;
 use barflow_operators::measure::Measure;
 use barflow_operators::sign::SignRule;
@@ -21,7 +22,7 @@ fn spec(name: &str, measure: Measure, wald: bool) -> BarSpec {
         alpha: 0.001,
         memory: 0.99,
         warmup: 1000,
-        round_bits: 24,
+        rounding: Rounding::from(24),
         expected_ticks: ExpectedTicksSpec {
             target: 1000.0,
             alpha: None,

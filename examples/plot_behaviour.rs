@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use barflow::plot::{COLOURS, GRID, INK, axis, font, legend};
 use barflow_operators::bars::machine::BarMachine;
 use barflow_operators::bars::product::ExpectationsAt;
+use barflow_operators::bars::round::Rounding;
 use barflow_operators::measure::Measure;
 use barflow_operators::sign::SignRule;
 use barflow_operators::spec::{
@@ -35,7 +36,7 @@ fn spec(measure: Measure, threshold: Threshold, alpha: f64, target: f64) -> BarS
         alpha,
         memory: 0.99,
         warmup: 1000,
-        round_bits: 24,
+        rounding: Rounding::from(24),
         expected_ticks: ExpectedTicksSpec { target, alpha: None, min: 1.0, max: 1e9 },
         expectations: ExpectationsAt::Tick,
     });

@@ -279,6 +279,7 @@ impl BuilderState {
 mod tests {
     use super::*;
     use crate::bars::product::ExpectationsAt;
+    use crate::bars::round::Rounding;
     use crate::batch::Feed;
     use crate::measure::Measure;
     use crate::sign::SignRule;
@@ -352,7 +353,7 @@ mod tests {
             alpha: 0.02,
             memory: 0.9,
             warmup: 50,
-            round_bits: 24,
+            rounding: Rounding::from(24),
             expected_ticks,
             expectations: ExpectationsAt::Tick,
         };

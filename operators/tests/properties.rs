@@ -2,6 +2,7 @@
 
 use barflow_operators::bar::Bar;
 use barflow_operators::bars::machine::BarMachine;
+use barflow_operators::bars::round::Rounding;
 use barflow_operators::batch::TradeBatch;
 use barflow_operators::spec::BarSpec;
 use barflow_operators::trade::Trade;
@@ -255,7 +256,7 @@ mod refusals {
             alpha: 1.5,
             memory: 1.0,
             warmup: 0,
-            round_bits: 53,
+            rounding: Rounding::from(53),
             expected_ticks: ExpectedTicksSpec {
                 target: 0.5,
                 alpha: Some(f64::NAN),
@@ -318,7 +319,7 @@ mod refusals {
                 alpha,
                 memory,
                 warmup,
-                round_bits,
+                rounding: Rounding::from(round_bits),
                 expected_ticks: ExpectedTicksSpec { target, alpha: alpha_t, min, max },
                 expectations: ExpectationsAt::Tick,
             },

@@ -11,6 +11,7 @@ use std::path::Path;
 use barflow_operators::bar::Bar;
 use barflow_operators::bars::machine::BarMachine;
 use barflow_operators::bars::product::ExpectationsAt;
+use barflow_operators::bars::round::Rounding;
 use barflow_operators::measure::Measure;
 use barflow_operators::sign::SignRule;
 use barflow_operators::spec::{
@@ -47,7 +48,7 @@ impl<'a> Keys<'a> {
             alpha: self.number("alpha").unwrap(),
             memory: self.number("memory").unwrap_or(0.0),
             warmup: self.number("warmup").unwrap_or(0.0) as u64,
-            round_bits: self.number("round_bits").unwrap_or(0.0) as u32,
+            rounding: Rounding::from(self.number("round_bits").unwrap_or(0.0) as u32),
             expected_ticks: ExpectedTicksSpec {
                 target: self.number("target").unwrap(),
                 alpha: self.number("alpha_t"),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use barflow_operators::bars::machine::BarMachine;
+use barflow_operators::bars::round::Rounding;
 use barflow_operators::batch::TradeBatch;
 use barflow_operators::measure::Measure;
 use barflow_operators::sign::SignRule;
@@ -31,7 +32,7 @@ fn spec() -> impl Strategy<Value = BarSpec> {
             let mut adaptive = generate::adaptive(alpha, target);
             adaptive.memory = memory;
             adaptive.warmup = warmup;
-            adaptive.round_bits = round_bits;
+            adaptive.rounding = Rounding::from(round_bits);
             RuleSpec::Imbalance { measure, threshold: ThresholdSpec::Wald(adaptive) }
         },
     );

@@ -10,8 +10,8 @@ use clap::{ArgMatches, Args, ValueHint};
 
 use super::failure::{Failure, Outcome, conclude};
 use super::options::{
-    self, BarArgs, ClusterArgs, ExpectationArgs, FeedArgs, KafkaArgs, LoggingArgs, OutputArgs,
-    QuarantineArgs, RecoveryArgs, RevisionArgs,
+    self, BarArgs, ClosingArgs, ClusterArgs, ExpectationArgs, FeedArgs, KafkaArgs, LoggingArgs,
+    OutputArgs, QuarantineArgs, RecoveryArgs, RevisionArgs,
 };
 use super::progress::Watcher;
 use super::signals::Signals;
@@ -61,13 +61,9 @@ pub struct LiveArgs {
     #[command(flatten)]
     pub output: OutputArgs,
 
-    /// Time bars also of intervals without trades: prices of the last trade, no volume
-    #[arg(long, help_heading = "Bars")]
-    pub empty_bars: bool,
-
-    /// Close bars that are still open at the end, with close_reason end
-    #[arg(long, help_heading = "Output")]
-    pub flush: bool,
+    /// Which bars close early, or without a trade.
+    #[command(flatten)]
+    pub closing: ClosingArgs,
 
     /// Parquet: begin a new part at each hour, each day, or at a size such as 64MB [default: hour]
     #[arg(long, value_name = "hour|day|SIZE", env = "BARFLOW_ROLL", help_heading = "Output")]

@@ -4,8 +4,9 @@ use clap::{ArgMatches, Args, ValueHint};
 
 use super::failure::{Failure, Outcome, conclude};
 use super::options::{
-    self, BarArgs, ClusterArgs, ConfigArgs, CorrectionArgs, ExpectationArgs, FileArgs, HistoryArgs,
-    KafkaArgs, OutputArgs, QuarantineArgs, ReadingArgs, RecordingArgs, RecoveryArgs, ThreadArgs,
+    self, BarArgs, ClosingArgs, ClusterArgs, ConfigArgs, CorrectionArgs, ExpectationArgs, FileArgs,
+    HistoryArgs, KafkaArgs, OutputArgs, QuarantineArgs, ReadingArgs, RecordingArgs, RecoveryArgs,
+    ThreadArgs,
 };
 use super::progress::Watcher;
 use super::say::say;
@@ -68,13 +69,9 @@ pub struct ReplayArgs {
     #[command(flatten)]
     pub output: OutputArgs,
 
-    /// Time bars also of intervals without trades: prices of the last trade, no volume
-    #[arg(long, help_heading = "Bars")]
-    pub empty_bars: bool,
-
-    /// Close bars that are still open at the end, with close_reason end
-    #[arg(long, help_heading = "Output")]
-    pub flush: bool,
+    /// Which bars close early, or without a trade.
+    #[command(flatten)]
+    pub closing: ClosingArgs,
 
     /// Also write totals of the bars per UTC day and trailing week as JSON lines, including all
     /// corrections

@@ -1,6 +1,7 @@
 //! The keys of each kind of bar: the one table behind `--bar` and `[bars.NAME]`.
 
 use barflow_operators::bars::product::ExpectationsAt;
+use barflow_operators::bars::round::Rounding;
 use barflow_operators::measure::Measure;
 use barflow_operators::sign::SignRule;
 use barflow_operators::spec::{
@@ -221,7 +222,7 @@ impl Keys<'_> {
             // As long as a bar is expected to be; a target that is not a number is refused
             // elsewhere.
             warmup: self.get("warmup").unwrap_or(target.clamp(1.0, 1e9) as u64),
-            round_bits: self.or("round_bits", 24),
+            rounding: Rounding::from(self.or::<u32>("round_bits", 24)),
             expected_ticks: ExpectedTicksSpec { target, alpha: alpha_t, min, max },
             expectations: if is_wald {
                 ExpectationsAt::Tick

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::round::round_mantissa;
+use super::round::Rounding;
 use crate::digest::Digest;
 
 /// Expected ticks per bar: constant, or an EWMA over closed bars.
@@ -41,10 +41,10 @@ impl ExpectedTicks {
     }
 
     /// Learns from a bar of `ticks` ticks.
-    pub fn settle(&mut self, ticks: u64, round_bits: u32) {
+    pub fn settle(&mut self, ticks: u64, rounding: Rounding) {
         if let Some(alpha) = self.alpha {
             let next = self.value + alpha * (ticks as f64 - self.value);
-            self.value = round_mantissa(next.max(self.min).min(self.max), round_bits);
+            self.value = rounding.apply(next.max(self.min).min(self.max));
         }
     }
 

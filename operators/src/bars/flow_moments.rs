@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::round::round_mantissa;
+use super::round::Rounding;
 use crate::digest::Digest;
 
 /// mu, m2, c and e of docs/BARS.md, learning on every tick; during warm-up, plain sums.
@@ -66,11 +66,11 @@ impl FlowMoments {
     }
 
     /// Rounds all four.
-    pub fn round(&mut self, bits: u32) {
-        self.mu = round_mantissa(self.mu, bits);
-        self.m2 = round_mantissa(self.m2, bits);
-        self.c = round_mantissa(self.c, bits);
-        self.e = round_mantissa(self.e, bits);
+    pub fn round(&mut self, rounding: Rounding) {
+        self.mu = rounding.apply(self.mu);
+        self.m2 = rounding.apply(self.m2);
+        self.c = rounding.apply(self.c);
+        self.e = rounding.apply(self.e);
     }
 
     /// Trades that the warm-up still needs.

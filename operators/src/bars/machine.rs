@@ -229,12 +229,12 @@ impl Frame {
     fn imbalance(&self, measure: Measure, threshold: ThresholdSpec) -> BarMachine {
         match threshold {
             ThresholdSpec::Wald(a) => {
-                let rule = Wald::new(moments(&a), a.memory, ticks(&a.expected_ticks), a.round_bits);
+                let rule = Wald::new(moments(&a), a.memory, ticks(&a.expected_ticks), a.rounding);
                 BarMachine::Wald(self.holding(rule, measure))
             }
             ThresholdSpec::Product(a) => {
                 let ticks = ticks(&a.expected_ticks);
-                let rule = Product::new(moments(&a), ticks, a.round_bits, a.expectations);
+                let rule = Product::new(moments(&a), ticks, a.rounding, a.expectations);
                 BarMachine::Product(self.holding(rule, measure))
             }
             ThresholdSpec::Fixed { size } => {
@@ -247,7 +247,7 @@ impl Frame {
         match threshold {
             ThresholdSpec::Wald(a) | ThresholdSpec::Product(a) => {
                 let ticks = ticks(&a.expected_ticks);
-                let rule = Runs::new(a.alpha, a.warmup, ticks, a.round_bits, a.expectations);
+                let rule = Runs::new(a.alpha, a.warmup, ticks, a.rounding, a.expectations);
                 BarMachine::Runs(self.holding(rule, measure))
             }
             ThresholdSpec::Fixed { size } => {

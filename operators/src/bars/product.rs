@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::expected_ticks::ExpectedTicks;
 use super::flow_moments::FlowMoments;
+use super::round::Rounding;
 use super::rule::{Flow, Rule};
 use crate::bar::{Levels, OpenBar};
 use crate::digest::Digest;
@@ -24,21 +25,21 @@ pub enum ExpectationsAt {
 pub struct Product {
     moments: FlowMoments,
     expected_ticks: ExpectedTicks,
-    round_bits: u32,
+    rounding: Rounding,
     at: ExpectationsAt,
     /// mu as the open bar's tests use it.
     tested_mu: f64,
 }
 
 impl Product {
-    /// `round_bits` 0 turns rounding off.
+    /// Expectations start from `moments` and `expected_ticks`.
     pub fn new(
         moments: FlowMoments,
         expected_ticks: ExpectedTicks,
-        round_bits: u32,
+        rounding: Rounding,
         at: ExpectationsAt,
     ) -> Self {
-        Self { moments, expected_ticks, round_bits, at, tested_mu: 0.0 }
+        Self { moments, expected_ticks, rounding, at, tested_mu: 0.0 }
     }
 
     fn threshold(&self, mu: f64) -> f64 {
@@ -95,8 +96,8 @@ impl Rule for Product {
     }
 
     fn settle(&mut self, closed: &OpenBar) {
-        self.expected_ticks.settle(closed.ticks, self.round_bits);
-        self.moments.round(self.round_bits);
+        self.expected_ticks.settle(closed.ticks, self.rounding);
+        self.moments.round(self.rounding);
         self.tested_mu = 0.0;
     }
 

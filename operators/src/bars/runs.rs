@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::expected_ticks::ExpectedTicks;
 use super::fixed::SideSums;
 use super::product::ExpectationsAt;
-use super::round::round_mantissa;
+use super::round::Rounding;
 use super::rule::{Flow, Rule};
 use crate::bar::{Levels, OpenBar};
 use crate::digest::Digest;
@@ -25,7 +25,7 @@ struct SideExpectations {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Runs {
     alpha: f64,
-    round_bits: u32,
+    rounding: Rounding,
     at: ExpectationsAt,
     warmup: u64,
     warm: WarmUp,
@@ -52,12 +52,12 @@ impl Runs {
         alpha: f64,
         warmup: u64,
         expected_ticks: ExpectedTicks,
-        round_bits: u32,
+        rounding: Rounding,
         at: ExpectationsAt,
     ) -> Self {
         Self {
             alpha,
-            round_bits,
+            rounding,
             at,
             warmup,
             warm: WarmUp::default(),
@@ -148,17 +148,17 @@ impl Rule for Runs {
     }
 
     fn settle(&mut self, closed: &OpenBar) {
-        self.expected_ticks.settle(closed.ticks, self.round_bits);
+        self.expected_ticks.settle(closed.ticks, self.rounding);
         let r = &mut self.running;
-        r.buy_share = round_mantissa(r.buy_share, self.round_bits);
-        r.buy_v = round_mantissa(r.buy_v, self.round_bits);
-        r.sell_v = round_mantissa(r.sell_v, self.round_bits);
+        r.buy_share = self.rounding.apply(r.buy_share);
+        r.buy_v = self.rounding.apply(r.buy_v);
+        r.sell_v = self.rounding.apply(r.sell_v);
         self.frozen = SideExpectations::default();
         self.runs = SideSums::default();
     }
 
     fn restart(&mut self) {
-        *self = Self::new(self.alpha, self.warmup, self.expected_ticks, self.round_bits, self.at);
+        *self = Self::new(self.alpha, self.warmup, self.expected_ticks, self.rounding, self.at);
         self.expected_ticks.restart();
     }
 

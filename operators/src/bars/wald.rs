@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::expected_ticks::ExpectedTicks;
 use super::flow_moments::FlowMoments;
+use super::round::Rounding;
 use super::rule::{Flow, Rule};
 use crate::bar::{Levels, OpenBar};
 use crate::digest::Digest;
@@ -17,7 +18,7 @@ use crate::digest::Digest;
 pub struct Wald {
     moments: FlowMoments,
     expected_ticks: ExpectedTicks,
-    round_bits: u32,
+    rounding: Rounding,
     /// φ/(1−φ): turns mu² into the part of `c` that drift alone explains.
     drift_share: f64,
 }
@@ -35,10 +36,15 @@ const SCREEN_FLOOR: f64 = 1e-290;
 const NEWTON_STEPS: u32 = 8;
 
 impl Wald {
-    /// `memory` is φ, `alpha` α; `round_bits` 0 turns rounding off.
-    pub fn new(moments: FlowMoments, memory: f64, ticks: ExpectedTicks, round_bits: u32) -> Self {
+    /// `memory` is φ, `alpha` α.
+    pub fn new(
+        moments: FlowMoments,
+        memory: f64,
+        ticks: ExpectedTicks,
+        rounding: Rounding,
+    ) -> Self {
         let drift_share = memory / (1.0 - memory);
-        Self { moments, expected_ticks: ticks, round_bits, drift_share }
+        Self { moments, expected_ticks: ticks, rounding, drift_share }
     }
 
     /// Long-run variance per tick: γ0 + 2·Σ of discounted autocovariances, at least γ0/10.
@@ -50,9 +56,9 @@ impl Wald {
 
     /// Its moments, what drift alone explains of `c`, its E\[T\] and its rounding, where E\[T\] is
     /// constant: then these are all there is.
-    pub(crate) fn parts(&self) -> Option<(&FlowMoments, f64, f64, u32)> {
+    pub(crate) fn parts(&self) -> Option<(&FlowMoments, f64, f64, Rounding)> {
         let ticks = self.expected_ticks.constant_value()?;
-        Some((&self.moments, self.drift_share, ticks, self.round_bits))
+        Some((&self.moments, self.drift_share, ticks, self.rounding))
     }
 
     /// The barrier itself, by Newton's method on f(a) = a·tanh(a·k) − m. Only for reports.
@@ -142,8 +148,8 @@ impl Rule for Wald {
     }
 
     fn settle(&mut self, closed: &OpenBar) {
-        self.expected_ticks.settle(closed.ticks, self.round_bits);
-        self.moments.round(self.round_bits);
+        self.expected_ticks.settle(closed.ticks, self.rounding);
+        self.moments.round(self.rounding);
     }
 
     fn restart(&mut self) {

@@ -37,13 +37,12 @@ pub fn expected_trades(spec: &BarSpec) -> Option<u64> {
     }
 }
 
-/// The EWMAs forget a past by α a trade until `round_bits` bits agree; then bars have to fall into
+/// The EWMAs forget a past by α a trade until the kept bits agree; then bars have to fall into
 /// phase.
 fn adaptive(rule: &AdaptiveSpec) -> Option<f64> {
     if rule.expected_ticks.alpha.is_some() {
         return None;
     }
-    let bits = if rule.round_bits == 0 { 52 } else { rule.round_bits };
-    let forgetting = f64::from(bits) * std::f64::consts::LN_2 / rule.alpha;
+    let forgetting = f64::from(rule.rounding.kept()) * std::f64::consts::LN_2 / rule.alpha;
     Some(rule.warmup as f64 + forgetting + CHANCE / 5.0 * rule.expected_ticks.target)
 }

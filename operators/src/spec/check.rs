@@ -108,8 +108,9 @@ fn check_threshold(threshold: &ThresholdSpec, wrong: &mut Vec<Invalid>) {
     if !(0.0..1.0).contains(&adaptive.memory) {
         wrong.push(Invalid::new("memory", adaptive.memory, "must be at least 0 and below 1"));
     }
-    if adaptive.round_bits > 52 {
-        wrong.push(Invalid::new("round_bits", adaptive.round_bits, "must be 0 (off) to 52"));
+    let bits = u32::from(adaptive.rounding);
+    if bits > 52 {
+        wrong.push(Invalid::new("round_bits", bits, "must be 0 (off) to 52"));
     }
     let ticks = &adaptive.expected_ticks;
     if !(ticks.target.is_finite() && ticks.target >= 1.0) {

@@ -12,6 +12,7 @@ pub use crate::bars::compat::spec::{
     CompatFlavour, CompatTicks, MlfinlabSpec, NautilusAggregation, NautilusSpec,
 };
 use crate::bars::product::ExpectationsAt;
+use crate::bars::round::Rounding;
 use crate::measure::Measure;
 use crate::sign::SignRule;
 
@@ -56,9 +57,9 @@ pub struct AdaptiveSpec {
     pub memory: f64,
     /// Trades before the first bar.
     pub warmup: u64,
-    /// Mantissa bits kept at a close; 0 = all. A number, as users write it and checkpoints have it: an
-    /// option would have other bytes there.
-    pub round_bits: u32,
+    /// What learned values are rounded to at a close.
+    #[serde(rename = "round_bits")]
+    pub rounding: Rounding,
     /// E\[T\].
     pub expected_ticks: ExpectedTicksSpec,
     /// When expectations are taken (`product` only).

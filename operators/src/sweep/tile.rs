@@ -6,7 +6,7 @@ use super::close::Close;
 use super::flows::Flow;
 use super::kernel::{Features, LANES, Lanes, Walds, run};
 use crate::bars::boundary::Boundary;
-use crate::bars::round::round_mantissa;
+use crate::bars::round::Rounding;
 use crate::bars::wald::{MACHINE, Wald, long_run_variance, reaches};
 use crate::batch::TradeBatch;
 use crate::digest::Digest;
@@ -17,7 +17,7 @@ pub(super) struct Tile {
     /// Which of the flows.
     pub(super) flow: usize,
     walds: Walds,
-    round_bits: [u32; LANES],
+    rounding: [Rounding; LANES],
     /// Which configuration; none for an empty place.
     configs: [Option<u32>; LANES],
     /// Rows before the open bar's first.
@@ -57,7 +57,7 @@ impl Tile {
         Self {
             flow,
             walds,
-            round_bits: [0; LANES],
+            rounding: [Rounding::Off; LANES],
             configs: [None; LANES],
             opened: [0; LANES],
             open_time: [0; LANES],
@@ -68,7 +68,7 @@ impl Tile {
     /// Puts a builder into an empty place, before row `rows` of the history; false if there is none.
     pub(super) fn admit(&mut self, entry: &TileEntry<'_>, rows: u64) -> bool {
         let place = self.configs.iter().position(Option::is_none);
-        let (Some(at), Some((moments, drift_share, ticks, bits))) = (place, entry.wald.parts())
+        let (Some(at), Some((moments, drift_share, ticks, rounding))) = (place, entry.wald.parts())
         else {
             return false;
         };
@@ -83,7 +83,7 @@ impl Tile {
         walds.memory.0[at] = memory;
         walds.drift_share.0[at] = drift_share;
         walds.ticks.0[at] = ticks;
-        self.round_bits[at] = bits;
+        self.rounding[at] = rounding;
         self.configs[at] = Some(entry.config);
         self.opened[at] = rows - entry.ticks;
         self.open_time[at] = entry.open_time;
@@ -164,7 +164,7 @@ impl Tile {
             let Some(config) = self.configs[at].filter(|_| closed) else { continue };
             *theta = 0.0;
             for value in [mu, m2, c, e] {
-                *value = round_mantissa(*value, self.round_bits[at]);
+                *value = self.rounding[at].apply(*value);
             }
             let done = rows + row as u64 + 1;
             closes.push(Close {

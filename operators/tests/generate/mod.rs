@@ -5,6 +5,7 @@ pub mod compat;
 use std::sync::Arc;
 
 use barflow_operators::bars::product::ExpectationsAt;
+use barflow_operators::bars::round::Rounding;
 use barflow_operators::batch::{Feed, IdKind, InputKind};
 use barflow_operators::measure::Measure;
 use barflow_operators::sign::SignRule;
@@ -25,7 +26,7 @@ pub fn adaptive(alpha: f64, target: f64) -> AdaptiveSpec {
         alpha,
         memory: 0.99,
         warmup: 1000,
-        round_bits: 24,
+        rounding: Rounding::from(24),
         expected_ticks: ExpectedTicksSpec { target, alpha: None, min: 1.0, max: f64::INFINITY },
         expectations: ExpectationsAt::Tick,
     }
@@ -211,10 +212,11 @@ fn adaptive_spec() -> BoxedStrategy<AdaptiveSpec> {
     let bounds = (0.0..20.0f64, prop_oneof![Just(0.0), 0.1..50.0f64, Just(f64::INFINITY)]);
     let at = prop_oneof![Just(ExpectationsAt::Tick), Just(ExpectationsAt::BarOpen)];
     (alpha, memory, warmup, bits, target, ewma, bounds, at)
-        .prop_map(|(alpha, memory, warmup, round_bits, target, ewma, (min, span), expectations)| {
+        .prop_map(|(alpha, memory, warmup, bits, target, ewma, (min, span), expectations)| {
             let max = (min + span).max(0.5);
             let expected_ticks = ExpectedTicksSpec { target, alpha: ewma, min, max };
-            AdaptiveSpec { alpha, memory, warmup, round_bits, expected_ticks, expectations }
+            let rounding = Rounding::from(bits);
+            AdaptiveSpec { alpha, memory, warmup, rounding, expected_ticks, expectations }
         })
         .boxed()
 }

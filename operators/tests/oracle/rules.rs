@@ -198,7 +198,7 @@ impl Rule for Imbalance {
     }
 
     fn closed(&mut self, ticks: u64) {
-        let bits = self.params.round_bits;
+        let bits = u32::from(self.params.rounding);
         self.et = expected_ticks(self.et, ticks, &self.params.expected_ticks, bits);
         for value in [&mut self.mu, &mut self.m2, &mut self.c, &mut self.e] {
             *value = round(*value, bits);
@@ -323,7 +323,7 @@ impl Rule for Runs {
     }
 
     fn closed(&mut self, ticks: u64) {
-        let bits = self.params.round_bits;
+        let bits = u32::from(self.params.rounding);
         self.et = expected_ticks(self.et, ticks, &self.params.expected_ticks, bits);
         for value in [&mut self.p, &mut self.vb, &mut self.vs] {
             *value = round(*value, bits);

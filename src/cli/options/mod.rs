@@ -20,7 +20,8 @@ pub use input::{
 };
 pub use job::{ClusterArgs, CorrectionArgs, FeedArgs, LoggingArgs, RevisionArgs, ThreadArgs};
 pub use output::{
-    BrokerArgs, ExpectationArgs, KafkaArgs, OutputArgs, QuarantineArgs, RecoveryArgs, TopicArgs,
+    BrokerArgs, ClosingArgs, ExpectationArgs, KafkaArgs, OutputArgs, QuarantineArgs, RecoveryArgs,
+    TopicArgs,
 };
 
 /// A section of the configuration file that options go over.

@@ -20,6 +20,18 @@ pub struct OutputArgs {
     pub int64: Option<String>,
 }
 
+/// Which bars close besides those whose threshold is reached.
+#[derive(Clone, Debug, Args)]
+pub struct ClosingArgs {
+    /// Time bars also of intervals without trades: prices of the last trade, no volume
+    #[arg(long, help_heading = "Bars")]
+    pub empty_bars: bool,
+
+    /// Close bars that are still open at the end, with close_reason end
+    #[arg(long, help_heading = "Output")]
+    pub flush: bool,
+}
+
 /// What is expected of the trades.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Quality")]

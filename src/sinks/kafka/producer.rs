@@ -33,6 +33,10 @@ const SENDS_PER_POLL: u64 = 64;
 /// How long to sleep in librdkafka while waiting: `poll` always uses up its time, so short.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// The shortest time in which a transactional call is repeated. librdkafka forgets a commit that is under way if the
+/// repeated call is not taken up in time, takes Kafka's answer for that of an abort, and ends the process.
+const SHORTEST_CALL: Duration = Duration::from_secs(1);
+
 /// A bar as a message.
 pub(super) struct Outgoing<'a> {
     pub(super) topic: &'a str,
@@ -281,12 +285,13 @@ impl Producer {
     /// Asks again for as long as asking again is right.
     fn patiently(&self, ask: impl Fn(Duration) -> Result<(), KafkaError>) -> Result<(), Fault> {
         let start = Instant::now();
+        let mut left = self.patience;
         loop {
-            let left = self.patience.saturating_sub(start.elapsed());
-            let Err(error) = ask(left.max(PAUSE)) else { return Ok(()) };
+            let Err(error) = ask(left) else { return Ok(()) };
             let again = matches!(&error, KafkaError::Transaction(e) if e.is_retriable());
-            if !again || left.is_zero() {
-                return Err(self.fault(&error));
+            match time_to_ask_again(self.patience, start.elapsed()).filter(|_| again) {
+                Some(time) => left = time,
+                None => return Err(self.fault(&error)),
             }
             self.client.poll(PAUSE);
         }
@@ -386,5 +391,27 @@ impl Producer {
     /// An error without secrets.
     pub(super) fn unavailable(&self, text: &str) -> SinkError {
         SinkError::Unavailable(self.secrets.remove_from(text))
+    }
+}
+
+/// How long a transactional call may take that is repeated after `elapsed` of `patience`; none if it is not repeated.
+fn time_to_ask_again(patience: Duration, elapsed: Duration) -> Option<Duration> {
+    patience.checked_sub(elapsed).filter(|left| *left >= SHORTEST_CALL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transactional_call_is_repeated_only_if_there_is_time_for_it() {
+        let again = |patience, elapsed| {
+            time_to_ask_again(Duration::from_millis(patience), Duration::from_millis(elapsed))
+        };
+        assert_eq!(again(10_000, 100), Some(Duration::from_millis(9_900)));
+        assert_eq!(again(10_000, 9_000), Some(SHORTEST_CALL));
+        for (patience, elapsed) in [(10_000, 9_001), (10_000, 10_000), (10_000, 17_000), (500, 0)] {
+            assert_eq!(again(patience, elapsed), None, "{elapsed} of {patience} ms");
+        }
     }
 }
