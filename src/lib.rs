@@ -11,6 +11,7 @@
 pub mod archive;
 pub mod backoff;
 pub mod bounded;
+pub mod budget;
 pub mod checkpoints;
 pub mod cli;
 pub mod compare;

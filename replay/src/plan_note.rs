@@ -20,6 +20,8 @@ pub enum PlanNote {
     SameFile(Vec<SameFile>),
     /// Files with a header and no rows: days on which nothing was traded.
     NoTrades(Vec<PathBuf>),
+    /// Files whose names say days outside the wanted times; they were not opened.
+    OutOfRange(Vec<PathBuf>),
     /// Files that may have been cut in their last row.
     NoLineEnd(Vec<PathBuf>),
     /// barflow's own files without a seal, whose word for the instrument nothing else confirms.
@@ -147,6 +149,16 @@ impl fmt::Display for PlanNote {
                     1 => to.write_str("1 file has a header and no trades: ")?,
                     n => write!(to, "{n} files have a header and no trades: ")?,
                 }
+                list(files, to, |file, to| to.write_str(&shown(file)))
+            }
+            Self::OutOfRange(files) => {
+                match files.len() {
+                    1 => to.write_str("1 file is left out, because the date in its name lies")?,
+                    n => {
+                        write!(to, "{n} files are left out, because the dates in their names lie")?
+                    }
+                }
+                to.write_str(" outside --from and --to: ")?;
                 list(files, to, |file, to| to.write_str(&shown(file)))
             }
             Self::NoLineEnd(files) => {

@@ -73,14 +73,19 @@ pub fn plan(inputs: &[String], options: &PlanOptions) -> Result<Plan, ReplayErro
 /// Notes of one kind about several files are one line.
 pub fn gathered(notes: Vec<PlanNote>) -> Vec<PlanNote> {
     let (mut empty, mut open, mut unsealed) = (Vec::new(), Vec::new(), Vec::new());
+    let mut outside = Vec::new();
     let mut gathered = Vec::new();
     for note in notes {
         match note {
             PlanNote::NoTrades(files) => empty.extend(files),
             PlanNote::NoLineEnd(files) => open.extend(files),
             PlanNote::Unsealed(files) => unsealed.extend(files),
+            PlanNote::OutOfRange(files) => outside.extend(files),
             note => gathered.push(note),
         }
+    }
+    if !outside.is_empty() {
+        gathered.push(PlanNote::OutOfRange(outside));
     }
     if !unsealed.is_empty() {
         gathered.push(PlanNote::Unsealed(unsealed));

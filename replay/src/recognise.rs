@@ -36,12 +36,14 @@ pub struct Recognised {
 /// When it is empty, damaged or of an unknown layout.
 pub fn recognise(path: &Path, options: &PlanOptions) -> Result<Recognised, ReplayError> {
     let mut naming = naming::read(path);
-    if is_outside(&naming, options) {
-        return Ok(Recognised::default());
-    }
     let container = sniff::container(path)?;
+    // barflow's own files were chosen by what they hold.
+    if is_outside(&naming, options) && !is_own(path, container)? {
+        let notes = vec![PlanNote::OutOfRange(vec![path.to_owned()])];
+        return Ok(Recognised { notes, ..Recognised::default() });
+    }
     let bytes = spool::length(path).map_err(|e| ReplayError::io("open", path, e))?;
-    if container == Container::Parquet && trades_parquet::read::is_own(path)? {
+    if is_own(path, container)? {
         let head = trades_parquet::read::head(path)?;
         let given = given(path, Some(head.feed.instrument.symbol()), options)?;
         let is_doubtful = given.is_none() && !head.is_sealed;
@@ -167,6 +169,10 @@ fn is_of_kraken(layout: &Layout) -> bool {
         Layout::Mapped(columns) => columns.is_bare(),
         _ => false,
     }
+}
+
+fn is_own(path: &Path, container: Container) -> Result<bool, ReplayError> {
+    Ok(container == Container::Parquet && trades_parquet::read::is_own(path)?)
 }
 
 fn trades_of(feed: Feed, file: PlannedFile) -> Recognised {

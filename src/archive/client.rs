@@ -263,7 +263,9 @@ impl Client {
             let location = response.headers().get("location");
             let (301..=303 | 307 | 308, Some(location)) = (response.status().as_u16(), location)
             else {
-                return judge(url, response);
+                // The body of an error is read as well.
+                let url = url.clone();
+                return self.waiting.on_a_thread(move || judge(&url, response))?;
             };
             let location = String::from_utf8_lossy(location.as_bytes()).into_owned();
             to = to.redirected(&location).map_err(|what| Setback::meaningless(url, what))?;

@@ -303,13 +303,13 @@ fn write_bars(settings: &SweepSettings, results: &Results<'_>, stop: &Stop) -> R
     let mut replay = settings.replay.clone();
     replay.bars = BarBook::of(orders.collect());
     replay.sink = SinkKind::Parquet;
-    let disk = |what: &str, error: std::io::Error| {
+    let disk = |what: &str, folder: &Path, error: std::io::Error| {
         let what = format!("could not {what} \"{}\"", folder.display());
         Failure::outside(anyhow::Error::new(error).context(what))
     };
     // Beside those of an earlier run, so that the folder never holds bars of two.
     let made = settings.out.join(".bars");
-    remove_bars(&made).map_err(|error| disk("replace", error))?;
+    remove_bars(&made).map_err(|error| disk("replace", &made, error))?;
     replay.out = Some(made.clone());
     let bars = replay.bars.orders().len();
     let ran = ReplayJob::new(replay).run(stop, &Watcher::default());
@@ -317,18 +317,24 @@ fn write_bars(settings: &SweepSettings, results: &Results<'_>, stop: &Stop) -> R
     if stop.is_raised() {
         return Ok(());
     }
-    remove_bars(&folder).map_err(|error| disk("replace", error))?;
+    remove_bars(&folder).map_err(|error| disk("replace", &folder, error))?;
     std::fs::create_dir_all(&made)
         .and_then(|()| barflow_replay::atomic_file::rename(&made, &folder))
-        .map_err(|error| disk("write", error))?;
+        .map_err(|error| disk("write", &folder, error))?;
     say!("bars of the best {bars} are in {}", folder.display());
     Ok(())
 }
 
 /// Removes the bars of an earlier run, finished or not, and nothing else.
 fn remove_bars(folder: &Path) -> std::io::Result<()> {
-    if !folder.exists() {
-        return Ok(());
+    match std::fs::symlink_metadata(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+        // What it leads to is not ours.
+        Ok(found) if !found.is_dir() => {
+            return Err(std::io::Error::other("it is a link or a file, not a folder; remove it"));
+        }
+        Ok(_) => {}
     }
     for entry in std::fs::read_dir(folder)? {
         let (path, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;

@@ -1,5 +1,7 @@
 //! The one function that draws the dataflow.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use barflow_operators::convergence::monitor::Joined;
@@ -46,7 +48,9 @@ pub fn assemble(
     sink: SinkHandle,
 ) {
     let handed_over = ProbeHandle::new();
-    let input_batches = source(scope, input_batches, options.clock.clone(), handed_over.clone());
+    let bars = Rc::new(Cell::new(0));
+    let (clock, probe) = (options.clock.clone(), handed_over.clone());
+    let input_batches = source(scope, input_batches, clock, probe, Rc::clone(&bars));
     let Decided { out, facts } = match options.built_ahead {
         true => {
             let Built { out, rejects, facts } = built(input_batches);
@@ -63,7 +67,7 @@ pub fn assemble(
             }
         });
     }
-    let made = exit(out, sink, options).probe_with(&handed_over);
+    let made = exit(out, sink, options, bars).probe_with(&handed_over);
     let tally = options.tally.clone();
     totals(facts.concat(made.clone())).inspect_core(move |event| {
         if let Ok((_, updates)) = event {

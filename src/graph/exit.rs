@@ -6,7 +6,9 @@
 //!
 //! A slow sink blocks the worker here. That holds back the frontier, and with it the source.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use barflow_operators::checkpoint::instrument_state::SealedRecord;
@@ -31,11 +33,12 @@ use crate::telemetry::latency::{Latency, Stage};
 
 /// Hands everything over in order: one commit per activation, or more where cuts divide it. Returns
 /// how many bars there were as facts for the ledger; the frontier of that stream says which epochs
-/// are handed over.
+/// are handed over. `made` counts what has passed.
 pub fn exit<'scope>(
     out: StreamVec<'scope, Epoch, Out>,
     sink: SinkHandle,
     options: &GraphOptions,
+    made: Rc<Cell<usize>>,
 ) -> StreamVec<'scope, Epoch, FactUpdate> {
     let (tally, latency) = (options.tally.clone(), options.latency.clone());
     let mut open = Open::new(out.scope().index(), sink, tally.clone(), options.stop.clone());
@@ -46,6 +49,7 @@ pub fn exit<'scope>(
             move |(input, frontier), output| {
                 input.for_each(|cap, outs| {
                     note_bars(outs, &tally, &latency);
+                    made.update(|bars| bars + outs.len());
                     output.session(&cap).give_iterator(facts(outs));
                     outs.drain(..).for_each(|out| open.take(out));
                 });
@@ -136,11 +140,21 @@ mod tests {
     use barflow_operators::position::FilePosition;
     use crossbeam::channel::{Receiver, unbounded};
 
+    use super::super::window::MOST_BARS;
     use super::*;
+    use crate::budget::Budget;
 
     fn open() -> (Open, Receiver<Commit>) {
         let (send, commits) = unbounded();
-        (Open::new(0, SinkHandle::Queue(send), Tally::default(), Stop::new()), commits)
+        (
+            Open::new(
+                0,
+                SinkHandle::Queue(send, Budget::new(MOST_BARS)),
+                Tally::default(),
+                Stop::new(),
+            ),
+            commits,
+        )
     }
 
     fn bar(seq: u64) -> Out {

@@ -1,5 +1,6 @@
 //! How input batches get into the dataflow: bounded channels, one inlet per worker.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,9 +16,8 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::{ProbeHandle, Scope, StreamVec};
 use timely::scheduling::SyncActivator;
 
-/// Epochs a source may be ahead of the sink: enough to keep every stage busy; at 8 k trades of
-/// 49 bytes an epoch this is 13 MB.
-pub const WINDOW: usize = 32;
+use super::window::{MOST_ROWS, Window};
+use crate::budget::{Budget, Closing};
 
 /// Trades that share an epoch when they wait together. Live input batches are of a few trades each:
 /// one epoch for all that are there costs progress tracking once, and the busier, the cheaper.
@@ -69,6 +69,7 @@ impl EpochClock {
 #[derive(Clone)]
 pub struct Inlet {
     input_batches: Sender<InputBatch>,
+    rows: Budget,
     wake: Arc<OnceLock<SyncActivator>>,
 }
 
@@ -83,6 +84,7 @@ impl Inlet {
     /// # Errors
     /// When the graph has ended.
     pub fn send(&self, input_batch: InputBatch) -> Result<(), Ended> {
+        self.rows.enter(input_batch.rows());
         self.input_batches.send(input_batch).map_err(|_| Ended)?;
         self.wake();
         Ok(())
@@ -98,12 +100,19 @@ impl Inlet {
         input_batch: InputBatch,
         patience: Duration,
     ) -> Result<(), Option<Box<InputBatch>>> {
+        let rows = input_batch.rows();
+        if !self.rows.enter_within(rows, patience) {
+            return Err(Some(Box::new(input_batch)));
+        }
         match self.input_batches.send_timeout(input_batch, patience) {
             Ok(()) => {
                 self.wake();
                 Ok(())
             }
-            Err(SendTimeoutError::Timeout(input_batch)) => Err(Some(Box::new(input_batch))),
+            Err(SendTimeoutError::Timeout(input_batch)) => {
+                self.rows.leave(rows);
+                Err(Some(Box::new(input_batch)))
+            }
             Err(SendTimeoutError::Disconnected(_)) => Err(None),
         }
     }
@@ -124,16 +133,28 @@ impl Inlet {
 /// The graph's end of an [`Inlet`].
 pub struct InputQueue {
     input_batches: Receiver<InputBatch>,
+    rows: Budget,
+    /// Feeders that wait learn that the graph has ended.
+    _closing: Closing,
     wake: Arc<OnceLock<SyncActivator>>,
+}
+
+impl InputQueue {
+    fn take(&self) -> Result<InputBatch, TryRecvError> {
+        let input_batch = self.input_batches.try_recv()?;
+        self.rows.leave(input_batch.rows());
+        Ok(input_batch)
+    }
 }
 
 /// A way into the graph with room for `queue` input batches. Dropping all inlets ends the source.
 pub fn inlet(queue: usize) -> (Inlet, InputQueue) {
     let (sender, receiver) = bounded(queue);
-    let wake = Arc::new(OnceLock::new());
+    let (wake, rows) = (Arc::new(OnceLock::new()), Budget::new(MOST_ROWS));
+    let closing = rows.until_dropped();
     (
-        Inlet { input_batches: sender, wake: Arc::clone(&wake) },
-        InputQueue { input_batches: receiver, wake },
+        Inlet { input_batches: sender, rows: rows.clone(), wake: Arc::clone(&wake) },
+        InputQueue { input_batches: receiver, rows, _closing: closing, wake },
     )
 }
 
@@ -145,12 +166,14 @@ impl Drop for Inlet {
     }
 }
 
-/// The source operator: one epoch for what waits together, as many as the window allows.
+/// The source operator: one epoch for what waits together, as many as the window allows. `made` counts the bars that
+/// have passed the exit of this worker.
 pub fn source<'scope>(
     scope: Scope<'scope, Epoch>,
     from: InputQueue,
     clock: EpochClock,
     handed_over: ProbeHandle<Epoch>,
+    made: Rc<Cell<usize>>,
 ) -> StreamVec<'scope, Epoch, InputBatch> {
     let mut builder = OperatorBuilder::new("Source".to_owned(), scope);
     let info = builder.operator_info();
@@ -164,18 +187,23 @@ pub fn source<'scope>(
         let mut capability = capabilities.pop();
         let mut in_flight: VecDeque<Epoch> = VecDeque::new();
         let mut next_look = Instant::now();
+        let mut window = Window::default();
         move |_frontiers| {
             let Some(held) = capability.as_mut() else { return };
             let mut output = output.activate();
+            let before = in_flight.len();
             while in_flight.front().is_some_and(|epoch| !handed_over.less_equal(epoch)) {
                 in_flight.pop_front();
             }
+            if in_flight.len() < before {
+                window.note(before - in_flight.len(), made.take());
+            }
             loop {
-                if in_flight.len() >= WINDOW {
+                if in_flight.len() >= window.epochs() {
                     activator.activate();
                     return;
                 }
-                match from.input_batches.try_recv() {
+                match from.take() {
                     Ok(input_batch) => {
                         let epoch = clock.next();
                         held.downgrade(&epoch);
@@ -183,7 +211,7 @@ pub fn source<'scope>(
                         let mut session = output.session(&*held);
                         session.give(input_batch);
                         while rows < EPOCH_ROWS
-                            && let Ok(input_batch) = from.input_batches.try_recv()
+                            && let Ok(input_batch) = from.take()
                         {
                             rows += input_batch.rows().max(1);
                             session.give(input_batch);
@@ -215,4 +243,52 @@ pub fn source<'scope>(
         }
     });
     stream
+}
+
+#[cfg(test)]
+mod tests {
+    use barflow_operators::batch::{Feed, TradeBatch};
+    use barflow_operators::position::{FilePosition, Position};
+    use barflow_operators::trade::{Aggressor, Trade};
+
+    use super::*;
+
+    fn batch(rows: u64) -> InputBatch {
+        let feed = Arc::new(Feed::numbered("a:b:C".parse().unwrap()));
+        let trade = |trade_id| Trade {
+            trade_id,
+            event_time: 1,
+            price: 1.0,
+            qty: 1.0,
+            quote: 1.0,
+            aggressor: Aggressor::Buyer,
+            count: 1,
+        };
+        let trades: Vec<Trade> = (1..=rows).map(trade).collect();
+        let position = Position::File(FilePosition::start("a.csv".into()));
+        InputBatch::new(
+            TradeBatch::from_trades(feed, &trades),
+            Vec::new(),
+            position.clone(),
+            position,
+        )
+    }
+
+    /// A venue may put tens of thousands of trades into a frame, and thousands of batches may wait.
+    #[test]
+    fn what_waits_before_a_worker_is_bounded_by_its_trades() {
+        let most = MOST_ROWS as u64;
+        let (inlet, queue) = inlet(4096);
+        inlet.send(batch(2 * most)).unwrap();
+        let refused = inlet.offer(batch(1), Duration::ZERO).unwrap_err();
+        assert_eq!(refused.map(|batch| batch.rows()), Some(1));
+        assert_eq!(queue.take().unwrap().rows() as u64, 2 * most);
+        inlet.offer(batch(most - 1), Duration::ZERO).unwrap();
+        inlet.offer(batch(1), Duration::ZERO).unwrap();
+        assert!(inlet.offer(batch(1), Duration::ZERO).unwrap_err().is_some());
+        // The graph ends: nobody waits, and what comes is refused.
+        drop(queue);
+        assert!(inlet.offer(batch(1), Duration::from_secs(60)).unwrap_err().is_none());
+        inlet.send(batch(most)).unwrap_err();
+    }
 }

@@ -16,7 +16,7 @@
 //!
 //! The exit hands a bar over as soon as it is decided: bars of an instrument are in order without
 //! waiting for the frontier. The frontier after the exit shows which epochs are handed over, and
-//! the source keeps within [`flow::WINDOW`] epochs of it, so memory is bounded whatever is slow.
+//! the source keeps within a [`window::Window`] of it, so memory is bounded whatever is slow.
 //!
 //! Sinks implement [`sink::BarSink`] and depend on the graph, not the graph on them.
 //!
@@ -37,4 +37,5 @@ pub mod run;
 pub mod sink;
 pub mod sink_handle;
 pub mod tally;
+pub mod window;
 pub mod workers;

@@ -13,7 +13,9 @@ use super::cluster::{Cluster, Crew};
 use super::flow::{Inlet, InputQueue, inlet};
 use super::options::GraphOptions;
 use super::sink_handle::{DirectSink, SinkHandle, note};
+use super::window::MOST_BARS;
 pub use super::workers::Workers;
+use crate::budget::Budget;
 use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 use crate::stop::{Breakdown, Cause, Stop};
 use crate::telemetry::latency::Latency;
@@ -118,12 +120,14 @@ fn connect(
     };
     let connected = sinks.into_iter().map(|sink| {
         let (sender, commits) = bounded(queue);
+        let bars = Budget::new(MOST_BARS);
         match pace.direct {
             true => {
                 let sink = DirectSink::new(sink, options.latency.clone());
-                (SinkHandle::direct(sink.clone(), sender), Held::Direct(sink, commits))
+                let handle = SinkHandle::direct(sink.clone(), sender, bars.clone());
+                (handle, Held::Direct(sink, commits, bars))
             }
-            false => (SinkHandle::Queue(sender), Held::Thread(sink, commits)),
+            false => (SinkHandle::Queue(sender, bars.clone()), Held::Thread(sink, commits, bars)),
         }
     });
     connected.unzip()
@@ -141,12 +145,13 @@ fn serve(
         let _ = ended.recv();
     };
     let result = match sink {
-        Held::Thread(mut sink, commits) => drain(&commits, sink.as_mut(), latency).and_then(|()| {
-            all_ended();
-            end(stop, || sink.finish())
-        }),
-        Held::Direct(sink, commits) => {
-            look_after(&sink, &commits);
+        Held::Thread(mut sink, commits, bars) => drain(&commits, sink.as_mut(), latency, &bars)
+            .and_then(|()| {
+                all_ended();
+                end(stop, || sink.finish())
+            }),
+        Held::Direct(sink, commits, bars) => {
+            look_after(&sink, &commits, &bars);
             // Workers that still send something learn that there is no receiver.
             drop(commits);
             sink.tell(stop);
@@ -226,8 +231,8 @@ fn gather(
 
 /// The sink, and how its thread learns of commits or of the end.
 enum Held {
-    Thread(Box<dyn BarSink>, Receiver<Commit>),
-    Direct(DirectSink, Receiver<Commit>),
+    Thread(Box<dyn BarSink>, Receiver<Commit>, Budget),
+    Direct(DirectSink, Receiver<Commit>, Budget),
 }
 
 /// The last word to a sink. A run that failed ends it too: what was handed over stays delivered,
@@ -244,10 +249,15 @@ fn end(
 
 /// Workers feed the sink with bars; its thread ends transactions for them, and asks it now and then
 /// how its deliveries fare. Ends when all senders are gone, or the sink has failed.
-fn look_after(sink: &DirectSink, commits: &Receiver<Commit>) {
+fn look_after(sink: &DirectSink, commits: &Receiver<Commit>, bars: &Budget) {
+    let _closing = bars.until_dropped();
     loop {
         let result = match commits.recv_timeout(SINK_IDLE) {
-            Ok(commit) => sink.commit_queued(&commit),
+            Ok(commit) => {
+                let result = sink.commit_queued(&commit);
+                bars.leave(commit.bars.len());
+                result
+            }
             Err(RecvTimeoutError::Timeout) => sink.commit(&Commit::default()),
             Err(RecvTimeoutError::Disconnected) => return,
         };
@@ -262,11 +272,14 @@ pub(crate) fn drain(
     commits: &Receiver<Commit>,
     sink: &mut dyn BarSink,
     latency: &Latency,
+    bars: &Budget,
 ) -> Result<(), SinkError> {
+    let _closing = bars.until_dropped();
     loop {
         match commits.recv_timeout(SINK_IDLE) {
             Ok(commit) => {
                 sink.commit(&commit)?;
+                bars.leave(commit.bars.len());
                 if !sink.tells_latency() {
                     note(latency, &commit);
                 }

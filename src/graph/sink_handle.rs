@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam::channel::Sender;
 
+use crate::budget::Budget;
 use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 use crate::stop::Stop;
 use crate::telemetry::latency::{Latency, Stage};
@@ -16,11 +17,11 @@ use crate::telemetry::latency::{Latency, Stage};
 /// Where workers put commits.
 #[derive(Clone)]
 pub enum SinkHandle {
-    /// To the sink's thread.
-    Queue(Sender<Commit>),
+    /// To the sink's thread; bars that wait for it.
+    Queue(Sender<Commit>, Budget),
     /// Into the sink; what would take long, and what comes while that lasts, through a queue to its
     /// thread.
-    Direct(DirectSink, Sender<Commit>),
+    Direct(DirectSink, Sender<Commit>, Budget),
 }
 
 /// The sink is gone; it has said why, or will.
@@ -28,21 +29,25 @@ pub enum SinkHandle {
 pub struct Gone;
 
 impl SinkHandle {
-    pub(super) fn direct(sink: DirectSink, queue: Sender<Commit>) -> Self {
-        Self::Direct(sink, queue)
+    pub(super) fn direct(sink: DirectSink, queue: Sender<Commit>, bars: Budget) -> Self {
+        Self::Direct(sink, queue, bars)
     }
 
     /// Hands a commit over, waiting while the sink is busy.
     pub(super) fn give(&self, commit: Commit) -> Result<(), Gone> {
         match self {
-            Self::Queue(queue) => queue.send(commit).map_err(|_| Gone),
-            // The end of a transaction, or that all bars are confirmed, is waited for elsewhere, and what
-            // follows waits its turn.
-            Self::Direct(sink, queue) if commit.waits() || sink.is_behind() => {
-                sink.behind.fetch_add(1, Ordering::AcqRel);
+            Self::Queue(queue, bars) => {
+                bars.enter(commit.bars.len());
                 queue.send(commit).map_err(|_| Gone)
             }
-            Self::Direct(sink, _) => sink.commit(&commit),
+            // The end of a transaction, or that all bars are confirmed, is waited for elsewhere, and what
+            // follows waits its turn.
+            Self::Direct(sink, queue, bars) if commit.waits() || sink.is_behind() => {
+                sink.behind.fetch_add(1, Ordering::AcqRel);
+                bars.enter(commit.bars.len());
+                queue.send(commit).map_err(|_| Gone)
+            }
+            Self::Direct(sink, _, _) => sink.commit(&commit),
         }
     }
 }

@@ -436,7 +436,7 @@ fn wrong_hosts_are_told_by_file_and_line() {
         String::from_utf8(output.stderr).unwrap()
     };
     fs::write(&hosts, "# two\nalpha:7000\n\nbeta\n").unwrap();
-    assert!(said(Some("0"), Some(&hosts)).contains("hosts.txt:4: \"beta\" is not host:port"));
+    assert!(said(Some("0"), Some(&hosts)).contains("hosts.txt:4: not host:port"));
     fs::write(&hosts, "alpha:7000\nbeta:7000\n").unwrap();
     assert!(said(Some("2"), Some(&hosts)).contains("process = 2: 2 hosts, so 0 to 1"));
     assert!(said(Some("one"), Some(&hosts)).contains("not a whole number"));

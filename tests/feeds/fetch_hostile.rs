@@ -180,6 +180,25 @@ fn a_signal_ends_a_fetch_that_waits_for_a_silent_archive() {
     }
 }
 
+/// The body of a refusal is read for its words; it may trickle.
+#[test]
+fn a_signal_ends_a_fetch_that_reads_a_refusal() {
+    for status in ["403 Forbidden", "400 Bad Request", "301 Moved Permanently"] {
+        let store = tempfile::tempdir().unwrap();
+        let server = archive(Some(200_000), move |_: &Request, stream: &mut TcpStream| {
+            let head = format!("HTTP/1.1 {status}\r\ncontent-length: 4000\r\n\r\nno");
+            let _ = stream.write_all(head.as_bytes());
+            // Until the other side has gone.
+            let _ = stream.read(&mut [0]);
+        });
+        let base = format!("http://{}", server.address);
+        let mut fetching = Process::start(fetch(&base, store.path(), &["--timeout", "1h"]));
+        fetching.wait_until("the file is asked for", |_| files_asked(&server) > 0);
+        let (code, _, said) = fetching.stop();
+        assert_eq!(code, Some(143), "{status}: {said}");
+    }
+}
+
 #[test]
 fn a_body_that_stands_still_costs_tries() {
     let store = tempfile::tempdir().unwrap();

@@ -282,35 +282,49 @@ impl BarSink for Stuck {
     }
 }
 
+/// How many input batches are fed to a graph whose sink takes nothing; each batch fills an epoch.
+fn fed_while_stuck(workers: usize, specs: Vec<BarSpec>) -> usize {
+    let (fed, rest) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let sink = Stuck { fed: Arc::clone(&fed), rest: Arc::clone(&rest) };
+    let feed = feed("A");
+    let mut input = input_batches(&feed, &tape(5, 500_000), 8192).into_iter();
+    let mine = feed.instrument.shard_hash() as usize % workers;
+    let feeders = (0..workers)
+        .map(|worker| -> Feeder {
+            let input = if worker == mine { input.by_ref().collect() } else { Vec::new() };
+            let fed = Arc::clone(&fed);
+            Box::new(move |inlets, _stop| {
+                for input_batch in input {
+                    inlets[worker].send(input_batch)?;
+                    fed.fetch_add(1, Ordering::SeqCst);
+                }
+                Ok(())
+            })
+        })
+        .collect();
+    run_fed(Setup { specs, ..setup(workers) }, feeders, Box::new(sink)).unwrap();
+    rest.load(Ordering::SeqCst)
+}
+
 #[test]
 fn a_stuck_sink_stops_the_source_within_its_window() {
     for workers in [1, 2] {
-        let (fed, rest) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let sink = Stuck { fed: Arc::clone(&fed), rest: Arc::clone(&rest) };
-        let feed = feed("A");
-        // An input batch of this size fills an epoch.
-        let mut input = input_batches(&feed, &tape(5, 500_000), 8192).into_iter();
-        let mine = feed.instrument.shard_hash() as usize % workers;
-        let feeders = (0..workers)
-            .map(|worker| -> Feeder {
-                let input = if worker == mine { input.by_ref().collect() } else { Vec::new() };
-                let fed = Arc::clone(&fed);
-                Box::new(move |inlets, _stop| {
-                    for input_batch in input {
-                        inlets[worker].send(input_batch)?;
-                        fed.fetch_add(1, Ordering::SeqCst);
-                    }
-                    Ok(())
-                })
-            })
-            .collect();
-        run_fed(setup(workers), feeders, Box::new(sink)).unwrap();
-        let first = rest.load(Ordering::SeqCst);
+        let fed = fed_while_stuck(workers, specs());
         // The window, the two queues, and what is in somebody's hands.
-        let bound = barflow::graph::flow::WINDOW + 4 + barflow::graph::run::COMMIT_QUEUE + 4;
-        assert!(
-            first > 0 && first <= bound,
-            "{workers} workers: {first} input batches, {bound} at most"
-        );
+        let bound = barflow::graph::window::MOST_EPOCHS + 4 + barflow::graph::run::COMMIT_QUEUE + 4;
+        assert!(fed > 0 && fed <= bound, "{workers} workers: {fed} input batches, {bound} at most");
     }
+}
+
+/// Of an epoch that makes 65,536 bars one is as much as the whole window may hold.
+#[test]
+fn many_bars_a_trade_leave_few_epochs_under_way() {
+    let every = |n: usize| {
+        let rule = RuleSpec::Size { measure: Measure::Tick, size: 1.0 };
+        BarSpec::new(&format!("t{n}"), SignRule::Aggressor, LimitSpec::default(), rule).unwrap()
+    };
+    let fed = fed_while_stuck(1, (0..8).map(every).collect());
+    // Before the graph, in it, before the sink, in its hands, and one that waits in each of the three.
+    let bound = 4 + 1 + 1 + 1 + 3;
+    assert!(fed > 0 && fed <= bound, "{fed} input batches, {bound} at most");
 }

@@ -186,3 +186,69 @@ fn a_day_that_was_damaged_is_converted_again_and_a_merged_file_is_refused() {
     let (_, told) = expect(1, &["convert"], &store, &paths);
     assert!(told.contains("31 refused") && told.contains("2024-03.parquet"), "{told}");
 }
+
+/// Event times of all trades in a range, from files or from a store of them.
+fn times(input: &[&str], from: &str, to: &str) -> Vec<u64> {
+    let range = ["--from", from, "--to", to, "--bar", "t=tick,size=1"];
+    let made = barflow().arg("replay").args(input).args(range).output().unwrap();
+    let lines = String::from_utf8(made.stdout).unwrap();
+    let bars = lines.lines().map(|line| serde_json::from_str(line).unwrap());
+    bars.map(|bar: serde_json::Value| bar["open_time"].as_u64().unwrap() / 1000).collect()
+}
+
+/// Days of UTC+8, of UTC, and of UTC-8: an archive's rows lie partly outside its day.
+#[test]
+fn a_range_of_a_store_has_the_trades_of_the_files_whatever_days_they_are_cut_at() {
+    const HOUR: u64 = 3_600_000_000;
+    for offset in [-8, 0, 8] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("store");
+        for day in 1..=3 {
+            let start = archives::MARCH + (day - 1) * archives::DAY;
+            let start = start.checked_add_signed(-offset * HOUR as i64).unwrap();
+            let rows = archives::rows(day * 24, 24, start, HOUR);
+            archives::write(folder.path(), &format!("BTCUSDT-trades-2024-03-0{day}"), &rows);
+        }
+        expect(0, &["convert"], &store, &[folder.path()]);
+        let files = folder.path().join("*.zip").display().to_string();
+        let of_store = ["--store", store.to_str().unwrap()];
+        for (from, to) in [
+            ("2024-03-01", "2024-03-02"),
+            ("2024-03-02", "2024-03-03"),
+            ("2024-03-02T16:00:00Z", "2024-03-03"),
+            ("2024-02-29T16:00:00Z", "2024-03-01"),
+            ("2024-03-04", "2024-03-05"),
+        ] {
+            let expected = times(&[&files], from, to);
+            assert_eq!(times(&of_store, from, to), expected, "{offset} h: {from} to {to}");
+        }
+        // Only what lies wholly before the day goes.
+        let of_second = times(&of_store, "2024-03-02", "2024-03-03");
+        assert_eq!(of_second.len(), 24);
+        expect(0, &["store", "prune", "--before", "2024-03-02", "--yes"], &store, &[]);
+        assert_eq!(times(&of_store, "2024-03-02", "2024-03-03"), of_second, "{offset} h: pruned");
+    }
+}
+
+/// Exports named for the day on which they were made.
+#[test]
+fn files_that_are_left_out_by_the_dates_in_their_names_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let february = archives::MARCH - 29 * archives::DAY;
+    for (name, start) in [("2024-03-01", february), ("2024-04-01", archives::MARCH)] {
+        let rows = archives::rows(start / archives::DAY, 29, start, archives::DAY);
+        archives::write(folder.path(), &format!("BTCUSDT-trades-{name}"), &rows);
+    }
+    let replay = barflow()
+        .arg("replay")
+        .arg(folder.path())
+        .args(["--to", "2024-03-15", "--bar", "t=tick,size=1"])
+        .output()
+        .unwrap();
+    let told = String::from_utf8(replay.stderr).unwrap();
+    assert_eq!(replay.status.code(), Some(0), "{told}");
+    let expected =
+        "1 file is left out, because the date in its name lies outside --from and --to: ";
+    assert!(told.contains(expected), "{told}");
+    assert!(told.contains("BTCUSDT-trades-2024-04-01.zip"), "{told}");
+}

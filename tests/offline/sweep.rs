@@ -205,3 +205,21 @@ fn grids_that_make_no_sense_are_refused() {
         assert!(said(&output).contains(words), "{}", said(&output));
     }
 }
+
+/// Bars of an earlier run are replaced, but what a link leads to is somebody else's.
+#[test]
+fn a_link_in_the_place_of_the_bars_is_not_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let day = a_day(folder.path(), 20_000);
+    let others = folder.path().join("others");
+    fs::create_dir(&others).unwrap();
+    fs::write(others.join("kept.parquet"), "theirs").unwrap();
+    let out = folder.path().join("out");
+    fs::create_dir(&out).unwrap();
+    std::os::unix::fs::symlink(&others, out.join(".bars")).unwrap();
+    let output = sweep(&day, &out, &["--bars", "1"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    assert!(said(&output).contains(".bars"), "{}", said(&output));
+    assert!(said(&output).contains("it is a link or a file, not a folder"), "{}", said(&output));
+    assert_eq!(fs::read(others.join("kept.parquet")).unwrap(), b"theirs");
+}

@@ -56,6 +56,14 @@ pub fn days(facts: &Facts) -> Option<(Date, Date)> {
     facts.days.or_else(edges)
 }
 
+/// First and last day of the trades in a file, or those that it is for where they reach further: an archive's days
+/// may be those of another time zone, and what lies outside of them is in its files all the same.
+pub fn reach(facts: &Facts) -> Option<(Date, Date)> {
+    let (first, last) = days(facts)?;
+    let edges = [facts.first, facts.last].into_iter().flatten().map(|(_, time)| day_of(time));
+    Some(edges.fold((first, last), |(first, last), day| (first.min(day), last.max(day))))
+}
+
 /// Reads the footers of all files of a store, by feed.
 ///
 /// # Errors
@@ -208,7 +216,7 @@ fn select_of(series: &Series, wanted: &SeriesQuery, selection: &mut Selection) {
     };
     let instrument = &series.feed.instrument;
     for file in series.files.iter().filter(|facts| facts.rows > 0) {
-        if days(file).as_ref().is_none_or(touches) {
+        if reach(file).as_ref().is_none_or(touches) {
             selection.files.push(file.path.clone());
         }
     }

@@ -10,7 +10,7 @@ use barflow_replay::find::find;
 use barflow_replay::progress::{Progress, StopFlag};
 use barflow_replay::store::journal::Journal;
 use barflow_replay::store::layout::{self, ARCHIVE};
-use barflow_replay::store::series::days;
+use barflow_replay::store::series::reach;
 use barflow_replay::store::work::Writing;
 use barflow_replay::trades_parquet::facts::Facts;
 use clap::Args;
@@ -69,7 +69,7 @@ pub fn run(args: &PruneArgs) -> Result<Outcome, Failure> {
     if let Some(before) = args.before {
         for series in args.place.series()? {
             let files = series.files.into_iter().chain(series.covered);
-            let is_old = |facts: &_| days(facts).is_some_and(|(_, last)| last < before);
+            let is_old = |facts: &_| reach(facts).is_some_and(|(_, last)| last < before);
             goes.extend(files.filter(is_old).map(|facts| facts.path));
         }
     }

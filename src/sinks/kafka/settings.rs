@@ -234,6 +234,14 @@ impl KafkaSettings {
                     .to_owned(),
             );
         }
+        if key.ends_with(".location")
+            && let Ok(found) = std::fs::metadata(text)
+            && !found.is_file()
+            && !found.is_dir()
+        {
+            // librdkafka would wait for somebody to write into a pipe, deaf to signals.
+            return Err(format!("is \"{text}\": a pipe or a device, not a file"));
+        }
         if matches!(key, "bootstrap.servers" | "metadata.broker.list") {
             return Err(format!(
                 "is \"{}\"; the brokers are set by their own key, and are \"{}\"",
@@ -418,6 +426,14 @@ mod tests {
         assert!(problems[0].contains("\"linger.ms\" was refused"), "{problems:?}");
         assert!(problems[1].contains("\"lingr.ms\" was refused"), "{problems:?}");
         assert_eq!(with(&[("sasl.password", "${X}"), ("linger.ms", "${Y}")]).problems().len(), 0);
+    }
+
+    #[test]
+    fn a_certificate_is_a_file() {
+        let problems =
+            with(&[("ssl.ca.location", "/dev/zero"), ("ssl.key.location", "/none")]).problems();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].contains("\"/dev/zero\": a pipe or a device"), "{problems:?}");
     }
 
     #[test]
