@@ -39,8 +39,7 @@ pub fn recognise(path: &Path, options: &PlanOptions) -> Result<Recognised, Repla
     let container = sniff::container(path)?;
     // barflow's own files were chosen by what they hold.
     if is_outside(&naming, options) && !is_own(path, container)? {
-        let notes = vec![PlanNote::OutOfRange(vec![path.to_owned()])];
-        return Ok(Recognised { notes, ..Recognised::default() });
+        return Ok(noted(PlanNote::OutOfRange(vec![path.to_owned()])));
     }
     let bytes = spool::length(path).map_err(|e| ReplayError::io("open", path, e))?;
     if is_own(path, container)? {
@@ -180,8 +179,11 @@ fn trades_of(feed: Feed, file: PlannedFile) -> Recognised {
 }
 
 fn empty(path: &Path, feed: Option<Feed>) -> Recognised {
-    let notes = vec![PlanNote::NoTrades(vec![path.to_owned()])];
-    Recognised { empty: feed, notes, ..Recognised::default() }
+    Recognised { empty: feed, ..noted(PlanNote::NoTrades(vec![path.to_owned()])) }
+}
+
+fn noted(note: PlanNote) -> Recognised {
+    Recognised { notes: vec![note], ..Recognised::default() }
 }
 
 /// The instrument that was given, if a file that says `symbol` can be of it.

@@ -166,6 +166,35 @@ impl Drop for Inlet {
     }
 }
 
+/// Epochs that a source has given and that have not passed the exit.
+struct Ahead {
+    epochs: VecDeque<Epoch>,
+    window: Window,
+    handed_over: ProbeHandle<Epoch>,
+    /// Bars that have passed the exit since the last look.
+    made: Rc<Cell<usize>>,
+}
+
+impl Ahead {
+    fn new(handed_over: ProbeHandle<Epoch>, made: Rc<Cell<usize>>) -> Self {
+        Self { epochs: VecDeque::new(), window: Window::default(), handed_over, made }
+    }
+
+    fn look(&mut self) {
+        let before = self.epochs.len();
+        while self.epochs.front().is_some_and(|epoch| !self.handed_over.less_equal(epoch)) {
+            self.epochs.pop_front();
+        }
+        if self.epochs.len() < before {
+            self.window.note(before - self.epochs.len(), self.made.take());
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.epochs.len() >= self.window.epochs()
+    }
+}
+
 /// The source operator: one epoch for what waits together, as many as the window allows. `made` counts the bars that
 /// have passed the exit of this worker.
 pub fn source<'scope>(
@@ -185,21 +214,14 @@ pub fn source<'scope>(
 
     builder.build(move |mut capabilities| {
         let mut capability = capabilities.pop();
-        let mut in_flight: VecDeque<Epoch> = VecDeque::new();
+        let mut ahead = Ahead::new(handed_over, made);
         let mut next_look = Instant::now();
-        let mut window = Window::default();
         move |_frontiers| {
             let Some(held) = capability.as_mut() else { return };
             let mut output = output.activate();
-            let before = in_flight.len();
-            while in_flight.front().is_some_and(|epoch| !handed_over.less_equal(epoch)) {
-                in_flight.pop_front();
-            }
-            if in_flight.len() < before {
-                window.note(before - in_flight.len(), made.take());
-            }
+            ahead.look();
             loop {
-                if in_flight.len() >= window.epochs() {
+                if ahead.is_full() {
                     activator.activate();
                     return;
                 }
@@ -217,7 +239,7 @@ pub fn source<'scope>(
                             session.give(input_batch);
                         }
                         drop(session);
-                        in_flight.push_back(epoch);
+                        ahead.epochs.push_back(epoch);
                         // Right away: the next input batch is another epoch, and nothing at or
                         // below this one will come, so its bars need not wait.
                         held.downgrade(&(epoch + 1));

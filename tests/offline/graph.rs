@@ -283,11 +283,11 @@ impl BarSink for Stuck {
 }
 
 /// How many input batches are fed to a graph whose sink takes nothing; each batch fills an epoch.
-fn fed_while_stuck(workers: usize, specs: Vec<BarSpec>) -> usize {
+fn fed_while_stuck(workers: usize, specs: Vec<BarSpec>, trades: u64) -> usize {
     let (fed, rest) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let sink = Stuck { fed: Arc::clone(&fed), rest: Arc::clone(&rest) };
     let feed = feed("A");
-    let mut input = input_batches(&feed, &tape(5, 500_000), 8192).into_iter();
+    let mut input = input_batches(&feed, &tape(5, trades), 8192).into_iter();
     let mine = feed.instrument.shard_hash() as usize % workers;
     let feeders = (0..workers)
         .map(|worker| -> Feeder {
@@ -309,7 +309,7 @@ fn fed_while_stuck(workers: usize, specs: Vec<BarSpec>) -> usize {
 #[test]
 fn a_stuck_sink_stops_the_source_within_its_window() {
     for workers in [1, 2] {
-        let fed = fed_while_stuck(workers, specs());
+        let fed = fed_while_stuck(workers, specs(), 500_000);
         // The window, the two queues, and what is in somebody's hands.
         let bound = barflow::graph::window::MOST_EPOCHS + 4 + barflow::graph::run::COMMIT_QUEUE + 4;
         assert!(fed > 0 && fed <= bound, "{workers} workers: {fed} input batches, {bound} at most");
@@ -323,7 +323,7 @@ fn many_bars_a_trade_leave_few_epochs_under_way() {
         let rule = RuleSpec::Size { measure: Measure::Tick, size: 1.0 };
         BarSpec::new(&format!("t{n}"), SignRule::Aggressor, LimitSpec::default(), rule).unwrap()
     };
-    let fed = fed_while_stuck(1, (0..8).map(every).collect());
+    let fed = fed_while_stuck(1, (0..8).map(every).collect(), 120_000);
     // Before the graph, in it, before the sink, in its hands, and one that waits in each of the three.
     let bound = 4 + 1 + 1 + 1 + 3;
     assert!(fed > 0 && fed <= bound, "{fed} input batches, {bound} at most");
