@@ -10,6 +10,7 @@ mod colours;
 mod columns;
 mod contract;
 mod contradictions;
+mod cut_rows;
 mod daily;
 mod destroy;
 mod encodings;
