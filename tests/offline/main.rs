@@ -48,3 +48,4 @@ mod sync_report;
 mod three_columns;
 mod tidy;
 mod times;
+mod verify;
