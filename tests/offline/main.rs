@@ -23,6 +23,7 @@ mod graph_checkpoints;
 mod histories;
 mod hostile;
 mod left_out;
+mod measured;
 mod misread;
 mod mutations;
 mod order_rule;
