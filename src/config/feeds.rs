@@ -52,12 +52,7 @@ fn feed(name: String, mut section: Section, problems: &mut Problems) -> Option<F
     let ahead_max = time("ahead_max", |usual| usual.ahead_max.unwrap_or_default());
     let lag_warning = time("lag_warning", |usual| usual.lag_warning.unwrap_or_default());
     let connect_timeout = time("connect_timeout", |usual| usual.connect_timeout);
-    let frame_bytes_max = section.parse("frame_bytes_max", whole, problems);
-    if let Some(bytes) = frame_bytes_max.filter(|bytes| !FRAME_BYTES.contains(bytes)) {
-        let (least, most) = (FRAME_BYTES.start(), FRAME_BYTES.end());
-        let what = format!("{title}: frame_bytes_max = {bytes}: {least} to {most} bytes");
-        problems.add(&origin, what);
-    }
+    let frame_bytes_max = frame_bytes_max(&mut section, problems);
     let waiting_room = section.parse("waiting_room", whole, problems);
     section.finish(problems);
     if problems.0.len() > before {
@@ -92,6 +87,17 @@ fn feed(name: String, mut section: Section, problems: &mut Problems) -> Option<F
         }
         None => Some(plan),
     }
+}
+
+fn frame_bytes_max(section: &mut Section, problems: &mut Problems) -> Option<usize> {
+    let bytes = section.parse("frame_bytes_max", "a whole number", problems)?;
+    if FRAME_BYTES.contains(&bytes) {
+        return Some(bytes);
+    }
+    let (title, least, most) = (&section.name, FRAME_BYTES.start(), FRAME_BYTES.end());
+    let what = format!("{title}: frame_bytes_max = {bytes}: {least} to {most} bytes");
+    problems.add(&section.origin, what);
+    None
 }
 
 /// A name is a label of metrics, which monitoring shows as it is.
