@@ -419,3 +419,35 @@ fn a_restart_goes_on_counting_and_keeps_what_was_corrected() {
     fresh.take(&right, Vec::new());
     assert!(job.net() == fresh.net(), "{}", job.difference(&fresh));
 }
+
+#[test]
+fn replacements_of_one_trade_that_come_together_are_recomputed_once() {
+    let specs = [generate::wald(barflow_operators::measure::Measure::Dollar, 0.01, 10.0)];
+    let trades: Vec<Trade> = (1..1000).map(trade).collect();
+    let with_price = |price: f64| Trade { price, quote: price, ..trade(500) };
+    let replace = |n: u32| {
+        let change = Change::Replace(with_price(2.0 + f64::from(n)));
+        Correction { trade_id: 500, change, known_after: 0, known_time: None }
+    };
+    let made = |corrections: u32| {
+        let mut job = Job::new(&specs, Some(EVERYTHING));
+        job.take(&trades, Vec::new());
+        job.take(&[], (0..corrections).map(replace).collect());
+        job
+    };
+    let (one, many) = (made(1), made(300));
+    assert_eq!(many.outcomes(), [CorrectionOutcome::Applied; 300]);
+    assert!(many.revisions[0].recomputed <= one.revisions[0].recomputed + 1024);
+    let mut right = trades.clone();
+    right[499] = with_price(301.0);
+    let mut fresh = Job::new(&specs, None);
+    fresh.take(&right, Vec::new());
+    assert!(many.net() == fresh.net(), "{}", many.difference(&fresh));
+    // The last of them may say what the first said; then an equal one changes nothing.
+    let mut back = Job::new(&specs, Some(EVERYTHING));
+    back.take(&trades, Vec::new());
+    back.take(&[], vec![replace(7), replace(299), replace(299)]);
+    let applied = CorrectionOutcome::Applied;
+    assert_eq!(back.outcomes(), [applied, applied, CorrectionOutcome::AlreadySo]);
+    assert!(back.net() == fresh.net(), "{}", back.difference(&fresh));
+}

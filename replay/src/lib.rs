@@ -28,7 +28,7 @@ pub mod files;
 pub mod find;
 pub mod history;
 pub mod lean;
-mod line_end;
+pub mod line_end;
 mod margin;
 pub mod members;
 mod merge;

@@ -51,7 +51,7 @@ fn message(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given")
 }
 
-/// Chooses the rows and columns of a file that are read.
+/// Chooses the rows of a file that are read.
 pub(crate) type Builder = ParquetRecordBatchReaderBuilder<BoundedFile>;
 
 /// A file's batches; the last item is an error if the file is damaged, or takes too much memory.
@@ -72,19 +72,22 @@ impl GuardedBatches {
         columns: ProjectionMask,
         rows: usize,
     ) -> Result<Self, String> {
-        let choose = |builder: Builder| builder.with_projection(columns).with_batch_size(rows);
-        Self::open(file, footer, choose)
+        Self::open(file, footer, columns, |builder| builder.with_batch_size(rows))
     }
 
-    /// What is chosen of a file, whose footer was read.
+    /// What is chosen of some columns of a file, whose footer was read.
     pub(crate) fn open(
         file: File,
         footer: ArrowReaderMetadata,
+        columns: ProjectionMask,
         choose: impl FnOnce(Builder) -> Builder,
     ) -> Result<Self, String> {
-        let file = BoundedFile::new(file, footer.metadata())?;
+        let file = BoundedFile::new(file, footer.metadata(), &columns)?;
         let refusal = file.refusal();
-        let reader = guarded(|| choose(Builder::new_with_metadata(file, footer)).build())?;
+        let reader = guarded(|| {
+            let builder = Builder::new_with_metadata(file, footer).with_projection(columns);
+            choose(builder).build()
+        })?;
         Ok(Self { reader: Some(reader), refusal })
     }
 }

@@ -251,9 +251,7 @@ impl Transfer<'_> {
         self.check_room(partial, answer.part)?;
         let end = answer.part.end.unwrap_or(u64::MAX);
         loop {
-            if self.client.is_stopped() {
-                return Err(FetchError::Stopped.into());
-            }
+            // Ends when a stop is requested.
             let read = answer.read(block)?;
             if read == 0 {
                 break;
@@ -288,4 +286,69 @@ fn keep_sum(path: &Path, text: &str) -> Result<(), FetchError> {
         return Ok(());
     }
     atomic_file::write(&beside, text.as_bytes()).map_err(|e| FetchError::disk("write", &beside, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+    use std::time::Duration;
+
+    use super::super::client::ClientOptions;
+    use super::*;
+    use crate::net::proxy::Proxies;
+
+    fn client(address: &str, stop: &Arc<AtomicBool>) -> Client {
+        let url = Url::parse(address).unwrap();
+        let options = ClientOptions {
+            base: url.clone(),
+            listing: url,
+            ca_file: None,
+            tries: 1,
+            timeout: Duration::from_secs(60),
+            ceiling: 1 << 30,
+        };
+        Client::new(options, Arc::clone(stop), Proxies::default()).unwrap()
+    }
+
+    #[test]
+    fn the_part_that_came_before_is_not_read_once_nobody_wants_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("day.zip");
+        fs::write(folder.path().join(".day.zip.ab.partial"), "part").unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let client = client("http://127.0.0.1:9", &stop);
+        assert_eq!(Partial::open(&client, &path, "ab").unwrap().bytes, 4);
+        stop.store(true, Ordering::Release);
+        assert!(matches!(Partial::open(&client, &path, "ab"), Err(FetchError::Stopped)));
+    }
+
+    #[test]
+    fn a_file_that_comes_is_left_as_it_is_once_nobody_wants_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        // More than is read ahead.
+        let body = vec![7; 16 * BLOCK];
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+        let server = thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            let _ = socket.read(&mut [0; 4096]);
+            let _ = socket.write_all(&[head.as_bytes(), &body].concat());
+        });
+        let stop = Arc::new(AtomicBool::new(false));
+        let (client, url) = (client(&address, &stop), Url::parse(&address).unwrap());
+        let moved = |_: u64, _: Option<u64>| stop.store(true, Ordering::Release);
+        let (limit, tries) = (client.limit(None), client.tries());
+        let transfer = Transfer { client: &client, url: &url, limit, tries, moved: &moved };
+        let path = folder.path().join("day.zip");
+        let mut partial = Partial::open(&client, &path, "ab").unwrap();
+        let (mut came, mut block) = (0, vec![0; BLOCK]);
+        let received = transfer.receive_once(&mut partial, &mut came, &mut block);
+        assert!(matches!(received, Err(Setback::Final(FetchError::Stopped))));
+        assert!(came > 0 && came <= BLOCK as u64 && partial.bytes == came, "{came}");
+        drop(server);
+    }
 }

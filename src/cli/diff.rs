@@ -7,6 +7,7 @@ use super::options::ConfigArgs;
 use super::say::{say, show};
 use super::weak;
 use crate::compare::difference::{Rules, compare};
+use crate::compare::paired;
 use crate::compare::source::{SourceError, read};
 use crate::config::kafka::KafkaOptions;
 use crate::config::problem::Problems;
@@ -56,20 +57,21 @@ pub fn run(args: &DiffArgs) -> Result<Outcome, Failure> {
     let mut problems = Problems::default();
     let kafka = KafkaOptions::of_file(args.config.read()?, Section::default(), &mut problems);
     let kafka = problems.or(kafka)?.settings();
-    if [&args.a, &args.b].iter().any(|source| source.starts_with("kafka://")) {
+    let is_of_kafka = [&args.a, &args.b].iter().any(|source| source.starts_with("kafka://"));
+    if is_of_kafka {
         weak::warn(&kafka);
     }
-    let read = |source: &str| {
-        read(source, &kafka).map_err(|error| match error {
-            SourceError::NotABar { .. } | SourceError::Settings(_) => Failure::usage(error),
-            _ => Failure::outside(error),
-        })
+    // Partitions of a topic come in any order.
+    let paired = match args.synchronise || is_of_kafka {
+        true => None,
+        false => paired::compare(&args.a, &args.b, &kafka).map_err(unreadable)?,
     };
-    let verdict = compare(
-        read(&args.a)?,
-        read(&args.b)?,
-        Rules { synchronise: args.synchronise, revised: false },
-    );
+    let read = |source: &str| read(source, &kafka).map_err(unreadable);
+    let rules = Rules { synchronise: args.synchronise, revised: false };
+    let verdict = match paired {
+        Some(verdict) => verdict,
+        None => compare(read(&args.a)?, read(&args.b)?, rules),
+    };
     for remark in &verdict.remarks {
         say!("{remark}");
     }
@@ -81,5 +83,12 @@ pub fn run(args: &DiffArgs) -> Result<Outcome, Failure> {
         Ok(Outcome::Done)
     } else {
         Ok(Outcome::Differs)
+    }
+}
+
+fn unreadable(error: SourceError) -> Failure {
+    match error {
+        SourceError::NotABar { .. } | SourceError::Settings(_) => Failure::usage(error),
+        _ => Failure::outside(error),
     }
 }

@@ -19,7 +19,7 @@ use super::signals::Signals;
 use crate::config::bars::{BarBook, BarOrder};
 use crate::config::section::Value;
 use crate::config::sink_kind::SinkKind;
-use crate::config::sweep::{SweepSettings, TypedSweep};
+use crate::config::sweep::{Holdout, SweepSettings, TypedSweep};
 use crate::job::ReplayJob;
 use crate::job::outputs::{Inputs, Outputs};
 use crate::stop::Stop;
@@ -195,20 +195,10 @@ fn sweep(settings: &SweepSettings, path: &Path, stop: &Stop) -> Result<Option<Pa
     let border = match settings.holdout {
         Some(holdout) => match State::border(path, of) {
             Some(border) => Some(border),
-            None => {
-                let trades = count(settings, stop)?;
-                if stop.is_raised() {
-                    say!("stopped while counting trades; run the same command again");
-                    return Ok(None);
-                }
-                Some(holdout.border(trades).ok_or_else(|| {
-                    Failure::usage(anyhow::anyhow!(
-                        "--holdout {}: of {} nothing would be left on one side",
-                        holdout.share(),
-                        counted(trades, "trade")
-                    ))
-                })?)
-            }
+            None => match border(count(settings, stop)?, holdout, stop)? {
+                Some(border) => Some(border),
+                None => return Ok(None),
+            },
         },
         None => None,
     };
@@ -222,6 +212,22 @@ fn sweep(settings: &SweepSettings, path: &Path, stop: &Stop) -> Result<Option<Pa
         return Ok(None);
     }
     Ok(Some(passed))
+}
+
+/// How many of the counted trades come before the holdout; none if counting was stopped.
+fn border(trades: u64, holdout: Holdout, stop: &Stop) -> Result<Option<u64>, Failure> {
+    if stop.is_raised() {
+        say!("stopped while counting trades; run the same command again");
+        return Ok(None);
+    }
+    let border = holdout.border(trades).ok_or_else(|| {
+        Failure::usage(anyhow::anyhow!(
+            "--holdout {}: of {} nothing would be left on one side",
+            holdout.share(),
+            counted(trades, "trade")
+        ))
+    })?;
+    Ok(Some(border))
 }
 
 /// How many trades there are.
@@ -344,4 +350,17 @@ fn remove_bars(folder: &Path) -> std::io::Result<()> {
         }
     }
     std::fs::remove_dir(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_of_trades_that_was_stopped_is_not_believed() {
+        let (holdout, stop) = ("0.5".parse().unwrap(), Stop::new());
+        assert!(matches!(border(10, holdout, &stop), Ok(Some(5))));
+        stop.raise();
+        assert!(matches!(border(10, holdout, &stop), Ok(None)));
+    }
 }

@@ -30,6 +30,7 @@ use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 use crate::job::ReplayJob;
 use crate::sinks::record::BarRecord;
 use crate::stop::Stop;
+use crate::thousands::counted;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -40,7 +41,8 @@ Examples:
   barflow verify --against bars/ --bar 'dib=imbalance,target=1000' data/
 
 Bars of the output outside the trades of the files are ignored. If there are earlier bars, comparison
-starts at the first bar on which both agree.
+starts at the first bar on which both agree. Bars of instruments and specifications that are not given
+are counted in a note and do not change the exit code.
 
 Exit codes: 0 all bars present, once, equal; 1 differences; 2 wrong usage; 3 cannot be read.";
 
@@ -165,10 +167,39 @@ fn compare(expected: &Series, found: &Series, as_lines: bool) -> bool {
         }
         is_clean &= audit.is_clean();
     }
+    not_compared(expected, found, as_lines);
     if expected.is_empty() {
         say!("the trades make no bars; nothing was compared");
     }
     is_clean
+}
+
+/// Series that a note names.
+const NAMED: usize = 20;
+
+/// Names the series of the output that the trades and specifications given do not make: an output may
+/// have others, and nothing is known of them.
+fn not_compared(expected: &Series, found: &Series, as_lines: bool) {
+    let others = || found.iter().filter(|(series, _)| !expected.contains_key(*series));
+    let others = || others().filter(|(_, bars)| !bars.bars().is_empty());
+    for ((instrument, spec), bars) in others().take(if as_lines { usize::MAX } else { NAMED }) {
+        let count = bars.bars().len() as u64;
+        match as_lines {
+            true => {
+                let line = json!({"instrument": instrument, "spec": spec, "not_compared": count});
+                print(&format!("{line}\n"));
+            }
+            false => say!(
+                "note: {instrument} {spec}: {} of the output not compared: these trades and \
+                 specifications make none",
+                counted(count, "bar")
+            ),
+        }
+    }
+    let more = others().count().saturating_sub(NAMED);
+    if more > 0 && !as_lines {
+        say!("note: and {more} more instruments and specifications");
+    }
 }
 
 /// Reads every topic that a recomputed bar would go to.

@@ -63,7 +63,7 @@ impl Standing {
     /// or a retraction.
     pub fn take(&mut self, mark: Mark, retracts: bool, revision: u64) {
         if retracts {
-            if let Some(at) = self.0.iter().rposition(|other| *other == mark) {
+            if let Some(at) = self.0.iter().rposition(|other| other.is_of(&mark)) {
                 self.0.remove(at);
             }
         } else if revision == 0 {
@@ -111,7 +111,9 @@ pub fn judge(expected: &[Mark], found: &[Mark]) -> Audit {
 
     // An output of an earlier version does not have all fields.
     let with_added = judged.iter().all(|bar| bar.values.added.is_some());
-    let content = |bar: &Mark| bar.content(with_added);
+    // Corrections decide when the bars are known that they made.
+    let with_known = !judged.iter().chain(exact).any(|bar| bar.revised);
+    let content = |bar: &Mark| bar.content(with_added, with_known);
     let mut counts: BTreeMap<_, u64> = BTreeMap::new();
     let mut highest = None;
     let wanted: BTreeSet<_> = exact.iter().map(content).collect();
@@ -168,7 +170,8 @@ mod tests {
         (0..bars)
             .map(|seq| {
                 let values = Values { first_version: seq ^ 5, added: Some(seq ^ 6) };
-                Mark { seq, trades: (seq * 10, seq * 10 + 9), digest: seq ^ 77, values }
+                let (trades, digest) = ((seq * 10, seq * 10 + 9), seq ^ 77);
+                Mark { seq, trades, digest, values, known_time: Some(7), revised: false }
             })
             .collect()
     }
@@ -193,6 +196,12 @@ mod tests {
         let mut found = expected.clone();
         found[3].values.first_version ^= 1;
         assert_eq!(ranges(&judge(&expected, &found).unexpected), "3");
+        // Another time from which it is known, unless corrections decide that.
+        let mut found = expected.clone();
+        found[6].known_time = Some(8);
+        assert_eq!(ranges(&judge(&expected, &found).unexpected), "6");
+        found[7] = Mark { known_time: None, revised: true, ..found[7] };
+        assert!(judge(&expected, &found).is_clean());
         found = expected.clone();
         found[4].values.added = Some(0);
         assert_eq!(ranges(&judge(&expected, &found).missing), "4");

@@ -72,7 +72,7 @@ impl Sequence {
 
 /// Compares all sequences of bars of two outputs.
 pub fn compare(a: Vec<Row>, b: Vec<Row>, rules: Rules) -> Verdict {
-    let mut verdict = Verdict { remarks: older(&a, &b), ..Verdict::default() };
+    let mut verdict = Verdict { remarks: older(a.first(), b.first()), ..Verdict::default() };
     let (a, b) = (sequences(a), sequences(b));
     let keys: BTreeSet<_> = a.keys().chain(b.keys()).cloned().collect();
     for key in keys {
@@ -88,12 +88,8 @@ pub fn compare(a: Vec<Row>, b: Vec<Row>, rules: Rules) -> Verdict {
                 }
                 sequence(&name, &a.bars, &b.bars, rules, &mut verdict);
             }
-            (Some(a), None) => {
-                verdict.differences.push(format!("{name}: A has {} bars, B none", a.bars.len()));
-            }
-            (None, Some(b)) => {
-                verdict.differences.push(format!("{name}: B has {} bars, A none", b.bars.len()));
-            }
+            (Some(a), None) => verdict.differences.push(none(&name, [a.bars.len(), 0])),
+            (None, Some(b)) => verdict.differences.push(none(&name, [0, b.bars.len()])),
             (None, None) => {}
         }
         for (which, found) in [("A", a.get(&key)), ("B", b.get(&key))] {
@@ -115,9 +111,18 @@ pub fn compare(a: Vec<Row>, b: Vec<Row>, rules: Rules) -> Verdict {
     verdict
 }
 
-/// Says which fields are not compared, because an output is of an earlier version.
-fn older(a: &[Row], b: &[Row]) -> Vec<String> {
-    let (Some(first_a), Some(first_b)) = (a.first(), b.first()) else { return Vec::new() };
+/// Only one of the two has bars of a series.
+pub(super) fn none(name: &str, [a, b]: [usize; 2]) -> String {
+    match b {
+        0 => format!("{name}: A has {a} bars, B none"),
+        b => format!("{name}: B has {b} bars, A none"),
+    }
+}
+
+/// Says which fields are not compared, because an output, of which this is the first bar, is of an earlier
+/// version.
+pub(super) fn older(a: Option<&Row>, b: Option<&Row>) -> Vec<String> {
+    let (Some(first_a), Some(first_b)) = (a, b) else { return Vec::new() };
     let lacks = |name: &str, row: &Row, other: &Row| !row.has(name) && other.has(name);
     [("A", first_a, first_b), ("B", first_b, first_a)]
         .into_iter()
@@ -165,19 +170,21 @@ fn sequence(name: &str, a: &[Row], b: &[Row], rules: Rules, verdict: &mut Verdic
         }
         verdict.equal += 1;
     }
-    let shorter = a.len().min(b.len());
-    if a.len() != b.len() {
-        let (longer, row) = if a.len() > b.len() { ("A", &a[shorter]) } else { ("B", &b[shorter]) };
-        verdict.differences.push(format!(
-            "{name}: A has {} bars, B has {}; the first {shorter} are equal, then {longer} has bar {} \
-             (trades {} to {})",
-            a.len(),
-            b.len(),
-            row.get("seq"),
-            row.get("first_trade_id"),
-            row.get("last_trade_id")
-        ));
-    }
+    let (bars, shorter) = ([a.len(), b.len()], a.len().min(b.len()));
+    let behind = a.get(shorter).or(b.get(shorter));
+    verdict.differences.extend(behind.map(|row| longer(name, bars, row)));
+}
+
+/// One of the two has bars behind those that are equal, from this one on.
+pub(super) fn longer(name: &str, [a, b]: [usize; 2], row: &Row) -> String {
+    let (longer, shorter) = if a > b { ("A", b) } else { ("B", a) };
+    format!(
+        "{name}: A has {a} bars, B has {b}; the first {shorter} are equal, then {longer} has bar {} \
+         (trades {} to {})",
+        row.get("seq"),
+        row.get("first_trade_id"),
+        row.get("last_trade_id")
+    )
 }
 
 /// The first bars that end on the same trade in the same state.
@@ -196,7 +203,7 @@ fn is_older(bar: &Row, field: &str) -> bool {
 }
 
 /// How a bar differs, the telling fields first.
-fn bar(a: &Row, b: &Row, rules: Rules) -> Option<String> {
+pub(super) fn bar(a: &Row, b: &Row, rules: Rules) -> Option<String> {
     let skipped = |field: &str| match field {
         _ if is_older(a, field) || is_older(b, field) => true,
         "seq" => rules.synchronise || rules.revised,

@@ -16,6 +16,11 @@ pub struct Mark {
     pub digest: u64,
     /// What it says.
     pub values: Values,
+    /// When it was known, where its trades alone decide that; none for a bar that a correction made, or
+    /// that a period or the end of the input closed.
+    pub known_time: Option<i64>,
+    /// Whether a correction made it.
+    pub revised: bool,
 }
 
 /// Hashes of the values of a bar, without those that tell how an output came about: `seq`, `revision`,
@@ -30,12 +35,25 @@ pub struct Values {
 
 const NOT_COMPARED: [&str; 4] = ["seq", "revision", "retracts", "known_time"];
 
+/// What is compared of a bar.
+pub(super) type Content = ((u64, u64), u64, Values, Option<i64>);
+
+/// Reasons for which a bar is closed that is known only after them: by the next trade, or at the end of an
+/// input, which another run may not have.
+const KNOWN_LATER: [&str; 3] = ["interval", "session", "end"];
+
 impl Mark {
     /// What is comparable of the bar; without the fields added since the first version if the output is
-    /// older than they are.
-    pub(super) fn content(&self, with_added: bool) -> ((u64, u64), u64, Values) {
+    /// older than they are, and without `known_time` if corrections have changed it.
+    pub(super) fn content(&self, with_added: bool, with_known: bool) -> Content {
         let added = self.values.added.filter(|_| with_added);
-        (self.trades, self.digest, Values { added, ..self.values })
+        let known = self.known_time.filter(|_| with_added && with_known);
+        (self.trades, self.digest, Values { added, ..self.values }, known)
+    }
+
+    /// Whether this is the bar that a retraction takes back.
+    pub(super) fn is_of(&self, retraction: &Self) -> bool {
+        self.seq == retraction.seq && self.content(true, false) == retraction.content(true, false)
     }
 }
 
@@ -47,7 +65,21 @@ impl From<&Row> for Mark {
             _ => 0,
         };
         let trades = (whole("first_trade_id"), whole("last_trade_id"));
-        Self { seq: whole("seq"), trades, digest, values: Values::from(row) }
+        let by_trade = match row.get("close_reason") {
+            Cell::Text(reason) => !KNOWN_LATER.contains(&reason.as_str()),
+            _ => false,
+        };
+        let revised = row.whole("revision") != 0;
+        let known_time = row.has("known_time").then(|| row.whole("known_time"));
+        let known_time = known_time.filter(|_| by_trade && !revised);
+        Self {
+            seq: whole("seq"),
+            trades,
+            digest,
+            values: Values::from(row),
+            known_time: known_time.and_then(|time| i64::try_from(time).ok()),
+            revised,
+        }
     }
 }
 
@@ -133,13 +165,33 @@ mod tests {
         let old = Mark::from(&bar);
         bar.0.extend(added().map(|name| (name.to_owned(), Cell::Whole(5))));
         let new = Mark::from(&bar);
-        assert_eq!(old.content(false), new.content(false));
+        assert_eq!(old.content(false, true), new.content(false, true));
         bar.0
             .iter_mut()
             .filter(|(name, _)| name == "high_time")
             .for_each(|(_, at)| *at = Cell::Whole(6));
         let other = Mark::from(&bar);
-        assert_eq!(other.content(false), new.content(false));
-        assert_ne!(other.content(true), new.content(true));
+        assert_eq!(other.content(false, true), new.content(false, true));
+        assert_ne!(other.content(true, true), new.content(true, true));
+    }
+
+    #[test]
+    fn the_time_from_which_a_bar_is_known_counts_where_its_trades_decide_it() {
+        let bar = |reason: &str, known: i128, revision: i128| {
+            let mut bar = row(&[("close_reason", Cell::Text(reason.into()))]);
+            bar.0.extend(added().map(|name| (name.to_owned(), Cell::Whole(known))));
+            bar.0.retain(|(name, _)| name == "close_reason" || name == "known_time");
+            bar.0.push(("high_time".to_owned(), Cell::Whole(1)));
+            bar.0.push(("revision".to_owned(), Cell::Whole(revision)));
+            Mark::from(&bar)
+        };
+        let differ = |a: Mark, b: Mark, with| a.content(true, with) != b.content(true, with);
+        assert!(differ(bar("threshold", 5, 0), bar("threshold", 6, 0), true));
+        assert!(!differ(bar("threshold", 5, 0), bar("threshold", 6, 0), false));
+        assert!(bar("threshold", 5, 0).is_of(&bar("threshold", 6, 0)));
+        for reason in KNOWN_LATER {
+            assert!(!differ(bar(reason, 5, 0), bar(reason, 6, 0), true), "{reason}");
+        }
+        assert_eq!((bar("size", 5, 1).known_time, bar("size", 5, 1).revised), (None, true));
     }
 }

@@ -7,5 +7,6 @@ pub mod audit;
 pub mod cell;
 pub mod difference;
 pub mod mark;
+pub mod paired;
 mod parquet_bars;
 pub mod source;

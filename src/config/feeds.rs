@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::durations::duration;
 use super::problem::{Problems, suggestion};
 use super::section::Section;
-use crate::feeds::plan::{FeedPlan, Symbol};
+use crate::feeds::plan::{FRAME_BYTES, FeedPlan, Symbol};
 use crate::feeds::venue::{Channel, Venue};
 use crate::feeds::{venue, venues};
 use crate::net::address::{Address, Speaks};
@@ -52,7 +52,7 @@ fn feed(name: String, mut section: Section, problems: &mut Problems) -> Option<F
     let ahead_max = time("ahead_max", |usual| usual.ahead_max.unwrap_or_default());
     let lag_warning = time("lag_warning", |usual| usual.lag_warning.unwrap_or_default());
     let connect_timeout = time("connect_timeout", |usual| usual.connect_timeout);
-    let frame_bytes_max = section.parse("frame_bytes_max", whole, problems);
+    let frame_bytes_max = frame_bytes_max(&mut section, problems);
     let waiting_room = section.parse("waiting_room", whole, problems);
     section.finish(problems);
     if problems.0.len() > before {
@@ -87,6 +87,17 @@ fn feed(name: String, mut section: Section, problems: &mut Problems) -> Option<F
         }
         None => Some(plan),
     }
+}
+
+fn frame_bytes_max(section: &mut Section, problems: &mut Problems) -> Option<usize> {
+    let bytes = section.parse("frame_bytes_max", "a whole number", problems)?;
+    if FRAME_BYTES.contains(&bytes) {
+        return Some(bytes);
+    }
+    let (title, least, most) = (&section.name, FRAME_BYTES.start(), FRAME_BYTES.end());
+    let what = format!("{title}: frame_bytes_max = {bytes}: {least} to {most} bytes");
+    problems.add(&section.origin, what);
+    None
 }
 
 /// A name is a label of metrics, which monitoring shows as it is.
@@ -210,5 +221,37 @@ fn api_key(section: &mut Section, problems: &mut Problems) -> Option<String> {
             problems.add(at, "api_key must be a reference ${NAME} or ${file:/path}");
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::file::ConfigFile;
+    use crate::config::live::LiveSettings;
+    use crate::config::replay::Typed;
+
+    /// What is wrong with a feed that has this setting.
+    fn said(setting: &str) -> String {
+        let feed = "[feeds.spot]\nvenue = \"binance-spot\"\ninstruments = [\"BTCUSDT\"]\n";
+        let file = ConfigFile::parse("live.toml", &format!("{feed}{setting}\n")).unwrap();
+        let understood = LiveSettings::understand(file, Typed::default());
+        understood.err().map(|problems| problems.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_frame_has_at_most_16_mib() {
+        for bytes in ["1024", "4194304", "16777216"] {
+            let said = said(&format!("frame_bytes_max = {bytes}"));
+            assert!(!said.contains("frame_bytes_max"), "{said}");
+        }
+        for bytes in ["0", "1023", "16777217", "18446744073709551615"] {
+            let said = said(&format!("frame_bytes_max = {bytes}"));
+            assert!(said.contains("frame_bytes_max"), "{bytes}: {said}");
+        }
+        let said = said("frame_bytes_max = 16777217");
+        assert!(
+            said.contains("[feeds.spot]: frame_bytes_max = 16777217: 1024 to 16777216"),
+            "{said}"
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! One feed as it was asked for, validated.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,9 @@ use crate::net::url::Url;
 
 /// Frames beyond this are cut off with their connection: far above anything a trade stream sends.
 const FRAME_BYTES_MAX: usize = 4 << 20;
+
+/// What a user may make of it: a recording has a frame on one line, of at most twice as many bytes.
+pub const FRAME_BYTES: RangeInclusive<usize> = 1024..=16 << 20;
 
 /// Prints per instrument that wait for a missing one: an hour of a busy market, 80 MB.
 const WAITING_ROOM: usize = 1 << 20;

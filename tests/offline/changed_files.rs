@@ -16,7 +16,7 @@ const DAY_MS: i64 = 86_400_000;
 
 /// Whether rows have ids of their own.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Ids {
+pub enum Ids {
     Venue,
     None,
 }
@@ -36,7 +36,7 @@ fn at(ids: Ids, trades: RangeInclusive<i64>, time: impl Fn(i64) -> i64) -> Strin
     })
 }
 
-fn second(n: i64) -> i64 {
+pub fn second(n: i64) -> i64 {
     MARCH_MS + n * 1000
 }
 
@@ -44,13 +44,13 @@ fn rows(ids: Ids, trades: RangeInclusive<i64>) -> String {
     at(ids, trades, second)
 }
 
-struct Job {
+pub struct Job {
     folder: TempDir,
     ids: Ids,
 }
 
 impl Job {
-    fn new(ids: Ids) -> Self {
+    pub fn new(ids: Ids) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("d")).unwrap();
         Self { folder, ids }
@@ -61,7 +61,7 @@ impl Job {
     }
 
     /// Writes a file below the folder that is read; the name of its part a day has its place.
-    fn write(&self, name: &str, text: &str) {
+    pub fn write(&self, name: &str, text: &str) {
         let path = self.path().join("d").join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
@@ -81,14 +81,14 @@ impl Job {
     }
 
     /// Runs the job: its exit code, bars so far, and what it said.
-    fn run(&self, more: &[&str]) -> (Option<i32>, usize, String) {
+    pub fn run(&self, more: &[&str]) -> (Option<i32>, usize, String) {
         let once = ["--sink", "jsonl", "--delivery", "exactly-once", "--out", "o.jsonl"];
         let output = self.replay(&[&once[..], more].concat());
         let said = String::from_utf8(output.stderr).unwrap();
         (output.status.code(), self.bars().lines().count(), said)
     }
 
-    fn bars(&self) -> String {
+    pub fn bars(&self) -> String {
         fs::read_to_string(self.path().join("o.jsonl")).unwrap_or_default()
     }
 
@@ -428,57 +428,6 @@ fn trades_of_one_instant_in_another_order_are_not_counted_twice() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(code), "{second:?}: {said}");
     }
-}
-
-/// A file that is still being written may end amid a number.
-#[test]
-fn half_a_number_is_not_kept_by_a_job_that_goes_on() {
-    let columns = ["--columns", "id=1,time=2,time_unit=ms,qty=3,price=4"];
-    let text = |trades: RangeInclusive<i64>| {
-        let row = |n: i64| format!("{n},{},0.5,{}\n", second(n), 60_000 + n % 7);
-        trades.map(row).collect::<String>()
-    };
-    for more in [&[][..], &["--parallel", "2"], &["--batch-rows", "3"]] {
-        let options = [&columns[..], more].concat();
-        for (cut, grown, line) in [(3, 10, 10), (3, 25, 10), (1, 25, 0)] {
-            let job = Job::new(Venue);
-            let whole = text(1..=10);
-            job.write("x.csv", &whole[..whole.len() - cut]);
-            let (code, bars, said) = job.run(&options);
-            assert_eq!((code, bars), (Some(0), 10), "{said}");
-            let before = job.bars();
-            job.write("x.csv", &text(1..=grown));
-            let (code, bars, said) = job.run(&options);
-            if line == 0 {
-                // Only its line end was missing.
-                assert_eq!((code, bars), (Some(0), grown as usize), "{said}");
-                continue;
-            }
-            assert_eq!(code, Some(2), "{more:?}: {said}");
-            for word in ["d/x.csv:10 is the last row", "reads differently", "--reset-state"] {
-                assert!(said.contains(word), "{word}: {said}");
-            }
-            assert_eq!(job.bars(), before);
-            let (code, bars, said) = job.run(&[&options[..], &["--reset-state"]].concat());
-            assert_eq!((code, bars), (Some(0), grown as usize), "{said}");
-        }
-    }
-}
-
-/// The id of the row may be what was cut.
-#[test]
-fn half_an_id_is_not_kept_by_a_job_that_goes_on() {
-    let columns = ["--columns", "time=1,time_unit=ms,qty=2,price=3,id=4"];
-    let row = |n: i64, id: i64| format!("{},0.5,60000,{id}\n", second(n));
-    let text = (1..=5).map(|n| row(n, n)).collect::<String>() + &row(6, 1234);
-    let job = Job::new(Venue);
-    job.write("x.csv", text.strip_suffix("34\n").unwrap());
-    let (code, bars, said) = job.run(&columns);
-    assert_eq!((code, bars), (Some(0), 6), "{said}");
-    job.write("x.csv", &text);
-    let (code, _, said) = job.run(&columns);
-    assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("d/x.csv:6 is the last row"), "{said}");
 }
 
 #[test]

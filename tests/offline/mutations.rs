@@ -6,26 +6,23 @@
 
 use std::cell::RefCell;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::Duration;
 
 use fastrand::Rng;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
+use super::measured::{Ended, end};
 use crate::support::archives;
 use crate::support::process::barflow;
 use crate::support::spoiled;
 
-/// How long a file of some KB may be read: far beyond what a slow machine needs.
-const HANG: Duration = Duration::from_secs(60);
 /// Resident memory that no such file needs, KiB.
 const MEMORY: i64 = 500 << 10;
 
@@ -367,44 +364,23 @@ fn mutate_inside(kind: &Kind, csv: &[u8], random: &mut Rng) -> Option<Vec<u8>> {
 }
 
 /// What was wrong with the way in which a program ended.
-fn judge(mut child: Child, printed: &Path) -> Result<(), String> {
-    let id = child.id() as libc::pid_t;
-    let mut said = child.stderr.take().unwrap();
-    let (ended, waiting) = channel::<()>();
-    let watchdog = std::thread::spawn(move || {
-        let hangs = waiting.recv_timeout(HANG) == Err(RecvTimeoutError::Timeout);
-        if hangs {
-            // SAFETY: a signal to a child that nobody has waited for yet.
-            unsafe { libc::kill(id, libc::SIGKILL) };
-        }
-        hangs
-    });
-    let mut text = Vec::new();
-    said.read_to_end(&mut text).unwrap();
-    let mut status = 0;
-    // SAFETY: all zeros are a valid value of these numbers, and the pointers live through the call.
-    let (waited, used) = unsafe {
-        let mut used: libc::rusage = std::mem::zeroed();
-        (libc::wait4(id, &mut status, 0, &mut used), used)
-    };
-    drop(ended);
-    let text = String::from_utf8_lossy(&text);
-    if watchdog.join().unwrap() {
-        return Err(format!("hangs: {text}"));
+fn judge(ended: Ended, printed: &Path) -> Result<(), String> {
+    let Ended { status, said, hangs, peak } = ended;
+    if hangs {
+        return Err(format!("hangs: {said}"));
     }
-    assert_eq!(waited, id, "{}", std::io::Error::last_os_error());
     if !libc::WIFEXITED(status) || !matches!(libc::WEXITSTATUS(status), 0..=3) {
-        return Err(format!("ended with status {status:#x}: {text}"));
+        return Err(format!("ended with status {status:#x}: {said}"));
     }
-    if text.contains("panicked") {
-        return Err(text.into_owned());
+    if said.contains("panicked") {
+        return Err(said);
     }
-    let is_silent = text.trim().is_empty() && fs::metadata(printed).unwrap().len() == 0;
+    let is_silent = said.trim().is_empty() && fs::metadata(printed).unwrap().len() == 0;
     if libc::WEXITSTATUS(status) != 0 && is_silent {
         return Err("failed without a word".to_owned());
     }
-    if used.ru_maxrss > MEMORY {
-        return Err(format!("took {} MiB: {text}", used.ru_maxrss >> 10));
+    if peak > MEMORY {
+        return Err(format!("took {} MiB: {said}", peak >> 10));
     }
     Ok(())
 }
@@ -426,11 +402,9 @@ fn run(kinds: &[Kind], seed: u64, number: usize) -> Result<(), String> {
     });
     fs::write(folder.path().join(kind.file), bytes).unwrap();
     let text = kind.commands[random.usize(0..kind.commands.len())];
-    let mut command = command(text, kind.file, folder.path());
-    let out = folder.path().join("printed.txt");
-    let printed = fs::File::create(&out).unwrap();
-    command.stdin(Stdio::null()).stdout(printed).stderr(Stdio::piped());
-    judge(command.spawn().unwrap(), &out).map_err(|why| {
+    let command = command(text, kind.file, folder.path());
+    let printed = folder.path().join("printed.txt");
+    judge(end(&command, &printed), &printed).map_err(|why| {
         let kept: PathBuf = folder.keep();
         format!("run {number} ({}) in {}: {text}\n{why}", kind.name, kept.display())
     })

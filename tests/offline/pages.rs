@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{BrotliLevel, Compression, GzipLevel, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
@@ -116,4 +116,44 @@ fn a_column_of_our_own_files_with_another_type_is_refused_before_it_is_decoded()
     let expected = "column \"price\": expected the column types that barflow writes";
     assert!(said.contains("own.parquet") && said.contains(expected), "{said}");
     assert!(peak(&said) < 150, "{said}");
+}
+
+#[test]
+fn gzip_is_read_as_other_codecs_are_and_brotli_is_refused_with_its_column() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = 40;
+    let number = |of: fn(i64) -> i64| -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values((0..rows).map(of)))
+    };
+    let price: ArrayRef = Arc::new(Float64Array::from(vec![61000.5; rows as usize]));
+    let columns = [
+        ("id", number(|row| row + 1)),
+        ("price", Arc::clone(&price)),
+        ("qty", price),
+        ("time", number(|row| 1_709_251_200_000 + row)),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let bars = |codec: Compression| {
+        let path = folder.path().join("x.parquet");
+        let properties = WriterProperties::builder().set_compression(codec).build();
+        let to = File::create(&path).unwrap();
+        let mut writer = ArrowWriter::try_new(to, batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        let bars = folder.path().join("bars.jsonl");
+        let mut command = barflow();
+        command.arg("replay").arg(path).args(["--bar", "t=tick,size=10"]).arg("--out").arg(&bars);
+        command.args(["--instrument", "a:b:C"]);
+        let (code, said) = Process::start(command).finish();
+        (code, fs::read_to_string(bars).unwrap_or_default(), said)
+    };
+    let (code, plain, _) = bars(Compression::UNCOMPRESSED);
+    assert_eq!((code, plain.lines().count()), (Some(0), 4));
+    let (code, gzip, said) = bars(Compression::GZIP(GzipLevel::default()));
+    assert_eq!((code, gzip), (Some(0), plain), "{said}");
+    let (code, _, said) = bars(Compression::BROTLI(BrotliLevel::default()));
+    assert_eq!(code, Some(2), "{said}");
+    let expected = "brotli in column \"id\" in row group 1 of 1, which is not read: write the file \
+                    again with zstd, snappy, gzip or LZ4_RAW, or without compression";
+    assert!(said.contains("x.parquet") && said.contains(expected), "{said}");
 }

@@ -252,3 +252,39 @@ fn files_that_are_left_out_by_the_dates_in_their_names_are_told() {
     assert!(told.contains(expected), "{told}");
     assert!(told.contains("BTCUSDT-trades-2024-04-01.zip"), "{told}");
 }
+
+#[test]
+fn days_whose_ids_begin_again_are_named_as_a_replay_names_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let write = |day: u32, ids: std::ops::Range<u64>| {
+        let begin = 1_709_251_200_000 + i64::from(day - 1) * 86_400_000;
+        let row = |(at, id): (i64, u64)| {
+            format!("{id},61000.5,0.01,610.005,{},true,true", begin + at * 60_000)
+        };
+        let rows: Vec<String> = (0..).zip(ids).map(row).collect();
+        archives::write(folder.path(), &format!("BTCUSDT-trades-2024-03-{day:02}"), &rows)
+    };
+    let first = write(1, 5000..5100);
+    let (second, third) = (write(3, 5..105), write(4, 105..205));
+    expect(0, &["convert"], &store, &[&first]);
+    let named = "BTCUSDT-trades-2024-03-03.parquet:1: field \"trade_id\": the id sequence was reset: \
+                 it comes after trade 5099, at a later time; replay what begins here as a history of \
+                 its own: \"5\"";
+    // Said of what is converted now, of what was, and again when the days are those of another run.
+    for archives in [&[&*second, &third][..], &[&second], &[&third]] {
+        let (_, told) = expect(1, &["convert"], &store, archives);
+        assert!(told.contains(named), "{told}");
+        assert_eq!(told.matches("was reset").count(), 1, "{told}");
+    }
+    let replay = ["replay", "--bar", "t=tick,size=10", "--sink", "none"];
+    let (_, told) = expect(1, &replay, &store, &[]);
+    assert!(told.contains(named), "{told}");
+    let (_, told) = expect(0, &["store", "verify"], &store, &[]);
+    assert!(told.contains(named), "{told}");
+    // Each sequence by itself is a history.
+    for range in [["--to", "2024-03-02"], ["--from", "2024-03-03"]] {
+        let (_, told) = expect(0, &[&replay[..], &range].concat(), &store, &[]);
+        assert!(told.contains("duplicates 0, gaps 0"), "{told}");
+    }
+}

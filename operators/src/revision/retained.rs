@@ -178,30 +178,28 @@ impl Retained {
         if due == 0 {
             return None;
         }
-        let rounds = Rounds::of(self.pending.drain(..due).collect());
+        let mut rounds = Rounds::of(self.pending.drain(..due).collect());
         let mut out = Revision::default();
         if let Some(tail) = self.blocks.back_mut() {
             tail.gaps.append(behind);
         }
-        for mut round in rounds {
-            round.retain(|correction| {
-                let outcome = self.judge(correction);
-                out.outcomes.push((*correction, outcome));
-                outcome == CorrectionOutcome::Applied
-            });
-            if round.is_empty() {
+        while let Some(round) = rounds.next() {
+            let runs = round.into_iter().map(|run| &rounds.corrections[run]);
+            let applied = runs.filter_map(|run| self.judge_run(run, &mut out));
+            let applied: Vec<Correction> = applied.collect();
+            if applied.is_empty() {
                 continue;
             }
             self.revisions += 1;
             let known_time =
-                round.iter().filter_map(|correction| self.known_time(correction)).max();
+                applied.iter().filter_map(|correction| self.known_time(correction)).max();
             let walk = Walk {
                 blocks: &mut self.blocks,
                 origin: self.forgotten.is_none(),
                 number: self.revisions,
                 known_time,
                 every: self.window.every.max(1),
-                corrections: &round,
+                corrections: &applied,
                 out: &mut out,
             };
             walk.run(builder_set);
@@ -224,14 +222,28 @@ impl Retained {
         heard.max(correction.trade().map(|trade| trade.event_time))
     }
 
-    /// What becomes of a correction, were it applied now.
-    fn judge(&self, correction: &Correction) -> CorrectionOutcome {
+    /// What becomes of corrections that are applied at once; the one that decides, if any is applied.
+    fn judge_run(&self, run: &[Correction], out: &mut Revision) -> Option<Correction> {
+        let mut applied: Option<Correction> = None;
+        for correction in run {
+            let outcome =
+                self.judge(correction, applied.and_then(|before| before.trade().copied()));
+            out.outcomes.push((*correction, outcome));
+            if outcome == CorrectionOutcome::Applied {
+                applied = Some(*correction);
+            }
+        }
+        applied
+    }
+
+    /// What becomes of a correction, were it applied now; after one that has made the trade there `made`.
+    fn judge(&self, correction: &Correction, made: Option<Trade>) -> CorrectionOutcome {
         let id = correction.trade_id;
         if self.blocks.is_empty() || self.forgotten.is_some_and(|forgotten| id <= forgotten) {
             return CorrectionOutcome::Refused(Refusal::BeyondWindow);
         }
         let block = &self.blocks[locate(&self.blocks, 0, id)];
-        let there = block.row(id).ok().map(|row| block.trades.trade(row));
+        let there = made.or_else(|| block.row(id).ok().map(|row| block.trades.trade(row)));
         match (there, correction.change) {
             (Some(there), Change::Add(trade) | Change::Replace(trade)) if there == trade => {
                 CorrectionOutcome::AlreadySo
@@ -281,7 +293,8 @@ impl Retained {
 }
 
 /// Corrections of which each round has at most one for an id: the next of them finds the history as this
-/// one leaves it.
+/// one leaves it. Only replacements that become known together are one change, of which the last decides:
+/// nobody could have had what those before it make.
 struct Rounds {
     /// By id, and for each as they were told.
     corrections: Vec<Correction>,
@@ -302,16 +315,30 @@ impl Rounds {
 }
 
 impl Iterator for Rounds {
-    type Item = Vec<Correction>;
+    type Item = Vec<Range<usize>>;
 
-    /// The next of every id that has one; in all that takes no longer than there are corrections.
-    fn next(&mut self) -> Option<Vec<Correction>> {
+    /// The next of every id that has one, with those that are applied with it; in all that takes no longer
+    /// than there are corrections.
+    fn next(&mut self) -> Option<Vec<Range<usize>>> {
         let Self { corrections, left } = self;
-        let round: Vec<Correction> =
-            left.iter_mut().filter_map(|same| same.next()).map(|at| corrections[at]).collect();
+        let next = |same: &mut Range<usize>| {
+            let run = &corrections[same.clone()];
+            let length = 1 + run.windows(2).take_while(|two| are_one(&two[0], &two[1])).count();
+            let run = same.start..same.start + length;
+            same.start = run.end;
+            run
+        };
+        let round: Vec<_> = left.iter_mut().map(next).collect();
         left.retain(|same| !same.is_empty());
         (!round.is_empty()).then_some(round)
     }
+}
+
+/// Whether two corrections of one id are one change.
+fn are_one(a: &Correction, b: &Correction) -> bool {
+    let replace = |c: &Correction| matches!(c.change, Change::Replace(_));
+    let known = |c: &Correction| (due(c), c.known_time);
+    replace(a) && replace(b) && known(a) == known(b)
 }
 
 /// The id after which a correction can be applied.
@@ -324,9 +351,26 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::trade::Aggressor;
 
     fn correction(trade_id: u64, told: u64) -> Correction {
         Correction { trade_id, change: Change::Remove, known_after: told, known_time: None }
+    }
+
+    fn replacement(trade_id: u64, told: u64, price: f64) -> Correction {
+        let (qty, quote, count) = (1.0, price, 1);
+        let (event_time, aggressor) = (0, Aggressor::Buyer);
+        let trade = Trade { trade_id, event_time, price, qty, quote, aggressor, count };
+        Correction { change: Change::Replace(trade), ..correction(trade_id, told) }
+    }
+
+    /// The corrections of each round.
+    fn rounds(corrections: Vec<Correction>) -> impl Iterator<Item = Vec<Correction>> {
+        let mut rounds = Rounds::of(corrections);
+        std::iter::from_fn(move || {
+            let round = rounds.next()?;
+            Some(round.into_iter().flat_map(|run| rounds.corrections[run].to_vec()).collect())
+        })
     }
 
     /// Of rounds that look at everything that still waits, each of these would have to look at a
@@ -334,10 +378,23 @@ mod tests {
     #[test]
     fn many_corrections_of_one_id_are_as_many_rounds() {
         let many = 1_000_000;
-        let mut rounds = Rounds::of((0..many).map(|told| correction(7, told)).collect());
+        let mut rounds = rounds((0..many).map(|told| correction(7, told)).collect());
         for told in 0..many {
             assert_eq!(rounds.next(), Some(vec![correction(7, told)]));
         }
+        assert_eq!(rounds.next(), None);
+    }
+
+    #[test]
+    fn replacements_that_become_known_together_are_one_change() {
+        let together: Vec<_> = (0..1000).map(|n| replacement(7, 0, f64::from(n))).collect();
+        let later = [replacement(7, 9, 1.0), replacement(7, 9, 2.0), correction(7, 9)];
+        let other = [replacement(8, 0, 3.0), correction(8, 0), replacement(8, 0, 4.0)];
+        let all = [&together[..], &later, &other].concat();
+        let mut rounds = rounds(all);
+        assert_eq!(rounds.next(), Some([&together[..], &other[..1]].concat()));
+        assert_eq!(rounds.next(), Some([&later[..2], &other[1..2]].concat()));
+        assert_eq!(rounds.next(), Some([&later[2..], &other[2..]].concat()));
         assert_eq!(rounds.next(), None);
     }
 
@@ -347,7 +404,7 @@ mod tests {
             ids in prop::collection::vec(0u64..8, 0..60)
         ) {
             let all = || ids.iter().zip(0..).map(|(id, told)| correction(*id, told));
-            let rounds: Vec<Vec<Correction>> = Rounds::of(all().collect()).collect();
+            let rounds: Vec<Vec<Correction>> = rounds(all().collect()).collect();
             for id in 0..8 {
                 let of_id = |c: &Correction| c.trade_id == id;
                 let came: Vec<Correction> = rounds.iter().flatten().copied().filter(of_id).collect();

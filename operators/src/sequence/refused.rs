@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::memory::Standing;
+use super::memory::{GOES_ON, Standing};
 use super::votes::FAR_APART;
 use crate::order::recent::difference;
 use crate::trade::Trade;
@@ -54,6 +54,13 @@ pub enum Objection {
 }
 
 impl Objection {
+    /// Why trades cannot follow others, by the id and the event time (ns) of the last of those and of
+    /// their first: ids begin again. None where they follow, or may repeat what came.
+    pub fn to_following(last: (u64, i64), first: (u64, i64)) -> Option<Self> {
+        let begins_again = first.0 <= last.0 && first.1.saturating_sub(last.1) > GOES_ON;
+        begins_again.then_some(Self::IdsBeginAgain { last: last.0 })
+    }
+
     /// The field that is wrong.
     pub fn field(&self) -> &'static str {
         match self {

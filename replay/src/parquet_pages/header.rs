@@ -28,6 +28,8 @@ pub(super) struct Header {
     pub(super) unpacked: u64,
     /// Bytes of the page in the file.
     pub(super) packed: u64,
+    /// Bytes at its beginning that are never packed: the levels of a page of the second version.
+    pub(super) levels: u64,
 }
 
 /// Reads a header; also returns its bytes, which are then gone from the reader.
@@ -43,6 +45,8 @@ pub(super) fn read(from: &mut impl Read) -> io::Result<(Header, Vec<u8>)> {
         [3] => packed = Some(value),
         // The encoding of a page of the first and of the second version.
         [5, 2] | [8, 4] => header.is_difference |= value == DELTA_BYTE_ARRAY,
+        // Negative ones are refused by the library.
+        [8, 5 | 6] => header.levels = header.levels.saturating_add(value.try_into().unwrap_or(0)),
         _ => {}
     })?;
     let size = |size: Option<i64>| size.and_then(|size| i32::try_from(size).ok()?.try_into().ok());
@@ -150,11 +154,15 @@ mod tests {
         let mut from = &[&PAGE[..], b"data"].concat()[..];
         let (header, bytes) = read(&mut from).unwrap();
         let expected =
-            Header { is_dictionary: false, is_difference: true, unpacked: 100, packed: 30 };
+            Header { is_difference: true, unpacked: 100, packed: 30, ..Header::default() };
         assert_eq!((header, &bytes[..], from), (expected, &PAGE[..], &b"data"[..]));
         let dictionary = [0x15, 4, 0x15, 200, 1, 0x15, 60, 0];
         let (header, _) = read(&mut &dictionary[..]).unwrap();
         assert!(header.is_dictionary && !header.is_difference);
+        // The eighth field: values, nulls, rows, encoding, and 3 and 4 bytes of levels.
+        let second = [0x15, 6, 0x15, 200, 1, 0x15, 60, 0x5c];
+        let second = [&second[..], &[0x15, 20, 0x15, 0, 0x15, 20, 0x15, 0, 0x15, 6, 0x15, 8, 0, 0]];
+        assert_eq!(read(&mut &second.concat()[..]).unwrap().0.levels, 7);
     }
 
     #[test]

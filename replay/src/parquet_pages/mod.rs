@@ -3,7 +3,8 @@
 //! A page is decoded whole, and a few KB of a codec can stand for gigabytes. So each page's header is
 //! looked at as the library reads it, before the page is: [`MOST`] is what the pages may have that are
 //! unpacked at the same time, which are one of each column and its dictionary. A codec that gives more
-//! than the header said is stopped by the library at the header's size; codecs that are not are refused.
+//! than the header said is stopped by the library at the header's size; gzip, which it unpacks to its
+//! end, is unpacked once before to be counted, and other codecs without a limit are refused.
 
 mod header;
 
@@ -13,9 +14,11 @@ use std::io::{self, BufReader, Chain, Cursor, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use flate2::read::MultiGzDecoder;
+use parquet::arrow::ProjectionMask;
 use parquet::basic::{Compression, Encoding};
 use parquet::errors::{ParquetError, Result};
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::reader::{ChunkReader, Length};
 
 use self::header::Header;
@@ -71,14 +74,27 @@ struct Unpacked {
     group: usize,
     dictionary: u64,
     page: u64,
+    /// The page whose header was read last.
+    last: Option<Expected>,
+}
+
+/// What a header says of the bytes behind it.
+#[derive(Clone, Copy)]
+struct Expected {
+    start: u64,
+    header: Header,
 }
 
 impl BoundedFile {
     /// A file with the footer that was read of it.
     ///
     /// # Errors
-    /// When columns share bytes, or are packed in a way that has no limit.
-    pub(crate) fn new(file: File, metadata: &Arc<ParquetMetaData>) -> Result<Self, String> {
+    /// When columns share bytes, or wanted ones are packed in a way that is not read.
+    pub(crate) fn new(
+        file: File,
+        metadata: &Arc<ParquetMetaData>,
+        wanted: &ProjectionMask,
+    ) -> Result<Self, String> {
         let mut chunks = Vec::new();
         for (group, columns) in metadata.row_groups().iter().enumerate() {
             for (column, chunk) in columns.columns().iter().enumerate() {
@@ -94,6 +110,9 @@ impl BoundedFile {
         chunks.sort_unstable();
         let metadata = Arc::clone(metadata);
         let pages = Pages { metadata, chunks, most: MOST, state: Mutex::default() };
+        for chunk in pages.chunks.iter().filter(|chunk| wanted.leaf_included(chunk.column)) {
+            pages.check_codec(chunk)?;
+        }
         for two in pages.chunks.windows(2) {
             if let [one, other] = two
                 && one.end > other.begin
@@ -129,7 +148,9 @@ impl ChunkReader for BoundedFile {
         if length as u64 > Length::len(self).saturating_sub(start) {
             return Err(ParquetError::EOF("a page that ends after the file".to_owned()));
         }
-        self.file.get_bytes(start, length)
+        let bytes = self.file.get_bytes(start, length)?;
+        self.pages.count(start, &bytes).map_err(ParquetError::General)?;
+        Ok(bytes)
     }
 }
 
@@ -149,7 +170,8 @@ impl Read for Headed {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if let Reading::Unread { file, pages, start } = &mut self.0 {
             let looked = header::read(file).and_then(|(header, bytes)| {
-                pages.look_at(*start, header).map(|()| bytes).map_err(io::Error::other)
+                let looked = pages.look_at(*start, bytes.len(), header);
+                looked.map(|()| bytes).map_err(io::Error::other)
             });
             let Reading::Unread { file, .. } = std::mem::replace(&mut self.0, Reading::Refused)
             else {
@@ -183,25 +205,68 @@ impl Pages {
         format!("column \"{name}\" in row group {} of {groups}", chunk.group + 1)
     }
 
-    /// Takes a page into account that begins at this byte.
-    fn look_at(&self, start: u64, header: Header) -> Result<(), String> {
+    /// The column chunk of a byte.
+    fn chunk(&self, at: u64) -> Result<&Chunk, String> {
+        let next = self.chunks.partition_point(|chunk| chunk.begin <= at);
+        let chunk = next.checked_sub(1).and_then(|at| self.chunks.get(at));
+        Ok(chunk.filter(|chunk| at < chunk.end).ok_or("a page that is of no column")?)
+    }
+
+    fn metadata_of(&self, chunk: &Chunk) -> Result<&ColumnChunkMetaData, String> {
+        let group = self.metadata.row_groups().get(chunk.group);
+        let column = group.and_then(|group| group.columns().get(chunk.column));
+        Ok(column.ok_or("a page that is of no column")?)
+    }
+
+    /// Takes a page into account whose header begins at this byte and has so many.
+    fn look_at(&self, start: u64, length: usize, header: Header) -> Result<(), String> {
         let mut state = self.state();
-        let looked = self.judge(&mut state, start, header);
+        let looked = self.judge(&mut state, start, length, header);
         if let Err(reason) = &looked {
             state.refused = Some(reason.clone());
         }
         looked
     }
 
-    fn judge(&self, state: &mut State, start: u64, header: Header) -> Result<(), String> {
-        let next = self.chunks.partition_point(|chunk| chunk.begin <= start);
-        let chunk = next.checked_sub(1).and_then(|at| self.chunks.get(at));
-        let chunk = chunk.filter(|chunk| start < chunk.end).ok_or("a page that is of no column")?;
+    /// Unpacks gzip piece by piece, to find out whether it has more bytes than its header says.
+    fn count(&self, start: u64, bytes: &[u8]) -> Result<(), String> {
+        let Ok(chunk) = self.chunk(start) else { return Ok(()) };
+        if !matches!(self.metadata_of(chunk)?.compression(), Compression::GZIP(_)) {
+            return Ok(());
+        }
+        let last = self.state().unpacked.get(&chunk.column).and_then(|column| column.last);
+        let place = self.place(chunk);
+        let header = last.filter(|last| last.start == start).map(|last| last.header);
+        let header = header.ok_or_else(|| format!("a page without a header in {place}"))?;
+        let packed = usize::try_from(header.levels).ok().and_then(|levels| bytes.get(levels..));
+        let most = header.unpacked.saturating_sub(header.levels);
+        // Damage is found by the library, which unpacks as much as was unpacked here.
+        let mut gzip = MultiGzDecoder::new(packed.unwrap_or_default()).take(most + 1);
+        if io::copy(&mut gzip, &mut io::sink()).is_ok_and(|unpacked| unpacked > most) {
+            let said = header.unpacked;
+            let reason = format!(
+                "a page in {place} that unpacks to more than the {said} bytes of its header"
+            );
+            self.state().refused = Some(reason.clone());
+            return Err(reason);
+        }
+        Ok(())
+    }
+
+    fn judge(
+        &self,
+        state: &mut State,
+        start: u64,
+        length: usize,
+        header: Header,
+    ) -> Result<(), String> {
+        let chunk = self.chunk(start)?;
         self.check_claims(chunk, header)?;
         let unpacked = state.unpacked.entry(chunk.column).or_default();
         if header.is_dictionary || unpacked.group != chunk.group {
             *unpacked = Unpacked { group: chunk.group, ..Unpacked::default() };
         }
+        unpacked.last = Some(Expected { start: start + length as u64, header });
         let bytes = header.unpacked.max(header.packed);
         let kind = if header.is_dictionary { &mut unpacked.dictionary } else { &mut unpacked.page };
         *kind = bytes;
@@ -225,19 +290,24 @@ impl Pages {
         ))
     }
 
+    /// The library unpacks these to their end, whatever the header says, or cannot.
+    fn check_codec(&self, chunk: &Chunk) -> Result<(), String> {
+        let codec = match self.metadata_of(chunk)?.compression() {
+            Compression::BROTLI(_) => "brotli",
+            Compression::LZO => "LZO",
+            Compression::LZ4 => "the old LZ4 of Hadoop",
+            _ => return Ok(()),
+        };
+        let place = self.place(chunk);
+        Err(format!(
+            "{codec} in {place}, which is not read: write the file again with zstd, snappy, gzip or \
+             LZ4_RAW, or without compression"
+        ))
+    }
+
     /// Holds a page against what the footer says of its column, as far as that decides about memory.
     fn check_claims(&self, chunk: &Chunk, header: Header) -> Result<(), String> {
-        let groups = self.metadata.row_groups().get(chunk.group);
-        let column = groups.and_then(|group| group.columns().get(chunk.column));
-        let column = column.ok_or("a page that is of no column")?;
-        let packing = column.compression();
-        // The library unpacks these to their end, whatever the header says.
-        if let Compression::GZIP(_) | Compression::BROTLI(_) | Compression::LZ4 = packing {
-            let place = self.place(chunk);
-            return Err(format!(
-                "{packing} in {place}, which is not read: write the file again with zstd or without"
-            ));
-        }
+        let column = self.metadata_of(chunk)?;
         let said = column.encodings().any(|encoding| encoding == Encoding::DELTA_BYTE_ARRAY);
         let longest = u64::try_from(column.uncompressed_size()).unwrap_or(0);
         if header.is_difference && !(said && header.unpacked <= longest) {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
-use parquet::basic::{GzipLevel, ZstdLevel};
+use parquet::basic::{BrotliLevel, GzipLevel, ZstdLevel};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaDataBuilder};
-use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
+use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder, WriterVersion};
 
 use super::*;
 
@@ -17,7 +17,8 @@ fn written(properties: WriterPropertiesBuilder) -> (tempfile::NamedTempFile, Arr
     let texts = StringArray::from_iter_values((0..200).map(|n| format!("{n:0100}")));
     let other: ArrayRef = Arc::new(texts.clone());
     let columns = [("id", numbers), ("side", Arc::new(texts) as ArrayRef), ("note", other)];
-    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let columns = columns.map(|(name, values)| (name, values, true));
+    let batch = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
     let file = tempfile::NamedTempFile::new().unwrap();
     let properties = properties
         .set_dictionary_enabled(false)
@@ -36,13 +37,20 @@ fn zstd() -> WriterPropertiesBuilder {
     WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default()))
 }
 
+fn open(
+    file: &tempfile::NamedTempFile,
+    footer: &ArrowReaderMetadata,
+) -> Result<BoundedFile, String> {
+    BoundedFile::new(file.reopen().unwrap(), footer.metadata(), &ProjectionMask::all())
+}
+
 /// Reads everything with so many bytes of pages at once: rows, or why it is refused.
 fn read(
     file: &tempfile::NamedTempFile,
     footer: &ArrowReaderMetadata,
     most: u64,
 ) -> Result<usize, String> {
-    let mut bounded = BoundedFile::new(file.reopen().unwrap(), footer.metadata())?;
+    let mut bounded = open(file, footer)?;
     Arc::get_mut(&mut bounded.pages).unwrap().most = most;
     let refusal = bounded.refusal();
     let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bounded, footer.clone());
@@ -98,23 +106,23 @@ fn dictionaries_count_as_well_until_the_next_group() {
     };
     let page = |unpacked| Header { unpacked, ..Header::default() };
     let dictionary = Header { is_dictionary: true, ..page(100) };
-    assert_eq!(pages.look_at(0, dictionary), Ok(()));
-    assert_eq!(pages.look_at(1, page(50)), Ok(()));
-    assert_eq!(pages.look_at(2, page(40)), Ok(()));
-    assert!(pages.look_at(3, page(51)).is_err());
-    assert_eq!(pages.look_at(10, page(51)), Ok(()));
-    assert_eq!(pages.look_at(11, dictionary), Ok(()));
-    assert!(pages.look_at(20, page(1)).unwrap_err().contains("of no column"));
+    assert_eq!(pages.look_at(0, 10, dictionary), Ok(()));
+    assert_eq!(pages.look_at(1, 10, page(50)), Ok(()));
+    assert_eq!(pages.look_at(2, 10, page(40)), Ok(()));
+    assert!(pages.look_at(3, 10, page(51)).is_err());
+    assert_eq!(pages.look_at(10, 10, page(51)), Ok(()));
+    assert_eq!(pages.look_at(11, 10, dictionary), Ok(()));
+    assert!(pages.look_at(20, 10, page(1)).unwrap_err().contains("of no column"));
     let mebibytes = |mib: u64| page(mib << 20);
     let pages = Pages { most: 3 << 20, ..pages };
-    assert!(pages.look_at(10, Header { is_dictionary: true, ..mebibytes(2) }).is_ok());
-    let error = pages.look_at(11, mebibytes(2)).unwrap_err();
+    assert!(pages.look_at(10, 10, Header { is_dictionary: true, ..mebibytes(2) }).is_ok());
+    let error = pages.look_at(11, 10, mebibytes(2)).unwrap_err();
     let expected = "a page of 2 MiB in column \"side\" in row group 2 of 2, 4 MiB with those of all columns; \
                     at most 3 MiB are unpacked at once";
     assert!(error.starts_with(expected), "{error}");
     // What is not packed is in memory as it is in the file.
     let packed = Header { packed: 151, ..Header::default() };
-    assert!(Pages { most: 150, ..pages }.look_at(12, packed).is_err());
+    assert!(Pages { most: 150, ..pages }.look_at(12, 10, packed).is_err());
 }
 
 #[test]
@@ -127,15 +135,54 @@ fn columns_that_share_bytes_and_codecs_without_a_limit_are_refused() {
     });
     let error = read(&file, &shared, MOST).unwrap_err();
     assert!(
-        error.starts_with("bytes that are both of column \"id\" in row group 1 of 2 and"),
+        error.starts_with("bytes that are both of column \"side\" in row group 1 of 2 and"),
         "{error}"
     );
-    let gzip = Compression::GZIP(GzipLevel::default());
-    let gzipped =
-        changed(&footer, |_, chunk| chunk.into_builder().set_compression(gzip).build().unwrap());
-    let pages = BoundedFile::new(file.reopen().unwrap(), gzipped.metadata()).unwrap().pages;
-    let error = pages.look_at(first as u64, Header::default()).unwrap_err();
-    assert!(error.contains("in column \"id\" in row group 1 of 2, which is not read"), "{error}");
+    let codecs = [
+        (Compression::BROTLI(BrotliLevel::default()), "brotli"),
+        (Compression::LZO, "LZO"),
+        (Compression::LZ4, "the old LZ4 of Hadoop"),
+    ];
+    for (codec, name) in codecs {
+        let packed = changed(&footer, |column, chunk| match column {
+            1 => chunk.into_builder().set_compression(codec).build().unwrap(),
+            _ => chunk,
+        });
+        let error = read(&file, &packed, MOST).unwrap_err();
+        let expected =
+            format!("{name} in column \"side\" in row group 1 of 2, which is not read: write the");
+        assert!(error.starts_with(&expected), "{error}");
+        // What nobody reads may be packed in any way.
+        let schema = packed.parquet_schema();
+        let others = ProjectionMask::roots(schema, [0, 2]);
+        let file = file.reopen().unwrap();
+        assert!(BoundedFile::new(file, packed.metadata(), &others).is_ok());
+    }
+}
+
+#[test]
+fn gzip_is_read_and_stopped_where_it_gives_more_than_the_header_said() {
+    for version in [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0] {
+        let properties = WriterProperties::builder()
+            .set_writer_version(version)
+            .set_column_encoding("side".into(), Encoding::PLAIN)
+            .set_compression(Compression::GZIP(GzipLevel::default()));
+        let (file, footer) = written(properties);
+        assert_eq!(read(&file, &footer, MOST), Ok(200));
+        let bytes = std::fs::read(file.path()).unwrap();
+        let begin = footer.metadata().row_group(0).column(1).data_page_offset() as usize;
+        let (header, seen) = header::read(&mut &bytes[begin..]).unwrap();
+        assert!(header.unpacked > 8192, "{header:?}");
+        // The second field, in three bytes after the first: 10,400 bytes or so become 8,192.
+        assert_eq!([seen[0], seen[2]], [0x15, 0x15]);
+        let mut less = bytes;
+        less[begin + 3..begin + 6].copy_from_slice(&[0x80, 0x80, 0x01]);
+        std::fs::write(file.path(), less).unwrap();
+        let error = read(&file, &footer, MOST).unwrap_err();
+        let expected = "a page in column \"side\" in row group 1 of 2 that unpacks to more than the \
+                        8192 bytes of its header";
+        assert_eq!(error, expected);
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use barflow_operators::batch::Feed;
 use jiff::civil::Date;
 
 use super::audit::audit;
@@ -100,6 +101,33 @@ fn follows(before: Option<&Facts>, file: &Facts) -> Result<(), ReplayError> {
     Ok(())
 }
 
+/// Writes the trades of these files one after the other.
+fn copy(
+    merge: &Merge,
+    footers: &[Footer],
+    feed: &Arc<Feed>,
+    writer: &mut TradeWriter,
+    progress: &Progress,
+) -> Result<(), ReplayError> {
+    let read = ReadOptions::new(BATCH_ROWS);
+    let mut before: Option<&Facts> = None;
+    for (file, footer) in merge.files.iter().zip(footers) {
+        follows(before, file)?;
+        writer.leave_out(&footer.left_out(&file.path)?);
+        let (feed, groups) = (Arc::clone(feed), 0..footer.group_rows().len());
+        let mut trades = ParquetTrades::open_groups(&file.path, footer, feed, groups, 0, &read)?;
+        while let Some(input_batch) = trades.next_batch()? {
+            if progress.is_stopped() {
+                return Err(ReplayError::Stopped);
+            }
+            writer.write(&input_batch.trades)?;
+            read.pool.give_back(Arc::new(input_batch.trades));
+        }
+        before = Some(file);
+    }
+    Ok(())
+}
+
 /// Makes one file of several, reads it back, gives it its name, and removes the others. Cut short, it
 /// leaves either the old files or the new one, and perhaps old ones that are not used any more.
 ///
@@ -126,23 +154,7 @@ pub fn merge(
     };
     let with_quote = footers.iter().any(Footer::with_quote);
     let mut writer = TradeWriter::create(&path, &feed, WriteOptions { with_quote, unit })?;
-    let read = ReadOptions::new(BATCH_ROWS);
-    let mut before: Option<&Facts> = None;
-    for (file, footer) in merge.files.iter().zip(&footers) {
-        follows(before, file)?;
-        writer.leave_out(&footer.left_out(&file.path)?);
-        let groups = 0..footer.group_rows().len();
-        let feed = Arc::clone(&feed);
-        let mut trades = ParquetTrades::open_groups(&file.path, footer, feed, groups, 0, &read)?;
-        while let Some(input_batch) = trades.next_batch()? {
-            if progress.is_stopped() {
-                return Err(ReplayError::Stopped);
-            }
-            writer.write(&input_batch.trades)?;
-            read.pool.give_back(Arc::new(input_batch.trades));
-        }
-        before = Some(file);
-    }
+    copy(merge, &footers, &feed, &mut writer, progress)?;
     let sources: Vec<_> = merge.files.iter().flat_map(|file| &file.sources).collect();
     // Plain data always has a JSON form.
     writer.note("sources", serde_json::to_string(&sources).unwrap_or_default());
@@ -169,4 +181,44 @@ pub fn merge(
         layout::remove(store, &file.path)?;
     }
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use barflow_operators::batch::TradeBatch;
+    use barflow_operators::trade::{Aggressor, Trade};
+
+    use super::*;
+
+    #[test]
+    fn a_merge_that_is_stopped_copies_no_further() {
+        let folder = tempfile::tempdir().unwrap();
+        let feed = Arc::new(Feed::numbered("a:b:C".parse().unwrap()));
+        let trade = |trade_id: u64| {
+            let (price, qty, quote, count) = (2.0, 3.0, 6.0, 1);
+            let event_time = 1_709_251_200_000_000_000 + trade_id as i64;
+            let aggressor = Aggressor::Buyer;
+            Trade { trade_id, event_time, price, qty, quote, aggressor, count }
+        };
+        let create = |name: &str| {
+            let path = folder.path().join(name);
+            TradeWriter::create(&path, &feed, WriteOptions::default()).unwrap()
+        };
+        let mut writer = create("day.parquet");
+        let trades: Vec<Trade> = (1..=5).map(trade).collect();
+        writer.write(&TradeBatch::from_trades(Arc::clone(&feed), &trades)).unwrap();
+        let facts = Facts::read(&writer.finish().unwrap()).unwrap();
+        let footers = [Footer::read(&facts.path).unwrap()];
+        let day = Date::constant(2024, 3, 1);
+        let merge = Merge { first: day, last: day, files: vec![facts] };
+        for (stopped, rows) in [(true, 0), (false, 5)] {
+            let mut writer = create("month.parquet");
+            let progress = Progress::until(Arc::new(AtomicBool::new(stopped)).into());
+            let copied = copy(&merge, &footers, &feed, &mut writer, &progress);
+            let is_stopped = matches!(copied, Err(ReplayError::Stopped));
+            assert_eq!((is_stopped, writer.rows()), (stopped, rows), "{copied:?}");
+        }
+    }
 }

@@ -54,6 +54,14 @@ pub enum ConvertOutcome {
     Already(Conversion),
 }
 
+impl ConvertOutcome {
+    /// What the journal says of it.
+    pub fn conversion(&self) -> &Conversion {
+        let (Self::Converted(conversion) | Self::Already(conversion)) = self;
+        conversion
+    }
+}
+
 /// Converts one archive. Nothing has a name in the store before everything of the archive was found
 /// valid, written and read back.
 ///
@@ -182,7 +190,7 @@ fn is_there(
     conversion: &Conversion,
     journal: &Mutex<Journal>,
 ) -> Result<bool, ReplayError> {
-    let Some(folder) = conversion_folder(store, conversion) else { return Ok(false) };
+    let Some(folder) = layout::folder_of(store, conversion) else { return Ok(false) };
     let symbol = conversion.instrument.rsplit(':').next().unwrap_or_default();
     let find = |(first, last)| {
         let period = layout::period(first, last);
@@ -214,13 +222,6 @@ fn is_there(
         }
     }
     Ok(any)
-}
-
-fn conversion_folder(store: &Path, conversion: &Conversion) -> Option<PathBuf> {
-    let mut parts = conversion.instrument.split(':');
-    let (venue, market, symbol) = (parts.next()?, parts.next()?, parts.next()?);
-    let folder = store.join(layout::TRADES).join(venue).join(market);
-    Some(folder.join(&conversion.kind).join(symbol))
 }
 
 fn history_of(archive: &Path, options: &PlanOptions) -> Result<InstrumentPlan, ReplayError> {

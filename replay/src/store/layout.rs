@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use barflow_operators::batch::{Feed, InputKind};
 use jiff::civil::Date;
 
+use super::journal::Conversion;
 use crate::error::ReplayError;
 
 /// Folder of the trades.
@@ -26,6 +27,14 @@ pub fn folder(store: &Path, feed: &Feed) -> PathBuf {
     let id = &feed.instrument;
     let parts = [TRADES, id.venue(), id.market(), kind(feed.input), id.symbol()];
     parts.iter().fold(store.to_owned(), |path, part| path.join(part))
+}
+
+/// Folder of the files that an archive gave trades to.
+pub fn folder_of(store: &Path, conversion: &Conversion) -> Option<PathBuf> {
+    let mut parts = conversion.instrument.split(':');
+    let (venue, market, symbol) = (parts.next()?, parts.next()?, parts.next()?);
+    let folder = store.join(TRADES).join(venue).join(market);
+    Some(folder.join(&conversion.kind).join(symbol))
 }
 
 /// The file of the days `first..=last`: named for a year or month if they are one, else for a day.

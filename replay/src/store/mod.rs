@@ -18,5 +18,6 @@ pub mod convert;
 pub mod days;
 pub mod journal;
 pub mod layout;
+pub mod resets;
 pub mod series;
 pub mod work;

@@ -85,9 +85,9 @@ impl Opened {
         rows: Option<RowSelection>,
     ) -> Result<GuardedBatches, ReplayError> {
         let file = spool::open(path).map_err(|e| ReplayError::io("open", path, e))?;
-        let batches = GuardedBatches::open(file, self.0.clone(), |builder| {
-            let mut builder =
-                builder.with_projection(wanted.columns.clone()).with_batch_size(wanted.rows);
+        let columns = wanted.columns.clone();
+        let batches = GuardedBatches::open(file, self.0.clone(), columns, |builder| {
+            let mut builder = builder.with_batch_size(wanted.rows);
             if let Some(group) = group {
                 builder = builder.with_row_groups(vec![group]);
             }

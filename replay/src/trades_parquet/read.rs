@@ -180,9 +180,7 @@ impl Footer {
     ) -> Result<GuardedBatches, ReplayError> {
         let file = spool::open(path).map_err(|e| ReplayError::io("open", path, e))?;
         let columns = self.columns(path)?;
-        let batches = GuardedBatches::open(file, self.0.clone(), |builder| {
-            choose(builder.with_projection(columns))
-        });
+        let batches = GuardedBatches::open(file, self.0.clone(), columns, choose);
         batches.map_err(|error| damaged(path, from_row, &error))
     }
 

@@ -51,3 +51,57 @@ pub fn verify(path: &Path, progress: &Progress) -> Result<(), ReplayError> {
     let found = format!("{rows} trades with digest {found:016x} (it is damaged)");
     Err(ReplayError::corrupt(path, "Parquet data", expected, found))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::sync::atomic::AtomicBool;
+
+    use barflow_operators::batch::{Feed, TradeBatch};
+    use barflow_operators::trade::{Aggressor, Trade};
+    use parquet::arrow::ArrowWriter;
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    use parquet::file::properties::WriterProperties;
+
+    use super::super::write::{TradeWriter, WriteOptions};
+    use super::*;
+
+    /// A file as an earlier build wrote it: with the digest of its trades, and without a seal.
+    fn without_seal(folder: &Path) -> std::path::PathBuf {
+        let path = folder.join("sealed.parquet");
+        let feed = Arc::new(Feed::numbered("a:b:C".parse().unwrap()));
+        let trade = |trade_id: u64| {
+            let (price, qty, quote, count) = (2.0, 3.0, 6.0, 1);
+            let event_time = 1_709_251_200_000_000_000 + trade_id as i64;
+            let aggressor = Aggressor::Buyer;
+            Trade { trade_id, event_time, price, qty, quote, aggressor, count }
+        };
+        let mut writer = TradeWriter::create(&path, &feed, WriteOptions::default()).unwrap();
+        let trades: Vec<Trade> = (1..=5).map(trade).collect();
+        writer.write(&TradeBatch::from_trades(feed, &trades)).unwrap();
+        let from = File::open(writer.finish().unwrap()).unwrap();
+        let from = ParquetRecordBatchReaderBuilder::try_new(from).unwrap();
+        let says = from.metadata().file_metadata().key_value_metadata().cloned().unwrap();
+        let says = says.into_iter();
+        let says =
+            says.filter(|pair| pair.key.starts_with("barflow.") && pair.key != "barflow.seal");
+        let says = WriterProperties::builder().set_key_value_metadata(Some(says.collect())).build();
+        let path = folder.join("unsealed.parquet");
+        let (to, schema) = (File::create(&path).unwrap(), Arc::clone(from.schema()));
+        let mut to = ArrowWriter::try_new(to, schema, Some(says)).unwrap();
+        from.build().unwrap().for_each(|batch| to.write(&batch.unwrap()).unwrap());
+        to.close().unwrap();
+        path
+    }
+
+    #[test]
+    fn the_digest_of_a_file_without_a_seal_is_not_made_once_nobody_wants_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = without_seal(folder.path());
+        let verify =
+            |stopped| verify(&path, &Progress::until(Arc::new(AtomicBool::new(stopped)).into()));
+        assert!(!seal::verify_all(&path, &Progress::default()).unwrap());
+        assert!(verify(false).is_ok());
+        assert!(matches!(verify(true), Err(ReplayError::Stopped)));
+    }
+}

@@ -15,6 +15,7 @@ use barflow_replay::store::claim::Disagreement;
 use barflow_replay::store::convert::{self as conversion, ConvertOptions, ConvertOutcome};
 use barflow_replay::store::journal::Journal;
 use barflow_replay::store::layout::ARCHIVE;
+use barflow_replay::store::resets;
 use barflow_replay::store::work::Writing;
 use barflow_replay::threads::on_threads;
 use barflow_replay::trades_parquet::read::is_own;
@@ -42,9 +43,10 @@ Writes one Parquet file per instrument and UTC day, ordered by id, with times in
 µs or ms, otherwise ns. A file gets its final name only after it was written, read back and found equal.
 An archive that is damaged or contains a bad row is reported and not converted. Where two archives
 disagree about a day, the one with more trades is used (on a tie, the one whose name sorts last) and
-both are reported. If interrupted, run the same command to resume.
+both are reported, as are days whose ids begin again: the store has them, and a replay has to begin
+or end there (--from, --to). If interrupted, run the same command to resume.
 
-Exit codes: 0 all converted; 1 some were refused, or disagree; 2 wrong usage; 3 disk unavailable;
+Exit codes: 0 all converted; 1 some were refused, disagree, or begin ids again; 2 wrong usage; 3 disk unavailable;
 130, 143 stopped by SIGINT or SIGTERM.";
 
 /// How many trades may wait for a missing id. Archives are whole, so this is generous: 4 MB.
@@ -119,7 +121,14 @@ pub fn run(args: &ConvertArgs) -> Result<Outcome, Failure> {
         conversion::convert(archive, &args.store, &options, &journal)
     });
     drop(shown);
-    conclude(&archives, outcomes, total, begun, &stop)
+    let finished = outcomes.iter().flatten().flatten();
+    let resets = resets::of_conversions(&args.store, finished.map(ConvertOutcome::conversion));
+    let concluded = conclude(&archives, outcomes, total, begun, &stop)?;
+    resets.iter().for_each(|reset| say!("{reset}"));
+    Ok(match concluded {
+        Outcome::Done if !resets.is_empty() => Outcome::WithRejects,
+        concluded => concluded,
+    })
 }
 
 fn find(args: &ConvertArgs, stop: &Stop) -> Result<Found, Failure> {

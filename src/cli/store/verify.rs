@@ -9,6 +9,7 @@ use barflow_replay::progress::{Progress, StopFlag};
 use barflow_replay::store::audit::audit;
 use barflow_replay::store::journal::Journal;
 use barflow_replay::store::layout::ARCHIVE;
+use barflow_replay::store::resets::resets;
 use barflow_replay::store::series::{Series, range};
 use barflow_replay::threads::on_threads;
 use barflow_replay::trades_parquet::facts::Facts;
@@ -105,6 +106,7 @@ fn archives(args: &VerifyArgs) -> Result<Vec<PathBuf>, Failure> {
 
 fn remark(series: &Series) {
     let instrument = &series.feed.instrument;
+    resets(series).iter().for_each(|reset| say!("{reset}"));
     for days in series.missing() {
         say!("{instrument}: the store has no {}", range(&days));
     }

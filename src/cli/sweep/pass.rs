@@ -221,3 +221,51 @@ impl Dealer<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use barflow_operators::batch::{Feed, TradeBatch};
+    use barflow_operators::position::FilePosition;
+    use barflow_operators::trade::{Aggressor, Trade};
+
+    use super::*;
+
+    fn batch(ids: std::ops::RangeInclusive<u64>) -> OrderedBatch {
+        let trade = |trade_id: u64| {
+            let (price, qty, quote, count) = (2.0, 3.0, 6.0, 1);
+            let (event_time, aggressor) = (trade_id as i64, Aggressor::Buyer);
+            Trade { trade_id, event_time, price, qty, quote, aggressor, count }
+        };
+        let trades: Vec<Trade> = ids.map(trade).collect();
+        let feed = Arc::new(Feed::numbered("a:b:C".parse().unwrap()));
+        OrderedBatch {
+            trades: Arc::new(TradeBatch::from_trades(feed, &trades)),
+            position: FilePosition::start("file".into()).into(),
+            gaps: Vec::new(),
+            open_gap: None,
+            received: None,
+            specs: None,
+            corrections: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn trades_that_a_stop_lets_through_are_not_dealt() {
+        for (is_stopped, trades, words) in [(false, 5, 2), (true, 0, 0)] {
+            let stop = Stop::new();
+            if is_stopped {
+                stop.raise();
+            }
+            let (word, came) = bounded(QUEUE);
+            let (send, receive) = bounded(QUEUE);
+            [batch(1..=3), batch(4..=5)].into_iter().for_each(|batch| send.send(batch).unwrap());
+            drop(send);
+            let progress = Progress::default();
+            let words_to = vec![word];
+            let mut dealer =
+                Dealer { words: words_to, border: None, saved: None, stop: &stop, progress };
+            assert!(dealer.deal(&receive).is_ok());
+            assert_eq!((dealer.progress.totals.trades, came.len()), (trades, words));
+        }
+    }
+}

@@ -234,12 +234,9 @@ pub(super) fn fetch(
     if let Some((header, value)) = plan.venue.rest_header() {
         request = request.header(header, value);
     }
-    let unreachable = |error: ureq::Error| {
-        Fetched::Unreachable(format!("GET {url}: {}", redacted(&error.to_string())))
-    };
     let mut answer = match request.call() {
         Ok(answer) => answer,
-        Err(error) => return unreachable(error),
+        Err(error) => return unreachable(url, &error),
     };
     let status = answer.status().as_u16();
     let pause = retry_after(answer.headers(), SystemTime::now());
@@ -255,7 +252,7 @@ pub(super) fn fetch(
         Err(ureq::Error::BodyExceedsLimit(limit)) => {
             return Fetched::Failed(format!("GET {url}: the answer is longer than {limit} bytes"));
         }
-        Err(error) => return unreachable(error),
+        Err(error) => return unreachable(url, &error),
     };
     if status == 200 {
         return Fetched::Body(body);
@@ -269,6 +266,11 @@ pub(super) fn fetch(
         }
         _ => Fetched::Failed(said),
     }
+}
+
+/// What is said of a request without an answer; errors may repeat addresses with their logins.
+fn unreachable(url: &Url, error: &ureq::Error) -> Fetched {
+    Fetched::Unreachable(format!("GET {url}: {}", redacted(&error.to_string())))
 }
 
 #[cfg(test)]
@@ -381,6 +383,21 @@ mod tests {
         match fetched(answer, None, TIMEOUT) {
             Fetched::Failed(said) => assert!(said.contains("longer than 16777216 bytes"), "{said}"),
             _ => panic!("it was taken"),
+        }
+    }
+
+    #[test]
+    fn addresses_in_what_is_said_show_no_secrets() {
+        let elsewhere = "HTTP/1.1 302 Found\r\nlocation: http://me:pa55@h/x?api_key=k3y\r\n\r\n";
+        let moved = fetched(elsewhere.into(), None, TIMEOUT);
+        let error = ureq::Error::BadUri("http://me:pa55@h/x?api_key=k3y".to_owned());
+        let (_, access) = at("http://127.0.0.1:9");
+        for fetched in [moved, unreachable(access.rest(), &error)] {
+            let (Fetched::Failed(said) | Fetched::Unreachable(said)) = fetched else {
+                panic!("it was taken")
+            };
+            assert!(said.contains("h/x"), "{said}");
+            assert!(!said.contains("pa55") && !said.contains("k3y"), "{said}");
         }
     }
 

@@ -63,3 +63,19 @@ pub(super) fn not_connected(base: &Url, error: WsError) -> End {
         other => End::Unreachable { url, reason: redacted(&other.to_string()).into_owned() },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn addresses_in_what_is_said_show_no_secrets() {
+        let base = Url::parse("wss://venue.example").unwrap();
+        let error = io::Error::other("no way through http://me:pa55@proxy:8080/?api_key=k3y");
+        let said = not_connected(&base, WsError::Io(error)).to_string();
+        assert!(said.contains("wss://venue.example") && said.contains("proxy:8080"), "{said}");
+        assert!(!said.contains("pa55") && !said.contains("k3y"), "{said}");
+    }
+}

@@ -11,6 +11,7 @@ use barflow_operators::read_before::{FilesRead, SeenFile};
 use barflow_operators::sign::SignRule;
 use barflow_replay::corrections::Corrections;
 use barflow_replay::error::ReplayError;
+use barflow_replay::line_end::was_amid_last_row;
 use barflow_replay::naming;
 use barflow_replay::plan::{InstrumentPlan, Plan, PlannedFile};
 use barflow_replay::read_options::ReadOptions;
@@ -250,7 +251,10 @@ fn all_applied_before(
             continue;
         }
         let what = if plan.feed.ids != IdKind::Ordinal {
-            let Some(lost) = first_not_applied(&plan.feed, file, settled, read)? else { continue };
+            let Some(lost) = first_not_applied(&plan.feed, file, settled, read)? else {
+                last_row_was_whole(file, seen)?;
+                continue;
+            };
             let NotApplied { source, line, id } = lost;
             format!("{source}:{line} has trade {id}")
         } else if let Some(read) = seen.iter().find(|read| read.first_time == file.first_time) {
@@ -263,6 +267,24 @@ fn all_applied_before(
              bar: leave this file out, or make all bars again (--reset-state)",
             at.source
         )));
+    }
+    Ok(())
+}
+
+/// A row that was cut, and is whole now, has an id that was applied.
+fn last_row_was_whole(file: &PlannedFile, seen: &[SeenFile]) -> Result<(), ReplayError> {
+    let same = seen.iter().filter(|read| read.first_time == file.first_time);
+    for read in same {
+        let was = was_amid_last_row(&file.path, file.container, read.bytes);
+        if was.map_err(|e| ReplayError::io("read", &file.path, e))? {
+            return Err(ReplayError::Resume(format!(
+                "{} had {} bytes when the job read it, the last of them amid its last row, which \
+                 continues now: bars have what it was. Give that file as it was, or make all bars again \
+                 (--reset-state)",
+                file.name(),
+                read.bytes
+            )));
+        }
     }
     Ok(())
 }
