@@ -283,7 +283,7 @@ impl BarSink for Stuck {
 }
 
 /// How many input batches are fed to a graph whose sink takes nothing; each batch fills an epoch.
-fn fed_while_stuck(workers: usize, specs: Vec<BarSpec>, trades: u64) -> usize {
+fn fed_while_stuck(workers: usize, specs: Vec<BarSpec>, trades: usize) -> usize {
     let (fed, rest) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let sink = Stuck { fed: Arc::clone(&fed), rest: Arc::clone(&rest) };
     let feed = feed("A");
