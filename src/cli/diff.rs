@@ -1,16 +1,15 @@
 //! `barflow diff`: are two outputs the same bars?
 
-use clap::Args;
+use clap::{ArgMatches, Args};
 
 use super::failure::{Failure, Outcome};
-use super::options::ConfigArgs;
+use super::options::{self, ConfigArgs, RegistryArgs};
 use super::say::{say, show};
 use super::weak;
 use crate::compare::difference::{Rules, compare};
-use crate::compare::source::{SourceError, read};
+use crate::compare::source::read;
 use crate::config::kafka::KafkaOptions;
 use crate::config::problem::Problems;
-use crate::config::section::Section;
 use crate::thousands::counted;
 
 const EXAMPLES: &str = "\
@@ -19,6 +18,8 @@ Examples:
   barflow diff bars/ kafka://localhost:9092/bars.dib
   # a broker that wants TLS or a password, reached as the sink reaches it
   barflow diff --config barflow.toml bars/ kafka://broker:9093/bars.dib
+  # bars in avro-confluent: their schema is looked up by its id
+  barflow diff --schema-registry http://localhost:8081 bars/ kafka://localhost:9092/bars.dib
   # a live run that started in the middle against the whole history
   barflow diff --synchronise live.jsonl replay.jsonl
 
@@ -43,6 +44,10 @@ pub struct DiffArgs {
     #[command(flatten)]
     pub config: ConfigArgs,
 
+    /// Where the schema of bars in Kafka is.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+
     /// Compare from the first bar on that closes on the same trade in the same state
     #[arg(long)]
     pub synchronise: bool,
@@ -52,22 +57,17 @@ pub struct DiffArgs {
 ///
 /// # Errors
 /// When an output cannot be read (3) or is not bars (2).
-pub fn run(args: &DiffArgs) -> Result<Outcome, Failure> {
+pub fn run(args: &DiffArgs, matches: &ArgMatches) -> Result<Outcome, Failure> {
     let mut problems = Problems::default();
-    let kafka = KafkaOptions::of_file(args.config.read()?, Section::default(), &mut problems);
+    let kafka =
+        KafkaOptions::of_file(args.config.read()?, options::typed(matches).kafka, &mut problems);
     let kafka = problems.or(kafka)?.settings();
     if [&args.a, &args.b].iter().any(|source| source.starts_with("kafka://")) {
         weak::warn(&kafka);
     }
-    let read = |source: &str| {
-        read(source, &kafka).map_err(|error| match error {
-            SourceError::NotABar { .. } | SourceError::Settings(_) => Failure::usage(error),
-            _ => Failure::outside(error),
-        })
-    };
     let verdict = compare(
-        read(&args.a)?,
-        read(&args.b)?,
+        read(&args.a, &kafka)?,
+        read(&args.b, &kafka)?,
         Rules { synchronise: args.synchronise, revised: false },
     );
     for remark in &verdict.remarks {

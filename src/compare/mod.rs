@@ -8,4 +8,5 @@ pub mod cell;
 pub mod difference;
 pub mod mark;
 mod parquet_bars;
+mod schemas;
 pub mod source;
