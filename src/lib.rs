@@ -27,6 +27,7 @@ pub mod plot;
 pub mod printable;
 pub mod quality;
 pub mod recording;
+pub mod registry;
 pub mod secrets;
 pub mod sinks;
 pub mod stop;

@@ -1,17 +1,16 @@
 //! `barflow diff`: are two outputs the same bars?
 
-use clap::Args;
+use clap::{ArgMatches, Args};
 
 use super::failure::{Failure, Outcome};
-use super::options::ConfigArgs;
+use super::options::{self, ConfigArgs, RegistryArgs};
 use super::say::{say, show};
 use super::weak;
 use crate::compare::difference::{Rules, compare};
 use crate::compare::paired;
-use crate::compare::source::{SourceError, read};
+use crate::compare::source::read;
 use crate::config::kafka::KafkaOptions;
 use crate::config::problem::Problems;
-use crate::config::section::Section;
 use crate::thousands::counted;
 
 const EXAMPLES: &str = "\
@@ -20,6 +19,8 @@ Examples:
   barflow diff bars/ kafka://localhost:9092/bars.dib
   # a broker that wants TLS or a password, reached as the sink reaches it
   barflow diff --config barflow.toml bars/ kafka://broker:9093/bars.dib
+  # bars in avro-confluent: their schema is looked up by its id
+  barflow diff --schema-registry http://localhost:8081 bars/ kafka://localhost:9092/bars.dib
   # a live run that started in the middle against the whole history
   barflow diff --synchronise live.jsonl replay.jsonl
 
@@ -44,6 +45,10 @@ pub struct DiffArgs {
     #[command(flatten)]
     pub config: ConfigArgs,
 
+    /// Where the schema of bars in Kafka is.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+
     /// Compare from the first bar on that closes on the same trade in the same state
     #[arg(long)]
     pub synchronise: bool,
@@ -53,9 +58,10 @@ pub struct DiffArgs {
 ///
 /// # Errors
 /// When an output cannot be read (3) or is not bars (2).
-pub fn run(args: &DiffArgs) -> Result<Outcome, Failure> {
+pub fn run(args: &DiffArgs, matches: &ArgMatches) -> Result<Outcome, Failure> {
     let mut problems = Problems::default();
-    let kafka = KafkaOptions::of_file(args.config.read()?, Section::default(), &mut problems);
+    let kafka =
+        KafkaOptions::of_file(args.config.read()?, options::typed(matches).kafka, &mut problems);
     let kafka = problems.or(kafka)?.settings();
     let is_of_kafka = [&args.a, &args.b].iter().any(|source| source.starts_with("kafka://"));
     if is_of_kafka {
@@ -64,13 +70,12 @@ pub fn run(args: &DiffArgs) -> Result<Outcome, Failure> {
     // Partitions of a topic come in any order.
     let paired = match args.synchronise || is_of_kafka {
         true => None,
-        false => paired::compare(&args.a, &args.b, &kafka).map_err(unreadable)?,
+        false => paired::compare(&args.a, &args.b, &kafka)?,
     };
-    let read = |source: &str| read(source, &kafka).map_err(unreadable);
     let rules = Rules { synchronise: args.synchronise, revised: false };
     let verdict = match paired {
         Some(verdict) => verdict,
-        None => compare(read(&args.a)?, read(&args.b)?, rules),
+        None => compare(read(&args.a, &kafka)?, read(&args.b, &kafka)?, rules),
     };
     for remark in &verdict.remarks {
         say!("{remark}");
@@ -83,12 +88,5 @@ pub fn run(args: &DiffArgs) -> Result<Outcome, Failure> {
         Ok(Outcome::Done)
     } else {
         Ok(Outcome::Differs)
-    }
-}
-
-fn unreadable(error: SourceError) -> Failure {
-    match error {
-        SourceError::NotABar { .. } | SourceError::Settings(_) => Failure::usage(error),
-        _ => Failure::outside(error),
     }
 }

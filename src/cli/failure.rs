@@ -4,6 +4,7 @@ use std::fmt;
 
 use barflow_replay::error::ReplayError;
 
+use crate::compare::source::SourceError;
 use crate::config::problem::Problems;
 use crate::graph::cluster::ClusterError;
 use crate::graph::sink::SinkError;
@@ -173,6 +174,21 @@ impl From<ReplayError> for Failure {
 impl From<SinkError> for Failure {
     fn from(error: SinkError) -> Self {
         JobError::from(error).into()
+    }
+}
+
+/// The exit code of an output that cannot be compared.
+impl From<SourceError> for Failure {
+    fn from(error: SourceError) -> Self {
+        let hint = match &error {
+            SourceError::Registry(error) => error.hint(),
+            _ => None,
+        };
+        let code = match &error {
+            SourceError::NotABar { .. } | SourceError::Settings(_) => 2,
+            SourceError::File { .. } | SourceError::Registry(_) | SourceError::Kafka { .. } => 3,
+        };
+        Self { error: error.into(), hint, code }
     }
 }
 

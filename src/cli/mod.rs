@@ -122,7 +122,7 @@ fn in_words(error: &anyhow::Error) -> String {
 fn run(cli: &Cli, matches: &ArgMatches) -> Result<Outcome, Failure> {
     match &cli.command {
         Command::Replay(args) => replay::run(args, matches),
-        Command::Diff(args) => diff::run(args),
+        Command::Diff(args) => diff::run(args, matches),
         Command::Verify(args) => verify::run(args, matches),
         Command::Checkpoints(args) => checkpoints::run(args, matches),
         Command::Sweep(args) => sweep::run(args, matches),

@@ -39,6 +39,10 @@ Examples:
   # into Kafka, creating the topics
   barflow replay data/ --sink kafka --brokers localhost:9092 --create-topics
 
+  # with a schema registry, for readers that use Confluent's Avro deserialisers
+  barflow replay data/ --sink kafka --brokers localhost:9092 --create-topics --encoding avro-confluent \\
+    --schema-registry http://localhost:8081 --schema-register auto
+
 Flags override environment variables, which override the file given with --config.";
 
 /// `barflow replay`.

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::failure::{Failure, Outcome};
 use super::options::{
     self, BarArgs, ConfigArgs, CorrectionArgs, FileArgs, HistoryArgs, QuarantineArgs, ReadingArgs,
-    RecordingArgs, ThreadArgs, TopicArgs,
+    RecordingArgs, RegistryArgs, ThreadArgs, TopicArgs,
 };
 use super::progress::Watcher;
 use super::say::{say, show};
@@ -21,7 +21,7 @@ use super::{summary, weak};
 use crate::compare::audit::{Audit, Standing, judge, ranges};
 use crate::compare::cell::Row;
 use crate::compare::mark::Mark;
-use crate::compare::source::{self, SourceError};
+use crate::compare::source;
 use crate::config::delivery::DeliveryOptions;
 use crate::config::problem::Problems;
 use crate::config::replay::ReplaySettings;
@@ -82,6 +82,10 @@ pub struct VerifyArgs {
     #[command(flatten)]
     pub kafka: TopicArgs,
 
+    /// Where the schema of its bars is.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+
     /// Where bad rows go.
     #[command(flatten)]
     pub quarantine: QuarantineArgs,
@@ -125,7 +129,7 @@ pub fn run(args: &VerifyArgs, matches: &ArgMatches) -> Result<Outcome, Failure> 
             let path = path.display().to_string();
             let (kafka, flag) = (settings.kafka.settings(), stop.flag().into());
             let mut note = |row: Row| note(&mut found, &row);
-            source::read_each(&path, &kafka, &flag, &mut note).map_err(unreadable)?;
+            source::read_each(&path, &kafka, &flag, &mut note)?;
             found
         }
         None => topics(&settings, &expected)?,
@@ -218,16 +222,9 @@ fn topics(settings: &ReplaySettings, expected: &Series) -> Result<Series, Failur
     }
     let mut found = Series::new();
     for topic in topics {
-        source::kafka(&kafka, &topic, &mut |row| note(&mut found, &row)).map_err(unreadable)?;
+        source::kafka(&kafka, &topic, &mut |row| note(&mut found, &row))?;
     }
     Ok(found)
-}
-
-fn unreadable(error: SourceError) -> Failure {
-    match error {
-        SourceError::NotABar { .. } | SourceError::Settings(_) => Failure::usage(error),
-        _ => Failure::outside(error),
-    }
 }
 
 fn note(series: &mut Series, row: &Row) {

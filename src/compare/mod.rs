@@ -9,4 +9,5 @@ pub mod difference;
 pub mod mark;
 pub mod paired;
 mod parquet_bars;
+mod schemas;
 pub mod source;

@@ -17,7 +17,9 @@ use serde_json::Value;
 
 use super::cell::{Cell, NEEDED, Row};
 use super::parquet_bars::{self, Unread as UnreadBars};
+use super::schemas::Schemas;
 use crate::graph::sink::SinkError;
+use crate::registry::RegistryError;
 use crate::sinks::encode::avro;
 use crate::sinks::kafka::KafkaSettings;
 use crate::sinks::kafka::topic_reader::{ReadError, consumer, read_to_end};
@@ -48,6 +50,9 @@ pub enum SourceError {
     /// The settings of Kafka are wrong.
     #[error(transparent)]
     Settings(#[from] SinkError),
+    /// The registry does not say what a schema is.
+    #[error(transparent)]
+    Registry(RegistryError),
     /// Kafka does not answer or has no such topic.
     #[error("topic \"{topic}\" at \"{brokers}\" could not be read: {reason}")]
     Kafka {
@@ -58,6 +63,15 @@ pub enum SourceError {
         /// What librdkafka says.
         reason: String,
     },
+}
+
+impl From<RegistryError> for SourceError {
+    fn from(error: RegistryError) -> Self {
+        match error {
+            RegistryError::Settings(_) => Self::Settings(error.into()),
+            error => Self::Registry(error),
+        }
+    }
 }
 
 /// Reads all rows of an output: `FILE.jsonl`, `FILE.parquet`, a folder of them, or
@@ -239,6 +253,7 @@ pub fn kafka(
     topic: &str,
     each: &mut dyn FnMut(Row),
 ) -> Result<(), SourceError> {
+    let mut schemas = Schemas::of(settings);
     let reader = consumer(settings.reader()?, "barflow-diff", "read_committed");
     let read = reader.map_err(|error| Unread::Topic(error.into())).and_then(|reader| {
         let range = |partition| {
@@ -247,14 +262,22 @@ pub fn kafka(
         };
         read_to_end(&reader, topic, PATIENCE, range, |message| {
             let value = message.payload().unwrap_or_default();
-            let row = match avro::read(value) {
-                Some(read) => read.and_then(|value| bar(&value)),
-                None => json(value),
-            };
-            each(row.map_err(|reason| {
+            let not_a_bar = |reason| {
                 let place = format!("{topic}[{}]@{}", message.partition(), message.offset());
                 Unread::Row(SourceError::NotABar { place, reason })
-            })?);
+            };
+            let row = match avro::split_registered(value) {
+                Some(split) => {
+                    let (id, record) = split.map_err(not_a_bar)?;
+                    let read = schemas.read(id, record).map_err(|e| Unread::Row(e.into()))?;
+                    read.and_then(|value| bar(&value))
+                }
+                None => match avro::read(value) {
+                    Some(read) => read.and_then(|value| bar(&value)),
+                    None => json(value),
+                },
+            };
+            each(row.map_err(not_a_bar)?);
             Ok(())
         })
     });

@@ -146,7 +146,18 @@ fn misplaced(name: &str) -> String {
     const KEYS: [(&str, &[&str]); 5] = [
         (
             "kafka",
-            &["brokers", "topic", "encoding", "headers", "create_topics", "partitions", "current"],
+            &[
+                "brokers",
+                "topic",
+                "encoding",
+                "schema_registry",
+                "schema_register",
+                "key",
+                "headers",
+                "create_topics",
+                "partitions",
+                "current",
+            ],
         ),
         ("sink", &["kind", "out", "int64", "delivery", "job", "commit_interval"]),
         ("replay", &["files", "instrument", "workers", "quarantine", "store", "protocol"]),

@@ -8,8 +8,10 @@ use super::durations::duration;
 use super::file::ConfigFile;
 use super::problem::Problems;
 use super::section::{Section, Value, over};
-use crate::sinks::encode::Encoding;
-use crate::sinks::kafka::{HeaderStyle, KafkaSettings, ProgressTopic};
+use crate::net::address::{Address, Speaks};
+use crate::registry::{Register, Registry, RegistrySettings, settings};
+use crate::sinks::encode::{ENCODINGS, Encoding};
+use crate::sinks::kafka::{HeaderStyle, KafkaSettings, KeyFormat, ProgressTopic};
 
 /// Kafka options as the user gave them; references to secrets are still references.
 #[derive(Clone, PartialEq, Eq)]
@@ -24,6 +26,10 @@ pub struct KafkaOptions {
     pub progress_topic: ProgressTopic,
     /// Encoding of values.
     pub encoding: Encoding,
+    /// Where the schemas are that records name by an id.
+    pub registry: Option<Registry>,
+    /// How keys of bars are written.
+    pub key: KeyFormat,
     /// Which headers records have.
     pub headers: HeaderStyle,
     /// Whether missing topics are created.
@@ -52,7 +58,7 @@ impl KafkaOptions {
 
     /// Understands both sections.
     pub fn understand(mut keys: Section, mut properties: Section, problems: &mut Problems) -> Self {
-        let encodings = [("json", Encoding::Json), ("avro", Encoding::Avro)];
+        let formats = [KeyFormat::Text, KeyFormat::Json].map(|format| (format.as_str(), format));
         let headers = [("plain", HeaderStyle::Plain), ("cloudevents", HeaderStyle::CloudEvents)];
         let options = Self {
             brokers: keys.text("brokers", problems).map(|(text, _)| text),
@@ -62,7 +68,9 @@ impl KafkaOptions {
                 .text("progress_topic", problems)
                 .and_then(|(text, _)| text.parse().ok())
                 .unwrap_or_default(),
-            encoding: keys.choice("encoding", &encodings, problems).unwrap_or(Encoding::Json),
+            encoding: keys.choice("encoding", &ENCODINGS, problems).unwrap_or(Encoding::Json),
+            registry: registry(&mut keys, problems),
+            key: keys.choice("key", &formats, problems).unwrap_or_default(),
             headers: keys.choice("headers", &headers, problems).unwrap_or_default(),
             create_topics: keys.parse("create_topics", "true or false", problems).unwrap_or(false),
             partitions: keys.parse("partitions", "a whole number", problems),
@@ -99,6 +107,18 @@ impl KafkaOptions {
         }
     }
 
+    /// Checks that a registry is not named in vain: readers would find no ids.
+    pub fn check_registry(&self, problems: &mut Problems) {
+        if self.registry.is_some() && self.encoding != Encoding::AvroConfluent {
+            let message = format!(
+                "schema_registry is for encoding = \"avro-confluent\" (--encoding avro-confluent); encoding is \
+                 \"{}\"",
+                self.encoding
+            );
+            problems.add("[kafka]", message);
+        }
+    }
+
     /// Checks that bars can be told apart where they are kept by key: empty ones have the last trade
     /// of the bar before.
     pub fn check_keys(&self, empty_bars: bool, problems: &mut Problems) {
@@ -118,6 +138,8 @@ impl KafkaOptions {
             topic_template,
             current: self.current,
             encoding: self.encoding,
+            registry: self.registry.clone(),
+            key: self.key,
             headers: self.headers,
             create_topics: self.create_topics,
             partitions: self.partitions.unwrap_or(defaults.partitions),
@@ -126,4 +148,26 @@ impl KafkaOptions {
             ..KafkaSettings::default()
         }
     }
+}
+
+/// The registry, if there is one.
+fn registry(keys: &mut Section, problems: &mut Problems) -> Option<Registry> {
+    let ways = [Register::Never, Register::Check, Register::Auto].map(|way| (way.as_str(), way));
+    let address = keys.text(settings::ADDRESS, problems);
+    let (login, origin) = keys.text(settings::LOGIN, problems).unzip();
+    let ca_file = keys.text("schema_registry_ca_file", problems).map(|(path, _)| path.into());
+    let origin = origin.unwrap_or_else(|| keys.origin_of("schema_register"));
+    let register = keys.choice("schema_register", &ways, problems);
+    let Some((text, at)) = address else {
+        if login.is_some() || ca_file.is_some() || register.is_some() {
+            let message = "a login, a certificate or a way of registering needs schema_registry \
+                           (--schema-registry URL)";
+            problems.add(origin, message);
+        }
+        return None;
+    };
+    let address = Address::read(settings::ADDRESS, &text, Speaks::Http);
+    let address = address.map_err(|what| problems.add(at, what)).ok()?;
+    let register = register.unwrap_or_default();
+    Some(Registry::new(RegistrySettings { address, login, ca_file, register }))
 }

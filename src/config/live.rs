@@ -202,6 +202,7 @@ impl LiveSettings {
         }
         if self.sink == SinkKind::Kafka {
             self.kafka.check(problems);
+            self.kafka.check_registry(problems);
         }
     }
 

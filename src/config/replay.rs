@@ -290,6 +290,7 @@ impl ReplaySettings {
         self.delivery.check((self.sink, self.kafka.encoding), self.out.as_deref(), problems);
         if self.sink == SinkKind::Kafka {
             self.kafka.check(problems);
+            self.kafka.check_registry(problems);
         }
     }
 }

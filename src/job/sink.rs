@@ -18,7 +18,7 @@ use crate::graph::run::Workers;
 use crate::graph::sink::{BarSink, SinkError};
 use crate::sinks::folder_lock::{FolderLock, Others};
 use crate::sinks::journal::{JournalOptions, JournaledSink, Output};
-use crate::sinks::kafka::{KafkaSettings, KafkaSink, ShardSinks};
+use crate::sinks::kafka::{KafkaSettings, KafkaSink, KeyFormat, ShardSinks};
 use crate::sinks::leftovers;
 use crate::sinks::local_checkpoint::LocalCheckpoint;
 use crate::sinks::none::NoSink;
@@ -123,6 +123,8 @@ impl SinkRequest<'_> {
                 for weakness in kafka.weaknesses() {
                     tracing::warn!("{weakness}");
                 }
+                // Before anything is written; the registry may be away from then on.
+                kafka.find_schemas()?;
                 if self.delivery.is_exactly_once() {
                     return self.fenced(&kafka);
                 }
@@ -220,6 +222,9 @@ impl SinkRequest<'_> {
             let kafka = self.kafka.settings();
             settings.put("topic", kafka.topic_template);
             settings.put("encoding", kafka.encoding.as_str());
+            if kafka.key != KeyFormat::default() {
+                settings.put("key", kafka.key.as_str());
+            }
         }
         for (key, value) in more {
             if let Some(value) = value {

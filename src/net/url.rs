@@ -49,6 +49,12 @@ impl Login {
         Self { user: decoded(user), password: decoded(password) }
     }
 
+    /// Reads `USER:PASSWORD` as it is; none if there is no colon or no user.
+    pub fn plain(text: &str) -> Option<Self> {
+        let (user, password) = text.split_once(':').filter(|(user, _)| !user.is_empty())?;
+        Some(Self { user: user.to_owned(), password: password.to_owned() })
+    }
+
     /// Hides it wherever somebody repeats it.
     pub fn keep(&self) {
         secrets::keep(&STANDARD.encode(format!("{}:{}", self.user, self.password)));

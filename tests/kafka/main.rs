@@ -14,6 +14,7 @@ mod faults_rights;
 mod live;
 mod progress;
 mod readme;
+mod registry;
 mod replay;
 mod revisions;
 mod sink;

@@ -5,11 +5,13 @@ use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::schema_compatibility::SchemaCompatibility;
 use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
+use barflow::registry::SchemaId;
 use barflow::sinks::encode::json::Int64;
 use barflow::sinks::encode::{Encoder, Encoding, avro};
 use barflow::sinks::record::{BarRecord, INT64, SCHEMA_VERSION};
 use barflow_operators::bar::{Bar, CloseReason};
 use barflow_operators::published::PublishedBar;
+use sha2::{Digest, Sha256};
 
 use crate::support::avro::assert_same;
 use crate::support::bars::{bar, feed, published};
@@ -115,6 +117,61 @@ fn the_fingerprint_changes_only_when_the_schema_does() {
         [0xC3, 0x01, 201, 208, 168, 183, 19, 68, 92, 27],
         "a new schema needs a new schema version"
     );
+}
+
+#[test]
+fn the_registered_text_changes_only_with_the_version() {
+    // Registries compare texts: a corrected comment would be another schema in all of them.
+    let text = avro::registered();
+    assert_eq!(
+        hex::encode(Sha256::digest(text)),
+        "fbd5680ec356f6cd328f365cb9b24d7d723606faf45b70030a8f0c4c795b2b70",
+        "a new schema needs a new schema version"
+    );
+    let (short, whole): (serde_json::Value, serde_json::Value) =
+        (serde_json::from_str(text).unwrap(), serde_json::from_str(avro::SCHEMA).unwrap());
+    assert_eq!(short, whole);
+}
+
+#[test]
+fn records_of_a_registry_are_the_same_after_another_prefix_and_read_by_id_or_length() {
+    let id = SchemaId::try_from(258).unwrap();
+    let first = made(bar(0));
+    let record = BarRecord::of(&first, 1);
+    let mut encoder = Encoder::new(Encoding::AvroConfluent);
+    assert!(encoder.encode(&record).is_err(), "there is no id");
+    let bytes = encoder.encode_registered(id, &record).unwrap().to_vec();
+    let datum = &hex::decode(AVRO_BAR).unwrap()[10..];
+    assert_eq!(bytes, [&[0, 0, 0, 1, 2], datum].concat());
+    assert_eq!(avro::split_registered(&bytes), Some(Ok((id, datum))));
+    assert!(avro::read(&bytes).is_none() && avro::split_registered(b"{}").is_none());
+
+    let expected = serde_json::to_value(&record).unwrap();
+    let versions = versions();
+    let current = versions.last().unwrap();
+    let texts = avro::FORMER.into_iter().chain([avro::SCHEMA]);
+    let mut lengths = Vec::new();
+    for (wrote, text) in versions.iter().zip(texts) {
+        let value = resolved(current, wrote, datum);
+        let datum = GenericDatumWriter::builder(wrote).build().unwrap().write_value_to_vec(value);
+        let datum = datum.unwrap();
+        lengths.push(datum.len());
+        // As a registry gives it back: in another order, without docs.
+        let plain = Schema::parse_str(text).unwrap().canonical_form();
+        let version = avro::Version::of(&plain).unwrap();
+        let read = version.read_datum(&datum).unwrap();
+        assert_eq!(avro::Version::read_any(&datum).as_ref(), Ok(&read));
+        for (name, value) in read.as_object().unwrap() {
+            assert_eq!(value, &expected[name], "{name}");
+        }
+        for cut in 0..datum.len() {
+            assert!(version.read_datum(&datum[..cut]).is_err(), "cut at {cut}");
+        }
+        assert!(version.read_datum(&[&datum[..], b"x"].concat()).is_err());
+    }
+    assert!(lengths.is_sorted() && lengths.windows(2).all(|pair| pair[0] < pair[1]));
+    assert!(avro::Version::of("\"int\"").is_none() && avro::Version::of("{").is_none());
+    assert!(avro::Version::read_any(&[]).is_err() && avro::Version::read_any(b"x").is_err());
 }
 
 #[test]

@@ -39,6 +39,7 @@ mod quality;
 mod quality_conflicts;
 mod quality_graph;
 mod quality_gx;
+mod registry;
 mod store;
 mod store_edges;
 mod strangers;

@@ -26,7 +26,7 @@ const CRATES: [(&str, &str, &[&str]); 5] = [
 const LAYERS: [&[&str]; 12] = [
     &["backoff", "bounded", "budget", "fault_points", "memory", "secrets", "stop", "thousands"],
     &["net", "printable"],
-    &["plot", "telemetry"],
+    &["plot", "registry", "telemetry"],
     &["graph"],
     &["checkpoints"],
     &["recording", "sinks"],

@@ -59,6 +59,11 @@ impl Job {
         }
     }
 
+    /// Into another topic than its own.
+    pub fn on(self, topic: &str) -> Self {
+        Self { topic: topic.to_owned(), ..self }
+    }
+
     /// Slower still: there has to be time for another copy beside it.
     pub fn slow(self) -> Self {
         Self { rows: "100", ..self }

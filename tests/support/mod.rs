@@ -20,6 +20,7 @@ pub mod process;
 pub mod progress;
 pub mod protocols;
 pub mod real;
+pub mod registry;
 pub mod rights;
 pub mod rows;
 pub mod scripted;

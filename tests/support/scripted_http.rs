@@ -13,6 +13,8 @@ pub struct Request {
     pub path: String,
     /// The whole head, in lower case.
     pub head: String,
+    /// What was posted.
+    pub body: String,
 }
 
 impl Request {
@@ -66,7 +68,12 @@ fn request(stream: &mut TcpStream) -> Option<Request> {
     let head = String::from_utf8_lossy(&head).into_owned();
     let mut words = head.split(' ').map(str::to_owned);
     let (method, path) = (words.next()?, words.next()?);
-    Some(Request { method, path, head: head.to_lowercase() })
+    let head = head.to_lowercase();
+    let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
+    // Read to its end: a connection that is closed before loses the answer.
+    let mut body = vec![0; length.map_or(0, |length| length.trim().parse().unwrap())];
+    stream.read_exact(&mut body).ok()?;
+    Some(Request { method, path, head, body: String::from_utf8(body).ok()? })
 }
 
 /// An answer with a body of a known length.

@@ -21,7 +21,7 @@ pub use input::{
 pub use job::{ClusterArgs, CorrectionArgs, FeedArgs, LoggingArgs, RevisionArgs, ThreadArgs};
 pub use output::{
     BrokerArgs, ClosingArgs, ExpectationArgs, KafkaArgs, OutputArgs, QuarantineArgs, RecoveryArgs,
-    TopicArgs,
+    RegistryArgs, TopicArgs,
 };
 
 /// A section of the configuration file that options go over.
@@ -101,6 +101,10 @@ const KEYS: &[(&str, Table, &str, Form)] = &[
     ("brokers", Table::Kafka, "brokers", Form::Text),
     ("topic", Table::Kafka, "topic", Form::Text),
     ("encoding", Table::Kafka, "encoding", Form::Text),
+    ("schema_registry", Table::Kafka, "schema_registry", Form::Text),
+    ("schema_registry_login", Table::Kafka, "schema_registry_login", Form::Text),
+    ("schema_register", Table::Kafka, "schema_register", Form::Text),
+    ("key", Table::Kafka, "key", Form::Text),
     ("headers", Table::Kafka, "headers", Form::Text),
     ("create_topics", Table::Kafka, "create_topics", Form::Flag("true")),
     ("current", Table::Kafka, "current", Form::Flag("true")),

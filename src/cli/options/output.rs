@@ -83,6 +83,24 @@ pub struct TopicArgs {
     pub topic: Option<String>,
 }
 
+/// Which schema registry.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Kafka")]
+pub struct RegistryArgs {
+    /// Schema registry of avro-confluent: the URL of its Confluent interface
+    #[arg(long, value_name = "URL", env = "BARFLOW_SCHEMA_REGISTRY", hide_env_values = true)]
+    pub schema_registry: Option<String>,
+
+    /// Where the registry's USER:PASSWORD is: ${NAME}, an environment variable, or ${file:/path}
+    #[arg(
+        long,
+        value_name = "REFERENCE",
+        env = "BARFLOW_SCHEMA_REGISTRY_LOGIN",
+        hide_env_values = true
+    )]
+    pub schema_registry_login: Option<String>,
+}
+
 /// How bars are written to Kafka.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Kafka")]
@@ -91,9 +109,24 @@ pub struct KafkaArgs {
     #[command(flatten)]
     pub topics: TopicArgs,
 
-    /// Kafka value encoding: json or avro
+    /// Kafka value encoding: json, avro (single-object), or avro-confluent (with a schema registry)
+    /// [default: json]
     #[arg(long, value_name = "ENCODING", env = "BARFLOW_ENCODING")]
     pub encoding: Option<String>,
+
+    /// Which schema registry.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+
+    /// A schema that is not in the registry: never or check stop the run, check also compares it with the
+    /// newest version there, auto registers it [default: check]
+    #[arg(long, value_name = "never|check|auto", env = "BARFLOW_SCHEMA_REGISTER")]
+    pub schema_register: Option<String>,
+
+    /// Kafka keys: text (the instrument), or json ({"instrument":…,"spec":…,"last_trade_id":…})
+    /// [default: text]
+    #[arg(long, value_name = "text|json", env = "BARFLOW_KEY")]
+    pub key: Option<String>,
 
     /// Headers of Kafka records: plain, or cloudevents to add ce_id, ce_source, ce_type, ce_specversion
     /// and ce_time [default: plain]

@@ -16,11 +16,14 @@ use super::reload::{self, Reload};
 use super::{access, begin};
 use crate::config::bars::BarBook;
 use crate::config::live::LiveSettings;
+use crate::config::sink_kind::SinkKind;
 use crate::feeds::plan::{FeedPlan, Symbol};
 use crate::feeds::session::{self, Change, FeedReport, SessionFault};
 use crate::feeds::state::FeedOutputs;
+use crate::graph::sink::SinkError;
 use crate::job::start::Resumption;
 use crate::recording::recorder::Recorder;
+use crate::sinks::kafka::KafkaSettings;
 use crate::stop::{Breakdown, Cause, Stop};
 use crate::telemetry::clock;
 use crate::telemetry::latency::Latency;
@@ -227,6 +230,10 @@ impl Supervisor {
             );
             return;
         }
+        if let Err(error) = self.find_schemas(&fresh, &outlets.stop) {
+            tracing::error!(%error, "the new configuration was rejected: its topics need a schema");
+            return;
+        }
         note_rows(&fresh.feeds, known);
         if fresh.bars != self.book.now() {
             self.order_bars(&fresh.bars, running);
@@ -273,6 +280,22 @@ impl Supervisor {
             }
         }
         waiting.retain(|feed| running.iter().all(|running| running.plan.name != feed.plan.name));
+    }
+
+    /// Looks for the schema of all topics of a new configuration, before anything is written to them.
+    fn find_schemas(&self, fresh: &LiveSettings, stop: &Stop) -> Result<(), SinkError> {
+        if self.settings.sink != SinkKind::Kafka {
+            return Ok(());
+        }
+        // Not those of the new one: how bars are written does not change during a run.
+        let orders = fresh.bars.orders().iter();
+        let kafka = KafkaSettings {
+            specs: orders.map(|order| order.spec.name().to_string()).collect(),
+            instruments: fresh.instruments(),
+            stop: stop.clone(),
+            ..self.settings.kafka.settings()
+        };
+        kafka.find_schemas()
     }
 
     fn order_bars(&self, book: &BarBook, running: &[Running]) {

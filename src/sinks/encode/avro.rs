@@ -1,5 +1,7 @@
-//! A bar in Avro single-object encoding: `C3 01`, the schema's CRC-64-AVRO fingerprint (8 bytes,
-//! little-endian), then the fields of `bar.avsc` one after another.
+//! A bar in Avro: what tells the schema, then the fields of `bar.avsc` one after another.
+//!
+//! Single-object encoding tells it by `C3 01` and the schema's CRC-64-AVRO fingerprint (8 bytes, little-endian);
+//! Confluent's wire format by an id ([`wire`]).
 //!
 //! Source: Apache Avro specification 1.12, "Single-object encoding".
 
@@ -7,11 +9,14 @@ use std::io::{self, Read};
 use std::sync::LazyLock;
 
 use apache_avro::headers::{HeaderBuilder, RabinFingerprintHeader};
+use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
 use apache_avro::{GenericSingleObjectReader, Schema};
 
 use super::EncodeError;
+use crate::registry::compact::compact;
+use crate::registry::wire::{self, SchemaId};
 use crate::sinks::record::BarRecord;
 
 /// The schema, as it is published.
@@ -23,6 +28,12 @@ pub const FORMER: [&str; 3] = [
     include_str!("former/bar-2.avsc"),
     include_str!("former/bar-3.avsc"),
 ];
+
+/// The schema as it is registered. Registries compare texts: with another one it would be another schema.
+pub fn registered() -> &'static str {
+    static COMPACT: LazyLock<String> = LazyLock::new(|| compact(SCHEMA));
+    &COMPACT
+}
 
 /// The schema, parsed once.
 fn schema() -> &'static Schema {
@@ -55,29 +66,56 @@ static WRITER: LazyLock<Writer> = LazyLock::new(|| {
 /// # Errors
 /// When an id or a count does not fit into a long.
 pub fn append(bytes: &mut Vec<u8>, record: &BarRecord<'_>) -> Result<(), EncodeError> {
+    append_after(bytes, &WRITER.header, record)
+}
+
+/// Appends the record in Confluent's wire format.
+///
+/// # Errors
+/// As [`append`].
+pub fn append_registered(
+    bytes: &mut Vec<u8>,
+    id: SchemaId,
+    record: &BarRecord<'_>,
+) -> Result<(), EncodeError> {
+    append_after(bytes, &id.prefix(), record)
+}
+
+fn append_after(
+    bytes: &mut Vec<u8>,
+    prefix: &[u8],
+    record: &BarRecord<'_>,
+) -> Result<(), EncodeError> {
     record.fits_long()?;
-    let Writer { header, fields } = &*WRITER;
-    bytes.extend_from_slice(header);
-    fields.write_ser(bytes, record)?;
+    bytes.extend_from_slice(prefix);
+    WRITER.fields.write_ser(bytes, record)?;
     Ok(())
 }
 
 /// The longest text that a record may claim to have, so that a damaged length takes no memory.
 const LONGEST: usize = 1 << 20;
 
-/// A reader of each version, and what its records begin with; the current one first.
-static READERS: LazyLock<Vec<(Vec<u8>, GenericSingleObjectReader)>> = LazyLock::new(|| {
+/// A version of the schema, with what reads its records.
+pub struct Version {
+    /// What its records begin with in single-object encoding; it holds the fingerprint.
+    header: Vec<u8>,
+    objects: GenericSingleObjectReader,
+    schema: Schema,
+}
+
+/// All versions, the current one first.
+static VERSIONS: LazyLock<Vec<Version>> = LazyLock::new(|| {
     apache_avro::util::max_allocation_bytes(LONGEST);
     let of = |schema: Schema| {
         let header = RabinFingerprintHeader::from_schema(&schema).build_header();
-        let reader = GenericSingleObjectReader::builder().schema(schema).build();
+        let reader = GenericSingleObjectReader::builder().schema(schema.clone()).build();
         // As above: there is nothing that could be missing.
-        (header, reader.expect("bar.avsc names no other schema"))
+        Version { header, objects: reader.expect("bar.avsc names no other schema"), schema }
     };
     std::iter::once(SCHEMA).chain(FORMER).map(|text| of(parsed(text))).collect()
 });
 
-/// Reads a record of any version back as JSON fields; none if the bytes are not in this encoding.
+/// Reads a record of any version back as JSON fields; none if the bytes are not in single-object encoding.
 /// Fields that its version did not have are not there.
 ///
 /// # Errors
@@ -85,17 +123,63 @@ static READERS: LazyLock<Vec<(Vec<u8>, GenericSingleObjectReader)>> = LazyLock::
 pub fn read(bytes: &[u8]) -> Option<Result<serde_json::Value, String>> {
     let marked = bytes.starts_with(&[0xC3, 0x01]);
     marked.then(|| {
-        let mut from = Whole { rest: bytes, missed: false };
-        let mine = READERS.iter().find(|(header, _)| bytes.starts_with(header));
+        let mine = VERSIONS.iter().find(|version| bytes.starts_with(&version.header));
         // The error of the current version's reader names the fingerprints.
-        let (_, reader) = mine.unwrap_or(&READERS[0]);
-        let value = reader.read_value(&mut from).map_err(|e| e.to_string())?;
-        match from.rest.len() {
-            _ if from.missed => Err("the record ends before its last field".to_owned()),
-            0 => as_json(value).ok_or_else(|| "a field has a type of another schema".to_owned()),
-            left => Err(format!("{left} bytes after the record")),
-        }
+        let reader = &mine.unwrap_or(&VERSIONS[0]).objects;
+        whole(bytes, |from| reader.read_value(from))
     })
+}
+
+/// The id and the record of bytes in Confluent's wire format; none if they are in another one.
+///
+/// # Errors
+/// When they end before the record.
+pub fn split_registered(bytes: &[u8]) -> Option<Result<(SchemaId, &[u8]), String>> {
+    wire::split(bytes).map(|split| split.map_err(|error| error.to_string()))
+}
+
+impl Version {
+    /// The version that a schema is; none if it is another schema. Docs and white space do not matter.
+    pub fn of(schema: &str) -> Option<&'static Self> {
+        let schema = Schema::parse_str(schema).ok()?;
+        let header = RabinFingerprintHeader::from_schema(&schema).build_header();
+        VERSIONS.iter().find(|version| version.header == header)
+    }
+
+    /// Reads a record without anything before it, as [`read`] does.
+    ///
+    /// # Errors
+    /// When the bytes are not exactly one record.
+    pub fn read_datum(&'static self, bytes: &[u8]) -> Result<serde_json::Value, String> {
+        let reader = GenericDatumReader::builder(&self.schema).human_readable(false).build();
+        let reader = reader.map_err(|error| error.to_string())?;
+        whole(bytes, |from| reader.read_value(from))
+    }
+
+    /// Reads a record of which nobody knows the version. The fields of each version are the first ones of the
+    /// next, so the bytes are exactly one record of one version at most.
+    ///
+    /// # Errors
+    /// What the current version's reader says, if they are a record of none.
+    pub fn read_any(bytes: &[u8]) -> Result<serde_json::Value, String> {
+        let mut read = VERSIONS.iter().map(|version| version.read_datum(bytes));
+        let current = read.next().unwrap_or_else(|| Err("no version".to_owned()));
+        current.or_else(|error| read.find_map(Result::ok).ok_or(error))
+    }
+}
+
+/// Reads exactly one record.
+fn whole(
+    bytes: &[u8],
+    read: impl FnOnce(&mut Whole<'_>) -> apache_avro::AvroResult<Value>,
+) -> Result<serde_json::Value, String> {
+    let mut from = Whole { rest: bytes, missed: false };
+    let value = read(&mut from).map_err(|e| e.to_string())?;
+    match from.rest.len() {
+        _ if from.missed => Err("the record ends before its last field".to_owned()),
+        0 => as_json(value).ok_or_else(|| "a field has a type of another schema".to_owned()),
+        left => Err(format!("{left} bytes after the record")),
+    }
 }
 
 /// A record that notices when it is read beyond its end: the library makes a null of what is cut off.

@@ -4,6 +4,7 @@
 //! its buffers, so a bar costs no allocation once they have grown.
 
 use self::json::Int64;
+use crate::registry::SchemaId;
 use crate::sinks::record::{BarRecord, BeyondLong};
 
 pub mod avro;
@@ -17,14 +18,24 @@ pub enum Encoding {
     Json,
     /// Avro single-object encoding, see [`avro`].
     Avro,
+    /// Avro in Confluent's wire format, for readers with a schema registry.
+    AvroConfluent,
 }
 
+/// The words for encodings.
+pub const ENCODINGS: [(&str, Encoding); 3] = [
+    (Encoding::Json.as_str(), Encoding::Json),
+    (Encoding::Avro.as_str(), Encoding::Avro),
+    (Encoding::AvroConfluent.as_str(), Encoding::AvroConfluent),
+];
+
 impl Encoding {
-    /// `json` or `avro`.
-    pub fn as_str(self) -> &'static str {
+    /// `json`, `avro` or `avro-confluent`.
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Json => "json",
             Self::Avro => "avro",
+            Self::AvroConfluent => "avro-confluent",
         }
     }
 
@@ -32,7 +43,7 @@ impl Encoding {
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
-            Self::Avro => "application/avro",
+            Self::Avro | Self::AvroConfluent => "application/avro",
         }
     }
 }
@@ -47,17 +58,14 @@ impl std::str::FromStr for Encoding {
     type Err = UnknownEncoding;
 
     fn from_str(text: &str) -> Result<Self, UnknownEncoding> {
-        match text {
-            "json" => Ok(Self::Json),
-            "avro" => Ok(Self::Avro),
-            _ => Err(UnknownEncoding(text.to_owned())),
-        }
+        let known = ENCODINGS.iter().find(|(word, _)| *word == text);
+        known.map(|(_, encoding)| *encoding).ok_or_else(|| UnknownEncoding(text.to_owned()))
     }
 }
 
 /// A text that names no encoding.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("encoding \"{0}\" is neither json nor avro")]
+#[error("encoding \"{0}\" is not one of json, avro and avro-confluent")]
 pub struct UnknownEncoding(pub String);
 
 /// Why a bar could not be written as bytes.
@@ -69,6 +77,9 @@ pub enum EncodeError {
     /// The JSON writer's word.
     #[error("could not write JSON: {0}")]
     Json(#[from] serde_json::Error),
+    /// Readers find the schema by its id.
+    #[error("avro-confluent needs the id of the schema in a registry")]
+    NoSchemaId,
     /// The Avro writer's word.
     #[error("could not write Avro: {0}")]
     Avro(#[from] apache_avro::Error),
@@ -106,7 +117,22 @@ impl Encoder {
         match self.encoding {
             Encoding::Json => json::write(&mut self.bytes, record, self.int64)?,
             Encoding::Avro => avro::append(&mut self.bytes, record)?,
+            Encoding::AvroConfluent => return Err(EncodeError::NoSchemaId),
         }
+        Ok(&self.bytes)
+    }
+
+    /// The record in Confluent's wire format, whatever the encoding; valid until the next call.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn encode_registered(
+        &mut self,
+        id: SchemaId,
+        record: &BarRecord<'_>,
+    ) -> Result<&[u8], EncodeError> {
+        self.bytes.clear();
+        avro::append_registered(&mut self.bytes, id, record)?;
         Ok(&self.bytes)
     }
 }

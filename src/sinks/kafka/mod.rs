@@ -25,6 +25,7 @@ use self::topic_policy::TopicPolicy;
 use self::topics::Template;
 use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
 use crate::printable::line;
+use crate::registry::SchemaId;
 use crate::sinks::encode::{Encoder, json};
 use crate::sinks::progress::ProgressRecord;
 use crate::sinks::record::BarRecord;
@@ -34,12 +35,14 @@ mod checkpoint_topic;
 mod forbidden;
 mod hanging;
 mod headers;
+mod keys;
 mod outcome;
 mod prepare;
 mod producer;
 mod progress;
 mod remedy;
 mod reports;
+mod schemas;
 pub(crate) mod secrets;
 mod settings;
 mod shard_sinks;
@@ -56,6 +59,7 @@ mod weak;
 
 pub use self::checkpoint_topic::CheckpointTopic;
 pub use self::headers::HeaderStyle;
+pub use self::keys::KeyFormat;
 pub use self::progress::ProgressTopic;
 pub use self::settings::KafkaSettings;
 pub use self::shard_sinks::ShardSinks;
@@ -73,6 +77,10 @@ pub struct KafkaSink {
     needed: BTreeSet<String>,
     /// What topics do with their records, as far as it is known.
     policies: BTreeMap<String, TopicPolicy>,
+    /// Ids of their schema, where records name one.
+    schema_ids: BTreeMap<String, SchemaId>,
+    /// How many partitions they have, where keys do not choose the partition.
+    partitions: BTreeMap<String, i32>,
     /// Whether to warn of topics that forget: one of several sinks of a job does.
     warns: bool,
     routes: HashMap<(Arc<str>, InstrumentId), Route>,
@@ -99,8 +107,13 @@ impl KafkaSink {
         sink.prepare_known()?;
         sink.tails()?;
         if let Some(settings) = sink.with_batches_that_fit() {
-            let policies = std::mem::take(&mut sink.policies);
-            sink = Self { policies, topics: sink.topics, ..Self::connect(settings, &[])? };
+            sink = Self {
+                policies: sink.policies,
+                topics: sink.topics,
+                schema_ids: sink.schema_ids,
+                partitions: sink.partitions,
+                ..Self::connect(settings, &[])?
+            };
         }
         Ok(sink)
     }
@@ -124,6 +137,8 @@ impl KafkaSink {
             topics: BTreeSet::new(),
             needed: BTreeSet::new(),
             policies: BTreeMap::new(),
+            schema_ids: BTreeMap::new(),
+            partitions: BTreeMap::new(),
             warns: true,
             routes: HashMap::new(),
             reported: 0,
@@ -246,12 +261,8 @@ impl KafkaSink {
         let (style, encoding) = (self.settings.headers, self.encoder.encoding());
         let job = self.settings.job.as_deref();
         let headers = headers::headers(style, (bar, &record), encoding, job);
-        let value = self.encoder.encode(&record).map_err(|error| {
-            SinkError::Refused(format!(
-                "bar {} of \"{}\", \"{}\": {error}",
-                record.seq, record.instrument, record.spec
-            ))
-        })?;
+        let key = self.settings.key.key(&record, part);
+        let value = encoded(&mut self.encoder, self.schema_ids.get(topic), &record)?;
         let close_time = milliseconds(record.close_time);
         if let Some(reason) =
             self.policies.get(topic).and_then(|policy| policy.deletes_at_once(close_time, now()))
@@ -265,23 +276,21 @@ impl KafkaSink {
         }
         let timestamp = Some(close_time);
         if part == Part::Current {
-            // Whatever the bars around it become: numbers shift when a correction makes one bar more, but
-            // no two current bars of a series end with the same trade (docs/adr/0007-revisions.md).
-            let key = &record.bar_id;
             // A tombstone: there is no current bar of that key.
             let value = (!record.retracts).then_some(value);
             let (partition, ticket) = (None, None);
+            let key = &key;
             let outgoing = Outgoing { topic, partition, key, value, timestamp, headers, ticket };
             return self.producer.send(outgoing);
         }
         let latency = self.latency.as_ref().zip(bar.received);
         let ticket = latency.map(|(latency, received)| (latency.venue(record.venue), received));
-        let (partition, key, value) = (None, record.instrument, Some(value));
+        let partitions = self.partitions.get(topic);
         self.producer.send(Outgoing {
             topic,
-            partition,
-            key,
-            value,
+            partition: partitions.and_then(|of| keys::partition_of(record.instrument, *of)),
+            key: &key,
+            value: Some(value),
             timestamp,
             headers,
             ticket,
@@ -316,6 +325,24 @@ impl KafkaSink {
             ticket: None,
         })
     }
+}
+
+/// A bar as the bytes of its topic, which may have a schema in a registry.
+fn encoded<'a>(
+    encoder: &'a mut Encoder,
+    schema: Option<&SchemaId>,
+    record: &BarRecord<'_>,
+) -> Result<&'a [u8], SinkError> {
+    let encoded = match schema {
+        Some(id) => encoder.encode_registered(*id, record),
+        None => encoder.encode(record),
+    };
+    encoded.map_err(|error| {
+        SinkError::Refused(format!(
+            "bar {} of \"{}\", \"{}\": {error}",
+            record.seq, record.instrument, record.spec
+        ))
+    })
 }
 
 /// Which of a bar's topics.

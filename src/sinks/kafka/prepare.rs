@@ -2,9 +2,9 @@
 
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::KafkaSink;
 use super::topic_policy::{self, Judgement};
 use super::topics::{self, NewTopics, NotCreated};
+use super::{KafkaSink, KeyFormat};
 use crate::graph::sink::SinkError;
 
 impl KafkaSink {
@@ -15,6 +15,7 @@ impl KafkaSink {
             return self.prepare_known();
         }
         let known = self.known()?;
+        self.find_schemas(&known)?;
         self.look_for(known)?;
         let Some(topic) = self.settings.progress_topic.clone() else { return Ok(()) };
         let found = self.look_for(vec![topic]);
@@ -62,6 +63,8 @@ impl KafkaSink {
 
     /// Makes sure that the topics exist, before the first bar for them is sent.
     pub(super) fn prepare(&mut self, topics: &[String]) -> Result<(), SinkError> {
+        // Before anything is created: without a schema nothing can be written.
+        self.find_schemas(topics)?;
         let missing = self.missing(topics)?;
         // An empty one in its place would pass for the whole.
         if let Some(topic) = missing.iter().find(|topic| self.needed.contains(*topic)) {
@@ -97,6 +100,7 @@ impl KafkaSink {
             )));
         }
         self.check_policies(topics)?;
+        self.count_partitions(topics)?;
         self.topics.extend(topics.iter().cloned());
         Ok(())
     }
@@ -124,6 +128,20 @@ impl KafkaSink {
             }
         }
         self.policies.extend(found);
+        Ok(())
+    }
+
+    /// Where keys do not choose the partition, it is chosen among so many.
+    fn count_partitions(&mut self, topics: &[String]) -> Result<(), SinkError> {
+        if self.settings.key == KeyFormat::Text {
+            return Ok(());
+        }
+        for topic in topics {
+            let metadata = self.producer.metadata(Some(topic))?;
+            let partitions = metadata.topics().first().map_or(0, |found| found.partitions().len());
+            // Kafka counts them in 32 bits.
+            self.partitions.insert(topic.clone(), i32::try_from(partitions).unwrap_or(i32::MAX));
+        }
         Ok(())
     }
 

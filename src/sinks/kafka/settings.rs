@@ -12,9 +12,11 @@ use rdkafka::types::RDKafkaConfRes;
 
 use super::forbidden;
 use super::headers::HeaderStyle;
+use super::keys::KeyFormat;
 use super::secrets::{Secrets, Value, is_secret};
 use crate::graph::sink::SinkError;
 use crate::net::url::{redacted, redacted_address};
+use crate::registry::Registry;
 use crate::sinks::encode::Encoding;
 use crate::sinks::encode::json::Int64;
 use crate::stop::Stop;
@@ -86,6 +88,10 @@ pub struct KafkaSettings {
     pub progress_required: bool,
     /// How values are written.
     pub encoding: Encoding,
+    /// Where the schemas are that records name by an id. What is found out about them is shared by all clones.
+    pub registry: Option<Registry>,
+    /// How keys of bars are written.
+    pub key: KeyFormat,
     /// How JSON has 64-bit integers.
     pub int64: Int64,
     /// Which headers records have.
@@ -124,6 +130,8 @@ impl Default for KafkaSettings {
             progress_topic: None,
             progress_required: false,
             encoding: Encoding::Json,
+            registry: None,
+            key: KeyFormat::Text,
             int64: Int64::Number,
             headers: HeaderStyle::Plain,
             create_topics: false,
@@ -159,6 +167,8 @@ impl fmt::Debug for KafkaSettings {
             .field("current", &self.current)
             .field("progress_topic", &self.progress_topic)
             .field("encoding", &self.encoding)
+            .field("registry", &self.registry)
+            .field("key", &self.key)
             .field("int64", &self.int64)
             .field("headers", &self.headers)
             .field("create_topics", &self.create_topics)
@@ -202,6 +212,7 @@ impl KafkaSettings {
             }
         }
         problems.extend(self.topic_problems());
+        problems.extend(self.encoding_problems());
         if self.partitions == 0 || i32::try_from(self.partitions).is_err() {
             problems.push(format!("partitions is {}; it must be at least 1", self.partitions));
         }
@@ -288,7 +299,8 @@ impl KafkaSettings {
 
     /// What is weak about the way to the brokers, and what to do about it.
     pub fn weaknesses(&self) -> Vec<String> {
-        super::weak::weaknesses(&self.properties)
+        let registry = self.registry.iter().filter_map(|registry| registry.settings().weakness());
+        super::weak::weaknesses(&self.properties).into_iter().chain(registry).collect()
     }
 
     /// How a reader reaches the same Kafka.

@@ -13,6 +13,7 @@ use rdkafka::message::{BorrowedMessage, Headers as _};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, Message as _};
 
+use super::keys;
 use super::topic_reader::{self, ReadError, read_last};
 
 /// The header of a record that names the job that wrote it.
@@ -78,7 +79,7 @@ impl Tails {
         let (Some(instrument), Some(spec), Some(job)) = (key, header("spec"), header(JOB)) else {
             return;
         };
-        let (topic, instrument) = (topic.to_owned(), instrument.to_owned());
+        let (topic, instrument) = (topic.to_owned(), keys::instrument_of(instrument).into_owned());
         let last = LastBar { job, partition: message.partition(), offset: message.offset() };
         self.0.insert(BarSeries { topic, instrument, spec }, last);
     }
