@@ -26,6 +26,7 @@ pub mod plot;
 pub mod printable;
 pub mod quality;
 pub mod recording;
+pub mod schema;
 pub mod secrets;
 pub mod sinks;
 pub mod stop;

@@ -37,6 +37,7 @@ mod quality;
 mod quality_conflicts;
 mod quality_graph;
 mod quality_gx;
+mod schema;
 mod store;
 mod store_edges;
 mod strangers;
