@@ -47,7 +47,7 @@ pub(super) fn render(source: &Source) -> Result<String, NotReadable> {
     bars.push("`is_deleted` UInt8 DEFAULT toUInt8(retracts)".to_owned());
     Ok(format!(
         "-- The newest row of a bar_id counts, and one that retracts removes the bar. version is the time of\n\
-         -- arrival: offsets and revisions begin again when a topic is made anew, it does not. Of the same\n\
+         -- arrival: offsets and revisions begin again when a topic is recreated, it does not. Of the same\n\
          -- version, the row that arrived last counts.\n\
          CREATE TABLE {table} (\n{}\n) ENGINE = ReplacingMergeTree(version, is_deleted)\n\
          ORDER BY (instrument, spec, last_trade_id);\n\n\
