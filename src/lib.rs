@@ -28,6 +28,7 @@ pub mod printable;
 pub mod quality;
 pub mod recording;
 pub mod registry;
+pub mod schema;
 pub mod secrets;
 pub mod sinks;
 pub mod stop;

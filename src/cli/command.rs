@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use super::{
     archive_server, check, checkpoints, demo, diff, fetch, help, live, quality, record, replay,
-    simulator, store, sweep, sync_report, synth, verify,
+    schema, simulator, store, sweep, sync_report, synth, verify,
 };
 
 /// A streaming dataflow engine for information-driven bars.
@@ -67,6 +67,8 @@ pub enum Command {
     Store(store::StoreArgs),
     /// Serve files as the venue's public archive does, with faults
     ArchiveServer(archive_server::ArchiveServerArgs),
+    /// Print what readers of bars paste: schemas, tables, connectors
+    Schema(schema::SchemaArgs),
     /// Generate realistic days of trades in Binance's layout
     Synth(synth::SynthArgs),
     /// Validate configuration files without running them

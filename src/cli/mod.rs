@@ -32,6 +32,7 @@ pub mod quality;
 pub mod record;
 pub mod replay;
 mod say;
+mod schema;
 pub mod shown;
 pub mod signals;
 pub mod simulator;
@@ -136,6 +137,7 @@ fn run(cli: &Cli, matches: &ArgMatches) -> Result<Outcome, Failure> {
         Command::Convert(args) => store::convert::run(args),
         Command::Compact(args) => store::compact::run(args),
         Command::Store(args) => store::run(args),
+        Command::Schema(args) => schema::run(args),
         Command::Synth(args) => synth::run(args),
         Command::Check(args) => check::run(args),
         Command::Demo(args) => demo::run(args),

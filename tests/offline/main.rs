@@ -40,6 +40,7 @@ mod quality_conflicts;
 mod quality_graph;
 mod quality_gx;
 mod registry;
+mod schema;
 mod store;
 mod store_edges;
 mod strangers;

@@ -30,7 +30,7 @@ const LAYERS: [&[&str]; 12] = [
     &["graph"],
     &["checkpoints"],
     &["recording", "sinks"],
-    &["archive", "compare", "feeds", "parallel"],
+    &["archive", "compare", "feeds", "parallel", "schema"],
     &["config"],
     &["quality", "sweep"],
     &["job"],

@@ -63,6 +63,7 @@ pub use self::keys::KeyFormat;
 pub use self::progress::ProgressTopic;
 pub use self::settings::KafkaSettings;
 pub use self::shard_sinks::ShardSinks;
+pub use self::topic_names::topic_of_bars;
 pub use self::transactions::TransactionalSink;
 
 /// Writes bars to Kafka.

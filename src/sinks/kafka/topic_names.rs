@@ -6,6 +6,20 @@ use super::settings::KafkaSettings;
 use super::topics::Template;
 use crate::graph::sink::SinkError;
 
+/// The topic of the bars of a specification, by the template that a run was given.
+///
+/// # Errors
+/// When the template is wrong, makes an impossible topic, or one for each instrument.
+pub fn topic_of_bars(template: &str, spec: &str) -> Result<String, String> {
+    let topic: Template = template.parse()?;
+    if topic.depends_on_instrument() {
+        return Err(format!(
+            "\"{template}\" is another topic for each instrument: name one of them"
+        ));
+    }
+    topic.topic_of_spec(spec)
+}
+
 impl KafkaSettings {
     /// What is wrong with names of topics.
     pub(super) fn topic_problems(&self) -> Vec<String> {

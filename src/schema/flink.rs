@@ -1,0 +1,91 @@
+//! Tables of Flink SQL.
+//!
+//! Source: Flink's documentation, "Apache Kafka SQL Connector", "Upsert Kafka SQL Connector", "Confluent Avro Format".
+
+use super::sql::{Types, columns, list, quoted, table_of};
+use super::{NotReadable, Source};
+use crate::sinks::encode::Encoding;
+
+const TYPES: Types =
+    Types { text: "STRING", long: "BIGINT", time: "BIGINT", double: "DOUBLE", bool: "BOOLEAN" };
+
+pub(super) fn render(source: &Source) -> Result<String, NotReadable> {
+    let format = format(source)?;
+    Ok(match source.current {
+        true => upserts(source, &format),
+        false => append_only(source, &format),
+    })
+}
+
+/// The options of the value's format, by their names without a prefix.
+fn format(source: &Source) -> Result<Vec<(&'static str, String)>, NotReadable> {
+    match source.encoding {
+        Encoding::Json => Ok(vec![("format", "json".to_owned())]),
+        Encoding::AvroConfluent => Ok(vec![
+            ("format", "avro-confluent".to_owned()),
+            ("avro-confluent.url", source.registry.clone()),
+        ]),
+        encoding @ Encoding::Avro => Err(NotReadable::Encoding {
+            reader: "Flink",
+            encoding,
+            instead: "avro-confluent or json",
+        }),
+    }
+}
+
+fn append_only(source: &Source, format: &[(&'static str, String)]) -> String {
+    let mut lines = columns(|name| format!("`{name}`"), |field| TYPES.of(field.kind).to_owned());
+    lines.push("`known_at` AS TO_TIMESTAMP_LTZ(`known_time` / 1000000, 3)".to_owned());
+    lines.push("WATERMARK FOR `known_at` AS `known_at` - INTERVAL '1' SECOND".to_owned());
+    let mut options = vec![
+        ("connector", "kafka".to_owned()),
+        ("topic", source.topic()),
+        ("properties.bootstrap.servers", source.brokers.clone()),
+        ("properties.isolation.level", "read_committed".to_owned()),
+        ("properties.group.id", format!("flink-{}", source.topic())),
+        ("scan.startup.mode", "earliest-offset".to_owned()),
+    ];
+    options.extend(format.iter().cloned());
+    format!(
+        "-- Bars as they are published: a row with retracts = TRUE withdraws the bar of the same bar_id.\n\
+         -- known_at is when a bar was known (ms); join on it, never on open_time.\n\
+         SET 'table.exec.source.idle-timeout' = '5s';\n\n{}",
+        create(&source.topic(), &lines, &options)
+    )
+}
+
+fn upserts(source: &Source, format: &[(&'static str, String)]) -> String {
+    let mut lines = vec!["`bar_key` STRING".to_owned()];
+    lines.extend(columns(|name| format!("`{name}`"), |field| TYPES.of(field.kind).to_owned()));
+    lines.push("PRIMARY KEY (`bar_key`) NOT ENFORCED".to_owned());
+    let mut options = vec![
+        ("connector", "upsert-kafka".to_owned()),
+        ("topic", source.topic()),
+        ("properties.bootstrap.servers", source.brokers.clone()),
+        ("properties.isolation.level", "read_committed".to_owned()),
+        ("properties.group.id", format!("flink-{}", source.topic())),
+        ("key.format", "raw".to_owned()),
+        ("value.fields-include", "EXCEPT_KEY".to_owned()),
+    ];
+    let text = {
+        let values = format.iter().map(|(name, value)| (format!("value.{name}"), value.clone()));
+        let all = options.drain(..).map(|(name, value)| (name.to_owned(), value)).chain(values);
+        create(&source.topic(), &lines, &all.collect::<Vec<_>>())
+    };
+    format!(
+        "-- The current bars: bar_key is the bar_id, a bar that was withdrawn disappears.\n\n{text}"
+    )
+}
+
+fn create(topic: &str, lines: &[String], options: &[(impl AsRef<str>, String)]) -> String {
+    let options: Vec<String> = options
+        .iter()
+        .map(|(name, value)| format!("{} = {}", quoted(name.as_ref()), quoted(value)))
+        .collect();
+    format!(
+        "CREATE TABLE `{}` (\n{}\n) WITH (\n{}\n);\n",
+        table_of(topic),
+        list(lines),
+        list(&options)
+    )
+}

@@ -1,0 +1,82 @@
+use super::*;
+
+fn source(encoding: Encoding, current: bool) -> Source {
+    Source {
+        topic: "bars.d'ib".to_owned(),
+        current,
+        encoding,
+        int64: Int64::Number,
+        brokers: "localhost:9092".to_owned(),
+        registry: "http://localhost:8081".to_owned(),
+    }
+}
+
+const ALL: [Artefact; 12] = [
+    Artefact::Avro,
+    Artefact::JsonSchema,
+    Artefact::Flink,
+    Artefact::Clickhouse,
+    Artefact::Duckdb,
+    Artefact::Questdb,
+    Artefact::KafkaConnect(Connector::File),
+    Artefact::KafkaConnect(Connector::Iceberg),
+    Artefact::KafkaConnect(Connector::S3),
+    Artefact::KafkaConnect(Connector::Jdbc),
+    Artefact::KafkaConnect(Connector::Clickhouse),
+    Artefact::AsyncApi,
+];
+
+#[test]
+fn every_field_is_in_every_schema_and_table() {
+    let with_fields = |artefact: &Artefact| !matches!(artefact, Artefact::KafkaConnect(_));
+    for artefact in ALL.into_iter().filter(with_fields) {
+        let text = artefact.render(&source(Encoding::Json, false)).unwrap();
+        for field in fields::fields() {
+            let name = &field.name;
+            let quoted = [format!("\"{name}\""), format!("`{name}`")];
+            assert!(quoted.iter().any(|name| text.contains(name)), "{artefact:?}: {name}");
+        }
+    }
+}
+
+#[test]
+fn readers_of_topics_read_what_is_committed_and_are_refused_what_they_cannot_read() {
+    for artefact in [Artefact::Flink, Artefact::KafkaConnect(Connector::File)] {
+        for encoding in [Encoding::Json, Encoding::AvroConfluent] {
+            for current in [false, true] {
+                let text = artefact.render(&source(encoding, current)).unwrap();
+                assert!(text.contains("read_committed"), "{text}");
+                let registry = text.contains("http://localhost:8081");
+                assert_eq!(registry, encoding == Encoding::AvroConfluent, "{text}");
+            }
+        }
+    }
+    for artefact in [Artefact::Flink, Artefact::Clickhouse, Artefact::KafkaConnect(Connector::S3)] {
+        let refused = artefact.render(&source(Encoding::Avro, false)).unwrap_err();
+        assert!(refused.to_string().contains("--encoding avro-confluent or json"), "{refused}");
+    }
+    let refused = Artefact::Clickhouse.render(&source(Encoding::Json, true)).unwrap_err();
+    assert!(refused.to_string().contains("read bars.d'ib, whose rows"), "{refused}");
+}
+
+#[test]
+fn what_users_name_cannot_leave_its_quotes() {
+    for artefact in [Artefact::Flink, Artefact::Clickhouse] {
+        let text = artefact.render(&source(Encoding::Json, false)).unwrap();
+        assert!(text.contains("'bars.d''ib'"), "{text}");
+        assert!(!text.replace("d''ib", "").contains("d'ib"), "{text}");
+        assert!(text.contains("bars_d_ib"), "{text}");
+    }
+}
+
+#[test]
+fn documents_are_json() {
+    for artefact in ALL {
+        let text = artefact.render(&source(Encoding::AvroConfluent, false)).unwrap();
+        let is_sql = matches!(
+            artefact,
+            Artefact::Flink | Artefact::Clickhouse | Artefact::Duckdb | Artefact::Questdb
+        );
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).is_ok(), !is_sql, "{text}");
+    }
+}
