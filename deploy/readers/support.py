@@ -140,11 +140,11 @@ def broker(folder: Path) -> Iterator[str]:
         process.wait()
 
 
-def create_topic(endpoint: str, topic: str, compacted: bool = False) -> None:
-    """Of one partition."""
-    config = {"cleanup.policy": "compact"} if compacted else {}
+def create_topic(endpoint: str, topic: str, **config: str) -> None:
+    """Of one partition; settings with _ for the dots in their names."""
+    settings = {name.replace("_", "."): value for name, value in config.items()}
     admin = AdminClient({"bootstrap.servers": endpoint})
-    admin.create_topics([NewTopic(topic, 1, 1, config=config)])[topic].result(60)
+    admin.create_topics([NewTopic(topic, 1, 1, config=settings)])[topic].result(60)
 
 
 def delete_topic(endpoint: str, topic: str) -> None:
