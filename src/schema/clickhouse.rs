@@ -25,6 +25,8 @@ pub(super) fn render(source: &Source) -> Result<String, NotReadable> {
         Encoding::Json => settings.extend([
             ("kafka_format", quoted("JSONEachRow")),
             ("input_format_skip_unknown_fields", "1".to_owned()),
+            // Older releases read a number fast by default, and then its last bit may differ.
+            ("precise_float_parsing", "1".to_owned()),
         ]),
         Encoding::AvroConfluent => settings.extend([
             ("kafka_format", quoted("AvroConfluent")),
@@ -48,7 +50,8 @@ pub(super) fn render(source: &Source) -> Result<String, NotReadable> {
     Ok(format!(
         "-- The newest row of a bar_id counts, and one that retracts removes the bar. version is the time of\n\
          -- arrival: offsets and revisions begin again when a topic is recreated, it does not. Of the same\n\
-         -- version, the row that arrived last counts.\n\
+         -- version, the row that arrived last counts. Bars that the new topic does not have stay: empty the\n\
+         -- table first.\n\
          CREATE TABLE {table} (\n{}\n) ENGINE = ReplacingMergeTree(version, is_deleted)\n\
          ORDER BY (instrument, spec, last_trade_id);\n\n\
          CREATE TABLE {table}_queue (\n{}\n) ENGINE = Kafka\nSETTINGS\n{};\n\n\

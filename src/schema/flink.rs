@@ -44,12 +44,13 @@ fn append_only(source: &Source, format: &[(&'static str, String)]) -> String {
         ("properties.isolation.level", "read_committed".to_owned()),
         ("properties.group.id", format!("flink-{}", source.topic())),
         ("scan.startup.mode", "earliest-offset".to_owned()),
+        // As an option of the table: SET is a statement of the SQL client alone.
+        ("scan.watermark.idle-timeout", "5s".to_owned()),
     ];
     options.extend(format.iter().cloned());
     format!(
         "-- Bars as they are published: a row with retracts = TRUE withdraws the bar of the same bar_id.\n\
-         -- known_at is when a bar was known (ms); join on it, never on open_time.\n\
-         SET 'table.exec.source.idle-timeout' = '5s';\n\n{}",
+         -- known_at is when a bar was known (ms); join on it, never on open_time.\n\n{}",
         create(&source.topic(), &lines, &options)
     )
 }
