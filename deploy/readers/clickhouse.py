@@ -16,9 +16,25 @@ from pathlib import Path
 from chdb import session
 
 from support import (
-    REPOSITORY, SPEC, TOPIC, Bar, barflow, bars_of, broker, check, corrections, current, delete_topic, difference,
-    read, replay, schema, statements, synthesise, values,
-)  # fmt: skip
+    REPOSITORY,
+    SPEC,
+    TOPIC,
+    Bar,
+    barflow,
+    bars_of,
+    broker,
+    check,
+    corrections,
+    current,
+    delete_topic,
+    difference,
+    read,
+    replay,
+    schema,
+    statements,
+    synthesise,
+    values,
+)
 
 # What ClickHouse in process says once it has accepted a table of the Kafka engine.
 NO_CONSUMERS = "Shutdown was called"
@@ -62,7 +78,9 @@ def queue_is_accepted(tables: Tables) -> None:
     tree = str(tables.session.query(f"EXPLAIN AST {tables.queue}"))
     check("Storage definition" in tree, "clickhouse: the table of the Kafka engine parses")
     said = refusal(tables, tables.queue.replace("bars_dib_queue", "accepted"))
-    check(NO_CONSUMERS in said, "clickhouse: all its settings are known, it is refused only for want of consumers", said)
+    check(
+        NO_CONSUMERS in said, "clickhouse: all its settings are known, it is refused only for want of consumers", said
+    )
     wrong = tables.queue.replace("bars_dib_queue", "refused").replace("kafka_format", "kafka_formatt")
     said = refusal(tables, wrong)
     check("kafka_formatt" in said, "clickhouse: a setting that it does not know is refused by its name", said)
@@ -101,7 +119,7 @@ def main(folder: Path) -> None:
 
 
 def check_corrections(tables: Tables, endpoint: str, data: Path, corrected: tuple[str, Path]) -> None:
-    replay(endpoint, data, *corrected)
+    replay(endpoint, TOPIC, data, *corrected)
     rows = values(read(endpoint, TOPIC))
     bars = bars_of(rows)
     withdrawn = sum(bar["retracts"] for bar in bars)
@@ -124,7 +142,7 @@ def check_new_topic(tables: Tables, endpoint: str, data: Path, corrected: tuple[
     """The topic begins again at offset 0 and revision 0; its bars differ."""
     old = tables.bars()
     delete_topic(endpoint, TOPIC)
-    replay(endpoint, data, "--reset-state")
+    replay(endpoint, TOPIC, data, "--reset-state")
     rows = values(read(endpoint, TOPIC))
     new = current(bars_of(rows))
     for block in blocks(rows, 50):
@@ -132,7 +150,7 @@ def check_new_topic(tables: Tables, endpoint: str, data: Path, corrected: tuple[
     found = {bar["bar_id"]: bar for bar in tables.bars()}
     fresh = {bar["bar_id"] for bar in new}
     differ = [bar for bar in new if bar not in old]
-    check(len(differ) > 3, f"clickhouse: a topic made anew has {len(differ)} other bars than the table")
+    check(len(differ) > 3, f"clickhouse: a recreated topic has {len(differ)} other bars than the table")
     wrong = [bar["bar_id"] for bar in new if found.get(bar["bar_id"]) != bar]
     check(not wrong, "clickhouse: its bars win over those of the topic before", wrong)
     left = [bar for bar in old if bar["bar_id"] not in fresh]
@@ -148,7 +166,7 @@ def check_doubled_rows(tables: Tables, endpoint: str, data: Path, plain: list[Ba
     """At-least-once delivery, run twice."""
     delete_topic(endpoint, TOPIC)
     for _ in range(2):
-        replay(endpoint, data, "--delivery", "at-least-once", "--reset-state")
+        replay(endpoint, TOPIC, data, "--delivery", "at-least-once", "--reset-state")
     rows = values(read(endpoint, TOPIC))
     check(len(rows) == 2 * len(plain), f"clickhouse: the topic of two runs at least once has {len(rows)} rows")
     tables.clear()

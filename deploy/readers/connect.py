@@ -13,12 +13,28 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from support import (
-    JARS, REPOSITORY, TOPIC, broker, check, corrections, bars_of, barflow, http, publish, read, replay, schema, SPEC,
-    synthesise, values, wait_until,
-)  # fmt: skip
+    JARS,
+    REPOSITORY,
+    SPEC,
+    TOPIC,
+    barflow,
+    bars_of,
+    broker,
+    check,
+    corrections,
+    http,
+    publish,
+    read,
+    replay,
+    schema,
+    synthesise,
+    values,
+    wait_until,
+)
 
 PLUGIN = "connect-file-"
 # Of other programs.
@@ -35,15 +51,28 @@ def worker(folder: Path, endpoint: str) -> Iterator[str]:
         (plugins / jar.name).symlink_to(jar)
     string = "org.apache.kafka.connect.storage.StringConverter"
     settings = {
-        "bootstrap.servers": endpoint, "listeners": "http://127.0.0.1:0", "plugin.path": str(plugins.parent),
-        "plugin.discovery": "service_load", "key.converter": string, "value.converter": string,
-        "offset.storage.file.filename": str(folder / "offsets"), "offset.flush.interval.ms": "200",
-    }  # fmt: skip
+        "bootstrap.servers": endpoint,
+        "listeners": "http://127.0.0.1:0",
+        "plugin.path": str(plugins.parent),
+        "plugin.discovery": "service_load",
+        "key.converter": string,
+        "value.converter": string,
+        "offset.storage.file.filename": str(folder / "offsets"),
+        "offset.flush.interval.ms": "200",
+    }
     file = folder / "worker.properties"
     file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     log = folder / "log"
-    command = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", ":".join(map(str, jars)),
-               "org.apache.kafka.connect.cli.ConnectStandalone", str(file)]  # fmt: skip
+    command = [
+        "java",
+        "-Xmx256m",
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+        "-cp",
+        ":".join(map(str, jars)),
+        "org.apache.kafka.connect.cli.ConnectStandalone",
+        str(file),
+    ]
     with log.open("w") as output:
         process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output)
     try:
@@ -66,12 +95,16 @@ def lines(file: Path) -> list[str]:
     return file.read_text().splitlines() if file.exists() else []
 
 
+def ends_with(file: Path, line: str) -> bool:
+    return lines(file)[-1:] == [line]
+
+
 def main(folder: Path) -> None:
     data = synthesise(folder / "data")
     barflow("replay", data, "--bar", SPEC, "--out", folder / "bars.jsonl")
     corrected = corrections(folder / "corrections.csv", bars_of((folder / "bars.jsonl").open()))
     with broker(folder / "kafka") as endpoint, worker(folder, endpoint) as rest:
-        replay(endpoint, data, "--corrections", corrected)
+        replay(endpoint, TOPIC, data, "--corrections", corrected)
         committed = [value.decode() for value in values(read(endpoint, TOPIC))]
         # A run that is killed leaves such records.
         aborted = [(b"binance:spot:BTCUSDT", value.encode()) for value in committed[:20]]
@@ -86,10 +119,17 @@ def main(folder: Path) -> None:
         http(f"{rest}/connectors", {"name": "uncommitted", "config": loose})
         file, other = folder / printed["config"]["file"], folder / "uncommitted.jsonl"
         for output in (file, other):
-            wait_until(f"{output.name} is complete", lambda: last.decode() in lines(output)[-1:])
-        check(lines(file)[:-1] == committed, f"kafka-connect: the file has the {len(committed)} committed records, byte by byte")
+            complete = partial(ends_with, output, last.decode())
+            wait_until(f"{output.name} is complete", complete)
+        check(
+            lines(file)[:-1] == committed,
+            f"kafka-connect: the file has the {len(committed)} committed records, byte by byte",
+        )
         more = len(lines(other)) - len(lines(file))
-        check(more == len(aborted), f"kafka-connect: without the printed isolation it would have {more} aborted ones as well")
+        check(
+            more == len(aborted),
+            f"kafka-connect: without the printed isolation it would have {more} aborted ones as well",
+        )
 
 
 if __name__ == "__main__":

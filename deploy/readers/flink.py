@@ -8,7 +8,7 @@ end, and a watermark after every row, so that a late row is seen as such however
 from __future__ import annotations
 
 import tempfile
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -17,11 +17,31 @@ from pyflink.common import RowKind
 from pyflink.table import EnvironmentSettings, TableEnvironment
 
 from support import (
-    JARS, REPOSITORY, SPEC, TOPIC, TWO, Bar, barflow, bars_of, broker, check, corrections, create_topic, current,
-    difference, in_order, publish, read, replay, schema, statements, synthesise, values,
-)  # fmt: skip
+    JARS,
+    REPOSITORY,
+    SPEC,
+    TOPIC,
+    TWO,
+    Bar,
+    barflow,
+    bars_of,
+    broker,
+    check,
+    corrections,
+    create_topic,
+    current,
+    difference,
+    in_order,
+    publish,
+    read,
+    replay,
+    schema,
+    statements,
+    synthesise,
+    values,
+)
 
-MERGED, CORRECTED = "bars.merged", "bars.corrected"
+MERGED, CORRECTED, TEXT = "bars.merged", "bars.corrected", "bars.text"
 
 
 def environment() -> TableEnvironment:
@@ -63,7 +83,7 @@ def rows(tables: TableEnvironment, query: str) -> tuple[list[RowKind], list[Bar]
     with result.collect() as arriving:
         for row in arriving:
             kinds.append(row.get_row_kind())
-            found.append(dict(zip(names, row)))
+            found.append(dict(zip(names, row, strict=True)))
     return kinds, found
 
 
@@ -81,7 +101,7 @@ def main(folder: Path) -> None:
     plain = bars_of((folder / "bars.jsonl").open())
     tables = environment()
     with broker(folder / "kafka") as endpoint:
-        replay(endpoint, data)
+        replay(endpoint, TOPIC, data)
         records = read(endpoint, TOPIC)
         create_topic(endpoint, MERGED)
         publish(endpoint, MERGED, merged(records))
@@ -91,14 +111,14 @@ def main(folder: Path) -> None:
         for topic in (TOPIC, MERGED):
             create(tables, endpoint, "--topic", topic)
         check_append_only(tables, endpoint, plain)
+        check_int64_as_text(tables, endpoint, data, plain)
         check_windows(tables, folder / "parquet")
 
         # Kafka begins a segment when records are a week apart, and the mark of a commit bears today's time: without
         # this the topic would be compacted at once, and had nothing to retract.
         create_topic(endpoint, f"{CORRECTED}.current", cleanup_policy="compact", segment_ms=str(2**40))
         applied = ("--corrections", corrections(folder / "corrections.csv", plain))
-        barflow("replay", data, "--bar", SPEC, "--sink", "kafka", "--brokers", endpoint, "--topic", CORRECTED,
-                "--create-topics", "--current", *applied)  # fmt: skip
+        replay(endpoint, CORRECTED, data, "--current", *applied)
         create(tables, endpoint, "--topic", CORRECTED, "--current")
         check_current(tables, endpoint)
 
@@ -111,14 +131,26 @@ def check_append_only(tables: TableEnvironment, endpoint: str, plain: list[Bar])
     wrong = [bar["bar_id"] for bar in found if bar.pop("known_at") != milliseconds(bar["known_time"])]
     check(not wrong, "flink: known_at is known_time in milliseconds", wrong)
     same = in_order(found) == in_order(plain)
-    check(same, f"flink: the append-only table has all {len(plain)} bars to the last bit",
-          difference(in_order(found), in_order(plain)))  # fmt: skip
+    check(
+        same,
+        f"flink: the append-only table has all {len(plain)} bars to the last bit",
+        difference(in_order(found), in_order(plain)),
+    )
     check(everything > len(found), f"flink: {everything - len(found)} records of an aborted transaction are left out")
+
+
+def check_int64_as_text(tables: TableEnvironment, endpoint: str, data: Path, plain: list[Bar]) -> None:
+    replay(endpoint, TEXT, data, "--int64", "string")
+    create(tables, endpoint, "--topic", TEXT, "--int64", "string")
+    fields = ", ".join(f"`{name}`" for name in plain[0])
+    _, found = rows(tables, f"SELECT {fields} FROM {bounded('bars_text')}")
+    why = difference(in_order(found), in_order(plain))
+    check(not why, "flink: integers as text (--int64 string) are read as the same numbers", why)
 
 
 def milliseconds(time: int) -> str:
     """A time as Flink writes it."""
-    at = datetime.fromtimestamp(time // 1_000_000_000, timezone.utc)
+    at = datetime.fromtimestamp(time // 1_000_000_000, UTC)
     return f"{at:%Y-%m-%d %H:%M:%S}.{time // 1_000_000 % 1000:03}"
 
 
@@ -131,10 +163,13 @@ def check_windows(tables: TableEnvironment, parquet: Path) -> None:
 
     aggregates = "COUNT(DISTINCT instrument), COUNT(*), SUM(ticks), MIN(low), MAX(high), SUM(trade_count)"
     tables.execute_sql(f"CREATE TEMPORARY VIEW known AS SELECT * FROM {bounded('bars_merged', ON_EVENT)}")
-    _, found = rows(tables, f"""
+    _, found = rows(
+        tables,
+        f"""
         SELECT UNIX_TIMESTAMP(CAST(window_start AS STRING)) AS began, {aggregates}
         FROM TUMBLE(TABLE known, DESCRIPTOR(known_at), INTERVAL '10' MINUTES)
-        GROUP BY window_start, window_end""")  # fmt: skip
+        GROUP BY window_start, window_end""",
+    )
     wanted = duckdb.sql(f"""
         SELECT epoch(time_bucket(INTERVAL 10 MINUTES, known_time))::BIGINT AS began, {aggregates}
         FROM read_parquet('{parquet}/*.parquet') GROUP BY began ORDER BY began""").fetchall()
@@ -152,7 +187,7 @@ def check_current(tables: TableEnvironment, endpoint: str) -> None:
     now = bounded("bars_corrected_current")
     kinds, found = rows(tables, f"SELECT * FROM {now}")
     kept: dict[str, Bar] = {}
-    for kind, row in zip(kinds, found):
+    for kind, row in zip(kinds, found, strict=True):
         key = row.pop("bar_key")
         if kind in (RowKind.DELETE, RowKind.UPDATE_BEFORE):
             kept.pop(key)
@@ -161,8 +196,11 @@ def check_current(tables: TableEnvironment, endpoint: str) -> None:
     seen = ", ".join(f"{kind} {kinds.count(kind)}" for kind in RowKind if kind in kinds)
     check(RowKind.DELETE in kinds, f"flink: the table of current bars is a changelog: {seen}")
     left = in_order(kept.values())
-    check(left == wanted, f"flink: what it leaves are the {len(wanted)} current bars to the last bit",
-          difference(left, wanted))  # fmt: skip
+    check(
+        left == wanted,
+        f"flink: what it leaves are the {len(wanted)} current bars to the last bit",
+        difference(left, wanted),
+    )
     check(all(key == row["bar_id"] for key, row in kept.items()), "flink: bar_key is the bar_id")
     _, found = rows(tables, f"SELECT COUNT(*) AS bars, SUM(ticks) AS ticks FROM {now}")
     sums = {"bars": len(wanted), "ticks": sum(bar["ticks"] for bar in wanted)}

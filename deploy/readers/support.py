@@ -51,7 +51,7 @@ def wait_until(what: str, holds: Callable[[], bool], seconds: float = 120) -> No
 def barflow(*arguments: str | Path) -> str:
     """What a run of barflow prints."""
     program = os.environ.get("BARFLOW", str(REPOSITORY / "target/debug/barflow"))
-    run = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True)
+    run = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, check=False)
     if run.returncode != 0:
         sys.exit(f"barflow {' '.join(map(str, arguments))}: exit code {run.returncode}\n{run.stderr}")
     return run.stdout
@@ -71,8 +71,8 @@ def statements(sql: str) -> list[str]:
 def synthesise(folder: Path) -> Path:
     """A day of two instruments."""
     for seed, instrument in enumerate(TWO, start=1):
-        barflow("synth", "--out", folder, "--instrument", instrument, "--seed", str(seed),
-                "--date", "2024-03-01", "--trades", "30000")  # fmt: skip
+        day = ("--seed", str(seed), "--date", "2024-03-01", "--trades", "30000")
+        barflow("synth", "--out", folder, "--instrument", instrument, *day)
     return folder
 
 
@@ -117,7 +117,7 @@ def difference(found: list[Bar], wanted: list[Bar]) -> str:
     """The first difference, in words."""
     if len(found) != len(wanted):
         return f"{len(found)} bars, not {len(wanted)}"
-    for bar, right in zip(found, wanted):
+    for bar, right in zip(found, wanted, strict=True):
         for name in right.keys() | bar.keys():
             if bar.get(name) != right.get(name):
                 return f"{right['bar_id']}: {name} is {bar.get(name)!r}, not {right.get(name)!r}"
@@ -156,10 +156,15 @@ def delete_topic(endpoint: str, topic: str) -> None:
 
 def read(endpoint: str, topic: str, isolation: str = "read_committed") -> list[Message]:
     """All records of the one partition of a topic, to its end."""
-    consumer = Consumer({
-        "bootstrap.servers": endpoint, "group.id": "check", "enable.auto.commit": False,
-        "enable.partition.eof": True, "isolation.level": isolation,
-    })  # fmt: skip
+    consumer = Consumer(
+        {
+            "bootstrap.servers": endpoint,
+            "group.id": "check",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "isolation.level": isolation,
+        }
+    )
     consumer.assign([TopicPartition(topic, 0, 0)])
     records: list[Message] = []
     try:
@@ -198,10 +203,10 @@ def publish(endpoint: str, topic: str, records: Iterable[tuple[bytes, bytes]], c
         producer.abort_transaction(60)
 
 
-def replay(endpoint: str, data: Path, *options: str | Path) -> None:
+def replay(endpoint: str, topic: str, data: Path, *options: str | Path) -> None:
     """Bars of files into Kafka."""
-    barflow("replay", data, "--bar", SPEC, "--sink", "kafka", "--brokers", endpoint, "--topic", TOPIC,
-            "--create-topics", *options)  # fmt: skip
+    into = ("--sink", "kafka", "--brokers", endpoint, "--topic", topic, "--create-topics")
+    barflow("replay", data, "--bar", SPEC, *into, *options)
 
 
 def free_port() -> int:

@@ -9,6 +9,10 @@ use crate::sinks::encode::Encoding;
 const TYPES: Types =
     Types { text: "STRING", long: "BIGINT", time: "BIGINT", double: "DOUBLE", bool: "BOOLEAN" };
 
+/// The connector's jar has no codec for the compression that we choose where the user does not.
+const JARS: &str =
+    "-- Jars: flink-sql-connector-kafka and, as bars are compressed, com.github.luben:zstd-jni.\n";
+
 pub(super) fn render(source: &Source) -> Result<String, NotReadable> {
     let format = format(source)?;
     Ok(match source.current {
@@ -50,7 +54,7 @@ fn append_only(source: &Source, format: &[(&'static str, String)]) -> String {
     options.extend(format.iter().cloned());
     format!(
         "-- Bars as they are published: a row with retracts = TRUE withdraws the bar of the same bar_id.\n\
-         -- known_at is when a bar was known (ms); join on it, never on open_time.\n\n{}",
+         -- known_at is when a bar was known (ms); join on it, never on open_time.\n{JARS}\n{}",
         create(&source.topic(), &lines, &options)
     )
 }
@@ -74,7 +78,7 @@ fn upserts(source: &Source, format: &[(&'static str, String)]) -> String {
         create(&source.topic(), &lines, &all.collect::<Vec<_>>())
     };
     format!(
-        "-- The current bars: bar_key is the bar_id, a bar that was withdrawn disappears.\n\n{text}"
+        "-- The current bars: bar_key is the bar_id, a bar that was withdrawn disappears.\n{JARS}\n{text}"
     )
 }
 

@@ -216,18 +216,21 @@ fn what_is_unchecked_is_known() {
 
 #[test]
 fn every_python_package_has_a_version_and_hashes() {
-    let text = read("deploy/peers/requirements.txt").replace("\\\n", " ");
-    let names: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
-    assert!(names.len() > 50);
-    for line in &names {
-        assert!(line.contains("==") && line.contains("--hash=sha256:"), "{line}");
-    }
-    for wanted in read("deploy/peers/requirements.in").lines().filter(|l| !l.starts_with('#')) {
-        let (name, version) = wanted.split_once("==").unwrap();
-        // Without what is installed besides.
-        let name = name.split('[').next().unwrap().replace('_', "-");
-        let wanted = format!("{name}=={version}");
-        assert!(names.iter().any(|line| line.starts_with(&wanted)), "{wanted} is not locked");
+    for folder in ["deploy/peers", "deploy/readers"] {
+        let text = read(format!("{folder}/requirements.txt")).replace("\\\n", " ");
+        let names: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        assert!(names.len() > 50);
+        for line in &names {
+            assert!(line.contains("==") && line.contains("--hash=sha256:"), "{line}");
+        }
+        let wanted = read(format!("{folder}/requirements.in"));
+        for wanted in wanted.lines().filter(|line| !line.starts_with('#')) {
+            let (name, version) = wanted.split_once("==").unwrap();
+            // Without what is installed besides.
+            let name = name.split('[').next().unwrap().replace('_', "-");
+            let wanted = format!("{name}=={version}");
+            assert!(names.iter().any(|line| line.starts_with(&wanted)), "{wanted} is not locked");
+        }
     }
 }
 
