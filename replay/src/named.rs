@@ -8,11 +8,13 @@ use std::str::FromStr;
 use barflow_operators::batch::InputKind;
 use barflow_operators::instrument::{InstrumentError, InstrumentId};
 
+use crate::columns::market::Market;
 use crate::error::ReplayError;
 use crate::lean;
 use crate::naming::{self, Naming};
 use crate::rows::Layout;
 use crate::store::layout;
+use crate::told;
 
 /// Which files may be taken as an instrument although they are named for another symbol.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -107,6 +109,99 @@ pub fn agrees(
          instrument as {symbol}={given} to take files of {symbol} as {given}",
         path.display()
     )))
+}
+
+/// Holds what a path tells of its symbol besides Binance's and LEAN's names (`symbol=BTCUSDT/`,
+/// `BTCUSDT2024-03-01.csv`) against its name and the instrument that was given for it.
+///
+/// # Errors
+/// When they differ, and the file is not to be renamed.
+pub fn path_agrees(
+    path: &Path,
+    naming: &Naming,
+    given: Option<&InstrumentId>,
+    renames: &Renames,
+) -> Result<(), ReplayError> {
+    let named = naming.symbol.as_ref().filter(|_| !naming.symbol_of_folder);
+    if let Some((named, folder)) = named.zip(told::partition(path))
+        && !is_same(named, &folder)
+        && *renames == Renames::Nothing
+    {
+        return Err(ReplayError::Mixed(format!(
+            "{} is named for {named}, and lies in a folder of {folder}; leave it out (a pattern chooses \
+             files), or move it",
+            path.display()
+        )));
+    }
+    match told::symbol(path).zip(given) {
+        Some((told, given)) if told::contradicts(&told, given) => {
+            agrees(path, &told.symbol, given, renames)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Holds what rows say of their market against the instrument that was given for them.
+///
+/// # Errors
+/// When the symbol differs, and the file is not to be renamed, or the exchange is another one.
+pub fn rows_agree(
+    path: &Path,
+    market: &Market,
+    given: &InstrumentId,
+    renames: &Renames,
+) -> Result<(), ReplayError> {
+    if let Some(symbol) = &market.symbol {
+        agrees(path, symbol, given, renames)?;
+    }
+    let Some(exchange) = &market.exchange else { return Ok(()) };
+    match told::venue(exchange).zip(told::venue(given.venue())) {
+        Some((here, typed)) if here != typed && *renames == Renames::Nothing => {
+            Err(ReplayError::Mixed(format!(
+                "{}: first row: field \"exchange\" is \"{exchange}\", and it is to be {given}; leave it out (a \
+                 pattern chooses files), or give the instrument as {}={given} to take it as that",
+                path.display(),
+                market.symbol.as_deref().unwrap_or(given.symbol())
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Holds the symbol of a file's rows against what its name says, where no instrument was given.
+///
+/// # Errors
+/// When they differ.
+pub fn name_agrees_with_rows(
+    path: &Path,
+    naming: &Naming,
+    symbol: Option<&str>,
+) -> Result<(), ReplayError> {
+    let of_members = naming.symbol.clone().filter(|_| !naming.symbol_of_folder);
+    let named = of_members.or_else(|| told::said(path));
+    match named.zip(symbol) {
+        Some((named, symbol)) if !is_same(&named, symbol) => Err(ReplayError::Mixed(format!(
+            "{}: first row: field \"symbol\" is \"{symbol}\", and it is named for {named}; if its rows are right, \
+             give the instrument as {named}=venue:market:{symbol} with --instrument",
+            path.display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Checks that a name does not say that the rows are of another kind than trades, which may have the same
+/// columns: Tardis's liquidations.
+///
+/// # Errors
+/// When it does; `file` is the file, `named` it or one of its members.
+pub fn is_of_trades(file: &Path, named: &Path) -> Result<(), ReplayError> {
+    let Some(other) = told::other_data(named) else { return Ok(()) };
+    let name = named.file_name().unwrap_or_default().to_string_lossy();
+    let reason = format!(
+        "\"{name}\" is named for {other}, not for trades; leave it out (a pattern chooses files), or if its rows \
+         are trades, give it a name that says so"
+    );
+    Err(ReplayError::layout(file, reason))
 }
 
 /// Holds the market of a file's folders (`futures/um`) against the instrument that was given for it.

@@ -10,6 +10,7 @@ use barflow_operators::read_before::{FilesRead, SeenFile};
 use barflow_operators::trade::Trade;
 
 use crate::columns::choice::ColumnChoice;
+use crate::columns::market::Market;
 use crate::decode::Container;
 use crate::file_part::FilePart;
 use crate::merge::Beginning;
@@ -39,6 +40,13 @@ pub struct PlanOptions {
     pub columns: Option<ColumnChoice>,
     /// Keep ticks that LEAN flags as suspicious.
     pub keep_suspicious: bool,
+}
+
+impl PlanOptions {
+    /// The instrument that was given, unless files are to be renamed to it.
+    pub fn unrenamed(&self) -> Option<&InstrumentId> {
+        self.instrument.as_ref().filter(|_| self.renames == Renames::Nothing)
+    }
 }
 
 /// How a file's rows are read.
@@ -102,6 +110,12 @@ impl PlannedFile {
         let FileKind::Rows(RowFormat { layout, .. }) = &self.kind else { return None };
         let is_known = matches!(layout, Layout::Trades { .. } | Layout::AggTrades { .. });
         is_known.then(|| layout.is_of_futures())
+    }
+
+    /// What its rows say of their market.
+    pub(crate) fn market(&self) -> Option<&Market> {
+        let (FileKind::Rows(format) | FileKind::Table(format)) = &self.kind else { return None };
+        format.market.as_deref()
     }
 
     /// Where its ids and times begin.

@@ -13,6 +13,7 @@ use crate::named::Renames;
 use crate::plan::{InstrumentPlan, Plan, PlanOptions};
 use crate::plan_note::PlanNote;
 use crate::recognise::recognise;
+use crate::told::one_symbol;
 use crate::unchanged;
 
 /// Finds, recognises and orders files.
@@ -65,6 +66,10 @@ pub fn plan(inputs: &[String], options: &PlanOptions) -> Result<Plan, ReplayErro
     }
     let mut instruments: Vec<_> = histories.into_values().collect();
     for instrument in &mut instruments {
+        let paths = instrument.files.iter().map(|file| &*file.path);
+        one_symbol(paths, options.unrenamed())?;
+        let instrument_id = &instrument.feed.instrument;
+        unchanged::rows_say_one_market(instrument_id, &instrument.files, &options.renames)?;
         notes.extend(history::arrange(instrument, &options.stop)?);
     }
     Ok(Plan { instruments, notes: gathered(notes) })

@@ -5,6 +5,7 @@ use std::path::Path;
 use barflow_operators::batch::{Feed, IdKind, InputKind};
 use barflow_operators::instrument::InstrumentId;
 
+use crate::columns::market::Market;
 use crate::decode::Container;
 use crate::error::ReplayError;
 use crate::line_end;
@@ -16,7 +17,7 @@ use crate::plan::{FileKind, PlanOptions, PlannedFile};
 use crate::plan_note::PlanNote;
 use crate::rows::{Exclude, Layout, Quote, RowFormat};
 use crate::sniff::{self, Sniffed};
-use crate::{binance, spool, trades_parquet};
+use crate::{binance, spool, told, trades_parquet};
 
 /// What one file is.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,6 +36,7 @@ pub struct Recognised {
 /// # Errors
 /// When it is empty, damaged or of an unknown layout.
 pub fn recognise(path: &Path, options: &PlanOptions) -> Result<Recognised, ReplayError> {
+    named::is_of_trades(path, path)?;
     let mut naming = naming::read(path);
     let container = sniff::container(path)?;
     // barflow's own files were chosen by what they hold.
@@ -58,7 +60,11 @@ pub fn recognise(path: &Path, options: &PlanOptions) -> Result<Recognised, Repla
         let file = spool::open(path).map_err(|e| ReplayError::io("open", path, e))?;
         members = members::open(path, file)?.1;
         naming = named::members_agree(path, naming, &members.read)?;
+        told::one_symbol_of_members(path, &members.read)?;
+        let mut names = members.read.iter().map(|(_, name)| Path::new(name));
+        names.try_for_each(|name| named::is_of_trades(path, name))?;
     }
+    named::path_agrees(path, &naming, options.instrument.as_ref(), &options.renames)?;
     let named = naming.symbol.as_deref().filter(|_| !naming.symbol_of_folder);
     named::market_agrees(path, &naming, options.instrument.as_ref(), &options.renames)?;
     let given = given(path, named, options)?;
@@ -77,16 +83,7 @@ pub fn recognise(path: &Path, options: &PlanOptions) -> Result<Recognised, Repla
     };
     named::input_agrees(path, &naming, &sniffed.layout)?;
     check_kraken(path, &sniffed, given.as_ref(), &members)?;
-    let instrument = match given {
-        Some(instrument) => {
-            if let Some(market) = sniffed.market.as_deref() {
-                let symbol = market.split_once(',').map_or(market, |(_, symbol)| symbol);
-                named::agrees(path, symbol, &instrument, &options.renames)?;
-            }
-            instrument
-        }
-        None => name_instrument(path, &naming, &sniffed)?,
-    };
+    let instrument = instrument_of(path, &naming, &sniffed, given, options)?;
     margin::agrees(path, named, sniffed.margin, &instrument)?;
     let first_time = sniffed.first_time;
     let (feed, format, note) = format_of(instrument, sniffed, options);
@@ -103,6 +100,24 @@ pub fn recognise(path: &Path, options: &PlanOptions) -> Result<Recognised, Repla
         recognised.notes.push(PlanNote::MembersPassedOver { archive, members });
     }
     Ok(recognised)
+}
+
+/// The instrument that was given, or else that of the name or the rows, if neither contradicts the other.
+fn instrument_of(
+    path: &Path,
+    naming: &Naming,
+    sniffed: &Sniffed,
+    given: Option<InstrumentId>,
+    options: &PlanOptions,
+) -> Result<InstrumentId, ReplayError> {
+    let market = sniffed.market.as_deref();
+    if let Some(given) = given {
+        market
+            .map_or(Ok(()), |market| named::rows_agree(path, market, &given, &options.renames))?;
+        return Ok(given);
+    }
+    named::name_agrees_with_rows(path, naming, market.and_then(|market| market.symbol.as_deref()))?;
+    name_instrument(path, naming, sniffed)
 }
 
 /// How the rows of an instrument's file are read.
@@ -241,6 +256,16 @@ fn name_instrument(
             .zip(naming.lean.as_ref())
             .map(|(symbol, place)| format!("lean:{}:{symbol}", place.security)),
         Layout::Trades { .. } | Layout::AggTrades { .. } | Layout::Mapped(_) => {
+            let of_rows = sniffed.market.as_deref().and_then(|market| market.symbol.as_ref());
+            if let Some(symbol) =
+                [symbol.as_ref(), of_rows].into_iter().flatten().find(|s| s.contains('-'))
+            {
+                let reason = format!(
+                    "its symbol {symbol} is not one of Binance, whose symbols have no dashes; say of which \
+                     venue it is with --instrument venue:market:SYMBOL"
+                );
+                return Err(ReplayError::layout(path, reason));
+            }
             symbol.map(|symbol| {
                 let market = naming.market.unwrap_or(if naming::is_coin_margined(&symbol) {
                     "cm"
@@ -262,14 +287,18 @@ fn name_instrument(
 
 /// The instrument that Tardis means. Only exchanges whose markets are divided here as they are there
 /// have a name; guessing one for the others would keep their bars apart from live ones.
-fn named_by_rows(path: &Path, market: Option<&str>) -> Result<InstrumentId, ReplayError> {
-    let market = market.unwrap_or_default();
-    let text = match market.split_once(',') {
-        Some(("binance", symbol)) => Some(format!("binance:spot:{symbol}")),
-        Some(("binance-futures", symbol)) => Some(format!("binance:um:{symbol}")),
-        Some(("binance-delivery", symbol)) => Some(format!("binance:cm:{symbol}")),
+fn named_by_rows(path: &Path, market: Option<&Market>) -> Result<InstrumentId, ReplayError> {
+    let of_exchange = |exchange: &str| match exchange {
+        "binance" => Some("spot"),
+        "binance-futures" => Some("um"),
+        "binance-delivery" => Some("cm"),
         _ => None,
     };
+    let text = market.and_then(|market| {
+        let place = of_exchange(market.exchange.as_deref()?)?;
+        Some(format!("binance:{place}:{}", market.symbol.as_ref()?))
+    });
+    let market = market.map(Market::to_string).unwrap_or_default();
     text.and_then(|text| text.parse().ok()).ok_or_else(|| {
         let reason = format!(
             "its rows are of {market}, which is not known; give the instrument with --instrument \

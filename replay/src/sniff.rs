@@ -13,6 +13,7 @@ use crate::binance::unit_ns;
 use crate::columns::cell::Cell;
 use crate::columns::choice::ColumnChoice;
 use crate::columns::fields::{delimiter, split};
+use crate::columns::market::Market;
 use crate::columns::resolve::{Resolved, Seen, resolve};
 use crate::columns::{TimeForm, WithoutIds};
 use crate::decode::{Block, Buffers, Container, Decoding, MARGIN, decode};
@@ -33,8 +34,8 @@ pub struct Sniffed {
     pub unit: i64,
     /// Why ids that the rows have are not used.
     pub without_ids: Option<WithoutIds>,
-    /// Where rows name it: exchange and symbol, as `exchange,symbol`.
-    pub market: Option<Arc<str>>,
+    /// What rows say of their market.
+    pub market: Option<Arc<Market>>,
     /// The header, if there is one.
     pub header: Option<Arc<str>>,
     /// What Binance's names or rows say of the contracts.
@@ -288,11 +289,12 @@ fn by_name(
     }
     let Resolved { columns, without_ids, market, first_time } = resolved;
     // Whether times are written in whole units shows in Tardis's own export only.
-    let unit = match (&market, columns.form) {
-        (Some(_), TimeForm::Number { unit }) if columns.exchange.is_some() => unit,
+    let is_named = columns.exchange.is_some() && columns.symbol.is_some() && choice.is_none();
+    let unit = match columns.form {
+        TimeForm::Number { unit } if is_named => unit,
         _ => 1,
     };
-    let (layout, market) = (Layout::Mapped(Arc::new(columns)), market.map(Arc::from));
+    let (layout, market) = (Layout::Mapped(Arc::new(columns)), market.map(Arc::new));
     let names = seen.names.as_deref().filter(|_| choice.is_none());
     let margin = names.and_then(margin::of_header);
     Ok(Sniffed { layout, unit, without_ids, market, header, margin, first_time })

@@ -5,6 +5,8 @@ use std::path::Path;
 use barflow_operators::instrument::InstrumentId;
 
 use crate::error::ReplayError;
+use crate::named::Renames;
+use crate::plan::PlannedFile;
 use crate::spool;
 
 /// A file that grows, or is replaced, while it is read ends anywhere.
@@ -46,6 +48,30 @@ pub fn market(
         word(here),
         before.display(),
         word(futures),
+        instrument.symbol()
+    )))
+}
+
+/// Checks that what the rows of files say of their market is the same in all files of an instrument.
+///
+/// # Errors
+/// When two of them differ, and files are not to be renamed.
+pub fn rows_say_one_market(
+    instrument: &InstrumentId,
+    files: &[PlannedFile],
+    renames: &Renames,
+) -> Result<(), ReplayError> {
+    let mut said = files.iter().filter_map(|file| Some((file, file.market()?)));
+    let Some((first, market)) = said.next().filter(|_| *renames == Renames::Nothing) else {
+        return Ok(());
+    };
+    let other = said.find_map(|(file, other)| Some((file, other.difference(market)?)));
+    let Some((file, (field, here, before))) = other else { return Ok(()) };
+    Err(ReplayError::Mixed(format!(
+        "{}: first row: field \"{field}\" is \"{here}\", and in {} it is \"{before}\", and both are to be \
+         {instrument}: leave one of them out, or give the instrument as {}={instrument} to take both",
+        file.path.display(),
+        first.path.display(),
         instrument.symbol()
     )))
 }

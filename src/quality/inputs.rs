@@ -15,6 +15,8 @@ use barflow_replay::planner::gathered;
 use barflow_replay::progress::StopFlag;
 use barflow_replay::recognise::recognise;
 use barflow_replay::store::{layout, series};
+use barflow_replay::told::one_symbol;
+use barflow_replay::unchanged;
 use jiff::ToSpan;
 use jiff::civil::Date;
 
@@ -146,6 +148,9 @@ fn gather(
         }
     }
     let mut history = |(feed, files): (Feed, Vec<PlannedFile>)| {
+        let paths = files.iter().map(|file: &PlannedFile| &*file.path);
+        one_symbol(paths, options.unrenamed())?;
+        unchanged::rows_say_one_market(&feed.instrument, &files, &options.renames)?;
         let mut instrument = InstrumentPlan { feed: Arc::new(feed), files };
         inputs.plan.notes.extend(arrange(&mut instrument, &options.stop)?);
         Ok(instrument)

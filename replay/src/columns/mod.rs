@@ -17,6 +17,7 @@ use std::fmt;
 pub mod cell;
 pub mod choice;
 pub mod fields;
+pub mod market;
 pub mod names;
 pub mod read;
 pub mod resolve;
@@ -50,6 +51,10 @@ pub struct Columns {
     pub exchange: Option<usize>,
     /// Column of the symbol.
     pub symbol: Option<usize>,
+    /// Column of the currency that is traded.
+    pub base: Option<usize>,
+    /// Column of the currency in which prices are.
+    pub counter: Option<usize>,
 }
 
 /// How times are written. A typed timestamp of a Parquet file needs none of this.
@@ -147,10 +152,10 @@ impl Columns {
         };
         let (first, last) = self.span.unzip();
         let always = [self.time, self.price, self.qty];
-        let maybe =
-            [self.quote, self.id, side, self.maker, first, last, self.exchange, self.symbol];
-        let mut needed: Vec<usize> =
-            always.into_iter().chain(maybe.into_iter().flatten()).collect();
+        let maybe = [self.quote, self.id, side, self.maker, first, last];
+        let market = [self.exchange, self.symbol, self.base, self.counter];
+        let maybe = maybe.into_iter().chain(market);
+        let mut needed: Vec<usize> = always.into_iter().chain(maybe.flatten()).collect();
         needed.sort_unstable();
         needed.dedup();
         needed

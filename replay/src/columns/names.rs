@@ -30,6 +30,10 @@ pub enum Role {
     Exchange,
     /// The symbol.
     Symbol,
+    /// The currency that is traded.
+    Base,
+    /// The currency in which prices are.
+    Counter,
 }
 
 /// A known name: what the column holds, how closely the name says so (0 first), and the unit of time
@@ -173,6 +177,20 @@ const NAMES: &[(Role, u8, &[&str])] = &[
     ),
     (Role::BestMatch, 0, &["isbestmatch", "bestmatch", "wasbestmatch"]),
     (Role::Exchange, 0, &["exchange", "venue"]),
+    (Role::Base, 0, &["base", "basecurrency", "baseasset", "basesymbol", "baseccy", "basecoin"]),
+    (
+        Role::Counter,
+        0,
+        &[
+            "quote",
+            "quotecurrency",
+            "quoteasset",
+            "quotesymbol",
+            "quoteccy",
+            "quotecoin",
+            "counter",
+        ],
+    ),
     (
         Role::Symbol,
         0,

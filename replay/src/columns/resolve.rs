@@ -2,6 +2,7 @@
 
 use super::cell::Cell;
 use super::choice::ColumnChoice;
+use super::market::Market;
 use super::names::{Known, Role, known, plain};
 use super::{Columns, Side, TimeForm, WithoutIds};
 use crate::binance::unit_ns;
@@ -24,8 +25,8 @@ pub struct Resolved {
     pub columns: Columns,
     /// Why its ids are not used, if it has some.
     pub without_ids: Option<WithoutIds>,
-    /// Exchange and symbol, as `exchange,symbol`, or the symbol alone, where rows have them.
-    pub market: Option<String>,
+    /// What rows say of their market.
+    pub market: Option<Market>,
     /// Time of the first row that has one, ns.
     pub first_time: i64,
 }
@@ -45,10 +46,11 @@ pub fn resolve(seen: &Seen, choice: Option<&ColumnChoice>) -> Result<Resolved, S
     if choice.is_none() {
         refuse_second_ids(&found.columns, &seen.rows)?;
     }
-    let market = market(&found.columns, &seen.rows);
+    let market = seen.rows.first().and_then(|row| Market::of(&found.columns, row));
     let without_ids = found.columns.id.and_then(|at| {
-        let consecutive =
-            found.trusted_ids || market.as_ref().is_some_and(|m| m.starts_with("binance"));
+        let exchange = market.as_ref().and_then(|market| market.exchange.as_ref());
+        let of_binance = exchange.is_some_and(|exchange| exchange.starts_with("binance"));
+        let consecutive = found.trusted_ids || of_binance;
         without_ids(&seen.rows, at, consecutive)
     });
     if without_ids.is_some() {
@@ -143,6 +145,11 @@ impl Finder<'_> {
         }
     }
 
+    /// The first column of a role, where another one of it changes nothing.
+    fn first(&self, role: Role) -> Option<usize> {
+        self.known.iter().position(|known| known.is_some_and(|known| known.role == role))
+    }
+
     fn guessed(&mut self) -> Result<Draft, String> {
         let needed = [Role::Time, Role::Price, Role::Qty];
         let mut places = Vec::new();
@@ -190,6 +197,8 @@ impl Finder<'_> {
             side,
             exchange: self.role(Role::Exchange)?,
             symbol: self.role(Role::Symbol)?,
+            base: self.first(Role::Base),
+            counter: self.first(Role::Counter),
         };
         Ok(Draft { columns, unit, trusted_ids: false })
     }
@@ -225,7 +234,9 @@ impl Finder<'_> {
             span: None,
             side,
             maker: None,
-            exchange: None,
+            exchange: self.first(Role::Exchange),
+            base: self.first(Role::Base),
+            counter: self.first(Role::Counter),
             // Whether or not it was named: rows of two symbols are not one series.
             symbol: match maybe(&choice.symbol)? {
                 Some(symbol) => Some(symbol),
@@ -273,6 +284,8 @@ fn word(role: Role) -> &'static str {
         Role::BestMatch => "best match",
         Role::Exchange => "exchange",
         Role::Symbol => "symbol",
+        Role::Base => "base currency",
+        Role::Counter => "quote currency",
     }
 }
 
@@ -328,16 +341,6 @@ fn refuse_codes(columns: &Columns, rows: &[Vec<Cell<'static>>]) -> Result<(), St
             columns.names[*column]
         )),
     }
-}
-
-fn market(columns: &Columns, rows: &[Vec<Cell<'static>>]) -> Option<String> {
-    let first = rows.first()?;
-    let symbol = first.get(columns.symbol?)?.text().trim().to_owned();
-    let exchange = columns.exchange.and_then(|at| first.get(at));
-    Some(match exchange {
-        Some(exchange) => format!("{},{symbol}", exchange.text().trim()),
-        None => symbol,
-    })
 }
 
 /// Whether ids number the trades; those of `consecutive` sources do if they are numbers.

@@ -32,8 +32,13 @@ pub fn cells<'a>(
     columns: &Columns,
     cell: impl Fn(usize) -> Cell<'a>,
 ) -> Result<Row, Wrong> {
-    if let Some(market) = &rules.format.market {
-        same_market(market, columns, &cell)?;
+    // A file is one instrument's: exports of whole groups of symbols exist, and their prices must not meet in
+    // one bar.
+    if let Some(market) = &rules.format.market
+        && let Some((field, value)) = market.other(columns, &cell)
+    {
+        let reason = format!("the file started with {market}; a file must contain one instrument");
+        return Err(Wrong { field, value, reason });
     }
     let row = read::row(columns, &cell)?;
     judge(rules, &row, columns.id.is_some(), false).map_err(|defect| {
@@ -52,31 +57,6 @@ pub fn cells<'a>(
         };
         Wrong { field: defect.field, value, reason: reason.to_owned() }
     })
-}
-
-/// A file is one instrument's: exports of whole groups of symbols exist, and their prices must not
-/// meet in one bar.
-fn same_market<'a>(
-    market: &str,
-    columns: &Columns,
-    cell: &impl Fn(usize) -> Cell<'a>,
-) -> Result<(), Wrong> {
-    let (exchange, symbol) = match (columns.exchange, market.split_once(',')) {
-        (Some(at), Some((exchange, symbol))) => (Some((at, exchange)), symbol),
-        _ => (None, market),
-    };
-    let symbol = columns.symbol.map(|at| (at, symbol));
-    for (field, wanted) in [("exchange", exchange), ("symbol", symbol)] {
-        let Some((at, wanted)) = wanted else { continue };
-        let cell = cell(at);
-        let found = cell.text();
-        if found.trim() != wanted {
-            let reason =
-                format!("the file started with {market}; a file must contain one instrument");
-            return Err(Wrong { field, value: found.into_owned(), reason });
-        }
-    }
-    Ok(())
 }
 
 /// The raw text of a row of cells.

@@ -12,6 +12,7 @@ use barflow_operators::trade::{Aggressor, Trade};
 use barflow_operators::validation;
 
 use crate::columns::Columns;
+use crate::columns::market::Market;
 use crate::lean;
 
 pub mod careful;
@@ -156,8 +157,8 @@ pub struct RowFormat {
     pub layout: Layout,
     /// Ns per unit of the file's times.
     pub unit: i64,
-    /// Where rows name it: the exchange and symbol of every row, as `exchange,symbol`, or the symbol.
-    pub market: Option<Arc<str>>,
+    /// What every row says of its market, where rows do.
+    pub market: Option<Arc<Market>>,
     /// How quote values are formed.
     pub quote: Quote,
     /// Which valid rows are not trades.

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use barflow_replay::error::ReplayError;
 use barflow_replay::find::{self, Found};
-use barflow_replay::named::{self, GivenInstrument};
+use barflow_replay::named::{self, GivenInstrument, Renames};
 use barflow_replay::plan::PlanOptions;
 use barflow_replay::plan_note::{NotTaken, PlanNote, Reason};
 use barflow_replay::progress::{Progress, StopFlag};
@@ -18,6 +18,7 @@ use barflow_replay::store::layout::ARCHIVE;
 use barflow_replay::store::resets;
 use barflow_replay::store::work::Writing;
 use barflow_replay::threads::on_threads;
+use barflow_replay::told::one_symbol;
 use barflow_replay::trades_parquet::read::is_own;
 use clap::{Args, ValueHint};
 
@@ -96,11 +97,13 @@ pub fn run(args: &ConvertArgs) -> Result<Outcome, Failure> {
     let Found { paths, notes } = find(args, &stop)?;
     notes::print(&notes);
     let archives: Vec<PathBuf> = paths.into_iter().collect();
+    let (instrument, renames) = named::parts(args.instrument.as_ref());
+    let unrenamed = instrument.as_ref().filter(|_| renames == Renames::Nothing);
+    one_symbol(archives.iter().map(|path| &**path), unrenamed)?;
     let sizes = archives.iter().map(|path| std::fs::metadata(path).map_or(0, |found| found.len()));
     let total: u64 = sizes.sum();
     let _writing = Writing::begin(&args.store)?;
     let journal = Mutex::new(Journal::open(&args.store)?);
-    let (instrument, renames) = named::parts(args.instrument.as_ref());
     let progress = Progress::until(stop_reading.clone());
     let options = ConvertOptions {
         plan: PlanOptions {

@@ -13,7 +13,7 @@ use barflow_replay::corrections::Corrections;
 use barflow_replay::error::ReplayError;
 use barflow_replay::line_end::was_amid_last_row;
 use barflow_replay::naming;
-use barflow_replay::plan::{InstrumentPlan, Plan, PlannedFile};
+use barflow_replay::plan::{FileKind, InstrumentPlan, Plan, PlannedFile};
 use barflow_replay::read_options::ReadOptions;
 use barflow_replay::resume::{Fit, NotApplied, first_not_applied, rows_fit};
 use barflow_replay::stream::InstrumentStream;
@@ -353,10 +353,15 @@ pub fn notices(plan: &Plan, bars: &BarBook) -> Vec<Notice> {
     notices
 }
 
-/// The end of the last UTC day that the files' names say they hold, ns; none if one does not say. Names
-/// of archives with days of another zone say nothing here.
+/// The end of the last UTC day that the files' names say they hold, ns; none if one does not say. Only the days
+/// of Binance's archives and of barflow's own files are known to be UTC: OKX's begin at 16:00.
 pub fn named_end(plan: &InstrumentPlan) -> Option<i64> {
-    let ends: Option<Vec<i64>> = plan.files.iter().map(|file| end_of_days(&file.path)).collect();
+    let of_binance = plan.feed.instrument.venue() == "binance";
+    let end = |file: &PlannedFile| {
+        let is_utc = of_binance || file.kind == FileKind::Parquet;
+        end_of_days(&file.path).filter(|_| is_utc)
+    };
+    let ends: Option<Vec<i64>> = plan.files.iter().map(end).collect();
     ends?.into_iter().max()
 }
 

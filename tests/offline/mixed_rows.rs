@@ -1,0 +1,129 @@
+//! Rows that contradict their name, each other, or what can be known of them: none of it passes in silence.
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+use crate::support::process::run;
+
+const MARCH_MS: i64 = 1_709_251_200_000;
+const BAR: [&str; 2] = ["--bar", "t=tick,size=1"];
+const OWN: [&str; 2] = ["--instrument", "own:spot:X"];
+
+fn replay(at: &Path, more: &[&str]) -> Output {
+    run(at, &[&["replay"], more, &BAR].concat())
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout)
+}
+
+fn ended(output: &Output, code: i32, words: &[&str]) {
+    let told = said(output);
+    assert_eq!(output.status.code(), Some(code), "{told}");
+    words.iter().for_each(|word| assert!(told.contains(word), "\"{word}\" is not in: {told}"));
+}
+
+/// A header and six rows.
+fn write(at: &Path, name: &str, header: &str, row: impl Fn(i64) -> String) {
+    let rows: String = (0..6).map(|n| row(n) + "\n").collect();
+    let path = at.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, format!("{header}\n{rows}")).unwrap();
+}
+
+fn time(n: i64) -> i64 {
+    MARCH_MS + n * 1000
+}
+
+#[test]
+fn a_symbol_of_rows_that_contradicts_the_name_is_refused() {
+    let at = tempfile::tempdir().unwrap();
+    let at = at.path();
+    let row = |n: i64| format!("ETHUSDT,{},300{n},1,{},buy", n + 1, time(n));
+    write(at, "BTCUSDT-trades-2024-03-01.csv", "symbol,id,price,qty,time,side", row);
+    let words = ["BTCUSDT-trades-2024-03-01.csv", "first row", "\"symbol\"", "ETHUSDT"];
+    ended(&replay(at, &["BTCUSDT-trades-2024-03-01.csv"]), 2, &words);
+    let converted = run(at, &["convert", "--store", "st", "BTCUSDT-trades-2024-03-01.csv"]);
+    ended(&converted, 1, &words);
+    let typed = ["BTCUSDT-trades-2024-03-01.csv", "--instrument", "BTCUSDT=binance:spot:ETHUSDT"];
+    ended(&replay(at, &typed), 0, &[]);
+}
+
+#[test]
+fn rows_of_two_exchanges_or_currencies_are_not_one_series() {
+    let at = tempfile::tempdir().unwrap();
+    let at = at.path();
+    let one_of = |n: i64, a: &str, b: &str| if n % 2 == 0 { a.to_owned() } else { b.to_owned() };
+    let row = |n: i64, more: String| format!("{},{},1,{more}", time(n), 60_000 + n);
+    write(at, "a.csv", "time,price,amount,exchange", |n| row(n, one_of(n, "kraken", "bitstamp")));
+    write(at, "b.csv", "time,price,amount,base,quote", |n| row(n, one_of(n, "BTC,USD", "ETH,USD")));
+    write(at, "c.csv", "time,price,amount,base,quote", |n| row(n, one_of(n, "BTC,USD", "BTC,EUR")));
+    for (file, field, value) in
+        [("a.csv", "exchange", "bitstamp"), ("b.csv", "base", "ETH"), ("c.csv", "quote", "EUR")]
+    {
+        let place = format!("{file}:3: field \"{field}\"");
+        ended(&replay(at, &[&[file], &OWN[..]].concat()), 1, &[&place, value]);
+        let chosen = ["--columns", "time=time,price=price,qty=amount"];
+        ended(&replay(at, &[&[file], &OWN[..], &chosen].concat()), 1, &[&place, value]);
+    }
+    // Numbers in a column called quote are quote values.
+    write(at, "d.csv", "time,price,amount,quote", |n| row(n, format!("{}", 60_000 + n)));
+    ended(&replay(at, &[&["d.csv"], &OWN[..]].concat()), 0, &[]);
+}
+
+#[test]
+fn files_of_two_exchanges_are_not_one_series() {
+    let at = tempfile::tempdir().unwrap();
+    let at = at.path();
+    let header = "exchange,symbol,timestamp,local_timestamp,id,side,price,amount";
+    let row = |exchange: &str, n: i64, price: i64| {
+        format!("{exchange},BTC-PERPETUAL,{},1,,buy,{price},10", time(n) * 1000)
+    };
+    write(at, "t/1.csv", header, |n| row("phemex", n, 6000 + n));
+    write(at, "t/2.csv", header, |n| row("dydx", n + 100, 7000 + n));
+    let given = ["t", "--instrument", "own:perp:BTC-PERPETUAL"];
+    let words = ["t/2.csv", "first row", "\"exchange\"", "phemex", "dydx"];
+    ended(&replay(at, &given), 2, &words);
+    ended(&run(at, &[&["quality"], &given[..]].concat()), 2, &words);
+    write(at, "u/1.csv", header, |n| row("bitmex", n, 6000 + n));
+    let other = ["u/1.csv", "--instrument", "deribit:perp:BTC-PERPETUAL"];
+    ended(&replay(at, &other), 2, &["u/1.csv", "\"exchange\"", "bitmex"]);
+    ended(&replay(at, &["u/1.csv", "--instrument", "bitmex:perp:BTC-PERPETUAL"]), 0, &[]);
+}
+
+#[test]
+fn names_of_other_data_than_trades_are_refused() {
+    let header = "exchange,symbol,timestamp,local_timestamp,id,side,price,amount";
+    let row = |n: i64| format!("binance-futures,BTCUSDT,{},1,,buy,60000,0.5", time(n) * 1000);
+    for data in ["liquidations", "quotes", "book_snapshot_25", "options_chain"] {
+        let at = tempfile::tempdir().unwrap();
+        let name = format!("binance-futures_{data}_2024-03-01_BTCUSDT.csv");
+        write(at.path(), &name, header, row);
+        for given in [&[][..], &["--instrument", "binance:um:BTCUSDT"]] {
+            ended(&replay(at.path(), &[&[&*name], given].concat()), 2, &[&name, data, "trades"]);
+        }
+    }
+    let at = tempfile::tempdir().unwrap();
+    write(at.path(), "binance-futures_trades_2024-03-01_BTCUSDT.csv", header, row);
+    ended(&replay(at.path(), &["."]), 0, &["binance:um:BTCUSDT"]);
+}
+
+#[test]
+fn names_of_okx_are_not_taken_for_binance_and_close_no_day() {
+    let at = tempfile::tempdir().unwrap();
+    let at = at.path();
+    let name = "BTC-USDT-SWAP-trades-2024-03-01.csv";
+    let row =
+        |n: i64| format!("BTC-USDT-SWAP,{},buy,60000,0.5,{}", 100 + n, time(n * 3600 - 28_800));
+    write(at, name, "instrument_name,trade_id,side,price,size,created_time", row);
+    ended(&replay(at, &[name]), 2, &[name, "BTC-USDT-SWAP", "--instrument"]);
+    for (given, closed) in
+        [("okx:swap:BTC-USDT-SWAP", false), ("BTC-USDT-SWAP=binance:um:BTCUSDT", true)]
+    {
+        let bars = ["replay", name, "--instrument", given, "--bar", "d=time,every=1d"];
+        let output = run(at, &bars);
+        ended(&output, 0, &[]);
+        assert_eq!(!output.stdout.is_empty(), closed, "{given}: {}", said(&output));
+    }
+}
