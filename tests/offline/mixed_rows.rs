@@ -127,3 +127,35 @@ fn names_of_okx_are_not_taken_for_binance_and_close_no_day() {
         assert_eq!(!output.stdout.is_empty(), closed, "{given}: {}", said(&output));
     }
 }
+
+#[test]
+fn times_that_were_rounded_are_refused() {
+    let at = tempfile::tempdir().unwrap();
+    let at = at.path();
+    let row = |time: String| move |n: i64| format!("{time},{},1,buy,{}", 60_000 + n, 100 + n);
+    write(at, "excel.csv", "time,price,qty,side,id", row("1.70925E+12".to_owned()));
+    ended(
+        &replay(at, &[&["excel.csv"], &OWN[..]].concat()),
+        2,
+        &["excel.csv", "1.70925E+12", "rounded"],
+    );
+    let mixed = |n: i64| match n {
+        3 => format!("1.70925E+12,{n},1,buy,{n}"),
+        n => format!("1.70925120012{n}E+12,{},1,buy,{n}", n + 1),
+    };
+    write(at, "mixed.csv", "time,price,qty,side,id", mixed);
+    let words = ["mixed.csv:5: field \"time\"", "rounded"];
+    ended(&replay(at, &[&["mixed.csv"], &OWN[..]].concat()), 1, &words);
+}
+
+#[test]
+fn a_leap_second_does_not_run_backwards() {
+    let at = tempfile::tempdir().unwrap();
+    let rows = "time,price,qty\n2016-12-31T23:59:59.9Z,1,1\n2016-12-31T23:59:60.7Z,2,1\n\
+                2017-01-01T00:00:00Z,3,1\n";
+    fs::write(at.path().join("l.csv"), rows).unwrap();
+    let output = replay(at.path(), &[&["l.csv"], &OWN[..]].concat());
+    ended(&output, 0, &[]);
+    assert!(!said(&output).contains("backwards"), "{}", said(&output));
+    assert_eq!(said(&output).matches("\"open_time\":1483228800000000000").count(), 2);
+}

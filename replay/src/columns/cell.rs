@@ -120,6 +120,11 @@ impl Cell<'_> {
         }
     }
 
+    /// Whether it is a number of units that was rounded where it was written: `1.70925E+12`.
+    pub fn is_rounded(&self) -> bool {
+        matches!(self, Self::Text(text) if is_rounded(text.trim()))
+    }
+
     /// As a side by the usual words and signs.
     pub fn side(&self, zero_is_unknown: bool) -> Option<Aggressor> {
         match self {
@@ -148,6 +153,22 @@ impl Cell<'_> {
 fn is_nothing(text: &str) -> bool {
     let words = ["nan", "null", "none", "na", "n/a", "<na>"];
     text.is_empty() || words.iter().any(|word| text.eq_ignore_ascii_case(word))
+}
+
+/// What is wrong with a time that [was rounded](Cell::is_rounded).
+pub(super) const ROUNDED: &str = "rounded where it was written, as Excel does it: its digits end before its unit; \
+                                  write times with all digits, or as text";
+
+/// Digits of a time of today in ms: a floating-point number that was written with so many is the shortest that
+/// means it, not a rounded one.
+const DIGITS: usize = 13;
+
+/// Whether a number with an exponent has digits down to its unit, or as many as a time needs.
+fn is_rounded(text: &str) -> bool {
+    let Some((mantissa, exponent)) = text.split_once(['e', 'E']) else { return false };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let lacks = exponent.parse::<usize>().is_ok_and(|exponent| exponent > fraction.len());
+    lacks && whole.len() + fraction.len() < DIGITS && decimal(text).is_some()
 }
 
 /// ±1, and 0 where it means that the side is not known. Other numbers are codes that differ between
@@ -179,10 +200,7 @@ fn decimal(text: &str) -> Option<f64> {
 /// A decimal number of units in ns, exactly; what is finer than 1 ns is cut off.
 fn scaled(text: &str, unit: i64) -> Option<i64> {
     if text.contains(['e', 'E']) {
-        let value = decimal(text)?;
-        // A number written with an exponent and no fraction is a whole one.
-        let is_whole = value.fract() == 0.0 && value.abs() < 9e18;
-        return is_whole.then(|| (value as i64).checked_mul(unit)).flatten();
+        return scaled(&without_exponent(text)?, unit);
     }
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
@@ -198,6 +216,19 @@ fn scaled(text: &str, unit: i64) -> Option<i64> {
     Some(ns)
 }
 
+/// A number written with an exponent as one without, digit by digit; none if it was rounded.
+fn without_exponent(text: &str) -> Option<String> {
+    let (mantissa, exponent) = text.split_once(['e', 'E']).filter(|_| !is_rounded(text))?;
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    let exponent = exponent.parse::<usize>().ok().filter(|exponent| *exponent <= 18)?;
+    let places = whole.len() + exponent;
+    Some(match digits.split_at_checked(places) {
+        Some((whole, fraction)) => format!("{whole}.{fraction}"),
+        None => format!("{digits:0<places$}"),
+    })
+}
+
 /// ISO 8601 with `T` or a blank, with a zone or in UTC.
 fn iso(text: &str) -> Option<i64> {
     // A compact date is a number to everybody else.
@@ -205,6 +236,9 @@ fn iso(text: &str) -> Option<i64> {
         return None;
     }
     let text = text.strip_suffix(" UTC").unwrap_or(text);
+    if let Some((second_before, zone)) = leap_second(text) {
+        return iso(&format!("{second_before}:59{zone}"))?.checked_add(1_000_000_000);
+    }
     let time = text.parse::<Timestamp>().ok().or_else(|| {
         // A zone in brackets says no offset, and would be passed over; a date alone is not the time
         // of a trade, and would be taken for midnight.
@@ -213,6 +247,15 @@ fn iso(text: &str) -> Option<i64> {
         Some(local.to_zoned(TimeZone::UTC).ok()?.timestamp())
     })?;
     i64::try_from(time.as_nanosecond()).ok()
+}
+
+/// What stands before and after a second that is the 60th: it is that of the next minute's begin, as times count no
+/// leap seconds. A fraction of it is left out, or times would run backwards after it.
+fn leap_second(text: &str) -> Option<(&str, &str)> {
+    let (minute, rest) = text.split_at_checked(text.rfind(":60")?)?;
+    let is_minute = minute.get(minute.len().checked_sub(3)?..)?.starts_with(':');
+    let zone = rest[3..].trim_start_matches(|c: char| c == '.' || c.is_ascii_digit());
+    is_minute.then_some((minute, zone))
 }
 
 #[cfg(test)]
@@ -237,6 +280,8 @@ mod tests {
             (Cell::Float(1_709_251_200.123), s),
             (Cell::Float(1_709_251_200_123.0), ms),
             (text("1.709251200123e12"), ms),
+            (text("1.709251200123e9"), s),
+            (text("1.709251200123e+18"), TimeForm::Number { unit: 1 }),
             (Cell::Instant(ns), ms),
             (text("2024-03-01T00:00:00.123Z"), TimeForm::Text),
             (text("2024-03-01 00:00:00.123"), TimeForm::Text),
@@ -252,10 +297,29 @@ mod tests {
             (text("2024-03-01T01:00:00.123[Europe/Berlin]"), TimeForm::Text),
             (text(""), ms),
             (text("-5"), ms),
+            (text("1.70925E+12"), ms),
+            (text("1.7092512e+9"), s),
+            (text("17e11"), ms),
+            (text("2016-12-31T23:60:00Z"), TimeForm::Text),
             (text("x"), TimeForm::Text),
             (Cell::Null, ms),
         ] {
             assert_eq!(cell.time(form), None, "{cell:?}");
+        }
+    }
+
+    #[test]
+    fn a_leap_second_is_the_begin_of_the_next_minute() {
+        let begin = text("2017-01-01T00:00:00Z").time(TimeForm::Text);
+        assert!(begin.is_some());
+        for leap in [
+            "2016-12-31T23:59:60Z",
+            "2016-12-31T23:59:60.9Z",
+            "2016-12-31 23:59:60.5",
+            "2016-12-31 23:59:60 UTC",
+            "2017-01-01T00:59:60.1+01:00",
+        ] {
+            assert_eq!(text(leap).time(TimeForm::Text), begin, "{leap}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use barflow_operators::trade::Aggressor;
 
-use super::cell::Cell;
+use super::cell::{Cell, ROUNDED};
 use super::{Columns, Side};
 use crate::rows::RawRow;
 
@@ -81,7 +81,13 @@ fn number(field: &'static str, cell: &Cell<'_>) -> Result<f64, Wrong> {
 
 fn time(columns: &Columns, cell: &Cell<'_>) -> Result<u64, Wrong> {
     let ns = cell.time(columns.form).and_then(|ns| u64::try_from(ns).ok());
-    ns.ok_or_else(|| Wrong::new("time", cell, "not a time of the form that the file's times have"))
+    ns.ok_or_else(|| {
+        let reason = match cell.is_rounded() {
+            true => ROUNDED,
+            false => "not a time of the form that the file's times have",
+        };
+        Wrong::new("time", cell, reason)
+    })
 }
 
 fn maker(cell: &Cell<'_>) -> Result<Aggressor, Wrong> {

@@ -1,6 +1,6 @@
 //! From a header, what the user says, and the first rows to [`Columns`].
 
-use super::cell::Cell;
+use super::cell::{Cell, ROUNDED};
 use super::choice::ColumnChoice;
 use super::market::Market;
 use super::names::{Known, Role, known, plain};
@@ -308,6 +308,9 @@ fn form(rows: &[Vec<Cell<'static>>], at: usize, unit: Option<i64>) -> Result<Tim
     match (understood, cells().next()) {
         (Some(form), _) => Ok(form),
         (None, None) => Ok(TimeForm::Text),
+        (None, Some(cell)) if cell.is_rounded() => {
+            Err(format!("its time \"{}\" is {ROUNDED}", cell.text()))
+        }
         (None, Some(cell)) => Err(format!(
             "its time \"{}\" is neither ISO 8601 nor a number of s, ms, µs or ns since 1970; name \
              another column with --columns time=…,price=…,qty=…",
