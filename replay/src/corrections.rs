@@ -114,6 +114,17 @@ pub fn read(
     let mut reader =
         csv::ReaderBuilder::new().trim(csv::Trim::All).comment(Some(b'#')).from_reader(open(path)?);
     let headers = reader.headers().map_err(|error| unreadable(path, error))?.clone();
+    if let Some(missing) =
+        ["action", "trade_id"].iter().find(|name| !headers.iter().any(|h| h == **name))
+    {
+        let names = headers.iter().collect::<Vec<_>>().join(",");
+        let first = excerpt(&names);
+        let text = format!(
+            "line 1: it begins with \"{first}\", and not with a header that names a column \"{missing}\"; a file of \
+             corrections begins with action,trade_id,time,price,qty,side"
+        );
+        return Err(ReplayError::layout(path, text));
+    }
     let mut corrections = Corrections::new();
     for record in reader.records() {
         if stop.is_raised() {

@@ -149,6 +149,22 @@ fn times_that_were_rounded_are_refused() {
 }
 
 #[test]
+fn corrections_without_a_header_are_refused() {
+    let at = tempfile::tempdir().unwrap();
+    let at = at.path();
+    write(at, "a.csv", "time,price,qty,id", |n| format!("{},1,1,{n}", time(n)));
+    for (text, word) in
+        [("remove,3\n", "remove,3"), ("action,id\nremove,3\n", "trade_id"), ("", "header")]
+    {
+        fs::write(at.join("c.csv"), text).unwrap();
+        let more = [&["a.csv", "--corrections", "c.csv"], &OWN[..]].concat();
+        ended(&replay(at, &more), 2, &["c.csv", word, "action,trade_id"]);
+    }
+    fs::write(at.join("c.csv"), "action,trade_id\n").unwrap();
+    ended(&replay(at, &[&["a.csv", "--corrections", "c.csv"], &OWN[..]].concat()), 0, &[]);
+}
+
+#[test]
 fn a_leap_second_does_not_run_backwards() {
     let at = tempfile::tempdir().unwrap();
     let rows = "time,price,qty\n2016-12-31T23:59:59.9Z,1,1\n2016-12-31T23:59:60.7Z,2,1\n\
