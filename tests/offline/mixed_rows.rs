@@ -165,6 +165,16 @@ fn corrections_without_a_header_are_refused() {
 }
 
 #[test]
+fn two_columns_of_the_chosen_name_are_refused() {
+    let at = tempfile::tempdir().unwrap();
+    let at = at.path();
+    write(at, "d.csv", "time,price,price,qty", |n| format!("{},1,9,2", time(n)));
+    let chosen = ["--columns", "time=time,price=price,qty=qty"];
+    let words = ["d.csv", "\"price\"", "columns 2 and 3"];
+    ended(&replay(at, &[&["d.csv"], &OWN[..], &chosen].concat()), 2, &words);
+}
+
+#[test]
 fn a_leap_second_does_not_run_backwards() {
     let at = tempfile::tempdir().unwrap();
     let rows = "time,price,qty\n2016-12-31T23:59:59.9Z,1,1\n2016-12-31T23:59:60.7Z,2,1\n\

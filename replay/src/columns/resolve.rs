@@ -254,8 +254,19 @@ impl Finder<'_> {
 
     /// The column of this name: exactly, or else as names are compared.
     fn named(&self, name: &String) -> Result<usize, String> {
-        if let Some(at) = self.names.iter().position(|other| other == name) {
-            return Ok(at);
+        let exactly: Vec<usize> =
+            (0..self.names.len()).filter(|at| self.names[*at] == *name).collect();
+        match exactly[..] {
+            [] => {}
+            [one] => return Ok(one),
+            [one, other, ..] => {
+                return Err(format!(
+                    "--columns names \"{name}\", and its columns {} and {} both have that name; give them \
+                     different names",
+                    one + 1,
+                    other + 1
+                ));
+            }
         }
         let like: Vec<usize> = (0..self.names.len())
             .filter(|at| !plain(name).is_empty() && plain(&self.names[*at]) == plain(name))
