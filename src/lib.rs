@@ -31,6 +31,7 @@ pub mod registry;
 pub mod schema;
 pub mod secrets;
 pub mod sinks;
+pub mod standard_output;
 pub mod stop;
 pub mod sweep;
 pub mod telemetry;

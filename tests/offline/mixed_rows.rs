@@ -1,10 +1,11 @@
 //! Rows that contradict their name, each other, or what can be known of them: none of it passes in silence.
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Output;
 
-use crate::support::process::run;
+use crate::support::process::{barflow, run};
 
 const MARCH_MS: i64 = 1_709_251_200_000;
 const BAR: [&str; 2] = ["--bar", "t=tick,size=1"];
@@ -184,4 +185,24 @@ fn a_leap_second_does_not_run_backwards() {
     ended(&output, 0, &[]);
     assert!(!said(&output).contains("backwards"), "{}", said(&output));
     assert_eq!(said(&output).matches("\"open_time\":1483228800000000000").count(), 2);
+}
+
+#[test]
+fn a_closed_standard_output_takes_no_bars() {
+    let at = tempfile::tempdir().unwrap();
+    write(at.path(), "a.csv", "time,price,qty", |n| format!("{},1,1", time(n)));
+    let closed = |more: &[&str]| {
+        let mut command = barflow();
+        command.current_dir(at.path()).args(["replay", "a.csv"]).args(OWN).args(BAR).args(more);
+        // SAFETY: close(2) may be called between fork and exec.
+        unsafe {
+            command.pre_exec(|| {
+                libc::close(1);
+                Ok(())
+            });
+        }
+        command.output().unwrap()
+    };
+    ended(&closed(&[]), 3, &["standard output is closed", "--out"]);
+    ended(&closed(&["--out", "bars.jsonl"]), 0, &["bars.jsonl"]);
 }

@@ -24,7 +24,17 @@ const CRATES: [(&str, &str, &[&str]); 5] = [
 
 /// The modules of `src/`, the lowest first: each may use those of the rows above it.
 const LAYERS: [&[&str]; 12] = [
-    &["backoff", "bounded", "budget", "fault_points", "memory", "secrets", "stop", "thousands"],
+    &[
+        "backoff",
+        "bounded",
+        "budget",
+        "fault_points",
+        "memory",
+        "secrets",
+        "standard_output",
+        "stop",
+        "thousands",
+    ],
     &["net", "printable"],
     &["plot", "registry", "telemetry"],
     &["graph"],

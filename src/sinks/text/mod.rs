@@ -12,6 +12,7 @@ use super::encode::json::{self, Int64};
 use super::in_place;
 use super::record::BarRecord;
 use crate::graph::sink::{BarSink, Commit, SinkError, SinkReport};
+use crate::standard_output;
 use crate::stop::Stop;
 use crate::telemetry::terminal::above;
 
@@ -94,6 +95,11 @@ impl TextBars {
     /// # Errors
     /// When there is no standard output.
     pub fn stdout(format: LineFormat, stop: &Stop) -> Result<Self, SinkError> {
+        if standard_output::was_closed() {
+            let text =
+                "standard output is closed; name a file with --out, or use --sink none for no bars";
+            return Err(SinkError::Refused(text.to_owned()));
+        }
         let is_terminal = io::stdout().is_terminal();
         let to = standard_output(&stop.flag().into()).map_err(stdout_error)?;
         Ok(Self { format, to: Target::Stdout { to, is_terminal }, headed: false, bars: 0 })
