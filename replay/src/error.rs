@@ -109,6 +109,17 @@ impl ReplayError {
         }
     }
 
+    /// A Parquet file that cannot be decoded: damaged, or with packings and types that are not read. Then the file
+    /// is whole, and another copy of it would not help.
+    pub fn undecoded(path: &Path, what: &str, expected: &str, error: &str) -> Self {
+        const ADVICE: &str = "the file is whole: write it again with 64-bit integers, and with zstd or without compression";
+        const NOT_READ: [&str; 4] = ["not read", "NYI", "not supported", "nsupported"];
+        match NOT_READ.iter().any(|words| error.contains(words)) {
+            true => Self::layout(path, format!("{what}: {error} ({ADVICE})")),
+            false => Self::corrupt(path, what, expected, error),
+        }
+    }
+
     /// A thread that decodes a file has panicked.
     pub fn decoder_crashed(path: &Path) -> Self {
         let found = "data that made the decoder crash";

@@ -39,7 +39,7 @@ const FEWEST: usize = 16;
 const LONGEST_FIXED: i32 = 4096;
 
 fn damaged(path: &Path, error: &impl ToString) -> ReplayError {
-    ReplayError::corrupt(path, "Parquet data", "pages that can be decoded", error.to_string())
+    ReplayError::undecoded(path, "Parquet data", "pages that can be decoded", &error.to_string())
 }
 
 /// A file whose footer was read.
@@ -59,7 +59,7 @@ impl Opened {
             ArrowReaderMetadata::try_new(Arc::clone(read.metadata()), options)
         });
         read.map(Self).map_err(|error| {
-            ReplayError::corrupt(path, "Parquet footer", "a complete Parquet file", error)
+            ReplayError::undecoded(path, "Parquet footer", "a complete Parquet file", &error)
         })
     }
 

@@ -206,7 +206,7 @@ impl Footer {
 }
 
 fn bad_footer(path: &Path, found: &str) -> ReplayError {
-    ReplayError::corrupt(path, "Parquet footer", "a complete Parquet file", found)
+    ReplayError::undecoded(path, "Parquet footer", "a complete Parquet file", found)
 }
 
 /// Trades of one file.
