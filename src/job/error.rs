@@ -40,6 +40,21 @@ pub enum HistoryError {
         /// What the feed brings.
         feed: &'static str,
     },
+    /// Numbers of rows are not the venue's ids, and signs by the tick rule not its sides.
+    #[error(
+        "{file} contains {instrument} {history}, the feed brings it {feed}: they are not one history; \
+         use a history {feed}, or none"
+    )]
+    OtherRows {
+        /// A file of the history.
+        file: String,
+        /// Which instrument.
+        instrument: String,
+        /// What its rows have or lack.
+        history: &'static str,
+        /// What the feed's trades have or lack.
+        feed: &'static str,
+    },
 }
 
 /// Why a job could not start, or did not run to its end.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use barflow_operators::batch::{Feed, TradeBatch};
+use barflow_operators::batch::{Feed, IdKind, TradeBatch};
 use barflow_operators::input_batch::InputBatch;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::order::recent::RecentTrades;
@@ -11,7 +11,7 @@ use barflow_operators::position::Position;
 use barflow_operators::sequence::FeedOrder;
 use barflow_replay::error::ReplayError;
 use barflow_replay::named;
-use barflow_replay::plan::{InstrumentPlan, PlanOptions};
+use barflow_replay::plan::{InstrumentPlan, PlanOptions, PlannedFile};
 use barflow_replay::planner::plan;
 use barflow_replay::progress::Progress;
 use barflow_replay::read_options::ReadOptions;
@@ -19,7 +19,7 @@ use barflow_replay::stream::InstrumentStream;
 
 use crate::config::live::LiveSettings;
 use crate::config::targets;
-use crate::feeds::plan::LastTrade;
+use crate::feeds::plan::{LastTrade, Symbol};
 use crate::feeds::state::FeedOutputs;
 use crate::graph::flow::Inlet;
 use crate::job::error::HistoryError;
@@ -239,9 +239,11 @@ fn last_trade(resume: &Resumption, instrument: &InstrumentId) -> Option<LastTrad
 
 fn fits(history: &InstrumentPlan, settings: &LiveSettings) -> Result<(), HistoryError> {
     let instrument = &history.feed.instrument;
+    let of_it = |symbol: &&Symbol| symbol.instrument == *instrument;
     let mut feeds = settings.feeds.iter();
-    let feed = feeds.find(|feed| feed.symbols.iter().any(|s| s.instrument == *instrument));
-    let Some(feed) = feed else {
+    let Some((feed, symbol)) =
+        feeds.find_map(|feed| Some((feed, feed.symbols.iter().find(of_it)?)))
+    else {
         return Err(HistoryError::NoFeed { instrument: instrument.to_string() });
     };
     let brings = feed.venue.input(feed.channel);
@@ -252,5 +254,24 @@ fn fits(history: &InstrumentPlan, settings: &LiveSettings) -> Result<(), History
             feed: brings.as_str(),
         });
     }
-    Ok(())
+    match differs(&history.feed, &symbol.feed(feed.venue.as_ref(), feed.channel)) {
+        None => Ok(()),
+        Some((had, has)) => Err(HistoryError::OtherRows {
+            file: history.files.first().map_or_else(String::new, PlannedFile::name),
+            instrument: instrument.to_string(),
+            history: had,
+            feed: has,
+        }),
+    }
+}
+
+/// What the rows of a history lack that its feed has, as where a replay of both would be refused. A feed
+/// without ids continues any history: it goes by times and content, and numbers its trades from there.
+fn differs(history: &Feed, live: &Feed) -> Option<(&'static str, &'static str)> {
+    let has_ids = |feed: &Feed| feed.ids != IdKind::Ordinal;
+    if has_ids(live) && !has_ids(history) {
+        return Some(("without ids", "with ids"));
+    }
+    let lacks_side = live.has_aggressor && !history.has_aggressor;
+    lacks_side.then_some(("without aggressor side", "with aggressor side"))
 }
