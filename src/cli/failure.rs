@@ -41,11 +41,15 @@ impl Outcome {
         Self::Stopped(stop.asker().unwrap_or(Asker::Signal(Signal::Terminate)))
     }
 
-    /// How a live run ends with this report: trades that are in no gap were left out, or came too late to
-    /// correct the bars. To be stopped is its usual end.
+    /// How a live run ends with this report: trades that are in no gap were left out, rows of its history
+    /// were, or trades came too late to correct the bars. To be stopped is its usual end.
     pub fn of_live(report: &JobReport) -> Self {
         let left_out = report.feeds.values().any(|feed| feed.counters().left_something_out());
-        if left_out || report.refused() > 0 { Self::WithRejects } else { Self::Done }
+        if left_out || report.refused() + report.rejected_in_files() > 0 {
+            Self::WithRejects
+        } else {
+            Self::Done
+        }
     }
 
     /// The exit code. Of runs that were not finished it is the one of a program that the signal had ended, so

@@ -104,6 +104,13 @@ fn describe_input(text: &mut String, instrument: &InstrumentId, c: &InputCounts)
         let n = grouped(c.conflicts);
         let _ = writeln!(text, "{instrument}: same id with other content {n}, see the bad rows");
     }
+    if c.late > 0 {
+        let n = grouped(c.late);
+        let _ = writeln!(
+            text,
+            "{instrument}: late {n}: they came after their ids were given up as missing"
+        );
+    }
     if c.not_compared > 0 {
         let _ = writeln!(
             text,

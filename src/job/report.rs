@@ -109,6 +109,8 @@ pub struct InputCounts {
     pub time_reversals: u64,
     /// Rows that are not valid trades.
     pub rejected: u64,
+    /// How many of them a feed brought, after their ids were given up.
+    pub late: u64,
     /// Rows that are not trades by rule, by reason.
     pub left_out: BTreeMap<String, u64>,
     /// Ids that never came.
@@ -190,6 +192,11 @@ impl JobReport {
     /// Rows that are not valid trades, of all instruments.
     pub fn rejected(&self) -> u64 {
         self.inputs.values().map(|counts| counts.rejected).sum()
+    }
+
+    /// Rows of files that are not valid trades, of all instruments.
+    pub fn rejected_in_files(&self) -> u64 {
+        self.inputs.values().map(|counts| counts.rejected.saturating_sub(counts.late)).sum()
     }
 
     /// Why no feed was ever connected; none if one was, or there are none.
@@ -324,6 +331,7 @@ fn counts(tally: &Tally) -> BTreeMap<InstrumentId, InputCounts> {
             FactKind::Reordered => c.reordered += n,
             FactKind::TimeReversals => c.time_reversals += n,
             FactKind::Rejected => c.rejected += n,
+            FactKind::RejectedOfFeed => c.late += n,
             FactKind::LeftOut(why) => *c.left_out.entry(why).or_default() += n,
             FactKind::Gap(gap) => c.gaps.extend(std::iter::repeat_n(gap, n as usize)),
             FactKind::Corrected

@@ -37,6 +37,8 @@ pub enum FactKind {
     TimeReversals,
     /// Rows that are not valid trades.
     Rejected,
+    /// Those of them that a feed brought: trades that came after their ids were given up.
+    RejectedOfFeed,
     /// Rows that are not trades by rule, for this reason.
     LeftOut(String),
     /// This gap in the ids.

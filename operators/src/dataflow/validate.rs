@@ -204,7 +204,11 @@ impl Validation {
         let instrument = &trades.feed.instrument;
         let mut facts = Fact::of(instrument, &findings);
         if !rejects.is_empty() {
-            facts.push((Fact::new(instrument, FactKind::Rejected), rejects.len() as isize));
+            let count = rejects.len() as isize;
+            facts.push((Fact::new(instrument, FactKind::Rejected), count));
+            if matches!(position, Position::Feed(_)) {
+                facts.push((Fact::new(instrument, FactKind::RejectedOfFeed), count));
+            }
         }
         let gaps = findings.gaps;
         let (open_gap, received, specs) = (None, None, None);
