@@ -23,6 +23,7 @@ pub mod field;
 pub mod gap_tracker;
 pub mod kraken;
 pub mod lag;
+pub(crate) mod last_moment;
 pub mod okx;
 pub mod plan;
 pub mod print;

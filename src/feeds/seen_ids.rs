@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use barflow_operators::position::LatestNames;
 
+use super::last_moment::LastMoment;
 use super::plan::LastTrade;
 use super::print::Print;
 use super::venue::{Missing, MissingTrades};
@@ -21,6 +22,8 @@ pub(super) struct SeenIds {
     order: VecDeque<u64>,
     /// Prints up to this event time (ns) were applied before we began; none if none was.
     not_after: Option<i64>,
+    /// The moment after that, of which some prints were applied; none where their names are known.
+    moment: Option<LastMoment>,
     last_number: u64,
     /// The latest event time, and the names of all prints of it; none before the first print.
     latest: Option<LatestNames>,
@@ -62,9 +65,10 @@ pub(super) enum SnapshotPosition {
 impl SeenIds {
     pub(super) fn resume_after(&mut self, last: &LastTrade) {
         self.last_number = last.id;
-        self.not_after = last.time;
+        self.moment = last.time.map(|time| LastMoment::new(time, &last.moment));
+        self.not_after = self.moment.as_ref().map(|moment| moment.began().saturating_sub(1));
         if !last.names.is_empty() {
-            // Names tell which prints of the last moment were applied; without them all count.
+            self.moment = None;
             self.not_after = last.time.map(|time| time.saturating_sub(1));
             self.seen.extend(last.names.iter().map(|name| (*name, None)));
             self.order.extend(&last.names);
@@ -87,15 +91,33 @@ impl SeenIds {
     pub(super) fn knows(&self, print: &Print) -> bool {
         self.not_after.is_some_and(|time| print.trade.event_time <= time)
             || self.seen.contains_key(&print.key)
+            || self.moment.as_ref().is_some_and(|moment| moment.hides(print))
     }
 
-    /// Remembers the name; false if it was known.
-    pub(super) fn is_new(&mut self, print: &Print) -> bool {
-        if self.knows(print) {
-            return false;
+    /// Finds out which of these prints, oldest first, are trades that were applied before we began.
+    pub(super) fn find_applied(&mut self, prints: &[Print]) {
+        for print in prints {
+            let Some(moment) = &mut self.moment else { return };
+            if self.seen.contains_key(&print.key) {
+                continue;
+            }
+            moment.note_hidden(print);
+            if let Some(trade) = moment.find(print) {
+                self.seen.insert(print.key, Some(trade.trade_id));
+                // Before everything that was let through.
+                self.order.push_front(print.key);
+                self.note_latest(print);
+            }
         }
-        self.seen.insert(print.key, None);
-        self.begun = true;
+    }
+
+    /// The moment of which prints were dropped though nothing says that they were applied; said once.
+    pub(super) fn take_doubt(&mut self) -> Option<i64> {
+        let moment = self.moment.as_mut()?;
+        moment.take_doubt().then_some(moment.began())
+    }
+
+    fn note_latest(&mut self, print: &Print) {
         let time = print.trade.event_time;
         let latest = self.latest.get_or_insert_with(|| LatestNames::at(time));
         if time > latest.event_time {
@@ -105,6 +127,17 @@ impl SeenIds {
         if time == latest.event_time {
             latest.names.push(print.key);
         }
+    }
+
+    /// Remembers the name; false if it was known.
+    pub(super) fn is_new(&mut self, print: &Print) -> bool {
+        self.find_applied(std::slice::from_ref(print));
+        if self.knows(print) {
+            return false;
+        }
+        self.seen.insert(print.key, None);
+        self.begun = true;
+        self.note_latest(print);
         self.order.push_back(print.key);
         if self.order.len() > REMEMBERED
             && let Some(oldest) = self.order.pop_front()
@@ -164,7 +197,8 @@ impl SeenIds {
 
     /// Event time up to which prints were seen; none before the first.
     fn seen_until(&self) -> Option<i64> {
-        self.latest.as_ref().map(|latest| latest.event_time).max(self.not_after)
+        let applied = self.moment.as_ref().map(LastMoment::began).max(self.not_after);
+        self.latest.as_ref().map(|latest| latest.event_time).max(applied)
     }
 
     /// What of a list of recent prints comes after all that was seen, and whether the list reaches

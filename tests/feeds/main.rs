@@ -8,6 +8,7 @@ mod allocations;
 mod capture;
 mod fetch;
 mod fetch_hostile;
+mod history_joins;
 mod live;
 mod live_files;
 mod live_restart;

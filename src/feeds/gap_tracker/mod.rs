@@ -386,11 +386,12 @@ impl GapTracker {
         effects
     }
 
-    /// The feed ends: deferred gaps are reported. What the order waits for is not, since a run that
-    /// resumes asks for it again.
-    pub fn end(&mut self) -> Vec<ReportedGap> {
+    /// The feed ends at this time, ns: deferred gaps are reported, and where trades have no numbers that some
+    /// may be missing. Ids that the order waits for are not, since a run that resumes asks for them again.
+    pub fn end(&mut self, now_ns: i64) -> Vec<ReportedGap> {
         match &mut self.gaps {
             Gaps::Numbered(gaps) => gaps.end(),
+            Gaps::Unnumbered(gaps) if self.wanted => gaps.end(&mut self.order, now_ns),
             Gaps::Unnumbered(_) => Vec::new(),
         }
     }

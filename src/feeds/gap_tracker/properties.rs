@@ -276,7 +276,7 @@ proptest! {
         let end = world.log.len();
         (0..100).for_each(|_| world.settle());
         prop_assert_eq!(&world.log[end..], &[] as &[String]);
-        prop_assert_eq!(world.tracker.end(), vec![]);
+        prop_assert_eq!(world.tracker.end(0), vec![]);
     }
 
     #[test]

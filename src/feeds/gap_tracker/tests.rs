@@ -221,7 +221,7 @@ fn of_more_deferred_gaps_than_are_remembered_none_is_lost() {
         seconds += 0.2;
         tracked.tick(seconds);
     }
-    tracked.gaps.extend(tracked.tracker.end());
+    tracked.gaps.extend(tracked.tracker.end(0));
     assert_eq!(tracked.filled + tracked.gaps.len() as u64, gaps);
     assert_eq!(tracked.filled, 0);
 }
@@ -308,7 +308,7 @@ fn a_deferred_gap_holds_nothing_up_and_is_filled_with_late_trades() {
     tracked.answer(rest, Some(&[2, 3, 4]), 0.5);
     assert_eq!((tracked.tick(0.6), tracked.filled), (None, 1));
     assert_eq!(tracked.out.trades.trade_id, [1, 5, 2, 4, 3]);
-    assert_eq!(tracked.tracker.end(), []);
+    assert_eq!(tracked.tracker.end(0), []);
 }
 
 #[test]
@@ -318,10 +318,10 @@ fn what_is_deferred_is_reported_when_the_feed_ends() {
     tracked.tick(0.0);
     tracked.tick(0.2);
     tracked.answer(Question::Deferred { first: 2 }, Some(&[3]), 0.3);
-    let gaps = tracked.tracker.end().into_iter().filter_map(|reported| reported.gap.gap);
+    let gaps = tracked.tracker.end(0).into_iter().filter_map(|reported| reported.gap.gap);
     let ids: Vec<(u64, u64)> = gaps.map(|gap| (gap.first_missing, gap.last_missing)).collect();
     assert_eq!(ids, [(2, 2), (4, 4)]);
-    assert_eq!(tracked.tracker.end(), []);
+    assert_eq!(tracked.tracker.end(0), []);
 }
 
 #[test]
@@ -428,4 +428,33 @@ fn a_gap_above_which_the_stream_continues_is_a_gap() {
     let gap = tracked.gaps[0].gap.gap.unwrap();
     assert_eq!((gap.first_missing, gap.last_missing), (7, 9));
     assert_eq!(tracked.out.trades.trade_id, [1, 2, 3, 4, 5, 6, 10, 11, 12]);
+}
+
+#[test]
+fn a_suspicion_that_is_open_at_the_end_is_reported_and_the_end_itself_is_none() {
+    let last = LastTrade { id: 7, time: Some(20_000_000), ..LastTrade::default() };
+    let (begun, now_ns) = (Instant::now(), 90_000_000);
+    let after = |ms| begun + Duration::from_millis(ms);
+    for list in [&[][..], &[30], &[19, 21]] {
+        let (mut tracker, mut out) =
+            (GapTracker::new(Ids::Names, ROOM, POLICY, Some(&last)), released());
+        tracker.on_subscribed();
+        let opened = tracker.on_tick(begun, &request, &mut out).opened;
+        let asks = tracker.on_tick(after(200), &request, &mut out).asks;
+        let rows: Vec<Print> = list.iter().map(|id| print(*id)).collect();
+        if !rows.is_empty() {
+            let reply = Reply { rows: Ok(&rows), took: Duration::ZERO };
+            tracker.on_answer(asks[0].question, reply, after(300), &mut out);
+        }
+        // So do all feeds before they end.
+        tracker.on_disconnect();
+        let reported: Vec<_> = tracker.end(now_ns).iter().map(|reported| reported.gap).collect();
+        let open = GivenUp { gap: None, after: Some(20_000_000), before: now_ns };
+        let expected = if list == [19, 21] { vec![] } else { vec![open] };
+        assert_eq!(
+            (opened, reported, out.trades.len()),
+            (1, expected, usize::from(list == [19, 21]))
+        );
+        assert_eq!(tracker.end(now_ns), []);
+    }
 }

@@ -4,8 +4,15 @@ use std::time::Instant;
 
 use super::pursuit::{Outcome, Pursuit};
 use super::{Ask, Question, Reply, ReportedGap, RequestFor, Step, Unanswered};
-use crate::feeds::reorder_buffer::{Disposition, ReorderBuffer};
+use crate::feeds::reorder_buffer::{Disposition, GivenUp, ReorderBuffer};
 use crate::feeds::venue::{Missing, MissingTrades};
+
+/// Why trades of the moment of the last one may be missing.
+const LAST_MOMENT: &str =
+    "trades of this time cannot be told from those that were applied before the run began";
+
+/// Why a suspicion is not settled.
+const ENDED: &str = "the run ended before a list of recent trades showed whether any are missing";
 
 /// The suspicion that trades are missing.
 #[derive(Debug, Default)]
@@ -36,6 +43,10 @@ impl Unnumbered {
     }
 
     pub(super) fn on_tick(&mut self, mut step: Step<'_>, request_for: RequestFor<'_>) {
+        if let Some(gap) = step.order.take_doubt().filter(|_| step.wanted) {
+            step.effects.opened += 1;
+            step.effects.gaps.push(ReportedGap { gap, reason: LAST_MOMENT });
+        }
         let Some(missing) = step.order.missing() else {
             step.effects.healed.extend(self.gap.take().map(|gap| step.now - gap.seen));
             return;
@@ -66,6 +77,19 @@ impl Unnumbered {
         }
     }
 
+    /// The feed ends at this time, ns. That no connection carries the instrument any more is its end, and no
+    /// suspicion.
+    pub(super) fn end(&mut self, order: &mut ReorderBuffer, now_ns: i64) -> Vec<ReportedGap> {
+        let doubt = order.take_doubt().map(|gap| ReportedGap { gap, reason: LAST_MOMENT });
+        let is_open = self.gap.take().is_some() || order.waits() > 0;
+        let missing = order.missing().filter(|_| is_open);
+        let open = missing.map(|Missing { after, .. }| {
+            let before = after.map_or(now_ns, |after| now_ns.max(after));
+            ReportedGap { gap: GivenUp { gap: None, after, before }, reason: ENDED }
+        });
+        doubt.into_iter().chain(open).collect()
+    }
+
     pub(super) fn on_answer(&mut self, step: Step<'_>, question: Question, reply: Reply<'_>) {
         // The place of a list that was given up has passed.
         if !self.gap.as_ref().is_some_and(|gap| gap.pursuit.awaits(question)) {
@@ -90,6 +114,10 @@ impl Unnumbered {
                     }
                     let reason = "the venue's list of recent trades does not reach back far enough";
                     step.effects.gaps.push(ReportedGap { gap, reason });
+                }
+                if step.order.missing().is_none() {
+                    // What is suspected from here on is another gap.
+                    step.effects.healed.extend(self.gap.take().map(|gap| step.now - gap.seen));
                 }
                 if missed > 0 { Outcome::News } else { Outcome::Nothing }
             }

@@ -127,7 +127,7 @@ impl ReorderBuffer {
 
     /// Continues after a trade that was applied before.
     pub fn resume_after(&mut self, last: &LastTrade) {
-        self.order.resume(Settled::up_to(Some(last.id), []));
+        self.order.resume(Settled::up_to(Some(last.id), last.gaps.iter().copied()));
         self.last_time = last.time;
         last.recent.iter().for_each(|trade| self.recent.note(trade));
         self.names.resume_after(last);
@@ -202,6 +202,13 @@ impl ReorderBuffer {
         Some(Missing { trades, after: self.last_time })
     }
 
+    /// The moment in which a history ends, where prints of it were dropped and nothing says whether it had
+    /// them; said once.
+    pub fn take_doubt(&mut self) -> Option<GivenUp> {
+        let time = self.names.take_doubt()?;
+        Some(GivenUp { gap: None, after: Some(time), before: time })
+    }
+
     /// Whether a print shows where what is missing ends; without ids none may have come since.
     pub fn is_bounded(&self) -> bool {
         self.ids != Ids::Names || self.names.bound().is_some()
@@ -253,6 +260,8 @@ impl ReorderBuffer {
         out: &mut Released,
     ) -> (u64, Option<GivenUp>) {
         let Some(missing) = self.names.missing(self.last_time) else { return (0, None) };
+        // A list has all of a moment, in order: of equal prints the first are those that were applied.
+        self.names.find_applied(recent);
         let position = self.names.snapshot_position(recent, fresh);
         let Some(oldest) = recent.first() else {
             // A venue that has no trades has none that we missed. But it had some when we heard them.
@@ -388,6 +397,7 @@ impl ReorderBuffer {
 
     fn take_named(&mut self, print: &Print, out: &mut Released) -> Disposition {
         if self.names.knows(print) {
+            self.names.find_applied(std::slice::from_ref(print));
             return self.repeated(print);
         }
         if self.names.is_suspect() {
@@ -396,8 +406,10 @@ impl ReorderBuffer {
                 false => Disposition::NoRoom,
             };
         }
-        self.release_if_new(print, out);
-        Disposition::Released
+        match self.release_if_new(print, out) {
+            true => Disposition::Released,
+            false => self.repeated(print),
+        }
     }
 
     fn release_if_new(&mut self, print: &Print, out: &mut Released) -> bool {

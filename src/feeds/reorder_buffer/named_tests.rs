@@ -149,6 +149,70 @@ fn a_list_that_ends_before_what_was_seen_says_nothing() {
     }
 }
 
+/// A reorder buffer that continues after a history, which ends with these in the ms of 9, 10 and 11.
+fn continued(moment: &[u64]) -> (ReorderBuffer, Released) {
+    let (mut buffer, out) = (ReorderBuffer::new(Ids::Names, 100), released());
+    // An archive tells times more finely.
+    let applied = |key: &u64| {
+        let trade = named(*key).trade;
+        Trade { trade_id: *key, event_time: trade.event_time + 70_000, ..trade }
+    };
+    let moment: Vec<Trade> = moment.iter().map(applied).collect();
+    let (time, recent) = (Some(named(9).trade.event_time + 70_000), moment.clone());
+    buffer.resume_after(&LastTrade { id: 9, time, moment, recent, ..LastTrade::default() });
+    buffer.suspect();
+    (buffer, out)
+}
+
+#[test]
+fn of_the_moment_in_which_a_history_ends_each_print_counts_once() {
+    for heard in [&[][..], &[10, 11, 12], &[9, 10, 11, 12], &[11, 12]] {
+        let (mut buffer, mut out) = continued(&[9]);
+        for key in heard {
+            assert_eq!(buffer.take(&named(*key), &mut out), Disposition::Waits);
+        }
+        assert_eq!(buffer.reconcile(&list(7..=12), true, &mut out), (3, None), "{heard:?}");
+        assert_eq!((keys(&out), buffer.missing()), (vec![10, 11, 12], None), "{heard:?}");
+        assert_eq!(out.trades.trade_id, [10, 11, 12]);
+        assert_eq!(buffer.take(&named(9), &mut out), Disposition::Repeated);
+        assert_eq!(buffer.take_doubt(), None);
+        // A later run knows the history's own by name.
+        let (mut again, mut out) = (ReorderBuffer::new(Ids::Names, 100), released());
+        let (mut part, mut nothing) = continued(&[9]);
+        part.reconcile(&list(7..=10), true, &mut nothing);
+        let LatestNames { event_time, names } = part.latest().unwrap();
+        let last = LastTrade { id: 10, time: Some(event_time), names, ..LastTrade::default() };
+        again.resume_after(&last);
+        again.suspect();
+        again.reconcile(&list(7..=12), true, &mut out);
+        assert_eq!(keys(&out), [11, 12]);
+    }
+}
+
+#[test]
+fn of_equal_prints_of_that_moment_as_many_count_as_were_not_applied() {
+    let (mut buffer, mut out) = continued(&[9]);
+    let equal = |key| Print { key, ..named(9) };
+    assert_eq!(buffer.take(&equal(11), &mut out), Disposition::Waits);
+    let listed = [named(8), equal(9), equal(10), equal(11), named(12)];
+    assert_eq!(buffer.reconcile(&listed, true, &mut out), (3, None));
+    assert_eq!(keys(&out), [9, 9, 12]);
+}
+
+#[test]
+fn where_the_trades_of_that_moment_are_unknown_what_is_dropped_is_said_once() {
+    let (mut buffer, mut out) = continued(&[]);
+    assert_eq!(buffer.take(&named(8), &mut out), Disposition::Presumed);
+    assert_eq!(buffer.take_doubt(), None);
+    assert_eq!(buffer.take(&named(10), &mut out), Disposition::Presumed);
+    let time = named(10).trade.event_time;
+    let doubt = GivenUp { gap: None, after: Some(time), before: time };
+    assert_eq!((buffer.take_doubt(), buffer.take_doubt()), (Some(doubt), None));
+    let (mut buffer, mut out) = continued(&[]);
+    assert_eq!(buffer.reconcile(&list(7..=12), true, &mut out), (1, None));
+    assert_eq!((keys(&out), buffer.take_doubt()), (vec![12], Some(doubt)));
+}
+
 #[test]
 fn an_empty_list_is_no_gap_at_the_start_and_no_answer_later() {
     let (mut buffer, mut out) = (ReorderBuffer::new(Ids::Names, 100), released());

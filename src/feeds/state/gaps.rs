@@ -193,7 +193,7 @@ impl FeedState {
                      resumes requests them again"
                 );
             }
-            let gaps = slot.tracker.end();
+            let gaps = slot.tracker.end(now_ns());
             self.apply(at, Effects { gaps, ..Effects::default() });
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use barflow_operators::input_batch::Reject;
 
 use super::FeedState;
-use crate::feeds::print::{BadRow, Print, Standing};
+use crate::feeds::print::{BadRow, Ids, Print, Standing};
 use crate::feeds::reorder_buffer::Disposition;
 use crate::printable::excerpt_of_bytes;
 
@@ -81,11 +81,14 @@ impl FeedState {
         }
         self.counters.not_compared += 1;
         if self.counters.not_compared == 1 {
+            let is_named = self.plan.venue.ids(self.plan.channel) == Ids::Names;
+            let by = if is_named { "time or name" } else { "id" };
             tracing::warn!(
                 feed = %self.plan.name,
                 instrument = %self.slots[at as usize].symbol.instrument,
-                id = print.trade.trade_id,
-                "taken for a repeated trade by its id alone, since what came under it before this run, or \
+                id = (!is_named).then_some(print.trade.trade_id),
+                time = print.trade.event_time,
+                "taken for a repeated trade by its {by} alone, since what came under it before this run, or \
                  long ago, is not remembered; later ones are only counted"
             );
         }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use barflow_operators::batch::{Feed, IdKind, TradeBatch};
 use barflow_operators::input_batch::InputBatch;
 use barflow_operators::instrument::InstrumentId;
-use barflow_operators::order::recent::RecentTrades;
 use barflow_operators::position::Position;
 use barflow_operators::sequence::FeedOrder;
 use barflow_replay::error::ReplayError;
@@ -17,9 +16,12 @@ use barflow_replay::progress::Progress;
 use barflow_replay::read_options::ReadOptions;
 use barflow_replay::stream::InstrumentStream;
 
+use super::replayed::Replayed;
 use crate::config::live::LiveSettings;
 use crate::config::targets;
-use crate::feeds::plan::{LastTrade, Symbol};
+use crate::feeds::gap_tracker::ReportedGap;
+use crate::feeds::plan::{FeedPlan, LastTrade, Symbol};
+use crate::feeds::reorder_buffer::GivenUp;
 use crate::feeds::state::FeedOutputs;
 use crate::graph::flow::Inlet;
 use crate::job::error::HistoryError;
@@ -27,8 +29,8 @@ use crate::job::source::files::{go_on, name_files_read};
 use crate::job::start::Resumption;
 use crate::stop::Cause;
 
-/// The latest trades of a history that are compared with what repeats their ids.
-const RECENT: usize = 256;
+/// Why ids of a history are missing.
+const HOLE: &str = "the history does not have them";
 
 /// Replays the files into the graph, and has the feeds continue after their last trades.
 ///
@@ -71,27 +73,20 @@ pub fn from_history(
             continue;
         };
         let feed = Arc::clone(&history.feed);
-        let Some(replayed) = replay(history, read, outlets, inlet)? else {
+        let settled = read.settled.clone();
+        let replayed = Replayed::after(settled.as_deref());
+        let Some(replayed) = replay(history, read, replayed, outlets, inlet)? else {
             return Ok(());
         };
         warn_of_warm_ups(settings, &feed, is_new.then_some(replayed.rows));
-        if let Some((id, time)) = replayed.last {
-            tracing::info!(%instrument, last_trade_id = id, "history applied");
-            let recent = replayed.recent.iter().copied().collect();
-            let time = Some(time);
-            applied.insert(instrument, LastTrade { id, time, recent, ..LastTrade::default() });
+        report_holes(settings, &feed, &replayed, outlets);
+        if let Some(last) = replayed.last() {
+            tracing::info!(%instrument, last_trade_id = last.id, "history applied");
+            applied.insert(instrument, last);
         }
     }
     continue_after(settings, applied);
     Ok(())
-}
-
-/// What was replayed of a history.
-struct Replayed {
-    rows: u64,
-    /// Id and event time of the newest trade.
-    last: Option<(u64, i64)>,
-    recent: RecentTrades,
 }
 
 /// How a history is read: from its beginning, or where a job stopped within it; none if the job's
@@ -124,23 +119,18 @@ fn resume(
 fn replay(
     history: InstrumentPlan,
     options: ReadOptions,
+    mut replayed: Replayed,
     outlets: &FeedOutputs,
     inlet: &Inlet,
 ) -> Result<Option<Replayed>, ReplayError> {
-    let mut replayed = Replayed { rows: 0, last: None, recent: RecentTrades::new(RECENT) };
     let mut end = None;
     for input_batch in InstrumentStream::open(history, options)? {
         let input_batch = match input_batch {
             Err(ReplayError::Stopped) => return Ok(None),
             input_batch => input_batch?,
         };
-        let trades = &input_batch.trades;
-        replayed.rows += trades.len() as u64;
-        replayed.last = replayed.last.max(newest(trades));
-        for row in trades.len().saturating_sub(RECENT)..trades.len() {
-            replayed.recent.note(&trades.trade(row));
-        }
-        end = Some((Arc::clone(&trades.feed), input_batch.end.clone()));
+        replayed.note(&input_batch);
+        end = Some((Arc::clone(&input_batch.trades.feed), input_batch.end.clone()));
         if outlets.stop.is_raised() || inlet.send(input_batch).is_err() {
             return Ok(None);
         }
@@ -162,9 +152,36 @@ fn continue_after(settings: &mut LiveSettings, mut applied: BTreeMap<InstrumentI
     }
 }
 
-/// Id and time of the newest trade. Files may be out of order by a little; live continues after it.
-fn newest(trades: &TradeBatch) -> Option<(u64, i64)> {
-    trades.trade_id.iter().copied().zip(trades.event_time.iter().copied()).max()
+/// Writes down which ids a history lacks, where its feed has ids too: trades of theirs come too late.
+fn report_holes(settings: &LiveSettings, feed: &Feed, replayed: &Replayed, outlets: &FeedOutputs) {
+    let instrument = &feed.instrument;
+    let Some((plan, symbol)) = feed_of(settings, instrument) else { return };
+    let has_ids = symbol.feed(plan.venue.as_ref(), plan.channel).ids != IdKind::Ordinal;
+    let holes = replayed.holes();
+    let Some(first) = holes.first().filter(|_| has_ids) else { return };
+    tracing::error!(
+        feed = %plan.name,
+        %instrument,
+        gaps = holes.len(),
+        ids = holes.iter().map(|hole| hole.ids.len()).sum::<u64>(),
+        first_missing = first.ids.first_missing,
+        "trades are missing from the history: bars span the gaps, and a trade of theirs comes too late"
+    );
+    for hole in holes {
+        let gap = GivenUp { gap: Some(hole.ids), after: hole.after, before: hole.before };
+        (outlets.on_gap)(&plan.name, instrument, &ReportedGap { gap, reason: HOLE });
+    }
+}
+
+/// The feed that continues an instrument.
+fn feed_of<'a>(
+    settings: &'a LiveSettings,
+    instrument: &InstrumentId,
+) -> Option<(&'a FeedPlan, &'a Symbol)> {
+    settings.feeds.iter().find_map(|feed| {
+        let symbol = feed.symbols.iter().find(|symbol| symbol.instrument == *instrument)?;
+        Some((feed, symbol))
+    })
 }
 
 /// Says which bars need more history than so many trades, where builders began with them.
@@ -234,16 +251,13 @@ fn last_trade(resume: &Resumption, instrument: &InstrumentId) -> Option<LastTrad
         Some(latest) => (Some(latest.event_time), latest.names.clone()),
         None => (resume.last_times.get(instrument).copied(), Vec::new()),
     };
-    Some(LastTrade { id, time, names, ..LastTrade::default() })
+    let gaps = resume.orders.get(instrument).map(|order| order.settled.gaps().collect());
+    Some(LastTrade { id, time, names, gaps: gaps.unwrap_or_default(), ..LastTrade::default() })
 }
 
 fn fits(history: &InstrumentPlan, settings: &LiveSettings) -> Result<(), HistoryError> {
     let instrument = &history.feed.instrument;
-    let of_it = |symbol: &&Symbol| symbol.instrument == *instrument;
-    let mut feeds = settings.feeds.iter();
-    let Some((feed, symbol)) =
-        feeds.find_map(|feed| Some((feed, feed.symbols.iter().find(of_it)?)))
-    else {
+    let Some((feed, symbol)) = feed_of(settings, instrument) else {
         return Err(HistoryError::NoFeed { instrument: instrument.to_string() });
     };
     let brings = feed.venue.input(feed.channel);

@@ -38,6 +38,7 @@ mod access;
 pub mod begin;
 mod gaps;
 pub mod reload;
+mod replayed;
 pub mod status;
 pub mod supervisor;
 
