@@ -10,6 +10,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, TimestampNanosecondType, UInt32Type, UInt64Type};
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use barflow_replay::parquet_footer;
 use barflow_replay::parquet_guard::{GuardedBatches, guarded};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
@@ -45,7 +46,7 @@ pub(super) enum Unread {
 /// # Errors
 /// When it cannot be read, or its rows are no bars.
 pub(super) fn read(file: File, each: &mut dyn FnMut(Row)) -> Result<(), Unread> {
-    let footer = guarded(|| footer(&file)).map_err(Unread::File)?;
+    let footer = footer(&file).map_err(Unread::File)?;
     let columns = columns(&footer).map_err(Unread::NotBars)?;
     let mask = ProjectionMask::roots(footer.metadata().file_metadata().schema_descr(), columns);
     let rows = rows_at_once(footer.metadata(), &mask);
@@ -60,10 +61,10 @@ pub(super) fn read(file: File, each: &mut dyn FnMut(Row)) -> Result<(), Unread> 
 }
 
 /// The footer; texts are to be decoded without copies.
-fn footer(file: &File) -> parquet::errors::Result<ArrowReaderMetadata> {
+fn footer(file: &File) -> Result<ArrowReaderMetadata, String> {
     // Dictionaries of another program are as good as their values.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let read = ArrowReaderMetadata::load(file, options.clone())?;
+    let read = parquet_footer::read(file, options.clone())?;
     let viewed = |field: &Arc<Field>| match field.data_type() {
         DataType::Utf8 | DataType::LargeUtf8 => {
             field.as_ref().clone().with_data_type(DataType::Utf8View)
@@ -72,7 +73,7 @@ fn footer(file: &File) -> parquet::errors::Result<ArrowReaderMetadata> {
     };
     let schema = Schema::new(read.schema().fields().iter().map(viewed).collect::<Vec<Field>>());
     let options = options.with_schema(Arc::new(schema));
-    ArrowReaderMetadata::try_new(Arc::clone(read.metadata()), options)
+    guarded(|| ArrowReaderMetadata::try_new(Arc::clone(read.metadata()), options))
 }
 
 /// Which columns are those of a bar.

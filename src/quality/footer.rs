@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use barflow_replay::files;
-use barflow_replay::parquet_guard::guarded;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use barflow_replay::parquet_footer;
+use parquet::arrow::arrow_reader::ArrowReaderOptions;
 
 /// Its footer, as far as it is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,8 +23,8 @@ impl Footer {
     /// Reads it; none if the file is not Parquet.
     pub fn read(path: &Path) -> Option<Self> {
         let file = files::open(path).ok()?;
-        let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new(file)).ok()?;
-        let pairs = builder.metadata().file_metadata().key_value_metadata();
+        let footer = parquet_footer::read(&file, ArrowReaderOptions::default()).ok()?;
+        let pairs = footer.metadata().file_metadata().key_value_metadata();
         let find = |key: &str| {
             let pair = pairs.and_then(|pairs| pairs.iter().find(|pair| pair.key == key))?;
             pair.value.clone()
@@ -35,7 +35,7 @@ impl Footer {
             rows: number("barflow.rows"),
             ids: number("barflow.first_trade_id").zip(number("barflow.last_trade_id")),
             times: time("barflow.first_event_time").zip(time("barflow.last_event_time")),
-            columns: builder.schema().fields().iter().map(|field| field.name().clone()).collect(),
+            columns: footer.schema().fields().iter().map(|field| field.name().clone()).collect(),
         })
     }
 

@@ -18,6 +18,7 @@ mod ends;
 mod files;
 mod first_hour;
 mod foreign_files;
+mod forged_parquet;
 mod graph;
 mod graph_checkpoints;
 mod histories;

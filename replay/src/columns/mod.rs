@@ -17,6 +17,7 @@ use std::fmt;
 pub mod cell;
 pub mod choice;
 pub mod fields;
+mod listed;
 pub mod market;
 pub mod names;
 pub mod read;

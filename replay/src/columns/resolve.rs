@@ -2,6 +2,7 @@
 
 use super::cell::{Cell, ROUNDED};
 use super::choice::ColumnChoice;
+use super::listed::listed;
 use super::market::Market;
 use super::names::{Known, Role, known, plain};
 use super::{Columns, Side, TimeForm, WithoutIds};
@@ -139,7 +140,7 @@ impl Finder<'_> {
                 Err(format!(
                     "several columns could be its {word}: {}; name one with --columns \
                      time=…,price=…,qty=…",
-                    named.join(", ")
+                    listed(&named, ", ")
                 ))
             }
         }
@@ -166,12 +167,12 @@ impl Finder<'_> {
                 .collect();
             let understood = match understood.is_empty() {
                 true => "none of its columns is known".to_owned(),
-                false => format!("understood: {}", understood.join(", ")),
+                false => format!("understood: {}", listed(&understood, ", ")),
             };
             return Err(format!(
                 "its header \"{}\" names no column for {} ({understood}); name the columns with \
                  --columns time=…,price=…,qty=…",
-                self.names.join(","),
+                listed(&self.names, ","),
                 missing.join(", ")
             ));
         };
@@ -275,7 +276,7 @@ impl Finder<'_> {
             [one] => Ok(one),
             _ => Err(format!(
                 "--columns names \"{name}\", and its columns are {}",
-                self.names.join(", ")
+                listed(&self.names, ", ")
             )),
         }
     }

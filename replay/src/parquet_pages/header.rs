@@ -1,29 +1,64 @@
 //! The header in front of a page of Parquet, as far as it says what the page takes.
 //!
-//! Headers are Thrift structs in the compact protocol. One that could be read in two ways, such as with
-//! a field twice, is refused: the library must find the same sizes as are found here.
+//! One that could be read in two ways, such as with a field twice, is refused: the library must find the
+//! same sizes as are found here.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
+
+use crate::parquet_thrift::shapes::PAGE_HEADER;
+use crate::parquet_thrift::{self, Source, Visit};
 
 /// Bytes of the longest header: the smallest and the largest value of the page can be in it.
 const LONGEST: usize = 1 << 20;
 
-/// Structs in structs.
-const DEEPEST: usize = 4;
+/// What is in a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    /// The dictionary of the pages of values, of so many values.
+    Dictionary(u32),
+    /// So many values, or places without one.
+    Values(u32, Layout),
+    /// What the library passes over.
+    Other,
+}
 
-/// The number of the type of pages that are dictionaries.
-const DICTIONARY: i64 = 2;
+/// How values are written, as far as that decides about memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// The lengths of all texts first.
+    Lengths,
+    /// The difference of each text from the one before, their lengths first.
+    Differences,
+    /// In a way that has no counts of its own before the values.
+    Uncounted,
+}
 
-/// The number of the encoding of texts as differences from the one before.
-const DELTA_BYTE_ARRAY: i64 = 7;
+impl Layout {
+    /// By the number of an encoding.
+    fn of(encoding: i64) -> Self {
+        match encoding {
+            6 => Self::Lengths,
+            7 => Self::Differences,
+            _ => Self::Uncounted,
+        }
+    }
+
+    /// Bytes of the lengths of a text, once they are unpacked.
+    pub(super) fn lengths(self) -> u64 {
+        match self {
+            Self::Lengths => 4,
+            Self::Differences => 8,
+            Self::Uncounted => 0,
+        }
+    }
+}
 
 /// What a header says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
-    /// Whether the page is the dictionary of the others.
-    pub(super) is_dictionary: bool,
-    /// Whether each text is written as the difference from the one before.
-    pub(super) is_difference: bool,
+    /// What the page is.
+    pub(super) content: Content,
     /// Bytes of the page, unpacked.
     pub(super) unpacked: u64,
     /// Bytes of the page in the file.
@@ -37,104 +72,65 @@ pub(super) struct Header {
 /// # Errors
 /// When it is not a header, or a longer one than there are.
 pub(super) fn read(from: &mut impl Read) -> io::Result<(Header, Vec<u8>)> {
-    let (mut scan, mut header) = (Scan { from, seen: Vec::new() }, Header::default());
-    let (mut unpacked, mut packed) = (None, None);
-    scan.fields(&mut Vec::new(), &mut |path, value| match path {
-        [1] => header.is_dictionary = value == DICTIONARY,
-        [2] => unpacked = Some(value),
-        [3] => packed = Some(value),
-        // The encoding of a page of the first and of the second version.
-        [5, 2] | [8, 4] => header.is_difference |= value == DELTA_BYTE_ARRAY,
-        // Negative ones are refused by the library.
-        [8, 5 | 6] => header.levels = header.levels.saturating_add(value.try_into().unwrap_or(0)),
-        _ => {}
-    })?;
-    let size = |size: Option<i64>| size.and_then(|size| i32::try_from(size).ok()?.try_into().ok());
-    let (Some(unpacked), Some(packed)) = (size(unpacked), size(packed)) else {
-        return Err(not_a_header());
+    let (mut seen, mut said) = (Seen { from, bytes: Vec::new() }, Said::default());
+    parquet_thrift::read(&mut seen, PAGE_HEADER, &mut said)?;
+    let header = of_fields(&said.0).ok_or_else(not_a_header)?;
+    Ok((header, seen.bytes))
+}
+
+/// None where a field is missing or impossible.
+fn of_fields(said: &BTreeMap<Vec<i16>, i64>) -> Option<Header> {
+    let field = |path: &[i16]| said.get(path).copied();
+    let size = |path: &[i16]| u32::try_from(i32::try_from(field(path)?).ok()?).ok();
+    // The fields of a page of the first and of the second version have places of their own.
+    let content = match field(&[1])? {
+        0 => Content::Values(size(&[5, 1])?, Layout::of(field(&[5, 2])?)),
+        2 => Content::Dictionary(size(&[7, 1])?),
+        3 => Content::Values(size(&[8, 1])?, Layout::of(field(&[8, 4])?)),
+        _ => Content::Other,
     };
-    Ok((Header { unpacked, packed, ..header }, scan.seen))
+    // Negative ones are refused by the library.
+    let levels = [field(&[8, 5]), field(&[8, 6])].into_iter().flatten();
+    let levels =
+        levels.filter_map(|length| u64::try_from(length).ok()).fold(0, u64::saturating_add);
+    Some(Header { content, unpacked: size(&[2])?.into(), packed: size(&[3])?.into(), levels })
 }
 
 fn not_a_header() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "what is not the header of a page")
 }
 
-/// Takes the numbers of fields on the way to a number, and the number.
-type Each<'a> = &'a mut dyn FnMut(&[i16], i64);
+/// Numbers by their places.
+#[derive(Default)]
+struct Said(BTreeMap<Vec<i16>, i64>);
 
-struct Scan<'a, R> {
-    from: &'a mut R,
-    seen: Vec<u8>,
+impl Visit for Said {
+    fn number(&mut self, place: &[i16], value: i64) -> io::Result<()> {
+        if matches!(place, [1..=3] | [5 | 7 | 8, 1..=6]) {
+            self.0.insert(place.to_vec(), value);
+        }
+        Ok(())
+    }
 }
 
-impl<R: Read> Scan<'_, R> {
-    /// The fields of a struct, whose own place is `path`.
-    fn fields(&mut self, path: &mut Vec<i16>, each: Each<'_>) -> io::Result<()> {
-        let mut last = 0i16;
-        loop {
-            let byte = self.byte()?;
-            let (step, kind) = (i16::from(byte >> 4), byte & 0x0f);
-            if byte == 0 {
-                return Ok(());
-            }
-            let id = match step {
-                0 => i16::try_from(self.number()?).ok(),
-                step => last.checked_add(step),
-            };
-            last = id.filter(|id| *id > last).ok_or_else(not_a_header)?;
-            path.push(last);
-            self.value(kind, path, each)?;
-            path.pop();
-        }
-    }
+/// Keeps what was read.
+struct Seen<'a, R> {
+    from: &'a mut R,
+    bytes: Vec<u8>,
+}
 
-    fn value(&mut self, kind: u8, path: &mut Vec<i16>, each: Each<'_>) -> io::Result<()> {
-        match kind {
-            // A truth is its type.
-            1 | 2 => Ok(()),
-            3 => self.byte().map(drop),
-            4..=6 => {
-                let number = self.number()?;
-                each(path, number);
-                Ok(())
-            }
-            8 => {
-                let length = usize::try_from(self.unsigned()?).map_err(|_| not_a_header())?;
-                self.bytes(length)
-            }
-            12 if path.len() < DEEPEST => self.fields(path, each),
-            _ => Err(not_a_header()),
-        }
-    }
-
-    fn bytes(&mut self, length: usize) -> io::Result<()> {
-        let begin = self.seen.len();
-        let end = begin.checked_add(length).filter(|end| *end <= LONGEST);
-        self.seen.resize(end.ok_or_else(not_a_header)?, 0);
-        self.from.read_exact(&mut self.seen[begin..])
-    }
-
+impl<R: Read> Source for Seen<'_, R> {
     fn byte(&mut self) -> io::Result<u8> {
-        self.bytes(1)?;
-        self.seen.last().copied().ok_or_else(not_a_header)
+        self.skip(1)?;
+        self.bytes.last().copied().ok_or_else(not_a_header)
     }
 
-    fn unsigned(&mut self) -> io::Result<u64> {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Ok(number);
-            }
-        }
-        Err(not_a_header())
-    }
-
-    fn number(&mut self) -> io::Result<i64> {
-        let zigzag = self.unsigned()?;
-        Ok((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64))
+    fn skip(&mut self, length: u64) -> io::Result<()> {
+        let begin = self.bytes.len();
+        let length = usize::try_from(length).ok();
+        let end = length.and_then(|length| begin.checked_add(length)).filter(|end| *end <= LONGEST);
+        self.bytes.resize(end.ok_or_else(not_a_header)?, 0);
+        self.from.read_exact(&mut self.bytes[begin..])
     }
 }
 
@@ -153,16 +149,37 @@ mod tests {
     fn sizes_and_encoding_are_read_and_nothing_behind_the_header() {
         let mut from = &[&PAGE[..], b"data"].concat()[..];
         let (header, bytes) = read(&mut from).unwrap();
-        let expected =
-            Header { is_difference: true, unpacked: 100, packed: 30, ..Header::default() };
+        let content = Content::Values(10, Layout::Differences);
+        let expected = Header { content, unpacked: 100, packed: 30, levels: 0 };
         assert_eq!((header, &bytes[..], from), (expected, &PAGE[..], &b"data"[..]));
-        let dictionary = [0x15, 4, 0x15, 200, 1, 0x15, 60, 0];
-        let (header, _) = read(&mut &dictionary[..]).unwrap();
-        assert!(header.is_dictionary && !header.is_difference);
         // The eighth field: values, nulls, rows, encoding, and 3 and 4 bytes of levels.
         let second = [0x15, 6, 0x15, 200, 1, 0x15, 60, 0x5c];
         let second = [&second[..], &[0x15, 20, 0x15, 0, 0x15, 20, 0x15, 0, 0x15, 6, 0x15, 8, 0, 0]];
         assert_eq!(read(&mut &second.concat()[..]).unwrap().0.levels, 7);
+        for (bytes, content) in [
+            // The seventh field: values, encoding.
+            (
+                &[0x15, 4, 0x15, 2, 0x15, 2, 0x4c, 0x15, 20, 0x15, 0, 0, 0][..],
+                Content::Dictionary(10),
+            ),
+            // The eighth field: values, nulls, rows, encoding.
+            (
+                &[0x15, 6, 0x15, 2, 0x15, 2, 0x5c, 0x15, 20, 0x15, 0, 0x15, 20, 0x15, 12, 0, 0],
+                Content::Values(10, Layout::Lengths),
+            ),
+            // A page of the first version with what the library takes for one of the second.
+            (
+                &[
+                    0x15, 0, 0x15, 2, 0x15, 2, 0x2c, 0x15, 2, 0x15, 0, 0, 0x3c, 0x15, 20, 0x35, 12,
+                    0, 0,
+                ],
+                Content::Values(1, Layout::Uncounted),
+            ),
+            (&[0x15, 2, 0x15, 2, 0x15, 2, 0], Content::Other),
+        ] {
+            let (header, _) = read(&mut &*bytes).unwrap();
+            assert_eq!(header.content, content, "{bytes:x?}");
+        }
     }
 
     #[test]
@@ -173,6 +190,12 @@ mod tests {
             &[0x15, 0, 0],
             &[0x15, 0, 0x15, 1, 0x15, 60, 0],
             &[0x15, 0, 0x16, 0x80, 0x80, 0x80, 0x80, 0x20, 0x15, 60, 0],
+            // No count; one below zero; no encoding.
+            &[0x15, 0, 0x15, 2, 0x15, 2, 0x2c, 0x25, 0, 0, 0],
+            &[0x15, 4, 0x15, 2, 0x15, 2, 0x4c, 0x15, 1, 0, 0],
+            &[0x15, 0, 0x15, 2, 0x15, 2, 0x2c, 0x15, 2, 0, 0],
+            // A checksum that is a text, in which the library would find other fields.
+            &[0x15, 0, 0x15, 2, 0x15, 2, 0x18, 3, 0x1c, 0x15, 0, 0x2c, 0x15, 2, 0x15, 0, 0, 0],
             // The second field twice.
             &[0x15, 0, 0x15, 2, 0x15, 2, 0x05, 4, 200, 1, 0],
             // A text of 2 GiB, a number without an end, structs in structs, a list.

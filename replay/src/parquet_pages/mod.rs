@@ -5,8 +5,14 @@
 //! unpacked at the same time, which are one of each column and its dictionary. A codec that gives more
 //! than the header said is stopped by the library at the header's size; gzip, which it unpacks to its
 //! end, is unpacked once before to be counted, and other codecs without a limit are refused.
+//!
+//! The library also makes room for as many values as a page says it has. No page has more than its row
+//! group has rows, no dictionary more than its bytes can hold, and what is made for them counts as a part of
+//! the page. Texts whose lengths stand before them have a count of their own, which is looked at in
+//! the page.
 
 mod header;
+mod lengths;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,12 +22,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use parquet::arrow::ProjectionMask;
-use parquet::basic::{Compression, Encoding};
+use parquet::basic::{Compression, Encoding, Type};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::reader::{ChunkReader, Length};
 
-use self::header::Header;
+use self::header::{Content, Header, Layout};
 
 /// Bytes of the pages that are unpacked at the same time. Writers make pages of about 1 MiB.
 const MOST: u64 = 256 << 20;
@@ -81,6 +87,9 @@ struct Unpacked {
 /// What a header says of the bytes behind it.
 #[derive(Clone, Copy)]
 struct Expected {
+    /// Where the header begins.
+    before: u64,
+    /// Where they begin.
     start: u64,
     header: Header,
 }
@@ -148,8 +157,14 @@ impl ChunkReader for BoundedFile {
         if length as u64 > Length::len(self).saturating_sub(start) {
             return Err(ParquetError::EOF("a page that ends after the file".to_owned()));
         }
-        let bytes = self.file.get_bytes(start, length)?;
+        let begin = self.pages.begin_of_lengths(start).unwrap_or(start);
+        let before = (start - begin) as usize;
+        let page = self.file.get_bytes(begin, before + length)?;
+        let bytes = page.slice(before..);
         self.pages.count(start, &bytes).map_err(ParquetError::General)?;
+        if begin < start {
+            self.pages.count_lengths(begin, &page).map_err(ParquetError::General)?;
+        }
         Ok(bytes)
     }
 }
@@ -253,6 +268,25 @@ impl Pages {
         Ok(())
     }
 
+    /// Where the header of a page of texts with their lengths before them begins, whose bytes begin here.
+    fn begin_of_lengths(&self, start: u64) -> Option<u64> {
+        let chunk = self.chunk(start).ok()?;
+        let last = self.state().unpacked.get(&chunk.column)?.last?;
+        let has_lengths =
+            matches!(last.header.content, Content::Values(_, layout) if layout.lengths() > 0);
+        (has_lengths && last.start == start).then_some(last.before)
+    }
+
+    /// Compares the lengths that a page of texts has with its header, with which it begins.
+    fn count_lengths(&self, begin: u64, page: &Bytes) -> Result<(), String> {
+        let chunk = self.chunk(begin)?;
+        lengths::check(page, self.metadata_of(chunk)?).map_err(|reason| {
+            let reason = format!("{reason} in {}", self.place(chunk));
+            self.state().refused = Some(reason.clone());
+            reason
+        })
+    }
+
     fn judge(
         &self,
         state: &mut State,
@@ -262,16 +296,20 @@ impl Pages {
     ) -> Result<(), String> {
         let chunk = self.chunk(start)?;
         self.check_claims(chunk, header)?;
+        self.check_counts(chunk, header)?;
+        let is_dictionary = matches!(header.content, Content::Dictionary(_));
         let unpacked = state.unpacked.entry(chunk.column).or_default();
-        if header.is_dictionary || unpacked.group != chunk.group {
+        if is_dictionary || unpacked.group != chunk.group {
             *unpacked = Unpacked { group: chunk.group, ..Unpacked::default() };
         }
-        unpacked.last = Some(Expected { start: start + length as u64, header });
-        let bytes = header.unpacked.max(header.packed);
-        let kind = if header.is_dictionary { &mut unpacked.dictionary } else { &mut unpacked.page };
+        unpacked.last = Some(Expected { before: start, start: start + length as u64, header });
+        let decoded = decoded(self.metadata_of(chunk)?, header.content);
+        let bytes = header.unpacked.max(header.packed).saturating_add(decoded);
+        let kind = if is_dictionary { &mut unpacked.dictionary } else { &mut unpacked.page };
         *kind = bytes;
-        let all = state.unpacked.values().map(|column| column.dictionary + column.page);
-        let (all, most) = (all.sum::<u64>(), self.most);
+        let all =
+            state.unpacked.values().map(|column| column.dictionary.saturating_add(column.page));
+        let (all, most) = (all.fold(0, u64::saturating_add), self.most);
         if all <= most {
             return Ok(());
         }
@@ -310,11 +348,66 @@ impl Pages {
         let column = self.metadata_of(chunk)?;
         let said = column.encodings().any(|encoding| encoding == Encoding::DELTA_BYTE_ARRAY);
         let longest = u64::try_from(column.uncompressed_size()).unwrap_or(0);
-        if header.is_difference && !(said && header.unpacked <= longest) {
+        let is_difference = matches!(header.content, Content::Values(_, Layout::Differences));
+        if is_difference && !(said && header.unpacked <= longest) {
             let place = self.place(chunk);
             return Err(format!("a page of texts in {place} of which the footer says nothing"));
         }
         Ok(())
+    }
+
+    /// Holds the count of a page against what can be in it.
+    fn check_counts(&self, chunk: &Chunk, header: Header) -> Result<(), String> {
+        let column = self.metadata_of(chunk)?;
+        let place = || self.place(chunk);
+        match header.content {
+            Content::Dictionary(values) => {
+                let bytes = header.unpacked.max(header.packed);
+                if u64::from(values).saturating_mul(least(column)) > bytes {
+                    let place = place();
+                    return Err(format!(
+                        "a dictionary of {values} values in {bytes} bytes in {place}"
+                    ));
+                }
+            }
+            Content::Values(values, _) => {
+                let group = self.metadata.row_groups().get(chunk.group);
+                let rows = group.map_or(0, |group| group.num_rows());
+                // A row of a list has several values.
+                let is_list = column.column_descr().max_rep_level() > 0;
+                let most = if is_list { column.num_values() } else { rows };
+                if i64::from(values) > most {
+                    let place = place();
+                    return Err(format!("a page of {values} values in {place}, which has {most}"));
+                }
+            }
+            Content::Other => {}
+        }
+        Ok(())
+    }
+}
+
+/// The fewest bytes of a value of a dictionary.
+fn least(column: &ColumnChunkMetaData) -> u64 {
+    match column.column_type() {
+        Type::BOOLEAN => 0,
+        Type::INT32 | Type::FLOAT | Type::BYTE_ARRAY => 4,
+        Type::INT64 | Type::DOUBLE => 8,
+        Type::INT96 => 12,
+        Type::FIXED_LEN_BYTE_ARRAY => column.column_descr().type_length().max(0) as u64,
+    }
+}
+
+/// Bytes that the library takes for the values of a page beside the page.
+fn decoded(column: &ColumnChunkMetaData, content: Content) -> u64 {
+    /// Of a text of a dictionary: where it is.
+    const VIEW: u64 = 16;
+    match (content, column.column_type()) {
+        (Content::Dictionary(values), Type::BYTE_ARRAY) => u64::from(values) * VIEW,
+        (Content::Dictionary(values), Type::BOOLEAN) => u64::from(values),
+        (Content::Dictionary(values), _) => u64::from(values).saturating_mul(least(column)),
+        (Content::Values(values, layout), _) => u64::from(values) * layout.lengths(),
+        (Content::Other, _) => 0,
     }
 }
 

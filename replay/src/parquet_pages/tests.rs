@@ -104,25 +104,158 @@ fn dictionaries_count_as_well_until_the_next_group() {
         most: 150,
         state: Mutex::default(),
     };
-    let page = |unpacked| Header { unpacked, ..Header::default() };
-    let dictionary = Header { is_dictionary: true, ..page(100) };
-    assert_eq!(pages.look_at(0, 10, dictionary), Ok(()));
+    let page = |unpacked| sized(Content::Values(1, Layout::Uncounted), unpacked);
+    let dictionary = |unpacked| sized(Content::Dictionary(0), unpacked);
+    assert_eq!(pages.look_at(0, 10, dictionary(100)), Ok(()));
     assert_eq!(pages.look_at(1, 10, page(50)), Ok(()));
     assert_eq!(pages.look_at(2, 10, page(40)), Ok(()));
     assert!(pages.look_at(3, 10, page(51)).is_err());
     assert_eq!(pages.look_at(10, 10, page(51)), Ok(()));
-    assert_eq!(pages.look_at(11, 10, dictionary), Ok(()));
+    assert_eq!(pages.look_at(11, 10, dictionary(100)), Ok(()));
     assert!(pages.look_at(20, 10, page(1)).unwrap_err().contains("of no column"));
-    let mebibytes = |mib: u64| page(mib << 20);
     let pages = Pages { most: 3 << 20, ..pages };
-    assert!(pages.look_at(10, 10, Header { is_dictionary: true, ..mebibytes(2) }).is_ok());
-    let error = pages.look_at(11, 10, mebibytes(2)).unwrap_err();
+    assert!(pages.look_at(10, 10, dictionary(2 << 20)).is_ok());
+    let error = pages.look_at(11, 10, page(2 << 20)).unwrap_err();
     let expected = "a page of 2 MiB in column \"side\" in row group 2 of 2, 4 MiB with those of all columns; \
                     at most 3 MiB are unpacked at once";
     assert!(error.starts_with(expected), "{error}");
     // What is not packed is in memory as it is in the file.
-    let packed = Header { packed: 151, ..Header::default() };
+    let packed = Header { packed: 151, ..page(0) };
     assert!(Pages { most: 150, ..pages }.look_at(12, 10, packed).is_err());
+}
+
+/// A page of so many bytes.
+fn sized(content: Content, unpacked: u64) -> Header {
+    Header { content, unpacked, packed: 0, levels: 0 }
+}
+
+#[test]
+fn counts_of_a_page_are_held_against_its_bytes_and_the_rows() {
+    let (_file, footer) = written(zstd());
+    let chunk = |column| {
+        let begin = 10 * column as u64;
+        Chunk { begin, end: begin + 10, group: 0, column }
+    };
+    let pages = Pages {
+        metadata: Arc::clone(footer.metadata()),
+        chunks: vec![chunk(0), chunk(1)],
+        most: 1000,
+        state: Mutex::default(),
+    };
+    let (numbers, texts) = (0, 10);
+    for (at, header, expected) in [
+        (numbers, sized(Content::Dictionary(10), 80), None),
+        (
+            numbers,
+            sized(Content::Dictionary(11), 80),
+            Some("a dictionary of 11 values in 80 bytes in "),
+        ),
+        (texts, sized(Content::Dictionary(20), 80), None),
+        (
+            texts,
+            sized(Content::Dictionary(21), 80),
+            Some("a dictionary of 21 values in 80 bytes in "),
+        ),
+        (numbers, sized(Content::Values(100, Layout::Uncounted), 8), None),
+        (
+            numbers,
+            sized(Content::Values(101, Layout::Uncounted), 8),
+            Some("a page of 101 values in column \"id\" in row group 1 of 2, which has 100"),
+        ),
+        // Views of 16 bytes, lengths of 4: they count as well.
+        (texts, sized(Content::Dictionary(50), 250), Some("a page of 1 MiB in ")),
+        (texts, sized(Content::Values(100, Layout::Lengths), 500), None),
+        (texts, sized(Content::Values(100, Layout::Lengths), 700), Some("a page of 1 MiB in ")),
+        // What is passed over has no values.
+        (texts, sized(Content::Other, 8), None),
+    ] {
+        *pages.state() = State::default();
+        let looked = pages.look_at(at, 10, header);
+        match expected {
+            None => assert_eq!(looked, Ok(()), "{header:?}"),
+            Some(expected) => {
+                assert!(looked.clone().unwrap_err().starts_with(expected), "{looked:?}");
+            }
+        }
+    }
+}
+
+/// A column of 200 texts and nulls, with lengths before them.
+fn lengths(
+    encoding: Encoding,
+    nulls: bool,
+    properties: WriterPropertiesBuilder,
+) -> tempfile::NamedTempFile {
+    let text = |n: i32| (!nulls || n % 3 > 0).then(|| format!("{n:050}"));
+    let texts: ArrayRef = Arc::new(StringArray::from_iter((0..200).map(text)));
+    let batch = RecordBatch::try_from_iter([("side", texts)]).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let properties = properties
+        .set_dictionary_enabled(false)
+        .set_column_encoding("side".into(), encoding)
+        .build();
+    let to = file.reopen().unwrap();
+    let mut writer = ArrowWriter::try_new(to, batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    file
+}
+
+fn footer_of(file: &tempfile::NamedTempFile) -> ArrowReaderMetadata {
+    ArrowReaderMetadata::load(&file.reopen().unwrap(), Default::default()).unwrap()
+}
+
+#[test]
+fn lengths_of_texts_are_counted_in_both_versions_of_a_page_packed_or_not() {
+    for encoding in [Encoding::DELTA_LENGTH_BYTE_ARRAY, Encoding::DELTA_BYTE_ARRAY] {
+        for version in [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0] {
+            for nulls in [false, true] {
+                for packing in [
+                    Compression::UNCOMPRESSED,
+                    Compression::SNAPPY,
+                    Compression::LZ4_RAW,
+                    Compression::GZIP(GzipLevel::default()),
+                    Compression::ZSTD(ZstdLevel::default()),
+                ] {
+                    let properties = WriterProperties::builder().set_writer_version(version);
+                    let file = lengths(encoding, nulls, properties.set_compression(packing));
+                    let read = read(&file, &footer_of(&file), MOST);
+                    assert_eq!(read, Ok(200), "{encoding} {version:?} {nulls} {packing}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn more_lengths_than_values_are_refused_before_there_is_room_for_them() {
+    for (encoding, nth) in [
+        (Encoding::DELTA_LENGTH_BYTE_ARRAY, 0),
+        (Encoding::DELTA_BYTE_ARRAY, 0),
+        (Encoding::DELTA_BYTE_ARRAY, 1),
+    ] {
+        for nulls in [false, true] {
+            let file = lengths(encoding, nulls, WriterProperties::builder());
+            let footer = footer_of(&file);
+            let mut bytes = std::fs::read(file.path()).unwrap();
+            // Blocks of 128 in 4 parts, and the count, which becomes 16,383.
+            let count = if nulls { 133 } else { 200 };
+            let head = [0x80, 1, 4, count as u8 | 0x80, 1];
+            let places = memchr::memmem::find_iter(&bytes, &head).collect::<Vec<_>>();
+            let at = places[nth] + 3;
+            bytes[at..at + 2].copy_from_slice(&[0xff, 0x7f]);
+            std::fs::write(file.path(), bytes).unwrap();
+            let error = read(&file, &footer, MOST).unwrap_err();
+            let expected = match nth {
+                // Without the blocks of so many there is no second list.
+                0 if encoding == Encoding::DELTA_BYTE_ARRAY => {
+                    "a page of texts without their lengths"
+                }
+                _ => "a page of 200 values with the lengths of 16383 texts",
+            };
+            assert!(error.starts_with(expected) && error.contains("column \"side\""), "{error}");
+        }
+    }
 }
 
 #[test]

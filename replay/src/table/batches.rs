@@ -17,6 +17,7 @@ use parquet::basic::Encoding;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
 use crate::error::ReplayError;
+use crate::parquet_footer;
 use crate::parquet_guard::{GuardedBatches, guarded};
 use crate::spool;
 
@@ -51,12 +52,14 @@ impl Opened {
         let file = spool::open(path).map_err(|e| ReplayError::io("open", path, e))?;
         // What a writer's own types were does not matter, and dictionaries are as good as their values.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let read = guarded(|| {
-            let read = ArrowReaderMetadata::load(&file, options.clone())?;
-            let fields = read.schema().fields().iter().map(|field| viewed(field));
-            let schema = Schema::new(fields.collect::<Vec<Field>>());
-            let options = options.with_schema(Arc::new(schema));
-            ArrowReaderMetadata::try_new(Arc::clone(read.metadata()), options)
+        let read = parquet_footer::read(&file, options.clone());
+        let read = read.and_then(|read| {
+            guarded(|| {
+                let fields = read.schema().fields().iter().map(|field| viewed(field));
+                let schema = Schema::new(fields.collect::<Vec<Field>>());
+                let options = options.with_schema(Arc::new(schema));
+                ArrowReaderMetadata::try_new(Arc::clone(read.metadata()), options)
+            })
         });
         read.map(Self).map_err(|error| {
             ReplayError::undecoded(path, "Parquet footer", "a complete Parquet file", &error)

@@ -30,7 +30,7 @@ use super::left_out::{self, Interleave, LeftOutIds};
 use super::write::Unit;
 use super::{FEED_KEY, VERSION, VERSION_KEY, seal};
 use crate::error::ReplayError;
-use crate::parquet_guard::{Builder, GuardedBatches, guarded};
+use crate::parquet_guard::{Builder, GuardedBatches};
 use crate::read_options::ReadOptions;
 use crate::spool;
 use crate::wanted_end::WantedEnd;
@@ -140,7 +140,7 @@ impl Footer {
     pub fn read(path: &Path) -> Result<Self, ReplayError> {
         let mut file = spool::open(path).map_err(|e| ReplayError::io("open", path, e))?;
         seal::verify_footer(path, &mut file)?;
-        let read = guarded(|| ArrowReaderMetadata::load(&file, ArrowReaderOptions::default()));
+        let read = crate::parquet_footer::read(&file, ArrowReaderOptions::default());
         read.map(Self).map_err(|e| bad_footer(path, &e))
     }
 

@@ -13,6 +13,7 @@ use std::path::Path;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::error::ReplayError;
+use crate::parquet_footer::LONGEST;
 use crate::progress::Progress;
 use crate::spool;
 
@@ -24,8 +25,6 @@ const MARK: &[u8] = b"xxh3:";
 const DIGITS: usize = 16;
 /// Its value before the hashes are known.
 pub(super) const UNSEALED: &str = "xxh3:00000000000000000000000000000000";
-/// The longest footer that may have a seal: far above those of our files.
-const LONGEST: u64 = 64 << 20;
 /// Magic and length at the end of a Parquet file.
 const TAIL: u64 = 8;
 
