@@ -7,7 +7,7 @@ use barflow_operators::batch::Feed;
 use jiff::civil::Date;
 
 use super::audit::audit;
-use super::days::each;
+use super::days::count;
 use super::layout;
 use super::series::{Series, days, range};
 use crate::error::ReplayError;
@@ -56,9 +56,9 @@ pub fn plan(series: &Series, target: u64) -> CompactPlan {
     let whole = |from: Date, to: Date| -> Option<Merge> {
         let inside = |file: &&Facts| days(file).is_some_and(|(a, b)| from <= a && b <= to);
         let files: Vec<Facts> = series.files.iter().filter(inside).cloned().collect();
-        let held: usize = files.iter().filter_map(days).map(|(a, b)| each(a, b).count()).sum();
+        let held: usize = files.iter().filter_map(days).map(|(a, b)| count(a, b)).sum();
         let merge = Merge { first: from, last: to, files };
-        (held == each(from, to).count()).then_some(merge)
+        (held == count(from, to)).then_some(merge)
     };
     let fits = |merge: &Merge| merge.files.len() > 1 && merge.bytes() <= target;
     let mut year = first.first_of_year();

@@ -77,7 +77,7 @@ pub fn convert(
     let sum = checked_sum(archive, &options.progress)?;
     let known = lock(journal).find(&sum).cloned();
     if let Some(known) = known.filter(|_| !options.again)
-        && is_there(store, &known, journal)?
+        && is_there(store, &known, journal, &options.progress)?
     {
         options.progress.add_bytes(spool::length(archive).unwrap_or(0));
         return Ok(ConvertOutcome::Already(known));
@@ -184,11 +184,12 @@ fn checked_sum(archive: &Path, progress: &Progress) -> Result<String, ReplayErro
 /// file is not there, and is written anew.
 ///
 /// # Errors
-/// When a file of several archives is damaged: one of them does not make it anew.
+/// When a file of several archives is damaged: one of them does not make it anew; [`ReplayError::Stopped`].
 fn is_there(
     store: &Path,
     conversion: &Conversion,
     journal: &Mutex<Journal>,
+    progress: &Progress,
 ) -> Result<bool, ReplayError> {
     let Some(folder) = layout::folder_of(store, conversion) else { return Ok(false) };
     let symbol = conversion.instrument.rsplit(':').next().unwrap_or_default();
@@ -201,6 +202,9 @@ fn is_there(
     let is_long = conversion.first_day != conversion.last_day;
     let mut any = false;
     for day in each(conversion.first_day, conversion.last_day) {
+        if progress.is_stopped() {
+            return Err(ReplayError::Stopped);
+        }
         let merged = [
             (day.first_of_month(), day.last_of_month()),
             (day.first_of_year(), day.last_of_year()),

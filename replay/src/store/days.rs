@@ -24,9 +24,25 @@ pub fn each(first: Date, last: Date) -> impl Iterator<Item = Date> {
         .take_while(move |day| *day <= last)
 }
 
+/// How many days there are from `first` to `last`.
+pub fn count(first: Date, last: Date) -> usize {
+    let between = last.since(first).map_or(-1, |span| i64::from(span.get_days()));
+    usize::try_from(between + 1).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn days_are_counted_and_not_walked() {
+        let day = date(2024, 2, 28);
+        for (last, expected) in [(date(2024, 2, 27), 0), (day, 1), (date(2025, 3, 1), 368)] {
+            assert_eq!((count(day, last), each(day, last).count()), (expected, expected));
+        }
+        assert_eq!(count(date(1, 1, 1), date(9999, 12, 31)), 3_652_059);
+        assert_eq!(count(date(-9999, 1, 1), date(9999, 12, 31)), 7_304_484);
+    }
 
     #[test]
     fn days_begin_at_midnight_utc() {

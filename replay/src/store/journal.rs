@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use barflow_operators::validation::{EARLIEST_NS, LATEST_NS};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::claim::Disagreement;
+use super::days::{count, day_of};
 use crate::error::ReplayError;
 use crate::files::{Access, Lines, append_json};
 use crate::trades_parquet::facts::Facts;
@@ -135,6 +137,11 @@ impl Journal {
     }
 }
 
+/// Days of an archive at most: from the first valid time of a trade to the last.
+fn most_days() -> usize {
+    count(day_of(EARLIEST_NS), day_of(LATEST_NS - 1))
+}
+
 /// The conversions, and how many bytes of the file are whole lines.
 fn read(path: &Path) -> Result<(Known, u64), ReplayError> {
     let (mut known, mut whole) = (BTreeMap::new(), 0);
@@ -146,8 +153,50 @@ fn read(path: &Path) -> Result<(Known, u64), ReplayError> {
             let what = format!("line {}", line.number);
             ReplayError::corrupt(path, what, "a conversion as JSON", error.to_string())
         })?;
+        let days = count(conversion.first_day, conversion.last_day);
+        if !(1..=most_days()).contains(&days) {
+            let what = format!("line {}: first_day, last_day", line.number);
+            let expected =
+                format!("1 to {} days (take the line away, and convert again)", most_days());
+            let Conversion { first_day, last_day, .. } = conversion;
+            return Err(ReplayError::corrupt(
+                path,
+                what,
+                expected,
+                format!("{first_day} to {last_day}"),
+            ));
+        }
         known.insert(conversion.sha256.clone(), conversion);
         whole = next;
     }
     Ok((Known(known), whole))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conversion_of_more_days_than_an_archive_has_is_refused_with_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let line = |first: &str, last: &str| {
+            format!(
+                r#"{{"archive":"a","sha256":"{first}","instrument":"a:b:C","kind":"trades","first_day":"{first}","last_day":"{last}","source_rows":1,"rows":1}}"#
+            ) + "\n"
+        };
+        let write = |lines: &[String]| {
+            fs::write(folder.path().join("conversions.jsonl"), lines.concat()).unwrap();
+            Journal::read(folder.path()).map_err(|error| error.to_string())
+        };
+        let sound = [line("2009-01-03", "2099-12-31"), line("1999-12-31", "1999-12-31")];
+        assert_eq!(write(&sound).map(|known| known.0.len()), Ok(2));
+        for (first, last) in [("0001-01-01", "9999-12-31"), ("2024-03-02", "2024-03-01")] {
+            let error = write(&[sound[0].clone(), line(first, last)]).unwrap_err();
+            for part in
+                ["conversions.jsonl: line 2: first_day, last_day", first, last, "1 to 33235 days"]
+            {
+                assert!(error.contains(part), "{part}: {error}");
+            }
+        }
+    }
 }

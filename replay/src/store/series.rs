@@ -8,7 +8,7 @@ use barflow_operators::batch::{Feed, InputKind};
 use barflow_operators::instrument::InstrumentId;
 use jiff::civil::Date;
 
-use super::days::{day_of, each};
+use super::days::{count, day_of};
 use super::layout;
 use crate::error::ReplayError;
 use crate::trades_parquet::facts::Facts;
@@ -46,7 +46,7 @@ impl Series {
 
     /// How many days there are.
     pub fn day_count(&self) -> usize {
-        self.files.iter().filter_map(days).map(|(first, last)| each(first, last).count()).sum()
+        self.files.iter().filter_map(days).map(|(first, last)| count(first, last)).sum()
     }
 }
 
@@ -117,7 +117,7 @@ pub fn arranged(files: impl IntoIterator<Item = Facts>) -> Vec<Series> {
 
 /// The longer of two files that cover the same days is the one in use.
 fn arrange(feed: Feed, mut files: Vec<Facts>) -> Series {
-    let length = |facts: &Facts| days(facts).map_or(0, |(first, last)| each(first, last).count());
+    let length = |facts: &Facts| days(facts).map_or(0, |(first, last)| count(first, last));
     files.sort_by_key(|facts| (std::cmp::Reverse(length(facts)), days(facts), facts.path.clone()));
     let mut used: Vec<Facts> = Vec::new();
     let mut covered = Vec::new();
