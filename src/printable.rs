@@ -40,6 +40,28 @@ pub fn page(text: &str) -> Cow<'_, str> {
     escaped(text, |rest| rest.starts_with('\n'))
 }
 
+/// A JSON text as it means the same and shows as what it is: what does not show can only be in its strings,
+/// where it is an escape.
+pub fn json(text: &str) -> Cow<'_, str> {
+    let text = secrets::without(text);
+    let stays = |c| is_plain(c) || c == '\n';
+    if text.chars().all(stays) {
+        return text;
+    }
+    let mut safe = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if stays(c) {
+            safe.push(c);
+            continue;
+        }
+        // Above 16 bits there are two.
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            safe.push_str(&format!("\\u{unit:04x}"));
+        }
+    }
+    Cow::Owned(safe)
+}
+
 /// Escapes what does not show, unless `stays` says of what begins with it that it may stay.
 fn escaped(text: &str, stays: impl Fn(&str) -> bool) -> Cow<'_, str> {
     let text = secrets::without(text);
@@ -119,6 +141,16 @@ mod tests {
         ] {
             assert_eq!(line(text), shown);
         }
+    }
+
+    #[test]
+    fn json_means_the_same_and_shows_as_what_it_is() {
+        let text = "{\"a\": \"\u{9b}31m\u{202e}\u{7f}\u{e0041}größer\"}\n";
+        let shown = json(text);
+        assert_eq!(shown, "{\"a\": \"\\u009b31m\\u202e\\u007f\\udb40\\udc41größer\"}\n");
+        let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(value(&shown), value(text));
+        assert!(matches!(json("{\n  \"ä\": 1\n}"), Cow::Borrowed(_)));
     }
 
     #[test]

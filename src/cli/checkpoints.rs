@@ -12,7 +12,7 @@ use serde_json::json;
 use super::failure::{Failure, Outcome};
 use super::options::{self, BrokerArgs, ConfigArgs};
 use super::say::{say, table};
-use super::stdout::print;
+use super::stdout::print_json;
 use super::weak;
 use crate::checkpoints::job::JobName;
 use crate::checkpoints::saved::{Entries, Overview, Saved};
@@ -107,7 +107,7 @@ pub fn run(args: &CheckpointsArgs, matches: &ArgMatches) -> Result<Outcome, Fail
         What::List { place } => {
             let entries = place.read(matches)?;
             match place.json {
-                true => print(&list_json(&entries)),
+                true => print_json(&list_json(&entries)),
                 false => table(&list(&entries)),
             }
         }
@@ -122,7 +122,7 @@ pub fn run(args: &CheckpointsArgs, matches: &ArgMatches) -> Result<Outcome, Fail
             };
             let saved = Saved::understand(&job, &entries).map_err(JobError::from)?;
             match place.json {
-                true => print(&show_json(&job, &saved)),
+                true => print_json(&show_json(&job, &saved)),
                 false => table(&show(&job, &saved)),
             }
         }

@@ -19,7 +19,7 @@ use super::options::{LayoutArgs, PartArgs, columns};
 use super::progress::Shown;
 use super::say::{self, say};
 use super::signals::Signals;
-use super::stdout::print;
+use super::stdout::print_json;
 use crate::config;
 use crate::config::instant::instant_ns;
 use crate::config::instruments;
@@ -233,7 +233,7 @@ fn deliver(args: &QualityArgs, report: &Report) -> Result<(), Failure> {
         say!("{}: {rows}{more}", path.display());
     }
     match to_stdout {
-        true => print(&format!("{:#}\n", json::value(report))),
+        true => print_json(&format!("{:#}\n", json::value(report))),
         false => say::table(&table::text(report, args.days)),
     }
     for damaged in report.damaged() {

@@ -4,6 +4,8 @@ use std::io::{ErrorKind, Write};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::printable::json;
+
 /// Why some of what a command printed did not arrive.
 static LOST: OnceLock<String> = OnceLock::new();
 
@@ -22,6 +24,11 @@ pub(super) fn print(text: &str) {
         _ => {}
     }
     *since() = None;
+}
+
+/// As [`print`], a JSON text: whatever a file says of itself moves no cursor.
+pub(super) fn print_json(text: &str) {
+    print(&json(text));
 }
 
 fn since() -> MutexGuard<'static, Option<Instant>> {

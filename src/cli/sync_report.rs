@@ -12,7 +12,7 @@ use super::notes;
 use super::options::{self, BarArgs, ConfigArgs, FileArgs, HistoryArgs, ReadingArgs};
 use super::progress::Shown;
 use super::say::{say, table};
-use super::stdout::print;
+use super::stdout::print_json;
 use super::sync_measure::{CONFIDENCE, COVERAGE, Measured, measure};
 use super::sync_plot;
 use crate::config::replay::ReplaySettings;
@@ -102,7 +102,7 @@ pub fn run(args: &SyncReportArgs, matches: &ArgMatches) -> Result<Outcome, Failu
     drop(shown);
     for measured in &measured {
         match args.json {
-            true => print(&format!("{}\n", as_json(measured))),
+            true => print_json(&format!("{}\n", as_json(measured))),
             false => table(&as_text(measured)),
         }
     }

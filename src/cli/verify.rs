@@ -16,7 +16,7 @@ use super::options::{
 use super::progress::Watcher;
 use super::say::{say, show};
 use super::signals::Signals;
-use super::stdout::print;
+use super::stdout::print_json;
 use super::{summary, weak};
 use crate::compare::audit::{Audit, Standing, judge, ranges};
 use crate::compare::cell::Row;
@@ -166,7 +166,7 @@ fn compare(expected: &Series, found: &Series, as_lines: bool) -> bool {
         let audit = judge(bars.bars(), found.get(series).map_or(&[][..], Standing::bars));
         let (instrument, spec) = series;
         match as_lines {
-            true => print(&format!("{}\n", as_json(instrument, spec, &audit))),
+            true => print_json(&format!("{}\n", as_json(instrument, spec, &audit))),
             false => show!("{instrument} {spec}: {}", as_text(&audit)),
         }
         is_clean &= audit.is_clean();

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::super::failure::{Failure, Outcome};
 use super::super::say::show;
-use super::super::stdout::print;
+use super::super::stdout::print_json;
 use super::selection::{Place, bytes};
 use crate::thousands::grouped;
 
@@ -55,7 +55,7 @@ pub fn ls(args: &ListArgs) -> Result<Outcome, Failure> {
         let trades: u64 = series.files.iter().map(|file| file.rows).sum();
         let size: u64 = series.files.iter().map(|file| file.bytes).sum();
         if args.json {
-            print(&format!("{}\n", as_json(series, (first, last), trades, size)));
+            print_json(&format!("{}\n", as_json(series, (first, last), trades, size)));
             continue;
         }
         show!(
@@ -106,7 +106,7 @@ pub fn info(args: &InfoArgs) -> Result<Outcome, Failure> {
         for file in series.files.iter().chain(&series.covered) {
             let text =
                 serde_json::to_string(file).map_err(|e| Failure::outside(anyhow::anyhow!(e)))?;
-            print(&format!("{text}\n"));
+            print_json(&format!("{text}\n"));
         }
     }
     Ok(Outcome::Done)
