@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use barflow_operators::excerpt::excerpt;
+use barflow_operators::excerpt::excerpt as short;
 
 use crate::net::url::redacted;
+use crate::printable::excerpt;
 
 /// One thing that is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,12 @@ pub struct Problem {
 
 /// Problems that are printed; who mends these learns of the others.
 const SHOWN: usize = 20;
+
+/// Bytes of a problem that are printed: a name in a configuration may have millions.
+const LONGEST: usize = 4096;
+
+/// Bytes of the longest word that may be a known one with a mistake.
+const MISTYPED: usize = 100;
 
 /// Everything that is wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
@@ -43,6 +50,7 @@ impl fmt::Display for Problems {
         let s = if self.0.len() == 1 { "" } else { "s" };
         write!(f, "the configuration has {} problem{s}:", self.0.len())?;
         for Problem { origin, message } in self.0.iter().take(SHOWN) {
+            let (origin, message) = (excerpt(origin, LONGEST), excerpt(message, LONGEST));
             write!(f, "\n  {origin}: {message}")?;
         }
         match self.0.len().saturating_sub(SHOWN) {
@@ -55,16 +63,34 @@ impl fmt::Display for Problems {
 /// A value as a message shows it. The secrets of a URL are taken out before it is cut: half of one may look
 /// like something else.
 pub(super) fn shown(value: &str) -> String {
-    excerpt(&redacted(value)).into_owned()
+    short(&redacted(value)).into_owned()
 }
 
 /// " (did you mean "x"?)" when one of the known words is close.
 pub fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    // A longer word is none that was mistyped, and takes long to compare.
+    let known = known.into_iter().filter(|_| word.len() <= MISTYPED);
     known
-        .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
         .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 4)
         .min()
         .map(|(_, candidate)| format!(" (did you mean \"{candidate}\"?)"))
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_names_are_shortened_and_not_compared() {
+        let long = "a".repeat(3_000_000);
+        let mut problems = Problems::default();
+        problems.add("x.toml:1", format!("[bars.{long}]: nothing"));
+        problems.add(format!("--bar {long}"), "nothing");
+        let said = problems.to_string();
+        assert!(said.len() < 10_000 && said.contains("aaa… (3000"), "{} bytes", said.len());
+        assert_eq!(suggestion(&long, ["aaa"]), "");
+        assert_eq!(suggestion("tik", ["tick"]), " (did you mean \"tick\"?)");
+    }
 }

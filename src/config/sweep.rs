@@ -16,6 +16,9 @@ use super::section::{Section, Value, over};
 /// Configurations of one sweep at most.
 pub const MOST: usize = 10_000;
 
+/// Keys of a grid at most, those that flags replace included; no kind of bar has half as many.
+const KEYS: usize = 100;
+
 /// What bars are judged by; the word, and how to choose the best.
 pub const CRITERIA: [(&str, Criterion); 8] = [
     ("jarque_bera", Criterion::JarqueBera),
@@ -278,7 +281,13 @@ impl Grid {
     fn understand(mut section: Section, problems: &mut Problems) -> Option<Self> {
         let before = problems.0.len();
         let mut keys: Vec<(String, Vec<String>, String)> = Vec::new();
-        for (key, value, at) in section.take_rest() {
+        let written = section.take_rest();
+        if written.len() > KEYS {
+            let message = format!("{} keys: a bar has at most {KEYS}", written.len());
+            problems.add("[grid]", message);
+            return None;
+        }
+        for (key, value, at) in written {
             let values = match &value {
                 Value::List(list) if list.is_empty() => Err("an empty list".to_owned()),
                 Value::List(list) => Ok(list.clone()),
@@ -391,6 +400,13 @@ mod tests {
         assert_eq!(grid.points[0].values, ["0.0001", "imbalance", "dollar", "100"]);
         assert_eq!(grid.points[1].values[3], "150");
         assert_eq!(grid.points[17].values, ["0.01", "imbalance", "tick", "200"]);
+    }
+
+    #[test]
+    fn a_grid_of_more_keys_than_any_bar_has_is_refused_before_they_are_compared() {
+        let keys: String = (0..=100).map(|n| format!("k{n} = [1, 2]\n")).collect();
+        let error = understand(&format!("[grid]\n{keys}")).unwrap_err();
+        assert!(error.contains("[grid]: 101 keys: a bar has at most 100"), "{error}");
     }
 
     #[test]
