@@ -209,7 +209,7 @@ fn pair_at(parts: &[&str]) -> Option<usize> {
         _ => return None,
     };
     let is_contract = |part: &&str| ["SWAP", "PERP", "PERPETUAL"].contains(&upper(part).as_str());
-    Some(used + usize::from(parts.get(used).is_some_and(|part| is_contract(&part))))
+    Some(used + usize::from(parts.get(used).is_some_and(is_contract)))
 }
 
 /// The one pair in a name; none where it has several.

@@ -191,7 +191,7 @@ fn not_compared(expected: &Series, found: &Series, as_lines: bool) {
         match as_lines {
             true => {
                 let line = json!({"instrument": instrument, "spec": spec, "not_compared": count});
-                print(&format!("{line}\n"));
+                print_json(&format!("{line}\n"));
             }
             false => say!(
                 "note: {instrument} {spec}: {} of the output not compared: these trades and \

@@ -172,7 +172,7 @@ impl Finder<'_> {
             return Err(format!(
                 "its header \"{}\" names no column for {} ({understood}); name the columns with \
                  --columns time=…,price=…,qty=…",
-                listed(&self.names, ","),
+                listed(self.names, ","),
                 missing.join(", ")
             ));
         };
@@ -276,7 +276,7 @@ impl Finder<'_> {
             [one] => Ok(one),
             _ => Err(format!(
                 "--columns names \"{name}\", and its columns are {}",
-                listed(&self.names, ", ")
+                listed(self.names, ", ")
             )),
         }
     }

@@ -15,7 +15,7 @@ const OTHERS_FLAGS: [&str; 4] = ["--dir", "--port", "--sasl", "--tls"];
 const LINE: usize = 120;
 
 /// Words that look like names of ours and are those of others.
-const OTHERS_NAMES: [&str; 2] = ["is_deleted", "isolation_level"];
+const OTHERS_NAMES: [&str; 3] = ["is_deleted", "isolation_level", "NoClassDefFoundError"];
 
 /// Pages with their paths. The changelog tells of what was.
 pub fn pages() -> Vec<(String, String)> {
