@@ -147,7 +147,15 @@ pub fn partition(path: &Path) -> Option<String> {
     folders(path).find_map(|(_, word)| {
         let (key, value) = word.split_once('=')?;
         let is_null = value.is_empty() || value.starts_with("__HIVE");
-        let value = value.rsplit(':').next()?.replace("%2F", "/").replace("%2f", "/");
+        let decode = |text: &str, code: &str, to: &str| {
+            text.replace(&code.to_uppercase(), to).replace(&code.to_lowercase(), to)
+        };
+        let value = decode(&decode(value, "%2f", "/"), "%3a", ":");
+        // An instrument of ours, or a contract as CCXT writes it, `BTC/USDT:USDT`: what it is settled in stands last.
+        let value = match value.parse::<InstrumentId>() {
+            Ok(instrument) => instrument.symbol().to_owned(),
+            Err(_) => value.split(':').next()?.to_owned(),
+        };
         (!is_null && KEYS.contains(&plain(key).as_str())).then_some(value)
     })
 }
@@ -198,14 +206,19 @@ fn pair_at(parts: &[&str]) -> Option<usize> {
     let upper = |text: &str| text.to_ascii_uppercase();
     let is_quote = |part: &str| QUOTES.contains(&upper(part).as_str());
     let first = upper(parts.first()?);
-    let in_one = QUOTES.iter().any(|quote| first.strip_suffix(quote).is_some_and(is_base));
+    // Words end like currencies: country, polkadot, kenneth.
+    let is_word = parts.first().is_some_and(|part| part.contains(char::is_lowercase));
+    let is_plain = |quote: &&&str| !is_word || quote.contains("USD");
+    let mut quotes = QUOTES.iter().filter(is_plain);
+    let in_one = quotes.any(|quote| first.strip_suffix(quote).is_some_and(is_base));
     let used = match parts.get(1) {
-        _ if in_one => 1,
+        // `CBETH-USD` is of CBETH, although that ends as a pair of its own does.
         Some(quote)
             if is_base(&first) && is_quote(quote) && !parts.get(2).is_some_and(|p| is_quote(p)) =>
         {
             2
         }
+        _ if in_one => 1,
         _ => return None,
     };
     let is_contract = |part: &&str| ["SWAP", "PERP", "PERPETUAL"].contains(&upper(part).as_str());
@@ -299,6 +312,10 @@ fn different<'a>(paths: &BTreeSet<&'a Path>) -> Option<(Named<'a>, Named<'a>)> {
 
 /// A path with a word like a symbol where another path has the instrument's: `MSFT/` beside `AAPL/`.
 fn beside<'a>(paths: &BTreeSet<&'a Path>, given: &InstrumentId) -> Option<(Named<'a>, Named<'a>)> {
+    // Pairs have a rule of their own.
+    if pair(given.symbol()) {
+        return None;
+    }
     let is_given = |word: &str| is_same(word, given.symbol());
     let mut places: Vec<(PathBuf, &'a Path)> = Vec::new();
     for path in paths {
@@ -344,6 +361,10 @@ mod tests {
             ("a/symbol=BTCUSDT/part-0.csv", "BTCUSDT", Place::Said),
             ("a/Ticker=BTC%2FUSDT/day=1/part-0.parquet", "BTC/USDT", Place::Said),
             ("instrument=binance:spot:BTCUSDT/x.csv", "BTCUSDT", Place::Said),
+            ("symbol=BTC_USDT:USDT/x.csv", "BTC_USDT", Place::Said),
+            ("symbol=BTC%2FUSDT%3AUSDT/x.csv", "BTC/USDT", Place::Said),
+            ("CBETH-USD_1.csv", "CBETH-USD", Place::Begins),
+            ("PYUSD-USD_2024.csv", "PYUSD-USD", Place::Begins),
             ("ETHUSDT/BTCUSDT-trades-2024-03-01.csv", "BTCUSDT", Place::Said),
             ("deribit_trades_2024-03-01_BTC-PERPETUAL.csv.gz", "BTC-PERPETUAL", Place::Said),
             ("BTCUSDT2024-03-01.csv.gz", "BTCUSDT", Place::Begins),
@@ -372,6 +393,9 @@ mod tests {
             "20240301.csv",
             "BTCUSDT-ETHUSDT-spread.csv",
             "tBTCUSD.csv",
+            "country_2024.csv",
+            "polkadot_2024.csv",
+            "home/kenneth/1.csv",
             "deribit_trades_2024-03-01_PERPETUALS.csv.gz",
             "x.csv",
         ] {
@@ -392,6 +416,8 @@ mod tests {
             ["XBTUSD.csv", "ETHUSD.csv"],
             ["a/BTCUSDT/1.csv", "symbol=ETHUSDT/1.csv"],
             ["x/btc-usd/1.csv", "x/eth-usd/1.csv"],
+            ["CBETH-USD_1.csv", "CBETH-EUR_1.csv"],
+            ["symbol=BTC_USDT:USDT/1.csv", "symbol=ETH_USDT:USDT/1.csv"],
         ] {
             assert!(apart(&paths, "own:spot:X"), "{paths:?}");
         }
@@ -404,6 +430,7 @@ mod tests {
             ["XBTUSD_2023.csv", "BTCUSD_2024.csv"],
             ["BTCUSDT/2024-03-01.csv", "BTC-USDT/2024-03-02.csv"],
             ["q/AAPL/1.csv", "q/Q1/1.csv"],
+            ["data/BTCUSDT/1.csv", "data/LIVE/1.csv"],
         ] {
             assert!(!apart(&paths, "own:spot:BTCUSDT"), "{paths:?}");
             assert!(!apart(&paths, "own:spot:AAPL"), "{paths:?}");

@@ -86,7 +86,7 @@ pub struct LastTrade {
     /// The latest trades that were applied, as far as they are known, to compare with those that repeat
     /// their ids.
     pub recent: Vec<Trade>,
-    /// All trades that were applied of the [moment](super::last_moment::moment_of) of that time, to tell others of
+    /// All trades that were applied of the moment of that time, to tell others of
     /// it from them where prints have names; none if they are unknown.
     pub moment: Vec<Trade>,
     /// Ids up to the last one that are missing, as far as they are known.

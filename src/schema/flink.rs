@@ -78,7 +78,7 @@ fn upserts(source: &Source, format: &[(&'static str, String)]) -> String {
         create(&source.topic(), &lines, &all.collect::<Vec<_>>())
     };
     format!(
-        "-- The current bars: bar_key is the bar_id, a bar that was withdrawn disappears.\n{JARS}\n{text}"
+        "-- The current bars: bar_key is the bar_id (of --key text), a bar that was withdrawn disappears.\n{JARS}\n{text}"
     )
 }
 

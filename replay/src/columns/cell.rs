@@ -150,7 +150,7 @@ impl Cell<'_> {
 }
 
 /// What exporters write where there is nothing.
-fn is_nothing(text: &str) -> bool {
+pub(super) fn is_nothing(text: &str) -> bool {
     let words = ["nan", "null", "none", "na", "n/a", "<na>"];
     text.is_empty() || words.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
@@ -159,14 +159,15 @@ fn is_nothing(text: &str) -> bool {
 pub(super) const ROUNDED: &str = "rounded where it was written, as Excel does it: its digits end before its unit; \
                                   write times with all digits, or as text";
 
-/// Digits of a time of today in ms: a floating-point number that was written with so many is the shortest that
-/// means it, not a rounded one.
-const DIGITS: usize = 13;
+/// Digits of a number that is not rounded, as Excel and `%g` do it: they write six or some more, and a sign before the
+/// exponent. Java and Spark write as many as the number has, without a sign: `1.70925120012E12`.
+const DIGITS: usize = 10;
 
-/// Whether a number with an exponent has digits down to its unit, or as many as a time needs.
+/// Whether a number with an exponent has fewer digits than down to its unit, and as few as those write who round.
 fn is_rounded(text: &str) -> bool {
     let Some((mantissa, exponent)) = text.split_once(['e', 'E']) else { return false };
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let Some(exponent) = exponent.strip_prefix('+') else { return false };
     let lacks = exponent.parse::<usize>().is_ok_and(|exponent| exponent > fraction.len());
     lacks && whole.len() + fraction.len() < DIGITS && decimal(text).is_some()
 }
@@ -299,7 +300,7 @@ mod tests {
             (text("-5"), ms),
             (text("1.70925E+12"), ms),
             (text("1.7092512e+9"), s),
-            (text("17e11"), ms),
+            (text("17e+11"), ms),
             (text("2016-12-31T23:60:00Z"), TimeForm::Text),
             (text("x"), TimeForm::Text),
             (Cell::Null, ms),

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Columns;
-use super::cell::Cell;
+use super::cell::{Cell, is_nothing};
 
 /// Exchange, symbol and currencies of rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,11 +21,16 @@ pub struct Market {
 impl Market {
     /// What a row says; none if no column does.
     pub fn of(columns: &Columns, row: &[Cell<'static>]) -> Option<Self> {
-        let text = |at: Option<usize>| Some(row.get(at?)?.text().trim().to_owned());
+        // What is not there says nothing.
+        let text = |at: Option<usize>| {
+            Some(row.get(at?)?.text().trim().to_owned()).filter(|text| !is_nothing(text))
+        };
         // A number there is a price or a quantity.
         let currency = |at| text(at).filter(|text| text.parse::<f64>().is_err());
+        // Tapes of equities have a code of one or two characters, or a number, for the venue of each trade.
+        let is_name = |text: &String| text.chars().count() > 2;
         let market = Self {
-            exchange: text(columns.exchange),
+            exchange: currency(columns.exchange).filter(is_name),
             symbol: text(columns.symbol),
             base: currency(columns.base),
             counter: currency(columns.counter),

@@ -75,11 +75,13 @@ pub fn from_history(
         let feed = Arc::clone(&history.feed);
         let settled = read.settled.clone();
         let replayed = Replayed::after(settled.as_deref());
-        let Some(replayed) = replay(history, read, replayed, outlets, inlet)? else {
-            return Ok(());
-        };
-        warn_of_warm_ups(settings, &feed, is_new.then_some(replayed.rows));
+        let (replayed, is_whole) = replay(history, read, replayed, outlets, inlet)?;
+        // Also those of a history that is interrupted: the next run takes them for known.
         report_holes(settings, &feed, &replayed, outlets);
+        if !is_whole {
+            return Ok(());
+        }
+        warn_of_warm_ups(settings, &feed, is_new.then_some(replayed.rows));
         if let Some(last) = replayed.last() {
             tracing::info!(%instrument, last_trade_id = last.id, "history applied");
             applied.insert(instrument, last);
@@ -115,32 +117,32 @@ fn resume(
     Ok(is_within.then_some(ReadOptions { resume, resume_time, settled, ..read }))
 }
 
-/// Replays a history into the graph; none if the job ends meanwhile.
+/// Replays a history into the graph; false if the job ends meanwhile.
 fn replay(
     history: InstrumentPlan,
     options: ReadOptions,
     mut replayed: Replayed,
     outlets: &FeedOutputs,
     inlet: &Inlet,
-) -> Result<Option<Replayed>, ReplayError> {
+) -> Result<(Replayed, bool), ReplayError> {
     let mut end = None;
     for input_batch in InstrumentStream::open(history, options)? {
         let input_batch = match input_batch {
-            Err(ReplayError::Stopped) => return Ok(None),
+            Err(ReplayError::Stopped) => return Ok((replayed, false)),
             input_batch => input_batch?,
         };
         replayed.note(&input_batch);
         end = Some((Arc::clone(&input_batch.trades.feed), input_batch.end.clone()));
         if outlets.stop.is_raised() || inlet.send(input_batch).is_err() {
-            return Ok(None);
+            return Ok((replayed, false));
         }
     }
     if let Some((feed, end)) = end
         && inlet.send(no_more(outlets.pool.take(&feed), end)).is_err()
     {
-        return Ok(None);
+        return Ok((replayed, false));
     }
-    Ok(Some(replayed))
+    Ok((replayed, true))
 }
 
 /// Has feeds continue after these trades.

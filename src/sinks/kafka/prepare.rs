@@ -139,6 +139,12 @@ impl KafkaSink {
         for topic in topics {
             let metadata = self.producer.metadata(Some(topic))?;
             let partitions = metadata.topics().first().map_or(0, |found| found.partitions().len());
+            if partitions == 0 {
+                let brokers = &self.settings.brokers;
+                return Err(self.producer.unavailable(&format!(
+                    "kafka at \"{brokers}\" does not say yet how many partitions topic \"{topic}\" has"
+                )));
+            }
             // Kafka counts them in 32 bits.
             self.partitions.insert(topic.clone(), i32::try_from(partitions).unwrap_or(i32::MAX));
         }
