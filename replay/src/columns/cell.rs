@@ -310,6 +310,17 @@ mod tests {
     }
 
     #[test]
+    fn numbers_as_java_writes_them_are_exact() {
+        for (written, whole, form) in [
+            ("1.70925120012E12", "1709251200120", TimeForm::Number { unit: 1_000_000 }),
+            ("1.7092512E9", "1709251200", TimeForm::Number { unit: 1_000_000_000 }),
+        ] {
+            assert!(text(whole).time(form).is_some());
+            assert_eq!(text(written).time(form), text(whole).time(form), "{written}");
+        }
+    }
+
+    #[test]
     fn a_leap_second_is_the_begin_of_the_next_minute() {
         let begin = text("2017-01-01T00:00:00Z").time(TimeForm::Text);
         assert!(begin.is_some());
