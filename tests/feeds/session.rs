@@ -104,7 +104,9 @@ fn what_is_under_way_on_an_old_connection_arrives() {
     // Nothing would show it here: trades wait for a list while a connection begins.
     let settings = "rotate_after = \"1s\"\n";
     let said = rotated("bybit-linear", "bybit:linear:BTCUSDT", "BTCUSDT", settings).unwrap();
-    assert!(said.contains(" 0 given up"), "{said}");
+    // A connection may just have been replaced when the run ends: its list has not come then.
+    let all = said.contains(" 0 given up");
+    assert!(all || said.contains(" 1 given up (0 ids)"), "{said}");
 }
 
 #[test]
