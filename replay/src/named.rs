@@ -9,6 +9,7 @@ use barflow_operators::batch::InputKind;
 use barflow_operators::instrument::{InstrumentError, InstrumentId};
 
 use crate::columns::market::Market;
+use crate::columns::names::is_same_symbol;
 use crate::error::ReplayError;
 use crate::lean;
 use crate::naming::{self, Naming};
@@ -77,15 +78,6 @@ pub fn parts(given: Option<&GivenInstrument>) -> (Option<InstrumentId>, Renames)
     given.cloned().map(|given| (Some(given.id), given.renames)).unwrap_or_default()
 }
 
-/// Whether two spellings mean the same symbol: `BTC-USDT`, `btcusdt`.
-fn is_same(a: &str, b: &str) -> bool {
-    let plain = |text: &str| {
-        let kept = text.chars().filter(|c| c.is_alphanumeric());
-        kept.flat_map(char::to_uppercase).collect::<String>()
-    };
-    plain(a) == plain(b)
-}
-
 /// Holds what a file says of its symbol against the instrument that was given for it.
 ///
 /// # Errors
@@ -98,10 +90,10 @@ pub fn agrees(
 ) -> Result<(), ReplayError> {
     let renamed = match renames {
         Renames::Nothing => false,
-        Renames::Symbol(name) => is_same(name, symbol),
+        Renames::Symbol(name) => is_same_symbol(name, symbol),
         Renames::Anything => true,
     };
-    if renamed || is_same(symbol, given.symbol()) {
+    if renamed || is_same_symbol(symbol, given.symbol()) {
         return Ok(());
     }
     Err(ReplayError::Mixed(format!(
@@ -124,7 +116,7 @@ pub fn path_agrees(
 ) -> Result<(), ReplayError> {
     let named = naming.symbol.as_ref().filter(|_| !naming.symbol_of_folder);
     if let Some((named, folder)) = named.zip(told::partition(path))
-        && !is_same(named, &folder)
+        && !is_same_symbol(named, &folder)
         && *renames == Renames::Nothing
     {
         return Err(ReplayError::Mixed(format!(
@@ -180,11 +172,13 @@ pub fn name_agrees_with_rows(
     let of_members = naming.symbol.clone().filter(|_| !naming.symbol_of_folder);
     let named = of_members.or_else(|| told::said(path));
     match named.zip(symbol) {
-        Some((named, symbol)) if !is_same(&named, symbol) => Err(ReplayError::Mixed(format!(
-            "{}: first row: field \"symbol\" is \"{symbol}\", and it is named for {named}; if its rows are right, \
+        Some((named, symbol)) if !is_same_symbol(&named, symbol) => {
+            Err(ReplayError::Mixed(format!(
+                "{}: first row: field \"symbol\" is \"{symbol}\", and it is named for {named}; if its rows are right, \
              give the instrument as {named}=venue:market:{symbol} with --instrument",
-            path.display()
-        ))),
+                path.display()
+            )))
+        }
         _ => Ok(()),
     }
 }
@@ -296,7 +290,7 @@ pub fn members_agree(
     for (_, name) in members {
         let of = naming::read(Path::new(name));
         let other_symbol =
-            matches!((&told.symbol, &of.symbol), (Some(a), Some(b)) if !is_same(a, b));
+            matches!((&told.symbol, &of.symbol), (Some(a), Some(b)) if !is_same_symbol(a, b));
         let other_input = matches!((told.input, of.input), (Some(a), Some(b)) if a != b);
         if other_symbol || other_input {
             let word = |naming: &Naming| {

@@ -38,11 +38,10 @@ pub struct Recognised {
 pub fn recognise(path: &Path, options: &PlanOptions) -> Result<Recognised, ReplayError> {
     named::is_of_trades(path, path)?;
     let mut naming = naming::read(path);
-    let container = sniff::container(path)?;
-    // barflow's own files were chosen by what they hold.
-    if is_outside(&naming, options) && !is_own(path, container)? {
+    if is_outside(&naming, options) && !is_chosen_by_times(path)? {
         return Ok(noted(PlanNote::OutOfRange(vec![path.to_owned()])));
     }
+    let container = sniff::container(path)?;
     let bytes = spool::length(path).map_err(|e| ReplayError::io("open", path, e))?;
     if is_own(path, container)? {
         let head = trades_parquet::read::head(path)?;
@@ -183,6 +182,12 @@ fn is_of_kraken(layout: &Layout) -> bool {
         Layout::Mapped(columns) => columns.is_bare(),
         _ => false,
     }
+}
+
+/// Whether the times within a file choose it, whatever its name says: barflow's own. No other is opened.
+fn is_chosen_by_times(path: &Path) -> Result<bool, ReplayError> {
+    let is_parquet = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("parquet"));
+    Ok(is_parquet && is_own(path, sniff::container(path)?)?)
 }
 
 fn is_own(path: &Path, container: Container) -> Result<bool, ReplayError> {

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use barflow_operators::instrument::InstrumentId;
 
-use crate::columns::names::plain;
+use crate::columns::names::{is_same_symbol, plain};
 use crate::error::ReplayError;
 use crate::naming;
 use crate::tardis;
@@ -160,12 +160,6 @@ pub fn partition(path: &Path) -> Option<String> {
     })
 }
 
-/// Whether two spellings mean one symbol. Kraken's and BitMEX's XBT is BTC to all others.
-fn is_same(a: &str, b: &str) -> bool {
-    let key = |text: &str| plain(text).replace("xbt", "btc");
-    key(a) == key(b)
-}
-
 /// Folders of a path and their places, the innermost first.
 fn folders(path: &Path) -> impl Iterator<Item = (&Path, &str)> {
     path.ancestors()
@@ -237,7 +231,7 @@ fn pair_of_name(stem: &str) -> Option<Told> {
         at += used.unwrap_or(1);
     }
     let (first, symbol) = found.first().cloned()?;
-    let is_one = found.iter().all(|(_, other)| is_same(other, &symbol));
+    let is_one = found.iter().all(|(_, other)| is_same_symbol(other, &symbol));
     let place = if first == 0 { Place::Begins } else { Place::Within };
     is_one.then_some(Told { symbol, place })
 }
@@ -255,7 +249,7 @@ pub fn contradicts(told: &Told, given: &InstrumentId) -> bool {
         Place::Begins => pair(given.symbol()),
         Place::Within => false,
     };
-    is_held && !is_same(&told.symbol, given.symbol())
+    is_held && !is_same_symbol(&told.symbol, given.symbol())
 }
 
 /// Checks that files that are to be one instrument, if one was given and none is to be renamed, are not named for
@@ -272,7 +266,7 @@ pub fn one_symbol<'a>(
     let Some(((a, of_a), (b, of_b))) = different(&paths).or_else(|| beside(&paths, given)) else {
         return Ok(());
     };
-    let other = if is_same(&of_a, given.symbol()) { &of_b } else { &of_a };
+    let other = if is_same_symbol(&of_a, given.symbol()) { &of_b } else { &of_a };
     Err(ReplayError::Mixed(format!(
         "{} is of {of_a} and {} of {of_b} by their names, and both are to be {given}: leave one of them out (a \
          pattern chooses files), or give the instrument as {other}={given} to take both",
@@ -306,7 +300,7 @@ type Named<'a> = (&'a Path, String);
 fn different<'a>(paths: &BTreeSet<&'a Path>) -> Option<(Named<'a>, Named<'a>)> {
     let mut told = paths.iter().filter_map(|path| Some((*path, symbol(path)?.symbol)));
     let first = told.next()?;
-    let other = told.find(|(_, symbol)| !is_same(symbol, &first.1))?;
+    let other = told.find(|(_, symbol)| !is_same_symbol(symbol, &first.1))?;
     Some((first, other))
 }
 
@@ -316,7 +310,7 @@ fn beside<'a>(paths: &BTreeSet<&'a Path>, given: &InstrumentId) -> Option<(Named
     if pair(given.symbol()) {
         return None;
     }
-    let is_given = |word: &str| is_same(word, given.symbol());
+    let is_given = |word: &str| is_same_symbol(word, given.symbol());
     let mut places: Vec<(PathBuf, &'a Path)> = Vec::new();
     for path in paths {
         let of_given = words(path).into_iter().filter(|(_, word)| is_given(word));

@@ -314,6 +314,27 @@ mod tests {
         assert_eq!(wrong(&minutes), [ahead as u64, ahead as u64 + 1, ahead as u64 + 2]);
     }
 
+    #[test]
+    fn at_the_beginning_the_most_decide() {
+        // Runs of times ahead, and one right time behind each.
+        let run = LONGEST_RUN as u64;
+        let mixture = |runs: u64| {
+            let ahead = [5000].repeat(LONGEST_RUN);
+            (0..runs as i64)
+                .flat_map(|part| ahead.iter().copied().chain([part]))
+                .collect::<Vec<_>>()
+        };
+        let (right, ahead): (Vec<u64>, Vec<u64>) =
+            (0..2 * (run + 1)).partition(|row| row % (run + 1) == run);
+        assert_eq!(wrong(&mixture(2)), right);
+        let behind = 2..2 * LONGEST_RUN as i64 + VOTES as i64;
+        assert_eq!(wrong(&mixture(2).into_iter().chain(behind).collect::<Vec<_>>()), ahead);
+        // Twice as many fill what may wait, whatever stands behind them.
+        let behind = 4..8 * LONGEST_RUN as i64;
+        let found = wrong(&mixture(4).into_iter().chain(behind).collect::<Vec<_>>());
+        assert!(!found.contains(&0) && found.contains(&run));
+    }
+
     proptest! {
         #[test]
         fn what_leaves_at_once_is_what_would_leave_one_by_one(
@@ -384,11 +405,17 @@ mod tests {
                 minutes.extend((0..rows).map(|_| { time += 1; time % 7 + time / 2 }));
             };
             right(&mut minutes, begin);
+            let mut left = MOST_HELD / 2;
             for (runs, more) in &mixture {
+                // At the beginning they all wait at once, since nothing says which times are right.
+                if begin > LONGEST_RUN {
+                    left = MOST_HELD / 2;
+                }
                 let mut wrong = 0;
                 for (run, between) in runs {
-                    let run = *run.min(&(MOST_HELD / 2 - wrong));
-                    // At the beginning nothing says where time was: a pause is possible.
+                    let run = *run.min(&left);
+                    left -= run;
+                    // A pause before the first of them is possible.
                     let by = offsets.next().unwrap();
                     let by = if begin <= LONGEST_RUN { by.abs() } else { *by };
                     expected.extend(minutes.len() as u64..(minutes.len() + run) as u64);

@@ -250,6 +250,12 @@ pub fn plain(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
+/// Whether two spellings mean one symbol. Kraken's and BitMEX's XBT is BTC to all others.
+pub fn is_same_symbol(a: &str, b: &str) -> bool {
+    let key = |symbol: &str| plain(symbol).replace("xbt", "btc");
+    key(a) == key(b)
+}
+
 /// What a column of this name holds; none if nobody known calls one so.
 pub fn known(name: &str) -> Option<Known> {
     let name = plain(name);

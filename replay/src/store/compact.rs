@@ -187,34 +187,20 @@ pub fn merge(
 mod tests {
     use std::sync::atomic::AtomicBool;
 
-    use barflow_operators::batch::TradeBatch;
-    use barflow_operators::trade::{Aggressor, Trade};
-
     use super::*;
+    use crate::trades_parquet::write::five_trades;
 
     #[test]
     fn a_merge_that_is_stopped_copies_no_further() {
         let folder = tempfile::tempdir().unwrap();
-        let feed = Arc::new(Feed::numbered("a:b:C".parse().unwrap()));
-        let trade = |trade_id: u64| {
-            let (price, qty, quote, count) = (2.0, 3.0, 6.0, 1);
-            let event_time = 1_709_251_200_000_000_000 + trade_id as i64;
-            let aggressor = Aggressor::Buyer;
-            Trade { trade_id, event_time, price, qty, quote, aggressor, count }
-        };
-        let create = |name: &str| {
-            let path = folder.path().join(name);
-            TradeWriter::create(&path, &feed, WriteOptions::default()).unwrap()
-        };
-        let mut writer = create("day.parquet");
-        let trades: Vec<Trade> = (1..=5).map(trade).collect();
-        writer.write(&TradeBatch::from_trades(Arc::clone(&feed), &trades)).unwrap();
-        let facts = Facts::read(&writer.finish().unwrap()).unwrap();
+        let (day_file, feed) = five_trades(&folder.path().join("day.parquet"));
+        let facts = Facts::read(&day_file).unwrap();
         let footers = [Footer::read(&facts.path).unwrap()];
         let day = Date::constant(2024, 3, 1);
         let merge = Merge { first: day, last: day, files: vec![facts] };
         for (stopped, rows) in [(true, 0), (false, 5)] {
-            let mut writer = create("month.parquet");
+            let path = folder.path().join("month.parquet");
+            let mut writer = TradeWriter::create(&path, &feed, WriteOptions::default()).unwrap();
             let progress = Progress::until(Arc::new(AtomicBool::new(stopped)).into());
             let copied = copy(&merge, &footers, &feed, &mut writer, &progress);
             let is_stopped = matches!(copied, Err(ReplayError::Stopped));

@@ -57,29 +57,17 @@ mod tests {
     use std::fs::File;
     use std::sync::atomic::AtomicBool;
 
-    use barflow_operators::batch::{Feed, TradeBatch};
-    use barflow_operators::trade::{Aggressor, Trade};
     use parquet::arrow::ArrowWriter;
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
     use parquet::file::properties::WriterProperties;
 
-    use super::super::write::{TradeWriter, WriteOptions};
+    use super::super::write::five_trades;
     use super::*;
 
     /// A file as an earlier build wrote it: with the digest of its trades, and without a seal.
     fn without_seal(folder: &Path) -> std::path::PathBuf {
         let path = folder.join("sealed.parquet");
-        let feed = Arc::new(Feed::numbered("a:b:C".parse().unwrap()));
-        let trade = |trade_id: u64| {
-            let (price, qty, quote, count) = (2.0, 3.0, 6.0, 1);
-            let event_time = 1_709_251_200_000_000_000 + trade_id as i64;
-            let aggressor = Aggressor::Buyer;
-            Trade { trade_id, event_time, price, qty, quote, aggressor, count }
-        };
-        let mut writer = TradeWriter::create(&path, &feed, WriteOptions::default()).unwrap();
-        let trades: Vec<Trade> = (1..=5).map(trade).collect();
-        writer.write(&TradeBatch::from_trades(feed, &trades)).unwrap();
-        let from = File::open(writer.finish().unwrap()).unwrap();
+        let from = File::open(five_trades(&path).0).unwrap();
         let from = ParquetRecordBatchReaderBuilder::try_new(from).unwrap();
         let says = from.metadata().file_metadata().key_value_metadata().cloned().unwrap();
         let says = says.into_iter();

@@ -304,3 +304,21 @@ fn properties(feed: &Feed) -> WriterProperties {
 fn write_error(path: &Path, text: &str) -> ReplayError {
     ReplayError::io("write", path, std::io::Error::other(text.to_owned()))
 }
+
+/// A file of five trades for tests, and what they have in common.
+#[cfg(test)]
+pub(crate) fn five_trades(path: &Path) -> (PathBuf, Arc<Feed>) {
+    use barflow_operators::trade::{Aggressor, Trade};
+
+    let feed = Arc::new(Feed::numbered("a:b:C".parse().unwrap()));
+    let trade = |trade_id: u64| {
+        let (price, qty, quote, count) = (2.0, 3.0, 6.0, 1);
+        let event_time = 1_709_251_200_000_000_000 + trade_id as i64;
+        let aggressor = Aggressor::Buyer;
+        Trade { trade_id, event_time, price, qty, quote, aggressor, count }
+    };
+    let trades: Vec<Trade> = (1..=5).map(trade).collect();
+    let mut writer = TradeWriter::create(path, &feed, WriteOptions::default()).unwrap();
+    writer.write(&TradeBatch::from_trades(Arc::clone(&feed), &trades)).unwrap();
+    (writer.finish().unwrap(), feed)
+}
