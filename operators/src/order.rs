@@ -60,6 +60,8 @@ pub struct Ordered {
     pub findings: Findings,
     /// Rows set aside (or the one that stopped the instrument).
     pub rejects: Vec<Reject>,
+    /// How many of them came after their ids were given up as missing.
+    pub late: usize,
     /// Corrections of the instrument's history, late trades among them.
     pub corrections: Vec<Correction>,
 }
@@ -166,11 +168,13 @@ impl InstrumentOrder {
             }
         };
         let mut corrections = input.corrections;
+        let mut late_rejects = 0;
         let late = findings.late.drain(..);
         if self.options.revises {
             corrections.extend(late.map(|late| Correction::late(late.trade, late.known_time)));
         } else {
             let window = self.options.reorder_window;
+            late_rejects = late.len();
             rejects.extend(late.map(|late| late_reject(late.row, &late.trade, &lines, window)));
         }
         if let Some(before) = before.filter(|_| !findings.refused.is_empty()) {
@@ -191,7 +195,8 @@ impl InstrumentOrder {
             trades = Arc::new(rest);
         }
         let position = self.position(input.start, input.end);
-        Some(Ordered { trades, position, findings, rejects, corrections })
+        let late = late_rejects.min(rejects.len());
+        Some(Ordered { trades, position, findings, rejects, late, corrections })
     }
 
     /// Continues after a batch that another order, equal from its beginning on, has let through as
@@ -281,6 +286,7 @@ impl InstrumentOrder {
             position,
             findings,
             rejects,
+            late: 0,
             corrections: Vec::new(),
         })
     }

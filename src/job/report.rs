@@ -109,7 +109,9 @@ pub struct InputCounts {
     pub time_reversals: u64,
     /// Rows that are not valid trades.
     pub rejected: u64,
-    /// How many of them a feed brought, after their ids were given up.
+    /// How many of them a feed brought.
+    pub rejected_of_feed: u64,
+    /// Trades that a feed brought after their ids were given up as missing.
     pub late: u64,
     /// Rows that are not trades by rule, by reason.
     pub left_out: BTreeMap<String, u64>,
@@ -196,7 +198,10 @@ impl JobReport {
 
     /// Rows of files that are not valid trades, of all instruments.
     pub fn rejected_in_files(&self) -> u64 {
-        self.inputs.values().map(|counts| counts.rejected.saturating_sub(counts.late)).sum()
+        self.inputs
+            .values()
+            .map(|counts| counts.rejected.saturating_sub(counts.rejected_of_feed))
+            .sum()
     }
 
     /// Why no feed was ever connected; none if one was, or there are none.
@@ -331,7 +336,8 @@ fn counts(tally: &Tally) -> BTreeMap<InstrumentId, InputCounts> {
             FactKind::Reordered => c.reordered += n,
             FactKind::TimeReversals => c.time_reversals += n,
             FactKind::Rejected => c.rejected += n,
-            FactKind::RejectedOfFeed => c.late += n,
+            FactKind::RejectedOfFeed => c.rejected_of_feed += n,
+            FactKind::LateOfFeed => c.late += n,
             FactKind::LeftOut(why) => *c.left_out.entry(why).or_default() += n,
             FactKind::Gap(gap) => c.gaps.extend(std::iter::repeat_n(gap, n as usize)),
             FactKind::Corrected

@@ -357,6 +357,7 @@ fn a_time_in_the_future_of_a_venue_without_ids_fails_the_run() {
     let ran = run.stop();
     assert_eq!((ran.code, ran.quarantine.len()), (Some(1), 1), "{}", ran.said);
     assert!(ran.said.contains("quarantined 1"), "{}", ran.said);
+    assert!(!ran.said.contains(": late"), "{}", ran.said);
 }
 
 #[test]

@@ -37,8 +37,10 @@ pub enum FactKind {
     TimeReversals,
     /// Rows that are not valid trades.
     Rejected,
-    /// Those of them that a feed brought: trades that came after their ids were given up.
+    /// Those of them that a feed brought.
     RejectedOfFeed,
+    /// Trades that a feed brought after their ids were given up as missing.
+    LateOfFeed,
     /// Rows that are not trades by rule, for this reason.
     LeftOut(String),
     /// This gap in the ids.

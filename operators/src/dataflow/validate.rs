@@ -200,7 +200,7 @@ impl Orders {
 
 impl Validation {
     fn new(ordered: Ordered) -> Self {
-        let Ordered { trades, position, findings, rejects, corrections } = ordered;
+        let Ordered { trades, position, findings, rejects, late, corrections } = ordered;
         let instrument = &trades.feed.instrument;
         let mut facts = Fact::of(instrument, &findings);
         if !rejects.is_empty() {
@@ -208,6 +208,9 @@ impl Validation {
             facts.push((Fact::new(instrument, FactKind::Rejected), count));
             if matches!(position, Position::Feed(_)) {
                 facts.push((Fact::new(instrument, FactKind::RejectedOfFeed), count));
+                if late > 0 {
+                    facts.push((Fact::new(instrument, FactKind::LateOfFeed), late as isize));
+                }
             }
         }
         let gaps = findings.gaps;
