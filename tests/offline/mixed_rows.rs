@@ -68,6 +68,11 @@ fn rows_of_two_exchanges_or_currencies_are_not_one_series() {
         let chosen = ["--columns", "time=time,price=price,qty=amount"];
         ended(&replay(at, &[&[file], &OWN[..], &chosen].concat()), 1, &[&place, value]);
     }
+    // Unless they are said to be one, as those of a consolidated tape are.
+    let any = ["--columns", "time=time,price=price,qty=amount,exchange=any"];
+    let ran = replay(at, &[&["a.csv"], &OWN[..], &any].concat());
+    ended(&ran, 0, &[]);
+    assert_eq!(String::from_utf8_lossy(&ran.stdout).lines().count(), 6);
     // Numbers in a column called quote are quote values.
     write(at, "d.csv", "time,price,amount,quote", |n| row(n, format!("{}", 60_000 + n)));
     ended(&replay(at, &[&["d.csv"], &OWN[..]].concat()), 0, &[]);

@@ -19,11 +19,13 @@ pub struct ColumnChoice {
     pub(super) unit: Option<i64>,
     pub(super) side_buy: Option<String>,
     pub(super) side_sell: Option<String>,
+    /// Trades of several exchanges are one instrument's: those of a consolidated tape.
+    pub(super) any_exchange: bool,
 }
 
 /// The keys, for messages.
-const KEYS: &str = "time, price, qty, side, buyer_is_maker, id, quote, symbol, time_unit, side_buy, \
-                    side_sell";
+const KEYS: &str = "time, price, qty, side, buyer_is_maker, id, quote, symbol, exchange, time_unit, \
+                    side_buy, side_sell";
 
 /// The words for units of time.
 pub const UNITS: [(&str, i64); 4] =
@@ -35,7 +37,7 @@ impl FromStr for ColumnChoice {
     fn from_str(text: &str) -> Result<Self, String> {
         let mut choice = Self { text: text.to_owned(), ..Self::default() };
         let (mut time, mut price, mut qty) = (None, None, None);
-        let mut unit = None;
+        let (mut unit, mut exchange) = (None, None);
         for pair in text.split(',') {
             let (key, value) = pair
                 .split_once('=')
@@ -51,6 +53,7 @@ impl FromStr for ColumnChoice {
                 "side" => &mut choice.side,
                 "buyer_is_maker" => &mut choice.buyer_is_maker,
                 "symbol" => &mut choice.symbol,
+                "exchange" => &mut exchange,
                 "time_unit" => &mut unit,
                 "side_buy" => &mut choice.side_buy,
                 "side_sell" => &mut choice.side_sell,
@@ -72,6 +75,13 @@ impl FromStr for ColumnChoice {
             let (_, ns) =
                 known.ok_or_else(|| format!("time_unit is s, ms, us or ns, not \"{unit}\""))?;
             choice.unit = Some(*ns);
+        }
+        choice.any_exchange = exchange.is_some();
+        if let Some(exchange) = exchange.filter(|exchange| exchange != "any") {
+            return Err(format!(
+                "the exchange's column is known by its name: only exchange=any is taken, which reads \
+                 trades of several exchanges as one instrument's, not \"{exchange}\""
+            ));
         }
         if choice.side.is_some() && choice.buyer_is_maker.is_some() {
             return Err("side and buyer_is_maker cannot be combined".to_owned());
@@ -107,6 +117,7 @@ mod tests {
             ("time=ts,price=px,qty=q,qty=r", "given twice"),
             ("time=ts,price=px,qty=q,time_unit=h", "s, ms, us or ns"),
             ("time=ts,price=px,qty=q,side_buy=B", "need side"),
+            ("time=ts,price=px,qty=q,exchange=ex", "exchange=any"),
         ] {
             let error = text.parse::<ColumnChoice>().unwrap_err();
             assert!(error.contains(wanted), "{text}: {error}");

@@ -235,7 +235,7 @@ impl Finder<'_> {
             span: None,
             side,
             maker: None,
-            exchange: self.first(Role::Exchange),
+            exchange: self.first(Role::Exchange).filter(|_| !choice.any_exchange),
             base: self.first(Role::Base),
             counter: self.first(Role::Counter),
             // Whether or not it was named: rows of two symbols are not one series.

@@ -37,7 +37,13 @@ pub fn cells<'a>(
     if let Some(market) = &rules.format.market
         && let Some((field, value)) = market.other(columns, &cell)
     {
-        let reason = format!("the file started with {market}; a file must contain one instrument");
+        let mut reason =
+            format!("the file started with {market}; a file must contain one instrument");
+        if field == "exchange" {
+            reason.push_str(
+                " (a consolidated tape: name its columns with --columns, and exchange=any)",
+            );
+        }
         return Err(Wrong { field, value, reason });
     }
     let row = read::row(columns, &cell)?;
