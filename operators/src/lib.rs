@@ -17,6 +17,7 @@ pub mod convergence;
 pub mod dataflow;
 pub mod digest;
 pub mod end;
+pub mod event_time;
 pub mod excerpt;
 pub mod gap;
 pub mod input_batch;
