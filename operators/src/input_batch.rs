@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::bar::Bar;
 use crate::batch::TradeBatch;
 use crate::end::Unfinished;
+use crate::instrument::InstrumentId;
 use crate::position::Position;
 use crate::progress::Progress;
 use crate::revision::Correction;
@@ -74,6 +75,8 @@ pub struct InputBatch {
     pub specs: Option<Arc<[BarSpec]>>,
     /// What is wrong with trades handed in before, or will be with later ones.
     pub corrections: Vec<Correction>,
+    /// Other instruments of the same source of which nothing comes any more.
+    pub ended: Vec<InstrumentId>,
     /// The bars, where they were built beforehand. Then `trades` is empty, `rejects` are those that
     /// the order of trades has set aside as well, and `end` is how far the input is applied. Stays
     /// within the process.
@@ -98,8 +101,20 @@ impl InputBatch {
     /// A piece of a file.
     pub fn new(trades: TradeBatch, rejects: Vec<Reject>, start: Position, end: Position) -> Self {
         let (left_out, places, corrections) = (Vec::new(), Vec::new(), Vec::new());
-        let (order, specs, made) = (None, None, None);
-        Self { trades, rejects, left_out, start, end, places, order, specs, corrections, made }
+        let (order, specs, made, ended) = (None, None, None, Vec::new());
+        Self {
+            trades,
+            rejects,
+            left_out,
+            start,
+            end,
+            places,
+            order,
+            specs,
+            corrections,
+            ended,
+            made,
+        }
     }
 
     /// The file and line of a trade, as a person looks for it.

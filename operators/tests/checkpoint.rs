@@ -50,6 +50,7 @@ fn pieces(trades: &[Trade], cuts: &[usize], gaps: &[bool], live: bool) -> Vec<Or
             gaps: (0..missing).map(|_| gap).collect(),
             open_gap: None,
             received: live.then_some(1),
+            ended: Vec::new(),
             specs: None,
             corrections: Vec::new(),
         });
@@ -106,7 +107,7 @@ proptest! {
             let (cut, crash) = *fates.next().unwrap();
             patience = patience.saturating_sub(1);
             if (cut || at == pieces.len() || patience == 0)
-                && let Some(sealed) = state.cut()
+                && let Some(sealed) = state.cut(std::iter::empty())
             {
                 topic.insert(sealed.key, sealed.bytes);
                 kept.append(&mut open_transaction);
@@ -153,8 +154,8 @@ fn records(state: &mut InstrumentState, pieces: &[OrderedBatch]) -> Vec<Record> 
     let mut records = Vec::new();
     for piece in pieces {
         apply(state, piece, &mut Made::new());
-        records.push(open(&state.cut().unwrap().bytes).unwrap());
-        assert_eq!(state.cut(), None, "nothing has moved");
+        records.push(open(&state.cut(std::iter::empty()).unwrap().bytes).unwrap());
+        assert_eq!(state.cut(std::iter::empty()), None, "nothing has moved");
     }
     records
 }

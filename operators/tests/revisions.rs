@@ -46,6 +46,7 @@ fn piece(before: Option<u64>, trades: &[Trade], corrections: Vec<Correction>) ->
         gaps,
         open_gap: None,
         received: None,
+        ended: Vec::new(),
         specs: None,
         corrections,
     }
@@ -394,7 +395,7 @@ fn a_restart_goes_on_counting_and_keeps_what_was_corrected() {
     job.take(&trades[..2000], Vec::new());
     // The last trade of all: its gap waits for the next one, through the restart as well.
     job.take(&[], vec![correct(1990, Change::Remove), correct(2000, Change::Remove)]);
-    let sealed = job.state.cut().unwrap();
+    let sealed = job.state.cut(std::iter::empty()).unwrap();
     let record = barflow_operators::checkpoint::envelope::open(&sealed.bytes).unwrap();
     job.state = InstrumentState::restore(vec![record]).unwrap().unwrap();
     job.state.retain(EVERYTHING);

@@ -76,6 +76,15 @@ struct OpenFile {
     last_rows: Option<LastRows>,
 }
 
+/// What reading on has come to.
+#[derive(Debug)]
+pub enum ReadOn {
+    /// The next batch.
+    Batch(InputBatch),
+    /// The end of a file that others follow: nothing is open until the next one is read.
+    BetweenFiles,
+}
+
 enum Reading {
     Rows(Box<RowsOfFile>),
     Parquet(Box<ParquetTrades>),
@@ -261,11 +270,28 @@ impl InstrumentStream {
         }
     }
 
-    fn read(&mut self) -> Result<Option<InputBatch>, ReplayError> {
+    /// Reads on: a batch, or the end of a file; none at the end of all. After an error it ends.
+    pub fn read_on(&mut self) -> Option<Result<ReadOn, ReplayError>> {
+        if self.failed {
+            return None;
+        }
+        let next = self.read().and_then(|read| match read {
+            Some(ReadOn::Batch(batch)) => self.leave(batch).map(|batch| Some(ReadOn::Batch(batch))),
+            read => Ok(read),
+        });
+        let next = next.transpose();
+        if let Some(Ok(ReadOn::Batch(batch))) = &next {
+            self.options.progress.add_rows(batch.trades.len() as u64);
+        }
+        self.failed = matches!(next, Some(Err(_)));
+        next
+    }
+
+    fn read(&mut self) -> Result<Option<ReadOn>, ReplayError> {
         loop {
             if let Some(first) = self.merger.batch(0) {
                 let end = first.end.clone();
-                return self.merge(end).map(Some);
+                return self.merge(end).map(|batch| Some(ReadOn::Batch(batch)));
             }
             if self.open.is_empty() {
                 let applied = self.merged_before();
@@ -279,7 +305,12 @@ impl InstrumentStream {
                 }
                 continue;
             }
-            let Some(batch) = self.next_of(0)? else { continue };
+            let Some(batch) = self.next_of(0)? else {
+                if self.open.is_empty() && !self.files.is_empty() {
+                    return Ok(Some(ReadOn::BetweenFiles));
+                }
+                continue;
+            };
             if self.overlaps_next(&batch, 0) {
                 self.merger.add(batch, None);
                 self.open_overlapping()?;
@@ -289,7 +320,7 @@ impl InstrumentStream {
                 open.last = last_of(&batch).or(open.last);
             }
             self.last_id = batch.end.trade_id().or(self.last_id);
-            return Ok(Some(batch));
+            return Ok(Some(ReadOn::Batch(batch)));
         }
     }
 
@@ -415,16 +446,13 @@ impl Iterator for InstrumentStream {
     type Item = Result<InputBatch, ReplayError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.failed {
-            return None;
+        loop {
+            match self.read_on()? {
+                Ok(ReadOn::Batch(batch)) => return Some(Ok(batch)),
+                Ok(ReadOn::BetweenFiles) => {}
+                Err(error) => return Some(Err(error)),
+            }
         }
-        let next = self.read().and_then(|batch| batch.map(|batch| self.leave(batch)).transpose());
-        let next = next.transpose();
-        if let Some(Ok(batch)) = &next {
-            self.options.progress.add_rows(batch.trades.len() as u64);
-        }
-        self.failed = matches!(next, Some(Err(_)));
-        next
     }
 }
 

@@ -88,6 +88,11 @@ pub struct ReplayArgs {
     #[arg(help_heading = "Output")]
     pub sink_trades: Option<String>,
 
+    /// Order of bars of several instruments: event-time (by known_time) or instrument (one after the other)
+    /// [default: event-time into one file or Kafka, instrument with --parallel, Parquet or no sink]
+    #[arg(long, value_name = "ORDER", env = "BARFLOW_ORDER", help_heading = "Output")]
+    pub order: Option<String>,
+
     /// Refuse to start where a file of an earlier run would be replaced
     #[arg(long, help_heading = "Output")]
     pub no_clobber: bool,

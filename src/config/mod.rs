@@ -19,6 +19,7 @@ pub mod live;
 pub mod max_bad;
 pub mod problem;
 pub mod quality;
+pub mod read_order;
 pub mod replay;
 pub mod revisions;
 pub mod section;

@@ -26,6 +26,7 @@ use super::limits::limits;
 use super::max_bad::MaxBad;
 use super::problem::Problems;
 use super::quality::suite;
+use super::read_order::{ORDERS, ReadOrder};
 use super::revisions::window;
 use super::section::{Section, over};
 use super::sink_kind::{SINKS, SinkKind};
@@ -109,6 +110,8 @@ pub struct ReplaySettings {
     pub columns: Option<ColumnChoice>,
     /// Whether ticks that LEAN flags as suspicious make bars.
     pub keep_suspicious: bool,
+    /// In which order instruments are read; by what else is wanted if not given.
+    pub order: Option<ReadOrder>,
     /// How many trades may wait for a missing id.
     pub reorder_window: usize,
     /// Trades per batch.
@@ -197,6 +200,7 @@ impl ReplaySettings {
             keep_suspicious: replay
                 .parse("keep_suspicious", "true or false", problems_ref)
                 .unwrap_or(false),
+            order: replay.choice("order", &ORDERS, problems_ref),
             reorder_window: replay
                 .parse("reorder_window", whole, problems_ref)
                 .unwrap_or(REORDER_WINDOW),
@@ -296,6 +300,18 @@ impl ReplaySettings {
 }
 
 impl ReplaySettings {
+    /// In which order so many instruments are read. Bars that leave together have one order, that of event
+    /// time, unless threads that share histories make them.
+    pub fn order_of(&self, instruments: usize) -> ReadOrder {
+        let shared = matches!(self.sink, SinkKind::JsonLines | SinkKind::Csv | SinkKind::Kafka);
+        match self.order {
+            _ if instruments < 2 || self.protocol.is_some() => ReadOrder::Instrument,
+            Some(order) => order,
+            None if shared && self.parallel == 1 => ReadOrder::EventTime,
+            None => ReadOrder::Instrument,
+        }
+    }
+
     fn check_parallel(&self, problems: &mut Problems) {
         if !(1..=256).contains(&self.parallel) {
             problems.add("[replay]", format!("parallel = {}: 1 to 256", self.parallel));

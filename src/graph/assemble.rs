@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use barflow_operators::convergence::monitor::Joined;
 use barflow_operators::dataflow::Epoch;
-use barflow_operators::dataflow::bars::{Bars, Out, bars};
+use barflow_operators::dataflow::bars::{Bars, BarsOptions, Out, bars};
 use barflow_operators::dataflow::built::{Built, built};
 use barflow_operators::dataflow::daily::daily;
 use barflow_operators::dataflow::ledger::{Fact, FactUpdate, totals};
@@ -105,8 +105,7 @@ fn decide<'scope>(
         trades,
         pool,
         move |feed| specs_of(feed),
-        policy,
-        options.window,
+        BarsOptions { policy, window: options.window, expected: options.expected.clone() },
         move |instrument| end_of(instrument),
         &options.open_bars,
     );

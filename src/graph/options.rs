@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use barflow_operators::batch::Feed;
+use barflow_operators::dataflow::leaving::Expected;
 use barflow_operators::dataflow::validate::{OrderedBatch, ValidateOptions};
 use barflow_operators::end::InputEnd;
 use barflow_operators::input_batch::Reject;
@@ -44,6 +45,8 @@ pub struct GraphOptions {
     pub on_reject: OnReject,
     /// Whether input batches come with their bars, from threads that share each history.
     pub built_ahead: bool,
+    /// The instruments whose bars leave in the order of event time; none: as they are read.
+    pub expected: Option<Expected>,
     /// How much of the past is retained, so that it can be corrected; none for a run without.
     pub window: Option<Window>,
     /// Called with corrections.
@@ -80,6 +83,7 @@ impl GraphOptions {
             validate,
             on_reject: Arc::new(|_| ()),
             built_ahead: false,
+            expected: None,
             window: None,
             on_revision: Arc::new(|_, _| ()),
             end_of: Arc::new(|_| Some(InputEnd::default())),

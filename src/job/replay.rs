@@ -25,7 +25,7 @@ use super::error::JobError;
 use super::observer::{Notices, Observer};
 use super::report::{JobReport, Notice, ParallelReport, Records, doubtful};
 use super::sink::{SinkRequest, others};
-use super::source::Source;
+use super::source::{Fed, Source};
 use super::start::{Resumption, Start, Started};
 use super::{cluster, places, rejects};
 use crate::config::bars::BarBook;
@@ -220,7 +220,7 @@ impl Ready<'_> {
         }
         let listens = trades.as_ref().map(|_| "kept trades");
         let bars_in_graph = settings.makes_bars_in_graph().or(listens);
-        let options = GraphOptions {
+        let mut options = GraphOptions {
             built_ahead: in_chunks && bars_in_graph.is_none(),
             trades,
             daily: daily.clone(),
@@ -239,7 +239,7 @@ impl Ready<'_> {
         });
         observer.reading(self.source.size(), &progress);
         let (workers, resume) = (&self.workers, &started.resume);
-        let feeders = self.source.feeders(
+        let Fed { feeders, expected } = self.source.feeders(
             settings,
             workers,
             &read,
@@ -247,6 +247,7 @@ impl Ready<'_> {
             self.corrections,
             chunks.as_ref(),
         )?;
+        options.expected = expected;
         let result = run_graph(started.cluster, Pace::HISTORY, options, feeders, started.sinks);
         let report = |chunks| ParallelReport { threads, bars_in_graph, chunks };
         let parallel = chunks.map(|options| report(options.result()));
@@ -302,6 +303,7 @@ impl Ready<'_> {
                 resume: resume.orders.clone(),
             },
             built_ahead: false,
+            expected: None,
             window: self.window,
             on_revision: on_revision(
                 records.revised.clone(),

@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 const MARK: [u8; 4] = *b"BFCK";
 
 /// Version of the content. It changes whenever an older or newer barflow would misread it.
-pub const VERSION: u16 = 7;
+pub const VERSION: u16 = 8;
 
 /// Before the content: the mark and the version.
 const HEAD: usize = MARK.len() + 2;

@@ -4,13 +4,14 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::envelope::seal;
-use super::record::{Body, Record, Step, Whole};
+use super::record::{Body, Record, Step, WaitingBar, Whole};
 use crate::bar::Bar;
 use crate::batch::{Feed, IdKind, TradeBatch};
 use crate::builder_set::BuilderSet;
 use crate::convergence::monitor::{Joined, Synchronised};
 use crate::dataflow::validate::OrderedBatch;
 use crate::end::{InputEnd, Unfinished};
+use crate::event_time::clock::EventClock;
 use crate::gap::Gap;
 use crate::open_bars::OpenState;
 use crate::order::ids::Settled;
@@ -40,6 +41,11 @@ pub struct InstrumentState {
     last_id: Option<u64>,
     last_time: Option<i64>,
     first_time: Option<i64>,
+    clock: EventClock,
+    /// Bars that waited for other instruments when the record was written; only after a restore.
+    waiting: Vec<WaitingBar>,
+    /// How many waited at the last record.
+    waits: u64,
     /// The input is known to be complete before this time, ns; none before its end.
     complete_until: Option<i64>,
     /// Ids up to the last trade, but for that last one.
@@ -89,6 +95,9 @@ impl InstrumentState {
             last_id: None,
             last_time: None,
             first_time: None,
+            clock: EventClock::default(),
+            waiting: Vec::new(),
+            waits: 0,
             complete_until: None,
             settled: Settled::default(),
             behind: Vec::new(),
@@ -121,10 +130,18 @@ impl InstrumentState {
             if record.step != step {
                 return Err(Broken::Missing { instrument, step, last });
             }
-            let Record { feed, position, last_id, last_time, body, .. } = record;
+            let Record { feed, position, last_id, last_time, waits, body, .. } = record;
             match (&mut state, body) {
                 (None, Body::Whole(whole)) => {
-                    let Whole { builder_set, settled, first_time, behind, revisions } = *whole;
+                    let Whole {
+                        builder_set,
+                        settled,
+                        first_time,
+                        behind,
+                        revisions,
+                        clock,
+                        waiting,
+                    } = *whole;
                     state = Some(Self {
                         feed: Arc::new(feed),
                         builder_set,
@@ -132,6 +149,9 @@ impl InstrumentState {
                         last_id,
                         last_time,
                         first_time,
+                        clock,
+                        waiting,
+                        waits,
                         complete_until: None,
                         settled,
                         behind,
@@ -152,15 +172,26 @@ impl InstrumentState {
                     }
                     state.position = Some(position);
                     (state.last_id, state.last_time) = (last_id, last_time);
-                    state.step = step;
+                    (state.step, state.waits) = (step, waits);
                 }
                 _ => return Err(Broken::NoState(instrument)),
             }
         }
+        if let Some(state) = &mut state {
+            state.keep_waiting();
+        }
         Ok(state)
     }
 
-    /// Applies again what was applied before; its bars have left long ago.
+    /// Forgets the bars that had left: in order, all but the last ones.
+    fn keep_waiting(&mut self) {
+        WaitingBar::sort(&mut self.waiting);
+        let waits = usize::try_from(self.waits).unwrap_or(usize::MAX);
+        let left = self.waiting.len().saturating_sub(waits);
+        self.waiting.drain(..left);
+    }
+
+    /// Applies again what was applied before; most of its bars have left long ago.
     fn repeat(&mut self, step: Step) {
         if let Some(specs) = &step.specs {
             self.builder_set.set_specs(specs);
@@ -168,7 +199,29 @@ impl InstrumentState {
         self.remember(&step.gaps);
         self.begin(step.trades.first());
         let trades = TradeBatch::from_trades(Arc::clone(&self.feed), &step.trades);
-        self.builder_set.on_batch(&trades, &step.gaps, step.live, |_, _| ());
+        let (clock, waiting) = (self.clock, &mut self.waiting);
+        let each = |_, spec: &Arc<str>, bar: Bar, synchronised| {
+            let time = clock.at_close(&trades, bar.last_trade_id, bar.known_time);
+            let spec = Arc::clone(spec);
+            waiting.push(WaitingBar { time, spec, bar, diff: 1, synchronised });
+        };
+        self.builder_set.on_batch_by_slot(&trades, &step.gaps, step.live, each);
+        self.clock.advance(&trades);
+    }
+
+    /// The bars that waited for other instruments when it was saved, in order.
+    pub fn take_waiting(&mut self) -> Vec<WaitingBar> {
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// Whether there are any.
+    pub fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// The latest event time applied.
+    pub fn clock(&self) -> EventClock {
+        self.clock
     }
 
     /// Retains the past from here on, so that it can be corrected.
@@ -195,6 +248,7 @@ impl InstrumentState {
             self.note(batch, gaps, live);
         }
         self.note_last(batch);
+        self.clock.advance(trades);
         let Some(retained) = &mut self.retained else {
             let each = |_, spec: &Arc<str>, bar, synchronised| emit(spec, bar, 1, synchronised);
             let joined = self.builder_set.on_batch_by_slot(trades, gaps, live, each);
@@ -357,9 +411,16 @@ impl InstrumentState {
         }
     }
 
-    /// The next record, sealed; none if nothing was applied since the last.
-    pub fn cut(&mut self) -> Option<SealedRecord> {
-        let position = self.position.clone().filter(|_| self.dirty)?;
+    /// The next record, sealed; none if nothing was applied since the last. `waiting` are the closed bars that
+    /// wait for other instruments, in order.
+    pub fn cut<'w>(
+        &mut self,
+        waiting: impl Iterator<Item = WaitingBar> + Clone + 'w,
+    ) -> Option<SealedRecord> {
+        let waits = waiting.clone().count() as u64;
+        let is_new = self.dirty || waits != self.waits;
+        let position = self.position.clone().filter(|_| is_new)?;
+        self.waits = waits;
         let steps = self.log.take().filter(|_| self.step + 1 < STEPS);
         let whole = steps.is_none();
         let body = match steps {
@@ -372,9 +433,16 @@ impl InstrumentState {
                 self.step = 0;
                 let (builder_set, settled) = (self.builder_set.clone(), self.settled.clone());
                 let (first_time, behind) = (self.first_time, self.behind.clone());
-                let revisions = self.revisions;
-                let whole = Whole { builder_set, settled, first_time, behind, revisions };
-                Body::Whole(Box::new(whole))
+                let (revisions, clock, waiting) = (self.revisions, self.clock, waiting.collect());
+                Body::Whole(Box::new(Whole {
+                    builder_set,
+                    settled,
+                    first_time,
+                    behind,
+                    revisions,
+                    clock,
+                    waiting,
+                }))
             }
         };
         let record = Record {
@@ -384,6 +452,7 @@ impl InstrumentState {
             position,
             last_id: self.last_id,
             last_time: self.last_time,
+            waits,
             body,
         };
         let bytes = seal(&record);

@@ -1,11 +1,15 @@
 //! One instrument's part of a checkpoint, as it is kept.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bar::Bar;
 use crate::batch::Feed;
 use crate::builder_set::BuilderSet;
+use crate::convergence::monitor::Synchronised;
+use crate::event_time::clock::EventClock;
 use crate::gap::Gap;
 use crate::order::ids::Settled;
 use crate::position::Position;
@@ -32,6 +36,9 @@ pub struct Record {
     pub last_id: Option<u64>,
     /// Event time of the last trade applied, ns.
     pub last_time: Option<i64>,
+    /// How many of the bars that are closed wait for other instruments: the last ones. The job delivers them
+    /// when it continues.
+    pub waits: u64,
     /// The state itself.
     pub body: Body,
 }
@@ -59,6 +66,25 @@ pub struct Whole {
     pub behind: Vec<Gap>,
     /// How often bars were corrected.
     pub revisions: u32,
+    /// The latest event time applied.
+    pub clock: EventClock,
+    /// Closed bars that wait for other instruments, in order.
+    pub waiting: Vec<WaitingBar>,
+}
+
+/// A closed bar that waits for other instruments to reach its time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WaitingBar {
+    /// Its place in the order, ns: see [`EventClock::at_close`].
+    pub time: i64,
+    /// Name of the specification.
+    pub spec: Arc<str>,
+    /// The bar.
+    pub bar: Bar,
+    /// +1 published, −1 retracted.
+    pub diff: isize,
+    /// Whether its builder is known not to depend on where it began.
+    pub synchronised: Synchronised,
 }
 
 /// One piece of input as the builders took it.
@@ -72,6 +98,20 @@ pub struct Step {
     pub live: bool,
     /// The bars that were ordered with it.
     pub specs: Option<Arc<[BarSpec]>>,
+}
+
+impl WaitingBar {
+    /// Puts bars of an instrument that came in this order into the one in which they leave: see
+    /// [`Merge`](crate::event_time::merge::Merge).
+    pub fn sort(bars: &mut [Self]) {
+        let mut latest: BTreeMap<Arc<str>, i64> = BTreeMap::new();
+        for bar in &mut *bars {
+            let latest = latest.entry(Arc::clone(&bar.spec)).or_insert(bar.time);
+            *latest = bar.time.max(*latest);
+            bar.time = *latest;
+        }
+        bars.sort_by(|a, b| (a.time, &a.spec).cmp(&(b.time, &b.spec)));
+    }
 }
 
 impl Record {

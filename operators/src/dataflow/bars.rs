@@ -10,10 +10,12 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use super::Epoch;
+use super::leaving::{Expected, Leaving};
 use super::outputs::{output, rights};
 use super::validate::OrderedBatch;
 use crate::batch::Feed;
 use crate::checkpoint::instrument_state::{AppliedBatch, InstrumentState, SealedRecord};
+use crate::checkpoint::record::WaitingBar;
 use crate::convergence::monitor::Joined;
 use crate::end::{InputEnd, Unfinished};
 use crate::instrument::InstrumentId;
@@ -80,6 +82,16 @@ pub struct CutPolicy {
     pub due: Box<dyn FnMut(u64) -> Due>,
 }
 
+/// What a worker does beside building bars.
+pub struct BarsOptions {
+    /// When it writes down how far it is; none where it never does.
+    pub policy: Option<CutPolicy>,
+    /// How much of the past is retained; none: corrections cannot be applied.
+    pub window: Option<Window>,
+    /// The instruments whose bars leave in the order of event time; none: as they are read.
+    pub expected: Option<Expected>,
+}
+
 /// Whether it is time for a cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
@@ -106,14 +118,16 @@ pub enum Due {
 ///
 /// With a `window` that much of the past is retained, and corrections change it.
 ///
+/// With instruments `expected`, bars leave in the order of event time, then instrument, then specification. A
+/// cut then holds trades whose bars wait, and those bars.
+///
 /// When nothing more comes, `end_of` says how the input of each instrument ended; none if it was cut
 /// short. `open_bars` shows how far the open ones are.
 pub fn bars<'scope>(
     trades: StreamVec<'scope, Epoch, OrderedBatch>,
     pool: BatchPool,
     specs_of: impl Fn(&Feed) -> Vec<BarSpec> + 'static,
-    policy: Option<CutPolicy>,
-    window: Option<Window>,
+    options: BarsOptions,
     end_of: impl Fn(&InstrumentId) -> Option<InputEnd> + 'static,
     open_bars: &OpenBars,
 ) -> Bars<'scope> {
@@ -131,7 +145,7 @@ pub fn bars<'scope>(
 
     builder.build(move |initial| {
         let end_cap = initial.into_iter().next();
-        let mut worker = Worker::new(specs_of, end_of, pool, policy, window, place, end_cap);
+        let mut worker = Worker::new(specs_of, end_of, pool, options, place, end_cap);
         move |frontiers| {
             let mut out = out.activate();
             let mut joined_out = joined_out.activate();
@@ -184,6 +198,9 @@ struct Worker<S, E> {
     window: Option<Window>,
     /// Which worker it is, of how many.
     place: (usize, usize),
+    leaving: Leaving,
+    /// Bars that waited when an earlier run ended, and now wait for nobody.
+    left_over: Vec<(PublishedBar, isize)>,
     states: BTreeMap<InstrumentId, InstrumentState>,
     /// What is to be reported; empty where nothing is.
     gates: BTreeMap<InstrumentId, ProgressGate>,
@@ -208,18 +225,21 @@ where
         specs_of: S,
         end_of: E,
         pool: BatchPool,
-        policy: Option<CutPolicy>,
-        window: Option<Window>,
+        options: BarsOptions,
         place: (usize, usize),
         end_cap: Option<Capability<Epoch>>,
     ) -> Self {
-        Self {
+        let BarsOptions { policy, window, expected } = options;
+        let leaving = Leaving::new(expected.as_ref(), |instrument| is_of(place, instrument));
+        let mut worker = Self {
             specs_of,
             end_of,
             pool,
             policy,
             window,
             place,
+            leaving,
+            left_over: Vec::new(),
             states: BTreeMap::new(),
             gates: BTreeMap::new(),
             sent: 0,
@@ -227,6 +247,30 @@ where
             end_cap,
             cut_cap: None,
             last_word: None,
+        };
+        worker.restore_waiting();
+        worker
+    }
+
+    /// Takes the instruments of this worker whose bars waited when an earlier run ended.
+    fn restore_waiting(&mut self) {
+        let Some(policy) = &self.policy else { return };
+        let is_mine = |id: &InstrumentId| is_of(self.place, id);
+        for (instrument, mut state) in policy.take_waiting(is_mine) {
+            let feed = Arc::clone(state.feed());
+            for WaitingBar { time, spec, bar, diff, synchronised } in state.take_waiting() {
+                let feed = Arc::clone(&feed);
+                let bar = PublishedBar { spec, feed, bar, received: None, synchronised };
+                match &mut self.leaving {
+                    Leaving::AtOnce => self.left_over.push((bar, diff)),
+                    leaving => leaving.bar(|| time, bar, diff, 0, &mut |_| ()),
+                }
+            }
+            self.leaving.reach(&instrument, state.clock().time());
+            if let Some(window) = self.window {
+                state.retain(window);
+            }
+            self.states.insert(instrument, state);
         }
     }
 
@@ -247,7 +291,8 @@ where
         epoch: Epoch,
         mut give: impl FnMut(Out),
     ) -> AppliedBatch {
-        let Self { specs_of, policy, window, states, gates, sent, .. } = self;
+        let Self { specs_of, policy, window, states, gates, sent, leaving, left_over, .. } = self;
+        left_over.drain(..).for_each(|(bar, diff)| give(Out::Bar((bar, epoch, diff))));
         let keeps_book = policy.as_ref().is_some_and(|policy| policy.restored.is_some());
         let feed = &batch.trades.feed;
         let state = states.entry(feed.instrument.clone()).or_insert_with(|| {
@@ -265,14 +310,22 @@ where
                 state.progress()
             });
         }
+        let clock = state.clock();
         let taken = state.on_ordered_batch(&batch, keeps_book, |spec, bar, diff, synchronised| {
             let (spec, feed) = (Arc::clone(spec), Arc::clone(feed));
             *sent += 1;
             let received = batch.received;
+            let (last_id, known_time) = (bar.last_trade_id, bar.known_time);
+            let time = || clock.at_close(&batch.trades, last_id, known_time);
             let bar = PublishedBar { spec, feed, bar, received, synchronised };
-            give(Out::Bar((bar, epoch, diff)));
+            leaving.bar(time, bar, diff, epoch, &mut give);
         });
-        give(Out::Progress(feed.instrument.clone(), batch.position));
+        let (instrument, time) = (&feed.instrument, state.clock().time());
+        let progress = Out::Progress(instrument.clone(), batch.position);
+        leaving.say(instrument, time, progress, &mut give);
+        leaving.reach(instrument, time);
+        batch.ended.iter().for_each(|instrument| leaving.end(instrument));
+        leaving.leave(epoch, &mut give);
         self.pool.give_back(batch.trades);
         taken
     }
@@ -286,25 +339,40 @@ where
     /// The input has ended: gives out what that closes, and what is left. Bars are to be cut once more.
     fn on_end(&mut self, cap: &Capability<Epoch>, mut give: impl FnMut(Out)) {
         if let Some(policy) = &self.policy {
-            let (index, peers) = self.place;
-            let mine = |id: &InstrumentId| id.shard_hash() % peers as u64 == index as u64;
-            policy.take_rest(mine, &mut self.states);
+            policy.take_rest(|id| is_of(self.place, id), &mut self.states);
         }
-        let bars_before = self.sent;
+        let epoch = *cap.time();
+        let mut bars = 0;
+        let mut give = |out: Out| {
+            bars += u64::from(out.bar().is_some());
+            give(out);
+        };
+        self.left_over.drain(..).for_each(|(bar, diff)| give(Out::Bar((bar, epoch, diff))));
+        let mut is_cut_short = false;
         for (instrument, state) in &mut self.states {
-            let Some(end) = (self.end_of)(instrument) else { continue };
-            let feed = Arc::clone(state.feed());
+            let Some(end) = (self.end_of)(instrument) else {
+                is_cut_short = true;
+                continue;
+            };
+            let (feed, clock) = (Arc::clone(state.feed()), state.clock());
             let left = state.on_end(end, |spec, bar, synchronised| {
                 let (spec, feed) = (Arc::clone(spec), Arc::clone(&feed));
                 self.sent += 1;
+                let time = bar.known_time.max(clock.time().unwrap_or(i64::MIN));
                 let bar = PublishedBar { spec, feed, bar, received: None, synchronised };
-                give(Out::Bar((bar, *cap.time(), 1)));
+                self.leaving.bar(|| time, bar, 1, epoch, &mut give);
             });
             give(Out::Left(instrument.clone(), left));
         }
+        // A run that continues later gives out then what waits now.
+        let is_saved = self.policy.as_ref().is_some_and(|policy| policy.restored.is_some());
+        if !(is_cut_short && is_saved) {
+            self.leaving.end_all();
+            self.leaving.leave(epoch, &mut give);
+        }
         let reports = self.policy.as_ref().is_some_and(|policy| policy.reports);
         let says = reports && !self.states.is_empty();
-        if self.policy.is_some() && (self.sent > bars_before || says) {
+        if self.policy.is_some() && (bars > 0 || says) {
             self.cut_cap = Some(cap.clone());
         }
     }
@@ -325,11 +393,23 @@ where
         let (reports, records) = (policy.reports && reports, policy.restored.is_some());
         self.cut_at = self.sent;
         let reports = if reports { self.reports(ended) } else { Vec::new() };
+        let (waits, reports): (Vec<_>, Vec<_>) = reports
+            .into_iter()
+            .partition(|report| self.leaving.holds_bars(&report.feed.instrument));
         if !reports.is_empty() {
             give(&cap, Out::Report(reports));
         }
+        // Never before the bars that it covers. What waits at the end of a run is said by the next one.
+        for report in waits {
+            let instrument = report.feed.instrument.clone();
+            let time = self.states.get(&instrument).and_then(|state| state.clock().time());
+            let report = Out::Report(vec![report]);
+            self.leaving.say(&instrument, time, report, &mut |out| give(&cap, out));
+        }
         if records {
-            let records = self.states.values_mut().filter_map(InstrumentState::cut).collect();
+            let leaving = &self.leaving;
+            let states = self.states.iter_mut();
+            let records = states.filter_map(|(id, state)| state.cut(leaving.bars(id))).collect();
             give(&cap, Out::Cut(records));
         }
         // Reports whose time has not come need another cut.
@@ -373,7 +453,26 @@ where
     }
 }
 
+/// Whether a worker, one of so many, keeps an instrument.
+fn is_of((index, peers): (usize, usize), instrument: &InstrumentId) -> bool {
+    instrument.shard_hash() % peers as u64 == index as u64
+}
+
 impl CutPolicy {
+    /// The instruments of which bars wait.
+    fn take_waiting(
+        &self,
+        mine: impl Fn(&InstrumentId) -> bool,
+    ) -> BTreeMap<InstrumentId, InstrumentState> {
+        let Some(restored) = &self.restored else { return BTreeMap::new() };
+        let mut restored = restored.lock().unwrap_or_else(PoisonError::into_inner);
+        let (waiting, others) = std::mem::take(&mut *restored)
+            .into_iter()
+            .partition(|(id, state)| mine(id) && state.has_waiting());
+        *restored = others;
+        waiting
+    }
+
     /// The instruments of this worker of which no trade came.
     fn take_rest(
         &self,

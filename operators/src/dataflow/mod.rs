@@ -19,6 +19,7 @@
 pub mod bars;
 pub mod built;
 pub mod daily;
+pub mod leaving;
 pub mod ledger;
 mod outputs;
 pub mod quality;

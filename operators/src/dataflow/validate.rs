@@ -48,6 +48,8 @@ pub struct OrderedBatch {
     pub specs: Option<Arc<[BarSpec]>>,
     /// Corrections of the instrument's history, late trades among them.
     pub corrections: Vec<Correction>,
+    /// Other instruments of which nothing comes any more.
+    pub ended: Vec<InstrumentId>,
 }
 
 impl OrderedBatch {
@@ -128,6 +130,9 @@ pub fn validate<'scope>(
             input.for_each(|cap, input_batches| {
                 for input_batch in input_batches.drain(..) {
                     let Some(caps) = rights(&cap) else { continue };
+                    for ended in &input_batch.ended {
+                        orders.end(ended).into_iter().for_each(|result| send(&caps, result));
+                    }
                     if let Some(result) = orders.on_batch(input_batch) {
                         send(&caps, result);
                     }
@@ -180,11 +185,18 @@ impl Orders {
         let received = input_batch.order.as_ref().and_then(|known| known.received);
         let open_gap = input_batch.order.as_ref().and_then(|known| known.open_gap);
         let specs = input_batch.specs.take();
+        let ended = std::mem::take(&mut input_batch.ended);
         let ordered = order.on_batch(input_batch)?;
         let mut result = Validation::new(ordered);
         (result.sequenced.received, result.sequenced.specs) = (received, specs);
-        result.sequenced.open_gap = open_gap;
+        (result.sequenced.open_gap, result.sequenced.ended) = (open_gap, ended);
         Some(result)
+    }
+
+    /// Nothing of an instrument comes any more: what still waits.
+    fn end(&mut self, instrument: &InstrumentId) -> Option<Validation> {
+        let ordered = self.by_instrument.get_mut(instrument)?.finish()?;
+        Some(Validation::new(ordered))
     }
 
     fn any_waits(&self) -> bool {
@@ -214,9 +226,16 @@ impl Validation {
             }
         }
         let gaps = findings.gaps;
-        let (open_gap, received, specs) = (None, None, None);
-        let sequenced =
-            OrderedBatch { trades, position, gaps, open_gap, received, specs, corrections };
+        let sequenced = OrderedBatch {
+            trades,
+            position,
+            gaps,
+            open_gap: None,
+            received: None,
+            specs: None,
+            corrections,
+            ended: Vec::new(),
+        };
         Self { sequenced, rejects, facts }
     }
 }

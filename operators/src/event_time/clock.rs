@@ -1,10 +1,12 @@
 //! How far one instrument's trades are applied, in event time.
 
+use serde::{Deserialize, Serialize};
+
 use crate::batch::TradeBatch;
 
 /// The latest event time among the trades applied, ns; none before the first. It never falls, also where
 /// times run backwards from trade to trade.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventClock(Option<i64>);
 
 impl EventClock {

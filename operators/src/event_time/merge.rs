@@ -1,28 +1,44 @@
 //! Puts what several instruments give into the order of event time.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::instrument::InstrumentId;
 
-/// Merges items of several instruments by time, then by instrument.
+/// What stands beside each other at one time of one instrument: bars by the names of their specifications, then
+/// what is said of them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// A bar of this specification.
+    Bar(Arc<str>),
+    /// Something about the bars before it.
+    After,
+}
+
+/// Merges items of several instruments by time, then instrument, then [`Rank`].
 ///
 /// # Contract
-/// Items of one instrument leave in the order in which they came. An item leaves when no other instrument can
-/// give an earlier one: each has something that waits, has reached a later time, or has ended. So the order
-/// depends on the items and their times alone, not on what came when. What comes too late nevertheless, from an
-/// instrument that had said that it was further, leaves next.
+/// Items of one instrument and rank leave in the order in which they came. An item leaves when every instrument
+/// that has not ended, its own included, has reached a later time: nothing can come before it any more. So the
+/// order depends on the items and their times alone, not on what came when. What comes too late nevertheless
+/// leaves next.
 #[derive(Clone, Debug)]
 pub struct Merge<T> {
     lanes: BTreeMap<InstrumentId, Lane<T>>,
     /// Instruments of which something waits, by the time of the first of it.
     heads: BTreeSet<(i64, InstrumentId)>,
-    /// Instruments of which nothing waits and something may come, by the time before which nothing does.
-    quiet: BTreeSet<(i64, InstrumentId)>,
+    /// Instruments that have not ended, by the time that they have reached.
+    running: BTreeSet<(i64, InstrumentId)>,
+    /// Items that came.
+    came: u64,
 }
 
 #[derive(Clone, Debug)]
 struct Lane<T> {
-    waiting: VecDeque<(i64, T)>,
+    /// The number of an item distinguishes those of one time and rank.
+    waiting: BTreeMap<(i64, Rank, u64), T>,
+    /// The latest item of each rank.
+    latest: BTreeMap<Rank, i64>,
     /// Nothing earlier comes, ns.
     reached: i64,
     ended: bool,
@@ -30,7 +46,8 @@ struct Lane<T> {
 
 impl<T> Default for Merge<T> {
     fn default() -> Self {
-        Self { lanes: BTreeMap::new(), heads: BTreeSet::new(), quiet: BTreeSet::new() }
+        let (heads, running) = (BTreeSet::new(), BTreeSet::new());
+        Self { lanes: BTreeMap::new(), heads, running, came: 0 }
     }
 }
 
@@ -42,12 +59,15 @@ impl<T> Merge<T> {
         });
     }
 
-    /// The next item of an instrument, which belongs to `time`, ns. One that lies before the item in front of it
-    /// belongs to that one's.
-    pub fn push(&mut self, instrument: &InstrumentId, time: i64, item: T) {
+    /// The next item of an instrument, which belongs to `time`, ns. One that lies before the item of its rank in
+    /// front of it belongs to that one's time.
+    pub fn push(&mut self, instrument: &InstrumentId, time: i64, rank: Rank, item: T) {
+        self.came += 1;
+        let came = self.came;
         self.change(instrument, |lane| {
-            let last = lane.waiting.back().map_or(i64::MIN, |(time, _)| *time);
-            lane.waiting.push_back((time.max(last), item));
+            let latest = lane.latest.entry(rank.clone()).or_insert(time);
+            *latest = time.max(*latest);
+            lane.waiting.insert((*latest, rank, came), item);
         });
     }
 
@@ -63,27 +83,25 @@ impl<T> Merge<T> {
 
     /// Nothing comes any more.
     pub fn end_all(&mut self) {
-        self.quiet.clear();
+        self.running.clear();
         self.lanes.values_mut().for_each(|lane| lane.ended = true);
     }
 
-    /// The next item that may leave, with its time, ns.
-    pub fn pop(&mut self) -> Option<(i64, T)> {
+    /// The next item that may leave.
+    pub fn pop(&mut self) -> Option<T> {
         let (time, instrument) = self.heads.first()?.clone();
-        if self.quiet.first().is_some_and(|(reached, _)| *reached <= time) {
+        if self.running.first().is_some_and(|(reached, _)| *reached <= time) {
             return None;
         }
-        self.change(&instrument, |lane| lane.waiting.pop_front()).flatten()
+        let first = self.change(&instrument, |lane| lane.waiting.pop_first()).flatten()?;
+        Some(first.1)
     }
 
-    /// What waits of an instrument, in order, with times, ns.
-    pub fn waiting(&self, instrument: &InstrumentId) -> impl Iterator<Item = &(i64, T)> {
-        self.lanes.get(instrument).into_iter().flat_map(|lane| &lane.waiting)
-    }
-
-    /// Whether anything waits.
-    pub fn is_empty(&self) -> bool {
-        self.heads.is_empty()
+    /// What waits of an instrument, in order: times, ns, and items.
+    pub fn waiting(&self, instrument: &InstrumentId) -> impl Iterator<Item = (i64, &T)> + Clone {
+        let lane = self.lanes.get(instrument);
+        lane.into_iter()
+            .flat_map(|lane| lane.waiting.iter().map(|((time, ..), item)| (*time, item)))
     }
 
     /// Changes a lane, and its place among the others.
@@ -92,49 +110,49 @@ impl<T> Merge<T> {
         instrument: &InstrumentId,
         change: impl FnOnce(&mut Lane<T>) -> R,
     ) -> Option<R> {
-        let new = || Lane { waiting: VecDeque::new(), reached: i64::MIN, ended: false };
         if !self.lanes.contains_key(instrument) {
-            self.lanes.insert(instrument.clone(), new());
+            // Of somebody who was not expected nothing holds others up.
+            self.lanes.insert(instrument.clone(), Lane::ended());
         }
         let lane = self.lanes.get_mut(instrument)?;
-        let before = lane.place();
+        let (head, runs) = (lane.head(), lane.runs());
         let changed = change(lane);
-        let after = lane.place();
-        if before != after {
-            self.set(before, instrument, false);
-            self.set(after, instrument, true);
-        }
+        let (new_head, now_runs) = (lane.head(), lane.runs());
+        replace(&mut self.heads, instrument, head, new_head);
+        replace(&mut self.running, instrument, runs, now_runs);
         Some(changed)
     }
-
-    fn set(&mut self, place: Place, instrument: &InstrumentId, is_there: bool) {
-        let (set, time) = match place {
-            Place::Head(time) => (&mut self.heads, time),
-            Place::Quiet(time) => (&mut self.quiet, time),
-            Place::Nowhere => return,
-        };
-        match is_there {
-            true => set.insert((time, instrument.clone())),
-            false => set.remove(&(time, instrument.clone())),
-        };
-    }
-}
-
-/// Where a lane stands among the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    Head(i64),
-    Quiet(i64),
-    Nowhere,
 }
 
 impl<T> Lane<T> {
-    fn place(&self) -> Place {
-        match self.waiting.front() {
-            Some((time, _)) => Place::Head(*time),
-            None if self.ended => Place::Nowhere,
-            None => Place::Quiet(self.reached),
-        }
+    fn ended() -> Self {
+        let (waiting, latest) = (BTreeMap::new(), BTreeMap::new());
+        Self { waiting, latest, reached: i64::MIN, ended: true }
+    }
+
+    fn head(&self) -> Option<i64> {
+        self.waiting.first_key_value().map(|((time, ..), _)| *time)
+    }
+
+    fn runs(&self) -> Option<i64> {
+        (!self.ended).then_some(self.reached)
+    }
+}
+
+fn replace(
+    set: &mut BTreeSet<(i64, InstrumentId)>,
+    instrument: &InstrumentId,
+    before: Option<i64>,
+    after: Option<i64>,
+) {
+    if before == after {
+        return;
+    }
+    if let Some(before) = before {
+        set.remove(&(before, instrument.clone()));
+    }
+    if let Some(after) = after {
+        set.insert((after, instrument.clone()));
     }
 }
 
@@ -148,38 +166,49 @@ mod tests {
         format!("a:b:S{instrument}").parse().unwrap()
     }
 
-    fn leave(merge: &mut Merge<(usize, usize)>, out: &mut Vec<(i64, usize, usize)>) {
-        while let Some((time, (instrument, n))) = merge.pop() {
-            out.push((time, instrument, n));
-        }
+    fn rank(n: usize) -> Rank {
+        Rank::Bar(["x", "y"][n % 2].into())
+    }
+
+    /// Time, instrument, specification, number.
+    type Item = (i64, usize, usize, usize);
+
+    fn leave(merge: &mut Merge<Item>, out: &mut Vec<Item>) {
+        out.extend(std::iter::from_fn(|| merge.pop()));
     }
 
     #[test]
-    fn an_item_waits_for_all_others_to_be_later() {
+    fn an_item_waits_for_all_to_be_later() {
         let mut merge = Merge::default();
         let mut out = Vec::new();
         (0..3).for_each(|i| merge.expect(&id(i), 0));
-        merge.push(&id(0), 5, (0, 0));
+        let push = |merge: &mut Merge<Item>, time, i, n| {
+            merge.push(&id(i), time, rank(n), (time, i, n % 2, n));
+        };
+        push(&mut merge, 5, 0, 1);
         merge.reach(&id(0), 9);
         merge.reach(&id(1), 6);
         leave(&mut merge, &mut out);
         assert_eq!(out, [], "of the third nothing is known");
-        // At the same time another may still come, which leaves first if its instrument does.
+        // At the same time another may still come, which leaves first.
         merge.reach(&id(2), 5);
         leave(&mut merge, &mut out);
         assert_eq!(out, []);
         merge.end(&id(2));
         leave(&mut merge, &mut out);
-        assert_eq!(out, [(5, 0, 0)]);
-        assert!(merge.is_empty());
-        // Too late: next, and nothing of its instrument overtakes it.
-        merge.push(&id(1), 1, (1, 0));
-        merge.push(&id(0), 9, (0, 1));
+        assert_eq!(out, [(5, 0, 1, 1)]);
+        // Too late: next.
+        push(&mut merge, 1, 1, 0);
+        push(&mut merge, 9, 0, 2);
         leave(&mut merge, &mut out);
-        assert_eq!(out[1..], [(1, 1, 0)]);
+        assert_eq!(out[1..], [(1, 1, 0, 0)]);
+        // What is said of bars follows them, and bars of one specification keep their order.
+        merge.push(&id(0), 9, Rank::After, (9, 0, 9, 9));
+        push(&mut merge, 7, 0, 4);
+        assert_eq!(merge.waiting(&id(0)).map(|(time, _)| time).collect::<Vec<_>>(), [9, 9, 9]);
         merge.end_all();
         leave(&mut merge, &mut out);
-        assert_eq!(out[2..], [(9, 0, 1)]);
+        assert_eq!(out[2..], [(9, 0, 0, 2), (7, 0, 0, 4), (9, 0, 9, 9)]);
     }
 
     /// For each instrument its items by time, and how many come with each batch.
@@ -218,16 +247,21 @@ mod tests {
                 } else {
                     let size = sizes[most % sizes.len()].clamp(1, times.len() - read[i]);
                     let batch = read[i]..read[i] + size;
-                    batch.clone().for_each(|n| merge.push(&id(i), times[n], (i, n)));
+                    // One specification after the other, as builders work.
+                    for spec in 0..2 {
+                        batch.clone().filter(|n| n % 2 == spec).for_each(|n| {
+                            merge.push(&id(i), times[n], rank(n), (times[n], i, spec, n));
+                        });
+                    }
                     merge.reach(&id(i), times[batch.end - 1]);
                     read[i] = batch.end;
                 }
                 most += 1;
                 leave(&mut merge, &mut out);
             }
-            let mut expected: Vec<(i64, usize, usize)> = Vec::new();
+            let mut expected: Vec<Item> = Vec::new();
             for (i, (times, _)) in input.iter().enumerate() {
-                expected.extend(times.iter().enumerate().map(|(n, time)| (*time, i, n)));
+                expected.extend(times.iter().enumerate().map(|(n, time)| (*time, i, n % 2, n)));
             }
             expected.sort_unstable();
             prop_assert_eq!(out, expected);

@@ -81,6 +81,7 @@ const KEYS: &[(&str, Table, &str, Form)] = &[
     ("daily", Table::Run, "daily", Form::Text),
     ("sink_trades", Table::Run, "trades", Form::Text),
     ("no_clobber", Table::Run, "replace", Form::Flag("false")),
+    ("order", Table::Run, "order", Form::Text),
     ("reorder_window", Table::Run, "reorder_window", Form::Text),
     ("batch_rows", Table::Run, "batch_rows", Form::Text),
     ("history", Table::Run, "history", Form::List),

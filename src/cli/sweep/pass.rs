@@ -244,6 +244,7 @@ mod tests {
             gaps: Vec::new(),
             open_gap: None,
             received: None,
+            ended: Vec::new(),
             specs: None,
             corrections: Vec::new(),
         }

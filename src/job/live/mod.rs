@@ -228,6 +228,7 @@ impl Shared {
                 resume: Default::default(),
             },
             built_ahead: false,
+            expected: None,
             window: settings.revision_window,
             on_revision: on_revision(records.revised.clone(), quarantine.clone(), stop.clone()),
             on_reject: rejects::of_feeds(quarantine, stop.clone()),

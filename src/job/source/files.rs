@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use barflow_operators::batch::{Feed, IdKind};
+use barflow_operators::input_batch::InputBatch;
 use barflow_operators::order::ids::Settled;
 use barflow_operators::position::{FilePosition, Position};
 use barflow_operators::read_before::{FilesRead, SeenFile};
@@ -19,7 +20,9 @@ use barflow_replay::resume::{Fit, NotApplied, first_not_applied, rows_fit};
 use barflow_replay::stream::InstrumentStream;
 use jiff::tz::TimeZone;
 
+use super::by_event_time;
 use crate::config::bars::BarBook;
+use crate::config::read_order::ReadOrder;
 use crate::graph::flow::Inlet;
 use crate::graph::run::{Feeder, Workers};
 use crate::job::report::Notice;
@@ -74,8 +77,12 @@ pub fn histories(
     Ok(histories)
 }
 
-/// One feeder per worker, which reads the worker's histories one after the other.
-pub fn feeders(histories: Vec<Vec<History>>, options: &ReadOptions) -> Vec<Feeder> {
+/// One feeder per worker, which reads the worker's histories in this order.
+pub fn feeders(
+    histories: Vec<Vec<History>>,
+    options: &ReadOptions,
+    order: ReadOrder,
+) -> Vec<Feeder> {
     histories
         .into_iter()
         .enumerate()
@@ -85,8 +92,13 @@ pub fn feeders(histories: Vec<Vec<History>>, options: &ReadOptions) -> Vec<Feede
                 // Only its own: the others' sources end when their readers do.
                 let inlet = inlets.swap_remove(worker);
                 drop(inlets);
+                let sending = Sending { inlet: &inlet, stop };
+                let fed = match order {
+                    ReadOrder::EventTime => by_event_time::feed(mine, &options, &sending),
+                    ReadOrder::Instrument => feed(mine, &options, &sending),
+                };
                 // Told before the inlet goes: an input that fails has not come to its end.
-                if let Err(error) = feed(mine, &options, &inlet, stop) {
+                if let Err(error) = fed {
                     stop.fail_input(error);
                 }
                 Ok(())
@@ -95,12 +107,24 @@ pub fn feeders(histories: Vec<Vec<History>>, options: &ReadOptions) -> Vec<Feede
         .collect()
 }
 
+/// The way to a worker.
+pub(super) struct Sending<'a> {
+    inlet: &'a Inlet,
+    stop: &'a Stop,
+}
+
+impl Sending<'_> {
+    /// Sends a batch; false where nobody wants more.
+    pub(super) fn send(&self, batch: InputBatch) -> bool {
+        !self.stop.is_raised() && self.inlet.send(batch).is_ok()
+    }
+}
+
 /// Feeds a worker with its histories, one after the other.
 fn feed(
     mine: Vec<History>,
     options: &ReadOptions,
-    inlet: &Inlet,
-    stop: &Stop,
+    sending: &Sending<'_>,
 ) -> Result<(), ReplayError> {
     for History { plan, resume, resume_time, settled, mut corrections } in mine {
         let options = ReadOptions { resume, resume_time, settled, ..options.clone() };
@@ -111,7 +135,7 @@ fn feed(
             };
             // All at the beginning: they wait until their place has passed.
             input_batch.corrections = std::mem::take(&mut corrections);
-            if stop.is_raised() || inlet.send(input_batch).is_err() {
+            if !sending.send(input_batch) {
                 return Ok(());
             }
         }

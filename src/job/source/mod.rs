@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use barflow_operators::dataflow::leaving::Expected;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::quality::judge::Known;
 use barflow_operators::quality::suite::Suite;
@@ -19,6 +21,7 @@ use super::observer::InputSize;
 use super::report::Notice;
 use super::start::Resumption;
 use crate::config::max_bad::MaxBad;
+use crate::config::read_order::ReadOrder;
 use crate::config::replay::ReplaySettings;
 use crate::feeds::recorded::{RecordingOptions, Recordings};
 use crate::graph::quality::Quality;
@@ -28,7 +31,16 @@ use crate::parallel;
 use crate::quality::run::known;
 use crate::stop::Stop;
 
+pub mod by_event_time;
 pub mod files;
+
+/// The threads that feed the graph, and what they feed it with.
+pub(in crate::job) struct Fed {
+    /// One for each worker, or more.
+    pub feeders: Vec<Feeder>,
+    /// The instruments that are read in turns; none if they are read one after the other.
+    pub expected: Option<Expected>,
+}
 
 /// Where the trades are.
 pub(in crate::job) enum Source {
@@ -121,8 +133,9 @@ impl Source {
     /// Whether several threads are expected to be sooner done with chunks than one pass.
     pub(in crate::job) fn is_worth_chunks(&self, settings: &ReplaySettings) -> bool {
         let Self::Files(plan) = self else { return false };
-        if plan.instruments.iter().any(overlaps) {
-            // Files that overlap are merged, in one pass.
+        let order = settings.order_of(plan.instruments.len());
+        if order == ReadOrder::EventTime || plan.instruments.iter().any(overlaps) {
+            // Instruments side by side, and files that overlap, are read in one pass.
             return false;
         }
         if settings.to.is_some() && settings.delivery.is_exactly_once() {
@@ -217,19 +230,24 @@ impl Source {
         resume: &Resumption,
         corrections: Corrections,
         chunks: Option<&parallel::Options>,
-    ) -> Result<Vec<Feeder>, ReplayError> {
+    ) -> Result<Fed, ReplayError> {
         let plan = match self {
             Self::Files(plan) => plan,
             // Read from their beginning again: what was applied is known by its ids.
             Self::Recordings(found) => {
                 let options = recording_options(settings);
-                return Ok(found.feeders(workers, options, read.pool.clone()));
+                let feeders = found.feeders(workers, options, read.pool.clone());
+                return Ok(Fed { feeders, expected: None });
             }
         };
+        let order = settings.order_of(plan.instruments.len());
         let histories = files::histories(plan, workers, resume, corrections, read)?;
-        Ok(match chunks {
+        let expected = || Arc::new(by_event_time::expected(&histories));
+        let expected = (order == ReadOrder::EventTime).then(expected);
+        let feeders = match chunks {
             Some(options) => parallel::feeders(histories, options),
-            None => files::feeders(histories, read),
-        })
+            None => files::feeders(histories, read, order),
+        };
+        Ok(Fed { feeders, expected })
     }
 }
