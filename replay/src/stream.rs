@@ -78,6 +78,7 @@ struct OpenFile {
 
 /// What reading on has come to.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // Most are batches.
 pub enum ReadOn {
     /// The next batch.
     Batch(InputBatch),

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use barflow_operators::checkpoint::envelope::{Unreadable, open};
-use barflow_operators::checkpoint::instrument_state::{Broken, InstrumentState};
-use barflow_operators::checkpoint::record::Record;
+use barflow_operators::checkpoint::instrument_state::InstrumentState;
+use barflow_operators::checkpoint::record::{Broken, Record};
 use barflow_operators::instrument::InstrumentId;
 
 use super::job::{JobName, Key, Shard};

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use barflow_operators::convergence::monitor::Joined;
 use barflow_operators::dataflow::Epoch;
-use barflow_operators::dataflow::bars::{Bars, BarsOptions, Out, bars};
+use barflow_operators::dataflow::bars::{Bars, BarsOptions, bars};
 use barflow_operators::dataflow::built::{Built, built};
 use barflow_operators::dataflow::daily::daily;
 use barflow_operators::dataflow::ledger::{Fact, FactUpdate, totals};
+use barflow_operators::dataflow::out::Out;
 use barflow_operators::dataflow::quality::{day_totals, quality};
 use barflow_operators::dataflow::validate::{OrderedBatch, Validated, validate};
 use barflow_operators::input_batch::{InputBatch, Reject};

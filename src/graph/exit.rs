@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use barflow_operators::checkpoint::instrument_state::SealedRecord;
 use barflow_operators::dataflow::Epoch;
-use barflow_operators::dataflow::bars::Out;
 use barflow_operators::dataflow::ledger::{Fact, FactKind, FactUpdate};
+use barflow_operators::dataflow::out::Out;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::position::Position;
 use barflow_operators::progress::Progress;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::envelope::seal;
 use super::record::{Body, Record, Step, WaitingBar, Whole};
 use crate::bar::Bar;
-use crate::batch::{Feed, IdKind, TradeBatch};
+use crate::batch::{Feed, IdKind};
 use crate::builder_set::BuilderSet;
 use crate::convergence::monitor::{Joined, Synchronised};
 use crate::dataflow::validate::OrderedBatch;
@@ -21,6 +21,8 @@ use crate::revision::{Change, CorrectionOutcome, Refusal, Retained, Revision, Wi
 use crate::sequence::Resume;
 use crate::spec::BarSpec;
 use crate::trade::Trade;
+
+mod restore;
 
 /// Records that lead on from a whole state before there is another: a restart applies at most so
 /// many, and they are never larger together than the state itself.
@@ -67,24 +69,6 @@ pub struct InstrumentState {
     dirty: bool,
 }
 
-/// Records that do not make an instrument state.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Broken {
-    /// There is no complete state among them.
-    #[error("no complete state of {0} was found")]
-    NoState(String),
-    /// A record between others is not there.
-    #[error("record {step} of {instrument} is missing; {last} was found")]
-    Missing {
-        /// Whose.
-        instrument: String,
-        /// Which is missing.
-        step: u32,
-        /// The last that is there.
-        last: u32,
-    },
-}
-
 impl InstrumentState {
     /// Builders that have seen nothing.
     pub fn new(feed: Arc<Feed>, specs: &[BarSpec]) -> Self {
@@ -110,103 +94,6 @@ impl InstrumentState {
             log: None,
             dirty: false,
         }
-    }
-
-    /// The builders as they were when the last of these records was written. Records of older
-    /// generations are passed over.
-    ///
-    /// # Errors
-    /// When a record is missing.
-    pub fn restore(mut records: Vec<Record>) -> Result<Option<Self>, Broken> {
-        let Some(any) = records.first() else { return Ok(None) };
-        let instrument = any.feed.instrument.to_string();
-        let newest = records.iter().filter(|record| record.step == 0).map(|r| r.generation).max();
-        let Some(generation) = newest else { return Err(Broken::NoState(instrument)) };
-        records.retain(|record| record.generation == generation);
-        records.sort_by_key(|record| record.step);
-        let last = records.last().map_or(0, |record| record.step);
-        let mut state: Option<Self> = None;
-        for (step, record) in (0..).zip(records) {
-            if record.step != step {
-                return Err(Broken::Missing { instrument, step, last });
-            }
-            let Record { feed, position, last_id, last_time, waits, body, .. } = record;
-            match (&mut state, body) {
-                (None, Body::Whole(whole)) => {
-                    let Whole {
-                        builder_set,
-                        settled,
-                        first_time,
-                        behind,
-                        revisions,
-                        clock,
-                        waiting,
-                    } = *whole;
-                    state = Some(Self {
-                        feed: Arc::new(feed),
-                        builder_set,
-                        position: Some(position),
-                        last_id,
-                        last_time,
-                        first_time,
-                        clock,
-                        waiting,
-                        waits,
-                        complete_until: None,
-                        settled,
-                        behind,
-                        revisions,
-                        retained: None,
-                        generation,
-                        step,
-                        // As large as need be: the next record is a whole state.
-                        whole_bytes: 0,
-                        log_bytes: 0,
-                        log: None,
-                        dirty: false,
-                    });
-                }
-                (Some(state), Body::Steps(steps)) => {
-                    for done in steps {
-                        state.repeat(done);
-                    }
-                    state.position = Some(position);
-                    (state.last_id, state.last_time) = (last_id, last_time);
-                    (state.step, state.waits) = (step, waits);
-                }
-                _ => return Err(Broken::NoState(instrument)),
-            }
-        }
-        if let Some(state) = &mut state {
-            state.keep_waiting();
-        }
-        Ok(state)
-    }
-
-    /// Forgets the bars that had left: in order, all but the last ones.
-    fn keep_waiting(&mut self) {
-        WaitingBar::sort(&mut self.waiting);
-        let waits = usize::try_from(self.waits).unwrap_or(usize::MAX);
-        let left = self.waiting.len().saturating_sub(waits);
-        self.waiting.drain(..left);
-    }
-
-    /// Applies again what was applied before; most of its bars have left long ago.
-    fn repeat(&mut self, step: Step) {
-        if let Some(specs) = &step.specs {
-            self.builder_set.set_specs(specs);
-        }
-        self.remember(&step.gaps);
-        self.begin(step.trades.first());
-        let trades = TradeBatch::from_trades(Arc::clone(&self.feed), &step.trades);
-        let (clock, waiting) = (self.clock, &mut self.waiting);
-        let each = |_, spec: &Arc<str>, bar: Bar, synchronised| {
-            let time = clock.at_close(&trades, bar.last_trade_id, bar.known_time);
-            let spec = Arc::clone(spec);
-            waiting.push(WaitingBar { time, spec, bar, diff: 1, synchronised });
-        };
-        self.builder_set.on_batch_by_slot(&trades, &step.gaps, step.live, each);
-        self.clock.advance(&trades);
     }
 
     /// The bars that waited for other instruments when it was saved, in order.

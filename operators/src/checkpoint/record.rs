@@ -100,6 +100,24 @@ pub struct Step {
     pub specs: Option<Arc<[BarSpec]>>,
 }
 
+/// Records that do not make an instrument state.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// There is no complete state among them.
+    #[error("no complete state of {0} was found")]
+    NoState(String),
+    /// A record between others is not there.
+    #[error("record {step} of {instrument} is missing; {last} was found")]
+    Missing {
+        /// Whose.
+        instrument: String,
+        /// Which is missing.
+        step: u32,
+        /// The last that is there.
+        last: u32,
+    },
+}
+
 impl WaitingBar {
     /// Puts bars of an instrument that came in this order into the one in which they leave: see
     /// [`Merge`](crate::event_time::merge::Merge).

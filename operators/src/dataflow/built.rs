@@ -5,8 +5,8 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use super::Epoch;
-use super::bars::Out;
 use super::ledger::{Fact, FactKind, FactUpdate};
+use super::out::Out;
 use super::outputs::{output, rights};
 use crate::convergence::monitor::Synchronised;
 use crate::input_batch::{InputBatch, Reject};

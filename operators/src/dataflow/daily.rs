@@ -15,7 +15,7 @@ use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::Operator;
 
 use super::Epoch;
-use super::bars::{BarUpdate, Out};
+use super::out::{BarUpdate, Out};
 use crate::instrument::InstrumentId;
 
 /// Nanoseconds of a day.

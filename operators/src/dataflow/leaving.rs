@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Epoch;
-use super::bars::Out;
+use super::out::Out;
 use crate::checkpoint::record::WaitingBar;
 use crate::event_time::merge::{Merge, Rank};
 use crate::instrument::InstrumentId;

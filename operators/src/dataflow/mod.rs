@@ -21,6 +21,7 @@ pub mod built;
 pub mod daily;
 pub mod leaving;
 pub mod ledger;
+pub mod out;
 mod outputs;
 pub mod quality;
 pub mod validate;

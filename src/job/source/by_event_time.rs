@@ -10,7 +10,7 @@ use barflow_replay::error::ReplayError;
 use barflow_replay::read_options::ReadOptions;
 use barflow_replay::stream::{InstrumentStream, ReadOn};
 
-use super::files::Sending;
+use super::sending::Sending;
 use crate::parallel::History;
 
 /// Instruments within a file at a time. Each has a thread that decodes and a few MiB. Of more instruments

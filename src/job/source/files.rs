@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use barflow_operators::batch::{Feed, IdKind};
-use barflow_operators::input_batch::InputBatch;
 use barflow_operators::order::ids::Settled;
 use barflow_operators::position::{FilePosition, Position};
 use barflow_operators::read_before::{FilesRead, SeenFile};
@@ -17,18 +16,13 @@ use barflow_replay::naming;
 use barflow_replay::plan::{FileKind, InstrumentPlan, Plan, PlannedFile};
 use barflow_replay::read_options::ReadOptions;
 use barflow_replay::resume::{Fit, NotApplied, first_not_applied, rows_fit};
-use barflow_replay::stream::InstrumentStream;
 use jiff::tz::TimeZone;
 
-use super::by_event_time;
 use crate::config::bars::BarBook;
-use crate::config::read_order::ReadOrder;
-use crate::graph::flow::Inlet;
-use crate::graph::run::{Feeder, Workers};
+use crate::graph::run::Workers;
 use crate::job::report::Notice;
 use crate::job::start::Resumption;
 use crate::parallel::History;
-use crate::stop::Stop;
 
 /// The histories of each worker of this process. An instrument is read by the worker that its
 /// trades would be sent to anyway, so nothing crosses between workers. An instrument with a
@@ -75,72 +69,6 @@ pub fn histories(
         }
     }
     Ok(histories)
-}
-
-/// One feeder per worker, which reads the worker's histories in this order.
-pub fn feeders(
-    histories: Vec<Vec<History>>,
-    options: &ReadOptions,
-    order: ReadOrder,
-) -> Vec<Feeder> {
-    histories
-        .into_iter()
-        .enumerate()
-        .map(|(worker, mine)| -> Feeder {
-            let options = options.clone();
-            Box::new(move |mut inlets, stop| {
-                // Only its own: the others' sources end when their readers do.
-                let inlet = inlets.swap_remove(worker);
-                drop(inlets);
-                let sending = Sending { inlet: &inlet, stop };
-                let fed = match order {
-                    ReadOrder::EventTime => by_event_time::feed(mine, &options, &sending),
-                    ReadOrder::Instrument => feed(mine, &options, &sending),
-                };
-                // Told before the inlet goes: an input that fails has not come to its end.
-                if let Err(error) = fed {
-                    stop.fail_input(error);
-                }
-                Ok(())
-            })
-        })
-        .collect()
-}
-
-/// The way to a worker.
-pub(super) struct Sending<'a> {
-    inlet: &'a Inlet,
-    stop: &'a Stop,
-}
-
-impl Sending<'_> {
-    /// Sends a batch; false where nobody wants more.
-    pub(super) fn send(&self, batch: InputBatch) -> bool {
-        !self.stop.is_raised() && self.inlet.send(batch).is_ok()
-    }
-}
-
-/// Feeds a worker with its histories, one after the other.
-fn feed(
-    mine: Vec<History>,
-    options: &ReadOptions,
-    sending: &Sending<'_>,
-) -> Result<(), ReplayError> {
-    for History { plan, resume, resume_time, settled, mut corrections } in mine {
-        let options = ReadOptions { resume, resume_time, settled, ..options.clone() };
-        for input_batch in InstrumentStream::open(plan, options)? {
-            let mut input_batch = match input_batch {
-                Err(ReplayError::Stopped) => return Ok(()),
-                input_batch => input_batch?,
-            };
-            // All at the beginning: they wait until their place has passed.
-            input_batch.corrections = std::mem::take(&mut corrections);
-            if !sending.send(input_batch) {
-                return Ok(());
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Bars of one kind of trades cannot be continued with another.

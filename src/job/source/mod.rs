@@ -32,7 +32,9 @@ use crate::quality::run::known;
 use crate::stop::Stop;
 
 pub mod by_event_time;
+pub mod feeders;
 pub mod files;
+mod sending;
 
 /// The threads that feed the graph, and what they feed it with.
 pub(in crate::job) struct Fed {
@@ -246,7 +248,7 @@ impl Source {
         let expected = (order == ReadOrder::EventTime).then(expected);
         let feeders = match chunks {
             Some(options) => parallel::feeders(histories, options),
-            None => files::feeders(histories, read, order),
+            None => feeders::feeders(histories, read, order),
         };
         Ok(Fed { feeders, expected })
     }
