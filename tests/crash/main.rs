@@ -12,4 +12,6 @@ mod files_faults;
 #[cfg(feature = "fault-points")]
 mod kills;
 #[cfg(feature = "fault-points")]
+mod order;
+#[cfg(feature = "fault-points")]
 mod progress;

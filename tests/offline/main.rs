@@ -15,6 +15,7 @@ mod daily;
 mod destroy;
 mod encodings;
 mod ends;
+mod event_time;
 mod files;
 mod first_hour;
 mod foreign_files;
