@@ -8,5 +8,6 @@
 //! [`Merge`](merge::Merge) makes the order, whatever was read when.
 
 pub mod clock;
+pub mod expected;
 pub mod merge;
 pub mod turns;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use barflow_operators::bar::Bar;
 use barflow_operators::batch::TradeBatch;
 use barflow_operators::checkpoint::envelope::open;
-use barflow_operators::checkpoint::instrument_state::InstrumentState;
+use barflow_operators::checkpoint::instrument_state::{InstrumentState, WaitingBars};
 use barflow_operators::checkpoint::record::{Broken, Record};
 use barflow_operators::dataflow::validate::OrderedBatch;
 use barflow_operators::gap::Gap;
@@ -107,7 +107,7 @@ proptest! {
             let (cut, crash) = *fates.next().unwrap();
             patience = patience.saturating_sub(1);
             if (cut || at == pieces.len() || patience == 0)
-                && let Some(sealed) = state.cut(std::iter::empty())
+                && let Some(sealed) = state.cut(WaitingBars::NONE)
             {
                 topic.insert(sealed.key, sealed.bytes);
                 kept.append(&mut open_transaction);
@@ -154,8 +154,8 @@ fn records(state: &mut InstrumentState, pieces: &[OrderedBatch]) -> Vec<Record> 
     let mut records = Vec::new();
     for piece in pieces {
         apply(state, piece, &mut Made::new());
-        records.push(open(&state.cut(std::iter::empty()).unwrap().bytes).unwrap());
-        assert_eq!(state.cut(std::iter::empty()), None, "nothing has moved");
+        records.push(open(&state.cut(WaitingBars::NONE).unwrap().bytes).unwrap());
+        assert_eq!(state.cut(WaitingBars::NONE), None, "nothing has moved");
     }
     records
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use barflow_operators::bar::Bar;
 use barflow_operators::batch::TradeBatch;
-use barflow_operators::checkpoint::instrument_state::InstrumentState;
+use barflow_operators::checkpoint::instrument_state::{InstrumentState, WaitingBars};
 use barflow_operators::dataflow::validate::OrderedBatch;
 use barflow_operators::gap::Gap;
 use barflow_operators::position::{FilePosition, Position};
@@ -395,7 +395,7 @@ fn a_restart_goes_on_counting_and_keeps_what_was_corrected() {
     job.take(&trades[..2000], Vec::new());
     // The last trade of all: its gap waits for the next one, through the restart as well.
     job.take(&[], vec![correct(1990, Change::Remove), correct(2000, Change::Remove)]);
-    let sealed = job.state.cut(std::iter::empty()).unwrap();
+    let sealed = job.state.cut(WaitingBars::NONE).unwrap();
     let record = barflow_operators::checkpoint::envelope::open(&sealed.bytes).unwrap();
     job.state = InstrumentState::restore(vec![record]).unwrap().unwrap();
     job.state.retain(EVERYTHING);

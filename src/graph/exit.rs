@@ -9,7 +9,6 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use barflow_operators::checkpoint::instrument_state::SealedRecord;
 use barflow_operators::dataflow::Epoch;
@@ -68,19 +67,14 @@ fn note_bars(outs: &[Out], tally: &Tally, latency: &Latency) {
     tally.add_bars(bars().map(|(bar, _, diff)| (bar, *diff)));
 }
 
-/// How many bars there are: one fact per run of bars of a specification, which lie side by side.
+/// How many bars there are: one fact for those of an instrument and specification that come together.
 fn facts(outs: &[Out]) -> impl Iterator<Item = FactUpdate> {
-    let alike = |a: &Out, b: &Out| match (a.bar(), b.bar()) {
-        (Some(a), Some(b)) => {
-            a.1 == b.1 && Arc::ptr_eq(&a.0.spec, &b.0.spec) && Arc::ptr_eq(&a.0.feed, &b.0.feed)
-        }
-        _ => false,
-    };
-    outs.chunk_by(alike).filter_map(|run| {
-        let (bar, epoch, _) = run.first()?.bar()?;
-        let count = run.iter().filter_map(Out::bar).map(|(_, _, diff)| diff).sum();
-        let kind = FactKind::Bars(bar.spec.to_string());
-        Some((Fact::new(&bar.feed.instrument, kind), *epoch, count))
+    let mut counts: BTreeMap<(&InstrumentId, &str, Epoch), isize> = BTreeMap::new();
+    for (bar, epoch, diff) in outs.iter().filter_map(Out::bar) {
+        *counts.entry((&bar.feed.instrument, &bar.spec, *epoch)).or_default() += diff;
+    }
+    counts.into_iter().map(|((instrument, spec, epoch), count)| {
+        (Fact::new(instrument, FactKind::Bars(spec.to_owned())), epoch, count)
     })
 }
 
@@ -135,6 +129,8 @@ impl Open {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use barflow_operators::bar::{CloseReason, Levels, OpenBar};
     use barflow_operators::batch::Feed;
     use barflow_operators::position::FilePosition;
@@ -224,16 +220,9 @@ mod tests {
     }
 
     #[test]
-    fn bars_side_by_side_are_counted_together() {
-        let mut outs = vec![bar(0), bar(1), progress(7), bar(2)];
-        let spec: Arc<str> = "x".into();
-        let feed = Arc::clone(&outs[0].bar().unwrap().0.feed);
-        for out in &mut outs {
-            if let Out::Bar((bar, _, _)) = out {
-                (bar.spec, bar.feed) = (Arc::clone(&spec), Arc::clone(&feed));
-            }
-        }
+    fn bars_that_come_together_are_counted_together() {
+        let outs = [bar(0), bar(1), progress(7), bar(2)];
         let counted: Vec<_> = facts(&outs).map(|(_, epoch, n)| (epoch, n)).collect();
-        assert_eq!(counted, [(3, 2), (3, 1)]);
+        assert_eq!(counted, [(3, 3)]);
     }
 }

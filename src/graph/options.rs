@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use barflow_operators::batch::Feed;
-use barflow_operators::dataflow::leaving::Expected;
 use barflow_operators::dataflow::validate::{OrderedBatch, ValidateOptions};
 use barflow_operators::end::InputEnd;
+use barflow_operators::event_time::expected::Expected;
 use barflow_operators::input_batch::Reject;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::open_bars::OpenBars;

@@ -172,7 +172,7 @@ fn a_checkpoint_of_an_older_version_is_refused_until_the_state_is_reset() {
     fs::write(&checkpoint, VERSION_3).unwrap();
     let (code, said) = run("jsonl", &out);
     assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("it has version 3; this barflow reads version 7"), "{said}");
+    assert!(said.contains("it has version 3; this barflow reads version 8"), "{said}");
     assert!(said.contains("--reset-state"), "{said}");
     assert_eq!(fs::read(&checkpoint).unwrap(), VERSION_3, "it was left as it was");
     let (code, said) = run_with("jsonl", &out, &["--reset-state"]);

@@ -300,11 +300,8 @@ impl InstrumentState {
 
     /// The next record, sealed; none if nothing was applied since the last. `waiting` are the closed bars that
     /// wait for other instruments, in order.
-    pub fn cut<'w>(
-        &mut self,
-        waiting: impl Iterator<Item = WaitingBar> + Clone + 'w,
-    ) -> Option<SealedRecord> {
-        let waits = waiting.clone().count() as u64;
+    pub fn cut(&mut self, waiting: WaitingBars<'_>) -> Option<SealedRecord> {
+        let waits = waiting.count as u64;
         let is_new = self.dirty || waits != self.waits;
         let position = self.position.clone().filter(|_| is_new)?;
         self.waits = waits;
@@ -320,7 +317,7 @@ impl InstrumentState {
                 self.step = 0;
                 let (builder_set, settled) = (self.builder_set.clone(), self.settled.clone());
                 let (first_time, behind) = (self.first_time, self.behind.clone());
-                let (revisions, clock, waiting) = (self.revisions, self.clock, waiting.collect());
+                let (revisions, clock, waiting) = (self.revisions, self.clock, (waiting.bars)());
                 Body::Whole(Box::new(Whole {
                     builder_set,
                     settled,
@@ -403,6 +400,19 @@ impl InstrumentState {
         }
         self.builder_set.set_specs(specs);
     }
+}
+
+/// The closed bars of an instrument that wait for others.
+pub struct WaitingBars<'a> {
+    /// How many.
+    pub count: usize,
+    /// Which, in order; looked at where they have to be written down.
+    pub bars: &'a dyn Fn() -> Vec<WaitingBar>,
+}
+
+impl WaitingBars<'_> {
+    /// Where nothing waits.
+    pub const NONE: WaitingBars<'static> = WaitingBars { count: 0, bars: &Vec::new };
 }
 
 /// What came of a batch of input beside its bars.

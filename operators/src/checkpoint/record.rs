@@ -75,7 +75,7 @@ pub struct Whole {
 /// A closed bar that waits for other instruments to reach its time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WaitingBar {
-    /// Its place in the order, ns: see [`EventClock::at_close`].
+    /// Its place in the order, ns: see [`Closes::at`](crate::event_time::clock::Closes::at).
     pub time: i64,
     /// Name of the specification.
     pub spec: Arc<str>,

@@ -10,15 +10,16 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use super::Epoch;
-use super::leaving::{Expected, Leaving};
+use super::leaving::Leaving;
 use super::out::Out;
 use super::outputs::{output, rights};
 use super::validate::OrderedBatch;
 use crate::batch::Feed;
-use crate::checkpoint::instrument_state::{AppliedBatch, InstrumentState};
+use crate::checkpoint::instrument_state::{AppliedBatch, InstrumentState, WaitingBars};
 use crate::checkpoint::record::WaitingBar;
 use crate::convergence::monitor::Joined;
 use crate::end::InputEnd;
+use crate::event_time::expected::Expected;
 use crate::instrument::InstrumentId;
 use crate::open_bars::{OpenBars, OpenState};
 use crate::pool::BatchPool;
@@ -261,7 +262,6 @@ where
         mut give: impl FnMut(Out),
     ) -> AppliedBatch {
         let Self { specs_of, policy, window, states, gates, sent, leaving, left_over, .. } = self;
-        left_over.drain(..).for_each(|(bar, diff)| give(Out::Bar((bar, epoch, diff))));
         let keeps_book = policy.as_ref().is_some_and(|policy| policy.restored.is_some());
         let feed = &batch.trades.feed;
         let state = states.entry(feed.instrument.clone()).or_insert_with(|| {
@@ -279,13 +279,17 @@ where
                 state.progress()
             });
         }
-        let clock = state.clock();
+        let closes = state.clock().over(&batch.trades);
+        let mut give = |out: Out| {
+            *sent += u64::from(out.bar().is_some());
+            give(out);
+        };
+        left_over.drain(..).for_each(|(bar, diff)| give(Out::Bar((bar, epoch, diff))));
         let taken = state.on_ordered_batch(&batch, keeps_book, |spec, bar, diff, synchronised| {
             let (spec, feed) = (Arc::clone(spec), Arc::clone(feed));
-            *sent += 1;
             let received = batch.received;
             let (last_id, known_time) = (bar.last_trade_id, bar.known_time);
-            let time = || clock.at_close(&batch.trades, last_id, known_time);
+            let time = || closes.at(last_id, known_time);
             let bar = PublishedBar { spec, feed, bar, received, synchronised };
             leaving.bar(time, bar, diff, epoch, &mut give);
         });
@@ -326,7 +330,6 @@ where
             let (feed, clock) = (Arc::clone(state.feed()), state.clock());
             let left = state.on_end(end, |spec, bar, synchronised| {
                 let (spec, feed) = (Arc::clone(spec), Arc::clone(&feed));
-                self.sent += 1;
                 let time = bar.known_time.max(clock.time().unwrap_or(i64::MIN));
                 let bar = PublishedBar { spec, feed, bar, received: None, synchronised };
                 self.leaving.bar(|| time, bar, 1, epoch, &mut give);
@@ -339,6 +342,7 @@ where
             self.leaving.end_all();
             self.leaving.leave(epoch, &mut give);
         }
+        self.sent += bars;
         let reports = self.policy.as_ref().is_some_and(|policy| policy.reports);
         let says = reports && !self.states.is_empty();
         if self.policy.is_some() && (bars > 0 || says) {
@@ -362,9 +366,8 @@ where
         let (reports, records) = (policy.reports && reports, policy.restored.is_some());
         self.cut_at = self.sent;
         let reports = if reports { self.reports(ended) } else { Vec::new() };
-        let (waits, reports): (Vec<_>, Vec<_>) = reports
-            .into_iter()
-            .partition(|report| self.leaving.holds_bars(&report.feed.instrument));
+        let (waits, reports): (Vec<_>, Vec<_>) =
+            reports.into_iter().partition(|report| self.leaving.holds(&report.feed.instrument));
         if !reports.is_empty() {
             give(&cap, Out::Report(reports));
         }
@@ -378,7 +381,11 @@ where
         if records {
             let leaving = &self.leaving;
             let states = self.states.iter_mut();
-            let records = states.filter_map(|(id, state)| state.cut(leaving.bars(id))).collect();
+            let records = states.filter_map(|(id, state)| {
+                let bars = &|| leaving.bars(id);
+                state.cut(WaitingBars { count: leaving.count(id), bars })
+            });
+            let records = records.collect();
             give(&cap, Out::Cut(records));
         }
         // Reports whose time has not come need another cut.

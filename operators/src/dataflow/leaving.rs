@@ -1,17 +1,14 @@
 //! When what an instrument's builders give may leave: at once, or in the order of event time.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Epoch;
 use super::out::Out;
 use crate::checkpoint::record::WaitingBar;
+use crate::event_time::expected::{Expected, MOST_WAITING};
 use crate::event_time::merge::{Merge, Rank};
 use crate::instrument::InstrumentId;
 use crate::published::PublishedBar;
-
-/// The instruments of a run whose bars leave in the order of event time, and when each begins, ns.
-pub type Expected = Arc<BTreeMap<InstrumentId, i64>>;
 
 /// The way out of one worker's builders.
 #[derive(Debug)]
@@ -19,7 +16,16 @@ pub(super) enum Leaving {
     /// In the order in which instruments are read.
     AtOnce,
     /// In the order of event time.
-    InOrder(Merge<Waiting>),
+    InOrder(InOrder),
+}
+
+/// What is needed for that order.
+#[derive(Debug)]
+pub(super) struct InOrder {
+    merge: Merge<Waiting>,
+    expected: Expected,
+    /// Whom too much waits for.
+    slowest: Option<InstrumentId>,
 }
 
 /// What waits for other instruments.
@@ -36,10 +42,10 @@ impl Leaving {
     pub(super) fn new(expected: Option<&Expected>, mine: impl Fn(&InstrumentId) -> bool) -> Self {
         let Some(expected) = expected else { return Self::AtOnce };
         let mut merge = Merge::default();
-        for (instrument, begin) in expected.iter().filter(|(instrument, _)| mine(instrument)) {
-            merge.expect(instrument, *begin);
+        for (instrument, begin) in expected.begins().filter(|(instrument, _)| mine(instrument)) {
+            merge.expect(instrument, begin);
         }
-        Self::InOrder(merge)
+        Self::InOrder(InOrder { merge, expected: expected.clone(), slowest: None })
     }
 
     /// A bar of an instrument whose event time is `time`, ns, when it closes.
@@ -53,7 +59,7 @@ impl Leaving {
     ) {
         match self {
             Self::AtOnce => give(Out::Bar((bar, epoch, diff))),
-            Self::InOrder(merge) => {
+            Self::InOrder(InOrder { merge, .. }) => {
                 let (instrument, spec) = (bar.feed.instrument.clone(), Arc::clone(&bar.spec));
                 merge.push(&instrument, time(), Rank::Bar(spec), Waiting::Bar(bar, diff));
             }
@@ -69,7 +75,7 @@ impl Leaving {
         give: &mut impl FnMut(Out),
     ) {
         match self {
-            Self::InOrder(merge) => {
+            Self::InOrder(InOrder { merge, .. }) => {
                 merge.push(instrument, time.unwrap_or(i64::MIN), Rank::After, Waiting::Said(out));
             }
             Self::AtOnce => give(out),
@@ -78,47 +84,54 @@ impl Leaving {
 
     /// All before this time, ns, is there.
     pub(super) fn reach(&mut self, instrument: &InstrumentId, time: Option<i64>) {
-        if let (Self::InOrder(merge), Some(time)) = (self, time) {
+        if let (Self::InOrder(InOrder { merge, .. }), Some(time)) = (self, time) {
             merge.reach(instrument, time);
         }
     }
 
     /// Nothing of this instrument comes any more.
     pub(super) fn end(&mut self, instrument: &InstrumentId) {
-        if let Self::InOrder(merge) = self {
+        if let Self::InOrder(InOrder { merge, .. }) = self {
             merge.end(instrument);
         }
     }
 
     /// Nothing comes any more.
     pub(super) fn end_all(&mut self) {
-        if let Self::InOrder(merge) = self {
+        if let Self::InOrder(InOrder { merge, .. }) = self {
             merge.end_all();
         }
     }
 
     /// Gives out what may leave.
     pub(super) fn leave(&mut self, epoch: Epoch, give: &mut impl FnMut(Out)) {
-        let Self::InOrder(merge) = self else { return };
+        let Self::InOrder(InOrder { merge, expected, slowest }) = self else { return };
         while let Some(waiting) = merge.pop() {
             give(match waiting {
                 Waiting::Bar(bar, diff) => Out::Bar((bar, epoch, diff)),
                 Waiting::Said(out) => out,
             });
         }
+        let now = merge.slowest().filter(|_| merge.len() > MOST_WAITING);
+        if now != slowest.as_ref() {
+            expected.wait_for(slowest.as_ref(), now);
+            *slowest = now.cloned();
+        }
+    }
+
+    /// Whether anything of an instrument waits.
+    pub(super) fn holds(&self, instrument: &InstrumentId) -> bool {
+        self.waiting(instrument).next().is_some()
+    }
+
+    /// How many bars of an instrument wait.
+    pub(super) fn count(&self, instrument: &InstrumentId) -> usize {
+        self.waiting(instrument).filter(|(_, item)| matches!(item, Waiting::Bar(..))).count()
     }
 
     /// The bars of an instrument that wait, in order.
-    pub(super) fn bars(
-        &self,
-        instrument: &InstrumentId,
-    ) -> impl Iterator<Item = WaitingBar> + Clone {
-        let merge = match self {
-            Self::InOrder(merge) => Some(merge),
-            Self::AtOnce => None,
-        };
-        let waiting = merge.into_iter().flat_map(|merge| merge.waiting(instrument));
-        waiting.filter_map(|(time, waiting)| match waiting {
+    pub(super) fn bars(&self, instrument: &InstrumentId) -> Vec<WaitingBar> {
+        let bar = |(time, waiting): (i64, &Waiting)| match waiting {
             Waiting::Bar(PublishedBar { spec, bar, synchronised, .. }, diff) => Some(WaitingBar {
                 time,
                 spec: Arc::clone(spec),
@@ -127,11 +140,15 @@ impl Leaving {
                 synchronised: *synchronised,
             }),
             Waiting::Said(_) => None,
-        })
+        };
+        self.waiting(instrument).filter_map(bar).collect()
     }
 
-    /// Whether bars of an instrument wait.
-    pub(super) fn holds_bars(&self, instrument: &InstrumentId) -> bool {
-        self.bars(instrument).next().is_some()
+    fn waiting(&self, instrument: &InstrumentId) -> impl Iterator<Item = (i64, &Waiting)> {
+        let merge = match self {
+            Self::InOrder(InOrder { merge, .. }) => Some(merge),
+            Self::AtOnce => None,
+        };
+        merge.into_iter().flat_map(|merge| merge.waiting(instrument))
     }
 }

@@ -19,7 +19,7 @@
 pub mod bars;
 pub mod built;
 pub mod daily;
-pub mod leaving;
+pub(crate) mod leaving;
 pub mod ledger;
 pub mod out;
 mod outputs;

@@ -25,18 +25,33 @@ impl EventClock {
         self.0 = self.0.max(trades.event_time.iter().copied().max());
     }
 
-    /// What the clock shows once a bar has closed, ns, if these trades are applied next: it is known from
-    /// `known_time`, ns, and contains the trade `last_id`. The batches that trades come in make no difference.
-    pub fn at_close(self, trades: &TradeBatch, last_id: u64, known_time: i64) -> i64 {
-        let rows = trades.trade_id.partition_point(|id| *id <= last_id);
-        let applied = &trades.event_time[..rows.min(trades.event_time.len())];
-        // In order, the last is the latest. Bars are few beside trades; disorder is rarer still.
-        let latest = match applied.last() {
-            Some(last) if *last >= known_time => applied.iter().copied().max(),
-            _ if trades.event_time.is_sorted() => None,
-            _ => applied.iter().copied().max(),
-        };
-        known_time.max(latest.unwrap_or(i64::MIN)).max(self.0.unwrap_or(i64::MIN))
+    /// The clock while these trades are applied next.
+    pub fn over(self, trades: &TradeBatch) -> Closes<'_> {
+        let times = &trades.event_time;
+        let is_later = self.0.is_none_or(|time| times.first().is_none_or(|first| *first >= time));
+        Closes { before: self, trades, in_order: is_later && times.is_sorted() }
+    }
+}
+
+/// When bars close while a batch of trades is applied. The batches that trades come in make no difference.
+#[derive(Clone, Copy, Debug)]
+pub struct Closes<'a> {
+    before: EventClock,
+    trades: &'a TradeBatch,
+    in_order: bool,
+}
+
+impl Closes<'_> {
+    /// What the clock shows, ns, once a bar has closed that is known from `known_time`, ns, and contains the trade
+    /// `last_id`.
+    pub fn at(&self, last_id: u64, known_time: i64) -> i64 {
+        let before = known_time.max(self.before.0.unwrap_or(i64::MIN));
+        if self.in_order {
+            // No trade of the bar is later than what closed it.
+            return before;
+        }
+        let rows = self.trades.trade_id.partition_point(|id| *id <= last_id);
+        self.trades.event_time.iter().take(rows).copied().fold(before, i64::max)
     }
 }
 
@@ -71,15 +86,15 @@ mod tests {
         ) {
             let (cut, close) = (cut.index(times.len() + 1), close.index(times.len()));
             let (id, known) = (close as u64 + 1, times[close]);
-            let whole = EventClock::default().at_close(&batch(1, &times), id, known);
+            let whole = EventClock::default().over(&batch(1, &times)).at(id, known);
             prop_assert_eq!(Some(whole), times[..=close].iter().copied().max());
             let mut clock = EventClock::default();
             let (first, second) = times.split_at(cut);
             if close >= cut {
                 clock.advance(&batch(1, first));
-                prop_assert_eq!(clock.at_close(&batch(cut as u64 + 1, second), id, known), whole);
+                prop_assert_eq!(clock.over(&batch(cut as u64 + 1, second)).at(id, known), whole);
             } else {
-                prop_assert_eq!(clock.at_close(&batch(1, first), id, known), whole);
+                prop_assert_eq!(clock.over(&batch(1, first)).at(id, known), whole);
             }
         }
     }
@@ -88,8 +103,8 @@ mod tests {
     #[test]
     fn a_bar_that_the_next_trade_closes_is_known_from_that_trade_on() {
         let clock = EventClock::default();
-        assert_eq!(clock.at_close(&batch(1, &[10, 20, 35]), 2, 35), 35);
-        assert_eq!(clock.at_close(&batch(1, &[10, 40, 20, 35]), 3, 35), 40);
-        assert_eq!(EventClock::at(Some(50)).at_close(&batch(3, &[35]), 2, 35), 50);
+        assert_eq!(clock.over(&batch(1, &[10, 20, 35])).at(2, 35), 35);
+        assert_eq!(clock.over(&batch(1, &[10, 40, 20, 35])).at(3, 35), 40);
+        assert_eq!(EventClock::at(Some(50)).over(&batch(3, &[35])).at(2, 35), 50);
     }
 }

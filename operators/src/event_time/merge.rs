@@ -31,6 +31,8 @@ pub struct Merge<T> {
     running: BTreeSet<(i64, InstrumentId)>,
     /// Items that came.
     came: u64,
+    /// Items that wait.
+    waiting: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -47,7 +49,7 @@ struct Lane<T> {
 impl<T> Default for Merge<T> {
     fn default() -> Self {
         let (heads, running) = (BTreeSet::new(), BTreeSet::new());
-        Self { lanes: BTreeMap::new(), heads, running, came: 0 }
+        Self { lanes: BTreeMap::new(), heads, running, came: 0, waiting: 0 }
     }
 }
 
@@ -60,11 +62,14 @@ impl<T> Merge<T> {
     }
 
     /// The next item of an instrument, which belongs to `time`, ns. One that lies before the item of its rank in
-    /// front of it belongs to that one's time.
+    /// front of it belongs to that one's time; what is said of bars, to that of the latest of them.
     pub fn push(&mut self, instrument: &InstrumentId, time: i64, rank: Rank, item: T) {
         self.came += 1;
         let came = self.came;
+        self.waiting += 1;
         self.change(instrument, |lane| {
+            let of_bars = lane.latest.values().copied().max().filter(|_| rank == Rank::After);
+            let time = of_bars.map_or(time, |of_bars| time.max(of_bars));
             let latest = lane.latest.entry(rank.clone()).or_insert(time);
             *latest = time.max(*latest);
             lane.waiting.insert((*latest, rank, came), item);
@@ -94,6 +99,7 @@ impl<T> Merge<T> {
             return None;
         }
         let first = self.change(&instrument, |lane| lane.waiting.pop_first()).flatten()?;
+        self.waiting -= 1;
         Some(first.1)
     }
 
@@ -102,6 +108,21 @@ impl<T> Merge<T> {
         let lane = self.lanes.get(instrument);
         lane.into_iter()
             .flat_map(|lane| lane.waiting.iter().map(|((time, ..), item)| (*time, item)))
+    }
+
+    /// How many items wait.
+    pub fn len(&self) -> usize {
+        self.waiting
+    }
+
+    /// Whether none does.
+    pub fn is_empty(&self) -> bool {
+        self.waiting == 0
+    }
+
+    /// The instrument that the others wait for: of those that have not ended the one that is furthest behind.
+    pub fn slowest(&self) -> Option<&InstrumentId> {
+        self.running.first().map(|(_, instrument)| instrument)
     }
 
     /// Changes a lane, and its place among the others.

@@ -12,6 +12,8 @@ use std::collections::BTreeSet;
 #[derive(Clone, Debug)]
 pub struct Turns {
     most_open: usize,
+    /// How far each history is, ns, and whether it is within a file; none if it has ended.
+    places: Vec<Option<(i64, bool)>>,
     /// Histories between two files, by how far they are.
     closed: BTreeSet<(i64, usize)>,
     /// Those within a file.
@@ -21,7 +23,7 @@ pub struct Turns {
 /// What reading a history on has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// A batch whose last trade has this event time, ns; none if it has no trades.
+    /// A batch that has come to about this event time, ns; none if it has no trades.
     Batch(Option<i64>),
     /// The end of a file that others follow.
     BetweenFiles,
@@ -32,8 +34,10 @@ pub enum Outcome {
 impl Turns {
     /// Histories by when they begin, ns. At least one may be open.
     pub fn new(begins: impl IntoIterator<Item = i64>, most_open: usize) -> Self {
-        let closed = begins.into_iter().enumerate().map(|(who, begin)| (begin, who)).collect();
-        Self { most_open: most_open.max(1), closed, open: BTreeSet::new() }
+        let places: Vec<_> = begins.into_iter().map(|begin| Some((begin, false))).collect();
+        let closed = places.iter().enumerate();
+        let closed = closed.filter_map(|(who, place)| Some(((*place)?.0, who))).collect();
+        Self { most_open: most_open.max(1), places, closed, open: BTreeSet::new() }
     }
 
     /// Whose turn it is; nobody's at the end of all.
@@ -46,18 +50,23 @@ impl Turns {
         Some(first.1)
     }
 
-    /// The one whose turn it was has read on.
-    pub fn read(&mut self, outcome: Outcome) {
-        let Some(who) = self.next() else { return };
-        let place = |set: &BTreeSet<(i64, usize)>| set.first().copied().filter(|at| at.1 == who);
-        let Some(at) = place(&self.open).or_else(|| place(&self.closed)) else { return };
-        self.open.remove(&at);
-        self.closed.remove(&at);
-        match outcome {
-            Outcome::Batch(time) => self.open.insert((at.0.max(time.unwrap_or(at.0)), who)),
-            Outcome::BetweenFiles => self.closed.insert(at),
-            Outcome::End => false,
+    /// A history has read on, in its turn or because others wait for it.
+    pub fn read(&mut self, who: usize, outcome: Outcome) {
+        let Some((time, is_open)) = self.places.get_mut(who).and_then(Option::take) else { return };
+        match is_open {
+            true => self.open.remove(&(time, who)),
+            false => self.closed.remove(&(time, who)),
         };
+        let place = match outcome {
+            Outcome::Batch(latest) => (time.max(latest.unwrap_or(time)), true),
+            Outcome::BetweenFiles => (time, false),
+            Outcome::End => return,
+        };
+        match place.1 {
+            true => self.open.insert((place.0, who)),
+            false => self.closed.insert((place.0, who)),
+        };
+        self.places[who] = Some(place);
     }
 
     /// How many are within a file.
@@ -77,14 +86,15 @@ mod tests {
         let mut turns = Turns::new([10, 5, 5], 2);
         let mut order = Vec::new();
         for time in [7, 6, 8, 9, 11, 20, 20] {
-            order.extend(turns.next());
-            turns.read(Outcome::Batch(Some(time)));
+            let who = turns.next().unwrap();
+            order.push(who);
+            turns.read(who, Outcome::Batch(Some(time)));
         }
         // The first begins at 10, and two are open by then.
         assert_eq!(order, [1, 2, 2, 1, 2, 1, 2]);
-        turns.read(Outcome::BetweenFiles);
+        turns.read(2, Outcome::BetweenFiles);
         assert_eq!((turns.next(), turns.open()), (Some(0), 1));
-        turns.read(Outcome::Batch(None));
+        turns.read(0, Outcome::Batch(None));
         assert_eq!((turns.next(), turns.open()), (Some(0), 2));
     }
 
@@ -115,7 +125,7 @@ mod tests {
                         Outcome::Batch(Some(*time))
                     }
                 };
-                turns.read(outcome);
+                turns.read(who, outcome);
                 prop_assert!(turns.open() <= most_open);
                 read += 1;
                 prop_assert!(read < 10_000);

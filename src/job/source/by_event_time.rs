@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use barflow_operators::batch::TradeBatch;
+use barflow_operators::event_time::expected::Expected;
 use barflow_operators::event_time::turns::{Outcome, Turns};
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::revision::Correction;
@@ -34,10 +35,12 @@ pub fn begin(history: &History) -> i64 {
     history.resume_time.unwrap_or_else(|| first.saturating_sub(EARLY))
 }
 
-/// When each instrument begins, ns, of all workers.
-pub fn expected(histories: &[Vec<History>]) -> BTreeMap<InstrumentId, i64> {
+/// The instruments of all workers, and when each begins.
+pub fn expected(histories: &[Vec<History>]) -> Expected {
     let all = histories.iter().flatten();
-    all.map(|history| (history.plan.feed.instrument.clone(), begin(history))).collect()
+    Expected::new(
+        all.map(|history| (history.plan.feed.instrument.clone(), begin(history))).collect(),
+    )
 }
 
 /// Feeds a worker with its histories in turns.
@@ -48,7 +51,11 @@ pub(super) fn feed(
     mine: Vec<History>,
     options: &ReadOptions,
     sending: &Sending<'_>,
+    expected: &Expected,
 ) -> Result<(), ReplayError> {
+    let places = mine.iter().enumerate();
+    let places: BTreeMap<InstrumentId, usize> =
+        places.map(|(who, history)| (history.plan.feed.instrument.clone(), who)).collect();
     let mut turns = Turns::new(mine.iter().map(begin), MOST_OPEN);
     let mut readers = Vec::with_capacity(mine.len());
     for History { plan, resume, resume_time, settled, corrections } in mine {
@@ -58,7 +65,13 @@ pub(super) fn feed(
         readers.push(Some(Reader { instrument, stream, corrections }));
     }
     let mut ended = Vec::new();
-    while let Some(place) = turns.next().and_then(|who| readers.get_mut(who)) {
+    while let Some(next) = turns.next() {
+        // Whom too many bars wait for; an end that the builders have not heard of yet is no turn.
+        let slowest = expected.slowest(|instrument| places.contains_key(instrument));
+        let slowest = slowest.and_then(|instrument| places.get(&instrument).copied());
+        let slowest = slowest.filter(|who| readers.get(*who).is_some_and(Option::is_some));
+        let who = slowest.unwrap_or(next);
+        let Some(place) = readers.get_mut(who) else { return Ok(()) };
         let Some(reader) = place else { return Ok(()) };
         let outcome = match reader.stream.read_on() {
             None => {
@@ -69,21 +82,26 @@ pub(super) fn feed(
             Some(Err(error)) => return Err(error),
             Some(Ok(ReadOn::BetweenFiles)) => Outcome::BetweenFiles,
             Some(Ok(ReadOn::Batch(mut batch))) => {
-                let latest = latest(&batch.trades);
+                let about = about(&batch.trades);
                 // All at the beginning: they wait until their place has passed.
                 batch.corrections = std::mem::take(&mut reader.corrections);
                 batch.ended = std::mem::take(&mut ended);
                 if !sending.send(batch) {
                     return Ok(());
                 }
-                Outcome::Batch(latest)
+                Outcome::Batch(about)
             }
         };
-        turns.read(outcome);
+        turns.read(who, outcome);
     }
     Ok(())
 }
 
-fn latest(trades: &TradeBatch) -> Option<i64> {
-    trades.event_time.iter().copied().max()
+/// Where a batch is in event time, ns: the middle one of three times, of which one may be wrong.
+fn about(trades: &TradeBatch) -> Option<i64> {
+    let times = &trades.event_time;
+    let (first, last) = (*times.first()?, *times.last()?);
+    let mut three = [first, *times.get(times.len() / 2)?, last];
+    three.sort_unstable();
+    Some(three[1])
 }

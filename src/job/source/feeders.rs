@@ -1,34 +1,35 @@
 //! The threads that read histories, one per worker.
 
+use barflow_operators::event_time::expected::Expected;
 use barflow_replay::error::ReplayError;
 use barflow_replay::read_options::ReadOptions;
 use barflow_replay::stream::InstrumentStream;
 
 use super::by_event_time;
 use super::sending::Sending;
-use crate::config::read_order::ReadOrder;
 use crate::graph::run::Feeder;
 use crate::parallel::History;
 
-/// One feeder per worker, which reads the worker's histories in this order.
+/// One feeder per worker, which reads the worker's histories in turns if they are expected so, else one after
+/// the other.
 pub fn feeders(
     histories: Vec<Vec<History>>,
     options: &ReadOptions,
-    order: ReadOrder,
+    expected: Option<&Expected>,
 ) -> Vec<Feeder> {
     histories
         .into_iter()
         .enumerate()
         .map(|(worker, mine)| -> Feeder {
-            let options = options.clone();
+            let (options, expected) = (options.clone(), expected.cloned());
             Box::new(move |mut inlets, stop| {
                 // Only its own: the others' sources end when their readers do.
                 let inlet = inlets.swap_remove(worker);
                 drop(inlets);
                 let sending = Sending { inlet: &inlet, stop };
-                let fed = match order {
-                    ReadOrder::EventTime => by_event_time::feed(mine, &options, &sending),
-                    ReadOrder::Instrument => one_by_one(mine, &options, &sending),
+                let fed = match &expected {
+                    Some(expected) => by_event_time::feed(mine, &options, &sending, expected),
+                    None => one_by_one(mine, &options, &sending),
                 };
                 // Told before the inlet goes: an input that fails has not come to its end.
                 if let Err(error) = fed {

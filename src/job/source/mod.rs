@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use barflow_operators::dataflow::leaving::Expected;
+use barflow_operators::event_time::expected::Expected;
 use barflow_operators::instrument::InstrumentId;
 use barflow_operators::quality::judge::Known;
 use barflow_operators::quality::suite::Suite;
@@ -244,11 +243,11 @@ impl Source {
         };
         let order = settings.order_of(plan.instruments.len());
         let histories = files::histories(plan, workers, resume, corrections, read)?;
-        let expected = || Arc::new(by_event_time::expected(&histories));
+        let expected = || by_event_time::expected(&histories);
         let expected = (order == ReadOrder::EventTime).then(expected);
         let feeders = match chunks {
             Some(options) => parallel::feeders(histories, options),
-            None => feeders::feeders(histories, read, order),
+            None => feeders::feeders(histories, read, expected.as_ref()),
         };
         Ok(Fed { feeders, expected })
     }

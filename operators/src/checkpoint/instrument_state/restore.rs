@@ -95,9 +95,9 @@ impl InstrumentState {
         self.remember(&step.gaps);
         self.begin(step.trades.first());
         let trades = TradeBatch::from_trades(Arc::clone(&self.feed), &step.trades);
-        let (clock, waiting) = (self.clock, &mut self.waiting);
+        let (closes, waiting) = (self.clock.over(&trades), &mut self.waiting);
         let each = |_, spec: &Arc<str>, bar: Bar, synchronised| {
-            let time = clock.at_close(&trades, bar.last_trade_id, bar.known_time);
+            let time = closes.at(bar.last_trade_id, bar.known_time);
             let spec = Arc::clone(spec);
             waiting.push(WaitingBar { time, spec, bar, diff: 1, synchronised });
         };
