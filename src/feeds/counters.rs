@@ -42,6 +42,8 @@ pub struct Counters {
     pub slowest: Duration,
     pub gaps_given_up: u64,
     pub ids_given_up: u64,
+    /// Trades that waited for missing ones when the feed ended: in no bar.
+    pub waiting_at_end: u64,
     pub backfilled: u64,
     pub requests: u64,
     pub request_failures: u64,
@@ -168,6 +170,13 @@ impl Counters {
                 counted(self.ids_given_up, "id")
             ),
         ];
+        if self.waiting_at_end > 0 {
+            lines.push(format!(
+                "{} waited for missing ones at the end: in no bar of this run; a job that delivers exactly \
+                 once requests them again when it continues",
+                counted(self.waiting_at_end, "trade")
+            ));
+        }
         if self.contradicts() {
             lines.push(format!(
                 "not used: {} repeated ids with other content (the first one counts), {} trades after a \

@@ -327,6 +327,29 @@ fn a_trade_that_comes_after_the_revision_window_has_passed_is_lost_and_said_to_b
     assert!(said.contains("revision_window"), "{said}");
 }
 
+/// They came, and no bar contains them: a run that nothing continues has lost them.
+#[test]
+fn trades_that_wait_for_missing_ones_at_the_end_are_told() {
+    let sent: Vec<Row> = rows((1..=10).chain(15..=24));
+    let venue = ScriptedVenue::start(vec![binance(&sent)], |path, _| {
+        let (status, body) = binance_page(path, &rows(1..=10));
+        (
+            if path.contains("istoricalTrades") {
+                "503 Service Unavailable".into()
+            } else {
+                status
+            },
+            body,
+        )
+    });
+    let mut run = Run::start(&venue, "binance-spot", "backfill_budget = \"10m\"");
+    run.process.wait_for(10);
+    run.process.wait_until("a request for them", |_| venue.progress.requests() >= 1);
+    let ran = run.stop();
+    assert_eq!((ran.code, ran.trades.len()), (Some(1), 10), "{}", ran.said);
+    assert!(ran.said.contains("10 trades waited for missing ones at the end"), "{}", ran.said);
+}
+
 #[test]
 fn a_bad_row_of_rest_is_set_aside_and_fails_the_run() {
     let sent: Vec<Row> = rows((1..=10).chain(15..=24));

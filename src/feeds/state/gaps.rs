@@ -185,6 +185,7 @@ impl FeedState {
                 slot.leave_off(&self.outlets.left_off);
             }
             if slot.tracker.is_wanted() && slot.tracker.waits() > 0 {
+                self.counters.waiting_at_end += slot.tracker.waits() as u64;
                 tracing::warn!(
                     feed = %self.plan.name,
                     instrument = %slot.symbol.instrument,
