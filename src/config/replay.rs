@@ -280,6 +280,11 @@ impl ReplaySettings {
             let message = "corrections apply to trade files, not to recordings";
             problems.add("[replay]", message);
         }
+        if self.trades.is_some() && (self.corrections.is_some() || self.revision_window.is_some()) {
+            let message = "trades (--sink-trades) keeps trades as the files have them, so it cannot be combined with \
+                           corrections or revision_window: bars would be of other trades";
+            problems.add("[replay]", message);
+        }
         if let (Some(from), Some(to)) = (self.from, self.to)
             && from >= to
         {

@@ -203,11 +203,13 @@ struct Joining<'a> {
 
 impl Joining<'_> {
     fn run(&mut self, chunks: &Receiver<Underway>) -> Result<Ended, Cause> {
-        let ended = self.chunks(chunks);
+        let mut ended = self.chunks(chunks);
         if !matches!(ended, Ok(Ended::AtBadRow | Ended::WithGraph)) {
-            // If the graph has ended, it has reported why.
+            // The last of the rows may be bad as well; if the graph has ended, it has reported why.
             let last = self.joiner.finish();
-            let _ = self.send(last);
+            if let (Ok(Ended::WithInput), Err(sooner)) = (&ended, self.send(last)) {
+                ended = Ok(sooner);
+            }
         }
         if matches!(ended, Ok(Ended::WithInput))
             && !self.shared.stop.is_raised()

@@ -255,6 +255,23 @@ fn a_broken_file_ends_both_runs_alike() {
 }
 
 /// What needs every trade in the graph: chunks are only read ahead.
+/// Only the end of the file decides that a time near it is wrong; the day is not closed then.
+#[test]
+fn a_bad_row_that_the_end_decides_closes_no_day() {
+    let folder = tempfile::tempdir().unwrap();
+    let row = |n: i64| {
+        let time = 1_709_251_200_000 + if n == 405 { 3 * 86_400_000 } else { n * 2_000 };
+        format!("{n},60000.{},0.01,600,{time},true,true", 10 + n % 90)
+    };
+    let rows: Vec<String> = (1..=800).map(row).collect();
+    let day = write(&folder.path().join("BTCUSDT-trades-2024-03-01.csv"), &rows);
+    let bars =
+        ["--bar", "m=time,every=10s,empty_bars=true", "--bar", "d=tick,size=99,reset=utc_day"];
+    let run = check(folder.path(), &[day], &[&bars[..], &["stops"]].concat());
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert_eq!(run.bars.lines().count(), 80 + 4, "{run:?}");
+}
+
 #[test]
 fn nothing_else_changes_for_being_made_in_parallel() {
     let folder = tempfile::tempdir().unwrap();
