@@ -16,7 +16,7 @@ use crate::printable::line;
 use crate::stop::Stop;
 
 /// Bytes of an answer that are read: a schema has a few thousand.
-const LONGEST: u64 = 1 << 20;
+const LONGEST: u64 = 1 << 16;
 
 /// First and longest wait between attempts.
 const WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));

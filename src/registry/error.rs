@@ -54,6 +54,19 @@ pub enum RegistryError {
         /// What the registry says about it.
         said: String,
     },
+    /// Records name more schemas than those of one writer.
+    #[error(
+        "schema registry at \"{url}\": id {id} is one too many, after {most} others: these are not the records \
+         of one schema and its versions"
+    )]
+    TooManyIds {
+        /// Where it is, without secrets.
+        url: String,
+        /// The first one that was not asked about.
+        id: SchemaId,
+        /// How many were.
+        most: usize,
+    },
     /// There is no schema of an id.
     #[error("schema registry at \"{url}\" has no schema with id {id}")]
     NoSuchId {
@@ -82,6 +95,9 @@ impl RegistryError {
             }
             Self::Refused { refusal, .. } => return of_refusal(refusal).map(str::to_owned),
             Self::NoSuchId { .. } => "it belongs to another registry",
+            Self::TooManyIds { .. } => {
+                "somebody else writes to the topic; without --schema-registry, records are told by their length"
+            }
             Self::Settings(_) | Self::Unavailable { .. } => return None,
         };
         Some(text.to_owned())

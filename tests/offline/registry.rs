@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use barflow::net::address::{Address, Speaks};
-use barflow::registry::{Patience, Register, Registry, RegistryError, RegistrySettings};
+use barflow::registry::{Patience, Register, Registry, RegistryError, RegistrySettings, SchemaId};
 use barflow::sinks::encode::avro;
 use barflow::stop::Stop;
 
@@ -117,7 +117,7 @@ fn every_other_answer_ends_the_run_with_words_and_advice() {
     let elsewhere = ["there is no schema registry at this address", "/apis/ccompat/v7"];
     refused("check", looked_up(404, "<html>nothing\u{1b}[2J here"), &elsewhere);
     refused("check", looked_up(200, "{}"), &["missing field `id`"]);
-    refused("check", looked_up(200, &"x".repeat(2 << 20)), &["longer than 1048576 bytes"]);
+    refused("check", looked_up(200, &"x".repeat((1 << 16) + 1)), &["longer than 65536 bytes"]);
 }
 
 #[test]
@@ -211,6 +211,36 @@ fn what_was_found_once_is_known_to_all_clones_when_the_registry_is_away() {
     gone.store(true, std::sync::atomic::Ordering::Relaxed);
     assert_eq!(clone.id("s", "\"int\"", patience(&stop, 1)).unwrap(), id);
     assert!(clone.id("another", "\"int\"", patience(&stop, 1)).is_err());
+}
+
+#[test]
+fn of_schemas_it_is_only_kept_which_they_are_and_of_a_limited_number_of_ids() {
+    let server = Http::serve(|request, stream| {
+        let schema = match request.path.as_str() {
+            "/schemas/ids/2" => avro::FORMER[1],
+            "/schemas/ids/3" => avro::SCHEMA,
+            _ => r#"{"type":"fixed","name":"f","size":18446744073709551615}"#,
+        };
+        let answer = serde_json::json!({ "schema": schema }).to_string();
+        whole(stream, "200 OK", answer.as_bytes());
+    });
+    let stop = Stop::new();
+    let registry = registry_at(&format!("http://{}", server.address), Register::Never);
+    let clone = registry.clone();
+    let which = |id: u64| {
+        let id = SchemaId::try_from(id).unwrap();
+        clone.which(id, avro::Version::position, patience(&stop, 60_000))
+    };
+    for _ in 0..2 {
+        let found: Vec<_> = (1..=100).map(|id| which(id).unwrap()).collect();
+        assert_eq!(found[1], avro::Version::position(avro::FORMER[1]));
+        assert_eq!(found[2], avro::Version::position(avro::SCHEMA));
+        assert_eq!(found.iter().flatten().count(), 2, "{found:?}");
+    }
+    let error = which(101).unwrap_err();
+    assert!(matches!(error, RegistryError::TooManyIds { .. }), "{error}");
+    assert!(error.to_string().contains("id 101 is one too many"), "{error}");
+    assert_eq!(server.asked().len(), 100);
 }
 
 #[test]

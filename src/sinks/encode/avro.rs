@@ -148,8 +148,18 @@ impl Version {
     /// The version that a schema is; none if it is another schema. Docs, white space and the order of keys do not
     /// matter. The text may be a stranger's: it is only compared.
     pub fn of(schema: &str) -> Option<&'static Self> {
-        let schema = essence(schema);
-        VERSIONS.iter().find(|version| schema.is_some() && version.essences.contains(&schema))
+        Self::position(schema).and_then(Self::at)
+    }
+
+    /// As [`of`](Self::of), as the position among all versions.
+    pub fn position(schema: &str) -> Option<usize> {
+        let schema = Some(essence(schema)?);
+        VERSIONS.iter().position(|version| version.essences.contains(&schema))
+    }
+
+    /// The version at a position.
+    pub fn at(position: usize) -> Option<&'static Self> {
+        VERSIONS.get(position)
     }
 
     /// Reads a record without anything before it, as [`read`] does.
