@@ -40,7 +40,7 @@ impl Schemas {
             return Ok(Version::read_any(record)
                 .map_err(|error| format!("schema {id} is not one of barflow's: {error}")));
         };
-        let patience = Patience { time: PATIENCE, stop: &self.stop };
+        let patience = Patience { time: PATIENCE, until: None, stop: &self.stop };
         let which = registry.which(id, Version::position, patience)?;
         Ok(match which.and_then(Version::at) {
             Some(version) => version.read_datum(record),

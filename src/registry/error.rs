@@ -18,6 +18,12 @@ pub enum RegistryError {
         /// What happened.
         what: String,
     },
+    /// The end was asked for before it had answered.
+    #[error("stopped while waiting for the schema registry at \"{url}\"")]
+    Stopped {
+        /// Where it is, without secrets.
+        url: String,
+    },
     /// It answers, but does not do what it is asked for.
     #[error("schema registry at \"{url}\": {task}: {}", said(refusal))]
     Refused {
@@ -98,7 +104,7 @@ impl RegistryError {
             Self::TooManyIds { .. } => {
                 "somebody else writes to the topic; without --schema-registry, records are told by their length"
             }
-            Self::Settings(_) | Self::Unavailable { .. } => return None,
+            Self::Settings(_) | Self::Unavailable { .. } | Self::Stopped { .. } => return None,
         };
         Some(text.to_owned())
     }

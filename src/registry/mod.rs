@@ -29,6 +29,7 @@ pub mod compact;
 pub mod decision;
 mod error;
 pub mod settings;
+mod waiting;
 pub mod wire;
 
 /// Ids about which a registry is asked: one reader meets a few, all versions of one schema.
@@ -57,13 +58,17 @@ struct Known {
 pub struct Patience<'a> {
     /// For one subject or schema.
     pub time: Duration,
+    /// Until when for all of them together; none if that does not matter.
+    pub until: Option<Instant>,
     /// Ends it before.
     pub stop: &'a Stop,
 }
 
 impl Patience<'_> {
     fn begin(&self) -> Until<'_> {
-        Until { deadline: Instant::now() + self.time, stop: self.stop }
+        let deadline = Instant::now() + self.time;
+        let deadline = self.until.map_or(deadline, |until| until.min(deadline));
+        Until { deadline, stop: self.stop }
     }
 }
 
@@ -168,7 +173,7 @@ impl Registry {
 }
 
 fn ask(
-    client: &Client,
+    client: &Arc<Client>,
     question: Question,
     (subject, schema): (&str, &str),
     until: &Until<'_>,
@@ -198,5 +203,20 @@ impl Eq for Registry {}
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.settings().fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_for_one_ends_with_the_time_for_all() {
+        let (stop, now) = (Stop::new(), Instant::now());
+        let (short, long) = (Duration::from_secs(60), Duration::from_secs(600));
+        let deadline = |time, until| Patience { time, until, stop: &stop }.begin().deadline;
+        assert_eq!(deadline(long, Some(now + short)), now + short);
+        assert!(deadline(short, Some(now + long)) < now + long);
+        assert!(deadline(long, None) >= now + long);
     }
 }

@@ -3,9 +3,10 @@
 //! The servers here know one answer each; `tests/kafka/registry.rs` uses a real registry.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use barflow::net::address::{Address, Speaks};
@@ -13,7 +14,7 @@ use barflow::registry::{Patience, Register, Registry, RegistryError, RegistrySet
 use barflow::sinks::encode::avro;
 use barflow::stop::Stop;
 
-use crate::support::process::barflow;
+use crate::support::process::{Process, barflow, wait_until};
 use crate::support::scripted_http::{Http, Request, redirect, whole};
 use crate::support::servers;
 
@@ -30,12 +31,18 @@ fn trades(folder: &tempfile::TempDir) -> PathBuf {
 }
 
 /// A replay into a broker that is not there: the registry comes first.
-fn replay(url: &str, more: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, String) {
-    let folder = tempfile::tempdir().unwrap();
+fn command(folder: &tempfile::TempDir, url: &str, more: &[&str]) -> Command {
     let mut run = barflow();
-    run.arg("replay").arg(trades(&folder)).args(["--instrument", "binance:spot:BTCUSDT"]);
+    run.arg("replay").arg(trades(folder)).args(["--instrument", "binance:spot:BTCUSDT"]);
     run.args(["--bar", "t=tick,size=1", "--sink", "kafka", "--brokers", "127.0.0.1:1"]);
     run.args(["--encoding", "avro-confluent", "--schema-registry", url]).args(more);
+    run
+}
+
+/// It is run to its end.
+fn replay(url: &str, more: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = command(&folder, url, more);
     let output = run.envs(environment.iter().copied()).output().unwrap();
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
@@ -46,7 +53,7 @@ fn registry_at(address: &str, register: Register) -> Registry {
 }
 
 fn patience(stop: &Stop, ms: u64) -> Patience<'_> {
-    Patience { time: Duration::from_millis(ms), stop }
+    Patience { time: Duration::from_millis(ms), until: None, stop }
 }
 
 /// Answers by what is asked: looking up, comparing, registering.
@@ -191,7 +198,26 @@ fn a_registry_that_fails_for_a_moment_is_asked_again_and_one_that_hangs_is_not_w
     // A run that is to end does not try again.
     stop.raise();
     let registry = registry_at("http://127.0.0.1:1", Register::Check);
-    assert!(registry.id("s", "\"int\"", patience(&stop, 600_000)).is_err());
+    let error = registry.id("s", "\"int\"", patience(&stop, 600_000)).unwrap_err();
+    assert!(matches!(error, RegistryError::Stopped { .. }), "{error}");
+}
+
+#[test]
+fn a_registry_that_is_silent_does_not_delay_the_end() {
+    let server = Http::serve(|_, stream| {
+        // Until the run is gone.
+        let _ = stream.read(&mut [0]);
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("http://{}", server.address);
+    let run = Process::start(command(&folder, &url, &["--bar", "u=tick,size=1"]));
+    wait_until("a question", || !server.asked().is_empty());
+    run.signal("TERM");
+    let (code, said) = run.finish();
+    assert_eq!(code, Some(143), "{said}");
+    let stopped = format!("stopped while waiting for the schema registry at \"{url}\"");
+    assert!(said.contains(&stopped) && !said.contains("did not answer"), "{said}");
+    assert_eq!(server.asked().len(), 1, "the other topic is not asked about");
 }
 
 #[test]
