@@ -297,9 +297,17 @@ impl KafkaSettings {
         }
     }
 
-    /// What is weak about the way to the brokers, and what to do about it.
+    /// What is weak about the way to the brokers and the registry, and what to do about it, as far as that is known
+    /// without looking for what references name.
     pub fn weaknesses(&self) -> Vec<String> {
         let registry = self.registry.iter().filter_map(|registry| registry.settings().weakness());
+        super::weak::weaknesses(&self.properties).into_iter().chain(registry).collect()
+    }
+
+    /// As [`weaknesses`](Self::weaknesses), also of a registry whose address comes by reference.
+    pub fn resolved_weaknesses(&self) -> Vec<String> {
+        let found = |name: &str| std::env::var(name).ok();
+        let registry = self.registry.iter().filter_map(|of| of.settings().weakness_in(&found));
         super::weak::weaknesses(&self.properties).into_iter().chain(registry).collect()
     }
 
