@@ -101,7 +101,9 @@ impl Failure {
         let error = error.into();
         let is_stopped = matches!(
             error,
-            JobError::Input(ReplayError::Stopped) | JobError::Cluster(ClusterError::Stopped { .. })
+            JobError::Input(ReplayError::Stopped)
+                | JobError::Cluster(ClusterError::Stopped { .. })
+                | JobError::Sink(SinkError::Stopped(_))
         );
         let failure = Self::from(error);
         match is_stopped {

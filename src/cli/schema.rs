@@ -9,7 +9,7 @@ use crate::net::address::{Address, Speaks};
 use crate::schema::{Artefact, Connector, Source};
 use crate::sinks::encode::Encoding;
 use crate::sinks::encode::json::Int64;
-use crate::sinks::kafka::topic_of_bars;
+use crate::sinks::kafka::{broker_problems, topic_of_bars};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -108,7 +108,7 @@ pub enum Sink {
 /// Prints the artefact.
 ///
 /// # Errors
-/// An impossible topic or URL, or bars that the reader cannot read.
+/// Impossible brokers, topic or URL, or bars that the reader cannot read.
 pub fn run(args: &SchemaArgs) -> Result<Outcome, Failure> {
     let source = source(args)?;
     let text = artefact(args).render(&source);
@@ -142,6 +142,9 @@ fn source(args: &SchemaArgs) -> Result<Source, Problems> {
         problems.add("--topic", what);
         String::new()
     });
+    for what in broker_problems(&args.brokers) {
+        problems.add("--brokers", what);
+    }
     let registry = match Address::read("schema_registry", &args.schema_registry, Speaks::Http) {
         Ok(address) => address.to_string(),
         Err(what) => {

@@ -5,7 +5,7 @@ use crate::sinks::kafka::KafkaSettings;
 
 /// Says it, a line each.
 pub(super) fn warn(settings: &KafkaSettings) {
-    for weakness in settings.weaknesses() {
+    for weakness in settings.resolved_weaknesses() {
         say!("warning: {weakness}");
     }
 }

@@ -1,7 +1,6 @@
 //! Reads records in Confluent's wire format: with the registry's word for which version of the schema an id is, or
 //! without, by their length.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -18,14 +17,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Schemas {
     registry: Option<Registry>,
     stop: Stop,
-    known: BTreeMap<SchemaId, Option<&'static Version>>,
 }
 
 impl Schemas {
     /// Those of the registry of these settings, if they name one.
     pub(super) fn of(settings: &KafkaSettings) -> Self {
         let (registry, stop) = (settings.registry.clone(), settings.stop.clone());
-        Self { registry, stop, known: BTreeMap::new() }
+        Self { registry, stop }
     }
 
     /// A record's fields, or what is wrong with it.
@@ -33,7 +31,7 @@ impl Schemas {
     /// # Errors
     /// When the registry does not say what the id stands for.
     pub(super) fn read(
-        &mut self,
+        &self,
         id: SchemaId,
         record: &[u8],
     ) -> Result<Result<Value, String>, RegistryError> {
@@ -42,16 +40,9 @@ impl Schemas {
             return Ok(Version::read_any(record)
                 .map_err(|error| format!("schema {id} is not one of barflow's: {error}")));
         };
-        let version = match self.known.get(&id) {
-            Some(version) => *version,
-            None => {
-                let patience = Patience { time: PATIENCE, stop: &self.stop };
-                let version = Version::of(&registry.schema(id, patience)?);
-                self.known.insert(id, version);
-                version
-            }
-        };
-        Ok(match version {
+        let patience = Patience { time: PATIENCE, until: None, stop: &self.stop };
+        let which = registry.which(id, Version::position, patience)?;
+        Ok(match which.and_then(Version::at) {
             Some(version) => version.read_datum(record),
             None => Err(format!("schema {id} is not one of barflow's")),
         })

@@ -253,7 +253,7 @@ pub fn kafka(
     topic: &str,
     each: &mut dyn FnMut(Row),
 ) -> Result<(), SourceError> {
-    let mut schemas = Schemas::of(settings);
+    let schemas = Schemas::of(settings);
     let reader = consumer(settings.reader()?, "barflow-diff", "read_committed");
     let read = reader.map_err(|error| Unread::Topic(error.into())).and_then(|reader| {
         let range = |partition| {

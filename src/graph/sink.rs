@@ -60,6 +60,9 @@ pub enum SinkError {
     /// Another copy of the job is running; this one must stop.
     #[error("{0}")]
     Fenced(String),
+    /// The end was asked for while something was waited for, before the run had begun.
+    #[error("{0}")]
+    Stopped(String),
     /// The reader of our standard output closed it, which is not a failure.
     #[error("the reader closed the pipe")]
     ClosedPipe,

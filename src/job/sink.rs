@@ -120,7 +120,7 @@ impl SinkRequest<'_> {
                 kafka.instruments = self.instruments.clone();
                 kafka.job = Some(self.job()?.to_string());
                 kafka.stop = self.stop.clone();
-                for weakness in kafka.weaknesses() {
+                for weakness in kafka.resolved_weaknesses() {
                     tracing::warn!("{weakness}");
                 }
                 // Before anything is written; the registry may be away from then on.

@@ -1,13 +1,15 @@
 //! Sends requests to a registry.
 //!
 //! **Invariant:** a login is sent to the registry's own address only: no redirect is followed. An answer has at
-//! most [`LONGEST`] bytes, and a request with all its attempts ends in time.
+//! most [`LONGEST`] bytes, and a request with all its attempts ends in time, or as soon as the end is asked for.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::api::{Answer, Request};
 use super::error::RegistryError;
 use super::settings::RegistrySettings;
+use super::waiting;
 use crate::backoff::Backoff;
 use crate::net::proxy::{Proxies, Proxy};
 use crate::net::trust::Trust;
@@ -16,7 +18,7 @@ use crate::printable::line;
 use crate::stop::Stop;
 
 /// Bytes of an answer that are read: a schema has a few thousand.
-const LONGEST: u64 = 1 << 20;
+const LONGEST: u64 = 1 << 16;
 
 /// First and longest wait between attempts.
 const WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
@@ -75,16 +77,26 @@ impl Client {
     /// Asks until there is an answer that is not about a moment of weakness, or time is up.
     ///
     /// # Errors
-    /// [`RegistryError::Unavailable`].
+    /// [`RegistryError::Unavailable`], [`RegistryError::Stopped`].
     pub(super) fn ask(
-        &self,
+        self: &Arc<Self>,
         request: &Request,
         until: &Until<'_>,
     ) -> Result<Answer, RegistryError> {
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
         loop {
-            let left = until.deadline.saturating_duration_since(Instant::now());
-            let what = match self.attempt(request, left.max(WAITS.0)) {
+            if until.stop.is_raised() {
+                return Err(RegistryError::Stopped { url: self.url() });
+            }
+            let left = until.deadline.saturating_duration_since(Instant::now()).max(WAITS.0);
+            let (client, asked) = (Arc::clone(self), request.clone());
+            let attempt = waiting::on_a_thread(until.stop, move || client.attempt(&asked, left));
+            let answered = match attempt {
+                Ok(Some(answered)) => answered,
+                Ok(None) => continue,
+                Err(error) => Err(error.into()),
+            };
+            let what = match answered {
                 Ok(answer) if !is_passing(answer.status) => return Ok(answer),
                 Ok(answer) => format!("is not available: HTTP {}", answer.status),
                 Err(ureq::Error::BodyExceedsLimit(_)) => {
@@ -94,11 +106,11 @@ impl Client {
                 Err(error) => self.unanswered(&error, left),
             };
             let wait = backoff.after_failure(0.5 + fastrand::f64() / 2.0);
-            if Instant::now() + wait >= until.deadline || until.stop.is_raised() {
+            if Instant::now() + wait >= until.deadline {
                 return Err(RegistryError::Unavailable { url: self.url(), what });
             }
             tracing::debug!(url = %self.base, "the schema registry {what}; asking again");
-            std::thread::sleep(wait);
+            waiting::sleep(until.stop, wait);
         }
     }
 

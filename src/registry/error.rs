@@ -18,6 +18,12 @@ pub enum RegistryError {
         /// What happened.
         what: String,
     },
+    /// The end was asked for before it had answered.
+    #[error("stopped while waiting for the schema registry at \"{url}\"")]
+    Stopped {
+        /// Where it is, without secrets.
+        url: String,
+    },
     /// It answers, but does not do what it is asked for.
     #[error("schema registry at \"{url}\": {task}: {}", said(refusal))]
     Refused {
@@ -54,6 +60,19 @@ pub enum RegistryError {
         /// What the registry says about it.
         said: String,
     },
+    /// Records name more schemas than those of one writer.
+    #[error(
+        "schema registry at \"{url}\": id {id} is one too many, after {most} others: these are not the records \
+         of one schema and its versions"
+    )]
+    TooManyIds {
+        /// Where it is, without secrets.
+        url: String,
+        /// The first one that was not asked about.
+        id: SchemaId,
+        /// How many were.
+        most: usize,
+    },
     /// There is no schema of an id.
     #[error("schema registry at \"{url}\" has no schema with id {id}")]
     NoSuchId {
@@ -82,7 +101,10 @@ impl RegistryError {
             }
             Self::Refused { refusal, .. } => return of_refusal(refusal).map(str::to_owned),
             Self::NoSuchId { .. } => "it belongs to another registry",
-            Self::Settings(_) | Self::Unavailable { .. } => return None,
+            Self::TooManyIds { .. } => {
+                "somebody else writes to the topic; without --schema-registry, records are told by their length"
+            }
+            Self::Settings(_) | Self::Unavailable { .. } | Self::Stopped { .. } => return None,
         };
         Some(text.to_owned())
     }

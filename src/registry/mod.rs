@@ -29,7 +29,11 @@ pub mod compact;
 pub mod decision;
 mod error;
 pub mod settings;
+mod waiting;
 pub mod wire;
+
+/// Ids about which a registry is asked: one reader meets a few, all versions of one schema.
+const MOST_IDS: usize = 100;
 
 /// A registry. Clones share what they know: what was found out once is not asked again, so that the registry may
 /// be away from then on.
@@ -45,7 +49,8 @@ struct Shared {
 struct Known {
     client: Option<Arc<Client>>,
     ids: BTreeMap<String, SchemaId>,
-    schemas: BTreeMap<SchemaId, Arc<str>>,
+    /// Which of the schemas that the reader knows an id is, if any; never what a registry sent.
+    schemas: BTreeMap<SchemaId, Option<usize>>,
 }
 
 /// How long a registry may take.
@@ -53,13 +58,17 @@ struct Known {
 pub struct Patience<'a> {
     /// For one subject or schema.
     pub time: Duration,
+    /// Until when for all of them together; none if that does not matter.
+    pub until: Option<Instant>,
     /// Ends it before.
     pub stop: &'a Stop,
 }
 
 impl Patience<'_> {
     fn begin(&self) -> Until<'_> {
-        Until { deadline: Instant::now() + self.time, stop: self.stop }
+        let deadline = Instant::now() + self.time;
+        let deadline = self.until.map_or(deadline, |until| until.min(deadline));
+        Until { deadline, stop: self.stop }
     }
 }
 
@@ -117,24 +126,35 @@ impl Registry {
         Ok(id)
     }
 
-    /// The schema of an id.
+    /// Which schema an id is, by its position among those that the reader knows; none if it is another one.
+    /// `position` is given the text, which may be anything.
     ///
     /// # Errors
-    /// When there is none.
-    pub fn schema(&self, id: SchemaId, patience: Patience<'_>) -> Result<Arc<str>, RegistryError> {
-        if let Some(schema) = self.known(|known| known.schemas.get(&id).cloned()) {
-            return Ok(schema);
+    /// When there is none of that id, and when there are too many ids.
+    pub fn which(
+        &self,
+        id: SchemaId,
+        position: impl FnOnce(&str) -> Option<usize>,
+        patience: Patience<'_>,
+    ) -> Result<Option<usize>, RegistryError> {
+        let (found, count) =
+            self.known(|known| (known.schemas.get(&id).copied(), known.schemas.len()));
+        if let Some(found) = found {
+            return Ok(found);
         }
         let client = self.client()?;
+        if count >= MOST_IDS {
+            return Err(RegistryError::TooManyIds { url: client.url(), id, most: MOST_IDS });
+        }
         let answer = client.ask(&api::by_id(id), &patience.begin())?;
         let found = api::schema(&answer).map_err(|refusal| {
             let task = format!("looking for the schema with id {id}");
             RegistryError::Refused { url: client.url(), task, refusal }
         })?;
         let schema = found.ok_or_else(|| RegistryError::NoSuchId { url: client.url(), id })?;
-        let schema: Arc<str> = schema.into();
-        self.known(|known| known.schemas.insert(id, Arc::clone(&schema)));
-        Ok(schema)
+        let which = position(&schema);
+        self.known(|known| known.schemas.insert(id, which));
+        Ok(which)
     }
 
     fn known<T>(&self, with: impl FnOnce(&mut Known) -> T) -> T {
@@ -153,7 +173,7 @@ impl Registry {
 }
 
 fn ask(
-    client: &Client,
+    client: &Arc<Client>,
     question: Question,
     (subject, schema): (&str, &str),
     until: &Until<'_>,
@@ -183,5 +203,20 @@ impl Eq for Registry {}
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.settings().fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_for_one_ends_with_the_time_for_all() {
+        let (stop, now) = (Stop::new(), Instant::now());
+        let (short, long) = (Duration::from_secs(60), Duration::from_secs(600));
+        let deadline = |time, until| Patience { time, until, stop: &stop }.begin().deadline;
+        assert_eq!(deadline(long, Some(now + short)), now + short);
+        assert!(deadline(short, Some(now + long)) < now + long);
+        assert!(deadline(long, None) >= now + long);
     }
 }

@@ -32,9 +32,17 @@ impl RegistrySettings {
         Self { address, login: None, ca_file: None, register: Register::default() }
     }
 
-    /// What is weak about the way there, and what to do about it.
+    /// What is weak about the way there, and what to do about it, as far as that is known without looking for what
+    /// the address names.
     pub fn weakness(&self) -> Option<String> {
         address::weakness(ADDRESS, self.address.plain()?)
+    }
+
+    /// As [`weakness`](Self::weakness), also of an address that comes by reference. One that leads nowhere is an error
+    /// elsewhere.
+    pub fn weakness_in(&self, environment: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+        let url = self.address.resolve(ADDRESS, Speaks::Http, environment).ok()?;
+        address::weakness(ADDRESS, &url)
     }
 
     /// Everything wrong with them that shows without looking for what they name.
@@ -119,6 +127,22 @@ mod tests {
         let (_, login) = resolved("${URL}", None).unwrap();
         assert_eq!(login.unwrap().password(), "s3cret");
         assert!(resolved("http://h", None).unwrap().1.is_none());
+    }
+
+    #[test]
+    fn an_unencrypted_way_is_weak_also_where_it_comes_by_reference() {
+        let weak = |address: &str, url: &str| {
+            settings(address, None).weakness_in(&|name| (name == "URL").then(|| url.to_owned()))
+        };
+        let named = "schema_registry = \"http://registry.example/***\" is not encrypted";
+        let said = weak("${URL}", "http://registry.example/s3cret").unwrap();
+        assert!(said.contains(named) && said.ends_with("use https://"), "{said}");
+        assert!(weak("http://registry.example", "").is_some());
+        for fine in ["https://registry.example", "http://127.0.0.1:1", "nonsense"] {
+            assert_eq!(weak("${URL}", fine), None, "{fine}");
+        }
+        assert_eq!(weak("${OTHER}", "http://registry.example"), None);
+        assert_eq!(settings("${URL}", None).weakness(), None, "nobody looks for it");
     }
 
     #[test]

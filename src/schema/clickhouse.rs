@@ -3,7 +3,7 @@
 //! Source: ClickHouse's documentation, "Kafka engine", "AvroConfluent", "ReplacingMergeTree".
 
 use super::fields::{Field, Kind};
-use super::sql::{Types, columns, list, quoted, table_of};
+use super::sql::{self, Types, columns, list, table_of};
 use super::{NotReadable, Source};
 use crate::sinks::encode::Encoding;
 
@@ -62,6 +62,11 @@ pub(super) fn render(source: &Source) -> Result<String, NotReadable> {
         list(&queue),
         list(&settings),
     ))
+}
+
+/// A literal text; a backslash escapes what follows it.
+fn quoted(text: &str) -> String {
+    sql::quoted(&text.replace('\\', "\\\\"))
 }
 
 fn type_of(field: &Field) -> String {

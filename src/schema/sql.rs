@@ -2,7 +2,7 @@
 
 use super::fields::{Field, Kind, fields};
 
-/// A literal text.
+/// A literal text of standard SQL, in which nothing but the quote is special.
 pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }

@@ -61,6 +61,13 @@ fn readers_of_topics_read_what_is_committed_and_are_refused_what_they_cannot_rea
 
 #[test]
 fn what_users_name_cannot_leave_its_quotes() {
+    let registry = "http://h/#\\'); DROP TABLE bars; --".to_owned();
+    let source_of = Source { registry, ..source(Encoding::AvroConfluent, false) };
+    let text = Artefact::Clickhouse.render(&source_of).unwrap();
+    assert!(text.contains("'http://h/#\\\\''); DROP TABLE bars; --'\n"), "{text}");
+    // Flink takes a backslash as it is.
+    let text = Artefact::Flink.render(&source_of).unwrap();
+    assert!(text.contains("'http://h/#\\''); DROP TABLE bars; --'\n"), "{text}");
     for artefact in [Artefact::Flink, Artefact::Clickhouse] {
         let text = artefact.render(&source(Encoding::Json, false)).unwrap();
         assert!(text.contains("'bars.d''ib'"), "{text}");

@@ -87,6 +87,27 @@ fn brokers_without_proof_or_encryption_are_named() {
     }
     // At the start as well, before anything is known of the brokers.
     let day = synth(folder.path(), "--trades 100").remove(0);
+    for (registry, url) in [
+        ("http://registry.invalid", ""),
+        ("${REGISTRY_URL}", "http://registry.invalid"),
+        ("${REGISTRY_URL}", "http://registry.invalid/t1ger"),
+    ] {
+        let mut replay = barflow();
+        replay.arg("replay").arg(&day).args(["--bar", "t=tick,size=5", "--sink", "kafka"]);
+        replay.args(["--brokers", "127.0.0.1:1", "--encoding", "avro-confluent"]);
+        replay.args(["--schema-registry", registry]).env("REGISTRY_URL", url);
+        let mut replay = Process::start(replay);
+        let named = "schema_registry = \"http://registry.invalid";
+        replay.wait_until_it_says(named);
+        // Nobody finds it, which would take its time.
+        replay.signal("TERM");
+        let (_, said) = replay.finish();
+        let warned = |line: &&str| {
+            ["WARN", named, "is not encrypted"].iter().all(|word| line.contains(word))
+        };
+        assert_eq!(said.lines().filter(warned).count(), 1, "{said}");
+        assert!(!said.contains("t1ger"), "{said}");
+    }
     let config = kafka(
         "\"security.protocol\" = \"ssl\"\n\"ssl.endpoint.identification.algorithm\" = \"none\"",
     );

@@ -15,6 +15,7 @@ use crate::support::mangled::{mangle, rows};
 use crate::support::peers;
 use crate::support::process::{barflow, wait_until};
 use crate::support::registry::{Way, registry};
+use crate::support::scripted_http::{Http, whole};
 
 const BAR: &str = "dib=imbalance,measure=dollar,alpha=0.02,target=100,warmup=200";
 
@@ -211,6 +212,41 @@ fn a_former_version_of_ours_is_followed_by_this_one() {
     let (code, said) = job.with(&confluent(&registry.url, "auto")).run(&[]);
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(registry.versions(&subject), 2);
+}
+
+/// Not all of these are schemas: what parses Avro schemas overflows its stack with the first one, asks for all
+/// memory or panics.
+const MALICE: [&str; 5] = [
+    r#"{"type":"record","name":"R","fields":[
+        {"name":"x","type":{"type":"record","name":"A","fields":[]}},
+        {"name":"y","type":{"type":"record","name":"A","fields":[{"name":"f","type":"A","default":{}}]}},
+        {"name":"z","type":"A","default":{}}]}"#,
+    r#"{"type":"array","items":"int","size":"x"}"#,
+    r#"{"type":"fixed","name":"f","size":18446744073709551615}"#,
+    r#"{"type":"array","items":"int","fields":5}"#,
+    "[[[[[[",
+];
+
+#[test]
+fn a_registry_that_means_harm_is_told_that_its_schema_is_none_of_barflows() {
+    let Some(kafka) = broker() else { return };
+    let serve = |schema: &str| {
+        let answer = serde_json::json!({ "id": 7, "schema": schema }).to_string();
+        let server = Http::serve(move |_, stream| whole(stream, "200 OK", answer.as_bytes()));
+        format!("http://{}", server.address)
+    };
+    let job = Job::new(&kafka.plain, "malice").quick().with(&confluent(&serve(""), "never"));
+    let (code, said) = job.run(&[]);
+    assert_eq!(code, Some(0), "{said}");
+    let place = format!("kafka://{}/{}", kafka.plain, job.topic);
+    let diff = |schema: &str| run(&["diff", &place, &place, "--schema-registry", &serve(schema)]);
+    for schema in MALICE {
+        let (code, said) = diff(schema);
+        assert_eq!(code, Some(2), "{schema}: {said}");
+        assert!(said.contains("not a bar: schema 7 is not one of barflow's"), "{schema}: {said}");
+    }
+    let (code, said) = diff(avro::registered());
+    assert_eq!(code, Some(0), "{said}");
 }
 
 #[test]

@@ -159,6 +159,9 @@ fn records_of_a_registry_are_the_same_after_another_prefix_and_read_by_id_or_len
         // As a registry gives it back: in another order, without docs.
         let plain = Schema::parse_str(text).unwrap().canonical_form();
         let version = avro::Version::of(&plain).unwrap();
+        assert!(std::ptr::eq(version, avro::Version::of(text).unwrap()));
+        let renamed = text.replace("\"retracts\"", "\"withdrawn\"").replace("\"ticks\"", "\"t\"");
+        assert!(avro::Version::of(&renamed).is_none());
         let read = version.read_datum(&datum).unwrap();
         assert_eq!(avro::Version::read_any(&datum).as_ref(), Ok(&read));
         for (name, value) in read.as_object().unwrap() {

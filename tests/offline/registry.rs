@@ -3,17 +3,18 @@
 //! The servers here know one answer each; `tests/kafka/registry.rs` uses a real registry.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use barflow::net::address::{Address, Speaks};
-use barflow::registry::{Patience, Register, Registry, RegistryError, RegistrySettings};
+use barflow::registry::{Patience, Register, Registry, RegistryError, RegistrySettings, SchemaId};
 use barflow::sinks::encode::avro;
 use barflow::stop::Stop;
 
-use crate::support::process::barflow;
+use crate::support::process::{Process, barflow, wait_until};
 use crate::support::scripted_http::{Http, Request, redirect, whole};
 use crate::support::servers;
 
@@ -30,12 +31,18 @@ fn trades(folder: &tempfile::TempDir) -> PathBuf {
 }
 
 /// A replay into a broker that is not there: the registry comes first.
-fn replay(url: &str, more: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, String) {
-    let folder = tempfile::tempdir().unwrap();
+fn command(folder: &tempfile::TempDir, url: &str, more: &[&str]) -> Command {
     let mut run = barflow();
-    run.arg("replay").arg(trades(&folder)).args(["--instrument", "binance:spot:BTCUSDT"]);
+    run.arg("replay").arg(trades(folder)).args(["--instrument", "binance:spot:BTCUSDT"]);
     run.args(["--bar", "t=tick,size=1", "--sink", "kafka", "--brokers", "127.0.0.1:1"]);
     run.args(["--encoding", "avro-confluent", "--schema-registry", url]).args(more);
+    run
+}
+
+/// It is run to its end.
+fn replay(url: &str, more: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = command(&folder, url, more);
     let output = run.envs(environment.iter().copied()).output().unwrap();
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
@@ -46,7 +53,7 @@ fn registry_at(address: &str, register: Register) -> Registry {
 }
 
 fn patience(stop: &Stop, ms: u64) -> Patience<'_> {
-    Patience { time: Duration::from_millis(ms), stop }
+    Patience { time: Duration::from_millis(ms), until: None, stop }
 }
 
 /// Answers by what is asked: looking up, comparing, registering.
@@ -117,7 +124,7 @@ fn every_other_answer_ends_the_run_with_words_and_advice() {
     let elsewhere = ["there is no schema registry at this address", "/apis/ccompat/v7"];
     refused("check", looked_up(404, "<html>nothing\u{1b}[2J here"), &elsewhere);
     refused("check", looked_up(200, "{}"), &["missing field `id`"]);
-    refused("check", looked_up(200, &"x".repeat(2 << 20)), &["longer than 1048576 bytes"]);
+    refused("check", looked_up(200, &"x".repeat((1 << 16) + 1)), &["longer than 65536 bytes"]);
 }
 
 #[test]
@@ -191,7 +198,26 @@ fn a_registry_that_fails_for_a_moment_is_asked_again_and_one_that_hangs_is_not_w
     // A run that is to end does not try again.
     stop.raise();
     let registry = registry_at("http://127.0.0.1:1", Register::Check);
-    assert!(registry.id("s", "\"int\"", patience(&stop, 600_000)).is_err());
+    let error = registry.id("s", "\"int\"", patience(&stop, 600_000)).unwrap_err();
+    assert!(matches!(error, RegistryError::Stopped { .. }), "{error}");
+}
+
+#[test]
+fn a_registry_that_is_silent_does_not_delay_the_end() {
+    let server = Http::serve(|_, stream| {
+        // Until the run is gone.
+        let _ = stream.read(&mut [0]);
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("http://{}", server.address);
+    let run = Process::start(command(&folder, &url, &["--bar", "u=tick,size=1"]));
+    wait_until("a question", || !server.asked().is_empty());
+    run.signal("TERM");
+    let (code, said) = run.finish();
+    assert_eq!(code, Some(143), "{said}");
+    let stopped = format!("stopped while waiting for the schema registry at \"{url}\"");
+    assert!(said.contains(&stopped) && !said.contains("did not answer"), "{said}");
+    assert_eq!(server.asked().len(), 1, "the other topic is not asked about");
 }
 
 #[test]
@@ -211,6 +237,36 @@ fn what_was_found_once_is_known_to_all_clones_when_the_registry_is_away() {
     gone.store(true, std::sync::atomic::Ordering::Relaxed);
     assert_eq!(clone.id("s", "\"int\"", patience(&stop, 1)).unwrap(), id);
     assert!(clone.id("another", "\"int\"", patience(&stop, 1)).is_err());
+}
+
+#[test]
+fn of_schemas_it_is_only_kept_which_they_are_and_of_a_limited_number_of_ids() {
+    let server = Http::serve(|request, stream| {
+        let schema = match request.path.as_str() {
+            "/schemas/ids/2" => avro::FORMER[1],
+            "/schemas/ids/3" => avro::SCHEMA,
+            _ => r#"{"type":"fixed","name":"f","size":18446744073709551615}"#,
+        };
+        let answer = serde_json::json!({ "schema": schema }).to_string();
+        whole(stream, "200 OK", answer.as_bytes());
+    });
+    let stop = Stop::new();
+    let registry = registry_at(&format!("http://{}", server.address), Register::Never);
+    let clone = registry.clone();
+    let which = |id: u64| {
+        let id = SchemaId::try_from(id).unwrap();
+        clone.which(id, avro::Version::position, patience(&stop, 60_000))
+    };
+    for _ in 0..2 {
+        let found: Vec<_> = (1..=100).map(|id| which(id).unwrap()).collect();
+        assert_eq!(found[1], avro::Version::position(avro::FORMER[1]));
+        assert_eq!(found[2], avro::Version::position(avro::SCHEMA));
+        assert_eq!(found.iter().flatten().count(), 2, "{found:?}");
+    }
+    let error = which(101).unwrap_err();
+    assert!(matches!(error, RegistryError::TooManyIds { .. }), "{error}");
+    assert!(error.to_string().contains("id 101 is one too many"), "{error}");
+    assert_eq!(server.asked().len(), 100);
 }
 
 #[test]

@@ -159,6 +159,11 @@ fn what_a_reader_cannot_read_is_refused_in_words() {
         (&["flink", "--topic", "bars.{instrument}"], "another topic for each instrument"),
         (&["flink", "--topic", "a b/c"], "--topic"),
         (&["flink", "--schema-registry", "ftp://x"], "must be a URL with https:// or http://"),
+        (&["clickhouse", "--brokers", "h:1\\'); DROP TABLE bars; --"], "--brokers"),
+        (&["clickhouse", "--brokers", "h:1\\"], "brokers contains \"\\\""),
+        (&["flink", "--brokers", "u:s3cret@h:1"], "brokers contains \"@\""),
+        (&["flink", "--brokers", ""], "must be host:port"),
+        (&["clickhouse", "--topic", "bars\\'x"], "--topic"),
         (&["flink", "--int64", "text"], "must be number or string"),
         (&["spark"], "possible values: avro, json-schema, flink"),
     ] {

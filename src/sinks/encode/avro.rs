@@ -15,6 +15,7 @@ use apache_avro::writer::datum::GenericDatumWriter;
 use apache_avro::{GenericSingleObjectReader, Schema};
 
 use super::EncodeError;
+use super::same_schema::essence;
 use crate::registry::compact::compact;
 use crate::registry::wire::{self, SchemaId};
 use crate::sinks::record::BarRecord;
@@ -101,18 +102,23 @@ pub struct Version {
     header: Vec<u8>,
     objects: GenericSingleObjectReader,
     schema: Schema,
+    /// What a text of it can be: as it is published, or in Avro's canonical form, which has no defaults.
+    essences: [Option<serde_json::Value>; 2],
 }
 
 /// All versions, the current one first.
 static VERSIONS: LazyLock<Vec<Version>> = LazyLock::new(|| {
     apache_avro::util::max_allocation_bytes(LONGEST);
-    let of = |schema: Schema| {
+    let of = |text: &str| {
+        let schema = parsed(text);
+        let essences = [essence(text), essence(&schema.canonical_form())];
         let header = RabinFingerprintHeader::from_schema(&schema).build_header();
         let reader = GenericSingleObjectReader::builder().schema(schema.clone()).build();
         // As above: there is nothing that could be missing.
-        Version { header, objects: reader.expect("bar.avsc names no other schema"), schema }
+        let objects = reader.expect("bar.avsc names no other schema");
+        Version { header, objects, schema, essences }
     };
-    std::iter::once(SCHEMA).chain(FORMER).map(|text| of(parsed(text))).collect()
+    std::iter::once(SCHEMA).chain(FORMER).map(of).collect()
 });
 
 /// Reads a record of any version back as JSON fields; none if the bytes are not in single-object encoding.
@@ -139,11 +145,21 @@ pub fn split_registered(bytes: &[u8]) -> Option<Result<(SchemaId, &[u8]), String
 }
 
 impl Version {
-    /// The version that a schema is; none if it is another schema. Docs and white space do not matter.
+    /// The version that a schema is; none if it is another schema. Docs, white space and the order of keys do not
+    /// matter. The text may be a stranger's: it is only compared.
     pub fn of(schema: &str) -> Option<&'static Self> {
-        let schema = Schema::parse_str(schema).ok()?;
-        let header = RabinFingerprintHeader::from_schema(&schema).build_header();
-        VERSIONS.iter().find(|version| version.header == header)
+        Self::position(schema).and_then(Self::at)
+    }
+
+    /// As [`of`](Self::of), as the position among all versions.
+    pub fn position(schema: &str) -> Option<usize> {
+        let schema = Some(essence(schema)?);
+        VERSIONS.iter().position(|version| version.essences.contains(&schema))
+    }
+
+    /// The version at a position.
+    pub fn at(position: usize) -> Option<&'static Self> {
+        VERSIONS.get(position)
     }
 
     /// Reads a record without anything before it, as [`read`] does.

@@ -9,6 +9,7 @@ use crate::sinks::record::{BarRecord, BeyondLong};
 
 pub mod avro;
 pub mod json;
+mod same_schema;
 
 /// How bars are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -31,6 +31,7 @@ use crate::sinks::progress::ProgressRecord;
 use crate::sinks::record::BarRecord;
 use crate::telemetry::latency::{Latency, Stage};
 
+mod brokers;
 mod checkpoint_topic;
 mod forbidden;
 mod hanging;
@@ -57,6 +58,7 @@ mod transactional;
 mod transactions;
 mod weak;
 
+pub use self::brokers::broker_problems;
 pub use self::checkpoint_topic::CheckpointTopic;
 pub use self::headers::HeaderStyle;
 pub use self::keys::KeyFormat;

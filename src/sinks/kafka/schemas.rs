@@ -1,14 +1,21 @@
 //! Ids of the schema of bars in a registry, a subject for each topic.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{KafkaSettings, KafkaSink, KeyFormat};
 use crate::graph::sink::SinkError;
 use crate::registry::{Patience, Registry, RegistryError, SchemaId};
 use crate::sinks::encode::{Encoding, avro};
+use crate::stop::Stop;
 
 /// How long a registry may take for one subject.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long for all subjects of a start, during which the end may be asked for.
+const START: Duration = Duration::from_secs(60);
+
+/// How long for all new subjects of a run: bars wait for them, also those that an end has still to write.
+const RUNNING: Duration = Duration::from_secs(20);
 
 /// The subject of a topic's values: the strategy `TopicNameStrategy`, which all readers use by default.
 fn subject_of(topic: &str) -> String {
@@ -42,18 +49,31 @@ impl KafkaSettings {
     /// registry about them any more.
     ///
     /// # Errors
-    /// Why bars could not be written there.
+    /// Why bars could not be written there; [`SinkError::Stopped`] as soon as the end is asked for.
     pub fn find_schemas(&self) -> Result<(), SinkError> {
         let known =
             self.known_bar_topics().map_err(|problem| SinkError::Settings(vec![problem]))?;
-        known.iter().try_for_each(|topic| self.schema_id(topic).map(drop))
+        self.schema_ids(&known, START, &self.stop).map(drop)
     }
 
-    /// The id of the schema of a topic; none if records do not need one.
-    fn schema_id(&self, topic: &str) -> Result<Option<SchemaId>, SinkError> {
-        let Some(registry) = self.registry_of_values(topic) else { return Ok(None) };
-        let patience = Patience { time: PATIENCE.min(self.patience), stop: &self.stop };
-        Ok(Some(registry.id(&subject_of(topic), avro::registered(), patience)?))
+    /// The ids of the schemas of those topics whose records need one.
+    fn schema_ids(
+        &self,
+        topics: &[String],
+        all: Duration,
+        stop: &Stop,
+    ) -> Result<Vec<(String, SchemaId)>, SinkError> {
+        let time = PATIENCE.min(self.patience);
+        let patience = Patience { time, until: Some(Instant::now() + all), stop };
+        let needed = topics.iter().filter_map(|topic| {
+            let registry = self.registry_of_values(topic)?;
+            Some(
+                registry.id(&subject_of(topic), avro::registered(), patience).map(|id| (topic, id)),
+            )
+        });
+        needed
+            .map(|found| found.map(|(topic, id)| (topic.clone(), id)).map_err(Into::into))
+            .collect()
     }
 
     /// The registry that has the schema of a topic's values. Progress is JSON.
@@ -66,11 +86,9 @@ impl KafkaSettings {
 impl KafkaSink {
     /// Looks for the schema of these topics, before the first record is sent to them.
     pub(super) fn find_schemas(&mut self, topics: &[String]) -> Result<(), SinkError> {
-        for topic in topics {
-            if let Some(id) = self.settings.schema_id(topic)? {
-                self.schema_ids.insert(topic.clone(), id);
-            }
-        }
+        // Not the run's: what is under way is still written when the end is asked for.
+        let stop = Stop::new();
+        self.schema_ids.extend(self.settings.schema_ids(topics, RUNNING, &stop)?);
         Ok(())
     }
 }
@@ -83,6 +101,7 @@ impl From<RegistryError> for SinkError {
         };
         match error {
             RegistryError::Settings(_) => Self::Settings(vec![text]),
+            RegistryError::Stopped { .. } => Self::Stopped(text),
             RegistryError::Unavailable { .. } => Self::Unavailable(text),
             _ => Self::Refused(text),
         }

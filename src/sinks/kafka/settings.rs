@@ -10,6 +10,7 @@ use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
 
+use super::brokers::broker_problems;
 use super::forbidden;
 use super::headers::HeaderStyle;
 use super::keys::KeyFormat;
@@ -189,28 +190,7 @@ impl KafkaSettings {
     /// Everything wrong with the settings, without touching network, files or environment.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        if self.brokers.split(',').any(|broker| broker.trim().is_empty()) {
-            problems.push(format!(
-                "brokers is \"{}\"; it must be host:port, several separated by commas",
-                redacted_address(&self.brokers)
-            ));
-        }
-        for broker in self.brokers.split(',').map(str::trim) {
-            if broker.contains('@') {
-                // Not shown: what is before it may be a password.
-                problems.push(
-                    "brokers contains \"@\"; it must be host:port, and a login is set by the kafka \
-                     properties sasl.username and sasl.password"
-                        .to_owned(),
-                );
-            } else if let Some((scheme, rest)) = broker.split_once("://") {
-                problems.push(format!(
-                    "brokers is \"{}\"; it must be host:port without {scheme}://, such as {}",
-                    redacted(broker),
-                    rest.split(['/', '?']).next().unwrap_or_default()
-                ));
-            }
-        }
+        problems.extend(broker_problems(&self.brokers));
         problems.extend(self.topic_problems());
         problems.extend(self.encoding_problems());
         if self.partitions == 0 || i32::try_from(self.partitions).is_err() {
@@ -297,9 +277,17 @@ impl KafkaSettings {
         }
     }
 
-    /// What is weak about the way to the brokers, and what to do about it.
+    /// What is weak about the way to the brokers and the registry, and what to do about it, as far as that is known
+    /// without looking for what references name.
     pub fn weaknesses(&self) -> Vec<String> {
         let registry = self.registry.iter().filter_map(|registry| registry.settings().weakness());
+        super::weak::weaknesses(&self.properties).into_iter().chain(registry).collect()
+    }
+
+    /// As [`weaknesses`](Self::weaknesses), also of a registry whose address comes by reference.
+    pub fn resolved_weaknesses(&self) -> Vec<String> {
+        let found = |name: &str| std::env::var(name).ok();
+        let registry = self.registry.iter().filter_map(|of| of.settings().weakness_in(&found));
         super::weak::weaknesses(&self.properties).into_iter().chain(registry).collect()
     }
 
