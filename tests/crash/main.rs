@@ -13,3 +13,5 @@ mod files_faults;
 mod kills;
 #[cfg(feature = "fault-points")]
 mod progress;
+#[cfg(feature = "fault-points")]
+mod progress_files;
