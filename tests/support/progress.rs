@@ -12,12 +12,21 @@ use super::process::until;
 pub fn records(broker: &str, topic: &str) -> Vec<(String, Value)> {
     let record =
         |message: &Received| (message.key.clone(), serde_json::from_slice(&message.value).unwrap());
-    messages(broker, topic).iter().map(record).collect()
+    let messages = messages(broker, topic);
+    messages.iter().filter(|message| !message.value.is_empty()).map(record).collect()
 }
 
 /// The newest record of each key.
 pub fn newest(broker: &str, topic: &str) -> BTreeMap<String, Value> {
-    records(broker, topic).into_iter().collect()
+    let mut newest = BTreeMap::new();
+    for Received { key, value, .. } in messages(broker, topic) {
+        match value.is_empty() {
+            // A tombstone.
+            true => newest.remove(&key),
+            false => newest.insert(key, serde_json::from_slice(&value).unwrap()),
+        };
+    }
+    newest
 }
 
 /// The bars that count so far, by the keys of progress.
