@@ -9,7 +9,7 @@ use crate::net::address::{Address, Speaks};
 use crate::schema::{Artefact, Connector, Source};
 use crate::sinks::encode::Encoding;
 use crate::sinks::encode::json::Int64;
-use crate::sinks::kafka::{broker_problems, topic_of_bars};
+use crate::sinks::kafka::{KeyFormat, broker_problems, topic_of_bars};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -44,6 +44,11 @@ pub struct SchemaArgs {
     /// Kafka value encoding: json, avro or avro-confluent
     #[arg(long, value_name = "ENCODING", default_value = "json", env = "BARFLOW_ENCODING")]
     pub encoding: Encoding,
+
+    /// Kafka keys: text or json; matters to flink --current, kafka-connect and asyncapi
+    #[arg(long, value_name = "text|json", default_value = "text", value_parser = key)]
+    #[arg(env = "BARFLOW_KEY")]
+    pub key: KeyFormat,
 
     /// How 64-bit integers are written in JSON: number or string
     #[arg(long, value_name = "number|string", default_value = "number", value_parser = int64)]
@@ -156,10 +161,17 @@ fn source(args: &SchemaArgs) -> Result<Source, Problems> {
         topic,
         current: args.current,
         encoding: args.encoding,
+        key: args.key,
         int64: args.int64,
         brokers: args.brokers.clone(),
         registry,
     })
+}
+
+fn key(text: &str) -> Result<KeyFormat, String> {
+    let known = [KeyFormat::Text, KeyFormat::Json];
+    let found = known.into_iter().find(|format| format.as_str() == text);
+    found.ok_or_else(|| "must be text or json".to_owned())
 }
 
 fn int64(text: &str) -> Result<Int64, String> {

@@ -23,6 +23,7 @@ use crate::registry::RegistryError;
 use crate::sinks::encode::avro;
 use crate::sinks::kafka::KafkaSettings;
 use crate::sinks::kafka::topic_reader::{ReadError, consumer, read_to_end};
+use crate::sinks::progress_file;
 use crate::sinks::record::{BarRecord, INT64};
 
 /// How long Kafka may be silent.
@@ -135,7 +136,9 @@ fn find(
     for entry in std::fs::read_dir(folder).map_err(|e| unreadable(folder, &e))? {
         let path = entry.map_err(|e| unreadable(folder, &e))?.path();
         let ending = path.extension().and_then(|ending| ending.to_str());
-        let is_bars = matches!(ending, Some("parquet" | "jsonl"));
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let is_bars =
+            matches!(ending, Some("parquet" | "jsonl")) && !progress_file::is_name_of_one(&name);
         match std::fs::metadata(&path) {
             Ok(there) if there.is_dir() => find(&path, &there, seen, found)?,
             Err(error) if is_bars => return Err(unreadable(&path, &error)),

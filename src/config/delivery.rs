@@ -10,6 +10,7 @@ use super::sink_kind::SinkKind;
 use crate::checkpoints::job::JobName;
 use crate::sinks::encode::Encoding;
 use crate::sinks::encode::json::Int64;
+use crate::sinks::progress_file::ProgressPlace;
 
 /// How often a bar arrives when things go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +67,8 @@ pub struct DeliveryOptions {
     pub if_taken: IfTaken,
     /// How JSON has 64-bit integers.
     pub int64: Int64,
+    /// Whether progress goes to a file beside those of the bars.
+    pub progress: ProgressPlace,
 }
 
 /// What may be said of a job that was taken over.
@@ -92,6 +95,7 @@ impl DeliveryOptions {
             reset_state: false,
             if_taken: sink.choice("if_taken", &IF_TAKEN, problems).unwrap_or_default(),
             int64: sink.choice("int64", &INT64, problems).unwrap_or_default(),
+            progress: sink.parse_with("progress", str::parse, problems).unwrap_or_default(),
         }
     }
 
@@ -104,12 +108,42 @@ impl DeliveryOptions {
             reset_state: false,
             if_taken: IfTaken::default(),
             int64: Int64::default(),
+            progress: ProgressPlace::Off,
         }
     }
 
     /// Whether a restart resumes.
     pub fn is_exactly_once(&self) -> bool {
         self.delivery == Delivery::ExactlyOnce
+    }
+
+    /// Checks that there are files beside which progress can lie, of one of so many processes.
+    pub fn check_progress(
+        &self,
+        kind: SinkKind,
+        out: Option<&Path>,
+        processes: usize,
+        problems: &mut Problems,
+    ) {
+        let stdout = out.is_none_or(|out| out == Path::new("-"));
+        let problem = match (&self.progress, kind) {
+            (ProgressPlace::Off, _) => return,
+            (_, SinkKind::Kafka) => {
+                "progress is for files; with Kafka it goes to the topic progress_topic (--progress-topic)"
+            }
+            (_, SinkKind::None) => "progress needs a sink other than none",
+            (ProgressPlace::At(path), _) if [Path::new(""), Path::new("-")].contains(&&**path) => {
+                "progress needs a file: it is replaced as a whole"
+            }
+            (ProgressPlace::Beside, SinkKind::JsonLines | SinkKind::Csv) if stdout => {
+                "progress needs a name where bars go to standard output; use --progress=FILE"
+            }
+            _ if processes > 1 => {
+                "progress in a file cannot be combined with several processes, which would all write it"
+            }
+            _ => return,
+        };
+        problems.add("[sink]", problem);
     }
 
     /// Checks that the sink can do it.
@@ -122,7 +156,8 @@ impl DeliveryOptions {
         let is_json = match kind {
             SinkKind::Kafka => encoding == Encoding::Json,
             SinkKind::JsonLines => true,
-            SinkKind::Csv | SinkKind::Parquet | SinkKind::None => false,
+            SinkKind::Csv | SinkKind::Parquet => self.progress != ProgressPlace::Off,
+            SinkKind::None => false,
         };
         if self.int64 == Int64::Text && !is_json {
             let message = "int64 = \"string\" is for JSON: sink jsonl, or kafka with encoding json; \

@@ -195,6 +195,8 @@ impl LiveSettings {
         }
         self.kafka.check_keys(self.sink == SinkKind::Kafka && self.bars.has_empty_bars(), problems);
         self.delivery.check((self.sink, self.kafka.encoding), self.out.as_deref(), problems);
+        let processes = self.cluster.hosts.len();
+        self.delivery.check_progress(self.sink, self.out.as_deref(), processes, problems);
         if self.sink == SinkKind::Parquet && !self.delivery.is_exactly_once() {
             let message = "Parquet files of a live job are delivered exactly once: what is not yet \
                            in a part has to be kept";

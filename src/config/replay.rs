@@ -297,6 +297,8 @@ impl ReplaySettings {
         }
         self.kafka.check_keys(self.sink == SinkKind::Kafka && self.bars.has_empty_bars(), problems);
         self.delivery.check((self.sink, self.kafka.encoding), self.out.as_deref(), problems);
+        let processes = self.cluster.hosts.len();
+        self.delivery.check_progress(self.sink, self.out.as_deref(), processes, problems);
         if self.sink == SinkKind::Kafka {
             self.kafka.check(problems);
             self.kafka.check_registry(problems);

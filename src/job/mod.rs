@@ -19,6 +19,7 @@ pub mod live;
 pub mod observer;
 pub mod outputs;
 mod places;
+mod progress_path;
 pub mod rejects;
 pub mod replay;
 pub mod report;

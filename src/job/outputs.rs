@@ -32,6 +32,8 @@ pub enum Content {
 
 /// Bars as lines of any kind.
 pub const BARS: Content = Content::Lines(&["spec", "instrument", "open_time"]);
+/// How far bars are complete.
+pub const PROGRESS: Content = Content::Lines(&["spec", "instrument", "complete_trade_id"]);
 /// Totals by day.
 pub const DAILY: Content = Content::Lines(&["day", "{"]);
 /// Rejected rows.
@@ -158,7 +160,11 @@ impl Outputs {
                 return Err(output.refused(format!("{} writes the same file", other.option)));
             }
             output.check_read_again(inputs)?;
-            earlier.extend(output.earlier(&input_ids)?);
+            for path in output.earlier(&input_ids)? {
+                if !earlier.contains(&path) {
+                    earlier.push(path);
+                }
+            }
             seen.push((id, output));
         }
         Ok(earlier)

@@ -4,15 +4,14 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::error::JobError;
-use super::outputs::{BARS, DAILY, FolderFiles, GAPS, Inputs, Outputs, REJECTS};
+use super::outputs::{BARS, DAILY, FolderFiles, GAPS, Inputs, Outputs, PROGRESS, REJECTS};
+use super::progress_path::{self, BARS_FOLDER};
 use super::source::Source;
 use crate::config::live::LiveSettings;
 use crate::config::replay::ReplaySettings;
 use crate::config::sink_kind::SinkKind;
+use crate::sinks::progress_file::{self, ProgressPlace};
 use crate::sinks::{parquet, trades};
-
-/// Folder of Parquet files that nobody named.
-pub(super) const BARS_FOLDER: &str = "bars";
 
 /// Makes sure that a replay destroys nothing but output of its own. Returns the files of an earlier run
 /// that it replaces. `sinks` says whether its bars go where the settings say.
@@ -59,12 +58,17 @@ pub(super) fn check_live(settings: &LiveSettings) -> Result<(), JobError> {
         SinkKind::Parquet => outputs.folder("--out", out.or(Some(Path::new(BARS_FOLDER))), None),
         _ => outputs.grows("--out", out),
     };
+    let progress = progress_path::of(&settings.delivery.progress, settings.sink, out);
+    outputs = outputs.replaces("--progress", progress.as_deref(), PROGRESS);
     let inputs = Inputs { given: settings.history.clone(), ..Inputs::default() };
     Ok(outputs.check(&inputs).map(drop)?)
 }
 
 fn bars(outputs: Outputs, settings: &ReplaySettings, source: &Source) -> Outputs {
     let out = settings.out.as_deref().filter(|out| *out != Path::new("-"));
+    let progress =
+        progress_path::of(&settings.delivery.progress, settings.sink, settings.out.as_deref());
+    let outputs = outputs.replaces("--progress", progress.as_deref(), PROGRESS);
     match settings.sink {
         SinkKind::None | SinkKind::Kafka => outputs,
         SinkKind::Parquet => {
@@ -93,7 +97,15 @@ fn names_of_bars(settings: &ReplaySettings, source: &Source) -> FolderFiles {
     let specs: Vec<_> = settings.bars.orders().iter().map(|order| order.spec.name()).collect();
     let files = source.instruments();
     let files = files.iter().flat_map(|id| specs.iter().map(|spec| parquet::file_name(id, spec)));
-    FolderFiles { ending: ".parquet", files: files.collect() }
+    // What an earlier run said of its bars goes with them, also if this one says nothing.
+    let mut files: Vec<String> = files.collect();
+    files.push(progress_file::IN_FOLDER.to_owned());
+    if let ProgressPlace::At(path) = &settings.delivery.progress
+        && path.parent() == settings.out.as_deref()
+    {
+        files.extend(path.file_name().map(|name| name.to_string_lossy().into_owned()));
+    }
+    FolderFiles { ending: ".parquet", files }
 }
 
 fn names_of_trades(source: &Source) -> FolderFiles {

@@ -8,6 +8,7 @@ use barflow_operators::instrument::InstrumentId;
 use barflow_operators::spec::BarSpec;
 
 use super::error::JobError;
+use super::progress_path;
 use crate::checkpoints::job::JobName;
 use crate::checkpoints::settings::JobSettings;
 use crate::config::bars::BarBook;
@@ -23,6 +24,7 @@ use crate::sinks::leftovers;
 use crate::sinks::local_checkpoint::LocalCheckpoint;
 use crate::sinks::none::NoSink;
 use crate::sinks::parquet::{FileInfo, ParquetBars};
+use crate::sinks::progress_file::{self, ProgressFile, ProgressPlace, Visible, WithProgress};
 use crate::sinks::roll::Roll;
 use crate::sinks::text::{LineFormat, TextBars};
 use crate::stop::Stop;
@@ -99,7 +101,7 @@ impl SinkRequest<'_> {
             SinkKind::JsonLines => self.lines(LineFormat::Json(self.delivery.int64))?,
             SinkKind::Csv => self.lines(LineFormat::Csv)?,
             SinkKind::Parquet => {
-                let folder = self.out.unwrap_or(Path::new("bars"));
+                let folder = self.out.unwrap_or(Path::new(progress_path::BARS_FOLDER));
                 let output = Output::Parquet(folder.to_owned());
                 match self.delivery.is_exactly_once() {
                     true => self.journaled(output)?,
@@ -108,7 +110,7 @@ impl SinkRequest<'_> {
                         let lock = FolderLock::take(folder, others(self.workers))?;
                         let sink = ParquetBars::new(folder, self.info())?.holding(lock);
                         let sink = sink.replacing(self.replaces.clone());
-                        OpenSink::Plain(Box::new(sink))
+                        self.plain(Box::new(sink), Visible::AtEnd)?
                     }
                 }
             }
@@ -140,17 +142,45 @@ impl SinkRequest<'_> {
     /// Lines on standard output, or in a file.
     fn lines(&self, format: LineFormat) -> Result<OpenSink, JobError> {
         let Some(path) = self.out.filter(|out| *out != Path::new("-")) else {
-            return Ok(OpenSink::Plain(Box::new(TextBars::stdout(format, self.stop)?)));
+            return self.plain(Box::new(TextBars::stdout(format, self.stop)?), Visible::AtOnce);
         };
         let output = Output::Lines(format, path.to_owned());
         if self.delivery.is_exactly_once() {
             return self.journaled(output);
         }
         self.check_plain(&output)?;
-        Ok(OpenSink::Plain(Box::new(match self.live {
-            Some(_) => TextBars::grow(path, format, self.stop)?,
-            None => TextBars::file(path, format)?,
-        })))
+        self.name_stale_progress(path, false);
+        match self.live {
+            Some(_) => {
+                self.plain(Box::new(TextBars::grow(path, format, self.stop)?), Visible::AtOnce)
+            }
+            None => self.plain(Box::new(TextBars::file(path, format)?), Visible::AtEnd),
+        }
+    }
+
+    /// A sink without checkpoints, and progress beside it if it is wanted.
+    fn plain(&self, sink: Box<dyn BarSink>, visible: Visible) -> Result<OpenSink, JobError> {
+        Ok(OpenSink::Plain(match self.progress_file() {
+            Some(file) => Box::new(WithProgress::new(sink, file, visible)?),
+            None => sink,
+        }))
+    }
+
+    /// Where progress goes, if it goes to a file.
+    fn progress_file(&self) -> Option<ProgressFile> {
+        let path = progress_path::of(&self.delivery.progress, self.kind, self.out)?;
+        Some(ProgressFile { path, int64: self.delivery.int64 })
+    }
+
+    /// Warns of a file of progress that is going to speak of bars that are not there any more.
+    fn name_stale_progress(&self, out: &Path, is_folder: bool) {
+        let earlier = progress_file::beside(out, is_folder);
+        if self.live.is_none() && self.delivery.progress == ProgressPlace::Off && earlier.exists() {
+            tracing::warn!(
+                "\"{}\" is of an earlier run and speaks of its bars: give --progress, or remove it",
+                earlier.display()
+            );
+        }
     }
 
     /// Files that count exactly once.
@@ -159,11 +189,13 @@ impl SinkRequest<'_> {
             return Err(JobError::SharedFiles);
         }
         name_leftovers(output.path());
+        self.name_stale_progress(output.path(), matches!(output, Output::Parquet(_)));
         let options = JournalOptions {
             output,
             job: self.job()?,
             live: self.live,
             info: self.info(),
+            progress: self.progress_file(),
             resets: self.delivery.reset_state,
         };
         Ok(OpenSink::Files(Box::new(JournaledSink::open(options, self.stop.clone())?)))
@@ -209,8 +241,11 @@ impl SinkRequest<'_> {
 
     /// How often progress is reported; none if it is not.
     pub fn reports(&self) -> Option<Duration> {
-        let topic = self.kafka.settings().progress_topic.filter(|_| self.kind == SinkKind::Kafka);
-        topic.map(|_| self.delivery.commit_interval)
+        let is_wanted = match self.kind {
+            SinkKind::Kafka => self.kafka.settings().progress_topic.is_some(),
+            _ => self.progress_file().is_some(),
+        };
+        is_wanted.then_some(self.delivery.commit_interval)
     }
 
     /// What decides which bars come out where: these bars, this output, and what `more` adds.

@@ -8,7 +8,7 @@ use super::Source;
 use super::json_schema::schema;
 use crate::sinks::encode::Encoding;
 use crate::sinks::encode::avro::SCHEMA;
-use crate::sinks::kafka::current_of;
+use crate::sinks::kafka::{KeyFormat, current_of};
 use crate::sinks::record::SCHEMA_VERSION;
 
 pub(super) fn render(source: &Source) -> String {
@@ -31,7 +31,13 @@ pub(super) fn render(source: &Source) -> String {
         "info": {
             "title": format!("Bars of {}", source.topic),
             "version": format!("{SCHEMA_VERSION}.0.0"),
-            "description": "Read with isolation.level=read_committed. Keys are UTF-8 text. Join on known_time, never on open_time.",
+            "description": format!(
+                "Read with isolation.level=read_committed. Keys are {}. Join on known_time, never on open_time.",
+                match source.key {
+                    KeyFormat::Text => "UTF-8 text",
+                    KeyFormat::Json => "JSON objects",
+                }
+            ),
         },
         "servers": { "kafka": {
             "host": source.brokers.split(',').next().unwrap_or_default(),
@@ -65,7 +71,19 @@ fn operation(channel: &str) -> Value {
 }
 
 fn message(source: &Source) -> Value {
-    let mut kafka = json!({ "key": { "type": "string" }, "bindingVersion": "0.5.0" });
+    let key = match source.key {
+        KeyFormat::Text => json!({ "type": "string" }),
+        KeyFormat::Json => json!({
+            "type": "object",
+            "properties": {
+                "instrument": { "type": "string" },
+                "spec": { "type": "string" },
+                "last_trade_id": { "type": "integer", "minimum": 0 },
+            },
+            "required": ["instrument", "spec", "last_trade_id"],
+        }),
+    };
+    let mut kafka = json!({ "key": key, "bindingVersion": "0.5.0" });
     if source.encoding == Encoding::AvroConfluent {
         kafka["schemaIdLocation"] = json!("payload");
         kafka["schemaIdPayloadEncoding"] = json!("confluent");

@@ -8,6 +8,12 @@ use serde_json::{Map, Value, json};
 use super::sql::table_of;
 use super::{NotReadable, Source};
 use crate::sinks::encode::Encoding;
+use crate::sinks::kafka::KeyFormat;
+
+/// Reads text.
+const STRINGS: &str = "org.apache.kafka.connect.storage.StringConverter";
+/// Reads JSON, here without a schema in each record.
+const JSON: &str = "org.apache.kafka.connect.json.JsonConverter";
 
 /// Where the connector writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +38,13 @@ pub(super) fn render(connector: Connector, source: &Source) -> Result<String, No
     // Connect reads uncommitted by default: bars of aborted transactions as well.
     put("consumer.override.isolation.level", "read_committed");
     put("consumer.override.auto.offset.reset", "earliest");
-    put("key.converter", "org.apache.kafka.connect.storage.StringConverter");
+    match source.key {
+        KeyFormat::Text => put("key.converter", STRINGS),
+        KeyFormat::Json => {
+            put("key.converter", JSON);
+            put("key.converter.schemas.enable", "false")
+        }
+    };
     for (key, value) in of_values(connector, source)? {
         put(key, &value);
     }
@@ -62,12 +74,11 @@ fn of_values(
 ) -> Result<Vec<(&'static str, String)>, NotReadable> {
     match source.encoding {
         // Lines are written as they came.
-        Encoding::Json if connector == Connector::File => Ok(vec![(
-            "value.converter",
-            "org.apache.kafka.connect.storage.StringConverter".to_owned(),
-        )]),
+        Encoding::Json if connector == Connector::File => {
+            Ok(vec![("value.converter", STRINGS.to_owned())])
+        }
         Encoding::Json => Ok(vec![
-            ("value.converter", "org.apache.kafka.connect.json.JsonConverter".to_owned()),
+            ("value.converter", JSON.to_owned()),
             ("value.converter.schemas.enable", "false".to_owned()),
         ]),
         Encoding::AvroConfluent => Ok(vec![

@@ -5,6 +5,7 @@
 use super::sql::{Types, columns, list, quoted, table_of};
 use super::{NotReadable, Source};
 use crate::sinks::encode::Encoding;
+use crate::sinks::kafka::KeyFormat;
 
 const TYPES: Types =
     Types { text: "STRING", long: "BIGINT", time: "BIGINT", double: "DOUBLE", bool: "BOOLEAN" };
@@ -60,16 +61,24 @@ fn append_only(source: &Source, format: &[(&'static str, String)]) -> String {
 }
 
 fn upserts(source: &Source, format: &[(&'static str, String)]) -> String {
-    let mut lines = vec!["`bar_key` STRING".to_owned()];
-    lines.extend(columns(|name| format!("`{name}`"), |field| TYPES.of(field.kind).to_owned()));
-    lines.push("PRIMARY KEY (`bar_key`) NOT ENFORCED".to_owned());
+    let mut lines = columns(|name| format!("`{name}`"), |field| TYPES.of(field.kind).to_owned());
+    let (key_format, primary_key, what) = match source.key {
+        KeyFormat::Text => {
+            lines.insert(0, "`bar_key` STRING".to_owned());
+            ("raw", "`bar_key`", "bar_key is the bar_id (of --key text)")
+        }
+        KeyFormat::Json => {
+            ("json", "`instrument`, `spec`, `last_trade_id`", "the key is that of --key json")
+        }
+    };
+    lines.push(format!("PRIMARY KEY ({primary_key}) NOT ENFORCED"));
     let mut options = vec![
         ("connector", "upsert-kafka".to_owned()),
         ("topic", source.topic()),
         ("properties.bootstrap.servers", source.brokers.clone()),
         ("properties.isolation.level", "read_committed".to_owned()),
         ("properties.group.id", format!("flink-{}", source.topic())),
-        ("key.format", "raw".to_owned()),
+        ("key.format", key_format.to_owned()),
         ("value.fields-include", "EXCEPT_KEY".to_owned()),
     ];
     let text = {
@@ -77,9 +86,7 @@ fn upserts(source: &Source, format: &[(&'static str, String)]) -> String {
         let all = options.drain(..).map(|(name, value)| (name.to_owned(), value)).chain(values);
         create(&source.topic(), &lines, &all.collect::<Vec<_>>())
     };
-    format!(
-        "-- The current bars: bar_key is the bar_id (of --key text), a bar that was withdrawn disappears.\n{JARS}\n{text}"
-    )
+    format!("-- The current bars: {what}, a bar that was withdrawn disappears.\n{JARS}\n{text}")
 }
 
 fn create(topic: &str, lines: &[String], options: &[(impl AsRef<str>, String)]) -> String {

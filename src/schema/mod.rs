@@ -18,7 +18,7 @@ pub use connect::Connector;
 use crate::sinks::encode::Encoding;
 use crate::sinks::encode::avro::SCHEMA;
 use crate::sinks::encode::json::Int64;
-use crate::sinks::kafka::current_of;
+use crate::sinks::kafka::{KeyFormat, current_of};
 
 /// What is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub struct Source {
     pub current: bool,
     /// How values are encoded.
     pub encoding: Encoding,
+    /// How keys are written.
+    pub key: KeyFormat,
     /// How 64-bit integers are written in JSON.
     pub int64: Int64,
     /// `HOST:PORT,…` of the brokers.

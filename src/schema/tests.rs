@@ -5,6 +5,7 @@ fn source(encoding: Encoding, current: bool) -> Source {
         topic: "bars.d'ib".to_owned(),
         current,
         encoding,
+        key: KeyFormat::Text,
         int64: Int64::Number,
         brokers: "localhost:9092".to_owned(),
         registry: "http://localhost:8081".to_owned(),
@@ -57,6 +58,39 @@ fn readers_of_topics_read_what_is_committed_and_are_refused_what_they_cannot_rea
     }
     let refused = Artefact::Clickhouse.render(&source(Encoding::Json, true)).unwrap_err();
     assert!(refused.to_string().contains("read bars.d'ib, whose rows"), "{refused}");
+}
+
+#[test]
+fn json_keys_are_key_columns_where_an_engine_has_them() {
+    let with = |artefact: Artefact, key, current| {
+        artefact.render(&Source { key, ..source(Encoding::Json, current) }).unwrap()
+    };
+    let text = with(Artefact::Flink, KeyFormat::Json, true);
+    assert!(text.contains("PRIMARY KEY (`instrument`, `spec`, `last_trade_id`) NOT ENFORCED"));
+    assert!(text.contains("'key.format' = 'json'") && !text.contains("bar_key"), "{text}");
+    let text = with(Artefact::Flink, KeyFormat::Text, true);
+    assert!(text.contains("PRIMARY KEY (`bar_key`)") && text.contains("'key.format' = 'raw'"));
+    let converter = |key| {
+        let text = with(Artefact::KafkaConnect(Connector::Jdbc), key, false);
+        let config = serde_json::from_str::<serde_json::Value>(&text).unwrap()["config"].clone();
+        (config["key.converter"].clone(), config["key.converter.schemas.enable"].clone())
+    };
+    let name = |class: &str| format!("org.apache.kafka.connect.{class}").into();
+    assert_eq!(converter(KeyFormat::Json), (name("json.JsonConverter"), "false".into()));
+    assert_eq!(converter(KeyFormat::Text), (name("storage.StringConverter"), Default::default()));
+    let key = |key| {
+        let document: serde_json::Value =
+            serde_json::from_str(&with(Artefact::AsyncApi, key, false)).unwrap();
+        document["components"]["messages"]["bar"]["bindings"]["kafka"]["key"].clone()
+    };
+    assert_eq!(key(KeyFormat::Text), serde_json::json!({ "type": "string" }));
+    let names = serde_json::json!(["instrument", "spec", "last_trade_id"]);
+    assert_eq!(key(KeyFormat::Json)["required"], names);
+    // The columns are in the value as well: nothing else changes with the key.
+    for artefact in [Artefact::Clickhouse, Artefact::Duckdb, Artefact::Avro] {
+        let [text, json] = [KeyFormat::Text, KeyFormat::Json].map(|key| with(artefact, key, false));
+        assert_eq!(text, json);
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use barflow_replay::files::{self, Access};
 use serde::{Deserialize, Serialize};
 
 use super::atomic_file::refused;
+use super::progress_file::Lines;
 use crate::checkpoints::saved::Entries;
 use crate::graph::sink::SinkError;
 
@@ -23,6 +24,8 @@ pub struct LocalCheckpoint {
     pub bars: u64,
     /// What a live job has written so far; none for a replay.
     pub live: Option<LiveOutput>,
+    /// The newest record of progress of each series, if they are kept in a file.
+    pub progress: Lines,
 }
 
 /// Files of a live job, which grow from run to run.
@@ -36,6 +39,15 @@ pub struct LiveOutput {
 
 /// Bytes that are read: far above any state.
 const LONGEST: u64 = 1 << 30;
+
+/// As it was before progress was kept.
+#[derive(Deserialize)]
+struct WithoutProgress {
+    entries: Entries,
+    journal: u64,
+    bars: u64,
+    live: Option<LiveOutput>,
+}
 
 /// As it was before live jobs had files of their own.
 #[derive(Deserialize)]
@@ -86,14 +98,18 @@ impl LocalCheckpoint {
         file.rewind().map_err(disk)?;
         let bytes = files::up_to(file, length).map_err(disk)?;
         let read: Result<Self, Unreadable> = open(&bytes);
-        read.or_else(|reason| match open(&bytes) {
-            Ok(WithoutLive { entries, journal, bars }) => {
-                Ok(Self { entries, journal, bars, live: None })
-            }
-            Err(_) => Err(reason),
-        })
-        .map(Some)
-        .map_err(unreadable)
+        read.or_else(|reason| Self::of_earlier_versions(&bytes).ok_or(reason))
+            .map(Some)
+            .map_err(unreadable)
+    }
+
+    fn of_earlier_versions(bytes: &[u8]) -> Option<Self> {
+        let progress = Lines::new();
+        if let Ok(WithoutProgress { entries, journal, bars, live }) = open(bytes) {
+            return Some(Self { entries, journal, bars, live, progress });
+        }
+        let WithoutLive { entries, journal, bars } = open(bytes).ok()?;
+        Some(Self { entries, journal, bars, live: None, progress })
     }
 
     /// Replaces the file; afterwards either the old one or this one is there, whatever happens.
@@ -118,14 +134,22 @@ mod tests {
     const VERSION_3: &[u8] = include_bytes!("../../tests/data/version-3.checkpoint");
 
     #[test]
-    fn a_checkpoint_without_live_files_is_read() {
+    fn checkpoints_of_earlier_versions_are_read() {
         let entries = Entries::from([("a/b/0".to_owned(), vec![1, 2, 3])]);
-        let bytes = seal(&(&entries, 70_000u64, 12u64));
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bars.checkpoint");
-        fs::write(&path, bytes).unwrap();
-        let read = LocalCheckpoint::read(&path).unwrap().unwrap();
-        assert_eq!(read, LocalCheckpoint { entries, journal: 70_000, bars: 12, live: None });
+        let some = Some(LiveOutput { parts: 3, bars: 9 });
+        for (bytes, live) in [
+            (seal(&(&entries, 70_000u64, 12u64)), None),
+            (seal(&(&entries, 70_000u64, 12u64, None::<LiveOutput>)), None),
+            (seal(&(&entries, 70_000u64, 12u64, some)), some),
+        ] {
+            fs::write(&path, bytes).unwrap();
+            let read = LocalCheckpoint::read(&path).unwrap().unwrap();
+            let (entries, progress) = (entries.clone(), Lines::new());
+            let expected = LocalCheckpoint { entries, journal: 70_000, bars: 12, live, progress };
+            assert_eq!(read, expected);
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod local_checkpoint;
 pub mod none;
 pub mod parquet;
 pub mod progress;
+pub mod progress_file;
 pub mod record;
 pub mod rejects;
 pub mod roll;

@@ -15,3 +15,5 @@ mod kills;
 mod order;
 #[cfg(feature = "fault-points")]
 mod progress;
+#[cfg(feature = "fault-points")]
+mod progress_files;

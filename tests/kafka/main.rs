@@ -13,6 +13,7 @@ mod faults_live;
 mod faults_rights;
 mod live;
 mod progress;
+mod python_readers;
 mod readme;
 mod registry;
 mod replay;

@@ -1,6 +1,7 @@
 //! How far bars are complete, in a real Kafka: beside the bars, never ahead of them, also where no bar
 //! closes and while a gap is open.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -161,6 +162,48 @@ fn a_job_that_did_not_ask_for_it_runs_without_a_topic_and_one_that_did_says_what
     assert!(said.contains(&format!("topic \"{named}\" is not compacted")), "{said}");
     assert_at_its_bars(stage.brokers, &stage.topic, &said);
     assert_eq!(number(&newest(stage.brokers, &named)[KEY], "bars"), 2 * TRADES / 30);
+}
+
+#[test]
+fn a_reset_takes_back_what_the_job_said_and_nothing_that_others_said() {
+    let Some(stage) = Stage::new("reset") else { return };
+    let days = stage.days();
+    let (brokers, topic) = (stage.brokers, stage.progress());
+    let of = |specs: &[&'static str]| -> Vec<&'static str> {
+        let bars = specs.iter().flat_map(|spec| ["--bar", *spec]);
+        bars.chain(["--create-topics", "--headers", "cloudevents"]).collect()
+    };
+    stage.replays(&days, &of(&["t=tick,size=30", "u=tick,size=50", "v=tick,size=70"]));
+    // Other jobs have an instrument of their own, and go on with one of these series.
+    let as_other = |name: &str, more: &[&str]| {
+        let files: Vec<&str> = days.iter().map(|file| file.to_str().unwrap()).collect();
+        let to = ["--sink", "kafka", "--brokers", brokers, "--topic", &stage.topic, "--job", name];
+        let run = output(&[&["replay"], &files[..], &to, more].concat(), None);
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    };
+    let rename = ["--instrument", "BTCUSDT=binance:spot:ETHUSDT"];
+    as_other(&unique("other"), &[&rename[..], &of(&["t=tick,size=30"])].concat());
+    as_other(&unique("third"), &of(&["v=tick,size=70"]));
+    let before = newest(brokers, &topic);
+    let [t, u, v] = ["t", "u", "v"].map(|spec| format!("binance:spot:BTCUSDT/{spec}"));
+    let eth = "binance:spot:ETHUSDT/t".to_owned();
+    assert_eq!(before.len(), 4);
+    let reset = [&of(&["t=tick,size=30"])[..], &["--reset-state"]].concat();
+    stage.replays(&days[..1], &reset);
+    let after = newest(brokers, &topic);
+    assert_eq!(after.keys().cloned().collect::<Vec<_>>(), [t.clone(), v.clone(), eth]);
+    let through = |said: &BTreeMap<String, Value>| number(&said[&t], "complete_trade_id");
+    assert_eq!(through(&after) + TRADES, through(&before), "said again, of one day");
+    assert_eq!(after[&v], before[&v], "of another job by now");
+    let all = read(brokers, &topic);
+    let tombstone = all.iter().rfind(|record| record.key == u).unwrap();
+    assert!(tombstone.value.is_empty());
+    assert_eq!(tombstone.headers["job"], stage.topic);
+    let record = all.iter().rfind(|record| record.key == t).unwrap();
+    let [id, kind] = ["ce_id", "ce_type"].map(|name| &record.headers[name]);
+    let at = [through(&after), number(&after[&t], "complete_time")];
+    assert_eq!(*id, format!("{t}/progress/{}/{}", at[0], at[1]));
+    assert_eq!(kind, "barflow.progress");
 }
 
 /// A live run of bars of one trade each, whose venue's REST answers when it is let.

@@ -38,6 +38,7 @@ mod paths;
 mod peers_dvc;
 mod peers_store;
 mod progress;
+mod progress_files;
 mod quality;
 mod quality_conflicts;
 mod quality_graph;

@@ -152,6 +152,13 @@ fn a_bar_is_valid_by_the_json_schema() {
 }
 
 #[test]
+fn keys_that_are_json_are_read_as_the_run_that_writes_them_says() {
+    let text = printed(&["flink", "--current", "--key", "json"]);
+    assert!(text.contains("PRIMARY KEY (`instrument`, `spec`, `last_trade_id`)"), "{text}");
+    assert_eq!(printed(&["flink", "--key", "json"]), printed(&["flink"]), "no key columns there");
+}
+
+#[test]
 fn what_a_reader_cannot_read_is_refused_in_words() {
     for (arguments, expected) in [
         (&["flink", "--encoding", "avro"][..], "Flink does not read bars encoded as avro"),
@@ -165,6 +172,7 @@ fn what_a_reader_cannot_read_is_refused_in_words() {
         (&["flink", "--brokers", ""], "must be host:port"),
         (&["clickhouse", "--topic", "bars\\'x"], "--topic"),
         (&["flink", "--int64", "text"], "must be number or string"),
+        (&["flink", "--key", "avro"], "must be text or json"),
         (&["spark"], "possible values: avro, json-schema, flink"),
     ] {
         let done = output(&[&["schema"], arguments].concat(), None);

@@ -12,12 +12,21 @@ use super::process::until;
 pub fn records(broker: &str, topic: &str) -> Vec<(String, Value)> {
     let record =
         |message: &Received| (message.key.clone(), serde_json::from_slice(&message.value).unwrap());
-    messages(broker, topic).iter().map(record).collect()
+    let messages = messages(broker, topic);
+    messages.iter().filter(|message| !message.value.is_empty()).map(record).collect()
 }
 
 /// The newest record of each key.
 pub fn newest(broker: &str, topic: &str) -> BTreeMap<String, Value> {
-    records(broker, topic).into_iter().collect()
+    let mut newest = BTreeMap::new();
+    for Received { key, value, .. } in messages(broker, topic) {
+        match value.is_empty() {
+            // A tombstone.
+            true => newest.remove(&key),
+            false => newest.insert(key, serde_json::from_slice(&value).unwrap()),
+        };
+    }
+    newest
 }
 
 /// The bars that count so far, by the keys of progress.
@@ -57,13 +66,27 @@ pub fn assert_at_its_bars(broker: &str, topic: &str, about: &str) {
     let Some(bars) = until(Duration::from_secs(60), agrees) else {
         panic!("{about}: progress is ahead of its bars: {said:?}");
     };
-    for (key, record) in &said {
+    let last = |bar: &Value| number(bar, "last_trade_id");
+    let last_trades: BTreeMap<_, Vec<u64>> =
+        bars.iter().map(|(key, bars)| (key, bars.iter().map(last).collect())).collect();
+    assert_at(&said, about, |key| last_trades.get(key).map_or(&[][..], Vec::as_slice));
+}
+
+/// Every bar that a record speaks of is there, and no bar that is there lies between the last of them and
+/// what is complete; `last_trades` are those of the bars of a key, in order.
+pub fn assert_at<'a>(
+    said: &BTreeMap<String, Value>,
+    about: &str,
+    last_trades: impl Fn(&String) -> &'a [u64],
+) {
+    for (key, record) in said {
         let through = number(record, "complete_trade_id");
         let made = number(record, "bars") as usize;
-        let bars = bars.get(key).map_or(&[][..], Vec::as_slice);
-        let before = made.checked_sub(1).map(|last| number(&bars[last], "last_trade_id"));
+        let last_trades = last_trades(key);
+        assert!(made <= last_trades.len(), "{about}: {record} is ahead of {}", last_trades.len());
+        let before = made.checked_sub(1).map(|last| last_trades[last]);
         assert!(before.is_none_or(|last| last <= through), "{about}: {record}");
-        let next = bars.get(made).map(|bar| number(bar, "last_trade_id"));
-        assert!(next.is_none_or(|next| next > through), "{about}: {record} behind bar {made}");
+        let next = last_trades.get(made);
+        assert!(next.is_none_or(|next| *next > through), "{about}: {record} behind bar {made}");
     }
 }

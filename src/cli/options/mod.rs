@@ -94,6 +94,7 @@ const KEYS: &[(&str, Table, &str, Form)] = &[
     ("sink", Table::Sink, "kind", Form::Text),
     ("out", Table::Sink, "out", Form::Text),
     ("int64", Table::Sink, "int64", Form::Text),
+    ("progress", Table::Sink, "progress", Form::Text),
     ("roll", Table::Sink, "roll", Form::Text),
     ("delivery", Table::Sink, "delivery", Form::Text),
     ("job", Table::Sink, "job", Form::Text),

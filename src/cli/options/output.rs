@@ -18,6 +18,12 @@ pub struct OutputArgs {
     /// [default: number]
     #[arg(long, value_name = "number|string", env = "BARFLOW_INT64")]
     pub int64: Option<String>,
+
+    /// Also write to a file how far bars are complete, as JSON lines: bars.progress.jsonl beside bars.jsonl,
+    /// _progress.jsonl in a folder, or FILE. For Kafka see --progress-topic
+    #[arg(long, value_name = "FILE", env = "BARFLOW_PROGRESS", value_hint = ValueHint::FilePath)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub progress: Option<String>,
 }
 
 /// Which bars close besides those whose threshold is reached.

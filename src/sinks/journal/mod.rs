@@ -11,6 +11,9 @@
 //! [are](Shape::Grows) the journal, and Parquet files are [made](Shape::Rolls) of it part by part.
 //!
 //! A restart discards what the journal holds after the checkpoint's mark and resumes from there.
+//!
+//! Progress is committed with the bars that it speaks of, in the checkpoint, and is written to its file when
+//! these can be read: after the commit where files grow, with the part, or when the file has appeared.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -19,11 +22,13 @@ use std::path::{Path, PathBuf};
 
 use barflow_operators::checkpoint::envelope::seal;
 use barflow_operators::checkpoint::instrument_state::SealedRecord;
+use barflow_operators::progress::Progress;
 use barflow_operators::published::PublishedBar;
 
 use super::atomic_file::refused;
 use super::in_place;
 use super::parquet::{FileInfo, ParquetBars, Part};
+use super::progress_file::{Lines, ProgressFile};
 use super::record::BarRecord;
 use super::roll::Roll;
 use super::text::TextBars;
@@ -53,12 +58,23 @@ pub struct JournaledSink {
     job: JobName,
     journal: File,
     checkpoint: LocalCheckpoint,
-    /// Bars since the last cut, by worker: each cuts its own.
-    open: BTreeMap<usize, Vec<(PublishedBar, isize)>>,
+    /// What came since the last cut, by worker: each cuts its own.
+    open: BTreeMap<usize, Uncommitted>,
+    /// Where progress goes, if it does.
+    progress: Option<ProgressFile>,
+    /// Progress of bars that are in the journal and in no part yet.
+    waiting: Lines,
     /// The period of the journal's first bar, where parts end with periods.
     period: Option<i64>,
     stop: Stop,
     changes: SettingsChanges,
+}
+
+/// What counts with the next cut of a worker.
+#[derive(Debug, Default)]
+struct Uncommitted {
+    bars: Vec<(PublishedBar, isize)>,
+    reports: Vec<Progress>,
 }
 
 impl JournaledSink {
@@ -82,7 +98,10 @@ impl JournaledSink {
         if options.live.is_some() {
             checkpoint.live.get_or_insert_default();
         }
-        let JournalOptions { output, job, info, resets, .. } = options;
+        let JournalOptions { output, job, info, resets, progress, .. } = options;
+        if progress.is_none() {
+            checkpoint.progress.clear();
+        }
         let mut sink = Self {
             output,
             shape,
@@ -91,11 +110,14 @@ impl JournaledSink {
             journal,
             checkpoint,
             open: BTreeMap::new(),
+            progress,
+            waiting: Lines::new(),
             period: None,
             stop,
             changes: SettingsChanges::default(),
         };
         sink.forget_uncommitted().map_err(LocalError::Disk)?;
+        sink.show_progress().map_err(LocalError::Disk)?;
         sink.period = match sink.first_period() {
             // What cannot be read is about to be put aside.
             Err(_) if resets => None,
@@ -138,8 +160,10 @@ impl JournaledSink {
         }
         self.checkpoint = LocalCheckpoint { live, ..LocalCheckpoint::default() };
         self.period = None;
+        self.waiting.clear();
         self.checkpoint.write(&self.output.checkpoint())?;
-        self.forget_uncommitted()
+        self.forget_uncommitted()?;
+        self.show_progress()
     }
 
     /// Makes room for a new journal.
@@ -201,7 +225,7 @@ impl JournaledSink {
     }
 
     fn cut(&mut self, shard: usize, records: &[SealedRecord]) -> Result<(), SinkError> {
-        let bars = self.open.remove(&shard).unwrap_or_default();
+        let Uncommitted { bars, reports } = self.open.remove(&shard).unwrap_or_default();
         if let (Shape::Rolls(roll), Some(period)) = (self.shape, self.period)
             && bars.iter().any(|(bar, _)| roll.period(&bar.bar) > period)
         {
@@ -230,9 +254,14 @@ impl JournaledSink {
         for sealed in records {
             next.entries.insert(self.job.record_key(&sealed.key), sealed.bytes.clone());
         }
+        self.note_progress(&reports, &mut next)?;
+        let says_more = next.progress != self.checkpoint.progress;
         next.write(&self.output.checkpoint())?;
         self.checkpoint = next;
         fault_point!("checkpoint-written");
+        if says_more {
+            self.show_progress()?;
+        }
         if let Shape::Rolls(roll) = self.shape {
             let first = || bars.iter().map(|(bar, _)| roll.period(&bar.bar)).min();
             self.period = self.period.or_else(first);
@@ -241,6 +270,52 @@ impl JournaledSink {
             }
         }
         Ok(())
+    }
+
+    /// Takes what is reported into what is going to be committed, unless it speaks of bars that cannot be read
+    /// yet.
+    fn note_progress(
+        &mut self,
+        reports: &[Progress],
+        next: &mut LocalCheckpoint,
+    ) -> Result<(), SinkError> {
+        let Some(file) = &self.progress else { return Ok(()) };
+        match self.shape {
+            Shape::Rolls(_) => {
+                file.put(reports, &mut self.waiting)?;
+                if next.bars == 0 {
+                    next.progress.append(&mut self.waiting);
+                }
+                Ok(())
+            }
+            Shape::AtEnd | Shape::Grows(_) => file.put(reports, &mut next.progress),
+        }
+    }
+
+    /// Makes the file of progress what is committed. That of a replay appears with its bars.
+    fn show_progress(&self) -> Result<(), SinkError> {
+        let Some(file) = self.progress.as_ref().filter(|_| self.shape != Shape::AtEnd) else {
+            return Ok(());
+        };
+        match self.checkpoint.progress.is_empty() {
+            true => file.remove(),
+            false => file.write(&self.checkpoint.progress),
+        }?;
+        fault_point!("progress-written");
+        Ok(())
+    }
+
+    /// Makes the files of a replay, and then that of its progress.
+    fn publish_all(&mut self) -> Result<SinkReport, SinkError> {
+        if let Some(file) = &self.progress {
+            // It speaks of the bars that are about to be replaced.
+            file.remove()?;
+        }
+        let report = self.publish(None)?;
+        if let Some(file) = &self.progress {
+            file.write(&self.checkpoint.progress)?;
+        }
+        Ok(report)
     }
 
     /// Bars as the journal has them.
@@ -273,12 +348,14 @@ impl JournaledSink {
         self.publish(Some(Part { roll, number: live.parts }))?;
         live.parts += 1;
         live.bars += self.checkpoint.bars;
-        let next =
+        let mut next =
             LocalCheckpoint { live: Some(live), journal: 0, bars: 0, ..self.checkpoint.clone() };
+        next.progress.append(&mut self.waiting);
         next.write(&self.output.checkpoint())?;
         self.checkpoint = next;
         self.period = None;
-        self.forget_uncommitted()
+        self.forget_uncommitted()?;
+        self.show_progress()
     }
 
     /// The period of the journal's first bar.
@@ -344,9 +421,10 @@ impl JournaledSink {
 
 impl BarSink for JournaledSink {
     fn commit(&mut self, commit: &Commit) -> Result<(), SinkError> {
-        if !commit.bars.is_empty() {
+        if !commit.bars.is_empty() || !commit.reports.is_empty() {
             let open = self.open.entry(commit.shard).or_default();
-            open.extend_from_slice(&commit.bars);
+            open.bars.extend_from_slice(&commit.bars);
+            open.reports.extend_from_slice(&commit.reports);
         }
         match &commit.cut {
             Some(records) => self.cut(commit.shard, records),
@@ -364,7 +442,7 @@ impl BarSink for JournaledSink {
                     places: vec![format!("{place} (incomplete; run the same command to resume)")],
                 })
             }
-            Shape::AtEnd => self.publish(None),
+            Shape::AtEnd => self.publish_all(),
             Shape::Grows(_) => Ok(SinkReport {
                 bars: self.checkpoint.bars,
                 places: vec![self.output.path().display().to_string()],

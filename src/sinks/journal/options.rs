@@ -11,6 +11,7 @@ use crate::checkpoints::job::JobName;
 use crate::graph::sink::SinkError;
 use crate::sinks::local_checkpoint::{LocalCheckpoint, LocalError};
 use crate::sinks::parquet::FileInfo;
+use crate::sinks::progress_file::ProgressFile;
 use crate::sinks::roll::Roll;
 use crate::sinks::text::LineFormat;
 
@@ -71,6 +72,8 @@ pub struct JournalOptions {
     pub live: Option<Roll>,
     /// What Parquet files say of themselves.
     pub info: FileInfo,
+    /// Where progress goes, if it does.
+    pub progress: Option<ProgressFile>,
     /// Whether the job is going to be [reset](super::JournaledSink::reset): a checkpoint that cannot be
     /// read passes for none.
     pub resets: bool,

@@ -7,6 +7,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, Top
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
+use rdkafka::message::BorrowedMessage;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, Message as _};
 
@@ -24,8 +25,8 @@ pub(super) const LARGEST_RECORD: &str = "8388608";
 /// Between two looks at whether other jobs' transactions have ended.
 pub(super) const LOOK: Duration = Duration::from_millis(20);
 
-/// Why the topic was not read.
-enum Unread {
+/// Why a topic was not read.
+pub(super) enum Unread {
     Topic(ReadError),
     Waiting(SinkError),
 }
@@ -48,6 +49,8 @@ pub struct CheckpointTopic {
     config: ClientConfig,
     secrets: Secrets,
     brokers: String,
+    /// What the topic is called in messages.
+    what: &'static str,
     topic: String,
     pub(super) patience: Duration,
     /// How long a transaction may last.
@@ -63,7 +66,8 @@ impl CheckpointTopic {
         let (config, secrets) = (settings.reader()?, settings.secrets()?);
         let (brokers, topic) = (settings.brokers.clone(), settings.checkpoint_topic.clone());
         let (patience, longest) = (settings.patience, settings.longest_transaction());
-        let opened = Self { config, secrets, brokers, topic, patience, longest };
+        let what = "the checkpoint topic";
+        let opened = Self { config, secrets, brokers, what, topic, patience, longest };
         opened.ensure()?;
         Ok(opened)
     }
@@ -90,8 +94,8 @@ impl CheckpointTopic {
 
     fn text(&self, what: &str, reason: &dyn std::fmt::Display) -> String {
         self.secrets.remove_from(&format!(
-            "the checkpoint topic \"{}\" at \"{}\" {what}: {reason}",
-            self.topic, self.brokers
+            "{} \"{}\" at \"{}\" {what}: {reason}",
+            self.what, self.topic, self.brokers
         ))
     }
 
@@ -218,7 +222,17 @@ impl CheckpointTopic {
         self.read_as("read_committed", keep)
     }
 
-    fn read_as(&self, isolation: &str, keep: impl Fn(&str) -> bool) -> Result<Entries, SinkError> {
+    /// The same reader for the topic of progress.
+    pub(super) fn of_progress(&self, topic: &str) -> Self {
+        Self { what: "the topic of progress", topic: topic.to_owned(), ..self.clone() }
+    }
+
+    /// Gives `each` all records in the order of each partition.
+    pub(super) fn read_each(
+        &self,
+        isolation: &str,
+        mut each: impl FnMut(&BorrowedMessage<'_>),
+    ) -> Result<(), Unread> {
         let reader = self.consumer(isolation)?;
         let all = self.consumer("read_uncommitted")?;
         let range = |partition| {
@@ -230,8 +244,15 @@ impl CheckpointTopic {
             }
             Ok::<_, Unread>((low, end))
         };
+        read_to_end(&reader, &self.topic, self.patience, range, |message| {
+            each(message);
+            Ok(())
+        })
+    }
+
+    fn read_as(&self, isolation: &str, keep: impl Fn(&str) -> bool) -> Result<Entries, SinkError> {
         let mut entries = Entries::new();
-        let read = read_to_end(&reader, &self.topic, self.patience, range, |message| {
+        let read = self.read_each(isolation, |message| {
             if let Some(Ok(key)) = message.key().map(std::str::from_utf8)
                 && keep(key)
             {
@@ -240,7 +261,6 @@ impl CheckpointTopic {
                     None => entries.remove(key),
                 };
             }
-            Ok::<_, Unread>(())
         });
         match read {
             Ok(()) => Ok(entries),

@@ -40,19 +40,33 @@ pub(super) fn headers(
     if let Some(job) = job {
         add(tails::JOB, job);
     }
-    if style == HeaderStyle::CloudEvents {
-        let source = job.map_or("/barflow".to_owned(), |job| format!("/barflow/{job}"));
-        let (id, kind) = event(record);
-        add("ce_id", &id);
-        add("ce_source", &source);
-        add("ce_type", kind);
-        add("ce_specversion", "1.0");
-        // Times outside the years that jiff knows have no text.
-        if let Ok(time) = Timestamp::from_nanosecond(record.known_time.into()) {
-            add("ce_time", &time.to_string());
+    match style {
+        HeaderStyle::Plain => headers,
+        HeaderStyle::CloudEvents => {
+            let (id, kind) = event(record);
+            with_event(headers, job, (&id, kind), record.known_time)
         }
     }
-    headers
+}
+
+/// Adds the headers of CloudEvents: an event of this id and type, at this event time (ns).
+pub(super) fn with_event(
+    mut headers: OwnedHeaders,
+    job: Option<&str>,
+    (id, kind): (&str, &str),
+    time: i64,
+) -> OwnedHeaders {
+    let source = job.map_or("/barflow".to_owned(), |job| format!("/barflow/{job}"));
+    for (key, value) in
+        [("ce_id", id), ("ce_source", &source), ("ce_type", kind), ("ce_specversion", "1.0")]
+    {
+        headers = headers.insert(Header { key, value: Some(value) });
+    }
+    // Times outside the years that jiff knows have no text.
+    match Timestamp::from_nanosecond(time.into()) {
+        Ok(time) => headers.insert(Header { key: "ce_time", value: Some(&time.to_string()) }),
+        Err(_) => headers,
+    }
 }
 
 /// Id and type of the event that a record tells. A withdrawal is another event than the bar.

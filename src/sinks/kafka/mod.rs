@@ -38,6 +38,7 @@ mod hanging;
 mod headers;
 mod keys;
 mod outcome;
+mod own_progress;
 mod prepare;
 mod producer;
 mod progress;
@@ -324,9 +325,32 @@ impl KafkaSink {
             key: &key,
             value: Some(&value),
             timestamp: Some(milliseconds(progress.complete_time)),
-            headers: progress::headers(&progress.spec, self.settings.job.as_deref()),
+            headers: progress::headers(
+                self.settings.headers,
+                progress,
+                self.settings.job.as_deref(),
+            ),
             ticket: None,
         })
+    }
+}
+
+impl KafkaSink {
+    /// Takes back what was said of these series, each with the name of its specification.
+    fn withdraw_progress(&mut self, series: &BTreeMap<String, String>) -> Result<(), SinkError> {
+        let Some(topic) = &self.settings.progress_topic else { return Ok(()) };
+        for (key, spec) in series {
+            self.producer.send(Outgoing {
+                topic,
+                partition: None,
+                key,
+                value: None,
+                timestamp: None,
+                headers: progress::tombstone_headers(spec, self.settings.job.as_deref()),
+                ticket: None,
+            })?;
+        }
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! All shards of a job in one hand: taken at the start, so that no earlier copy commits any more.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use barflow_operators::checkpoint::envelope::{open, seal};
@@ -100,8 +100,27 @@ impl ShardSinks {
                 Some(Key::Settings) | None => keys.push(key.clone()),
             }
         }
+        let series = self.reported()?;
         let Some(sink) = self.sinks.first_mut() else { return Ok(()) };
-        sink.rewrite(&keys, &[(self.job.deleted_key(), seal(&deleted))])
+        sink.rewrite(&keys, &[(self.job.deleted_key(), seal(&deleted))], &series)
+    }
+
+    /// The series of which this job said last how far they are; nothing of what it left open counts any more.
+    fn reported(&mut self) -> Result<BTreeMap<String, String>, SinkError> {
+        let topic = self.sinks.first().and_then(|sink| sink.sink.settings.progress_topic.clone());
+        let Some(topic) = topic else { return Ok(BTreeMap::new()) };
+        let open = self.topic.open_in(&BTreeSet::from([topic.clone()]))?;
+        for sink in self.sinks.iter_mut().chain(&mut self.surplus) {
+            sink.abort_in(&open).map_err(|fault| sink.lost(fault))?;
+        }
+        let series = self.topic.reported_by(&topic, &self.job.to_string())?;
+        Ok(series.unwrap_or_else(|| {
+            tracing::warn!(
+                job = %self.job,
+                "what was said in topic \"{topic}\" before the reset stays there: to take it back needs Read on it"
+            );
+            BTreeMap::new()
+        }))
     }
 
     /// Looks whether the job wrote bars of instruments that its checkpoint does not contain, unless that
@@ -153,7 +172,8 @@ impl ShardSinks {
         if deleted != saved.deleted
             && let Some(first) = self.sinks.first_mut()
         {
-            first.rewrite(&[], &[(self.job.deleted_key(), seal(&deleted))])?;
+            let written = [(self.job.deleted_key(), seal(&deleted))];
+            first.rewrite(&[], &written, &BTreeMap::new())?;
         }
         Ok(None)
     }

@@ -115,7 +115,7 @@ impl Tails {
     }
 }
 
-fn is_forbidden(error: &KafkaError) -> bool {
+pub(super) fn is_forbidden(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
         Some(

@@ -13,7 +13,7 @@
 //! them is known to be committed: Kafka may confirm a commit and lose its marks all the same. A commit whose
 //! outcome is unknown is looked up, never guessed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -396,11 +396,13 @@ impl TransactionalSink {
         }
     }
 
-    /// Deletes these keys in a transaction of its own, and writes these others.
+    /// Deletes these keys of the checkpoint in a transaction of its own, writes these others, and takes back
+    /// the progress of these series.
     pub(super) fn rewrite(
         &mut self,
         deleted: &[String],
         written: &[(String, Vec<u8>)],
+        series: &BTreeMap<String, String>,
     ) -> Result<(), SinkError> {
         let mut forget = || -> Result<(), Fault> {
             self.sink.producer.begin_transaction()?;
@@ -410,6 +412,7 @@ impl TransactionalSink {
             for (key, value) in written {
                 send(&mut self.sink.producer, &self.settings, key, Some(value))?;
             }
+            self.sink.withdraw_progress(series)?;
             self.sink.producer.drain()?;
             self.sink.producer.commit_transaction()
         };
