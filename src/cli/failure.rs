@@ -97,7 +97,9 @@ impl Failure {
         let error = error.into();
         let is_stopped = matches!(
             error,
-            JobError::Input(ReplayError::Stopped) | JobError::Cluster(ClusterError::Stopped { .. })
+            JobError::Input(ReplayError::Stopped)
+                | JobError::Sink(SinkError::Stopped)
+                | JobError::Cluster(ClusterError::Stopped { .. })
         );
         let failure = Self::from(error);
         match is_stopped {

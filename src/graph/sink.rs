@@ -63,6 +63,9 @@ pub enum SinkError {
     /// The reader of our standard output closed it, which is not a failure.
     #[error("the reader closed the pipe")]
     ClosedPipe,
+    /// The end was asked for before the sink was ready, which is not a failure.
+    #[error("stopped before what an earlier run wrote had been read")]
+    Stopped,
 }
 
 impl SinkError {
@@ -70,7 +73,7 @@ impl SinkError {
     pub(super) fn end_run(&self, stop: &Stop) {
         match self {
             // Nobody reads any more: an end, but no error.
-            Self::ClosedPipe => stop.raise(),
+            Self::ClosedPipe | Self::Stopped => stop.raise(),
             _ => stop.fail_untold(),
         }
     }
