@@ -93,8 +93,9 @@ fn beginning(text: &str, most: usize) -> &str {
 
 /// A text of which the end is left out where it is too long for a message; then its length is said.
 pub fn excerpt(text: &str, most: usize) -> Cow<'_, str> {
-    // A secret is looked for before the text is cut: half of it is not recognised.
-    let shown = secrets::without(beginning(text, most.saturating_add(secrets::longest())));
+    // Secrets are looked for in all of it: `***` is shorter than what it stands for, so that half a
+    // secret behind any cut made before could move to where it is shown.
+    let shown = secrets::without(text);
     if text.len() <= most {
         return shown;
     }
@@ -103,8 +104,7 @@ pub fn excerpt(text: &str, most: usize) -> Cow<'_, str> {
 
 /// As [`excerpt`], of bytes that may not be a text.
 pub fn excerpt_of_bytes(bytes: &[u8], most: usize) -> String {
-    let looked_at = most.saturating_add(secrets::longest());
-    let text = String::from_utf8_lossy(&bytes[..looked_at.min(bytes.len())]);
+    let text = String::from_utf8_lossy(bytes);
     let shown = secrets::without(&text);
     if bytes.len() <= most {
         return shown.into_owned();
@@ -185,6 +185,25 @@ mod tests {
     }
 
     proptest! {
+        /// Whatever stands before, between and after: no part of a secret is shown.
+        #[test]
+        fn no_excerpt_has_a_part_of_a_secret(
+            before in "[ .-]{0,80}",
+            between in "[ .-]{0,3}",
+            times in 0usize..12,
+            most in 0usize..700,
+        ) {
+            let letter = |n: u16| char::from(b'A' + u8::try_from(n * n / 3 % 26).unwrap_or_default());
+            let secret: String = (0..64).map(letter).collect();
+            secrets::keep(&secret);
+            let text = before + &format!("{secret}{between}").repeat(times);
+            for shown in [excerpt(&text, most).into_owned(), excerpt_of_bytes(text.as_bytes(), most)] {
+                // After the dots the length is told.
+                let quoted = shown.split('…').next().unwrap_or_default();
+                prop_assert!(!quoted.contains(char::is_alphabetic), "{shown}");
+            }
+        }
+
         #[test]
         fn nothing_shown_moves_the_cursor(text in "\\PC*|[\\x00-\\u{a0}\u{200b}-\u{206f}a-c]*") {
             let shown = line(&text);

@@ -58,11 +58,6 @@ pub fn without(text: &str) -> Cow<'_, str> {
     shown
 }
 
-/// Bytes of the longest text that is kept; 0 if there is none.
-pub fn longest() -> usize {
-    KEPT.read().unwrap_or_else(PoisonError::into_inner).first().map_or(0, String::len)
-}
-
 /// A value of a setting: given as it is, or where to find it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Value<'a> {
@@ -139,7 +134,6 @@ mod tests {
         ] {
             assert_eq!(without(text), shown);
         }
-        assert!(longest() >= 24);
     }
 
     #[test]

@@ -287,3 +287,14 @@ proptest! {
         prop_assert_eq!(out, whole);
     }
 }
+
+/// Times at both ends of all times.
+#[test]
+fn no_time_is_beyond_the_calendar() {
+    let mut all = trades(1);
+    all[0].event_time = i64::MIN;
+    all[1439].event_time = i64::MAX;
+    let known = Known { from: Some(i64::MAX - 1), to: Some(i64::MAX), ..Known::default() };
+    let reports = reports_of(&all, &[], known);
+    assert!(reports.iter().any(|report| report.trades > 0));
+}

@@ -35,6 +35,7 @@ mod merge;
 pub mod named;
 mod named_days;
 pub mod naming;
+mod numbers;
 pub mod output;
 pub mod parquet_footer;
 pub mod parquet_guard;

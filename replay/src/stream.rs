@@ -23,6 +23,7 @@ use crate::continued::{Continues, mark, passes_over};
 use crate::error::ReplayError;
 use crate::merge::{self, Merged, Merger, Step};
 use crate::named_days;
+use crate::numbers::{has_numbers_after, number_after};
 use crate::plan::{FileKind, InstrumentPlan, PlannedFile};
 use crate::read_options::ReadOptions;
 use crate::rows::{Layout, Quote, REJECTS_AT_ONCE, RowRules};
@@ -107,6 +108,9 @@ impl InstrumentStream {
         }
         let last_id = options.resume.as_ref().and_then(|resume| resume.trade_id);
         let has_ids = plan.feed.ids != IdKind::Ordinal;
+        if !has_ids && let Some(last) = last_id {
+            has_numbers_after(last)?;
+        }
         let settled = options.settled.clone();
         let applied = last_id
             .filter(|_| has_ids)
@@ -126,7 +130,7 @@ impl InstrumentStream {
             verified: None,
             open: Vec::new(),
             merger: Merger::default(),
-            ordinal: last_id.map_or(1, |id| id + 1),
+            ordinal: last_id.map_or(1, |id| id.saturating_add(1)),
             last_id,
             time: TimeOrder::default(),
             done: Vec::new(),
@@ -242,7 +246,10 @@ impl InstrumentStream {
                 }
                 if self.feed.ids == IdKind::Ordinal {
                     number_after(self.last_id, &mut batch);
-                    self.ordinal = self.ordinal.max(last_of(&batch).map_or(0, |(id, _)| id + 1));
+                    if let Some((last, _)) = last_of(&batch) {
+                        has_numbers_after(last)?;
+                        self.ordinal = self.ordinal.max(last + 1);
+                    }
                     if !self.options.any_order {
                         named_days::check(&open.file, &batch)?;
                         self.time.check(&open.file.path, &batch)?;
@@ -414,21 +421,6 @@ impl InstrumentStream {
 
 fn last_of(batch: &InputBatch) -> Option<(u64, i64)> {
     batch.trades.trade_id.last().copied().zip(batch.trades.event_time.last().copied())
-}
-
-/// Rows without ids of their own have been numbered from 1 in each run that kept them: those of a
-/// later file continue after the last one.
-fn number_after(last: Option<u64>, batch: &mut InputBatch) {
-    let ids = &mut batch.trades.trade_id;
-    let Some((last, first)) = last.zip(ids.first().copied()).filter(|(last, first)| first <= last)
-    else {
-        return;
-    };
-    let shift = last - first + 1;
-    ids.iter_mut().for_each(|id| *id = id.saturating_add(shift));
-    if let Some(id) = ids.last() {
-        batch.end.set_trade_id(*id);
-    }
 }
 
 fn too_many(open: &[OpenFile]) -> ReplayError {

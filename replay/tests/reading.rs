@@ -384,6 +384,31 @@ fn rows_without_ids_keep_their_numbers_wherever_reading_resumes() {
     resumes_at_every_batch(&history);
 }
 
+/// A position may be anybody's: no number is given twice, and none after the last there is.
+#[test]
+fn rows_without_ids_are_not_numbered_beyond_the_last_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("0.csv");
+    write(&path, b"1704067200,10.1,1.5\n1704067201,10.2,1.5\n1704067202,10.3,1.5");
+    let instrument = Some("kraken:spot:XBT-USD".parse().unwrap());
+    let options = PlanOptions { instrument, ..PlanOptions::default() };
+    let history = only(planned(&[&path], &options).unwrap());
+    let read = |last| {
+        let start = FilePosition::start(path.display().to_string().into());
+        let resume = Some(FilePosition { trade_id: Some(last), ..start });
+        let options = ReadOptions { resume, ..ReadOptions::new(2) };
+        input_batches(&history, options).map(|batches| {
+            let ids = batches.iter().flat_map(|batch| batch.trades.trade_id.iter().copied());
+            ids.collect::<Vec<u64>>()
+        })
+    };
+    let last = u64::MAX - 1;
+    assert_eq!(read(last - 3).unwrap(), [last - 2, last - 1, last]);
+    for last in last - 2..=u64::MAX {
+        assert!(matches!(read(last), Err(ReplayError::Resume(_))), "{last}");
+    }
+}
+
 fn resumes_at_every_batch(history: &InstrumentPlan) {
     let all = input_batches(history, ReadOptions::new(7)).unwrap();
     let tape: Vec<Trade> = all.iter().flat_map(|input_batch| input_batch.trades.iter()).collect();

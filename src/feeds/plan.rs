@@ -91,6 +91,8 @@ pub struct LastTrade {
     pub moment: Vec<Trade>,
     /// Ids up to the last one that are missing, as far as they are known.
     pub gaps: Vec<Gap>,
+    /// From the first to the last id of older gaps, of which it is not known which ids are missing.
+    pub forgotten: Option<Gap>,
 }
 
 impl PartialEq for Symbol {

@@ -60,7 +60,7 @@ pub enum SinkError {
     /// Another copy of the job is running; this one must stop.
     #[error("{0}")]
     Fenced(String),
-    /// The end was asked for while something was waited for, before the run had begun.
+    /// The end was asked for while something was waited for or read, before the run had begun; not a failure.
     #[error("{0}")]
     Stopped(String),
     /// The reader of our standard output closed it, which is not a failure.
@@ -73,7 +73,7 @@ impl SinkError {
     pub(super) fn end_run(&self, stop: &Stop) {
         match self {
             // Nobody reads any more: an end, but no error.
-            Self::ClosedPipe => stop.raise(),
+            Self::ClosedPipe | Self::Stopped(_) => stop.raise(),
             _ => stop.fail_untold(),
         }
     }

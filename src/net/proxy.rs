@@ -260,7 +260,6 @@ mod tests {
             "ws://127.0.0.1:9000",
             "http://127.9.9.9",
             "ws://localhost:1",
-            "http://a.localhost",
             "ws://[::1]:9000",
             "http://0.0.0.0:9",
             "http://[::ffff:127.0.0.1]:9",

@@ -203,7 +203,9 @@ impl Url {
     /// # Errors
     /// Why it is not followed.
     pub fn redirected(&self, location: &str) -> Result<Self, String> {
-        let text = if location.contains("://") {
+        // What comes after the path has begun may name another URL, and leads to none.
+        let scheme = location.find("://").filter(|at| !location[..*at].contains(['/', '?', '#']));
+        let text = if scheme.is_some() {
             location.to_owned()
         } else if location.starts_with("//") {
             format!("{}:{location}", self.scheme())
@@ -255,10 +257,11 @@ fn split_query(text: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Whether a host, as in a URL, is this machine.
+/// Whether a host, as in a URL, is this machine: `localhost` or an address of loopback. Names below
+/// `localhost` are asked of a resolver, which may answer with any address.
 pub fn is_loopback(host: &str) -> bool {
     let name = host.trim_end_matches('.').to_ascii_lowercase();
-    if name == "localhost" || name.ends_with(".localhost") {
+    if name == "localhost" {
         return true;
     }
     match address(host) {
@@ -447,6 +450,8 @@ mod tests {
             ("//other/c", "https://other/c", false),
             ("https://h:444/c", "https://h:444/c", false),
             ("https://u:v@other/c", "https://other/c", false),
+            ("/c?u=http://y", "https://h/c?u=http://y", true),
+            ("c?u=http://y/z", "https://h/a/c?u=http://y/z", true),
         ] {
             let found = from.redirected(location).unwrap();
             assert_eq!((found.exposed(), found.login().is_some()), (to, login), "{location}");
@@ -457,6 +462,18 @@ mod tests {
         let plain = Url::parse("http://h").unwrap();
         assert_eq!(plain.redirected("x").unwrap().exposed(), "http://h/x");
         assert!(plain.redirected("https://h/x").unwrap().redirected("http://h/x").is_err());
+    }
+
+    #[test]
+    fn only_localhost_and_addresses_of_loopback_are_this_machine() {
+        for host in ["localhost", "LOCALHOST.", "127.0.0.1", "127.9.9.9", "0.0.0.0", "[::1]"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        // A resolver may have names below localhost answered by anybody.
+        for host in ["a.localhost", "localhost.evil", "xlocalhost", "10.0.0.1", "[2001:db8::1]", ""]
+        {
+            assert!(!is_loopback(host), "{host}");
+        }
     }
 
     proptest! {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::atomic_file::refused;
 use super::progress_file::Lines;
+use super::roll::Roll;
 use crate::checkpoints::saved::Entries;
 use crate::graph::sink::SinkError;
 
@@ -35,27 +36,12 @@ pub struct LiveOutput {
     pub parts: u64,
     /// Bars in the finished parts.
     pub bars: u64,
+    /// Where the part that is being gathered ends, by which it is named; none before the first.
+    pub roll: Option<Roll>,
 }
 
 /// Bytes that are read: far above any state.
 const LONGEST: u64 = 1 << 30;
-
-/// As it was before progress was kept.
-#[derive(Deserialize)]
-struct WithoutProgress {
-    entries: Entries,
-    journal: u64,
-    bars: u64,
-    live: Option<LiveOutput>,
-}
-
-/// As it was before live jobs had files of their own.
-#[derive(Deserialize)]
-struct WithoutLive {
-    entries: Entries,
-    journal: u64,
-    bars: u64,
-}
 
 /// A checkpoint file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -97,19 +83,7 @@ impl LocalCheckpoint {
         check(&file, length).map_err(disk)?.map_err(unreadable)?;
         file.rewind().map_err(disk)?;
         let bytes = files::up_to(file, length).map_err(disk)?;
-        let read: Result<Self, Unreadable> = open(&bytes);
-        read.or_else(|reason| Self::of_earlier_versions(&bytes).ok_or(reason))
-            .map(Some)
-            .map_err(unreadable)
-    }
-
-    fn of_earlier_versions(bytes: &[u8]) -> Option<Self> {
-        let progress = Lines::new();
-        if let Ok(WithoutProgress { entries, journal, bars, live }) = open(bytes) {
-            return Some(Self { entries, journal, bars, live, progress });
-        }
-        let WithoutLive { entries, journal, bars } = open(bytes).ok()?;
-        Some(Self { entries, journal, bars, live: None, progress })
+        open(&bytes).map(Some).map_err(unreadable)
     }
 
     /// Replaces the file; afterwards either the old one or this one is there, whatever happens.
@@ -132,25 +106,6 @@ mod tests {
 
     /// The checkpoint beside a file, in an envelope whose content has not changed since.
     const VERSION_3: &[u8] = include_bytes!("../../tests/data/version-3.checkpoint");
-
-    #[test]
-    fn checkpoints_of_earlier_versions_are_read() {
-        let entries = Entries::from([("a/b/0".to_owned(), vec![1, 2, 3])]);
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("bars.checkpoint");
-        let some = Some(LiveOutput { parts: 3, bars: 9 });
-        for (bytes, live) in [
-            (seal(&(&entries, 70_000u64, 12u64)), None),
-            (seal(&(&entries, 70_000u64, 12u64, None::<LiveOutput>)), None),
-            (seal(&(&entries, 70_000u64, 12u64, some)), some),
-        ] {
-            fs::write(&path, bytes).unwrap();
-            let read = LocalCheckpoint::read(&path).unwrap().unwrap();
-            let (entries, progress) = (entries.clone(), Lines::new());
-            let expected = LocalCheckpoint { entries, journal: 70_000, bars: 12, live, progress };
-            assert_eq!(read, expected);
-        }
-    }
 
     #[test]
     fn a_length_that_was_made_up_is_found_before_it_costs_memory() {

@@ -3,11 +3,12 @@
 use std::str::FromStr;
 
 use barflow_operators::bar::Bar;
+use serde::{Deserialize, Serialize};
 
 use super::limits::bytes;
 
 /// Where one part ends and the next begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Roll {
     /// At each hour of event time (UTC).
     Hour,

@@ -50,9 +50,20 @@ impl Settled {
         settled
     }
 
+    /// The same, where the ids of `forgotten` may be missing or not.
+    pub fn besides(self, forgotten: Option<Gap>) -> Self {
+        let forgotten = joined(self.forgotten, forgotten);
+        Self { forgotten, ..self }
+    }
+
     /// The gaps that are known one by one, oldest first, without what came late.
     pub fn gaps(&self) -> impl Iterator<Item = Gap> + '_ {
         self.given_up.iter().copied()
+    }
+
+    /// From the first to the last id of the gaps that are no longer known one by one.
+    pub fn forgotten(&self) -> Option<Gap> {
+        self.forgotten
     }
 
     /// The place of an item that covers these ids.
@@ -85,9 +96,7 @@ impl Settled {
         if self.given_up.len() >= GAPS_REMEMBERED
             && let Some(oldest) = self.given_up.pop_front()
         {
-            let all = self.forgotten.get_or_insert(oldest);
-            all.first_missing = all.first_missing.min(oldest.first_missing);
-            all.last_missing = all.last_missing.max(oldest.last_missing);
+            self.forgotten = joined(self.forgotten, Some(oldest));
         }
         self.given_up.push_back(gap);
     }
@@ -98,6 +107,15 @@ impl Settled {
         subtract(&mut given_up, ids);
         self.given_up = given_up.into();
     }
+}
+
+/// From the first to the last id of both.
+pub fn joined(one: Option<Gap>, other: Option<Gap>) -> Option<Gap> {
+    let (Some(a), Some(b)) = (one, other) else { return one.or(other) };
+    Some(Gap {
+        first_missing: a.first_missing.min(b.first_missing),
+        last_missing: a.last_missing.max(b.last_missing),
+    })
 }
 
 /// Items of one instrument by their ids: which are settled, and which wait for missing ones.

@@ -12,9 +12,9 @@ pub fn day_of(time: i64) -> i32 {
     time.div_euclid(DAY_NS) as i32
 }
 
-/// First ns of a day.
+/// First ns of a day; of one that begins before or after all times, the first or last of them.
 pub(super) fn start_of(day: i32) -> i64 {
-    i64::from(day) * DAY_NS
+    i64::from(day).saturating_mul(DAY_NS)
 }
 
 /// A length of time with one decimal, in the unit in which people would say it.
@@ -57,6 +57,13 @@ pub(super) fn utc(time: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_day_has_a_start() {
+        assert_eq!(start_of(day_of(i64::MIN)), i64::MIN);
+        assert_eq!(start_of(day_of(i64::MAX)), i64::MAX - i64::MAX % DAY_NS);
+        assert_eq!((start_of(i32::MIN), start_of(i32::MAX)), (i64::MIN, i64::MAX));
+    }
 
     #[test]
     fn lengths_and_times_are_for_people() {

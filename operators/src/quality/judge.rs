@@ -190,7 +190,7 @@ impl Judge {
         }
         self.end(self.known.to, out);
         if let (Some(last), Some(to)) = (self.before, self.known.to) {
-            self.miss(last + 1, day_of(to.saturating_sub(1)) + 1, out);
+            self.miss(last.saturating_add(1), day_of(to.saturating_sub(1)) + 1, out);
         }
     }
 
@@ -254,7 +254,7 @@ impl Judge {
         let Some(mut today) = self.today.take() else { return };
         let day = today.report.day;
         let first = match (self.before, self.known.from) {
-            (Some(before), _) => before + 1,
+            (Some(before), _) => before.saturating_add(1),
             (None, Some(from)) => day_of(from).min(day),
             (None, None) => day,
         };
@@ -418,9 +418,9 @@ impl Today {
         let start = start_of(self.report.day);
         let (mut time_before, mut id) = latest.unwrap_or((rows.times[0], rows.ids[0]));
         for (row, time) in rows.times.iter().enumerate() {
-            self.hours[((time - start) / HOUR_NS) as usize % 24] += 1;
+            self.hours[(time.saturating_sub(start) / HOUR_NS) as usize % 24] += 1;
             if *time > time_before {
-                let quiet = *time - time_before;
+                let quiet = time.saturating_sub(time_before);
                 if quiet > limit {
                     let value = silence(quiet, "before it");
                     let count = self.report.counts.of(Check::NoSilence);
@@ -436,7 +436,7 @@ impl Today {
     fn note_stray(&mut self, row: &Rows<'_>) {
         let day = self.report.day;
         self.report.counts.of(Check::TimeInsideDay).offend(|| {
-            let of = day_of(row.times[0]) - day;
+            let of = i64::from(day_of(row.times[0])) - i64::from(day);
             let days = if of.abs() == 1 { "day" } else { "days" };
             let when = if of > 0 { "later" } else { "earlier" };
             row.example(0, format!("{}: {} {days} {when}", utc(row.times[0]), of.abs()))
@@ -482,4 +482,18 @@ fn whole_day(value: String) -> Example {
 
 fn silence(ns: i64, where_it_was: &str) -> String {
     format!("{} without a trade {where_it_was}", length(ns))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_day_is_after_the_last() {
+        let mut judge = Judge::new(Suite::usual(), Known { to: Some(0), ..Known::default() });
+        judge.before = Some(i32::MAX);
+        judge.finish(&mut Vec::new());
+        judge.begin(0, (false, IdKind::Ordinal));
+        judge.finish(&mut Vec::new());
+    }
 }

@@ -62,7 +62,7 @@ pub fn settle(
         Ok(Row::Trade(mut trade)) => {
             if rules.format.layout.is_ordinal() {
                 trade.trade_id = *out.ordinal;
-                *out.ordinal += 1;
+                *out.ordinal = out.ordinal.saturating_add(1);
                 out.watch(rules, trade.event_time, raw);
             }
             out.take(rules, &trade);

@@ -127,7 +127,8 @@ impl ReorderBuffer {
 
     /// Continues after a trade that was applied before.
     pub fn resume_after(&mut self, last: &LastTrade) {
-        self.order.resume(Settled::up_to(Some(last.id), last.gaps.iter().copied()));
+        let settled = Settled::up_to(Some(last.id), last.gaps.iter().copied());
+        self.order.resume(settled.besides(last.forgotten));
         self.last_time = last.time;
         last.recent.iter().for_each(|trade| self.recent.note(trade));
         self.names.resume_after(last);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use barflow_operators::batch::{Feed, IdKind, TradeBatch};
 use barflow_operators::input_batch::InputBatch;
 use barflow_operators::instrument::InstrumentId;
+use barflow_operators::order::ids::Settled;
 use barflow_operators::position::Position;
 use barflow_operators::sequence::FeedOrder;
 use barflow_replay::error::ReplayError;
@@ -16,7 +17,7 @@ use barflow_replay::progress::Progress;
 use barflow_replay::read_options::ReadOptions;
 use barflow_replay::stream::InstrumentStream;
 
-use super::replayed::Replayed;
+use super::replayed::{Hole, Replayed};
 use crate::config::live::LiveSettings;
 use crate::config::targets;
 use crate::feeds::gap_tracker::ReportedGap;
@@ -75,9 +76,11 @@ pub fn from_history(
         let feed = Arc::clone(&history.feed);
         let settled = read.settled.clone();
         let replayed = Replayed::after(settled.as_deref());
-        let (replayed, is_whole) = replay(history, read, replayed, outlets, inlet)?;
+        let mut holes = HoleReport::of(settings, &feed, outlets);
+        let (replayed, is_whole) = replay(history, read, replayed, &mut holes, outlets, inlet)?;
         // Also those of a history that is interrupted: the next run takes them for known.
-        report_holes(settings, &feed, &replayed, outlets);
+        replayed.holes().for_each(|hole| holes.note(hole));
+        holes.tell();
         if !is_whole {
             return Ok(());
         }
@@ -122,6 +125,7 @@ fn replay(
     history: InstrumentPlan,
     options: ReadOptions,
     mut replayed: Replayed,
+    holes: &mut HoleReport<'_>,
     outlets: &FeedOutputs,
     inlet: &Inlet,
 ) -> Result<(Replayed, bool), ReplayError> {
@@ -131,7 +135,7 @@ fn replay(
             Err(ReplayError::Stopped) => return Ok((replayed, false)),
             input_batch => input_batch?,
         };
-        replayed.note(&input_batch);
+        replayed.note(&input_batch, &mut |hole| holes.note(&hole));
         end = Some((Arc::clone(&input_batch.trades.feed), input_batch.end.clone()));
         if outlets.stop.is_raised() || inlet.send(input_batch).is_err() {
             return Ok((replayed, false));
@@ -155,23 +159,49 @@ fn continue_after(settings: &mut LiveSettings, mut applied: BTreeMap<InstrumentI
 }
 
 /// Writes down which ids a history lacks, where its feed has ids too: trades of theirs come too late.
-fn report_holes(settings: &LiveSettings, feed: &Feed, replayed: &Replayed, outlets: &FeedOutputs) {
-    let instrument = &feed.instrument;
-    let Some((plan, symbol)) = feed_of(settings, instrument) else { return };
-    let has_ids = symbol.feed(plan.venue.as_ref(), plan.channel).ids != IdKind::Ordinal;
-    let holes = replayed.holes();
-    let Some(first) = holes.first().filter(|_| has_ids) else { return };
-    tracing::error!(
-        feed = %plan.name,
-        %instrument,
-        gaps = holes.len(),
-        ids = holes.iter().map(|hole| hole.ids.len()).sum::<u64>(),
-        first_missing = first.ids.first_missing,
-        "trades are missing from the history: bars span the gaps, and a trade of theirs comes too late"
-    );
-    for hole in holes {
+struct HoleReport<'a> {
+    feed: Option<&'a FeedPlan>,
+    instrument: &'a InstrumentId,
+    outlets: &'a FeedOutputs,
+    gaps: u64,
+    ids: u64,
+    /// The first id that is missing.
+    first: Option<u64>,
+}
+
+impl<'a> HoleReport<'a> {
+    fn of(settings: &'a LiveSettings, feed: &'a Feed, outlets: &'a FeedOutputs) -> Self {
+        let continued = feed_of(settings, &feed.instrument);
+        let has_ids = |(plan, symbol): &(&FeedPlan, &Symbol)| {
+            symbol.feed(plan.venue.as_ref(), plan.channel).ids != IdKind::Ordinal
+        };
+        let feed_plan = continued.filter(has_ids).map(|(plan, _)| plan);
+        let instrument = &feed.instrument;
+        Self { feed: feed_plan, instrument, outlets, gaps: 0, ids: 0, first: None }
+    }
+
+    /// A hole that will not be filled.
+    fn note(&mut self, hole: &Hole) {
+        let Some(plan) = self.feed else { return };
+        self.gaps += 1;
+        self.ids = self.ids.saturating_add(hole.ids.len());
+        self.first.get_or_insert(hole.ids.first_missing);
         let gap = GivenUp { gap: Some(hole.ids), after: hole.after, before: hole.before };
-        (outlets.on_gap)(&plan.name, instrument, &ReportedGap { gap, reason: HOLE });
+        let reported = ReportedGap { gap, reason: HOLE };
+        (self.outlets.on_gap)(&plan.name, self.instrument, &reported);
+    }
+
+    /// Says how many there were.
+    fn tell(&self) {
+        let (Some(plan), Some(first_missing)) = (self.feed, self.first) else { return };
+        tracing::error!(
+            feed = %plan.name,
+            instrument = %self.instrument,
+            gaps = self.gaps,
+            ids = self.ids,
+            first_missing,
+            "trades are missing from the history: bars span the gaps, and a trade of theirs comes too late"
+        );
     }
 }
 
@@ -253,8 +283,10 @@ fn last_trade(resume: &Resumption, instrument: &InstrumentId) -> Option<LastTrad
         Some(latest) => (Some(latest.event_time), latest.names.clone()),
         None => (resume.last_times.get(instrument).copied(), Vec::new()),
     };
-    let gaps = resume.orders.get(instrument).map(|order| order.settled.gaps().collect());
-    Some(LastTrade { id, time, names, gaps: gaps.unwrap_or_default(), ..LastTrade::default() })
+    let settled = resume.orders.get(instrument).map(|order| &order.settled);
+    let gaps = settled.map(|settled| settled.gaps().collect()).unwrap_or_default();
+    let forgotten = settled.and_then(Settled::forgotten);
+    Some(LastTrade { id, time, names, gaps, forgotten, ..LastTrade::default() })
 }
 
 fn fits(history: &InstrumentPlan, settings: &LiveSettings) -> Result<(), HistoryError> {

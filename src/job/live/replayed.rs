@@ -1,13 +1,16 @@
 //! What a history leaves to the feed that continues it: its last trades, and the ids that it lacks.
+//!
+//! Of the ids that are missing, the latest [`GAPS_REMEMBERED`] holes are kept, as many as are known one by one
+//! later; older ones are handed out as they are pushed out, and what comes of them after that is late.
 
 use std::collections::BTreeMap;
 
 use barflow_operators::batch::{IdKind, TradeBatch};
 use barflow_operators::gap::Gap;
 use barflow_operators::input_batch::InputBatch;
-use barflow_operators::order::ids::Settled;
+use barflow_operators::order::ids::{GAPS_REMEMBERED, Settled, joined};
 use barflow_operators::order::recent::RecentTrades;
-use barflow_operators::revision::{ids_of, missing::subtract};
+use barflow_operators::revision::ids_of;
 use barflow_operators::trade::Trade;
 
 use crate::feeds::last_moment::moment_of;
@@ -29,6 +32,8 @@ pub(super) struct Replayed {
     holes: Holes,
     /// What an earlier run found to be missing.
     known: Vec<Gap>,
+    /// From the first to the last id of what it no longer knew one by one.
+    forgotten: Option<Gap>,
 }
 
 /// Ids that a history lacks, and the event times of the trades around them.
@@ -49,11 +54,12 @@ impl Replayed {
             moment: Moment::after(settled.is_some()),
             holes: Holes { last: settled.and_then(|settled| settled.last), ..Holes::default() },
             known: settled.map(|settled| settled.gaps().collect()).unwrap_or_default(),
+            forgotten: settled.and_then(Settled::forgotten),
         }
     }
 
-    /// Takes in what was read.
-    pub(super) fn note(&mut self, input: &InputBatch) {
+    /// Takes in what was read; the oldest of too many holes go to `full`.
+    pub(super) fn note(&mut self, input: &InputBatch, full: &mut dyn FnMut(Hole)) {
         let trades = &input.trades;
         self.rows += trades.len() as u64;
         let ids = trades.trade_id.iter().copied();
@@ -62,13 +68,13 @@ impl Replayed {
             self.recent.note(&trades.trade(row));
         }
         self.moment.note(trades);
-        self.holes.note(input);
+        self.holes.note(input, full);
     }
 
     /// The last trade, to continue after; none if nothing was read.
     pub(super) fn last(&self) -> Option<LastTrade> {
         let (id, time) = self.newest?;
-        let holes = self.holes().iter().map(|hole| hole.ids);
+        let holes = self.holes().map(|hole| hole.ids);
         Some(LastTrade {
             id,
             time: Some(self.moment.began.map_or(time, |began| time.max(began))),
@@ -76,12 +82,14 @@ impl Replayed {
             recent: self.recent.iter().copied().collect(),
             moment: self.moment.whole(),
             gaps: self.known.iter().copied().chain(holes).collect(),
+            forgotten: joined(self.forgotten, self.holes.pushed_out),
         })
     }
 
-    /// The ids that are missing, oldest first, beyond those that an earlier run found.
-    pub(super) fn holes(&self) -> &[Hole] {
-        &self.holes.holes
+    /// The ids that are missing, oldest first, beyond those that an earlier run found or that were pushed
+    /// out.
+    pub(super) fn holes(&self) -> impl Iterator<Item = &Hole> {
+        self.holes.open.values()
     }
 }
 
@@ -137,63 +145,91 @@ impl Moment {
 struct Holes {
     last: Option<u64>,
     last_time: Option<i64>,
-    holes: Vec<Hole>,
+    /// By their first ids; none overlaps another. At most [`GAPS_REMEMBERED`] between two ids that come.
+    open: BTreeMap<u64, Hole>,
+    /// From the first to the last id of those that were pushed out.
+    pushed_out: Option<Gap>,
 }
 
 impl Holes {
-    fn note(&mut self, input: &InputBatch) {
+    fn note(&mut self, input: &InputBatch, full: &mut dyn FnMut(Hole)) {
         let trades = &input.trades;
         if trades.feed.ids == IdKind::Ordinal {
             return;
         }
         for trade in trades.iter() {
             if let Some(ids) = ids_of(&trade, trades.feed.ids) {
-                self.came(ids, Some(trade.event_time));
+                self.came(ids, Some(trade.event_time), full);
             }
         }
         for id in input.left_out.iter().filter_map(|out| out.id) {
-            self.came(Gap { first_missing: id, last_missing: id }, None);
+            self.came(Gap { first_missing: id, last_missing: id }, None, full);
         }
     }
 
-    fn came(&mut self, ids: Gap, time: Option<i64>) {
+    fn came(&mut self, ids: Gap, time: Option<i64>, full: &mut dyn FnMut(Hole)) {
         let time = time.or(self.last_time);
         let next = self.last.map(|last| last.saturating_add(1));
         if let Some(next) = next.filter(|next| ids.first_missing > *next) {
-            let ids = Gap { first_missing: next, last_missing: ids.first_missing - 1 };
+            let missing = Gap { first_missing: next, last_missing: ids.first_missing - 1 };
             let before = time.unwrap_or_default();
-            self.holes.push(Hole { ids, after: self.last_time, before });
+            self.keep(Hole { ids: missing, after: self.last_time, before });
         }
         if next.is_none_or(|next| ids.last_missing >= next) {
+            // It may begin before the last one.
+            if next.is_some_and(|next| ids.first_missing < next) {
+                self.fill(ids);
+            }
             (self.last, self.last_time) = (Some(ids.last_missing), time);
         } else {
             self.fill(ids);
         }
+        while self.open.len() > GAPS_REMEMBERED
+            && let Some((_, oldest)) = self.open.pop_first()
+        {
+            self.pushed_out = joined(self.pushed_out, Some(oldest.ids));
+            full(oldest);
+        }
     }
 
+    fn keep(&mut self, hole: Hole) {
+        self.open.insert(hole.ids.first_missing, hole);
+    }
+
+    /// Takes ids out of the holes that they lie in.
     fn fill(&mut self, ids: Gap) {
-        let from = self.holes.partition_point(|hole| hole.ids.last_missing < ids.first_missing);
-        let touched = |hole: &&Hole| hole.ids.first_missing <= ids.last_missing;
-        let to = from + self.holes[from..].iter().take_while(touched).count();
-        let left: Vec<Hole> = self.holes[from..to]
-            .iter()
-            .flat_map(|hole| {
-                let mut left = vec![hole.ids];
-                subtract(&mut left, ids);
-                left.into_iter().map(|ids| Hole { ids, ..*hole })
-            })
-            .collect();
-        self.holes.splice(from..to, left);
+        let mut up_to = ids.last_missing;
+        // From the last hole that they touch down to the first.
+        while let Some((first, hole)) = self.open.range(..=up_to).next_back() {
+            let (first, hole) = (*first, *hole);
+            if hole.ids.last_missing < ids.first_missing {
+                return;
+            }
+            self.open.remove(&first);
+            if hole.ids.last_missing > ids.last_missing {
+                let rest = Gap { first_missing: ids.last_missing + 1, ..hole.ids };
+                self.keep(Hole { ids: rest, ..hole });
+            }
+            if first < ids.first_missing {
+                let rest = Gap { last_missing: ids.first_missing - 1, ..hole.ids };
+                self.keep(Hole { ids: rest, ..hole });
+                return;
+            }
+            let Some(below) = first.checked_sub(1) else { return };
+            up_to = below;
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::sync::Arc;
 
     use barflow_operators::batch::Feed;
     use barflow_operators::position::{FilePosition, Position};
     use barflow_operators::trade::Aggressor;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -217,6 +253,11 @@ mod tests {
         InputBatch::new(trades, Vec::new(), at.clone(), at)
     }
 
+    /// Takes in what leaves no hole that would be pushed out.
+    fn note(replayed: &mut Replayed, input: &InputBatch) {
+        replayed.note(input, &mut |hole| panic!("pushed out: {hole:?}"));
+    }
+
     fn ids(trades: &[Trade]) -> Vec<u64> {
         trades.iter().map(|trade| trade.trade_id).collect()
     }
@@ -224,15 +265,16 @@ mod tests {
     #[test]
     fn ids_that_came_out_of_order_are_in_no_hole() {
         let mut replayed = Replayed::after(None);
-        replayed.note(&input(&[(5, 1), (6, 2), (10, 3), (8, 3), (20, 4)]));
-        replayed.note(&input(&[(11, 5), (19, 5), (22, 6)]));
+        note(&mut replayed, &input(&[(5, 1), (6, 2), (10, 3), (8, 3), (20, 4)]));
+        note(&mut replayed, &input(&[(11, 5), (19, 5), (22, 6)]));
         let hole = |(first_missing, last_missing), after, before| Hole {
             ids: Gap { first_missing, last_missing },
             after: Some(after),
             before,
         };
         let holes = [((7, 7), 2, 3), ((9, 9), 2, 3), ((12, 18), 3, 4), ((21, 21), 4, 6)];
-        assert_eq!(replayed.holes(), holes.map(|(ids, after, before)| hole(ids, after, before)));
+        let found: Vec<Hole> = replayed.holes().copied().collect();
+        assert_eq!(found, holes.map(|(ids, after, before)| hole(ids, after, before)));
         let last = replayed.last().unwrap();
         assert_eq!((last.id, last.time, last.gaps.len()), (22, Some(6), 4));
     }
@@ -241,8 +283,8 @@ mod tests {
     fn what_an_earlier_run_found_missing_is_no_news() {
         let gap = Gap { first_missing: 3, last_missing: 4 };
         let mut replayed = Replayed::after(Some(&Settled::up_to(Some(9), [gap])));
-        replayed.note(&input(&[(8, 1), (9, 2), (12, 3)]));
-        assert_eq!(replayed.holes().len(), 1);
+        note(&mut replayed, &input(&[(8, 1), (9, 2), (12, 3)]));
+        assert_eq!(replayed.holes().count(), 1);
         let news = Gap { first_missing: 10, last_missing: 11 };
         assert_eq!(replayed.last().unwrap().gaps, [gap, news]);
     }
@@ -252,18 +294,65 @@ mod tests {
         let ms = 1_000_000;
         let rows = [(1, ms), (2, 2 * ms), (3, 2 * ms + 70), (4, 2 * ms + 50)];
         let mut replayed = Replayed::after(None);
-        replayed.note(&input(&rows[..3]));
-        replayed.note(&input(&rows[2..]));
+        note(&mut replayed, &input(&rows[..3]));
+        note(&mut replayed, &input(&rows[2..]));
         assert_eq!(ids(&replayed.last().unwrap().moment), [2, 3, 4]);
         // An earlier run may have read others of it.
         let earlier = Settled::up_to(Some(1), []);
         let mut replayed = Replayed::after(Some(&earlier));
-        replayed.note(&input(&rows[2..]));
+        note(&mut replayed, &input(&rows[2..]));
         assert!(replayed.last().unwrap().moment.is_empty());
-        replayed.note(&input(&[(5, 3 * ms)]));
+        note(&mut replayed, &input(&[(5, 3 * ms)]));
         assert_eq!(ids(&replayed.last().unwrap().moment), [5]);
         let mut replayed = Replayed::after(Some(&earlier));
-        replayed.note(&input(&rows));
+        note(&mut replayed, &input(&rows));
         assert_eq!(ids(&replayed.last().unwrap().moment), [2, 3, 4]);
+    }
+
+    #[test]
+    fn of_many_holes_the_latest_are_kept_and_the_others_handed_out() {
+        let (mut replayed, mut out, all) = (Replayed::after(None), Vec::new(), 100_000u64);
+        for from in (1..=all).step_by(1000) {
+            let even: Vec<(u64, i64)> = (from..from + 1000).map(|n| (2 * n, n as i64)).collect();
+            replayed.note(&input(&even), &mut |hole| out.push(hole.ids));
+            assert!(replayed.holes().count() <= GAPS_REMEMBERED);
+        }
+        // Those that were kept are filled; what was handed out stays missing.
+        let odd: Vec<(u64, i64)> = (1..all).map(|n| (2 * n + 1, all as i64)).collect();
+        replayed.note(&input(&odd), &mut |hole| out.push(hole.ids));
+        assert_eq!(replayed.holes().count(), 0);
+        let gone = (1..all - GAPS_REMEMBERED as u64).map(|n| 2 * n + 1);
+        let gone: Vec<Gap> = gone.map(|id| Gap { first_missing: id, last_missing: id }).collect();
+        assert_eq!(out, gone);
+        let span = joined(gone.first().copied(), gone.last().copied());
+        assert_eq!(replayed.last().unwrap().forgotten, span);
+    }
+
+    proptest! {
+        /// However trades of several ids each come: as a set of single ids says.
+        #[test]
+        fn holes_are_the_ids_that_did_not_come(
+            came in prop::collection::vec((0u64..120, 0u64..9), 1..80),
+            largest in any::<bool>(),
+        ) {
+            // The same at the end of all numbers.
+            let shift = if largest { u64::MAX - 127 } else { 0 };
+            let (mut holes, mut missing) = (Holes::default(), BTreeSet::new());
+            let mut last = None;
+            for (time, (first, more)) in came.into_iter().enumerate() {
+                let (first, end) = (first + shift, first + more + shift);
+                let ids = Gap { first_missing: first, last_missing: end };
+                holes.came(ids, Some(time as i64), &mut |hole| panic!("pushed out: {hole:?}"));
+                missing.extend(last.map(|last: u64| last.saturating_add(1)..first).into_iter().flatten());
+                missing.retain(|id| !(first..=end).contains(id));
+                last = last.max(Some(end));
+                let open = holes.open.values().flat_map(|hole| {
+                    hole.ids.first_missing..=hole.ids.last_missing
+                });
+                prop_assert!(open.eq(missing.iter().copied()));
+                prop_assert!(holes.open.iter().all(|(first, hole)| *first == hole.ids.first_missing));
+                prop_assert!(holes.open.values().all(|hole| hole.after < Some(hole.before)));
+            }
+        }
     }
 }

@@ -41,13 +41,24 @@ use crate::stop::Stop;
 
 pub mod entries;
 mod options;
+#[cfg(test)]
+mod tests;
 
 use self::entries::{Damage, Entries, Update};
 pub use self::options::{JournalOptions, Output, Shape, checkpoint_beside};
 use self::options::{free_name, journal_of, open_alone};
 
-/// Bars handed to the final file at a time.
+/// Bars handed to the final file at a time, and read between two looks at the stop flag.
 const BARS_AT_ONCE: usize = 4096;
+
+/// What reading a journal does when the end is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum WhenStopped {
+    /// It ends with [`SinkError::Stopped`]: a later run reads it again.
+    Ends,
+    /// It goes on: it belongs to the end.
+    GoesOn,
+}
 
 /// Writes bars and checkpoints to files.
 #[derive(Debug)]
@@ -95,8 +106,12 @@ impl JournaledSink {
             options.check_place(&journal).map_err(LocalError::Disk)?;
         }
         let mut checkpoint = before.unwrap_or_default();
-        if options.live.is_some() {
-            checkpoint.live.get_or_insert_default();
+        let mut other_roll = None;
+        if let Some(roll) = options.live {
+            let gathers = checkpoint.bars > 0;
+            let live = checkpoint.live.get_or_insert_default();
+            other_roll = live.roll.filter(|before| gathers && *before != roll).map(|_| roll);
+            live.roll = live.roll.filter(|_| gathers).or(Some(roll));
         }
         let JournalOptions { output, job, info, resets, progress, .. } = options;
         if progress.is_none() {
@@ -117,8 +132,13 @@ impl JournaledSink {
             changes: SettingsChanges::default(),
         };
         sink.forget_uncommitted().map_err(LocalError::Disk)?;
+        if let Some(roll) = other_roll {
+            // It may have its name already, without the checkpoint that says so.
+            sink.finish_part(roll).map_err(LocalError::Disk)?;
+        }
         sink.show_progress().map_err(LocalError::Disk)?;
         sink.period = match sink.first_period() {
+            Err(stopped @ SinkError::Stopped(_)) => return Err(LocalError::Disk(stopped)),
             // What cannot be read is about to be put aside.
             Err(_) if resets => None,
             period => period.map_err(LocalError::Disk)?,
@@ -146,6 +166,7 @@ impl JournaledSink {
                     self.finish_part(roll)?;
                     live = self.checkpoint.live;
                 }
+                Err(stopped @ SinkError::Stopped(_)) => return Err(stopped),
                 Err(error) => {
                     tracing::warn!("{}; its bars are in no part", error.parts().0);
                     self.put_aside(&path)?;
@@ -177,7 +198,7 @@ impl JournaledSink {
 
     /// Reads the journal without doing anything with it.
     fn check_entries(&mut self) -> Result<(), SinkError> {
-        self.read_back(&mut |_| Ok(()))
+        self.read_back(WhenStopped::Ends, &mut |_| Ok(()))
     }
 
     /// Writes down what decides which bars come out.
@@ -345,9 +366,19 @@ impl JournaledSink {
             return Ok(());
         }
         let mut live = self.checkpoint.live.unwrap_or_default();
-        self.publish(Some(Part { roll, number: live.parts }))?;
-        live.parts += 1;
-        live.bars += self.checkpoint.bars;
+        // From 0 on again, parts would replace the first ones.
+        let parts = live.parts.checked_add(1).ok_or_else(|| {
+            SinkError::Refused(format!(
+                "\"{}\" counts {} parts, and no more can be numbered\nhint: {}",
+                self.output.checkpoint().display(),
+                live.parts,
+                self.remedy()
+            ))
+        })?;
+        let named_by = live.roll.replace(roll).unwrap_or(roll);
+        self.publish(Some(Part { roll: named_by, number: live.parts }))?;
+        live.parts = parts;
+        live.bars = live.bars.saturating_add(self.checkpoint.bars);
         let mut next =
             LocalCheckpoint { live: Some(live), journal: 0, bars: 0, ..self.checkpoint.clone() };
         next.progress.append(&mut self.waiting);
@@ -362,7 +393,7 @@ impl JournaledSink {
     fn first_period(&mut self) -> Result<Option<i64>, SinkError> {
         let Shape::Rolls(roll) = self.shape else { return Ok(None) };
         let mut first = None;
-        self.read_back(&mut |(bar, _)| {
+        self.read_back(WhenStopped::Ends, &mut |(bar, _)| {
             let period = roll.period(&bar.bar);
             first = Some(first.map_or(period, |first: i64| first.min(period)));
             Ok(())
@@ -382,7 +413,9 @@ impl JournaledSink {
             }
         };
         let mut commit = Commit::default();
-        self.read_back(&mut |update| {
+        // A part may be made because the end was asked for.
+        let when_stopped = if part.is_some() { WhenStopped::GoesOn } else { WhenStopped::Ends };
+        self.read_back(when_stopped, &mut |update| {
             commit.bars.push(update);
             if commit.bars.len() == BARS_AT_ONCE {
                 sink.commit(&commit)?;
@@ -397,15 +430,32 @@ impl JournaledSink {
         Ok(report)
     }
 
+    /// What is there where the end came before the files were made.
+    fn incomplete(&self) -> SinkReport {
+        let place = self.journal_path().display().to_string();
+        let places = vec![format!("{place} (incomplete; run the same command to resume)")];
+        SinkReport { bars: self.checkpoint.bars, places }
+    }
+
     /// Hands out the bars of the journal.
     fn read_back(
         &mut self,
+        when_stopped: WhenStopped,
         each: &mut dyn FnMut(Update) -> Result<(), SinkError>,
     ) -> Result<(), SinkError> {
         let (path, remedy) = (self.journal_path(), self.remedy());
         let mut journal = &self.journal;
         journal.seek(SeekFrom::Start(0)).map_err(|e| refused("read", &path, &e))?;
-        for entry in Entries::new(journal, self.checkpoint.journal, self.checkpoint.bars) {
+        let entries = Entries::new(journal, self.checkpoint.journal, self.checkpoint.bars);
+        for (read, entry) in entries.enumerate() {
+            if when_stopped == WhenStopped::Ends
+                && read % BARS_AT_ONCE == 0
+                && self.stop.is_raised()
+            {
+                return Err(SinkError::Stopped(
+                    "stopped before what an earlier run wrote had been read".to_owned(),
+                ));
+            }
             let update = entry.map_err(|damage| match damage {
                 Damage::Disk(error) => refused("read", &path, &error),
                 damage => SinkError::Refused(format!(
@@ -434,22 +484,18 @@ impl BarSink for JournaledSink {
 
     fn finish(&mut self) -> Result<SinkReport, SinkError> {
         match self.shape {
-            Shape::AtEnd if self.stop.is_raised() => {
-                let place = self.journal_path().display().to_string();
-                let bars = self.checkpoint.bars;
-                Ok(SinkReport {
-                    bars,
-                    places: vec![format!("{place} (incomplete; run the same command to resume)")],
-                })
-            }
-            Shape::AtEnd => self.publish_all(),
+            Shape::AtEnd if self.stop.is_raised() => Ok(self.incomplete()),
+            Shape::AtEnd => match self.publish_all() {
+                Err(SinkError::Stopped(_)) => Ok(self.incomplete()),
+                published => published,
+            },
             Shape::Grows(_) => Ok(SinkReport {
                 bars: self.checkpoint.bars,
                 places: vec![self.output.path().display().to_string()],
             }),
             Shape::Rolls(roll) => {
                 self.finish_part(roll)?;
-                let LiveOutput { parts, bars } = self.checkpoint.live.unwrap_or_default();
+                let LiveOutput { parts, bars, .. } = self.checkpoint.live.unwrap_or_default();
                 let folder = self.output.path().display();
                 let parts = if parts == 1 { "1 part".to_owned() } else { format!("{parts} parts") };
                 Ok(SinkReport { bars, places: vec![format!("{folder} ({parts})")] })
