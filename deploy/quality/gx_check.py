@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Hold a trades Parquet against a suite written by `barflow quality --export-gx`, with Great
-Expectations 1.x and pandas:
+Expectations 1.x and pandas, in the versions that barflow is tested with:
 
-    pip install 'great_expectations==1.24.*' pandas pyarrow
-    python3 gx_check.py SUITE.json FILE.parquet
+    pip install --require-hashes -r deploy/peers/requirements.txt
+    python3 deploy/quality/gx_check.py SUITE.json FILE.parquet
 
 One line per expectation. Exit codes: 0 passes (warnings are no reason not to), 1 an expectation of
 severity fail or quarantine is broken, 2 wrong usage.

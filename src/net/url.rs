@@ -257,8 +257,8 @@ fn split_query(text: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Whether a host, as in a URL, is this machine: `localhost` or an address of loopback. Names below
-/// `localhost` are asked of a resolver, which may answer with any address.
+/// Whether a host, as in a URL, is this machine: `localhost` or an address of loopback. For names below
+/// `localhost` a resolver may answer with any address.
 pub fn is_loopback(host: &str) -> bool {
     let name = host.trim_end_matches('.').to_ascii_lowercase();
     if name == "localhost" {

@@ -146,6 +146,51 @@ fn what_lies_in_a_hole_of_a_history_is_late_and_the_hole_in_the_ledger() {
     assert!(!said.contains("by its id alone"), "{said}");
 }
 
+/// More holes than are kept: those that are pushed out are in the ledger as well, each once.
+#[test]
+fn every_hole_of_a_history_with_many_is_in_the_ledger() {
+    let folder = tempfile::tempdir().unwrap();
+    let last = 4 * 5_000 + 3;
+    write(folder.path(), &rows((1..=last).filter(|id| id % 4 > 0)));
+    let sent = rows(last + 1..=last + 2);
+    let venue = ScriptedVenue::start(vec![binance(&sent)], move |path, _| {
+        binance_page(path, &rows(last + 1..=last + 2))
+    });
+    let mut live = join(folder.path(), &venue, "binance-spot", "binance:spot:BTCUSDT");
+    live.wait_for(15_005);
+    let (code, _, said) = live.stop();
+    assert_eq!(code, Some(0), "{said}");
+    let gaps = lines(folder.path(), "gaps");
+    let first = |gap: &Value| gap["first_missing"].as_u64().unwrap();
+    let found: Vec<u64> = gaps.iter().map(first).collect();
+    assert!(found.iter().copied().eq((4..last).step_by(4)), "{} gaps", found.len());
+    assert!(said.contains("gaps=5000") && said.contains("ids=5000"), "{said}");
+}
+
+/// The end may be asked for while holes are pushed out: each that is written down is one, and is there once.
+#[test]
+fn a_signal_ends_the_reading_of_a_history_with_many_holes() {
+    let folder = tempfile::tempdir().unwrap();
+    let last = 4 * 50_000 + 3;
+    write(folder.path(), &rows((1..=last).filter(|id| id % 4 > 0)));
+    let venue = ScriptedVenue::start(Vec::new(), |path, _| binance_page(path, &[]));
+    let mut live = join(folder.path(), &venue, "binance-spot", "binance:spot:BTCUSDT");
+    let ledger = folder.path().join("gaps");
+    let is_written = || fs::metadata(&ledger).is_ok_and(|found| found.len() > 0);
+    live.wait_until("the first hole", |_| is_written());
+    let (code, _, said) = live.stop();
+    assert_eq!(code, Some(0), "{said}");
+    let gaps = lines(folder.path(), "gaps");
+    for (gap, missing) in gaps.iter().zip((4..last).step_by(4)) {
+        assert_eq!(
+            (&gap["first_missing"], &gap["last_missing"]),
+            (&missing.into(), &missing.into())
+        );
+    }
+    assert!((4_097..=50_000).contains(&gaps.len()), "{} gaps", gaps.len());
+    assert!(said.contains(&format!("gaps={}", gaps.len())), "{said}");
+}
+
 #[test]
 fn a_bad_row_of_a_history_ends_the_run_with_1() {
     let folder = tempfile::tempdir().unwrap();

@@ -169,8 +169,12 @@ fn unchecked(line: &str) -> Option<&'static str> {
     if (has("curl ") || has("wget ")) && line.split('|').skip(1).any(to_shell) {
         return Some("a download that is run unseen");
     }
-    if pair("pip", "install") && !has("--require-hashes") && !has("pip install '") {
+    if pair("pip", "install") && !has("--require-hashes") {
         return Some("Python packages without hashes");
+    }
+    let is_version = |word: &str| word.starts_with(|c: char| c.is_ascii_digit());
+    if words.windows(3).any(|w| w[..2] == ["toolchain", "install"] && !is_version(w[2])) {
+        return Some("a compiler without a version");
     }
     let is_pinned = has("--locked") && has("--version");
     if pair("cargo", "install") && !is_pinned {
@@ -204,6 +208,8 @@ fn what_is_unchecked_is_known() {
         "      - uses: taiki-e/install-action@cargo-tarpaulin",
         "curl -sSf https://sh.rustup.rs |   sh -s -- -y",
         "python -m pip install -r requirements.txt",
+        "    pip install 'great_expectations==1.24.*' pandas pyarrow",
+        "rustup toolchain install stable --profile minimal",
         "cargo install cargo-tarpaulin --locked",
         "docker run apache/kafka:4.0.0",
     ] {
@@ -221,6 +227,10 @@ fn every_python_package_has_a_version_and_hashes() {
         let names: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
         assert!(names.len() > 50);
         for line in &names {
+            assert!(line.contains("==") && line.contains("--hash=sha256:"), "{line}");
+        }
+        let text = read("deploy/peers/build.txt").replace("\\\n", " ");
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
             assert!(line.contains("==") && line.contains("--hash=sha256:"), "{line}");
         }
         let wanted = read(format!("{folder}/requirements.in"));
@@ -241,4 +251,48 @@ fn the_brokers_jars_have_sums_of_the_version_that_is_used() {
     let sums = read("deploy/kafka/jars.sha256");
     let jar = format!("  kafka_2.13-{version}.jar");
     assert!(sums.lines().any(|line| line.ends_with(&jar)), "no sum of{jar}");
+}
+
+#[test]
+fn the_readers_jars_have_sums_of_the_versions_that_are_used() {
+    let pom = read("deploy/readers/pom.xml");
+    let sums = read("deploy/readers/jars.sha256");
+    let inside = |text: &str, tag: &str| {
+        let rest = text.split(&format!("<{tag}>")).nth(1).unwrap();
+        rest.split(&format!("</{tag}>")).next().unwrap().to_owned()
+    };
+    let dependencies: Vec<&str> = pom.split("<dependency>").skip(1).collect();
+    assert!(dependencies.len() > 3);
+    for dependency in dependencies {
+        let (name, version) = (inside(dependency, "artifactId"), inside(dependency, "version"));
+        let property = version.strip_prefix("${").and_then(|name| name.strip_suffix('}'));
+        let version = property.map_or(version.clone(), |name| inside(&pom, name));
+        let jar = format!("  {name}-{version}.jar");
+        assert!(sums.lines().any(|line| line.ends_with(&jar)), "no sum of{jar}");
+    }
+    for line in sums.lines() {
+        let (sum, jar) = line.split_once("  ").unwrap();
+        let is_sum = sum.len() == 64 && sum.bytes().all(|byte| byte.is_ascii_hexdigit());
+        assert!(is_sum && jar.ends_with(".jar"), "{line}");
+    }
+}
+
+#[test]
+fn everything_that_is_pinned_is_raised() {
+    let dependabot = read(".github/dependabot.yml");
+    let of = |ecosystem: &str| {
+        let mut parts = dependabot.split("package-ecosystem: ");
+        parts.find(|part| part.split_whitespace().next() == Some(ecosystem)).unwrap().to_owned()
+    };
+    for (file, ecosystem) in [("requirements.txt", "pip"), ("pom.xml", "maven")] {
+        let found: Vec<PathBuf> =
+            scripts().into_keys().filter(|path| path.ends_with(file)).collect();
+        assert!(found.len() > 1, "{found:?}");
+        for path in found {
+            let folder = format!("/{}", path.parent().unwrap().display());
+            let is_raised =
+                of(ecosystem).split([' ', '"', ',', '[', ']', '\n']).any(|w| w == folder);
+            assert!(is_raised, "{ecosystem}: {folder}");
+        }
+    }
 }

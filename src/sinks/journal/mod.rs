@@ -56,8 +56,8 @@ const BARS_AT_ONCE: usize = 4096;
 enum WhenStopped {
     /// It ends with [`SinkError::Stopped`]: a later run reads it again.
     Ends,
-    /// It goes on: it belongs to the end.
-    GoesOn,
+    /// It continues: it belongs to the end.
+    Continues,
 }
 
 /// Writes bars and checkpoints to files.
@@ -414,7 +414,7 @@ impl JournaledSink {
         };
         let mut commit = Commit::default();
         // A part may be made because the end was asked for.
-        let when_stopped = if part.is_some() { WhenStopped::GoesOn } else { WhenStopped::Ends };
+        let when_stopped = if part.is_some() { WhenStopped::Continues } else { WhenStopped::Ends };
         self.read_back(when_stopped, &mut |update| {
             commit.bars.push(update);
             if commit.bars.len() == BARS_AT_ONCE {
