@@ -364,8 +364,8 @@ impl ChunkJoiner {
             slot.on_batch(&trades, &findings.gaps, &mut closed);
             hand_out(&chunk_builder.spec, closed, 0, 0, &mut bars);
         }
-        let position = Some(position);
-        JoinedBatch { bars, rejects, findings, position, ..JoinedBatch::default() }
+        let (position, stopped) = (Some(position), self.truth.order.is_stopped());
+        JoinedBatch { bars, rejects, findings, position, stopped, ..JoinedBatch::default() }
     }
 
     /// The input has ended so: what that closes, and what is left. Everything has to have come.

@@ -10,6 +10,15 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::bounded::{self, Overlong};
 
+/// What reading a journal does when the end is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum WhenStopped {
+    /// It ends with an error: a later run reads it again.
+    Ends,
+    /// It continues: it belongs to the end.
+    Continues,
+}
+
 /// The longest entry: far above any bar.
 const LONGEST: u64 = 1 << 20;
 

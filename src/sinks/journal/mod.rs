@@ -51,15 +51,6 @@ use self::options::{free_name, journal_of, open_alone};
 /// Bars handed to the final file at a time, and read between two looks at the stop flag.
 const BARS_AT_ONCE: usize = 4096;
 
-/// What reading a journal does when the end is asked for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum WhenStopped {
-    /// It ends with [`SinkError::Stopped`]: a later run reads it again.
-    Ends,
-    /// It continues: it belongs to the end.
-    Continues,
-}
-
 /// Writes bars and checkpoints to files.
 #[derive(Debug)]
 pub struct JournaledSink {
@@ -198,7 +189,7 @@ impl JournaledSink {
 
     /// Reads the journal without doing anything with it.
     fn check_entries(&mut self) -> Result<(), SinkError> {
-        self.read_back(WhenStopped::Ends, &mut |_| Ok(()))
+        self.read_back(entries::WhenStopped::Ends, &mut |_| Ok(()))
     }
 
     /// Writes down what decides which bars come out.
@@ -393,7 +384,7 @@ impl JournaledSink {
     fn first_period(&mut self) -> Result<Option<i64>, SinkError> {
         let Shape::Rolls(roll) = self.shape else { return Ok(None) };
         let mut first = None;
-        self.read_back(WhenStopped::Ends, &mut |(bar, _)| {
+        self.read_back(entries::WhenStopped::Ends, &mut |(bar, _)| {
             let period = roll.period(&bar.bar);
             first = Some(first.map_or(period, |first: i64| first.min(period)));
             Ok(())
@@ -414,7 +405,11 @@ impl JournaledSink {
         };
         let mut commit = Commit::default();
         // A part may be made because the end was asked for.
-        let when_stopped = if part.is_some() { WhenStopped::Continues } else { WhenStopped::Ends };
+        let when_stopped = if part.is_some() {
+            entries::WhenStopped::Continues
+        } else {
+            entries::WhenStopped::Ends
+        };
         self.read_back(when_stopped, &mut |update| {
             commit.bars.push(update);
             if commit.bars.len() == BARS_AT_ONCE {
@@ -440,7 +435,7 @@ impl JournaledSink {
     /// Hands out the bars of the journal.
     fn read_back(
         &mut self,
-        when_stopped: WhenStopped,
+        when_stopped: entries::WhenStopped,
         each: &mut dyn FnMut(Update) -> Result<(), SinkError>,
     ) -> Result<(), SinkError> {
         let (path, remedy) = (self.journal_path(), self.remedy());
@@ -448,7 +443,7 @@ impl JournaledSink {
         journal.seek(SeekFrom::Start(0)).map_err(|e| refused("read", &path, &e))?;
         let entries = Entries::new(journal, self.checkpoint.journal, self.checkpoint.bars);
         for (read, entry) in entries.enumerate() {
-            if when_stopped == WhenStopped::Ends
+            if when_stopped == entries::WhenStopped::Ends
                 && read % BARS_AT_ONCE == 0
                 && self.stop.is_raised()
             {
