@@ -155,12 +155,13 @@ fn registry(keys: &mut Section, problems: &mut Problems) -> Option<Registry> {
     let ways = [Register::Never, Register::Check, Register::Auto].map(|way| (way.as_str(), way));
     let address = keys.text(settings::ADDRESS, problems);
     let (login, origin) = keys.text(settings::LOGIN, problems).unzip();
+    let token = keys.text(settings::TOKEN, problems).map(|(reference, _)| reference);
     let ca_file = keys.text("schema_registry_ca_file", problems).map(|(path, _)| path.into());
     let origin = origin.unwrap_or_else(|| keys.origin_of("schema_register"));
     let register = keys.choice("schema_register", &ways, problems);
     let Some((text, at)) = address else {
-        if login.is_some() || ca_file.is_some() || register.is_some() {
-            let message = "a login, a certificate or a way of registering needs schema_registry \
+        if login.is_some() || token.is_some() || ca_file.is_some() || register.is_some() {
+            let message = "a login, a token, a certificate or a way of registering needs schema_registry \
                            (--schema-registry URL)";
             problems.add(origin, message);
         }
@@ -169,5 +170,5 @@ fn registry(keys: &mut Section, problems: &mut Problems) -> Option<Registry> {
     let address = Address::read(settings::ADDRESS, &text, Speaks::Http);
     let address = address.map_err(|what| problems.add(at, what)).ok()?;
     let register = register.unwrap_or_default();
-    Some(Registry::new(RegistrySettings { address, login, ca_file, register }))
+    Some(Registry::new(RegistrySettings { address, login, token, ca_file, register }))
 }

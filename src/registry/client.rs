@@ -1,19 +1,19 @@
 //! Sends requests to a registry.
 //!
-//! **Invariant:** a login is sent to the registry's own address only: no redirect is followed. An answer has at
-//! most [`LONGEST`] bytes, and a request with all its attempts ends in time, or as soon as the end is asked for.
+//! **Invariant:** a login or token is sent to the registry's own address only: no redirect is followed. An answer has
+//! at most [`LONGEST`] bytes, and a request with all its attempts ends in time, or as soon as the end is asked for.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::api::{Answer, Request};
 use super::error::RegistryError;
-use super::settings::RegistrySettings;
+use super::settings::{Authorization, RegistrySettings};
 use super::waiting;
 use crate::backoff::Backoff;
 use crate::net::proxy::{Proxies, Proxy};
 use crate::net::trust::Trust;
-use crate::net::url::{Login, Url, redacted};
+use crate::net::url::{Url, redacted};
 use crate::printable::line;
 use crate::stop::Stop;
 
@@ -29,7 +29,7 @@ const MEDIA: &str = "application/vnd.schemaregistry.v1+json";
 /// The way to a registry.
 pub(super) struct Client {
     base: Url,
-    login: Option<Login>,
+    who: Option<Authorization>,
     agent: ureq::Agent,
     proxy: Option<Proxy>,
 }
@@ -54,7 +54,7 @@ impl Client {
         let wrong = |error: &dyn std::fmt::Display| {
             RegistryError::Settings(format!("{}: {error}", super::settings::ADDRESS))
         };
-        let (base, login) = settings.resolve(environment)?;
+        let (base, who) = settings.resolve(environment)?;
         let proxy = Proxies::of(environment).for_url(base.exposed()).map_err(|e| wrong(&e))?;
         let through = proxy.as_ref().map(Proxy::for_rest).transpose().map_err(|e| wrong(&e))?;
         let mut config = ureq::Agent::config_builder()
@@ -66,7 +66,7 @@ impl Client {
             let trust = Trust::of(settings.ca_file.as_deref()).map_err(|e| wrong(&e))?;
             config = config.tls_config(trust.for_rest());
         }
-        Ok(Self { base, login, agent: config.build().into(), proxy })
+        Ok(Self { base, who, agent: config.build().into(), proxy })
     }
 
     /// Where the registry is, without secrets.
@@ -121,8 +121,8 @@ impl Client {
             .method(method)
             .uri(url.exposed())
             .header("accept", MEDIA);
-        if let Some(login) = &self.login {
-            head = head.header("authorization", login.header());
+        if let Some(who) = &self.who {
+            head = head.header("authorization", who.header());
         }
         let response = match &request.body {
             Some(body) => {

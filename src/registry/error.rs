@@ -154,7 +154,8 @@ fn of_refusal(refusal: &Refusal) -> Option<&'static str> {
     let Refusal::Status { status, code, .. } = refusal else { return None };
     match (status, code) {
         (401, _) => Some(
-            "--schema-registry-login '${NAME}' names the environment variable that holds USER:PASSWORD",
+            "--schema-registry-login '${NAME}' names the environment variable that holds USER:PASSWORD, \
+             --schema-registry-token '${NAME}' one that holds a bearer token",
         ),
         (403, _) => Some(
             "--schema-register never needs read access only; check also needs access to compatibility checks, \

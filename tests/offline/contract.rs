@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use barflow::compare::source::read as read_bars;
+use barflow::sinks::kafka::KafkaSettings;
 use serde_json::Value;
 
 use crate::support::process::{output, run, told};
@@ -136,6 +138,27 @@ fn a_correction_is_known_when_it_came_and_so_is_what_it_withdraws() {
         assert_eq!(before.len(), expected.clone().count());
         assert!(expected.clone().all(|bar| before.contains(bar)));
     }
+}
+
+#[test]
+fn rows_of_a_parquet_file_are_in_the_order_in_which_they_were_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(folder.path(), &rows());
+    let out = folder.path().join("bars");
+    replay(&file, &[&BARS[..], &["--sink", "parquet", "--out", out.to_str().unwrap()]].concat());
+    let mut files = 0;
+    for file in fs::read_dir(&out).unwrap() {
+        let file = file.unwrap().path();
+        let bars = read_bars(file.to_str().unwrap(), &KafkaSettings::default()).unwrap();
+        for name in ["known_time", "close_time"] {
+            let times: Vec<i128> = bars.iter().map(|bar| bar.whole(name)).collect();
+            assert!(times.is_sorted() && times.len() > 2, "{name}, {}", file.display());
+        }
+        let of = bars[0].key();
+        assert!(bars.iter().all(|bar| bar.key() == of), "of one series");
+        files += 1;
+    }
+    assert_eq!(files, BARS.len() / 2);
 }
 
 #[test]

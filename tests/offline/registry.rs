@@ -149,6 +149,23 @@ fn the_schema_is_sent_as_one_line_with_a_login_that_goes_nowhere_else() {
 }
 
 #[test]
+fn a_token_is_sent_as_it_is_and_printed_nowhere() {
+    let server = scripted((401, String::new()), (500, String::new()), (500, String::new()));
+    let token = [("REGISTRY_TOKEN", "eyJhbGci.t1ger-lily")];
+    let given = ["--schema-registry-token", "${REGISTRY_TOKEN}"];
+    let (code, said) = replay(&format!("http://{}", server.address), &given, &token);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("--schema-registry-token") && !said.contains("t1ger"), "{said}");
+    let asked = server.asked();
+    let sends = |asked: &Request| asked.head.contains("authorization: bearer eyjhbgci.t1ger-lily");
+    assert!(!asked.is_empty() && asked.iter().all(sends));
+    let both = [&given[..], &["--schema-registry-login", "${REGISTRY_TOKEN}"]].concat();
+    let (code, said) = replay("https://127.0.0.1:1", &both, &token);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("cannot be combined"), "{said}");
+}
+
+#[test]
 fn a_registry_that_is_away_is_an_error_with_its_url_and_without_its_secrets() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();

@@ -105,6 +105,7 @@ const KEYS: &[(&str, Table, &str, Form)] = &[
     ("encoding", Table::Kafka, "encoding", Form::Text),
     ("schema_registry", Table::Kafka, "schema_registry", Form::Text),
     ("schema_registry_login", Table::Kafka, "schema_registry_login", Form::Text),
+    ("schema_registry_token", Table::Kafka, "schema_registry_token", Form::Text),
     ("schema_register", Table::Kafka, "schema_register", Form::Text),
     ("key", Table::Kafka, "key", Form::Text),
     ("headers", Table::Kafka, "headers", Form::Text),

@@ -105,6 +105,15 @@ pub struct RegistryArgs {
         hide_env_values = true
     )]
     pub schema_registry_login: Option<String>,
+
+    /// Where a bearer token of the registry is, instead of a login: ${NAME} or ${file:/path}
+    #[arg(
+        long,
+        value_name = "REFERENCE",
+        env = "BARFLOW_SCHEMA_REGISTRY_TOKEN",
+        hide_env_values = true
+    )]
+    pub schema_registry_token: Option<String>,
 }
 
 /// How bars are written to Kafka.
