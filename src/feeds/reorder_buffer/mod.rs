@@ -14,7 +14,7 @@
 use barflow_operators::batch::TradeBatch;
 use barflow_operators::gap::Gap;
 use barflow_operators::input_batch::LeftOut;
-use barflow_operators::order::ids::{IdOrder, Place, Settled};
+use barflow_operators::order::ids::{IdOrder, Kept, Place, Ready, Settled};
 use barflow_operators::order::recent::RecentTrades;
 use barflow_operators::position::LatestNames;
 use barflow_operators::sequence::FeedOrder;
@@ -41,6 +41,9 @@ pub enum Disposition {
     Waits,
     /// Its id had been given up as missing. It passes out of order, for the graph to reject.
     Late,
+    /// It stands for several ids of which some came, or wait, otherwise. It cannot be divided, so it does not
+    /// count, and those of its ids that have not come are missing.
+    Overlaps,
     /// So many wait already that it was dropped: it will be missed, and asked for, in its turn.
     NoRoom,
     /// A trade of its id came before with other content, and that one counts.
@@ -99,7 +102,8 @@ pub struct GivenUp {
 ///
 /// # Contract
 /// Whatever the order, repetition and interleaving of the prints that come in, the trades released
-/// have strictly increasing ids, each at most once; what is not released is repeated, waits, or
+/// have strictly increasing ids, each at most once, also where single trades and aggregates cover the same
+/// ids; what is not released is repeated, waits, or
 /// lies in a gap that was given up. Prints that fill every gap make the same sequence as an
 /// undisturbed stream.
 #[derive(Debug)]
@@ -107,6 +111,8 @@ pub struct ReorderBuffer {
     ids: Ids,
     /// Which ids are settled, and what waits for a missing one.
     order: IdOrder<Print>,
+    /// Event time, ns, of the print whose id is the highest of those that overlapped.
+    overlapped: Option<(u64, i64)>,
     /// The first id of what was given up since the last trade: no trade shows yet that it is missing.
     unshown: Option<u64>,
     /// Event time of the last print that was released, where it is known.
@@ -122,7 +128,7 @@ impl ReorderBuffer {
     pub fn new(ids: Ids, room: usize) -> Self {
         let (order, names) = (IdOrder::default(), SeenIds::default());
         let recent = RecentTrades::new(REMEMBERED);
-        Self { ids, order, unshown: None, last_time: None, recent, room, names }
+        Self { ids, order, overlapped: None, unshown: None, last_time: None, recent, room, names }
     }
 
     /// Continues after a trade that was applied before.
@@ -171,6 +177,7 @@ impl ReorderBuffer {
                 Disposition::Released
             }
             Place::Ahead => self.wait(print),
+            Place::Overlaps => self.take_overlapping(print),
             place => self.take_settled(place, print, out),
         }
     }
@@ -190,6 +197,19 @@ impl ReorderBuffer {
         }
         self.take_late(print, out);
         Disposition::Late
+    }
+
+    /// Takes a print of which some ids came or wait otherwise: as long as it is not known what the others
+    /// are, they are missing.
+    fn take_overlapping(&mut self, print: &Print) -> Disposition {
+        let (id, time) = (print.trade.trade_id, print.trade.event_time);
+        if self.order.last().is_none_or(|last| id > last) {
+            self.order.note_existing(id);
+            self.overlapped = self.overlapped.max(Some((id, time)));
+        } else if self.is_too_late(print) {
+            return Disposition::BegunAnew;
+        }
+        Disposition::Overlaps
     }
 
     /// What the first waiting print waits for.
@@ -227,7 +247,8 @@ impl ReorderBuffer {
             self.names_go_on(out);
             return Some(GivenUp { gap: None, after: missing.after, before });
         }
-        let before = self.order.waiting().next()?.trade.event_time;
+        let next = self.order.waiting().next().map(|print| print.trade.event_time);
+        let before = next.or(self.overlapped.map(|(_, time)| time))?;
         let gap = self.order.give_up();
         self.unshown = self.unshown.or(gap.map(|gap| gap.first_missing));
         self.release_waiting(out);
@@ -357,11 +378,17 @@ impl ReorderBuffer {
 
     fn wait(&mut self, print: &Print) -> Disposition {
         let (first, last) = (first_id(self.ids, print), print.trade.trade_id);
-        if let Some(earlier) = self.order.waiting_at(last) {
+        let earlier = self.order.waiting_at(last);
+        if let Some(earlier) = earlier.filter(|earlier| first_id(self.ids, earlier) == first) {
             return match earlier.standing {
                 Standing::Trade => self.compare(&earlier.trade, print),
                 Standing::Excluded(_) => Disposition::Repeated,
             };
+        }
+        match self.order.would_keep(first, last) {
+            Kept::Known => return Disposition::Repeated,
+            Kept::Overlaps => return self.take_overlapping(print),
+            Kept::Waits { .. } => {}
         }
         // The print that shows the gap always finds room, so that the gap is known; and earlier ones
         // rather than later ones, since they are released first.
@@ -390,8 +417,13 @@ impl ReorderBuffer {
     }
 
     fn release_waiting(&mut self, out: &mut Released) {
-        while let Some(print) = self.order.next_ready() {
-            self.release(&print, out);
+        while let Some(ready) = self.order.next_ready() {
+            match ready {
+                Ready::Next(print) => self.release(&print, out),
+                Ready::Overlaps(print) => {
+                    self.take_overlapping(&print);
+                }
+            }
         }
     }
 

@@ -316,7 +316,8 @@ impl FeedState {
                     self.hand_over(at);
                 }
             }
-            Disposition::Repeated => self.counters.duplicates += 1,
+            // What of it has not come is asked for, or is in a gap.
+            Disposition::Repeated | Disposition::Overlaps => self.counters.duplicates += 1,
             Disposition::Presumed | Disposition::BeforeFirst => self.report_presumed(at, print),
             Disposition::Waits
             | Disposition::NoRoom
