@@ -20,38 +20,12 @@ use barflow_operators::position::LatestNames;
 use barflow_operators::sequence::FeedOrder;
 use barflow_operators::trade::Trade;
 
+pub use self::disposition::Disposition;
+use self::supposed::Supposed;
 use super::plan::LastTrade;
 use super::print::{Ids, Print, Standing};
 use super::seen_ids::{SeenIds, SnapshotPosition};
 use super::venue::{Missing, MissingTrades};
-
-/// What became of a print.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Disposition {
-    /// It went on, perhaps with others that had waited for it.
-    Released,
-    /// It was seen before, with the same content.
-    Repeated,
-    /// Its id is settled, and nothing speaks against its being a repeat; but what came under that id is
-    /// not remembered: it came before the start, or long ago.
-    Presumed,
-    /// Its id is below the first one that came: it is not a repeat, and comes too late to count.
-    BeforeFirst,
-    /// It waits for what is missing before it.
-    Waits,
-    /// Its id had been given up as missing. It passes out of order, for the graph to reject.
-    Late,
-    /// It stands for several ids of which some came, or wait, otherwise. It cannot be divided, so it does not
-    /// count, and those of its ids that have not come are missing.
-    Overlaps,
-    /// So many wait already that it was dropped: it will be missed, and asked for, in its turn.
-    NoRoom,
-    /// A trade of its id came before with other content, and that one counts.
-    Conflict,
-    /// Its id is settled, yet its time is later than that of the last settled trade: it is not the trade
-    /// that had this id. Ids begin anew, and it does not count.
-    BegunAnew,
-}
 
 /// Trades whose content is remembered, to tell a repeated trade from another one of its id.
 const REMEMBERED: usize = 1024;
@@ -121,6 +95,7 @@ pub struct ReorderBuffer {
     recent: RecentTrades,
     room: usize,
     names: SeenIds,
+    supposed: Supposed,
 }
 
 impl ReorderBuffer {
@@ -128,7 +103,18 @@ impl ReorderBuffer {
     pub fn new(ids: Ids, room: usize) -> Self {
         let (order, names) = (IdOrder::default(), SeenIds::default());
         let recent = RecentTrades::new(REMEMBERED);
-        Self { ids, order, overlapped: None, unshown: None, last_time: None, recent, room, names }
+        let supposed = Supposed::default();
+        Self {
+            ids,
+            order,
+            overlapped: None,
+            unshown: None,
+            last_time: None,
+            recent,
+            room,
+            names,
+            supposed,
+        }
     }
 
     /// Continues after a trade that was applied before.
@@ -187,9 +173,14 @@ impl ReorderBuffer {
         match self.repeated(print) {
             Disposition::Repeated => return Disposition::Repeated,
             _ if self.is_too_late(print) => return Disposition::BegunAnew,
-            _ if place == Place::Before => return Disposition::BeforeFirst,
+            _ if place == Place::Before => {
+                return self.supposed.before_first(print, self.order.settled().first);
+            }
             Disposition::Presumed => {}
             other => return other,
+        }
+        if print.standing == Standing::Trade && self.supposed.comes(print.trade.trade_id) {
+            return Disposition::Unlisted;
         }
         // What came before we began, or so long ago that its gap is forgotten, happened long ago.
         if place != Place::GivenUp {
@@ -335,6 +326,9 @@ impl ReorderBuffer {
         if print.standing == Standing::Trade {
             self.recent.note(&print.trade);
         }
+        if let Standing::Excluded(why) = print.standing {
+            self.supposed.note(print.trade.trade_id, why);
+        }
         let unshown = self.unshown.filter(|from| ids.last_missing >= *from);
         match (print.standing, unshown) {
             (Standing::Trade, None) => {
@@ -408,8 +402,12 @@ impl ReorderBuffer {
                 out.trades.push(&print.trade);
                 self.recent.note(&print.trade);
             }
-            Standing::Excluded(why) => out.leave_out(Some(print.trade.trade_id), why),
+            Standing::Excluded(why) => {
+                self.supposed.note(print.trade.trade_id, why);
+                out.leave_out(Some(print.trade.trade_id), why);
+            }
         }
+        self.supposed.goes_on();
         out.order.through = self.through();
         if print.trade.event_time > 0 {
             self.last_time = Some(print.trade.event_time);
@@ -486,7 +484,9 @@ fn first_id(ids: Ids, print: &Print) -> u64 {
     }
 }
 
+mod disposition;
 mod repeats;
+mod supposed;
 
 #[cfg(test)]
 mod contradiction_tests;

@@ -102,6 +102,7 @@ struct GapNews {
 struct Contradictions {
     conflicts: u64,
     ids_anew: u64,
+    unlisted: u64,
 }
 
 impl Slot {
@@ -268,7 +269,7 @@ impl FeedState {
         for print in &prints.rows {
             if let Some(slot) = slots.get(print.slot as usize) {
                 let taken = self.take(*slot, print, received);
-                if let Some(taken @ (Disposition::Conflict | Disposition::BegunAnew)) = taken {
+                if let Some(taken) = taken.filter(|taken| taken.is_contradiction()) {
                     self.contradicts(*slot, print, taken, frame);
                 }
             }
@@ -322,6 +323,8 @@ impl FeedState {
             Disposition::Waits
             | Disposition::NoRoom
             | Disposition::Conflict
+            | Disposition::Unlisted
+            | Disposition::BelowStray
             | Disposition::BegunAnew => {}
         }
         Some(taken)
