@@ -21,6 +21,8 @@ pub struct Counters {
     pub not_compared: u64,
     pub conflicts: u64,
     pub ids_anew: u64,
+    /// Trades that came after REST had passed over their ids.
+    pub unlisted: u64,
     /// Trades whose ids belong to no sequence.
     pub strays: u64,
     pub bad_frames: u64,
@@ -106,12 +108,14 @@ impl Counters {
     /// Whether trades were left out that need not be in a gap: they contradict earlier ones, their time lies
     /// in the future, or REST brought them and they could not be read.
     pub fn left_something_out(&self) -> bool {
-        self.contradicts() || self.strays + self.rows_lost > 0 || self.excluded.contains_key(FUTURE)
+        self.contradicts()
+            || self.unlisted + self.strays + self.rows_lost > 0
+            || self.excluded.contains_key(FUTURE)
     }
 
     /// Rows and frames that went to the quarantine, if there is one.
     pub fn set_aside(&self) -> u64 {
-        self.bad_frames + self.bad_rows + self.conflicts + self.ids_anew
+        self.bad_frames + self.bad_rows + self.conflicts + self.ids_anew + self.unlisted
     }
 
     /// A gap was filled that had been open for so long.
@@ -182,6 +186,12 @@ impl Counters {
                 "not used: {} repeated ids with other content (the first one counts), {} trades after a \
                  reset of the id sequence (--reset-state makes bars of them)",
                 self.conflicts, self.ids_anew
+            ));
+        }
+        if self.unlisted > 0 {
+            lines.push(format!(
+                "not used: {} that came after REST had passed over their ids",
+                counted(self.unlisted, "trade")
             ));
         }
         if self.not_compared > 0 {

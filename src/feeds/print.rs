@@ -85,6 +85,9 @@ pub enum Standing {
     Excluded(&'static str),
 }
 
+/// Why an id is not a trade that REST passes over. Only a supposition: the trade may still come.
+pub const UNLISTED: &str = "not listed by REST";
+
 /// Why the id of a trade whose time lies far after its receive time is not a trade.
 pub const FUTURE: &str = "time in the future";
 

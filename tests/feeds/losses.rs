@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::live::listen;
 use crate::support::process::{Process, wait_until};
 use crate::support::scripted::{
-    Act, Row, ScriptedVenue, binance, binance_page, bybit, bybit_list, rows,
+    Act, BEGIN, Row, ScriptedVenue, binance, binance_page, bybit, bybit_list, rows,
 };
 
 /// A live run of single-trade bars from a scripted venue, and the files that it writes.
@@ -39,7 +39,8 @@ impl Run {
     fn start(venue: &ScriptedVenue, protocol: &str, settings: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("live.toml");
-        let feed = format!("venue = \"{protocol}\"\ninstruments = [\"BTCUSDT\"]");
+        let symbol = if protocol == "okx" { "BTC-USDT" } else { "BTCUSDT" };
+        let feed = format!("venue = \"{protocol}\"\ninstruments = [\"{symbol}\"]");
         fs::write(&config, format!("[feeds.f]\n{feed}\n{settings}\n")).unwrap();
         let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
         let process = listen(&[
@@ -68,8 +69,7 @@ impl Run {
             let bar: Value = serde_json::from_str(bar).unwrap();
             bar["open"].as_f64().unwrap() as u64 - 100
         };
-        let second =
-            |time: &Value| time.as_i64().unwrap() / 1_000_000_000 - crate::support::scripted::BEGIN;
+        let second = |time: &Value| time.as_i64().unwrap() / 1_000_000_000 - BEGIN;
         let gap = |gap: &Value| match gap["first_missing"].as_i64() {
             Some(first) => (first, gap["last_missing"].as_i64().unwrap()),
             None => (second(&gap["after_time"]), second(&gap["before_time"])),
@@ -232,7 +232,7 @@ fn a_repeat_is_equal_and_what_is_not_equal_is_counted_apart() {
 #[test]
 fn a_trade_far_ahead_of_its_receive_time_is_a_bad_row_and_leaves_no_gap() {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let ahead = now.as_secs() as i64 - crate::support::scripted::BEGIN + 2 * 86_400;
+    let ahead = now.as_secs() as i64 - BEGIN + 2 * 86_400;
     let mut all = rows(1..=20);
     all[5].seconds = ahead;
     // Once over the websocket, once only by REST.
@@ -274,6 +274,60 @@ fn an_id_far_ahead_is_a_bad_row_when_the_venue_continues_below_it() {
     assert_eq!((ran.code, ran.trades.clone()), (Some(1), (1..=60).collect()), "{}", ran.said);
     assert_eq!((ran.gaps.len(), ran.quarantine.len()), (0, 1), "{}", ran.said);
     assert!(ran.said.contains("quarantined 1"), "{}", ran.said);
+}
+
+/// A frame of OKX's aggregates: one trade that stands for these ids.
+fn okx_aggregate(first: u64, last: u64) -> Act {
+    let data = json!([{
+        "instId": "BTC-USDT", "tradeId": last.to_string(), "px": (100 + last).to_string(),
+        "sz": (last - first + 1).to_string(), "side": "buy", "count": (last - first + 1).to_string(),
+        "ts": ((BEGIN + last as i64) * 1_000).to_string(), "source": "0", "seqId": last
+    }]);
+    let arg = json!({"channel": "trades", "instId": "BTC-USDT"});
+    Act::Say(json!({"arg": arg, "data": data}).to_string())
+}
+
+/// A list of OKX's REST, of single trades, newest first.
+fn okx_list(ids: impl DoubleEndedIterator<Item = u64>) -> (String, String) {
+    let row = |id: u64| {
+        json!({
+            "instId": "BTC-USDT", "tradeId": id.to_string(), "px": (100 + id).to_string(),
+            "sz": "1", "side": "buy", "ts": ((BEGIN + id as i64) * 1_000).to_string()
+        })
+    };
+    let rows: Vec<Value> = ids.rev().map(row).collect();
+    ("200 OK".to_owned(), json!({"code": "0", "msg": "", "data": rows}).to_string())
+}
+
+/// REST lists one by one what the stream brings as one.
+#[test]
+fn an_aggregate_and_its_single_trades_count_once() {
+    let ack = json!({
+        "event": "subscribe", "arg": {"channel": "trades", "instId": "BTC-USDT"}, "connId": "x"
+    });
+    let ack = Act::Say(ack.to_string());
+    let asked = Arc::new(AtomicBool::new(false));
+    let first = vec![ack.clone(), okx_aggregate(101, 103), okx_aggregate(104, 110), Act::Cut];
+    let second = vec![ack, Act::Wait(Arc::clone(&asked)), okx_aggregate(801, 805)];
+    let venue = ScriptedVenue::start(vec![first, second], move |path, progress| {
+        if !path.contains("history-trades") {
+            // The aggregate comes while the list of the latest trades is under way.
+            asked.store(true, Ordering::Release);
+            progress.wait_for(2);
+            return okx_list(306..=806);
+        }
+        let after = path.split("after=").nth(1).and_then(|rest| rest.split('&').next());
+        let after: u64 = after.unwrap().parse().unwrap();
+        // One is in no list.
+        okx_list((after - 100..after.min(807)).filter(|id| *id != 115))
+    });
+    let mut run = Run::start(&venue, "okx", "channel = \"aggregates\"");
+    run.process.wait_for(693);
+    let ran = run.stop();
+    let single = (111..=800).filter(|id| *id != 115);
+    let expected: Vec<u64> = [103, 110].into_iter().chain(single).chain([805, 806]).collect();
+    assert_eq!((ran.code, &ran.trades), (Some(0), &expected), "{}", ran.said);
+    assert_eq!(ran.gaps, [(115, 115)], "{}", ran.said);
 }
 
 /// Bybit's names repeat after a reconnect; another trade under one of them is not the same trade.

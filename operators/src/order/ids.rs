@@ -27,6 +27,31 @@ pub enum Place {
     Before,
     /// Its id lies among gaps so old that they are forgotten: it may have come or not.
     Forgotten,
+    /// Some of its ids came, and others did not: it cannot count, since it cannot be divided.
+    Overlaps,
+}
+
+/// What became of an item that had to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// It waits, instead of so many that its ids contain.
+    Waits {
+        /// How many it replaces.
+        instead_of: usize,
+    },
+    /// All of its ids wait already.
+    Known,
+    /// Some of its ids wait with items that cover others as well. It was not kept.
+    Overlaps,
+}
+
+/// An item that need not wait any longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ready<T> {
+    /// It comes next, and is settled.
+    Next(T),
+    /// Some of its ids came otherwise while it waited: it does not count, and the others are missing.
+    Overlaps(T),
 }
 
 /// Which ids are settled: they came, or were given up as missing.
@@ -71,21 +96,28 @@ impl Settled {
     pub fn place(&self, first: u64, last: u64) -> Place {
         match self.last {
             None => Place::First,
-            Some(settled) if last <= settled => self.place_settled(last),
+            Some(settled) if last <= settled => self.place_settled(first, last),
             Some(settled) if first > settled.saturating_add(1) => Place::Ahead,
+            Some(settled) if first <= settled => Place::Overlaps,
             Some(_) => Place::Next,
         }
     }
 
-    fn place_settled(&self, last: u64) -> Place {
-        let contains = |gap: &Gap| gap.first_missing <= last && last <= gap.last_missing;
-        if self.first.is_some_and(|first| last < first) {
+    fn place_settled(&self, first: u64, last: u64) -> Place {
+        if self.first.is_some_and(|begins| last < begins) {
             return Place::Before;
         }
-        if self.given_up.iter().any(contains) {
-            return Place::GivenUp;
+        // How many of its ids a gap has.
+        let in_gap = |gap: &Gap| {
+            let (from, to) = (gap.first_missing.max(first), gap.last_missing.min(last));
+            to.checked_sub(from).map_or(0, |beyond| beyond.saturating_add(1))
+        };
+        let missing = self.given_up.iter().map(in_gap).fold(0, u64::saturating_add);
+        if missing > 0 {
+            let all = (last - first.min(last)).saturating_add(1);
+            return if missing >= all { Place::GivenUp } else { Place::Overlaps };
         }
-        match self.forgotten.as_ref().is_some_and(contains) {
+        match self.forgotten.as_ref().is_some_and(|gap| in_gap(gap) > 0) {
             true => Place::Forgotten,
             false => Place::Repeated,
         }
@@ -120,19 +152,22 @@ pub fn joined(one: Option<Gap>, other: Option<Gap>) -> Option<Gap> {
 
 /// Items of one instrument by their ids: which are settled, and which wait for missing ones.
 ///
-/// An item covers one id or, where a venue aggregates, for several. How long to wait is up to the
+/// An item covers one id or, where a venue aggregates, several. How long to wait is up to the
 /// caller, as is what becomes of an item once it is settled.
 ///
 /// # Contract
-/// Ids settle in ascending order, each once: by an item, or by being given up as missing.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Ids settle in ascending order, each once: by an item, or by being given up as missing. An item of
+/// which some ids are settled otherwise never settles the others.
+#[derive(Clone, Debug, PartialEq)]
 pub struct IdOrder<T> {
     settled: Settled,
-    /// By id; all beyond the last settled one's successor.
+    /// By id; all beyond the last settled one's successor. No two share an id.
     waiting: VecDeque<Waiting<T>>,
+    /// Ids up to this one are known to exist, by an item that could not count.
+    exist_through: Option<u64>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 struct Waiting<T> {
     first: u64,
     last: u64,
@@ -141,7 +176,7 @@ struct Waiting<T> {
 
 impl<T> Default for IdOrder<T> {
     fn default() -> Self {
-        Self { settled: Settled::default(), waiting: VecDeque::new() }
+        Self { settled: Settled::default(), waiting: VecDeque::new(), exist_through: None }
     }
 }
 
@@ -201,20 +236,53 @@ impl<T> IdOrder<T> {
         self.settled.last = Some(last);
     }
 
-    /// Makes an item wait; false if one of its id does already.
-    pub fn wait(&mut self, first: u64, last: u64, item: T) -> bool {
+    /// Makes an item wait that is [ahead](Place::Ahead).
+    pub fn wait(&mut self, first: u64, last: u64, item: T) -> Kept {
         let waiting = Waiting { first, last, item };
-        if self.waiting.back().is_none_or(|newest| newest.last < last) {
+        if self.waiting.back().is_none_or(|newest| newest.last < first) {
             self.waiting.push_back(waiting);
-            return true;
+            return Kept::Waits { instead_of: 0 };
         }
-        match self.waiting.binary_search_by_key(&last, |waiting| waiting.last) {
-            Ok(_) => false,
-            Err(place) => {
-                self.waiting.insert(place, waiting);
-                true
+        let (from, kept) = self.among_waiting(first, last);
+        match kept {
+            Kept::Waits { instead_of: 0 } => self.waiting.insert(from, waiting),
+            Kept::Waits { instead_of } => {
+                self.waiting.drain(from + 1..from + instead_of);
+                self.waiting[from] = waiting;
             }
+            Kept::Overlaps => self.note_existing(last),
+            Kept::Known => {}
         }
+        kept
+    }
+
+    /// What would become of an item that had to wait.
+    pub fn would_keep(&self, first: u64, last: u64) -> Kept {
+        self.among_waiting(first, last).1
+    }
+
+    /// The place of ids among those that wait, and what becomes of an item that covers them.
+    fn among_waiting(&self, first: u64, last: u64) -> (usize, Kept) {
+        let from = self.waiting.partition_point(|waiting| waiting.last < first);
+        let shared = self.waiting.range(from..).take_while(|waiting| waiting.first <= last);
+        let (mut count, mut is_whole, mut is_within, mut next) = (0, true, true, first);
+        for other in shared {
+            is_whole &= other.first <= next;
+            is_within &= first <= other.first && other.last <= last;
+            next = other.last.saturating_add(1);
+            count += 1;
+        }
+        let kept = match count > 0 && is_whole && next > last {
+            true => Kept::Known,
+            false if is_within => Kept::Waits { instead_of: count },
+            false => Kept::Overlaps,
+        };
+        (from, kept)
+    }
+
+    /// Ids up to this one exist, although no item has brought the last of them: they are missing.
+    pub fn note_existing(&mut self, last: u64) {
+        self.exist_through = self.exist_through.max(Some(last));
     }
 
     /// Whether an item of this id waits.
@@ -236,6 +304,7 @@ impl<T> IdOrder<T> {
 
     /// Drops all items that wait, and returns them.
     pub fn drop_waiting(&mut self) -> Vec<T> {
+        self.exist_through = None;
         self.waiting.drain(..).map(|waiting| waiting.item).collect()
     }
 
@@ -245,31 +314,46 @@ impl<T> IdOrder<T> {
         drops && self.waiting.pop_back().is_some()
     }
 
-    /// Settles the first waiting item if nothing is missing before it.
-    pub fn next_ready(&mut self) -> Option<T> {
+    /// Takes the first waiting item if nothing is missing before it.
+    pub fn next_ready(&mut self) -> Option<Ready<T>> {
         while let Some(next) = self.waiting.front() {
-            let settled = self.settled.last;
-            if settled.is_some_and(|settled| next.first > settled.saturating_add(1)) {
+            let place = match self.settled.last {
+                Some(settled) if next.last <= settled => Place::Repeated,
+                _ => self.place(next.first, next.last),
+            };
+            if place == Place::Ahead {
                 break;
             }
             let next = self.waiting.pop_front()?;
-            // Of overlapping items the later one may bring nothing new.
-            if settled.is_none_or(|settled| next.last > settled) {
-                self.settle(next.first, next.last);
-                return Some(next.item);
+            match place {
+                // Another one has brought all of its ids meanwhile.
+                Place::Repeated => {}
+                Place::Overlaps => {
+                    self.note_existing(next.last);
+                    return Some(Ready::Overlaps(next.item));
+                }
+                _ => {
+                    self.settle(next.first, next.last);
+                    return Some(Ready::Next(next.item));
+                }
             }
         }
         None
     }
 
-    /// What the first waiting item waits for; none before the first item is settled.
+    /// What the first waiting item waits for, or what is known to exist beyond all; none before the
+    /// first item is settled.
     pub fn missing(&self) -> Option<Gap> {
-        let first_missing = self.settled.last?.saturating_add(1);
-        let last_missing = self.waiting.front()?.first.saturating_sub(1);
-        Some(Gap { first_missing, last_missing })
+        let settled = self.settled.last?;
+        let last_missing = match self.waiting.front() {
+            Some(next) => next.first.saturating_sub(1),
+            None => self.exist_through.filter(|last| *last > settled)?,
+        };
+        let first_missing = settled.saturating_add(1);
+        (first_missing <= last_missing).then_some(Gap { first_missing, last_missing })
     }
 
-    /// Gives up what the first waiting item waits for.
+    /// Gives up what is missing.
     pub fn give_up(&mut self) -> Option<Gap> {
         let gap = self.missing()?;
         self.settled.remember(gap);
@@ -289,6 +373,9 @@ impl<T> IdOrder<T> {
 }
 
 #[cfg(test)]
+mod overlap_tests;
+
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
@@ -301,9 +388,9 @@ mod tests {
             match order.place(id, id) {
                 Place::First => order.settle(id, id),
                 _ => {
-                    assert!(order.wait(id, id, id));
+                    assert_eq!(order.wait(id, id, id), Kept::Waits { instead_of: 0 });
                     order.give_up().unwrap();
-                    assert_eq!(order.next_ready(), Some(id));
+                    assert_eq!(order.next_ready(), Some(Ready::Next(id)));
                 }
             }
         }

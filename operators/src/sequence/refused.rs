@@ -47,6 +47,8 @@ pub enum Objection {
     },
     /// Its id lies among gaps so old that they are forgotten.
     Forgotten,
+    /// It stands for several ids, some of which came with other rows.
+    Overlaps,
     /// Its time is this much later than that of the trades behind it, ns.
     FarAhead(i64),
     /// Its time is this much earlier than that of the trade before it, ns.
@@ -106,6 +108,9 @@ impl fmt::Display for Objection {
             ),
             Self::Forgotten => f.write_str(
                 "arrives too late to tell whether its id was read before; sort the rows by id",
+            ),
+            Self::Overlaps => f.write_str(
+                "stands for several ids, some of which came with other rows: it would count those twice",
             ),
             Self::FarAhead(by) | Self::FarBehind(by) => {
                 let side = if matches!(self, Self::FarAhead(_)) { "after" } else { "before" };

@@ -8,7 +8,7 @@ use super::refused::{Objection, Refused};
 use super::{Findings, Item, Late, Sequencer, Waiting};
 use crate::batch::{IdKind, TradeBatch};
 use crate::left_out::LeftOut;
-use crate::order::ids::Place;
+use crate::order::ids::{Kept, Place, Ready};
 use crate::order::recent::is_same;
 use crate::pool::BatchPool;
 use crate::trade::Trade;
@@ -140,7 +140,12 @@ impl Sequencer {
                 let waiting = self.waiting(Item::LeftOut, self.latest_row);
                 self.wait(id, id, waiting, out);
             }
-            Place::GivenUp | Place::Repeated | Place::Before | Place::Forgotten => {}
+            // One id overlaps with nothing.
+            Place::GivenUp
+            | Place::Repeated
+            | Place::Before
+            | Place::Forgotten
+            | Place::Overlaps => {}
         }
     }
 
@@ -149,7 +154,15 @@ impl Sequencer {
     }
 
     fn wait(&mut self, first: u64, last: u64, next: Waiting, out: &mut Out<'_>) {
-        self.ids.wait(first, last, next);
+        let (item, row) = (next.item.trade(), next.row);
+        match (self.ids.wait(first, last, next), item) {
+            (Kept::Overlaps, Some(trade)) => {
+                out.refuse(trade, row, Objection::Overlaps, &self.memory);
+            }
+            (Kept::Known, Some(_)) => out.found.duplicates += 1,
+            (Kept::Waits { instead_of }, _) => out.found.duplicates += instead_of as u64,
+            (_, None) => {}
+        }
         if self.ids.waiting().len() > self.window {
             self.give_up_gap(out);
         }
@@ -228,6 +241,7 @@ impl Sequencer {
             _ if is_later => again,
             Place::Before => Objection::Backwards { first: self.ids.settled().first.unwrap_or(id) },
             Place::Forgotten => Objection::Forgotten,
+            Place::Overlaps => Objection::Overlaps,
             _ => {
                 out.found.duplicates += 1;
                 out.found.not_compared += 1;
@@ -262,8 +276,15 @@ impl Sequencer {
 
     pub(super) fn release_waiting(&mut self, out: &mut Out<'_>) {
         let mut before = self.ids.last();
-        while let Some(next) = self.ids.next_ready() {
-            self.pass(next, before, out);
+        while let Some(ready) = self.ids.next_ready() {
+            match ready {
+                Ready::Next(next) => self.pass(next, before, out),
+                Ready::Overlaps(Waiting { item, row, refused, .. }) => {
+                    if let Some(trade) = item.trade().filter(|_| !refused) {
+                        out.refuse(trade, row, Objection::Overlaps, &self.memory);
+                    }
+                }
+            }
             before = self.ids.last();
         }
     }

@@ -52,7 +52,7 @@ pub const ADL: &str = "ADL";
 /// Why a print of another type than `MARKET` does not count.
 pub const NOT_MARKET: &str = "not a market trade";
 /// Why an id does not count that REST passes over.
-pub const UNLISTED: &str = "not listed by REST";
+pub use crate::feeds::print::UNLISTED;
 
 /// One of Binance's markets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -91,29 +91,40 @@ pub(super) fn read(
     }
     let rows: Vec<Row<'_>> =
         serde_json::from_slice(body).map_err(|error| field::malformed(&error))?;
-    let mut before: Option<(u64, i64)> = None;
+    // What was read of each row: its id, and its time unless it is bad.
+    let mut listed: Vec<(u64, Option<i64>)> = Vec::with_capacity(rows.len());
+    let mut is_nameless = false;
     for row in &rows {
-        let (id, time) = match read_row((market, channel), slot, listing, row, prints) {
-            Ok(known) => known,
+        match read_row((market, channel), slot, listing, row, prints) {
+            Ok((id, time)) => listed.push((id, Some(time))),
             Err(bad) => {
+                is_nameless |= bad.id.is_none();
+                listed.extend(bad.id.map(|id| (id, None)));
                 prints.bad.push(bad);
-                before = None;
-                continue;
-            }
-        };
-        if let Some((last, last_time)) = before
-            && passes_over(market, channel)
-            && id.checked_sub(last).is_some_and(|step| step <= PASSED_OVER_MOST)
-        {
-            // Skipped rather than begun one later: the last id there is has no next one.
-            for unlisted in (last..id).skip(1) {
-                prints.exclude(slot, unlisted, last_time, UNLISTED);
             }
         }
-        before = Some((id, time));
+    }
+    // A row whose id cannot be read may have any.
+    if passes_over(market, channel) && !is_nameless {
+        exclude_unlisted(slot, listed, prints);
     }
     prints.rows.sort_by_key(|print| print.trade.trade_id);
     Ok(())
+}
+
+/// Excludes the ids that a page passes over between two of its rows, in whatever order it lists them.
+fn exclude_unlisted(slot: u32, mut listed: Vec<(u64, Option<i64>)>, prints: &mut Prints) {
+    listed.sort_unstable();
+    for pair in listed.windows(2) {
+        let [(last, last_time), (id, time)] = *pair else { continue };
+        let (Some(time_before), Some(_)) = (last_time, time) else { continue };
+        if id.checked_sub(last).is_some_and(|step| step <= PASSED_OVER_MOST) {
+            // Skipped rather than begun one later: the last id there is has no next one.
+            for unlisted in (last..id).skip(1) {
+                prints.exclude(slot, unlisted, time_before, UNLISTED);
+            }
+        }
+    }
 }
 
 fn read_row(

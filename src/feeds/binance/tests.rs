@@ -2,7 +2,7 @@ use barflow_operators::trade::Aggressor;
 use proptest::prelude::*;
 
 use super::*;
-use crate::feeds::print::{Acknowledged, Standing};
+use crate::feeds::print::{Acknowledged, Print, Standing};
 
 fn symbol_table(symbols: &[&str]) -> SymbolTable {
     let listing = |symbol: &&str| {
@@ -153,6 +153,13 @@ fn rest_pages_are_trades_and_skip_what_futures_do_not_list() {
         assert_eq!(ids.len(), expected);
         assert!(ids.is_sorted());
     }
+    // Whatever the order of a page, what it lists is there.
+    let body = format!("[{},{},{},{}]", row(5), row(7), row(6), row(9));
+    let mut prints = Prints::default();
+    Binance::Um.read_backfill(Channel::Trades, 0, &listing, body.as_bytes(), &mut prints).unwrap();
+    let is_trade = |print: &Print| (print.trade.trade_id, print.standing == Standing::Trade);
+    let read: Vec<(u64, bool)> = prints.rows.iter().map(is_trade).collect();
+    assert_eq!(read, [(5, true), (6, true), (7, true), (8, false), (9, true)]);
     // There is no id behind the largest one, and none is made up.
     const LARGEST: u64 = i64::MAX as u64;
     for (largest, expected, bad) in [(LARGEST, vec![3, LARGEST], 0), (u64::MAX, vec![3], 1)] {

@@ -29,6 +29,37 @@ fn released_ids(ids: impl IntoIterator<Item = u64>) -> (ReorderBuffer, Released)
     (buffer, out)
 }
 
+/// REST passes over what it does not have yet.
+#[test]
+fn a_trade_that_comes_after_rest_passed_over_its_id_is_not_a_repeat() {
+    let (mut buffer, mut out) = (ReorderBuffer::new(Ids::Consecutive, 10), released());
+    buffer.take(&print(1), &mut out);
+    let standing = Standing::Excluded(crate::feeds::print::UNLISTED);
+    buffer.take(&Print { standing, ..print(2) }, &mut out);
+    buffer.take(&print(3), &mut out);
+    assert_eq!(buffer.take(&print(2), &mut out), Disposition::Unlisted);
+    assert!(buffer.contradiction(&print(2), Disposition::Unlisted).is_some());
+    assert_eq!(buffer.take(&print(2), &mut out), Disposition::Presumed);
+    assert_eq!(out.trades.trade_id, [1, 3]);
+}
+
+#[test]
+fn a_first_id_far_above_all_others_makes_no_repeats_of_them() {
+    let far = Print { key: 1 << 40, ..print(1 << 40) };
+    for (confirmed, expected) in
+        [(false, Disposition::BelowStray), (true, Disposition::BeforeFirst)]
+    {
+        let (mut buffer, mut out) = (ReorderBuffer::new(Ids::Consecutive, 10), released());
+        buffer.take(&far, &mut out);
+        if confirmed {
+            buffer.take(&print((1 << 40) + 1), &mut out);
+        }
+        let taken: Vec<Disposition> =
+            (100..106).map(|id| buffer.take(&print(id), &mut out)).collect();
+        assert_eq!((taken[0], taken[5]), (Disposition::BeforeFirst, expected));
+    }
+}
+
 #[test]
 fn a_repeat_has_the_content_of_the_trade_that_came() {
     let (mut buffer, mut out) = released_ids([1, 2, 3, 5, 6]);

@@ -14,41 +14,18 @@
 use barflow_operators::batch::TradeBatch;
 use barflow_operators::gap::Gap;
 use barflow_operators::input_batch::LeftOut;
-use barflow_operators::order::ids::{IdOrder, Place, Settled};
+use barflow_operators::order::ids::{IdOrder, Kept, Place, Ready, Settled};
 use barflow_operators::order::recent::RecentTrades;
 use barflow_operators::position::LatestNames;
 use barflow_operators::sequence::FeedOrder;
 use barflow_operators::trade::Trade;
 
+pub use self::disposition::Disposition;
+use self::supposed::Supposed;
 use super::plan::LastTrade;
 use super::print::{Ids, Print, Standing};
 use super::seen_ids::{SeenIds, SnapshotPosition};
 use super::venue::{Missing, MissingTrades};
-
-/// What became of a print.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Disposition {
-    /// It went on, perhaps with others that had waited for it.
-    Released,
-    /// It was seen before, with the same content.
-    Repeated,
-    /// Its id is settled, and nothing speaks against its being a repeat; but what came under that id is
-    /// not remembered: it came before the start, or long ago.
-    Presumed,
-    /// Its id is below the first one that came: it is not a repeat, and comes too late to count.
-    BeforeFirst,
-    /// It waits for what is missing before it.
-    Waits,
-    /// Its id had been given up as missing. It passes out of order, for the graph to reject.
-    Late,
-    /// So many wait already that it was dropped: it will be missed, and asked for, in its turn.
-    NoRoom,
-    /// A trade of its id came before with other content, and that one counts.
-    Conflict,
-    /// Its id is settled, yet its time is later than that of the last settled trade: it is not the trade
-    /// that had this id. Ids begin anew, and it does not count.
-    BegunAnew,
-}
 
 /// Trades whose content is remembered, to tell a repeated trade from another one of its id.
 const REMEMBERED: usize = 1024;
@@ -99,7 +76,8 @@ pub struct GivenUp {
 ///
 /// # Contract
 /// Whatever the order, repetition and interleaving of the prints that come in, the trades released
-/// have strictly increasing ids, each at most once; what is not released is repeated, waits, or
+/// have strictly increasing ids, each at most once, also where single trades and aggregates cover the same
+/// ids; what is not released is repeated, waits, or
 /// lies in a gap that was given up. Prints that fill every gap make the same sequence as an
 /// undisturbed stream.
 #[derive(Debug)]
@@ -107,6 +85,8 @@ pub struct ReorderBuffer {
     ids: Ids,
     /// Which ids are settled, and what waits for a missing one.
     order: IdOrder<Print>,
+    /// Event time, ns, of the print whose id is the highest of those that overlapped.
+    overlapped: Option<(u64, i64)>,
     /// The first id of what was given up since the last trade: no trade shows yet that it is missing.
     unshown: Option<u64>,
     /// Event time of the last print that was released, where it is known.
@@ -115,6 +95,7 @@ pub struct ReorderBuffer {
     recent: RecentTrades,
     room: usize,
     names: SeenIds,
+    supposed: Supposed,
 }
 
 impl ReorderBuffer {
@@ -122,7 +103,18 @@ impl ReorderBuffer {
     pub fn new(ids: Ids, room: usize) -> Self {
         let (order, names) = (IdOrder::default(), SeenIds::default());
         let recent = RecentTrades::new(REMEMBERED);
-        Self { ids, order, unshown: None, last_time: None, recent, room, names }
+        let supposed = Supposed::default();
+        Self {
+            ids,
+            order,
+            overlapped: None,
+            unshown: None,
+            last_time: None,
+            recent,
+            room,
+            names,
+            supposed,
+        }
     }
 
     /// Continues after a trade that was applied before.
@@ -172,6 +164,7 @@ impl ReorderBuffer {
                 Disposition::Released
             }
             Place::Ahead => self.wait(print),
+            Place::Overlaps => self.take_overlapping(print),
             place => self.take_settled(place, print, out),
         }
     }
@@ -181,9 +174,14 @@ impl ReorderBuffer {
         match self.repeated(print) {
             Disposition::Repeated => return Disposition::Repeated,
             _ if self.is_too_late(print) => return Disposition::BegunAnew,
-            _ if place == Place::Before => return Disposition::BeforeFirst,
+            _ if place == Place::Before => {
+                return self.supposed.before_first(print, self.order.settled().first);
+            }
             Disposition::Presumed => {}
             other => return other,
+        }
+        if print.standing == Standing::Trade && self.supposed.comes(print.trade.trade_id) {
+            return Disposition::Unlisted;
         }
         // What came before we began, or so long ago that its gap is forgotten, happened long ago.
         if place != Place::GivenUp {
@@ -191,6 +189,19 @@ impl ReorderBuffer {
         }
         self.take_late(print, out);
         Disposition::Late
+    }
+
+    /// Takes a print of which some ids came or wait otherwise: as long as it is not known what the others
+    /// are, they are missing.
+    fn take_overlapping(&mut self, print: &Print) -> Disposition {
+        let (id, time) = (print.trade.trade_id, print.trade.event_time);
+        if self.order.last().is_none_or(|last| id > last) {
+            self.order.note_existing(id);
+            self.overlapped = self.overlapped.max(Some((id, time)));
+        } else if self.is_too_late(print) {
+            return Disposition::BegunAnew;
+        }
+        Disposition::Overlaps
     }
 
     /// What the first waiting print waits for.
@@ -228,7 +239,8 @@ impl ReorderBuffer {
             self.names_go_on(out);
             return Some(GivenUp { gap: None, after: missing.after, before });
         }
-        let before = self.order.waiting().next()?.trade.event_time;
+        let next = self.order.waiting().next().map(|print| print.trade.event_time);
+        let before = next.or(self.overlapped.map(|(_, time)| time))?;
         let gap = self.order.give_up();
         self.unshown = self.unshown.or(gap.map(|gap| gap.first_missing));
         self.release_waiting(out);
@@ -315,6 +327,9 @@ impl ReorderBuffer {
         if print.standing == Standing::Trade {
             self.recent.note(&print.trade);
         }
+        if let Standing::Excluded(why) = print.standing {
+            self.supposed.note(print.trade.trade_id, why);
+        }
         let unshown = self.unshown.filter(|from| ids.last_missing >= *from);
         match (print.standing, unshown) {
             (Standing::Trade, None) => {
@@ -358,11 +373,17 @@ impl ReorderBuffer {
 
     fn wait(&mut self, print: &Print) -> Disposition {
         let (first, last) = (first_id(self.ids, print), print.trade.trade_id);
-        if let Some(earlier) = self.order.waiting_at(last) {
+        let earlier = self.order.waiting_at(last);
+        if let Some(earlier) = earlier.filter(|earlier| first_id(self.ids, earlier) == first) {
             return match earlier.standing {
                 Standing::Trade => self.compare(&earlier.trade, print),
                 Standing::Excluded(_) => Disposition::Repeated,
             };
+        }
+        match self.order.would_keep(first, last) {
+            Kept::Known => return Disposition::Repeated,
+            Kept::Overlaps => return self.take_overlapping(print),
+            Kept::Waits { .. } => {}
         }
         // The print that shows the gap always finds room, so that the gap is known; and earlier ones
         // rather than later ones, since they are released first.
@@ -382,8 +403,12 @@ impl ReorderBuffer {
                 out.trades.push(&print.trade);
                 self.recent.note(&print.trade);
             }
-            Standing::Excluded(why) => out.leave_out(Some(print.trade.trade_id), why),
+            Standing::Excluded(why) => {
+                self.supposed.note(print.trade.trade_id, why);
+                out.leave_out(Some(print.trade.trade_id), why);
+            }
         }
+        self.supposed.goes_on();
         out.order.through = self.through();
         if print.trade.event_time > 0 {
             self.last_time = Some(print.trade.event_time);
@@ -391,8 +416,13 @@ impl ReorderBuffer {
     }
 
     fn release_waiting(&mut self, out: &mut Released) {
-        while let Some(print) = self.order.next_ready() {
-            self.release(&print, out);
+        while let Some(ready) = self.order.next_ready() {
+            match ready {
+                Ready::Next(print) => self.release(&print, out),
+                Ready::Overlaps(print) => {
+                    self.take_overlapping(&print);
+                }
+            }
         }
     }
 
@@ -455,7 +485,9 @@ fn first_id(ids: Ids, print: &Print) -> u64 {
     }
 }
 
+mod disposition;
 mod repeats;
+mod supposed;
 
 #[cfg(test)]
 mod contradiction_tests;

@@ -64,6 +64,15 @@ impl ReorderBuffer {
                 let difference = difference(earlier, trade);
                 format!("came before with other content ({difference}); the first one counts")
             }
+            (Disposition::Unlisted, _) => {
+                "comes after REST had listed its neighbours and not it: its id was left out, and the trade \
+                 comes too late to count"
+                    .to_owned()
+            }
+            (Disposition::BelowStray, Some((last, _))) => format!(
+                "is below {last}, with which this run began, as are all trades since: that was not an id of \
+                 this sequence, or the sequence was reset; the trade is not used"
+            ),
             (Disposition::BegunAnew, Some((last, last_time))) => format!(
                 "is not above {last}, the last one, yet its time {} is later than {last_time}: the id \
                  sequence was reset, and the trade is not used",

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use barflow_operators::batch::Feed;
@@ -117,6 +117,58 @@ fn a_span_covers_all_its_ids() {
     assert_eq!(missing.trades, MissingTrades::Ids { first: 14, last: 15 });
 }
 
+fn span(first: u64, last: u64) -> Print {
+    let mut print = print(last);
+    print.trade.count = (last - first + 1) as u32;
+    print
+}
+
+/// The ids that released trades stand for, and how often.
+fn counted(out: &Released) -> BTreeMap<u64, u32> {
+    let mut counted = BTreeMap::new();
+    for trade in out.trades.iter() {
+        let first = trade.trade_id + 1 - u64::from(trade.count);
+        (first..=trade.trade_id).for_each(|id| *counted.entry(id).or_insert(0) += 1);
+    }
+    counted
+}
+
+#[test]
+fn an_aggregate_of_which_a_part_came_is_missing_in_the_other_part() {
+    let (mut buffer, mut out) = (ReorderBuffer::new(Ids::Spans, 10), released());
+    for id in 8..=10 {
+        buffer.take(&print(id), &mut out);
+    }
+    assert_eq!(buffer.take(&span(9, 12), &mut out), Disposition::Overlaps);
+    let missing = |buffer: &ReorderBuffer| {
+        let trades = buffer.missing()?.trades;
+        trades.first_id().zip(trades.last_id())
+    };
+    assert_eq!(missing(&buffer), Some((11, 12)));
+    assert_eq!(buffer.take(&print(11), &mut out), Disposition::Released);
+    let given_up = buffer.give_up(&mut out).unwrap();
+    assert_eq!(given_up.gap, Some(Gap { first_missing: 12, last_missing: 12 }));
+    assert_eq!((given_up.before, missing(&buffer)), (12_000, None));
+    // Given up in part: it is neither late nor a repeat, and the gap stays.
+    assert_eq!(buffer.take(&span(9, 12), &mut out), Disposition::Overlaps);
+    assert_eq!(buffer.take(&print(12), &mut out), Disposition::Late);
+    assert_eq!(out.trades.trade_id, [8, 9, 10, 11, 12]);
+}
+
+#[test]
+fn single_trades_that_a_waiting_aggregate_has_are_repeats() {
+    let (mut buffer, mut out) = (ReorderBuffer::new(Ids::Spans, 10), released());
+    buffer.take(&print(10), &mut out);
+    use Disposition::{Overlaps, Released, Repeated, Waits};
+    assert_eq!(buffer.take(&span(13, 15), &mut out), Waits);
+    let taken = [12, 13, 14, 15].map(|id| buffer.take(&print(id), &mut out));
+    assert_eq!(taken, [Waits, Repeated, Repeated, Repeated]);
+    assert_eq!(buffer.take(&span(15, 17), &mut out), Overlaps);
+    assert_eq!(buffer.take(&print(11), &mut out), Released);
+    assert_eq!(out.trades.trade_id, [10, 11, 12, 15]);
+    assert_eq!(buffer.missing().unwrap().trades.last_id(), Some(17));
+}
+
 #[test]
 fn a_full_reorder_buffer_keeps_what_comes_first_and_forgets_the_rest() {
     let (mut buffer, mut out) = (ReorderBuffer::new(Ids::Consecutive, 2), released());
@@ -189,6 +241,42 @@ proptest! {
         let late: BTreeSet<u64> = late.into_iter().map(|(_, id)| *id).collect();
         prop_assert_eq!(late.len(), out.order.late.len());
         prop_assert_eq!(late, findings.late.iter().map(|late| late.trade.trade_id).collect());
+    }
+
+    /// A stream of aggregates in any order, and a REST of single trades that lacks some.
+    #[test]
+    fn of_aggregates_and_single_trades_every_id_counts_once_or_is_given_up(
+        stream in proptest::collection::vec((1u64..80, 0u64..6, 0u8..4), 1..80),
+        lacks in proptest::collection::vec(proptest::bool::weighted(0.2), 100),
+        room in 1usize..30,
+    ) {
+        let (mut buffer, mut out) = (ReorderBuffer::new(Ids::Spans, room), released());
+        buffer.take(&print(0), &mut out);
+        let backfill = |buffer: &mut ReorderBuffer, out: &mut Released, page: u64| {
+            let Some(missing) = buffer.missing() else { return };
+            let first = missing.trades.first_id().unwrap();
+            let listed = (first..first + page).filter(|id| !lacks[*id as usize % lacks.len()]);
+            listed.for_each(|id| { buffer.take(&print(id), out); });
+            if buffer.missing() == Some(missing) {
+                buffer.give_up(out).unwrap();
+            }
+        };
+        for (first, more, then) in stream {
+            buffer.take(&span(first, first + more), &mut out);
+            if then == 0 {
+                backfill(&mut buffer, &mut out, 1 + more);
+            }
+        }
+        while buffer.missing().is_some() {
+            backfill(&mut buffer, &mut out, 7);
+        }
+        let counted = counted(&out);
+        prop_assert!(counted.values().all(|times| *times == 1), "{:?}", counted);
+        let missing: Vec<Gap> = buffer.order.given_up().collect();
+        for id in 0..=buffer.last().unwrap().0 {
+            let is_missing = missing.iter().any(|g| g.first_missing <= id && id <= g.last_missing);
+            prop_assert_ne!(counted.contains_key(&id), is_missing, "{}", id);
+        }
     }
 
     #[test]

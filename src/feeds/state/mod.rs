@@ -102,6 +102,7 @@ struct GapNews {
 struct Contradictions {
     conflicts: u64,
     ids_anew: u64,
+    unlisted: u64,
 }
 
 impl Slot {
@@ -268,7 +269,7 @@ impl FeedState {
         for print in &prints.rows {
             if let Some(slot) = slots.get(print.slot as usize) {
                 let taken = self.take(*slot, print, received);
-                if let Some(taken @ (Disposition::Conflict | Disposition::BegunAnew)) = taken {
+                if let Some(taken) = taken.filter(|taken| taken.is_contradiction()) {
                     self.contradicts(*slot, print, taken, frame);
                 }
             }
@@ -316,11 +317,14 @@ impl FeedState {
                     self.hand_over(at);
                 }
             }
-            Disposition::Repeated => self.counters.duplicates += 1,
+            // What of it has not come is asked for, or is in a gap.
+            Disposition::Repeated | Disposition::Overlaps => self.counters.duplicates += 1,
             Disposition::Presumed | Disposition::BeforeFirst => self.report_presumed(at, print),
             Disposition::Waits
             | Disposition::NoRoom
             | Disposition::Conflict
+            | Disposition::Unlisted
+            | Disposition::BelowStray
             | Disposition::BegunAnew => {}
         }
         Some(taken)

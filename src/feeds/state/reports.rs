@@ -44,6 +44,17 @@ impl FeedState {
     ) {
         let slot = &mut self.slots[at as usize];
         let (in_all, of_it, what) = match taken {
+            Disposition::Unlisted => (
+                &mut self.counters.unlisted,
+                &mut slot.contradictions.unlisted,
+                "a trade came after REST had passed over its id; it comes too late to count",
+            ),
+            Disposition::BelowStray => (
+                &mut self.counters.ids_anew,
+                &mut slot.contradictions.ids_anew,
+                "all trades are below the id with which this run began, so they are not used: that id was a \
+                 stray, or the id sequence was reset; restart with --reset-state",
+            ),
             Disposition::BegunAnew => (
                 &mut self.counters.ids_anew,
                 &mut slot.contradictions.ids_anew,
