@@ -47,7 +47,7 @@ pub fn resolve(seen: &Seen, choice: Option<&ColumnChoice>) -> Result<Resolved, S
     if choice.is_none() {
         refuse_second_ids(&found.columns, &seen.rows)?;
     }
-    let market = seen.rows.first().and_then(|row| Market::of(&found.columns, row));
+    let market = Market::of(&found.columns, &seen.rows);
     let without_ids = found.columns.id.and_then(|at| {
         let exchange = market.as_ref().and_then(|market| market.exchange.as_ref());
         let of_binance = exchange.is_some_and(|exchange| exchange.starts_with("binance"));
