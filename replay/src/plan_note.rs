@@ -81,6 +81,8 @@ pub enum Reason {
     PackedOtherwise,
     /// Its name begins with a dot.
     Hidden,
+    /// Its name, or that of a folder, begins with an underscore.
+    Uncommitted,
     /// A pipe, a socket or a device, in a folder.
     NotAFile(&'static str),
     /// A link to a folder that is read anyway, or above the link.
@@ -107,6 +109,10 @@ impl fmt::Display for Reason {
                 "this kind of archive is not read; repack it as .csv, .csv.gz, .csv.zst or .zip",
             ),
             Self::Hidden => to.write_str("hidden"),
+            Self::Uncommitted => to.write_str(
+                "its name or folder begins with _, as those of files do that were not committed; read only if it \
+                 is named itself",
+            ),
             Self::NotAFile(kind) => write!(to, "{kind}, read only if it is named itself"),
             Self::FolderReadAlready => to.write_str("a link to a folder that is read already"),
             Self::DanglingLink => to.write_str("a link to a file that is not there"),

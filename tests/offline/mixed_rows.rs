@@ -105,8 +105,8 @@ fn files_of_two_exchanges_are_not_one_series_if_the_first_file_has_none() {
     let at = tempfile::tempdir().unwrap();
     let at = at.path();
     for (file, n, exchange) in [(1, 0, ""), (2, 10, "phemex"), (3, 20, "dydx")] {
-        let row = |i: i64| format!("{},{},10,{exchange}", time(i + n), 6000 + i);
-        write(at, &format!("t/{file}.csv"), "time,price,amount,exchange", row);
+        let row = |i: i64| format!("{},{},10,X,{exchange}", time(i + n), 6000 + i);
+        write(at, &format!("t/{file}.csv"), "time,price,amount,symbol,exchange", row);
     }
     let words = ["t/3.csv", "t/2.csv", "\"exchange\"", "phemex", "dydx"];
     ended(&replay(at, &["t", "--instrument", "own:perp:X"]), 2, &words);
