@@ -6,6 +6,10 @@ use super::cell::{Cell, ROUNDED};
 use super::{Columns, Side};
 use crate::rows::RawRow;
 
+/// What is wrong with a side of 0 where no −1 was seen.
+pub(super) const ZERO: &str = "0 and no −1 among its first rows: 0 may be a side or mean that it is not known; say with \
+                               --columns …,side_buy=1,side_sell=0 or side_buy=1,side_sell=-1 which it is";
+
 /// What is wrong with a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrong {
@@ -145,8 +149,12 @@ fn side(
         _ => false,
     };
     known.filter(|_| !replaced).ok_or_else(|| {
-        let reason = "not buy, sell or unknown; --columns …,side_buy=WORD,side_sell=WORD names \
-                      other words";
+        let reason = match cell.number() == Some(0.0) {
+            true => ZERO,
+            false => {
+                "not buy, sell or unknown; --columns …,side_buy=WORD,side_sell=WORD names other words"
+            }
+        };
         Wrong::new("side", cell, reason)
     })
 }
