@@ -33,6 +33,11 @@ pub enum PlanNote {
         /// Why.
         why: WithoutIds,
     },
+    /// The side of the rows is the maker's, by the names of Coinbase's own columns.
+    SideOfMaker {
+        /// Of which instrument.
+        instrument: InstrumentId,
+    },
     /// Members of an archive that hold no trades.
     MembersPassedOver {
         /// The archive.
@@ -190,6 +195,12 @@ impl fmt::Display for PlanNote {
                 to,
                 "{instrument}: read as a source without ids, because {why}; gaps and repeated \
                  trades are not noticed"
+            ),
+            Self::SideOfMaker { instrument } => write!(
+                to,
+                "{instrument}: its columns have Coinbase's own names, so its side is the maker's: buy means that \
+                 the seller crossed the spread; if it is the taker's, say so with --columns \
+                 …,side=side,side_buy=buy,side_sell=sell"
             ),
             Self::MembersPassedOver { archive, members } => {
                 let plural = if members.len() == 1 { "member" } else { "members" };

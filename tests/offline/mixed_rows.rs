@@ -133,6 +133,34 @@ fn files_of_two_exchanges_are_not_one_series() {
 }
 
 #[test]
+fn the_side_of_coinbases_own_columns_is_the_makers() {
+    let at = tempfile::tempdir().unwrap();
+    let at = at.path();
+    let row = |n: i64| format!("{},buy,1,{},{}", n + 1, 6000 + n, time(n));
+    write(at, "own.csv", "trade_id,side,size,price,time", row);
+    write(at, "ccxt.csv", "id,side,amount,price,timestamp", row);
+    let coinbase = ["--instrument", "coinbase:spot:BTC-USD"];
+    let words = [
+        "--columns",
+        "time=time,price=price,qty=size,id=trade_id,side=side,side_buy=buy,side_sell=sell",
+    ];
+    let columns = ["--columns", "time=time,price=price,qty=size,id=trade_id,side=side"];
+    for (file, given, more, buys, note) in [
+        ("own.csv", coinbase, &[][..], 0, true),
+        ("own.csv", coinbase, &columns[..], 0, true),
+        ("own.csv", coinbase, &words[..], 1, false),
+        ("own.csv", OWN, &[], 1, false),
+        ("ccxt.csv", coinbase, &[], 1, false),
+    ] {
+        let ran = replay(at, &[&[file], &given[..], more].concat());
+        ended(&ran, 0, &[&format!("\"buy_ticks\":{buys}")]);
+        assert_eq!(said(&ran).contains("the maker's"), note, "{}", said(&ran));
+    }
+    let checked = run(at, &[&["check", "own.csv"], &coinbase[..]].concat());
+    ended(&checked, 0, &["the maker's"]);
+}
+
+#[test]
 fn names_of_other_data_than_trades_are_refused() {
     let header = "exchange,symbol,timestamp,local_timestamp,id,side,price,amount";
     let row = |n: i64| format!("binance-futures,BTCUSDT,{},1,,buy,60000,0.5", time(n) * 1000);

@@ -42,9 +42,10 @@ pub fn row<'a>(columns: &Columns, cell: impl Fn(usize) -> Cell<'a>) -> Result<Ra
     let (qty, aggressor) = match &columns.side {
         Some(Side::SignOfQty) => (printed.abs(), by_sign(printed)),
         Some(Side::BuyerIsMaker { column }) => (printed, maker(&cell(*column))?),
-        Some(Side::Word { column, buy, sell, zero_is_unknown }) => {
+        Some(Side::Word { column, buy, sell, zero_is_unknown, of_maker }) => {
             let words = (buy.as_deref(), sell.as_deref());
-            (printed, side(&cell(*column), words, *zero_is_unknown)?)
+            let side = side(&cell(*column), words, *zero_is_unknown)?;
+            (printed, if *of_maker { opposite(side) } else { side })
         }
         None => (printed, Aggressor::Unknown),
     };
@@ -114,6 +115,14 @@ fn agrees(aggressor: Aggressor, maker: &Cell<'_>) -> Result<(), Wrong> {
          side=… or buyer_is_maker=… says which of them is right"
     );
     Err(Wrong::new("is_buyer_maker", maker, reason))
+}
+
+fn opposite(side: Aggressor) -> Aggressor {
+    match side {
+        Aggressor::Buyer => Aggressor::Seller,
+        Aggressor::Seller => Aggressor::Buyer,
+        Aggressor::Unknown => Aggressor::Unknown,
+    }
 }
 
 fn by_sign(qty: f64) -> Aggressor {

@@ -250,7 +250,7 @@ impl Finder<'_> {
     fn word(&self, column: usize, buy: Option<String>, sell: Option<String>) -> Side {
         let name = plain(&self.names[column]);
         let zero_is_unknown = matches!(name.as_str(), "aggressor" | "aggressorside" | "sign");
-        Side::Word { column, buy, sell, zero_is_unknown }
+        Side::Word { column, buy, sell, zero_is_unknown, of_maker: false }
     }
 
     /// The column of this name: exactly, or else as names are compared.
@@ -337,7 +337,7 @@ fn form(rows: &[Vec<Cell<'static>>], at: usize, unit: Option<i64>) -> Result<Tim
 /// # Errors
 /// When the first rows have 0 and no −1.
 fn settle_zero(columns: &mut Columns, rows: &[Vec<Cell<'static>>]) -> Result<(), String> {
-    let Some(Side::Word { column, buy, sell, zero_is_unknown }) = &mut columns.side else {
+    let Some(Side::Word { column, buy, sell, zero_is_unknown, .. }) = &mut columns.side else {
         return Ok(());
     };
     if !*zero_is_unknown || buy.is_some() && sell.is_some() {
