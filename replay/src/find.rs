@@ -5,14 +5,14 @@ use std::ffi::OsStr;
 use std::fs::{self, Metadata};
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::error::ReplayError;
 use crate::files::special;
 use crate::naming;
 use crate::plan_note::{NotTaken, PlanNote, Reason, SameFile};
 use crate::progress::StopFlag;
-use crate::spool;
+use crate::{spool, table_format};
 
 /// Endings of files that are taken from folders and patterns, in any case.
 const ENDINGS: [&str; 5] = [".zip", ".csv", ".csv.gz", ".csv.zst", ".parquet"];
@@ -59,7 +59,9 @@ pub fn find_by(
     for input in inputs {
         search.input(input, stop)?;
     }
-    Ok(search.finish())
+    let found = search.finish();
+    table_format::refuse(&found.paths)?;
+    Ok(found)
 }
 
 struct Search<'a> {
@@ -126,8 +128,12 @@ impl<'a> Search<'a> {
     fn pattern(&mut self, input: &str) -> Result<(), ReplayError> {
         let before = self.not_taken.len();
         let mut any = false;
+        let fixed = Path::new(input).components().take_while(|part| !is_pattern(part)).count();
         for path in matches(input)? {
-            any |= self.found(path)?;
+            match in_hidden_folder(&path, fixed) {
+                Some(reason) => self.not_taken.push(NotTaken { path, reason }),
+                None => any |= self.found(path)?,
+            }
         }
         if any {
             return Ok(());
@@ -171,8 +177,8 @@ impl<'a> Search<'a> {
     /// What lies in a folder or matches a pattern is taken by its ending.
     fn entry(&mut self, path: PathBuf, metadata: &Metadata) -> Result<bool, ReplayError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let reason = if name.starts_with('.') && name != "." && name != ".." {
-            Reason::Hidden
+        let reason = if let Some(reason) = hidden(&name) {
+            reason
         } else if metadata.is_dir() {
             if !(self.folders.contains(&identity(metadata)) && path.is_symlink()) {
                 return self.walk(&path, metadata);
@@ -278,6 +284,26 @@ fn matches(input: &str) -> Result<Vec<PathBuf>, ReplayError> {
         }
     }
     Ok(found.into_iter().collect())
+}
+
+/// Why what has this name is hidden, as it is to Spark and Hive; none if it is not. A partition folder may begin with
+/// the same sign: `_day=1`.
+fn hidden(name: &str) -> Option<Reason> {
+    match name.as_bytes().first()? {
+        b'.' if name != "." && name != ".." => Some(Reason::Hidden),
+        b'_' if !name.contains('=') => Some(Reason::Uncommitted),
+        _ => None,
+    }
+}
+
+fn is_pattern(part: &Component<'_>) -> bool {
+    part.as_os_str().to_string_lossy().contains(['*', '?', '['])
+}
+
+/// Why a path that a pattern matches is hidden by one of its folders, beyond so many that the pattern names.
+fn in_hidden_folder(path: &Path, named: usize) -> Option<Reason> {
+    let folders = path.parent()?.components().skip(named);
+    folders.filter_map(|folder| hidden(&folder.as_os_str().to_string_lossy())).next()
 }
 
 fn has_ending(name: &str) -> bool {

@@ -56,6 +56,7 @@ pub mod store;
 pub mod stream;
 pub mod synth;
 pub mod table;
+mod table_format;
 mod tardis;
 pub mod threads;
 mod time_order;

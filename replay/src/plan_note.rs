@@ -33,6 +33,11 @@ pub enum PlanNote {
         /// Why.
         why: WithoutIds,
     },
+    /// The side of the rows is the maker's, by the names of Coinbase's own columns.
+    SideOfMaker {
+        /// Of which instrument.
+        instrument: InstrumentId,
+    },
     /// Members of an archive that hold no trades.
     MembersPassedOver {
         /// The archive.
@@ -81,6 +86,8 @@ pub enum Reason {
     PackedOtherwise,
     /// Its name begins with a dot.
     Hidden,
+    /// Its name, or that of a folder, begins with an underscore.
+    Uncommitted,
     /// A pipe, a socket or a device, in a folder.
     NotAFile(&'static str),
     /// A link to a folder that is read anyway, or above the link.
@@ -107,6 +114,10 @@ impl fmt::Display for Reason {
                 "this kind of archive is not read; repack it as .csv, .csv.gz, .csv.zst or .zip",
             ),
             Self::Hidden => to.write_str("hidden"),
+            Self::Uncommitted => to.write_str(
+                "its name or folder begins with _, as those of files do that were not committed; read only if it \
+                 is named itself",
+            ),
             Self::NotAFile(kind) => write!(to, "{kind}, read only if it is named itself"),
             Self::FolderReadAlready => to.write_str("a link to a folder that is read already"),
             Self::DanglingLink => to.write_str("a link to a file that is not there"),
@@ -184,6 +195,12 @@ impl fmt::Display for PlanNote {
                 to,
                 "{instrument}: read as a source without ids, because {why}; gaps and repeated \
                  trades are not noticed"
+            ),
+            Self::SideOfMaker { instrument } => write!(
+                to,
+                "{instrument}: its columns have Coinbase's own names, so its side is the maker's: buy means that \
+                 the seller crossed the spread; if it is the taker's, say so with --columns \
+                 …,side=side,side_buy=buy,side_sell=sell"
             ),
             Self::MembersPassedOver { archive, members } => {
                 let plural = if members.len() == 1 { "member" } else { "members" };

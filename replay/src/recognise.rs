@@ -1,6 +1,7 @@
 //! What one file is: its instrument, and how its rows are read.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use barflow_operators::batch::{Feed, IdKind, InputKind};
 use barflow_operators::instrument::InstrumentId;
@@ -85,6 +86,9 @@ pub fn recognise(path: &Path, options: &PlanOptions) -> Result<Recognised, Repla
     let instrument = instrument_of(path, &naming, &sniffed, given, options)?;
     margin::agrees(path, named, sniffed.margin, &instrument)?;
     let first_time = sniffed.first_time;
+    let sniffed = Sniffed { layout: side_of(&instrument, sniffed.layout), ..sniffed };
+    let of_maker = sniffed.layout.has_side_of_maker();
+    let of_maker = of_maker.then(|| PlanNote::SideOfMaker { instrument: instrument.clone() });
     let (feed, format, note) = format_of(instrument, sniffed, options);
     let cut = line_end::note(path, container, format.layout.ends_with_a_number());
     let kind = match container {
@@ -93,7 +97,7 @@ pub fn recognise(path: &Path, options: &PlanOptions) -> Result<Recognised, Repla
     };
     let file = PlannedFile::whole(path, container, kind, first_time, bytes);
     let mut recognised = trades_of(feed, file);
-    recognised.notes.extend(note.into_iter().chain(cut));
+    recognised.notes.extend(note.into_iter().chain(of_maker).chain(cut));
     if !members.passed_over.is_empty() {
         let (archive, members) = (path.to_owned(), members.passed_over);
         recognised.notes.push(PlanNote::MembersPassedOver { archive, members });
@@ -117,6 +121,17 @@ fn instrument_of(
     }
     named::name_agrees_with_rows(path, naming, market.and_then(|market| market.symbol.as_deref()))?;
     name_instrument(path, naming, sniffed)
+}
+
+/// Coinbase itself writes the maker's side.
+fn side_of(instrument: &InstrumentId, layout: Layout) -> Layout {
+    match &layout {
+        Layout::Mapped(columns) if instrument.venue() == "coinbase" && columns.is_of_coinbase() => {
+            let of_maker = columns.with_side_of_maker();
+            of_maker.map_or(layout, |columns| Layout::Mapped(Arc::new(columns)))
+        }
+        _ => layout,
+    }
 }
 
 /// How the rows of an instrument's file are read.

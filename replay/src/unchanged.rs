@@ -4,6 +4,7 @@ use std::path::Path;
 
 use barflow_operators::instrument::InstrumentId;
 
+use crate::columns::market::Market;
 use crate::error::ReplayError;
 use crate::named::Renames;
 use crate::plan::PlannedFile;
@@ -56,17 +57,27 @@ pub fn market(
 ///
 /// # Errors
 /// When two of them differ, and files are not to be renamed.
-pub fn rows_say_one_market(
+pub fn rows_say_one_market<'a>(
     instrument: &InstrumentId,
-    files: &[PlannedFile],
+    files: &'a [PlannedFile],
     renames: &Renames,
 ) -> Result<(), ReplayError> {
-    let mut said = files.iter().filter_map(|file| Some((file, file.market()?)));
-    let Some((first, market)) = said.next().filter(|_| *renames == Renames::Nothing) else {
+    if *renames != Renames::Nothing {
         return Ok(());
-    };
-    let other = said.find_map(|(file, other)| Some((file, other.difference(market)?)));
-    let Some((file, (field, here, before))) = other else { return Ok(()) };
+    }
+    // The first file that has each field: one may lack what two others have.
+    let mut firsts: Vec<(&'a PlannedFile, &'a Market)> = Vec::new();
+    let mut said = files.iter().filter_map(|file| Some((file, file.market()?)));
+    let other = said.find_map(|(file, here)| {
+        let other = firsts
+            .iter()
+            .find_map(|&(first, before)| Some((file, first, here.difference(before)?)));
+        if firsts.iter().all(|(_, before)| here.says_more_than(before)) {
+            firsts.push((file, here));
+        }
+        other
+    });
+    let Some((file, first, (field, here, before))) = other else { return Ok(()) };
     Err(ReplayError::Mixed(format!(
         "{}: first row: field \"{field}\" is \"{here}\", and in {} it is \"{before}\", and both are to be \
          {instrument}: leave one of them out, or give the instrument as {}={instrument} to take both",

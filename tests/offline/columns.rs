@@ -342,6 +342,34 @@ fn sides_that_are_not_known_are_kept_and_codes_are_bad_rows() {
     assert!(ran.log.contains("side_buy=WORD"), "{}", ran.log);
 }
 
+#[test]
+fn a_side_of_0_without_minus_1_is_refused_wherever_it_comes_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let rows = |side: &dyn Fn(i64) -> i64| -> String {
+        let row = |n| format!("{},60000,1,{}\n", MARCH_MS + n, side(n));
+        (0..1500).map(row).collect()
+    };
+    let one = [&ID[..], &["--bar", "u=tick,size=1500"]].concat();
+    let replay = |rows: String, more: &[&str]| {
+        fs::write(folder.join("x.csv"), format!("time,price,qty,aggressor\n{rows}")).unwrap();
+        run(folder, &[&["replay", "x.csv"], &one[..], more].concat())
+    };
+    let late = |n: i64| i64::from(n < 1200);
+    for (rows, code, place) in [(rows(&late), 1, "x.csv:1202: field"), (rows(&|_| 0), 2, "")] {
+        let ran = replay(rows, &[]);
+        assert_eq!(ran.code, Some(code), "{}", ran.log);
+        assert!(ran.log.contains("side_buy=1,side_sell=0"), "{}", ran.log);
+        assert!(ran.log.contains(place), "{}", ran.log);
+    }
+    for (sell, sides) in [("0", &late as &dyn Fn(i64) -> i64), ("-1", &|n| (n > 1200).into())] {
+        let columns =
+            format!("time=time,price=price,qty=qty,side=aggressor,side_buy=1,side_sell={sell}");
+        let ran = replay(rows(sides), &["--columns", &columns]);
+        assert_eq!((ran.code, ran.bars.lines().count()), (Some(0), 1), "{}", ran.log);
+    }
+}
+
 fn parquet(path: &Path, columns: Vec<(&str, ArrayRef)>) {
     let batch = RecordBatch::try_from_iter_with_nullable(
         columns.into_iter().map(|(name, array)| (name, array, true)),

@@ -79,6 +79,40 @@ fn rows_of_two_exchanges_or_currencies_are_not_one_series() {
 }
 
 #[test]
+fn a_first_row_without_a_symbol_or_exchange_does_not_end_their_comparison() {
+    for (column, a, b) in [("symbol", "BTC-USD", "ETH-USD"), ("exchange", "kraken", "bitstamp")] {
+        for nothing in ["", "null", "nan"] {
+            let at = tempfile::tempdir().unwrap();
+            let at = at.path();
+            let of = |n: i64| match n {
+                0 => nothing,
+                n if n % 2 == 0 => a,
+                _ => b,
+            };
+            let row = |n: i64| format!("{},{},1,{}", time(n), 60_000 + n, of(n));
+            write(at, "a.csv", &format!("time,price,amount,{column}"), row);
+            let given = ["a.csv", "--instrument", "own:spot:ETH-USD"];
+            let place = format!("a.csv:2: field \"{column}\"");
+            ended(&replay(at, &given), 1, &[&place, b]);
+            ended(&run(at, &[&["convert", "--store", "st"], &given[..]].concat()), 1, &[]);
+            ended(&run(at, &[&["quality"], &given[..]].concat()), 1, &[]);
+        }
+    }
+}
+
+#[test]
+fn files_of_two_exchanges_are_not_one_series_if_the_first_file_has_none() {
+    let at = tempfile::tempdir().unwrap();
+    let at = at.path();
+    for (file, n, exchange) in [(1, 0, ""), (2, 10, "phemex"), (3, 20, "dydx")] {
+        let row = |i: i64| format!("{},{},10,X,{exchange}", time(i + n), 6000 + i);
+        write(at, &format!("t/{file}.csv"), "time,price,amount,symbol,exchange", row);
+    }
+    let words = ["t/3.csv", "t/2.csv", "\"exchange\"", "phemex", "dydx"];
+    ended(&replay(at, &["t", "--instrument", "own:perp:X"]), 2, &words);
+}
+
+#[test]
 fn files_of_two_exchanges_are_not_one_series() {
     let at = tempfile::tempdir().unwrap();
     let at = at.path();
@@ -96,6 +130,34 @@ fn files_of_two_exchanges_are_not_one_series() {
     let other = ["u/1.csv", "--instrument", "deribit:perp:BTC-PERPETUAL"];
     ended(&replay(at, &other), 2, &["u/1.csv", "\"exchange\"", "bitmex"]);
     ended(&replay(at, &["u/1.csv", "--instrument", "bitmex:perp:BTC-PERPETUAL"]), 0, &[]);
+}
+
+#[test]
+fn the_side_of_coinbases_own_columns_is_the_makers() {
+    let at = tempfile::tempdir().unwrap();
+    let at = at.path();
+    let row = |n: i64| format!("{},buy,1,{},{}", n + 1, 6000 + n, time(n));
+    write(at, "own.csv", "trade_id,side,size,price,time", row);
+    write(at, "ccxt.csv", "id,side,amount,price,timestamp", row);
+    let coinbase = ["--instrument", "coinbase:spot:BTC-USD"];
+    let words = [
+        "--columns",
+        "time=time,price=price,qty=size,id=trade_id,side=side,side_buy=buy,side_sell=sell",
+    ];
+    let columns = ["--columns", "time=time,price=price,qty=size,id=trade_id,side=side"];
+    for (file, given, more, buys, note) in [
+        ("own.csv", coinbase, &[][..], 0, true),
+        ("own.csv", coinbase, &columns[..], 0, true),
+        ("own.csv", coinbase, &words[..], 1, false),
+        ("own.csv", OWN, &[], 1, false),
+        ("ccxt.csv", coinbase, &[], 1, false),
+    ] {
+        let ran = replay(at, &[&[file], &given[..], more].concat());
+        ended(&ran, 0, &[&format!("\"buy_ticks\":{buys}")]);
+        assert_eq!(said(&ran).contains("the maker's"), note, "{}", said(&ran));
+    }
+    let checked = run(at, &[&["check", "own.csv"], &coinbase[..]].concat());
+    ended(&checked, 0, &["the maker's"]);
 }
 
 #[test]

@@ -83,6 +83,8 @@ pub enum Side {
         sell: Option<String>,
         /// Whether 0 means that the side is not known.
         zero_is_unknown: bool,
+        /// Whether it is the side of the maker, so that the other one crossed the spread.
+        of_maker: bool,
     },
     /// Whether the buyer was the maker.
     BuyerIsMaker {
@@ -172,6 +174,25 @@ impl Columns {
             && self.id.is_some()
             && !has(names::Role::BestMatch)
             && (self.span.is_some() || matches!(self.names.len(), 6))
+    }
+
+    /// Whether its names are those of Coinbase's own trades, in REST and both feeds, whose side is the maker's. CCXT,
+    /// Tardis and cryptofeed, which write the taker's, have other ones.
+    pub fn is_of_coinbase(&self) -> bool {
+        let has = |wanted: &str| self.names.iter().any(|name| names::plain(name) == wanted);
+        ["tradeid", "side", "size", "price", "time"].into_iter().all(has)
+    }
+
+    /// The same columns with the side taken for the maker's; none if it is no usual word of a column called `side`.
+    pub fn with_side_of_maker(&self) -> Option<Self> {
+        let mut columns = self.clone();
+        let Some(Side::Word { column, buy: None, sell: None, of_maker, .. }) = &mut columns.side
+        else {
+            return None;
+        };
+        let is_side = self.names.get(*column).is_some_and(|name| names::plain(name) == "side");
+        *of_maker = true;
+        is_side.then_some(columns)
     }
 
     /// Whether a number that counts stands last in a row.

@@ -6,6 +6,10 @@ use super::cell::{Cell, ROUNDED};
 use super::{Columns, Side};
 use crate::rows::RawRow;
 
+/// What is wrong with a side of 0 where no −1 was seen.
+pub(super) const ZERO: &str = "0 and no −1 among its first rows: 0 may be a side or mean that it is not known; say with \
+                               --columns …,side_buy=1,side_sell=0 or side_buy=1,side_sell=-1 which it is";
+
 /// What is wrong with a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrong {
@@ -38,9 +42,10 @@ pub fn row<'a>(columns: &Columns, cell: impl Fn(usize) -> Cell<'a>) -> Result<Ra
     let (qty, aggressor) = match &columns.side {
         Some(Side::SignOfQty) => (printed.abs(), by_sign(printed)),
         Some(Side::BuyerIsMaker { column }) => (printed, maker(&cell(*column))?),
-        Some(Side::Word { column, buy, sell, zero_is_unknown }) => {
+        Some(Side::Word { column, buy, sell, zero_is_unknown, of_maker }) => {
             let words = (buy.as_deref(), sell.as_deref());
-            (printed, side(&cell(*column), words, *zero_is_unknown)?)
+            let side = side(&cell(*column), words, *zero_is_unknown)?;
+            (printed, if *of_maker { opposite(side) } else { side })
         }
         None => (printed, Aggressor::Unknown),
     };
@@ -112,6 +117,14 @@ fn agrees(aggressor: Aggressor, maker: &Cell<'_>) -> Result<(), Wrong> {
     Err(Wrong::new("is_buyer_maker", maker, reason))
 }
 
+fn opposite(side: Aggressor) -> Aggressor {
+    match side {
+        Aggressor::Buyer => Aggressor::Seller,
+        Aggressor::Seller => Aggressor::Buyer,
+        Aggressor::Unknown => Aggressor::Unknown,
+    }
+}
+
 fn by_sign(qty: f64) -> Aggressor {
     if qty > 0.0 {
         Aggressor::Buyer
@@ -145,8 +158,12 @@ fn side(
         _ => false,
     };
     known.filter(|_| !replaced).ok_or_else(|| {
-        let reason = "not buy, sell or unknown; --columns …,side_buy=WORD,side_sell=WORD names \
-                      other words";
+        let reason = match cell.number() == Some(0.0) {
+            true => ZERO,
+            false => {
+                "not buy, sell or unknown; --columns …,side_buy=WORD,side_sell=WORD names other words"
+            }
+        };
         Wrong::new("side", cell, reason)
     })
 }

@@ -5,7 +5,7 @@ use super::choice::ColumnChoice;
 use super::listed::listed;
 use super::market::Market;
 use super::names::{Known, Role, known, plain};
-use super::{Columns, Side, TimeForm, WithoutIds};
+use super::{Columns, Side, TimeForm, WithoutIds, read};
 use crate::binance::unit_ns;
 
 /// What is seen of a file before it is read.
@@ -43,11 +43,11 @@ pub fn resolve(seen: &Seen, choice: Option<&ColumnChoice>) -> Result<Resolved, S
     let mut found = draft(&names, choice)?;
     found.columns.delimiter = seen.delimiter;
     found.columns.form = form(&seen.rows, found.columns.time, found.unit)?;
-    refuse_codes(&found.columns, &seen.rows)?;
+    settle_zero(&mut found.columns, &seen.rows)?;
     if choice.is_none() {
         refuse_second_ids(&found.columns, &seen.rows)?;
     }
-    let market = seen.rows.first().and_then(|row| Market::of(&found.columns, row));
+    let market = Market::of(&found.columns, &seen.rows);
     let without_ids = found.columns.id.and_then(|at| {
         let exchange = market.as_ref().and_then(|market| market.exchange.as_ref());
         let of_binance = exchange.is_some_and(|exchange| exchange.starts_with("binance"));
@@ -250,7 +250,7 @@ impl Finder<'_> {
     fn word(&self, column: usize, buy: Option<String>, sell: Option<String>) -> Side {
         let name = plain(&self.names[column]);
         let zero_is_unknown = matches!(name.as_str(), "aggressor" | "aggressorside" | "sign");
-        Side::Word { column, buy, sell, zero_is_unknown }
+        Side::Word { column, buy, sell, zero_is_unknown, of_maker: false }
     }
 
     /// The column of this name: exactly, or else as names are compared.
@@ -331,30 +331,26 @@ fn form(rows: &[Vec<Cell<'static>>], at: usize, unit: Option<i64>) -> Result<Tim
     }
 }
 
-/// Where 0 means that the side is not known, 1 and −1 are the others; 0 and 1 alone are two sides
-/// written as codes, and nothing says which is which.
+/// Whether 0 means that the side is not known: it does where −1 is the seller, and where both sides were named. With 0
+/// and 1 alone nothing says which is which. Where the first rows have neither 0 nor −1, a later 0 is a bad row.
 ///
 /// # Errors
-/// When the first rows have such codes.
-fn refuse_codes(columns: &Columns, rows: &[Vec<Cell<'static>>]) -> Result<(), String> {
-    let Some(Side::Word { column, buy: None, sell: None, zero_is_unknown: true }) = &columns.side
-    else {
+/// When the first rows have 0 and no −1.
+fn settle_zero(columns: &mut Columns, rows: &[Vec<Cell<'static>>]) -> Result<(), String> {
+    let Some(Side::Word { column, buy, sell, zero_is_unknown, .. }) = &mut columns.side else {
         return Ok(());
     };
-    let signs = rows.iter().filter_map(|row| row.get(*column)?.number());
-    let [mut zero, mut plus, mut minus] = [false; 3];
-    for sign in signs {
-        zero |= sign == 0.0;
-        plus |= sign > 0.0;
-        minus |= sign < 0.0;
+    if !*zero_is_unknown || buy.is_some() && sell.is_some() {
+        return Ok(());
     }
-    match zero && plus && !minus {
+    let has = |wanted: f64| {
+        let mut signs = rows.iter().filter_map(|row| row.get(*column)?.number());
+        signs.any(|sign| sign == wanted)
+    };
+    *zero_is_unknown = has(-1.0);
+    match has(0.0) && !*zero_is_unknown {
         false => Ok(()),
-        true => Err(format!(
-            "its column \"{}\" has 0 and 1 and no −1, so 0 may be a side or mean that it is not \
-             known; say with --columns …,side_buy=1,side_sell=0 which is which",
-            columns.names[*column]
-        )),
+        true => Err(format!("its column \"{}\" has {}", columns.names[*column], read::ZERO)),
     }
 }
 
@@ -454,11 +450,20 @@ mod tests {
             let rows = codes.map(|code| format!("1709251200000,1,1,{code}"));
             format!("time,price,qty,aggressor\n{}", rows.join("\n"))
         };
-        for signs in [["1", "0", "-1"], ["0", "0", "0"], ["1", "1", "1"], ["-1", "0", "-1"]] {
-            resolve(&seen(&file(signs)), None).unwrap();
+        for (signs, zero) in
+            [(["1", "0", "-1"], true), (["1", "1", "1"], false), (["-1", "0", "-1"], true)]
+        {
+            let side = resolve(&seen(&file(signs)), None).unwrap().columns.side;
+            let found = matches!(side, Some(Side::Word { zero_is_unknown, .. }) if zero_is_unknown);
+            assert_eq!(found, zero, "{signs:?}");
         }
-        let error = resolve(&seen(&file(["1", "0", "1"])), None).unwrap_err();
-        assert!(error.contains("side_buy=1,side_sell=0"), "{error}");
+        let half = "time=time,price=price,qty=qty,side=aggressor,side_buy=1".parse().unwrap();
+        for signs in [["1", "0", "1"], ["0", "0", "0"], ["0.0", "", "1.0"]] {
+            for choice in [None, Some(&half)] {
+                let error = resolve(&seen(&file(signs)), choice).unwrap_err();
+                assert!(error.contains("side_buy=1,side_sell=0"), "{error}");
+            }
+        }
         let words = "time=time,price=price,qty=qty,side=aggressor,side_buy=1,side_sell=0";
         resolve(&seen(&file(["1", "0", "1"])), Some(&words.parse().unwrap())).unwrap();
     }

@@ -6,6 +6,7 @@ use super::judge::{Row, judge, wrong_width};
 use super::{RowRules, text};
 use crate::columns::cell::Cell;
 use crate::columns::fields::split;
+use crate::columns::market::Market;
 use crate::columns::read::{self, Wrong};
 use crate::columns::{Columns, Side};
 
@@ -34,17 +35,10 @@ pub fn cells<'a>(
 ) -> Result<Row, Wrong> {
     // A file is one instrument's: exports of whole groups of symbols exist, and their prices must not meet in
     // one bar.
-    if let Some(market) = &rules.format.market
-        && let Some((field, value)) = market.other(columns, &cell)
-    {
-        let mut reason =
-            format!("the file started with {market}; a file must contain one instrument");
-        if field == "exchange" {
-            reason.push_str(
-                " (a consolidated tape: name its columns with --columns, and exchange=any)",
-            );
-        }
-        return Err(Wrong { field, value, reason });
+    let nothing = Market::default();
+    let market = rules.format.market.as_deref().unwrap_or(&nothing);
+    if let Some((field, value)) = market.other(columns, &cell) {
+        return Err(of_another_market(market, field, value));
     }
     let row = read::row(columns, &cell)?;
     judge(rules, &row, columns.id.is_some(), false).map_err(|defect| {
@@ -63,6 +57,19 @@ pub fn cells<'a>(
         };
         Wrong { field: defect.field, value, reason: reason.to_owned() }
     })
+}
+
+fn of_another_market(market: &Market, field: &'static str, value: String) -> Wrong {
+    let first = match market.said(field) {
+        true => format!("the file started with {market}"),
+        false => format!("the file started with rows without a {field}"),
+    };
+    let mut reason = format!("{first}; a file must contain one instrument");
+    if field == "exchange" {
+        reason
+            .push_str(" (a consolidated tape: name its columns with --columns, and exchange=any)");
+    }
+    Wrong { field, value, reason }
 }
 
 /// The raw text of a row of cells.

@@ -11,8 +11,8 @@ use barflow_operators::input_batch::{LeftOut, Reject};
 use barflow_operators::trade::{Aggressor, Trade};
 use barflow_operators::validation;
 
-use crate::columns::Columns;
 use crate::columns::market::Market;
+use crate::columns::{Columns, Side};
 use crate::lean;
 
 pub mod careful;
@@ -82,6 +82,12 @@ impl Layout {
             Self::Kraken | Self::Lean { .. } => false,
             Self::Mapped(columns) => columns.side.is_some(),
         }
+    }
+
+    /// Whether the side of rows is the maker's, in words.
+    pub fn has_side_of_maker(&self) -> bool {
+        let Self::Mapped(columns) = self else { return false };
+        matches!(columns.side, Some(Side::Word { of_maker: true, .. }))
     }
 
     /// Whether rows have a quote value that can be taken.

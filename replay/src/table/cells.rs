@@ -53,9 +53,18 @@ pub(super) fn cell(array: &ArrayRef, row: usize) -> Cell<'_> {
                 false => text(format!("({} bytes)", bytes.len())),
             }
         }
-        DataType::FixedSizeBinary(_) => text(hex::encode(array.as_fixed_size_binary().value(row))),
+        DataType::FixedSizeBinary(_) => fixed(array.as_fixed_size_binary().value(row)),
         DataType::Timestamp(unit, _) => timestamp(array, row, *unit),
         other => text(format!("({other})")),
+    }
+}
+
+/// Text of a fixed length, which writers fill up with zeros; of anything else (a UUID), what no number is like.
+fn fixed(bytes: &[u8]) -> Cell<'_> {
+    let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    match std::str::from_utf8(&bytes[..end]) {
+        Ok(written) => short(written),
+        Err(_) => text(format!("0x{}", hex::encode(bytes))),
     }
 }
 
@@ -92,4 +101,31 @@ fn text(text: String) -> Cell<'static> {
 /// A time that no ns can count is none that is believed either.
 fn instant(value: i64, unit: i64) -> Cell<'static> {
     Cell::Instant(value.saturating_mul(unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_a_fixed_length_is_text_and_its_bytes_are_never_a_number() {
+        for (bytes, number) in [
+            (&b"0618"[..], Some(618.0)),
+            (b"6.5\0\0", Some(6.5)),
+            (b"\0\0\0\0", None),
+            (b"\x06\x18\x06\x18", None),
+            (b"\x30\xff\x31\x32", None),
+        ] {
+            assert_eq!(
+                (fixed(bytes).number(), fixed(bytes).id().is_some()),
+                match number {
+                    Some(number) => (Some(number), number == 618.0),
+                    None => (None, false),
+                }
+            );
+        }
+        assert!(fixed(b"\0\0").is_empty());
+        assert_eq!(fixed(b"BTC-USD\0").text(), "BTC-USD");
+        assert_eq!(fixed(b"\x30\xff").text(), "0x30ff");
+    }
 }
