@@ -180,17 +180,7 @@ impl fmt::Display for PlanNote {
                 list(files, to, |file, to| to.write_str(&shown(file)))?;
                 to.write_str("; if it was cut there, the last number is another one")
             }
-            Self::Unsealed(files) => {
-                match files.len() {
-                    1 => to.write_str("1 Parquet file of trades has no seal: ")?,
-                    n => write!(to, "{n} Parquet files of trades have no seal: ")?,
-                }
-                list(files, to, |file, to| to.write_str(&shown(file)))?;
-                to.write_str(
-                    "; nothing but the file itself says whose trades these are: name the instrument \
-                     with --instrument, or convert the archive again",
-                )
-            }
+            Self::Unsealed(files) => unsealed(files, to),
             Self::WithoutIds { instrument, why } => write!(
                 to,
                 "{instrument}: read as a source without ids, because {why}; gaps and repeated \
@@ -218,6 +208,18 @@ impl fmt::Display for PlanNote {
             }
         }
     }
+}
+
+fn unsealed(files: &[PathBuf], to: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match files.len() {
+        1 => to.write_str("1 Parquet file of trades has no seal: ")?,
+        n => write!(to, "{n} Parquet files of trades have no seal: ")?,
+    }
+    list(files, to, |file, to| to.write_str(&shown(file)))?;
+    to.write_str(
+        "; nothing but the file itself says whose trades these are: name the instrument with \
+         --instrument, or convert the archive again",
+    )
 }
 
 fn not_taken(files: &[NotTaken], to: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -12,7 +12,7 @@ pub enum Disposition {
     Presumed,
     /// Its id is below the first one that came: it is not a repeat, and comes too late to count.
     BeforeFirst,
-    /// The same, but ids and time go on below the first one, and nothing comes above it.
+    /// The same, but ids and time continue below the first one, and nothing comes above it.
     BelowStray,
     /// It waits for what is missing before it.
     Waits,

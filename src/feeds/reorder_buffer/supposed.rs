@@ -49,7 +49,7 @@ impl Supposed {
         self.released = self.released.saturating_add(1);
     }
 
-    /// A print below the first id: one from before the beginning, unless time and ids go on there and
+    /// A print below the first id: one from before the beginning, unless time and ids continue there and
     /// nowhere else.
     pub(super) fn before_first(&mut self, print: &Print, first: Option<u64>) -> Disposition {
         let (id, time) = (print.trade.trade_id, print.trade.event_time);
