@@ -161,6 +161,15 @@ fn the_side_of_coinbases_own_columns_is_the_makers() {
 }
 
 #[test]
+fn the_time_of_a_row_of_a_database_is_not_that_of_its_trade() {
+    let at = tempfile::tempdir().unwrap();
+    let row = |n: i64| format!("2024-03-05 10:00:0{n},2024-03-01 00:00:0{n},1,{}", 6000 + n);
+    write(at.path(), "a.csv", "created_at,datetime,qty,price", row);
+    let close = format!("\"close_time\":{}", MARCH_MS * 1_000_000);
+    ended(&replay(at.path(), &[&["a.csv"], &OWN[..]].concat()), 0, &[&close]);
+}
+
+#[test]
 fn names_of_other_data_than_trades_are_refused() {
     let header = "exchange,symbol,timestamp,local_timestamp,id,side,price,amount";
     let row = |n: i64| format!("binance-futures,BTCUSDT,{},1,,buy,60000,0.5", time(n) * 1000);

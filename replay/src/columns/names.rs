@@ -67,8 +67,8 @@ const NAMES: &[(Role, u8, &[&str])] = &[
             "executiontime",
             "exectime",
             "executedat",
-            "createdtime",
-            "createdat",
+            "exchts",
+            "exchangets",
             "exchangetimestamp",
             "exchangetime",
             "exchtimestamp",
@@ -81,6 +81,8 @@ const NAMES: &[(Role, u8, &[&str])] = &[
         ],
     ),
     (Role::Time, 1, &["datetime", "date", "datetimeutc", "isotime", "participanttimestamp"]),
+    // Of a row of a database, which may be newer than its trade.
+    (Role::Time, 2, &["createdtime", "createdat"]),
     (
         Role::Price,
         0,

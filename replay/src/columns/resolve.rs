@@ -445,6 +445,21 @@ mod tests {
     }
 
     #[test]
+    fn the_time_of_a_row_of_a_database_is_not_the_trades_where_there_is_another() {
+        let time = |names: &str| {
+            let rows = "1709251200000,1709251200001,1,1";
+            let seen = seen(&format!("{names},price,qty\n{rows}"));
+            resolve(&seen, None).map(|resolved| resolved.columns.time)
+        };
+        for other in ["datetime", "date", "timestamp", "participant_timestamp"] {
+            assert_eq!(time(&format!("created_at,{other}")), Ok(1), "{other}");
+        }
+        assert_eq!(time("created_at,x"), Ok(0));
+        let error = time("ts,exch_ts").unwrap_err();
+        assert!(error.contains("several columns could be its time: ts, exch_ts"), "{error}");
+    }
+
+    #[test]
     fn codes_of_two_sides_are_not_taken_for_a_sign() {
         let file = |codes: [&str; 3]| {
             let rows = codes.map(|code| format!("1709251200000,1,1,{code}"));
