@@ -135,6 +135,13 @@ impl DeliveryOptions {
             (ProgressPlace::At(path), _) if [Path::new(""), Path::new("-")].contains(&&**path) => {
                 "progress needs a file: it is replaced as a whole"
             }
+            (ProgressPlace::At(path), SinkKind::Parquet)
+                if path
+                    .extension()
+                    .is_some_and(|ending| ending.eq_ignore_ascii_case("parquet")) =>
+            {
+                "progress is a file of JSON lines: its name cannot be that of a Parquet file"
+            }
             (ProgressPlace::Beside, SinkKind::JsonLines | SinkKind::Csv) if stdout => {
                 "progress needs a name where bars go to standard output; use --progress=FILE"
             }

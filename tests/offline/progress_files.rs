@@ -126,6 +126,7 @@ fn the_file_can_be_named_and_destroys_nothing() {
         ("--progress-topic", &["--progress", "--sink", "kafka", "--brokers", "localhost:1"]),
         ("other than none", &["--progress", "--sink", "none"]),
         ("of another kind", &["--progress=thesis.tex"]),
+        ("of a Parquet file", &["--sink", "parquet", "--out", "b", "--progress=b/x.parquet"]),
         ("writes the same file", &["--progress=b.jsonl", "--out", "b.jsonl"]),
         ("it is an input", &[&*format!("--progress={day}")]),
         ("--no-clobber", &["--progress=p.jsonl", "--no-clobber"]),

@@ -106,7 +106,7 @@ impl Leaving {
     /// Gives out what may leave.
     pub(super) fn leave(&mut self, epoch: Epoch, give: &mut impl FnMut(Out)) {
         let Self::InOrder(InOrder { merge, expected, slowest }) = self else { return };
-        while let Some(waiting) = merge.pop() {
+        while let Some(waiting) = merge.pop(MOST_WAITING) {
             give(match waiting {
                 Waiting::Bar(bar, diff) => Out::Bar((bar, epoch, diff)),
                 Waiting::Said(out) => out,

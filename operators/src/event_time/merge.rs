@@ -92,10 +92,18 @@ impl<T> Merge<T> {
         self.lanes.values_mut().for_each(|lane| lane.ended = true);
     }
 
-    /// The next item that may leave.
-    pub fn pop(&mut self) -> Option<T> {
+    /// The next item that may leave. If more than `most` wait, it does not wait for its own instrument to reach a
+    /// later time: many trades of one instant would gather without limit.
+    pub fn pop(&mut self, most: usize) -> Option<T> {
         let (time, instrument) = self.heads.first()?.clone();
-        if self.running.first().is_some_and(|(reached, _)| *reached <= time) {
+        let is_early = match self.waiting > most {
+            false => self.running.first().is_some_and(|(reached, _)| *reached <= time),
+            true => {
+                let mut behind = self.running.range(..(time, instrument.clone()));
+                behind.any(|(_, other)| *other != instrument)
+            }
+        };
+        if is_early {
             return None;
         }
         let first = self.change(&instrument, |lane| lane.waiting.pop_first()).flatten()?;
@@ -195,7 +203,7 @@ mod tests {
     type Item = (i64, usize, usize, usize);
 
     fn leave(merge: &mut Merge<Item>, out: &mut Vec<Item>) {
-        out.extend(std::iter::from_fn(|| merge.pop()));
+        out.extend(std::iter::from_fn(|| merge.pop(usize::MAX)));
     }
 
     #[test]
@@ -230,6 +238,18 @@ mod tests {
         merge.end_all();
         leave(&mut merge, &mut out);
         assert_eq!(out[2..], [(9, 0, 0, 2), (7, 0, 0, 4), (9, 0, 9, 9)]);
+    }
+
+    /// As many as there are, they would be in memory until its time continues.
+    #[test]
+    fn of_one_instant_only_so_many_wait() {
+        let mut merge = Merge::default();
+        (0..3).for_each(|i| merge.expect(&id(i), 5));
+        (0..10).for_each(|n| merge.push(&id(1), 5, rank(0), (5, 1, 0, n)));
+        assert_eq!(merge.pop(4), None, "the first instrument may still give some of the same time");
+        merge.reach(&id(0), 6);
+        let left: Vec<usize> = std::iter::from_fn(|| merge.pop(4)).map(|item| item.3).collect();
+        assert_eq!((left, merge.len()), ((0..6).collect(), 4));
     }
 
     /// For each instrument its items by time, and how many come with each batch.
