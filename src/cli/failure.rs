@@ -42,13 +42,9 @@ impl Outcome {
     }
 
     /// How a live run ends with this report: trades that are in no gap were left out, rows of its history
-    /// were, or trades came too late to correct the bars. So were those that waited for missing ones, unless the
-    /// run is `continued` later. To be stopped is its usual end.
-    pub fn of_live(report: &JobReport, continued: bool) -> Self {
-        let left_out = report.feeds.values().any(|feed| {
-            let counters = feed.counters();
-            counters.left_something_out() || (counters.waiting_at_end > 0 && !continued)
-        });
+    /// were, or trades came too late to correct the bars. To be stopped is its usual end.
+    pub fn of_live(report: &JobReport) -> Self {
+        let left_out = report.feeds.values().any(|feed| feed.counters().left_something_out());
         if left_out || report.refused() + report.rejected_in_files() > 0 {
             Self::WithRejects
         } else {

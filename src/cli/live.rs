@@ -187,7 +187,6 @@ pub(super) fn execute(
         stop_after(limit, &stop, Arc::clone(&over));
     }
     let if_taken = settings.delivery.if_taken;
-    let continued = settings.delivery.is_exactly_once();
     let job = LiveJob::new(settings).with_reload(reload);
     let ran = job.run(&stop, &Watcher::with_summary(summary::print_live));
     taken::wait(&ran, if_taken, &stop);
@@ -199,7 +198,7 @@ pub(super) fn execute(
         return Err(Failure::outside(anyhow::anyhow!("no feed connected within {limit}: {why}"))
             .hint("check `websocket`, name resolution, proxies and the network"));
     }
-    conclude(ran.map(|report| Outcome::of_live(&report, continued)), &stop)
+    conclude(ran.map(|report| Outcome::of_live(&report)), &stop)
 }
 
 fn limit(text: &str) -> Result<Duration, Failure> {
