@@ -143,7 +143,7 @@ fn progress_of_a_live_run_that_is_killed_is_never_ahead_of_the_bars_that_can_be_
             command.args(["live", "--report-every", "0", "--venue", "binance-spot"]);
             command.args(["--instrument", "BTCUSDT", "--at", &simulator.address]).args(bars());
             command.args(["--sink", sink, "--out"]).arg(&out).arg("--progress");
-            command.args(["--commit-interval", "20ms", "--roll", "8KB", "--log", "warn"]);
+            command.args(["--commit-interval", "20ms", "--roll", "8KB", "--log", "info"]);
             Process::start_to_be_killed(command, kill)
         };
         let places = [&STEPS[..], if sink == "parquet" { &NAMES } else { &[] }].concat();
@@ -157,6 +157,8 @@ fn progress_of_a_live_run_that_is_killed_is_never_ahead_of_the_bars_that_can_be_
         }
         assert!(said_something > 0, "{sink}: nothing was ever said");
         let mut last = start(None);
+        // What it found is read by then: a signal before that leaves the end to the next run.
+        last.wait_until_it_says("connected and subscribed");
         let tick = "binance:spot:BTCUSDT/tick";
         if sink == "jsonl" {
             last.wait_until("all trades", |_| {

@@ -74,7 +74,7 @@ fn a_record_that_cannot_be_read_is_named_and_a_reset_helps() {
         (
             &record,
             of_version(whole, 9),
-            "it has version 9; this barflow reads version 7",
+            "it has version 9; this barflow reads version 8",
             "use the barflow version that wrote it",
         ),
         (&setting, b"{}".to_vec(), "not a barflow checkpoint", "--reset-state"),
