@@ -7,7 +7,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::support::kafka::{broker, create_topic, exists, read, unique};
+use crate::support::kafka::{broker, create_topic, exists, read, unique, wait_until};
 use crate::support::process::{Process, barflow, output};
 use crate::support::transactions::with_own_broker;
 
@@ -159,14 +159,16 @@ fn topics_of_ours_take_bars_of_any_time() {
 #[test]
 fn a_run_that_is_asked_to_end_while_its_broker_is_away_ends_in_time_and_loses_nothing() {
     with_own_broker(|own| {
-        let stage = Stage::at(&own.plain, 100_000, PAST);
+        // More than is sent before the broker is seen to have some of it.
+        let stage = Stage::at(&own.plain, 300_000, PAST);
         let topic = unique("away");
         let mut command = barflow();
         command.args(["replay", &stage.day, "--sink", "kafka", "--brokers", &own.plain]);
         command.args(["--topic", &topic, "--job", &topic, "--create-topics", "--bar"]);
         command.args(["t=tick,size=2", "--commit-interval", "20ms", "--shutdown-timeout", "1s"]);
         let mut running = Process::start(command);
-        running.wait_until("bars", |_| stage.committed(&topic) > 0);
+        running.wait_until("the topic", |_| exists(&own.plain, &topic));
+        wait_until(&own.plain, &topic, 1);
         own.signal("STOP");
         running.wait_until_it_says("retrying the transaction");
         running.signal("TERM");
@@ -177,6 +179,6 @@ fn a_run_that_is_asked_to_end_while_its_broker_is_away_ends_in_time_and_loses_no
         own.signal("CONT");
         let (code, said) = stage.replay(&topic, &["--bar", "t=tick,size=2", "--create-topics"]);
         assert_eq!(code, Some(0), "{said}");
-        assert_eq!(stage.committed(&topic), 50_000, "{said}");
+        assert_eq!(stage.committed(&topic), 150_000, "{said}");
     });
 }
