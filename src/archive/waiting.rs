@@ -1,18 +1,15 @@
-//! Waits for a server on threads of their own: neither a request nor the reading of what is sent heeds a flag, and
-//! a user who asks for the end is not to wait for a timeout. A thread that is left behind ends with the process.
+//! Waits for an archive, and reads what it sends, until the end is asked for: see [`waiting`].
 
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::thread::{self, Builder};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::Builder;
+use std::time::Instant;
 
 use super::error::FetchError;
 use super::response::Setback;
-
-/// Between two looks at the flag.
-const LOOK: Duration = Duration::from_millis(50);
+use crate::net::waiting::{self, Waited};
 
 /// Bytes read in one go.
 const BLOCK: usize = 1 << 17;
@@ -42,16 +39,7 @@ impl Waiting {
     /// # Errors
     /// [`FetchError::Stopped`].
     pub(super) fn sleep_until(&self, until: Instant) -> Result<(), FetchError> {
-        loop {
-            if self.is_over() {
-                return Err(FetchError::Stopped);
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(());
-            }
-            thread::sleep(left.min(LOOK));
-        }
+        waiting::sleep_until(until, || self.is_over()).then_some(()).ok_or(FetchError::Stopped)
     }
 
     /// The result of work that may take long.
@@ -62,24 +50,16 @@ impl Waiting {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Setback> {
-        let (send, result) = sync_channel(1);
-        // Nobody listens any more after a stop.
-        let run = move || drop(send.send(work()));
-        Builder::new().name("fetch".to_owned()).spawn(run).map_err(Setback::passing)?;
-        self.receive(&result)?.ok_or_else(|| Setback::passing("a thread panicked"))
+        let result = waiting::on_a_thread("fetch", || self.is_over(), work);
+        Ok(result.map_err(Setback::passing)?.ok_or(FetchError::Stopped)?)
     }
 
     /// What comes next; none if nothing does any more.
     fn receive<T>(&self, from: &Receiver<T>) -> Result<Option<T>, FetchError> {
-        loop {
-            if self.is_over() {
-                return Err(FetchError::Stopped);
-            }
-            match from.recv_timeout(LOOK) {
-                Ok(value) => return Ok(Some(value)),
-                Err(RecvTimeoutError::Disconnected) => return Ok(None),
-                Err(RecvTimeoutError::Timeout) => {}
-            }
+        match waiting::receive(from, || self.is_over()) {
+            Waited::Came(value) => Ok(Some(value)),
+            Waited::Ended => Ok(None),
+            Waited::Stopped => Err(FetchError::Stopped),
         }
     }
 }
@@ -139,6 +119,8 @@ impl Pump {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::thread;
+
     use proptest::prelude::*;
 
     use super::*;

@@ -4,3 +4,4 @@ pub mod address;
 pub mod proxy;
 pub mod trust;
 pub mod url;
+pub mod waiting;

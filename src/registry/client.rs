@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use super::api::{Answer, Request};
 use super::error::RegistryError;
 use super::settings::{Authorization, RegistrySettings};
-use super::waiting;
 use crate::backoff::Backoff;
 use crate::net::proxy::{Proxies, Proxy};
 use crate::net::trust::Trust;
 use crate::net::url::{Url, redacted};
+use crate::net::waiting;
 use crate::printable::line;
 use crate::stop::Stop;
 
@@ -90,7 +90,9 @@ impl Client {
             }
             let left = until.deadline.saturating_duration_since(Instant::now()).max(WAITS.0);
             let (client, asked) = (Arc::clone(self), request.clone());
-            let attempt = waiting::on_a_thread(until.stop, move || client.attempt(&asked, left));
+            let is_over = || until.stop.is_raised();
+            let work = move || client.attempt(&asked, left);
+            let attempt = waiting::on_a_thread("registry", is_over, work);
             let answered = match attempt {
                 Ok(Some(answered)) => answered,
                 Ok(None) => continue,
@@ -110,7 +112,7 @@ impl Client {
                 return Err(RegistryError::Unavailable { url: self.url(), what });
             }
             tracing::debug!(url = %self.base, "the schema registry {what}; asking again");
-            waiting::sleep(until.stop, wait);
+            waiting::sleep_until(Instant::now() + wait, is_over);
         }
     }
 

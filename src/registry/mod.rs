@@ -29,7 +29,6 @@ pub mod compact;
 pub mod decision;
 mod error;
 pub mod settings;
-mod waiting;
 pub mod wire;
 
 /// Ids about which a registry is asked: one reader meets a few, all versions of one schema.
