@@ -103,7 +103,7 @@ pub struct Step {
 /// Records that do not make an instrument state.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
-    /// There is no complete state among them.
+    /// No record holds a complete state.
     #[error("no complete state of {0} was found")]
     NoState(String),
     /// A record between others is not there.

@@ -1,5 +1,7 @@
 //! How far one instrument's trades are applied, in event time.
 
+use std::cell::OnceCell;
+
 use serde::{Deserialize, Serialize};
 
 use crate::batch::TradeBatch;
@@ -27,18 +29,17 @@ impl EventClock {
 
     /// The clock while these trades are applied next.
     pub fn over(self, trades: &TradeBatch) -> Closes<'_> {
-        let times = &trades.event_time;
-        let is_later = self.0.is_none_or(|time| times.first().is_none_or(|first| *first >= time));
-        Closes { before: self, trades, in_order: is_later && times.is_sorted() }
+        Closes { before: self, trades, in_order: OnceCell::new() }
     }
 }
 
 /// When bars close while a batch of trades is applied. The batches that trades come in make no difference.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Closes<'a> {
     before: EventClock,
     trades: &'a TradeBatch,
-    in_order: bool,
+    /// Whether times do not fall; looked at once a bar closes.
+    in_order: OnceCell<bool>,
 }
 
 impl Closes<'_> {
@@ -46,12 +47,18 @@ impl Closes<'_> {
     /// `last_id`.
     pub fn at(&self, last_id: u64, known_time: i64) -> i64 {
         let before = known_time.max(self.before.0.unwrap_or(i64::MIN));
-        if self.in_order {
+        if *self.in_order.get_or_init(|| self.is_in_order()) {
             // No trade of the bar is later than what closed it.
             return before;
         }
         let rows = self.trades.trade_id.partition_point(|id| *id <= last_id);
         self.trades.event_time.iter().take(rows).copied().fold(before, i64::max)
+    }
+
+    fn is_in_order(&self) -> bool {
+        let times = &self.trades.event_time;
+        let before = self.before.0.unwrap_or(i64::MIN);
+        times.first().is_none_or(|first| *first >= before) && times.is_sorted()
     }
 }
 

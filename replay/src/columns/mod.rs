@@ -183,7 +183,7 @@ impl Columns {
         ["tradeid", "side", "size", "price", "time"].into_iter().all(has)
     }
 
-    /// The same columns with the side taken for the maker's; none if it is no usual word of a column called `side`.
+    /// The same columns with the side taken for the maker's; none if the column `side` does not have the usual words.
     pub fn with_side_of_maker(&self) -> Option<Self> {
         let mut columns = self.clone();
         let Some(Side::Word { column, buy: None, sell: None, of_maker, .. }) = &mut columns.side

@@ -66,7 +66,7 @@ pub(super) fn feed(
     }
     let mut ended = Vec::new();
     while let Some(next) = turns.next() {
-        // Whom too many bars wait for; an end that the builders have not heard of yet is no turn.
+        // First the instrument for which too many bars wait, unless it has just ended.
         let slowest = expected.slowest(|instrument| places.contains_key(instrument));
         let slowest = slowest.and_then(|instrument| places.get(&instrument).copied());
         let slowest = slowest.filter(|who| readers.get(*who).is_some_and(Option::is_some));

@@ -396,8 +396,8 @@ impl TransactionalSink {
         }
     }
 
-    /// Deletes these keys of the checkpoint in a transaction of its own, writes these others, and takes back
-    /// the progress of these series.
+    /// Deletes these keys of the checkpoint in a transaction of its own, writes these others, and deletes the
+    /// progress of these series.
     pub(super) fn rewrite(
         &mut self,
         deleted: &[String],

@@ -38,8 +38,8 @@ impl InstrumentState {
                         clock,
                         waiting,
                     } = *whole;
+                    // Nothing is logged, so that the next record is a whole state.
                     state = Some(Self {
-                        feed: Arc::new(feed),
                         builder_set,
                         position: Some(position),
                         last_id,
@@ -48,18 +48,12 @@ impl InstrumentState {
                         clock,
                         waiting,
                         waits,
-                        complete_until: None,
                         settled,
                         behind,
                         revisions,
-                        retained: None,
                         generation,
                         step,
-                        // As large as need be: the next record is a whole state.
-                        whole_bytes: 0,
-                        log_bytes: 0,
-                        log: None,
-                        dirty: false,
+                        ..Self::new(Arc::new(feed), &[])
                     });
                 }
                 (Some(state), Body::Steps(steps)) => {
